@@ -1,0 +1,53 @@
+# icmbench: from images to rate-distortion tables, figures and a report.
+#
+#   snakemake --cores all                                      the default run (config.yaml)
+#   snakemake --cores all --configfile configs/kodak.yaml      another run, instead of it
+#   snakemake --cores all --config shards=3                    the default run with a change
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+# A configuration file on the command line replaces config.yaml; single --config values change it.
+if "datasets" not in config:
+
+    configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+
+
+pathvars:
+    results=run.config["results"],
+    logs=run.config["results"] + "/logs",
+    benchmarks=run.config["results"] + "/benchmarks",
+
+
+wildcard_constraints:
+    dataset="|".join(run.datasets),
+    codec="|".join(run.families),
+    shard=r"\d+",
+
+
+include: "rules/datasets.smk"
+include: "rules/coding.smk"
+include: "rules/evaluation.smk"
+include: "rules/tables.smk"
+include: "rules/figures.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        "<results>/report.html",
+        "<results>/tables/rd.csv",
+        "<results>/tables/bd_rate.csv",
+        "<results>/tables/timing.csv",
+        "<results>/tables/jobs.csv",
+        "<results>/provenance.json",

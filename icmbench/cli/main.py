@@ -1,0 +1,170 @@
+"""`icmbench`: the arguments, the exit codes, and one function per subcommand in `commands`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+import icmbench
+from icmbench.cli import commands
+from icmbench.errors import IcmbenchError
+
+EPILOG = """examples:
+  icmbench encode photo.png photo.webp --codec webp:quality=20
+  icmbench encode photo.png small.avif --codec avif:quality=10,scale=0.5
+  icmbench decode small.avif decoded.png
+  icmbench compare photo.png decoded.png --file small.avif
+  icmbench info small.avif
+  icmbench codecs
+
+exit codes: 0 done, 1 other error, 2 wrong codec, key or argument, 3 file missing or not an image,
+4 cannot be measured, 5 cannot be coded, 6 truncated stream, 7 altered stream, 8 wrong model,
+9 unknown stream version or codec, 10 symbols differ from the encoder's
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand; errors of the library become one line and their exit code."""
+    arguments = _parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+        sys.stdout.flush()
+    except IcmbenchError as error:
+        print(f"icmbench: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:  # `icmbench codecs | head` is not an error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"icmbench: error: {where}{error.strerror or error}", file=sys.stderr)
+        return 3
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="icmbench",
+        description="Code, decode, cut and compare images with any codec of the benchmark.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"icmbench {icmbench.__version__}")
+    commands_of = parser.add_subparsers(required=True, metavar="COMMAND")
+    _encode(commands_of)
+    _truncate(commands_of)
+    _decode(commands_of)
+    _info(commands_of)
+    _codecs(commands_of)
+    _metrics(commands_of)
+    _compare(commands_of)
+    return parser
+
+
+Sub = argparse._SubParsersAction  # type: ignore[type-arg]
+
+
+def _add(sub: Sub, name: str, help_text: str, example: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = sub.add_parser(
+        name,
+        help=help_text,
+        description=help_text[0].upper() + help_text[1:] + ".",
+        epilog="examples:\n  " + example,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
+def _models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--models", metavar="DIR", help="folder of trained weights")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default: cpu")
+
+
+def _encode(sub: Sub) -> None:
+    parser = _add(
+        sub,
+        "encode",
+        "code an image and print the size of the file",
+        "icmbench encode photo.png photo.webp --codec webp:quality=20\n"
+        "  icmbench encode photo.png photo.jxl --codec jxl:distance=3,scale=0.5",
+    )
+    parser.add_argument("image", help="PNG, JPEG, WebP or TIFF")
+    parser.add_argument("output", help="the coded file")
+    parser.add_argument("--codec", required=True, help="codec string, e.g. webp:quality=20")
+    _models(parser)
+    parser.set_defaults(run=commands.encode)
+
+
+def _truncate(sub: Sub) -> None:
+    parser = _add(
+        sub,
+        "truncate",
+        "cut an embedded stream to fewer bytes without coding again",
+        "icmbench truncate photo.icb green.icb --at planes=1\n"
+        "  icmbench truncate photo.icb small.icb --bytes 2000",
+    )
+    parser.add_argument("stream", help="a file of an embedded codec")
+    parser.add_argument("output", help="the shorter file")
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument("--at", metavar="KEYS", help="cut keys of the codec, e.g. planes=1")
+    group.add_argument("--state", type=int, help="the same as --at state=N")
+    group.add_argument("--bytes", type=int, help="the longest legal file of at most so many bytes")
+    _models(parser)
+    parser.set_defaults(run=commands.truncate)
+
+
+def _decode(sub: Sub) -> None:
+    parser = _add(
+        sub,
+        "decode",
+        "decode a file to PNG; the codec is recognised by the file's content",
+        "icmbench decode photo.webp decoded.png",
+    )
+    parser.add_argument("stream", help="the coded file")
+    parser.add_argument("output", help="PNG")
+    parser.add_argument("--set", metavar="KEYS", default="", help="decode keys, e.g. steps=8")
+    parser.add_argument("--decoder", help="the same as --set decoder=NAME")
+    _models(parser)
+    parser.set_defaults(run=commands.decode)
+
+
+def _info(sub: Sub) -> None:
+    parser = _add(
+        sub, "info", "say what a coded file holds, byte by byte", "icmbench info photo.icb"
+    )
+    parser.add_argument("stream", help="the coded file")
+    _models(parser)
+    parser.set_defaults(run=commands.info)
+
+
+def _codecs(sub: Sub) -> None:
+    parser = _add(sub, "codecs", "list the codecs, their keys and settings", "icmbench codecs")
+    parser.set_defaults(run=commands.codecs)
+
+
+def _metrics(sub: Sub) -> None:
+    parser = _add(sub, "metrics", "list the metrics and how they are computed", "icmbench metrics")
+    parser.add_argument("--weights", metavar="DIR", help="folder with the weights of LPIPS, DISTS")
+    parser.set_defaults(run=commands.metrics)
+
+
+def _compare(sub: Sub) -> None:
+    parser = _add(
+        sub,
+        "compare",
+        "measure one image against another, with every metric that can be computed",
+        "icmbench compare photo.png decoded.png\n"
+        "  icmbench compare photo.png decoded.png --file photo.webp",
+    )
+    parser.add_argument("original", help="the original image")
+    parser.add_argument("image", help="the decoded image")
+    parser.add_argument("--file", help="the coded file, for bits per pixel of its size")
+    parser.add_argument("--metrics", help="comma-separated names; default: all")
+    parser.add_argument("--weights", metavar="DIR", help="folder with the weights of LPIPS, DISTS")
+    parser.set_defaults(run=commands.compare)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Codecs: one file per family, found by the registry."""

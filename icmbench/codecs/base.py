@@ -1,0 +1,153 @@
+"""The codec contract: what a codec declares and the three things it does.
+
+An image is always `uint8 (H, W, 3)` sRGB. A codec's keys fall in three groups: *encode* keys
+decide the stream, *cut* keys say where an embedded stream is truncated, *decode* keys choose
+among decoders of one stream.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icmbench.errors import ConfigError, CorruptStream, ImageError
+
+Image = NDArray[np.uint8]
+Value = int | float | str
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of a codec string.
+
+    Attributes:
+        kind: int, float or str; text is converted to it.
+        default: value where the string leaves the key out; None: the key must be given.
+        low, high: inclusive range of numbers.
+        choices: the legal values, where they are few.
+        help: one line for `icmbench codecs`.
+    """
+
+    kind: type[int] | type[float] | type[str]
+    default: Value | None = None
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[Value, ...] = ()
+    help: str = ""
+
+    def convert(self, name: str, raw: object) -> Value:
+        """The value of `raw` (text or number); ConfigError names the key and what is legal."""
+        try:
+            value: Value = self.kind(raw)  # type: ignore[arg-type]
+            exact = isinstance(raw, str) or value == raw
+        except (TypeError, ValueError):
+            exact = False
+        if not exact or isinstance(raw, bool):
+            raise ConfigError(f"{name}={raw}: expected {self.legal()}")
+        if self.choices and value not in self.choices:
+            raise ConfigError(f"{name}={raw}: expected {self.legal()}")
+        below = self.low is not None and not value >= self.low  # type: ignore[operator]
+        above = self.high is not None and not value <= self.high  # type: ignore[operator]
+        if below or above:
+            raise ConfigError(f"{name}={raw}: expected {self.legal()}")
+        return value
+
+    def legal(self) -> str:
+        """The legal values in words."""
+        if self.choices:
+            return "one of " + ", ".join(format_value(choice) for choice in self.choices)
+        names = {int: "a whole number", float: "a number", str: "text"}
+        text = names[self.kind]
+        if self.low is not None and self.high is not None:
+            return f"{text} from {format_value(self.low)} to {format_value(self.high)}"
+        return text
+
+
+def format_value(value: Value) -> str:
+    """How a value stands in a codec string: `0.5`, `20`, `ddim`."""
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+class Codec(ABC):
+    """A codec. Subclasses set the class attributes and write `encode` and `decode`.
+
+    Class attributes:
+        name: what stands before the colon of a codec string.
+        title: how figures name it.
+        extension: suffix of its files, without dot.
+        encode_keys, cut_keys, decode_keys: its keys; a codec with cut keys is embedded.
+        settings: the fixed settings in one sentence, printed with the tables.
+        packages: distributions whose versions decide its bits or its pictures.
+        codec_id: its id in the shared container, None for foreign formats.
+        lossless: whether the picture must come out bit-identical; checked on every image.
+        uses_device: whether it can run on a GPU; the others always say `cpu`.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    extension: ClassVar[str]
+    encode_keys: ClassVar[Mapping[str, Key]] = {}
+    cut_keys: ClassVar[Mapping[str, Key]] = {}
+    decode_keys: ClassVar[Mapping[str, Key]] = {}
+    settings: ClassVar[str] = ""
+    packages: ClassVar[tuple[str, ...]] = ()
+    codec_id: ClassVar[int | None] = None
+    lossless: ClassVar[bool] = False
+    uses_device: ClassVar[bool] = False
+
+    def __init__(self, *, models: Path | None = None, device: str = "cpu") -> None:
+        """Load what is needed once per job: `models` is the folder of trained weights."""
+        self.models = models
+        self.device = device
+
+    @abstractmethod
+    def encode(self, image: Image, **keys: Any) -> bytes:
+        """The stream of an image. Raises CodecError where the image cannot be coded."""
+
+    @abstractmethod
+    def decode(self, stream: bytes, **keys: Any) -> Image:
+        """The image of a stream and nothing else.
+
+        Raises TruncatedStream, CorruptStream, WrongModel, UnsupportedVersion or SymbolMismatch.
+        """
+
+    def truncate(self, stream: bytes, **keys: Any) -> bytes:
+        """The shorter file at a cut of an embedded stream."""
+        if keys:
+            raise ConfigError(f"{self.name} is not an embedded codec: it has no cut keys")
+        return stream
+
+    @classmethod
+    def file_extension(cls, **keys: Any) -> str:
+        """Suffix of the file of one encoding; a foreign format that was wrapped says so."""
+        return cls.extension
+
+    @classmethod
+    def recognises(cls, data: bytes) -> bool:
+        """Whether a file's first bytes are of this codec's format."""
+        return False
+
+    def describe(self, stream: bytes) -> list[tuple[str, str]]:
+        """Lines of `icmbench info`: (what, value)."""
+        return [("format", self.title), ("bytes", str(len(stream)))]
+
+
+def check_image(image: object) -> Image:
+    """`image` itself where it is uint8 (H, W, 3) and not empty, else ImageError."""
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f"an image is a numpy array, not {type(image).__name__}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise ImageError(f"an image is uint8 (H, W, 3), not {image.dtype} {image.shape}")
+    return image
+
+
+def check_pixels(width: int, height: int, limit: int) -> None:
+    """CorruptStream where a header names more pixels than `limit`: before any allocation."""
+    if width < 1 or height < 1 or width * height > limit:
+        raise CorruptStream(f"the header names {width}x{height} pixels, the limit is {limit}")

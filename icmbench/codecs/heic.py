@@ -1,0 +1,31 @@
+"""`heic`: HEVC still pictures, x265 and libde265 through pillow-heif."""
+
+from __future__ import annotations
+
+import pillow_heif
+
+from icmbench.codecs import pillow_io
+from icmbench.codecs.base import Image, Key
+from icmbench.codecs.conventional import ConventionalCodec
+
+
+class Heic(ConventionalCodec):
+    """HEIC 4:2:0 at x265's default preset."""
+
+    name = "heic"
+    title = "HEIC"
+    extension = "heic"
+    quality_keys = {"quality": Key(int, low=0, high=100, help="libheif quality")}
+    settings = "x265 through pillow-heif (libheif), 8-bit 4:2:0, libheif's default preset"
+    packages = ("pillow-heif",)
+    MARKS = ((4, b"ftypheic"), (4, b"ftypheix"), (4, b"ftypmif1"))
+
+    def encode_plain(self, image: Image, *, quality: int) -> bytes:
+        """The HEIC file of an image."""
+        pillow_heif.register_heif_opener(thumbnails=False)
+        return pillow_io.write(image, "HEIF", quality=quality, chroma=420)
+
+    def decode_plain(self, stream: bytes) -> Image:
+        """The image of a HEIC file."""
+        pillow_heif.register_heif_opener(thumbnails=False)
+        return pillow_io.read(stream, "HEIF")

@@ -1,0 +1,51 @@
+"""All codecs by name: those of this package and those that other packages register."""
+
+from __future__ import annotations
+
+import functools
+
+import icmbench.codecs
+from icmbench.bitstream import container
+from icmbench.codecs.base import Codec
+from icmbench.errors import ConfigError, CorruptStream, UnsupportedVersion
+from icmbench.registry import discover
+from icmbench.suggest import unknown
+
+ENTRY_POINTS = "icmbench.codecs"
+
+
+@functools.cache
+def codecs() -> dict[str, type[Codec]]:
+    """Every codec class, by name, sorted."""
+    found = discover(icmbench.codecs, Codec, ENTRY_POINTS, "name")  # type: ignore[type-abstract]
+    owner: dict[int, str] = {}
+    for name, codec in found.items():
+        if codec.codec_id is not None and owner.setdefault(codec.codec_id, name) != name:
+            raise ConfigError(f"codec id {codec.codec_id}: {owner[codec.codec_id]} and {name}")
+    return found
+
+
+def codec_class(name: str) -> type[Codec]:
+    """The codec of a name; ConfigError suggests the nearest one."""
+    try:
+        return codecs()[name]
+    except KeyError:
+        raise ConfigError(unknown("codec", name, codecs())) from None
+
+
+def recognise(data: bytes) -> type[Codec]:
+    """The codec that can decode a file, judged by its first bytes alone.
+
+    Raises CorruptStream where no codec knows the format, UnsupportedVersion where the container
+    names a codec that is not installed.
+    """
+    if data.startswith(container.MAGIC):
+        header, _ = container.read_header(data)
+        for candidate in codecs().values():
+            if candidate.codec_id == header.codec_id:
+                return candidate
+        raise UnsupportedVersion(f"no codec with id {header.codec_id} is installed")
+    for candidate in codecs().values():
+        if candidate.recognises(data):
+            return candidate
+    raise CorruptStream("no installed codec recognises this file")

@@ -1,0 +1,1 @@
+"""The three jobs of a shard: encode, decode in a fresh process, measure."""

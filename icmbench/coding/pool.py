@@ -1,0 +1,159 @@
+"""The parent's side of a codec process: time limits, restarts, failures as values."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from icmbench.coding import worker
+from icmbench.errors import IcmbenchError
+
+START_SECONDS = 900.0  # loading a large model from a slow disk
+_PR_SET_PDEATHSIG = 1
+
+
+class Failed(IcmbenchError):
+    """A request failed: `code` is failed, timeout or crashed; the text says why."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a codec process is started with.
+
+    Attributes:
+        codec: codec name.
+        models: folder of trained weights.
+        device: cpu or cuda.
+        threads: threads of numerical libraries.
+        seconds: time limit of one request.
+        warm_up: keys of a point to run once before anything is timed.
+    """
+
+    codec: str
+    models: Path | None = None
+    device: str = "cpu"
+    threads: int = 1
+    seconds: float = 120.0
+    warm_up: Mapping[str, Any] | None = None
+
+
+class CodecProcess:
+    """A codec in a child process; use as a context manager.
+
+    `start_s` is what process start, model load and warm-up took, the first time.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.start_s = 0.0
+        self.device = setup.device
+        self._process: subprocess.Popen[bytes] | None = None
+        self._unusable: Failed | None = None
+
+    def __enter__(self) -> CodecProcess:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def call(self, do: str, keys: Sequence[tuple[str, Any]], **what: Any) -> dict[str, Any]:
+        """Answer of a request (see `worker.handle`).
+
+        Raises Failed: `timeout` and `crashed` end the process, and the next call starts another.
+        A codec that cannot even be loaded fails every call with the same reason.
+        """
+        if self._process is None:
+            self._start()
+        answer = self._exchange({"do": do, "keys": dict(keys), **what}, self.setup.seconds)
+        if "error" in answer:
+            raise Failed("failed", f"{answer['error']}: {answer['detail']}")
+        return answer
+
+    def stop(self) -> None:
+        """End the child process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                with contextlib.suppress(BrokenPipeError):
+                    assert pipe is not None
+                    pipe.close()
+            self._process = None
+
+    def _start(self) -> None:
+        if self._unusable is not None:
+            raise self._unusable
+        begin = time.perf_counter()
+        threads = str(self.setup.threads)
+        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", worker.__name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **dict.fromkeys(names, threads)},
+            preexec_fn=_die_with_parent,
+        )
+        first = {
+            "codec": self.setup.codec,
+            "models": self.setup.models,
+            "device": self.setup.device,
+            "threads": self.setup.threads,
+            "warm_up": self.setup.warm_up,
+        }
+        try:
+            answer = self._exchange(first, START_SECONDS)
+            if "error" in answer:
+                text = f"the codec does not load: {answer['error']}: {answer['detail']}"
+                raise Failed("failed", text)
+        except Failed as failure:
+            self.stop()
+            self._unusable = failure
+            raise
+        self.device = answer["device"]
+        self.start_s = self.start_s or time.perf_counter() - begin
+
+    def _exchange(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
+        process = self._process
+        assert process is not None and process.stdin is not None and process.stdout is not None
+        try:
+            worker.send(process.stdin, message)
+            ready, _, _ = select.select([process.stdout], [], [], seconds)
+            if not ready:
+                self.stop()
+                raise Failed("timeout", f"no answer within {seconds:g} s")
+            answer = worker.receive(process.stdout)
+        except BrokenPipeError:
+            answer = None
+        if answer is None:
+            code = process.wait()
+            self.stop()
+            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            raise Failed("crashed", f"the codec's process ended with {how}")
+        return answer
+
+
+def _die_with_parent() -> None:
+    """Linux: the child is killed when its parent is, whatever the codec is busy with."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,106 @@
+"""The child process that runs a codec: loads it once, then answers requests until its input ends.
+
+Run as ``python -m icmbench.coding.worker``. It speaks pickles with a length in front on its
+standard input and output, so a codec that hangs or takes the process down costs one image and not
+the job. A decoding request names a stream file and nothing else: no original, no size, no label.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from icmbench.codecs.base import Codec, check_image
+from icmbench.codecs.registry import codec_class
+from icmbench.codecs.strings import make_point
+
+LENGTH = struct.Struct(">Q")
+
+
+def send(pipe: IO[bytes], message: dict[str, Any]) -> None:
+    """Write one message."""
+    data = pickle.dumps(message, protocol=5)
+    pipe.write(LENGTH.pack(len(data)) + data)
+    pipe.flush()
+
+
+def receive(pipe: IO[bytes]) -> dict[str, Any] | None:
+    """Read one message; None at the end of the input."""
+    head = pipe.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        return None
+    message: dict[str, Any] = pickle.loads(pipe.read(LENGTH.unpack(head)[0]))
+    return message
+
+
+def handle(codec: Codec, request: dict[str, Any]) -> dict[str, Any]:
+    """Answer of one request: `encode` (image), `truncate` or `decode` (path of a stream file)."""
+    keys = request["keys"]
+    if request["do"] == "encode":
+        image = check_image(request["image"])
+        start = time.perf_counter()
+        stream = codec.encode(image, **keys)
+        return {"seconds": time.perf_counter() - start, "stream": stream}
+    stream = Path(request["path"]).read_bytes()
+    if request["do"] == "truncate":
+        return {"stream": codec.truncate(stream, **keys)}
+    start = time.perf_counter()
+    picture = check_image(codec.decode(stream, **keys))
+    return {"seconds": time.perf_counter() - start, "image": np.ascontiguousarray(picture)}
+
+
+def warm_up(codec: Codec, keys: dict[str, Any] | None) -> None:
+    """Code and decode a small picture, so that first-call costs are not timed.
+
+    A codec that fails here will fail again on the images, where the failure gets its row.
+    """
+    if keys is None:
+        return
+    point = make_point(codec.name, keys)
+    ramp = np.arange(64 * 64 * 3, dtype=np.uint32).reshape(64, 64, 3)
+    try:
+        stream = codec.encode((ramp // 48).astype(np.uint8), **dict(point.encode))
+        codec.decode(codec.truncate(stream, **dict(point.cut)), **dict(point.decode))
+    except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises is reported
+        print(f"warm-up of {point.string} failed: {error}", file=sys.stderr)
+
+
+def main() -> None:
+    """Answer requests; the first message says which codec to load."""
+    # Codecs and their C libraries may print: that goes to the log, the answers keep their pipe.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    requests = sys.stdin.buffer
+    setup = receive(requests)
+    assert setup is not None, "the parent sent nothing"
+    try:
+        if setup["threads"] and "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(setup["threads"])
+        codec = codec_class(setup["codec"])(models=setup["models"], device=setup["device"])
+        warm_up(codec, setup["warm_up"])
+    except Exception as error:  # noqa: BLE001 - as above
+        send(answers, _failure(error))
+        return
+    send(answers, {"device": codec.device})
+    while (request := receive(requests)) is not None:
+        try:
+            answer = handle(codec, request)
+        except Exception as error:  # noqa: BLE001 - as above
+            answer = _failure(error)
+        send(answers, answer)
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    text = " ".join(str(error).split())
+    return {"error": type(error).__name__, "detail": text[:300]}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The data-set contract: names first, files per shard afterwards.
+
+A data set lists its image ids cheaply (the workflow does so while it builds its plan) and then
+provides the images of one shard in a folder of its own. Which shard an image belongs to depends on
+its id alone, so adding images neither moves others nor changes the number of jobs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from icmbench.errors import ConfigError
+from icmbench.suggest import unknown
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of the manifest.
+
+    Attributes:
+        image: image id, unique in the data set.
+        path: the file, relative to the shard's folder or absolute.
+        status: `ok`, or what keeps the image from being used.
+        annotation: file of its annotations, relative to the shard's folder; '' if none.
+        note: conversions that reading it implied.
+    """
+
+    image: str
+    path: str
+    sha256: str = ""
+    width: int = 0
+    height: int = 0
+    split: str = "test"
+    annotation: str = ""
+    source: str = ""
+    licence: str = ""
+    note: str = ""
+    status: str = "ok"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a data set's configuration entry: its type, default and meaning."""
+
+    kind: type
+    default: Any = None
+    required: bool = False
+    help: str = ""
+
+
+@dataclass
+class Annotations:
+    """What a data set knows beyond pixels, in the formats of the field.
+
+    Attributes:
+        instances: COCO instances dictionary (boxes, RLE masks, categories).
+        landmarks: image id -> list of faces (bbox, 68 points).
+        classes: names of the semantic classes, index = value in the maps.
+    """
+
+    instances: dict[str, Any] = field(default_factory=dict)
+    landmarks: dict[str, Any] = field(default_factory=dict)
+    classes: list[str] = field(default_factory=list)
+
+
+class Dataset(ABC):
+    """A data set. Subclasses set `kind` and `options` and write three methods."""
+
+    kind: ClassVar[str]
+    options: ClassVar[Mapping[str, Option]] = {}
+    annotated: ClassVar[bool] = False
+
+    def __init__(self, name: str, entry: Mapping[str, Any], downloads: Path) -> None:
+        """`entry` is the configuration's entry without `type`; ConfigError for a wrong option.
+
+        `downloads` is where fetched files go: outside the run's results, so that they are resumed
+        and outlive them.
+        """
+        self.name = name
+        self.downloads = downloads / name
+        for key in entry:
+            if key not in self.options:
+                raise ConfigError(unknown(f"option of data set {name!r}", key, self.options))
+        self.values: dict[str, Any] = {}
+        for key, option in self.options.items():
+            value = entry.get(key, option.default)
+            if value is None and option.required:
+                raise ConfigError(f"data set {name!r} needs the option {key!r}: {option.help}")
+            if value is not None and not isinstance(value, (option.kind, int)):
+                kind = option.kind.__name__
+                raise ConfigError(f"data set {name!r}: {key}={value!r} is not of type {kind}")
+            self.values[key] = value
+
+    @abstractmethod
+    def image_ids(self) -> list[str]:
+        """Sorted ids of all images; cheap: no pixel is read."""
+
+    def fingerprint(self, image_ids: Sequence[str]) -> str:
+        """A text that changes when the images of these ids change; '' where they never do."""
+        return ""
+
+    @abstractmethod
+    def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
+        """Make the images available, writing into `folder` where needed; one record each.
+
+        A broken image is a record whose status says so. DatasetError is for what makes the whole
+        data set unusable.
+        """
+
+    def merge_annotations(self, folder_of: Mapping[str, Path]) -> Annotations:
+        """Annotations of all images, from the shard folders that `provide` filled."""
+        return Annotations()
+
+
+def shard_of(image_id: str, shards: int) -> int:
+    """Shard of an image: the first 8 bytes of sha256(id) modulo `shards`."""
+    digest = hashlib.sha256(image_id.encode()).digest()
+    return int.from_bytes(digest[:8], "big") % shards

@@ -1,0 +1,75 @@
+"""`folder`: any directory of PNG, JPEG, WebP and TIFF files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from icmbench.datasets.base import Dataset, Option, Record
+from icmbench.errors import DatasetError, ImageError
+from icmbench.files import sha256_file
+from icmbench.images import EXTENSIONS, read_image
+
+
+class Folder(Dataset):
+    """Images are read where they lie; nothing is copied.
+
+    The id is the file's path below the folder, `/` as `+`, with its suffix (so that `a.png` and
+    `a.jpg` differ). Sub-folders are included.
+    """
+
+    kind = "folder"
+    options = {
+        "path": Option(str, required=True, help="the directory, relative to where you run"),
+        "limit": Option(int, help="take only the first so many images, in sorted order"),
+        "licence": Option(str, default="", help="stands in the manifest"),
+    }
+
+    def _files(self) -> dict[str, Path]:
+        root = Path(self.values["path"]).expanduser()
+        if not root.is_dir():
+            raise DatasetError(f"data set {self.name!r}: {root} is not a directory")
+        found = {
+            str(path.relative_to(root)).replace("/", "+"): path
+            for path in root.rglob("*")
+            if path.suffix.lower() in EXTENSIONS and path.is_file()
+        }
+        if not found:
+            kinds = " ".join(EXTENSIONS)
+            raise DatasetError(f"data set {self.name!r}: no image ({kinds}) in {root}")
+        return dict(sorted(found.items())[: self.values["limit"]])
+
+    def image_ids(self) -> list[str]:
+        """Ids of the files in the folder."""
+        return list(self._files())
+
+    def fingerprint(self, image_ids: Sequence[str]) -> str:
+        """Digest of the names, sizes and modification times."""
+        files = self._files()
+        digest = hashlib.sha256()
+        for image_id in image_ids:
+            stat = files[image_id].stat()
+            digest.update(f"{image_id}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()[:16]
+
+    def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
+        """Read every image once: its size, checksum and note; a broken one gets a status."""
+        files = self._files()
+        records = []
+        for image_id in tqdm(image_ids, desc=self.name, unit="image", disable=None):
+            records.append(self._record(image_id, files[image_id].absolute()))
+        return records
+
+    def _record(self, image_id: str, path: Path) -> Record:
+        common = {"source": str(path), "licence": self.values["licence"]}
+        try:
+            image, note = read_image(path)
+        except ImageError as error:
+            return Record(image_id, str(path), status=f"refused: {error}", **common)
+        height, width = image.shape[:2]
+        return Record(
+            image_id, str(path), sha256_file(path), width, height, note=note, **common
+        )

@@ -1,0 +1,55 @@
+"""The manifest: one row per image, and one list per shard that jobs read."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from icmbench.datasets.base import Dataset, Record, shard_of
+from icmbench.errors import DatasetError
+from icmbench.files import write_text
+
+FIELDS = [field.name for field in dataclasses.fields(Record)]
+
+
+def shard_ids(dataset: Dataset, shard: int, shards: int) -> list[str]:
+    """Sorted ids of the images of one shard."""
+    return [name for name in dataset.image_ids() if shard_of(name, shards) == shard]
+
+
+def provide_shard(dataset: Dataset, shard: int, shards: int, folder: Path) -> list[Record]:
+    """Provide the images of one shard in `folder`; see `Dataset.provide`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    records = dataset.provide(shard_ids(dataset, shard, shards), folder)
+    return sorted(records, key=lambda record: record.image)
+
+
+def write_records(path: Path, records: Iterable[Record]) -> None:
+    """Write records as CSV, sorted by image id."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    for record in sorted(records, key=lambda record: record.image):
+        writer.writerow(dataclasses.asdict(record))
+    write_text(path, buffer.getvalue())
+
+
+def read_records(path: Path) -> list[Record]:
+    """Records of a CSV that `write_records` wrote."""
+    with open(path, newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    try:
+        return [
+            Record(**{**row, "width": int(row["width"]), "height": int(row["height"])})
+            for row in rows
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(f"{path}: not a manifest: {error}") from error
+
+
+def usable(records: Sequence[Record], split: str = "test") -> list[Record]:
+    """The records that can be coded: of the split, with status ok."""
+    return [record for record in records if record.status == "ok" and record.split == split]

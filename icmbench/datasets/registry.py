@@ -1,0 +1,31 @@
+"""All kinds of data sets, and the one that a configuration entry describes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import icmbench.datasets
+from icmbench.datasets.base import Dataset
+from icmbench.errors import ConfigError
+from icmbench.registry import discover
+from icmbench.suggest import unknown
+
+ENTRY_POINTS = "icmbench.datasets"
+
+
+@functools.cache
+def kinds() -> dict[str, type[Dataset]]:
+    """Every data-set class by kind, sorted."""
+    return discover(icmbench.datasets, Dataset, ENTRY_POINTS, "kind")  # type: ignore[type-abstract]
+
+
+def make_dataset(name: str, entry: Mapping[str, Any], downloads: Path) -> Dataset:
+    """The data set of a configuration entry; its `type` defaults to its name."""
+    options = dict(entry)
+    kind = options.pop("type", name)
+    if kind not in kinds():
+        raise ConfigError(unknown(f"type of data set {name!r}", kind, kinds()))
+    return kinds()[kind](name, options, downloads)

@@ -1,0 +1,72 @@
+"""`scenes`: procedural scenes with exact boxes, masks, semantic maps and facial landmarks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image as PillowImage
+from tqdm import tqdm
+
+from icmbench.datasets.base import Annotations, Dataset, Option, Record
+from icmbench.files import atomic_path, sha256_file, write_json
+from icmbench.images import write_png
+
+
+class Scenes(Dataset):
+    """Scenes rendered from a seed; the id `test-00007` names split and index."""
+
+    kind = "scenes"
+    annotated = True
+    options = {
+        "seed": Option(int, default=1, help="another seed gives other scenes"),
+        "size": Option(int, default=256, help="width and height in pixels"),
+        "train": Option(int, default=0, help="scenes of the training split"),
+        "val": Option(int, default=0, help="scenes of the validation split"),
+        "test": Option(int, default=48, help="scenes of the test split"),
+    }
+
+    def image_ids(self) -> list[str]:
+        """`<split>-<index>` of every scene."""
+        counts = {split: self.values[split] for split in ("test", "train", "val")}
+        return sorted(f"{split}-{i:05d}" for split, n in counts.items() for i in range(n))
+
+    def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
+        """Render the scenes: a PNG, a JSON record and a semantic map each."""
+        bar = tqdm(image_ids, desc=self.name, unit="scene", disable=None)
+        return [self._record(image_id, folder) for image_id in bar]
+
+    def _record(self, image_id: str, folder: Path) -> Record:
+        from icmbench.datasets.scene_renderer import render_scene, scene_annotations
+
+        split, _, index = image_id.partition("-")
+        size = self.values["size"]
+        scene = render_scene(self.values["seed"], split, int(index), size, size)
+        path = folder / f"{image_id}.png"
+        write_png(path, scene.image)
+        write_json(folder / f"{image_id}.json", scene_annotations(scene, image_id))
+        with atomic_path(folder / f"{image_id}.semantic.png") as temporary:
+            PillowImage.fromarray(scene.semantic).save(temporary, "PNG")
+        return Record(
+            image_id,
+            path.name,
+            sha256_file(path),
+            size,
+            size,
+            split=split,
+            annotation=f"{image_id}.json",
+            source=f"rendered by icmbench, seed {self.values['seed']}",
+            licence="CC0-1.0",
+        )
+
+    def merge_annotations(self, folder_of: Mapping[str, Path]) -> Annotations:
+        """COCO instances and landmarks of all scenes."""
+        from icmbench.datasets.scene_renderer import SEMANTIC_CLASSES, merge_annotations
+
+        records = [
+            json.loads((folder / f"{image_id}.json").read_text())
+            for image_id, folder in sorted(folder_of.items())
+        ]
+        instances, landmarks = merge_annotations(records)
+        return Annotations(instances, landmarks, list(SEMANTIC_CLASSES))

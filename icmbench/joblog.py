@@ -1,0 +1,47 @@
+"""Logs of jobs: one file per job, with everything that it and its child processes print."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from icmbench.errors import IcmbenchError
+
+
+@contextlib.contextmanager
+def log_to(path: str | Path) -> Iterator[None]:
+    """Send standard output, standard error and the log records of the block to a file.
+
+    An `IcmbenchError` ends the process with one line on the real standard error; any other
+    exception leaves its traceback in both.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    terminal = os.dup(2)
+    with open(path, "w", buffering=1) as handle:
+        # The descriptors are replaced, not only sys.stderr: child processes inherit them.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(handle.fileno(), 1)
+        os.dup2(handle.fileno(), 2)
+        logging.basicConfig(
+            level=logging.INFO,
+            stream=sys.stderr,
+            format="%(asctime)s %(levelname)s %(message)s",
+            force=True,
+        )
+        try:
+            yield
+        except IcmbenchError as error:
+            logging.exception("failed")
+            os.write(terminal, f"icmbench: error: {error} (log: {path})\n".encode())
+            raise SystemExit(error.exit_code) from error
+        except Exception:
+            logging.exception("failed")
+            os.dup2(terminal, 2)
+            raise
+        finally:
+            logging.info("end")

@@ -1,0 +1,16 @@
+"""Image quality against an original: what each number means and how to get it.
+
+    names, reasons = available(weights=Path("weights/metrics"))
+    meter = Meter(names)
+    values = meter(original, reconstruction)  # {"psnr_rgb": 31.4, ...}
+
+All metrics take 8-bit sRGB images, cropped to the original's size. `METRICS` lists them in the
+order of the tables; `Metric.settings` says exactly what each computes.
+"""
+
+from __future__ import annotations
+
+from icmbench.metrics.meter import Meter, available
+from icmbench.metrics.registry import METRICS, Metric
+
+__all__ = ["METRICS", "Meter", "Metric", "available"]

@@ -1,0 +1,124 @@
+"""Measuring a reconstruction: all chosen metrics of one pair of images."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from icmbench.errors import MeasurementError
+from icmbench.metrics import weights as files
+from icmbench.metrics.fsim import fsim
+from icmbench.metrics.picture import Picture
+from icmbench.metrics.pixel import psnr_rgb, psnr_y
+from icmbench.metrics.registry import METRICS
+from icmbench.metrics.ssimulacra2 import ssimulacra2
+from icmbench.metrics.structural import gmsd, haarpsi, ms_ssim, ssim
+
+Score = Callable[[Picture, Picture], float]
+
+_PLAIN: dict[str, Score] = {
+    "psnr_rgb": psnr_rgb,
+    "psnr_y": psnr_y,
+    "ssim": ssim,
+    "ms_ssim": ms_ssim,
+    "haarpsi": haarpsi,
+    "gmsd": gmsd,
+    "fsim": fsim,
+    "ssimulacra2": ssimulacra2,
+}
+_FILES = {"lpips": [files.ALEXNET], "dists": [files.VGG16, files.DISTS]}
+
+
+def available(weights: Path | None = None) -> tuple[list[str], dict[str, str]]:
+    """Names of the metrics that can be computed here, and for each other one the reason.
+
+    Looks for files and packages only: nothing is loaded, checked or downloaded.
+    """
+    reasons: dict[str, str] = {}
+    for name, needed in _FILES.items():
+        absent = [files.missing(file, weights) for file in needed if not files.find(file, weights)]
+        if absent:
+            reasons[name] = " ".join(absent)
+    if importlib.util.find_spec("ssimulacra2") is None:
+        reasons["ssimulacra2"] = "The Python package ssimulacra2, which holds its weights, is missing."
+    return [name for name in METRICS if name not in reasons], reasons
+
+
+class Meter:
+    """Computes the metrics `names` of image pairs; networks are loaded once, when constructed.
+
+    The features of the last original are kept: measure all reconstructions of one image in a row.
+    On the CPU the values depend on the two images alone: each call runs on one torch thread with
+    deterministic algorithms and puts torch's settings back afterwards.
+    """
+
+    def __init__(
+        self, names: Sequence[str], weights: Path | None = None, device: str = "cpu"
+    ) -> None:
+        """`weights` is the folder looked into before torch's cache; `device` is torch's name.
+
+        Raises MeasurementError for an unknown name and for a network file that is missing,
+        damaged or of other shapes.
+        """
+        self.names = list(names)
+        self._device = device
+        self._original: Picture | None = None
+        self._scores = {name: _score(name, weights, device) for name in self.names}
+
+    def __call__(self, original: np.ndarray, reconstruction: np.ndarray) -> dict[str, float]:
+        """Values by metric name, in the order of `names`.
+
+        Both images are uint8 (height, width, 3) sRGB of one size, else MeasurementError. An image
+        with a side below a metric's `min_side` has the value nan; equal images have PSNR inf.
+        """
+        if original.shape != reconstruction.shape:
+            raise MeasurementError(
+                f"the original has shape {original.shape}, the reconstruction "
+                f"{reconstruction.shape}: metrics compare images of one size"
+            )
+        ours = self._remembered(original)
+        theirs = Picture(reconstruction, self._device)
+        with _settled_torch(), torch.inference_mode():
+            return {
+                name: score(ours, theirs) if ours.min_side >= METRICS[name].min_side else math.nan
+                for name, score in self._scores.items()
+            }
+
+    def _remembered(self, original: np.ndarray) -> Picture:
+        kept = self._original
+        if kept is None or not (
+            original.dtype == np.uint8 and np.array_equal(kept.pixels, original)
+        ):
+            kept = self._original = Picture(original, self._device)
+        return kept
+
+
+def _score(name: str, weights: Path | None, device: str) -> Score:
+    if name in _PLAIN:
+        return _PLAIN[name]
+    if name not in METRICS:
+        raise MeasurementError(f"no metric is called {name!r}; there are {', '.join(METRICS)}")
+    # Imported here: torchvision and lpips take a second that runs without them need not spend.
+    from icmbench.metrics import learned
+
+    return {"lpips": learned.load_lpips, "dists": learned.load_dists}[name](weights, device)
+
+
+@contextlib.contextmanager
+def _settled_torch() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.set_num_threads(threads)

@@ -1,0 +1,116 @@
+"""The table of metrics: names, units, directions and the exact settings a report prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One column of the measurement table.
+
+    `min_side` is the smallest image side in pixels for which the metric is defined; a smaller
+    image has the value nan. `settings` is the definition in one sentence, for the table's notes.
+    """
+
+    name: str
+    title: str
+    unit: str
+    higher_is_better: bool
+    min_side: int
+    settings: str
+    needs_weights: bool = False
+
+
+_ALL = (
+    Metric(
+        "psnr_rgb",
+        "PSNR (RGB)",
+        "dB",
+        True,
+        1,
+        "10 log10(255²/MSE), MSE over all pixels of R, G and B of the 8-bit sRGB images, exact.",
+    ),
+    Metric(
+        "psnr_y",
+        "PSNR (Y)",
+        "dB",
+        True,
+        1,
+        "10 log10(255²/MSE) of the unrounded full-range BT.601 luma 0.299 R + 0.587 G + 0.114 B.",
+    ),
+    Metric(
+        "ssim",
+        "SSIM",
+        "",
+        True,
+        11,
+        "pytorch-msssim: 11×11 Gaussian window, sigma 1.5, valid positions, K = (0.01, 0.03), "
+        "range 255, mean over R, G and B, no downsampling.",
+    ),
+    Metric(
+        "ms_ssim",
+        "MS-SSIM",
+        "",
+        True,
+        161,
+        "pytorch-msssim: SSIM's settings, 5 scales with weights 0.0448, 0.2856, 0.3001, 0.2363, "
+        "0.1333, 2×2 means between scales (odd sides padded with zeros), mean over R, G and B.",
+    ),
+    Metric(
+        "haarpsi",
+        "HaarPSI",
+        "",
+        True,
+        16,
+        "piq: colour HaarPSI, 3 scales, C = 30, alpha = 4.2, after 2×2 means.",
+    ),
+    Metric(
+        "gmsd",
+        "GMSD",
+        "",
+        False,
+        2,
+        "piq: Prewitt gradients of YIQ luma after 2×2 means, t = 170/255².",
+    ),
+    Metric(
+        "fsim",
+        "FSIMc",
+        "",
+        True,
+        48,
+        "icmbench: FSIMc (with chrominance), 4 scales × 4 orientations, finest wavelength 6, "
+        "after means over round(min side/256)² pixels; T1..T4 = 0.85, 160, 200, 200, lambda 0.03.",
+    ),
+    Metric(
+        "ssimulacra2",
+        "SSIMULACRA 2",
+        "",
+        True,
+        8,
+        "icmbench: version 2.1 as in libjxl, weights from the package ssimulacra2; agrees with "
+        "libjxl's program to the rounding of the latter (below 0.1 points).",
+    ),
+    Metric(
+        "lpips",
+        "LPIPS",
+        "",
+        False,
+        31,
+        "lpips: version 0.1, AlexNet (torchvision alexnet-owt-7be5be79), inputs in -1 to 1, "
+        "full resolution.",
+        needs_weights=True,
+    ),
+    Metric(
+        "dists",
+        "DISTS",
+        "",
+        False,
+        16,
+        "piq: VGG-16 (torchvision vgg16-397923af) with piq's dists_weights.pt, bilinearly "
+        "resized without antialiasing to a shorter side of 256 where it is longer.",
+        needs_weights=True,
+    ),
+)
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}

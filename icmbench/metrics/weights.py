@@ -1,0 +1,114 @@
+"""The published network files of LPIPS and DISTS: where they are looked for, how they are read.
+
+Nothing here touches the network. A file counts only whole and unchanged: its sha256 must begin
+as published, it is read without unpickling objects, and every tensor must have its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from icmbench.errors import MeasurementError
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A published file. `sha256` is the beginning of its digest, "" where none is published."""
+
+    name: str
+    url: str
+    size: str
+    sha256: str
+
+
+ALEXNET = WeightFile(
+    "alexnet-owt-7be5be79.pth",
+    "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+    "233 MiB",
+    "7be5be79",
+)
+VGG16 = WeightFile(
+    "vgg16-397923af.pth",
+    "https://download.pytorch.org/models/vgg16-397923af.pth",
+    "528 MiB",
+    "397923af",
+)
+DISTS = WeightFile(
+    "dists_weights.pt",
+    "https://github.com/photosynthesis-team/piq/releases/download/v0.4.1/dists_weights.pt",
+    "2 × 1475 numbers",
+    "",
+)
+
+
+def folders(weights: Path | None) -> list[Path]:
+    """Where files are looked for, in order: the configured folder, then torch's cache."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = Path(os.environ.get("TORCH_HOME", Path(cache) / "torch")).expanduser()
+    return [*([] if weights is None else [Path(weights)]), home / "hub" / "checkpoints"]
+
+
+def find(file: WeightFile, weights: Path | None) -> Path | None:
+    """The first folder's file of that name, or None."""
+    candidates = (folder / file.name for folder in folders(weights))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def missing(file: WeightFile, weights: Path | None) -> str:
+    """One sentence: what is missing, where it was looked for and where it comes from."""
+    places = " and ".join(str(folder) for folder in folders(weights))
+    digest = f", sha256 {file.sha256}…" if file.sha256 else ""
+    return f"{file.name} is not in {places}; it comes from {file.url} ({file.size}{digest})."
+
+
+def read(file: WeightFile, weights: Path | None) -> dict[str, torch.Tensor]:
+    """The tensors of a weight file by name, on the CPU.
+
+    Raises MeasurementError if the file is missing, if its digest is not the published one, or if
+    it is not a dictionary of tensors.
+    """
+    path = find(file, weights)
+    if path is None:
+        raise MeasurementError(missing(file, weights))
+    content = path.read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    if not digest.startswith(file.sha256):
+        raise MeasurementError(
+            f"{path} is damaged or another file: its sha256 begins with "
+            f"{digest[: len(file.sha256)]}, the published one with {file.sha256}"
+        )
+    return _tensors(content, path)
+
+
+def _tensors(content: bytes, path: Path) -> dict[str, torch.Tensor]:
+    try:
+        loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged archive raises whatever its first bad byte leads to
+        raise MeasurementError(f"{path} cannot be read as weights: {error}") from error
+    if not isinstance(loaded, Mapping) or not all(
+        isinstance(value, torch.Tensor) for value in loaded.values()
+    ):
+        raise MeasurementError(f"{path} is not a dictionary of tensors")
+    return dict(loaded)
+
+
+def check_shapes(
+    tensors: Mapping[str, torch.Tensor], expected: Mapping[str, tuple[int, ...]], what: str
+) -> None:
+    """Raise MeasurementError that names `what` unless names and shapes are exactly `expected`."""
+    problems = [f"{name} is missing" for name in sorted(set(expected) - set(tensors))]
+    problems += [f"{name} is unexpected" for name in sorted(set(tensors) - set(expected))]
+    for name in sorted(set(expected) & set(tensors)):
+        shape = tuple(tensors[name].shape)
+        if shape != expected[name]:
+            problems.append(f"{name} has shape {shape} instead of {expected[name]}")
+    if problems:
+        more = f" and {len(problems) - 4} more" if len(problems) > 4 else ""
+        raise MeasurementError(f"{what} does not fit: {'; '.join(problems[:4])}{more}")

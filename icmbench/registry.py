@@ -1,0 +1,52 @@
+"""How codecs and data sets are found: every module of their package, and entry points.
+
+Adding one is therefore one new file (or one installed package), never an edit of a list.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import inspect
+import pkgutil
+from types import ModuleType
+from typing import Any, TypeVar
+
+from icmbench.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def discover(package: ModuleType, base: type[T], group: str, attribute: str) -> dict[str, type[T]]:
+    """All concrete subclasses of `base` in `package`'s modules and in the entry points of `group`.
+
+    Keyed by the class attribute `attribute`, sorted. ConfigError where two claim one name or an
+    entry point does not load: a codec that silently goes missing would change the tables.
+    """
+    found: dict[str, type[T]] = {}
+    for info in pkgutil.iter_modules(package.__path__):
+        module = importlib.import_module(f"{package.__name__}.{info.name}")
+        for _, value in inspect.getmembers(module, inspect.isclass):
+            if value.__module__ == module.__name__ and _concrete(value, base):
+                _add(found, value, attribute)
+    for entry in sorted(importlib.metadata.entry_points(group=group), key=lambda e: e.name):
+        try:
+            value = entry.load()
+        except Exception as error:
+            raise ConfigError(f"entry point {entry.value} of group {group}: {error}") from error
+        if not (inspect.isclass(value) and _concrete(value, base)):
+            raise ConfigError(f"entry point {entry.value} is not a {base.__name__}")
+        _add(found, value, attribute)
+    return dict(sorted(found.items()))
+
+
+def _concrete(value: type[Any], base: type[Any]) -> bool:
+    return issubclass(value, base) and not inspect.isabstract(value)
+
+
+def _add(found: dict[str, type[T]], value: type[T], attribute: str) -> None:
+    name = getattr(value, attribute)
+    if name in found:
+        both = f"{found[name].__module__} and {value.__module__}"
+        raise ConfigError(f"two classes are named {name!r}: {both}")
+    found[name] = value

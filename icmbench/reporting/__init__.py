@@ -1,0 +1,1 @@
+"""Tables, figures and the report, derived from measurements and nothing else."""

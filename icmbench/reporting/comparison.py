@@ -1,0 +1,189 @@
+"""Which images and codec strings are compared: the part of the measurements that all coded.
+
+An average over the images a codec managed to code flatters the codec that failed on the hard
+ones. Codecs are therefore compared on the images that all of them coded, except that a codec
+string that failed on too many images is taken out instead of emptying the comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from icmbench.errors import MeasurementError
+from icmbench.reporting.bootstrap import Floats
+
+KEYS = ("dataset", "image", "family", "codec")
+REQUIRED = (*KEYS, "bytes", "width", "height", "bpp", "status")
+MAX_FAILED = 0.25
+
+
+class Point(NamedTuple):
+    """One operating point: the configuration's entry and the codec string."""
+
+    family: str
+    codec: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How the images of one data set were chosen."""
+
+    dataset: str
+    images: tuple[str, ...]
+    """Sorted: the images that every point outside `excluded` coded."""
+    left_out: Mapping[str, tuple[Point, ...]]
+    """Image left out -> the points that failed on it (points in `excluded` are not named)."""
+    excluded: Mapping[Point, int]
+    """Point whose averages are empty -> number of images it failed on."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The measurements of one data set as arrays over points and images, both sorted."""
+
+    dataset: str
+    points: tuple[Point, ...]
+    images: tuple[str, ...]
+    ok: NDArray[np.bool_]
+    """(points, images): coded, decoded and measured."""
+    values: Mapping[str, Floats]
+    """Column -> (points, images), nan where not ok."""
+
+    def families(self) -> dict[str, list[int]]:
+        """Family -> the numbers of its points."""
+        found: dict[str, list[int]] = {}
+        for number, point in enumerate(self.points):
+            found.setdefault(point.family, []).append(number)
+        return found
+
+    def failed(self) -> list[int]:
+        """Number of images without an ok row, by point."""
+        return [int(count) for count in (~self.ok).sum(axis=1)]
+
+
+def comparison_set(measurements: pd.DataFrame, max_failed: float) -> dict[str, Comparison]:
+    """The images compared in every data set, those left out, and the points excluded.
+
+    A point (family and codec string) that failed on more than the share `max_failed` of the
+    images is excluded; the common set is the images that all other points coded. An image
+    without a row counts as failed. Raises `MeasurementError` as `grids` does.
+    """
+    return {grid.dataset: compare(grid, max_failed) for grid in grids(measurements, ())}
+
+
+def compare(grid: Grid, max_failed: float) -> Comparison:
+    """The comparison of one data set; see `comparison_set`."""
+    if not 0 <= max_failed <= 1:
+        raise MeasurementError(f"max_failed is a share of the images, not {max_failed}")
+    failed = grid.failed()
+    limit = max_failed * len(grid.images)
+    # A point that coded nothing never shrinks the set, even where max_failed is 1.
+    out = [count > limit or count == len(grid.images) for count in failed]
+    left_out: dict[str, tuple[Point, ...]] = {}
+    for column, image in enumerate(grid.images):
+        culprits = [
+            point
+            for row, point in enumerate(grid.points)
+            if not out[row] and not grid.ok[row, column]
+        ]
+        if culprits:
+            left_out[image] = tuple(culprits)
+    none_left = all(out)
+    return Comparison(
+        dataset=grid.dataset,
+        images=tuple(i for i in grid.images if i not in left_out and not none_left),
+        left_out=left_out,
+        excluded={
+            point: count
+            for point, count, is_out in zip(grid.points, failed, out, strict=True)
+            if is_out
+        },
+    )
+
+
+def restrict(grid: Grid, chosen: Comparison) -> Grid:
+    """The grid on the compared images; excluded points keep their row, all nan."""
+    compared = set(chosen.images)
+    columns = [column for column, image in enumerate(grid.images) if image in compared]
+    included = np.array([point not in chosen.excluded for point in grid.points], dtype=bool)
+    values = {
+        name: np.where(included[:, np.newaxis], table[:, columns], np.nan)
+        for name, table in grid.values.items()
+    }
+    ok = grid.ok[:, columns] & included[:, np.newaxis]
+    return Grid(grid.dataset, grid.points, chosen.images, ok, values)
+
+
+def on_equal_images(table: Floats) -> Floats:
+    """The table (points, images) of a metric with nan on images where some point has none.
+
+    A metric is undefined on an image that is too small for it. Where it is undefined for one
+    point only, the image is dropped for all, or that point would be averaged over other images.
+    A point without any value (excluded from the comparison) does not count.
+    """
+    undefined = np.isnan(table)
+    counted = ~undefined.all(axis=1)
+    return np.where(undefined[counted].any(axis=0), np.nan, table)
+
+
+def grids(measurements: pd.DataFrame, metrics: Iterable[str]) -> list[Grid]:
+    """One grid per data set, sorted, with the columns `bpp` and `metrics`.
+
+    Raises `MeasurementError` if a column is missing, a key is empty, a row is there twice, or an
+    ok row's `bpp` is not 8·bytes/(width·height) of a file of at least one byte.
+    """
+    names = ("bpp", *metrics)
+    frame = _checked(measurements, names)
+    found = []
+    for dataset, part in frame.groupby("dataset", sort=True, observed=True):
+        points = sorted({Point(*pair) for pair in zip(part["family"], part["codec"], strict=True)})
+        images = sorted(set(part["image"]))
+        row_of = {point: row for row, point in enumerate(points)}
+        column_of = {image: column for column, image in enumerate(images)}
+        good = part[part["status"] == "ok"]
+        rows = [row_of[Point(*p)] for p in zip(good["family"], good["codec"], strict=True)]
+        columns = [column_of[image] for image in good["image"]]
+        ok = np.zeros((len(points), len(images)), dtype=bool)
+        ok[rows, columns] = True
+        values = {}
+        for name in names:
+            table = np.full(ok.shape, np.nan)
+            table[rows, columns] = numbers(good[name])
+            values[name] = table
+        found.append(Grid(str(dataset), tuple(points), tuple(images), ok, values))
+    return found
+
+
+def numbers(column: pd.Series) -> Floats:
+    """A column as float64, nan where it is empty, whatever its dtype became in a concatenation."""
+    array: Floats = pd.to_numeric(column).to_numpy(dtype=np.float64, na_value=np.nan)
+    return array
+
+
+def _checked(measurements: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
+    missing = [n for n in (*REQUIRED, *names) if n not in measurements.columns]
+    if missing:
+        raise MeasurementError(f"measurements lack the columns {', '.join(sorted(set(missing)))}")
+    if measurements[[*KEYS, "status"]].isna().any(axis=None):
+        raise MeasurementError("a measurement has no dataset, image, family, codec or status")
+    frame = measurements[list(dict.fromkeys((*REQUIRED, *names)))]
+    frame = frame.astype({name: object for name in (*KEYS, "status")})
+    twice = frame.duplicated(list(KEYS))
+    if twice.any():
+        first = frame.loc[twice, list(KEYS)].iloc[0]
+        raise MeasurementError(f"measured twice: {', '.join(first)}")
+    good = frame[frame["status"] == "ok"]
+    size = numbers(good["width"]) * numbers(good["height"])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = 8.0 * numbers(good["bytes"]) / size
+    wrong = ~(np.isclose(numbers(good["bpp"]), expected, rtol=1e-6, atol=0.0) & (expected > 0))
+    if wrong.any():
+        first = good.loc[wrong, list(KEYS)].iloc[0]
+        raise MeasurementError(f"bpp is not 8*bytes/(width*height): {', '.join(first)}")
+    return frame

@@ -1,0 +1,47 @@
+"""The table of failures: what went wrong, with which codec string, on how many images."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from icmbench.reporting.comparison import grids
+
+COLUMNS = ("dataset", "family", "codec", "status", "images", "first_image", "detail")
+
+
+def failures_table(measurements: pd.DataFrame) -> pd.DataFrame:
+    """One row per data set, codec string and status other than `ok`.
+
+    `images`: how many images ended so; `first_image`: the first of them in sorted order;
+    `detail`: what was said about that image, on one line. An image that other codec strings of
+    the data set have and this one lacks is counted under the status `missing`. Sorted by dataset,
+    family, codec, status. Raises `MeasurementError` as `comparison.grids` does.
+    """
+    rows = [
+        (*key, len(part), first["image"], _one_line(first["detail"]))
+        for key, part, first in _failed_groups(measurements)
+    ]
+    present = set(
+        zip(*(measurements[n] for n in ("dataset", "family", "codec", "image")), strict=True)
+    )
+    for grid in grids(measurements, ()):
+        for family, codec in grid.points:
+            missing = [i for i in grid.images if (grid.dataset, family, codec, i) not in present]
+            if missing:
+                rows.append(
+                    (grid.dataset, family, codec, "missing", len(missing), missing[0], "no row")
+                )
+    return pd.DataFrame(sorted(rows), columns=list(COLUMNS))
+
+
+def _failed_groups(
+    measurements: pd.DataFrame,
+) -> list[tuple[tuple[str, ...], pd.DataFrame, pd.Series]]:
+    failed = measurements[measurements["status"] != "ok"].sort_values("image", kind="stable")
+    names = ["dataset", "family", "codec", "status"]
+    groups = failed.groupby(names, sort=True, observed=True)
+    return [(tuple(map(str, key)), part, part.iloc[0]) for key, part in groups]
+
+
+def _one_line(detail: object) -> str:
+    return " ".join(detail.split()) if isinstance(detail, str) else ""

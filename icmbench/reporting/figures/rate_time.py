@@ -1,0 +1,143 @@
+"""Time against rate: what a codec's bits cost in seconds, encoding and decoding apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from icmbench.errors import MeasurementError
+from icmbench.reporting.figures.axes import (
+    foot,
+    heading,
+    log_axis,
+    note_height,
+    panel_grid,
+    wrap_note,
+)
+from icmbench.reporting.figures.style import MUTED, FamilyStyle, better_arrow, family_styles, theme
+
+_PANEL = (4.1, 3.2)
+
+
+class _Seconds:
+    """The one direction of time, in the shape `better_arrow` takes."""
+
+    name, title, unit, higher_is_better = "seconds", "Time", "s/MP", False
+
+
+def seconds_per_megapixel(timing: pd.DataFrame, rd: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """Join the timing of a data set with the rates of the same codec strings.
+
+    Returns:
+        `family, codec, device, bpp, encode, encode_spread, decode, decode_spread`; the last four
+        in seconds per megapixel of the original, sorted by family, device, bpp.
+
+    Raises:
+        MeasurementError: no timed codec string has a rate.
+    """
+    rates = rd.loc[rd["dataset"] == dataset, ["family", "codec", "bpp"]]
+    rows = timing[timing["dataset"] == dataset].merge(rates, on=["family", "codec"], how="inner")
+    rows = rows[(rows["bpp"] > 0) & np.isfinite(rows["bpp"]) & (rows["megapixels"] > 0)]
+    if rows.empty:
+        raise MeasurementError(f"no codec string of {dataset!r} has both seconds and a rate")
+    out = rows[["family", "codec", "device", "bpp"]].copy()
+    for way in ("encode", "decode"):
+        out[way] = rows[f"{way}_s"] / rows["megapixels"]
+        out[f"{way}_spread"] = rows[f"{way}_s_spread"] / rows["megapixels"]
+    return out.sort_values(["family", "device", "bpp", "codec"], kind="stable", ignore_index=True)
+
+
+def variants(codecs: Iterable[str]) -> dict[str, str]:
+    """Split the points of one family into curves: codec string -> all but its rate key.
+
+    The rate key is the one with the most values in the family (`quality`, `state`); what remains,
+    such as `scale=0.5` or `decoder=mean`, names the curve that a point belongs to.
+    """
+    keys = {codec: [i for i in codec.partition(":")[2].split(",") if i] for codec in codecs}
+    values: dict[str, set[str]] = {}
+    for item in (item for items in keys.values() for item in items):
+        values.setdefault(item.partition("=")[0], set()).add(item)
+    rate = min(values, key=lambda key: (-len(values[key]), key), default="")
+    return {
+        codec: ",".join(item for item in items if item.partition("=")[0] != rate)
+        for codec, items in keys.items()
+    }
+
+
+def _draw(axes: Axes, rows: pd.DataFrame, way: str, style: FamilyStyle, label: str) -> None:
+    """Draw the curves of one family and device; the largest one filled, the others hollow."""
+    names = rows["codec"].map(variants(rows["codec"]))
+    sizes = names.value_counts()
+    main = min(sizes.index, key=lambda name: (-sizes[name], name))
+    # The main curve comes last, on top.
+    for name in sorted(sizes.index, key=lambda name: (name == main, name)):
+        part = rows[names == name]
+        rate, value = part["bpp"].to_numpy(float), part[way].to_numpy(float)
+        # Half of the spread each way; below, never down to zero, where a log axis ends.
+        half = np.nan_to_num(part[f"{way}_spread"].to_numpy(float)) / 2
+        down = np.minimum(half, value * 0.9)
+        axes.errorbar(
+            rate, value, yerr=np.stack([down, half]), color=style.colour, linestyle=style.dash,
+            linewidth=style.width * (0.75 if name == main else 0.5), marker=style.marker,
+            markersize=6 if style.marker in "*XP" else 4.4, elinewidth=0.9, capsize=2,
+            label=label if name == main else "_", markeredgecolor=style.colour,
+            markeredgewidth=0.9, markerfacecolor=style.colour if name == main else "white",
+        )  # fmt: skip
+
+
+def _label(axes: Axes, way: str) -> None:
+    axes.set_title(f"{way.capitalize()} time", loc="left", pad=15)
+    axes.text(
+        0, 1.02, better_arrow(_Seconds), transform=axes.transAxes, fontsize=7.5, color=MUTED,
+        va="bottom",
+    )  # fmt: skip
+    axes.set_xlabel("rate (bits per pixel, log scale)")
+    axes.set_ylabel("seconds per megapixel (log scale)")
+
+
+def rate_time(timing: pd.DataFrame, rd: pd.DataFrame, dataset: str) -> Figure:
+    """Draw seconds per megapixel against bits per pixel, both log; encode left, decode right.
+
+    Args:
+        timing: `dataset, family, codec, device, megapixels, encode_s, encode_s_spread, decode_s,
+            decode_s_spread`: medians per image and their interquartile range; model loading and process start
+            are not in them.
+        rd: gives the rate of each codec string.
+
+    Raises:
+        MeasurementError: see `seconds_per_megapixel`.
+    """
+    rows = seconds_per_megapixel(timing, rd, dataset)
+    styles = family_styles(rd["family"])
+    devices = sorted(set(rows["device"]))
+    note = (
+        "Median seconds per image over its megapixels; bars: half the interquartile range each way. Warm: without "
+        "model loading and process start, which the timing table lists. Hollow: other settings of "
+        "the same family (scale, decoder)."
+    )
+    lines = wrap_note(note, 2 * _PANEL[0])
+    with theme():
+        count = rows.groupby(["family", "device"]).ngroups
+        legend = 0.3 + 0.19 * -(-count // 5)
+        below = legend + note_height(lines)
+        figure, panels = panel_grid(2, *_PANEL, below=below)
+        for axes, way in zip(panels, ("encode", "decode")):
+            timed = rows[np.isfinite(rows[way]) & (rows[way] > 0)]
+            for (family, device), part in timed.groupby(["family", "device"], sort=True):
+                label = family if len(devices) == 1 else f"{family} ({device})"
+                _draw(axes, part, way, styles[str(family)], str(label))
+            _label(axes, way)
+            log_axis(axes, "x", rows["bpp"])
+            log_axis(axes, "y", pd.concat([rows["encode"], rows["decode"]]))
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(
+            handles, labels, loc="upper center", ncol=min(5, count), handlelength=3.6,
+            bbox_to_anchor=(0.5, (below - 0.02) / figure.get_size_inches()[1]),
+        )  # fmt: skip
+        heading(figure, f"Rate–time, {dataset}, on {', '.join(devices)}")
+        foot(figure, lines)
+    return figure

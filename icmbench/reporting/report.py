@@ -1,0 +1,230 @@
+"""`results/report.html`: everything a run found, on one page that needs nothing else.
+
+Figures, pictures and CSV files are inside the page; a content security policy forbids it to load
+anything, so it can be mailed, archived and opened from a disk years later.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from numpy.typing import NDArray
+from PIL import Image
+
+from icmbench.errors import MeasurementError
+from icmbench.files import write_text
+from icmbench.reporting.figures.style import MetricInfo
+from icmbench.reporting.report_tables import TableView, data_uri, table_view
+
+TEMPLATES = Path(__file__).parent / "templates"
+_KINDS = (".svg", ".pdf", ".png")
+# Curves stay below this; above it the file is mostly pictures, which vectors only make larger.
+_MAX_SVG = 600_000
+
+# Table name -> (heading, columns to filter by); tables not listed follow, under their own names.
+_TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "rd": ("Rate–distortion", ("dataset", "family")),
+    "bd_rate": ("BD-rate", ("dataset", "anchor", "metric")),
+    "tasks": ("Machine tasks", ("dataset", "family", "task", "metric")),
+    "robustness": ("Robustness", ("dataset", "family")),
+    "timing": ("Timing", ("dataset", "family")),
+    "jobs": ("Jobs", ()),
+    "codecs": ("Codec settings", ()),
+    "manifest": ("Images", ("dataset", "split")),
+}
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A saved figure: `path` is its stem or any of its .svg, .pdf, .png; `group` a heading."""
+
+    path: Path
+    title: str
+    caption: str
+    group: str
+
+
+@dataclass(frozen=True)
+class ContactSheet:
+    """A grid of a data set's pictures, uint8 (H, W, 3)."""
+
+    title: str
+    image: NDArray[np.uint8]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """An embedded picture: anchor, address, size in pixels, file name, words."""
+
+    id: str
+    source: str
+    width: int
+    height: int
+    file: str
+    title: str
+    caption: str
+
+    @property
+    def kind(self) -> str:
+        return self.file.rpartition(".")[2].upper()
+
+
+def _webp(image: Image.Image, lossless: bool) -> bytes:
+    buffer = io.BytesIO()
+    image.convert("RGB").save(buffer, "WEBP", lossless=lossless, quality=80, method=4)
+    return buffer.getvalue()
+
+
+def _figure(number: int, figure: ReportFigure) -> _Picture:
+    """Embed a figure: as SVG if that is small, else as a lossless copy of its PNG.
+
+    Raises MeasurementError if neither file is there.
+    """
+    given = figure.path
+    stem = given.with_suffix("") if given.suffix in _KINDS else given
+    svg, png = (stem.with_name(stem.name + kind) for kind in (".svg", ".png"))
+    if not png.is_file():
+        raise MeasurementError(f"figure {png} is missing")
+    with Image.open(png) as opened:
+        size = opened.size
+        vectors = svg.read_bytes() if svg.is_file() else b""
+        if vectors and len(vectors) <= _MAX_SVG:
+            source, file = data_uri(vectors, "image/svg+xml"), svg.name
+        else:
+            source, file = data_uri(_webp(opened, lossless=True), "image/webp"), f"{stem.name}.webp"
+    return _Picture(f"figure-{number}", source, *size, file, figure.title, figure.caption)
+
+
+def _sheet(number: int, sheet: ContactSheet) -> _Picture:
+    """Embed a contact sheet, lossy: it shows what the images are, not how good a codec is."""
+    source = data_uri(_webp(Image.fromarray(sheet.image), lossless=False), "image/webp")
+    height, width = sheet.image.shape[:2]
+    return _Picture(
+        f"sheet-{number}", source, width, height, f"contact-{number}.webp", sheet.title,
+        sheet.caption,
+    )  # fmt: skip
+
+
+def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested provenance as (dotted key, text), in sorted order."""
+    if isinstance(value, Mapping):
+        rows = []
+        for key in sorted(value, key=str):
+            rows += _flat(value[key], f"{prefix}.{key}" if prefix else str(key))
+        return rows
+    if isinstance(value, (list, tuple)):
+        return [(prefix, ", ".join(str(item) for item in value))]
+    return [(prefix, "" if value is None else str(value))]
+
+
+def _views(
+    tables: Mapping[str, pd.DataFrame], notes: Mapping[str, str], metrics: Sequence[MetricInfo]
+) -> list[TableView]:
+    order = [name for name in _TABLES if name in tables]
+    order += sorted(name for name in tables if name not in _TABLES)
+    views = []
+    for name in order:
+        title, filters = _TABLES.get(name, (name.replace("_", " ").capitalize(), ()))
+        views.append(
+            table_view(tables[name], name, title, notes.get(name, ""), metrics, filters)
+        )
+    return views
+
+
+def _grouped(figures: Sequence[ReportFigure]) -> dict[str, list[_Picture]]:
+    groups: dict[str, list[_Picture]] = {}
+    for number, figure in enumerate(figures, 1):
+        groups.setdefault(figure.group, []).append(_figure(number, figure))
+    return groups
+
+
+def _facts(
+    tables: Mapping[str, pd.DataFrame], failures: pd.DataFrame
+) -> list[tuple[str, str, str]]:
+    """The numbers at the head of the page: (value, label, address on the page)."""
+    facts = []
+    rd = tables.get("rd")
+    if rd is not None and len(rd):
+        facts.append((str(rd["dataset"].nunique()), "data sets", "#data"))
+        facts.append((str(rd["family"].nunique()), "codec families", "#table-rd"))
+        facts.append((str(rd["codec"].nunique()), "operating points", "#table-rd"))
+    manifest = tables.get("manifest")
+    if manifest is not None:
+        facts.append((str(len(manifest)), "images", "#data"))
+    failed = int(failures["images"].sum()) if len(failures) else 0
+    facts.append((str(failed), "failures", "#failures"))
+    return facts
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def build_report(
+    out: Path | str,
+    *,
+    title: str,
+    tables: Mapping[str, pd.DataFrame],
+    notes: Mapping[str, str],
+    figures: Sequence[ReportFigure],
+    contact_sheets: Sequence[ContactSheet],
+    provenance: Mapping[str, Any],
+    missing_metrics: Mapping[str, str],
+    comparison_notes: Sequence[str],
+    failures: pd.DataFrame,
+    metrics: Sequence[MetricInfo] = (),
+) -> None:
+    """Write the report atomically; equal arguments give equal bytes.
+
+    Args:
+        tables: name (`rd`, `bd_rate`, `timing`, `jobs`, `codecs`, `manifest`, `tasks`, or any
+            other) to table; an absent one has no section.
+        notes: table name to a sentence under its heading; `summary` heads the page.
+        figures: as `figures.save` wrote them; groups appear in the order of their first figure.
+        provenance: hardware, versions, digests; nested mappings are flattened.
+        missing_metrics: metric title to the reason why it was not computed.
+        comparison_notes: which images and points were compared and which left out.
+        failures: `dataset, family, codec, status, images, first_image, detail`; empty if none.
+        metrics: titles, units and directions for the table headers, and their settings.
+
+    Raises:
+        MeasurementError: a figure's file is missing.
+    """
+    views = _views(tables, notes, metrics)
+    data = [view for view in views if view.name == "manifest"]
+    page = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            title=title,
+            summary=notes.get("summary", ""),
+            facts=_facts(tables, failures),
+            groups=_grouped(figures),
+            views=[view for view in views if view.name != "manifest"],
+            data_views=data,
+            sheets=[_sheet(number, sheet) for number, sheet in enumerate(contact_sheets, 1)],
+            failures=table_view(failures, "failures", "Failures") if len(failures) else None,
+            comparison_notes=list(comparison_notes),
+            missing_metrics=sorted(missing_metrics.items()),
+            metrics=[(metric, _flat(getattr(metric, "settings", {}))) for metric in metrics],
+            provenance=_flat(provenance),
+            css=Markup((TEMPLATES / "report.css").read_text()),
+            js=Markup((TEMPLATES / "report.js").read_text()),
+        )
+    )
+    write_text(out, page)

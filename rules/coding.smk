@@ -1,0 +1,54 @@
+# Streams and pictures. The unit of work is data set x codec x shard: one job encodes all encodings
+# of its shard with the codec loaded once, another, which sees only the streams, decodes them.
+
+
+rule encode:
+    input:
+        records="<results>/datasets/{dataset}/shards/{shard}.csv",
+        images="<results>/datasets/{dataset}/images/{shard}",
+    output:
+        streams="<results>/streams/{dataset}/{codec}/{shard}.zip",
+        status="<results>/streams/{dataset}/{codec}/{shard}.csv",
+        timing="<results>/timing/{dataset}/{codec}/{shard}.encode.csv",
+    params:
+        settings=lambda wc: coding_settings(run.config, wc.codec),
+        split=run.config["split"],
+    log:
+        "<logs>/encode/{dataset}.{codec}.{shard}.log",
+    benchmark:
+        "<benchmarks>/encode/{dataset}.{codec}.{shard}.tsv"
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=lambda wc, attempt: 120 * attempt,
+    conda:
+        "../envs/core.yaml"
+    script:
+        "../workflow_scripts/encode.py"
+
+
+rule decode:
+    input:
+        streams="<results>/streams/{dataset}/{codec}/{shard}.zip",
+        status="<results>/streams/{dataset}/{codec}/{shard}.csv",
+    output:
+        pictures=(
+            "<results>/reconstructions/{dataset}/{codec}/{shard}.zip"
+            if run.config["keep_reconstructions"]
+            else temp("<results>/reconstructions/{dataset}/{codec}/{shard}.zip")
+        ),
+        status="<results>/decoded/{dataset}/{codec}/{shard}.csv",
+        timing="<results>/timing/{dataset}/{codec}/{shard}.decode.csv",
+    params:
+        settings=lambda wc: coding_settings(run.config, wc.codec),
+    log:
+        "<logs>/decode/{dataset}.{codec}.{shard}.log",
+    benchmark:
+        "<benchmarks>/decode/{dataset}.{codec}.{shard}.tsv"
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=lambda wc, attempt: 120 * attempt,
+        disk_mb=4000,
+    conda:
+        "../envs/core.yaml"
+    script:
+        "../workflow_scripts/decode.py"

@@ -1,0 +1,20 @@
+"""Join the images' annotations into one COCO file and one file of landmarks."""
+
+from pathlib import Path
+
+from icmbench.datasets.base import shard_of
+from icmbench.datasets.manifest import read_records
+from icmbench.datasets.registry import make_dataset
+from icmbench.files import write_json
+from icmbench.joblog import log_to
+
+with log_to(snakemake.log[0]):
+    params = snakemake.params
+    dataset = make_dataset(snakemake.wildcards.dataset, params.entry, Path(params.downloads))
+    folders = [Path(folder) for folder in snakemake.input.images]
+    records = read_records(Path(snakemake.input.manifest))
+    folder_of = {r.image: folders[shard_of(r.image, params.shards)] for r in records}
+    merged = dataset.merge_annotations(folder_of)
+    write_json(snakemake.output.instances, merged.instances)
+    write_json(snakemake.output.landmarks, merged.landmarks)
+    write_json(snakemake.output.classes, merged.classes)

@@ -1,0 +1,20 @@
+"""Encode the images of one shard at every encoding of a codec entry."""
+
+from pathlib import Path
+
+from icmbench.coding.encode import encode_shard
+from icmbench.coding.shard import make_family
+from icmbench.datasets.manifest import read_records, usable
+from icmbench.joblog import log_to
+
+with log_to(snakemake.log[0]):
+    records = read_records(Path(snakemake.input.records))
+    encode_shard(
+        make_family(snakemake.wildcards.codec, snakemake.params.settings),
+        snakemake.wildcards.dataset,
+        usable(records, snakemake.params.split),
+        Path(snakemake.input.images),
+        streams=Path(snakemake.output.streams),
+        status=Path(snakemake.output.status),
+        timing=Path(snakemake.output.timing),
+    )

@@ -1,0 +1,10 @@
+"""Join the shards' lists into the manifest."""
+
+from pathlib import Path
+
+from icmbench.datasets.manifest import read_records, write_records
+from icmbench.joblog import log_to
+
+with log_to(snakemake.log[0]):
+    records = [record for path in snakemake.input.shards for record in read_records(Path(path))]
+    write_records(Path(snakemake.output.manifest), records)

@@ -1,0 +1,22 @@
+"""Measure the pictures of one shard against the originals."""
+
+from pathlib import Path
+
+from icmbench.coding.measure import check_measurements, measure_shard, write_measurements
+from icmbench.datasets.manifest import read_records, usable
+from icmbench.joblog import log_to
+from icmbench.metrics import Meter
+
+with log_to(snakemake.log[0]):
+    params = snakemake.params
+    frame = measure_shard(
+        snakemake.wildcards.dataset,
+        snakemake.wildcards.codec,
+        usable(read_records(Path(snakemake.input.records)), params.split),
+        Path(snakemake.input.images),
+        Meter(params.available, Path(params.weights) if params.weights else None),
+        pictures=Path(snakemake.input.pictures),
+        decoded=Path(snakemake.input.decoded),
+    )
+    check_measurements(frame, Path(params.schema))
+    write_measurements(Path(snakemake.output[0]), frame)
