@@ -19,9 +19,10 @@ from PIL import ImageCms, ImageOps
 from icmbench.errors import ImageError
 from icmbench.files import atomic_path
 
-FORMATS: Final = ("PNG", "JPEG", "WEBP", "TIFF", "MPO")
+FORMATS: Final = ("PNG", "JPEG", "WEBP", "TIFF")
 EXTENSIONS: Final = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 MAX_PIXELS: Final = 200_000_000
+_ORIENTATION: Final = 0x0112  # EXIF tag
 _DIRECT: Final = {"RGB", "L", "P", "1", "LA", "PA", "RGBA", "RGBX", "CMYK", "YCbCr"}
 
 
@@ -85,10 +86,9 @@ def _convert(picture: PillowImage.Image) -> tuple[NDArray[np.uint8], str]:
     if picture.mode not in _DIRECT:
         raise ImageError(f"pixels of mode {picture.mode} have no 8-bit RGB meaning")
     profile = picture.info.get("icc_profile")
-    turned = ImageOps.exif_transpose(picture)
-    if turned is not picture and turned.getexif() != picture.getexif():
+    if picture.getexif().get(_ORIENTATION, 1) != 1:
         notes.append("EXIF orientation applied")
-    picture = _on_white(turned, notes)
+    picture = _on_white(ImageOps.exif_transpose(picture), notes)
     if picture.mode == "CMYK" and not profile:
         notes.append("CMYK without a profile, converted by the plain formula")
     if profile and picture.mode in ("RGB", "CMYK", "L"):

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from icmbench.configuration import coding_settings, make_run
+from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import shard_ids
 from icmbench.errors import IcmbenchError
 
@@ -56,3 +57,24 @@ def metrics_available():
 
     names, _ = available(run.config["weights"] and Path(run.config["weights"]))
     return [name for name in run.config["metrics"] if name in names]
+
+
+def visual_inputs(wildcards):
+    """What one visual comparison reads: the image's shard, its measurements and its streams."""
+    item = run.config["visual"][int(wildcards.number)]
+    shard = shard_of(item["image"], len(SHARDS))
+    here = {"dataset": item["dataset"], "shard": shard, "codec": list(run.families)}
+    return {
+        "records": expand("<results>/datasets/{dataset}/shards/{shard}.csv", **here)[0],
+        "images": expand("<results>/datasets/{dataset}/images/{shard}", **here)[0],
+        "measurements": expand("<results>/measurements/{dataset}/{codec}/{shard}.parquet", **here),
+        "streams": expand("<results>/streams/{dataset}/{codec}/{shard}.zip", **here),
+    }
+
+
+def all_figures():
+    """Every figure of the run, as PNG (the other formats come with it)."""
+    names = [f"{kind}_{name}" for kind in ("rd", "rate_time", "contact") for name in run.datasets]
+    names += [f"bd_{anchor}_{name}" for anchor in run.config["anchors"] for name in run.datasets]
+    names += [f"visual_{number}" for number in range(len(run.config["visual"]))]
+    return expand("<results>/figures/{name}.png", name=names)

@@ -84,6 +84,7 @@ class Codec(ABC):
         encode_keys, cut_keys, decode_keys: its keys; a codec with cut keys is embedded.
         settings: the fixed settings in one sentence, printed with the tables.
         packages: distributions whose versions decide its bits or its pictures.
+        coders: C libraries inside them, as the provenance names them.
         codec_id: its id in the shared container, None for foreign formats.
         lossless: whether the picture must come out bit-identical; checked on every image.
         uses_device: whether it can run on a GPU; the others always say `cpu`.
@@ -97,6 +98,7 @@ class Codec(ABC):
     decode_keys: ClassVar[Mapping[str, Key]] = {}
     settings: ClassVar[str] = ""
     packages: ClassVar[tuple[str, ...]] = ()
+    coders: ClassVar[tuple[str, ...]] = ()
     codec_id: ClassVar[int | None] = None
     lossless: ClassVar[bool] = False
     uses_device: ClassVar[bool] = False

@@ -18,6 +18,7 @@ class Heic(ConventionalCodec):
     quality_keys = {"quality": Key(int, low=0, high=100, help="libheif quality")}
     settings = "x265 through pillow-heif (libheif), 8-bit 4:2:0, libheif's default preset"
     packages = ("pillow-heif",)
+    coders = ("libheif", "x265")
     MARKS = ((4, b"ftypheic"), (4, b"ftypheix"), (4, b"ftypmif1"))
 
     def encode_plain(self, image: Image, *, quality: int) -> bytes:

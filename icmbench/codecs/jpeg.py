@@ -16,6 +16,7 @@ class Jpeg(ConventionalCodec):
     quality_keys = {"quality": Key(int, low=1, high=100, help="libjpeg quality")}
     settings = "libjpeg-turbo through Pillow, 4:2:0, optimised Huffman tables, progressive"
     packages = ("pillow",)
+    coders = ("libjpeg-turbo",)
     MARKS = ((0, b"\xff\xd8\xff"),)
 
     def encode_plain(self, image: Image, *, quality: int) -> bytes:

@@ -23,6 +23,7 @@ class Jpeg2000(ConventionalCodec):
         "layer at the given ratio, bare codestream without the JP2 box"
     )
     packages = ("pillow",)
+    coders = ("openjpeg",)
     MARKS = ((0, b"\xff\x4f\xff\x51"),)
 
     def encode_plain(self, image: Image, *, ratio: float) -> bytes:

@@ -20,6 +20,7 @@ class JpegXl(ConventionalCodec):
     }
     settings = "libjxl through imagecodecs, VarDCT, effort 7, bare codestream, one thread"
     packages = ("imagecodecs",)
+    coders = ("libjxl",)
     MARKS = ((0, b"\xff\x0a"), (4, b"JXL \r\n\x87\n"))
 
     def encode_plain(self, image: Image, *, distance: float, effort: int = 7) -> bytes:

@@ -16,6 +16,7 @@ class WebP(ConventionalCodec):
     quality_keys = {"quality": Key(int, low=0, high=100, help="libwebp quality")}
     settings = "libwebp through Pillow, lossy, method 6 (slowest), 4:2:0"
     packages = ("pillow",)
+    coders = ("libwebp",)
     MARKS = ((8, b"WEBP"),)
 
     def encode_plain(self, image: Image, *, quality: int) -> bytes:

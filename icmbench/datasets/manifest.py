@@ -53,3 +53,11 @@ def read_records(path: Path) -> list[Record]:
 def usable(records: Sequence[Record], split: str = "test") -> list[Record]:
     """The records that can be coded: of the split, with status ok."""
     return [record for record in records if record.status == "ok" and record.split == split]
+
+
+def find_record(records: Sequence[Record], image_id: str) -> Record:
+    """The record of an image; DatasetError where there is none or it cannot be used."""
+    for record in records:
+        if record.image == image_id and record.status == "ok":
+            return record
+    raise DatasetError(f"image {image_id!r} is not among the usable images of its data set")

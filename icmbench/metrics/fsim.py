@@ -127,7 +127,7 @@ def _filters(height: int, width: int, device: str) -> _Filters:
     radial = []
     for scale in range(_SCALES):
         centre = 1 / (_SHORTEST_WAVELENGTH * _WAVELENGTH_RATIO**scale)
-        curve = np.exp(-np.log(radius / centre) ** 2 / (2 * math.log(_BANDWIDTH) ** 2)) * lowpass
+        curve = np.exp(-(np.log(radius / centre) ** 2) / (2 * math.log(_BANDWIDTH) ** 2)) * lowpass
         curve[0, 0] = 0.0
         radial.append(curve)
     spread = math.pi / _ORIENTATIONS / _ANGULAR_RATIO

@@ -7,6 +7,7 @@ from tensors that `icmbench.metrics.weights` has read and checked.
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -49,7 +50,8 @@ def load_lpips(weights: Path | None, device: str) -> Score:
     Raises MeasurementError if the AlexNet file is missing, damaged or not AlexNet.
     """
     backbone = _backbone(torchvision.models.alexnet, files.ALEXNET, weights)
-    with torch.random.fork_rng(devices=[]):  # its constructor draws weights we replace below
+    # The constructor draws weights that are replaced below, and uses an old torchvision argument.
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
         network = lpips.LPIPS(
             net="alex", version="0.1", pretrained=False, pnet_rand=True, verbose=False
         )
@@ -72,7 +74,7 @@ def load_lpips(weights: Path | None, device: str) -> Score:
     return score
 
 
-class _Dists(piq.DISTS):
+class _Dists(piq.DISTS):  # type: ignore[misc]  # piq has no types
     """piq's DISTS around tensors at hand; only its constructor, which downloads, is replaced."""
 
     def __init__(self, features: torch.nn.Module, weights: list[torch.Tensor]) -> None:
@@ -108,9 +110,9 @@ def load_dists(weights: Path | None, device: str) -> Score:
     parts = [
         part
         for both in (alpha / total, beta / total)
-        for part in both.float().split(_DISTS_CHANNELS, dim=1)
+        for part in torch.split(both.float(), _DISTS_CHANNELS, dim=1)
     ]
-    network = _Dists(backbone.features, parts).eval().to(device)
+    network = _Dists(backbone.get_submodule("features"), parts).eval().to(device)
 
     def score(original: Picture, reconstruction: Picture) -> float:
         return float(network(original.tensor / 255, reconstruction.tensor / 255))

@@ -46,7 +46,9 @@ def available(weights: Path | None = None) -> tuple[list[str], dict[str, str]]:
         if absent:
             reasons[name] = " ".join(absent)
     if importlib.util.find_spec("ssimulacra2") is None:
-        reasons["ssimulacra2"] = "The Python package ssimulacra2, which holds its weights, is missing."
+        reasons["ssimulacra2"] = (
+            "The Python package ssimulacra2, which holds its weights, is missing."
+        )
     return [name for name in METRICS if name not in reasons], reasons
 
 

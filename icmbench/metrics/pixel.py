@@ -31,7 +31,7 @@ def _luma(picture: Picture) -> np.ndarray:
 
 def _sum_of_squares(difference: np.ndarray) -> int:
     wide = difference.astype(np.int64)
-    # Python integers add up the rows: 64 bits would overflow above 140 megapixels of black on white.
+    # Python integers add up the rows: 64 bits could overflow above 140 megapixels.
     rows = np.square(wide).sum(axis=tuple(range(1, wide.ndim)))
     return sum(int(row) for row in rows)
 

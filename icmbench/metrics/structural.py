@@ -46,7 +46,12 @@ def ms_ssim(original: Picture, reconstruction: Picture) -> float:
 
 
 def haarpsi(original: Picture, reconstruction: Picture) -> float:
-    """Reisenhofer, Bosse, Kutyniok, Wiegand, Signal Processing: Image Communication 2018, (12)."""
+    """Reisenhofer, Bosse, Kutyniok, Wiegand, Signal Processing: Image Communication 2018, (12).
+
+    Two black images have no wavelet coefficient to weigh by, for which piq gives inf: here 1.
+    """
+    if not original.pixels.any() and not reconstruction.pixels.any():
+        return 1.0
     return float(
         piq.haarpsi(
             original.tensor,
@@ -62,6 +67,4 @@ def haarpsi(original: Picture, reconstruction: Picture) -> float:
 
 def gmsd(original: Picture, reconstruction: Picture) -> float:
     """Xue, Zhang, Mou, Bovik, IEEE TIP 2014: standard deviation of the gradient similarity map."""
-    return float(
-        piq.gmsd(original.tensor, reconstruction.tensor, data_range=255, t=170 / 255.0**2)
-    )
+    return float(piq.gmsd(original.tensor, reconstruction.tensor, data_range=255, t=170 / 255.0**2))

@@ -173,7 +173,7 @@ def _checked(measurements: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame
     if measurements[[*KEYS, "status"]].isna().any(axis=None):
         raise MeasurementError("a measurement has no dataset, image, family, codec or status")
     frame = measurements[list(dict.fromkeys((*REQUIRED, *names)))]
-    frame = frame.astype({name: object for name in (*KEYS, "status")})
+    frame = frame.astype(dict.fromkeys((*KEYS, "status"), object))
     twice = frame.duplicated(list(KEYS))
     if twice.any():
         first = frame.loc[twice, list(KEYS)].iloc[0]
@@ -187,3 +187,15 @@ def _checked(measurements: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame
         first = good.loc[wrong, list(KEYS)].iloc[0]
         raise MeasurementError(f"bpp is not 8*bytes/(width*height): {', '.join(first)}")
     return frame
+
+
+def describe(chosen: Mapping[str, Comparison]) -> dict[str, dict[str, object]]:
+    """The comparison sets as JSON: images, what was left out by which codec string, and excluded."""
+    return {
+        dataset: {
+            "images": list(one.images),
+            "left_out": {image: [p.codec for p in at] for image, at in one.left_out.items()},
+            "excluded": {point.codec: count for point, count in one.excluded.items()},
+        }
+        for dataset, one in chosen.items()
+    }

@@ -20,9 +20,10 @@ def jobs_table(benchmark_files: Iterable[tuple[str, Path]]) -> pd.DataFrame:
     """One row per rule from Snakemake's benchmark files: (rule, path of the TSV) each.
 
     `jobs`: number of runs (a benchmark with repeats has several); `seconds`: their wall-clock
-    seconds added up, those that are not known left out; `max_mb`: the largest resident memory of any of them, empty if all were too
-    short to be sampled. Sorted by rule. Raises `MeasurementError`, naming the file, if it is
-    missing, has no run or no column `s` or `max_rss`, or holds something that is no number.
+    seconds added up; `max_mb`: the largest resident memory of any of them. Values that Snakemake
+    did not sample are left out; a cell is empty if it sampled none. Sorted by rule. Raises
+    `MeasurementError`, naming the file, if it is missing, has no run or no column `s` or
+    `max_rss`, or holds something that is no number.
     """
     runs: dict[str, list[tuple[float, float]]] = {}
     for rule, path in benchmark_files:

@@ -31,7 +31,7 @@ _MAX_SVG = 600_000
 
 # Table name -> (heading, columns to filter by); tables not listed follow, under their own names.
 _TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "rd": ("Rate–distortion", ("dataset", "family")),
+    "rd": ("Rate\u2013distortion", ("dataset", "family")),
     "bd_rate": ("BD-rate", ("dataset", "anchor", "metric")),
     "tasks": ("Machine tasks", ("dataset", "family", "task", "metric")),
     "robustness": ("Robustness", ("dataset", "family")),
@@ -134,9 +134,7 @@ def _views(
     views = []
     for name in order:
         title, filters = _TABLES.get(name, (name.replace("_", " ").capitalize(), ()))
-        views.append(
-            table_view(tables[name], name, title, notes.get(name, ""), metrics, filters)
-        )
+        views.append(table_view(tables[name], name, title, notes.get(name, ""), metrics, filters))
     return views
 
 
@@ -151,18 +149,18 @@ def _facts(
     tables: Mapping[str, pd.DataFrame], failures: pd.DataFrame
 ) -> list[tuple[str, str, str]]:
     """The numbers at the head of the page: (value, label, address on the page)."""
-    facts = []
+    facts: list[tuple[int, str, str]] = []
     rd = tables.get("rd")
     if rd is not None and len(rd):
-        facts.append((str(rd["dataset"].nunique()), "data sets", "#data"))
-        facts.append((str(rd["family"].nunique()), "codec families", "#table-rd"))
-        facts.append((str(rd["codec"].nunique()), "operating points", "#table-rd"))
+        facts.append((rd["dataset"].nunique(), "data set", "#data"))
+        facts.append((rd["family"].nunique(), "codec", "#table-rd"))
+        facts.append((rd["codec"].nunique(), "operating point", "#table-rd"))
     manifest = tables.get("manifest")
     if manifest is not None:
-        facts.append((str(len(manifest)), "images", "#data"))
+        facts.append((len(manifest), "image", "#data"))
     failed = int(failures["images"].sum()) if len(failures) else 0
-    facts.append((str(failed), "failures", "#failures"))
-    return facts
+    facts.append((failed, "failure", "#failures"))
+    return [(str(n), word if n == 1 else f"{word}s", address) for n, word, address in facts]
 
 
 def _environment() -> jinja2.Environment:

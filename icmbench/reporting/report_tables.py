@@ -11,7 +11,7 @@ from numbers import Real
 import pandas as pd
 
 from icmbench.reporting.csv_files import format_value
-from icmbench.reporting.figures.bd_heatmap import percent
+from icmbench.reporting.figures.bd_heatmap import MINUS, percent
 from icmbench.reporting.figures.style import MetricInfo
 
 MAX_ROWS = 1000
@@ -33,8 +33,8 @@ _HEADERS: dict[str, tuple[str, str]] = {
     "device": ("Device", ""),
     "encode_s": ("Encode", "s / image ↓"),
     "decode_s": ("Decode", "s / image ↓"),
-    "encode_s_spread": ("Encode spread", "s"),
-    "decode_s_spread": ("Decode spread", "s"),
+    "encode_s_spread": ("Encode IQR", "s"),
+    "decode_s_spread": ("Decode IQR", "s"),
     "encode_start_s": ("Encoder start", "s"),
     "decode_start_s": ("Decoder start", "s"),
     "megapixels": ("Image size", "MP"),
@@ -49,7 +49,8 @@ _HEADERS: dict[str, tuple[str, str]] = {
     "width": ("Width", "px"),
     "height": ("Height", "px"),
 }
-_PERCENT = {"bd_rate", "overlap"}
+# What a row is about comes before what was measured, whatever the order in the file.
+_FIRST = {"dataset", "family", "codec"}
 # Three digits say all that a clock can; four decimals keep 0.0123 bpp apart from 0.0126.
 _SECONDS = {"encode_s", "decode_s", "encode_s_spread", "decode_s_spread", "encode_start_s",
             "decode_start_s", "seconds"}  # fmt: skip
@@ -107,24 +108,22 @@ def csv_text(frame: pd.DataFrame) -> str:
 
 
 def decimals(values: Sequence[float]) -> int:
-    """Decimals that give the largest finite value four digits: 38.52, 0.9321, 1204."""
+    """Decimals for a column: four for values up to 1, else four digits (38.52, 1204)."""
     largest = max((abs(v) for v in values if math.isfinite(v)), default=0.0)
-    if largest == 0:
-        return 0
-    return min(max(3 - math.floor(math.log10(largest)), 0), 6)
+    return 4 if largest <= 1 else max(3 - math.floor(math.log10(largest)), 0)
 
 
 def _number(value: float, name: str, digits: int) -> str:
     if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
+        return "∞" if value > 0 else f"{MINUS}∞"
     if name == "bd_rate":
         return percent(value).removesuffix(" %")
     if name == "overlap":
         return f"{100 * value:.0f}"
     if name in _SECONDS:
-        whole = f"{value:.3g}"
+        whole = f"{value:#.3g}".rstrip(".")
         return f"{value:.0f}" if "e+" in whole else f"{value:.6f}" if "e-" in whole else whole
-    return f"{value:.{digits}f}".replace("-", "−")
+    return f"{value:.{digits}f}".replace("-", MINUS)
 
 
 def _is_number(value: object) -> bool:
@@ -147,19 +146,25 @@ def _interval_names(name: str, columns: Sequence[str]) -> tuple[str, str] | None
     return pair if all(end in columns for end in pair) else None
 
 
-def _cells(frame: pd.DataFrame, column: Column) -> list[Cell]:
+def _text(value: object, name: str, known: dict[str, MetricInfo]) -> str:
+    """A cell of text; in a column of metric names, the metric's title."""
+    text = format_value(value)
+    return known[text].title if name == "metric" and text in known else text
+
+
+def _cells(frame: pd.DataFrame, column: Column, metrics: dict[str, MetricInfo]) -> list[Cell]:
     values = list(frame[column.name])
     if not column.numeric:
-        texts = [format_value(value) for value in values]
+        texts = [_text(value, column.name, metrics) for value in values]
         return [Cell(text, text) for text in texts]
     known = [float(value) for value in values if _is_number(value)]
     whole = all(value == int(value) for value in known if math.isfinite(value))
     digits = 0 if whole and column.name not in _DECIMALS else decimals(known)
     digits = _DECIMALS.get(column.name, digits)
     pair = _interval_names(column.name, list(frame.columns))
-    ends = list(zip(frame[pair[0]], frame[pair[1]])) if pair else [(math.nan, math.nan)] * len(frame)
+    lows, highs = (frame[end] if pair else [math.nan] * len(frame) for end in pair or ("", ""))
     cells = []
-    for value, (low, high) in zip(values, ends):
+    for value, low, high in zip(values, lows, highs, strict=True):
         if not _is_number(value):
             cells.append(Cell("", ""))
             continue
@@ -185,12 +190,12 @@ def table_view(
     that get a drop-down, where the table has more than one value of them.
     """
     known = {metric.name: metric for metric in metrics}
-    names = [str(column) for column in frame.columns]
+    names = sorted((str(n) for n in frame.columns), key=lambda n: n not in _FIRST)
     folded = {end for n in names if (pair := _interval_names(n, names)) for end in pair}
     columns = [_column(frame, n, known) for n in names if n not in folded]
     shown = frame.head(MAX_ROWS)
-    by_column = [_cells(shown, column) for column in columns]
-    choices = {n: sorted({format_value(v) for v in shown[n]}) for n in filters if n in frame}
+    by_column = [_cells(shown, column, known) for column in columns]
+    choices = {n: sorted({_text(v, n, known) for v in shown[n]}) for n in filters if n in names}
     return TableView(
         name=name,
         title=title,

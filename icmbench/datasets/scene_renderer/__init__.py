@@ -1,0 +1,24 @@
+"""`scenes`: procedural, photograph-like scenes with exact annotations, drawn from a seed.
+
+    scene = render_scene(seed=0, split="train", index=7, width=256, height=256)
+    record = scene_annotations(scene, "train-00007")
+    coco, landmarks = merge_annotations([record])
+
+From the outside in: `scene` (entry), `annotations` and `draw` (COCO records, pictures), `records`
+(types and `check_scene`), `layout` (what stands where), `render` (visibility, shading, camera
+effects), `environment` and `surfaces` (stuff), `things_*` and `face_*` (things), `solids` (distance
+functions and ray marching), `camera`, `noise`, `labels`.
+"""
+
+from __future__ import annotations
+
+from icmbench.datasets.scene_renderer.annotations import merge_annotations, scene_annotations
+from icmbench.datasets.scene_renderer.draw import contact_sheet, draw_annotations
+from icmbench.datasets.scene_renderer.labels import CATEGORIES, IGNORE, SEMANTIC_CLASSES
+from icmbench.datasets.scene_renderer.records import Face, Instance, Scene, check_scene
+from icmbench.datasets.scene_renderer.scene import render_scene
+
+__all__ = [
+    "CATEGORIES", "IGNORE", "SEMANTIC_CLASSES", "Face", "Instance", "Scene", "check_scene",
+    "contact_sheet", "draw_annotations", "merge_annotations", "render_scene", "scene_annotations",
+]  # fmt: skip

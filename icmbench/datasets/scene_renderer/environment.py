@@ -81,8 +81,8 @@ def _surface(rng: Generator, label: str, span: float, turn: float) -> Surface:
     return Surface(label, tile, span, turn, offset, 0.05 if label == "fabric" else 0.11)
 
 
-def make_environment(rng: Generator, camera: Camera) -> Environment:
-    """Draw a place, its textures and its light."""
+def make_environment(rng: Generator, camera: Camera, spread: float) -> Environment:
+    """Draw a place, its textures and its light, from at most `spread` radians off the viewer."""
     names = list(PLACES)
     weights = np.array([PLACES[name][2] for name in names])
     place = names[rng.choice(len(names), p=weights / weights.sum())]
@@ -98,8 +98,8 @@ def make_environment(rng: Generator, camera: Camera) -> Environment:
         span = float(np.clip(distance * rng.uniform(0.3, 0.45), 1.0, 3.0))
         backdrop = _surface(rng, backdrop_label, span, 0.0)
         low = backdrop_label == "foliage" or (not indoor and rng.random() < 0.3)
-        top = 1 + distance * float(rng.uniform(-0.12, 0.12)) if low else np.inf
-    azimuth, height = rng.uniform(-1.2, 1.2), rng.uniform(0.5, 1.05)
+        top = 1 + distance * float(rng.uniform(0.02, 0.14)) if low else np.inf
+    azimuth, height = rng.uniform(-spread, spread), rng.uniform(0.5, 1.0)
     flat = np.cos(height)
     light = np.array([np.sin(azimuth) * flat, np.sin(height), -np.cos(azimuth) * flat], np.float32)
     warm = rng.uniform(0, 1)
@@ -156,8 +156,9 @@ def trace(place: Environment, camera: Camera, ray: Array, scale: int) -> Trace:
         height = 1 + hit * ray[1]
         rim = np.zeros(count, np.float32)
         if place.backdrop.label == "foliage":
-            rim = 0.22 * lookup(fractal(1, 1.1), hit * ray[0] * 90, np.full(count, 7, np.float32))
-            rim = rim + 0.03 * lookup(fractal(2, 0.5), hit * ray[0] * 600, height * 600)
+            across = hit * ray[0]
+            rim = 0.16 * lookup(fractal(1, 1.3), across * 60, np.full(count, 7, np.float32))
+            rim = rim + 0.05 * lookup(fractal(2, 1.0, 1.0, 4), across * 150, height * 150)
         to_wall = np.where(height < place.top + rim, hit, np.inf).astype(np.float32)
     depth = np.minimum(np.minimum(to_ground, to_wall), 80).astype(np.float32)
     out = Trace(depth, np.full(count, STUFF_VALUES["sky"], np.uint8),

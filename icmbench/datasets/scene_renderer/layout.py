@@ -80,7 +80,7 @@ def _spot(rng: Generator, camera: Camera, place: Environment, taken: list[_Spot]
             continue
         new = _Spot(x, y - 0.4 * size, 0.5 * size)
         gaps = [np.hypot(new.x - s.x, new.y - s.y) / (new.radius + s.radius) for s in taken]
-        if all(gap > rng.uniform(0.66, 1.1) for gap in gaps):
+        if all(gap > rng.uniform(0.5, 1.05) for gap in gaps):
             taken.append(new)
             return point, size * camera.depth(point) / camera.focal
     return None
@@ -111,7 +111,7 @@ def make_layout(rng: Generator, width: int, height: int) -> Layout:
     focal = float(max(width, height) * rng.uniform(1.25, 1.7))
     pitch = float(rng.uniform(0.07, 0.2) if portrait else rng.uniform(0.12, 0.5))
     camera = Camera(width, height, focal, pitch)
-    place = make_environment(rng, camera)
+    place = make_environment(rng, camera, 1.1 if portrait else 2.0)
     layout = Layout(camera, place)
     stretch = max(width, height) / min(width, height)
     if portrait:

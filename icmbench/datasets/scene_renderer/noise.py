@@ -88,9 +88,14 @@ def lookup(table: Array, x: Array, y: Array) -> Array:
     fx, fy = x - left, y - top
     x0, y0 = left.astype(np.int32) & mask, top.astype(np.int32) & mask
     x1, y1 = (x0 + 1) & mask, (y0 + 1) & mask
-    upper = table[y0, x0] * (1 - fx) + table[y0, x1] * fx
-    lower = table[y1, x0] * (1 - fx) + table[y1, x1] * fx
-    return (upper * (1 - fy) + lower * fy).astype(np.float32)
+    take, side = table.reshape(-1).take, np.int32(table.shape[0])
+    row0, row1 = y0 * side, y1 * side
+    upper, lower = take(row0 + x0), take(row1 + x0)
+    upper += (take(row0 + x1) - upper) * fx
+    lower += (take(row1 + x1) - lower) * fx
+    upper += (lower - upper) * fy
+    result: Array = upper
+    return result
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def check_scene(scene: Scene) -> None:
     if known.size and int(known.max()) >= len(SEMANTIC_CLASSES):
         raise DatasetError(f"semantic map has an unknown value {int(known.max())}")
     is_thing = (scene.semantic >= first_thing) & (scene.semantic != IGNORE)
-    if not np.array_equal(np.where(is_thing, scene.semantic, -1), things):
+    if not np.array_equal(np.where(is_thing, scene.semantic.astype(np.int32), -1), things):
         raise DatasetError("semantic map and instance masks differ")
     for number, face in enumerate(scene.faces):
         _check_face(number, face, scene)

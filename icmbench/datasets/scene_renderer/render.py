@@ -9,12 +9,14 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from icmbench.datasets.scene_renderer.camera import Camera
 from icmbench.datasets.scene_renderer.environment import Environment, Trace, trace
 from icmbench.datasets.scene_renderer.layout import Layout
 from icmbench.datasets.scene_renderer.noise import Array, linear, smoothstep
 from icmbench.datasets.scene_renderer.solids import Solid, ball_span, march, normals, occlusion
 
 SCALE = 2  # samples per pixel side
+_BUNDLE = 4  # samples per side of a block whose rays are traced as one at first
 _STRIP = 1 << 19  # samples shaded at once, which bounds the memory of large images
 _EYE = np.array([0, 1, 0], np.float32)
 
@@ -95,17 +97,18 @@ def _visit(solid: Solid, number: int, layout: Layout, span: tuple[int, int], ray
     wide = camera.width * SCALE
     if row0 >= row1 or low[0] >= min(high[0], wide):
         return
-    rows = np.arange(row0, row1) - span[0] * SCALE
-    index = (rows[:, None] * wide + np.arange(low[0], min(high[0], wide))[None]).ravel()
-    near, far = ball_span(_EYE[:, None], ray[:, index], centre, radius)
-    index, near, far = index[near < far], near[near < far], far[near < far]
+    row0, column0 = row0 // _BUNDLE * _BUNDLE, low[0] // _BUNDLE * _BUNDLE
+    index, near = _bundles(solid, camera, (row0, row1), (column0, min(high[0], wide)))
+    index -= span[0] * SCALE * wide
+    inside = (index >= 0) & (index < ray.shape[1])
+    index, near = index[inside], near[inside]
     if not index.size:
         return
-    origin = solid.to_local(_EYE[:, None])
+    far = ball_span(_EYE[:, None], ray[:, index], centre, radius)[1]
     size = np.float32(solid.size)
     local = solid.rotation.T @ ray[:, index]
-    # Start from the bounding ball: keeps float32 distances small and precise.
-    start = origin + local * (near / size)
+    # Start close to the surface: keeps float32 distances small and precise.
+    start = solid.to_local(_EYE[:, None]) + local * (near / size)
     tolerance = 0.4 * camera.depth(centre) / (camera.focal * SCALE) / solid.size
     reached = march(solid.distance, start, local, np.zeros_like(near), (far - near) / size,
                     tolerance)  # fmt: skip
@@ -117,6 +120,33 @@ def _visit(solid: Solid, number: int, layout: Layout, span: tuple[int, int], ray
     nearer = distance < depth[index]
     depth[index[nearer]] = distance[nearer]
     owner[index[nearer]] = number
+
+
+def _bundles(solid: Solid, camera: Camera, rows: tuple[int, int], columns: tuple[int, int]
+             ) -> tuple[NDArray[np.int64], Array]:  # fmt: skip
+    """Samples that may meet a solid and where to start on each ray, from one ray per 4 x 4 block.
+
+    Blocks lie on a grid of the whole image, so that strips do not change the result.
+    """
+    y, x = np.mgrid[rows[0] : rows[1] : _BUNDLE, columns[0] : columns[1] : _BUNDLE]
+    middle = np.float32(_BUNDLE / 2)
+    ray = camera.rays((x.ravel() + middle) / SCALE, (y.ravel() + middle) / SCALE)
+    centre, radius = solid.ball()
+    spread = np.float32(0.75 * _BUNDLE / (camera.focal * SCALE))
+    near, far = ball_span(_EYE[:, None], ray, centre, radius * 1.02 + 2 * spread)
+    size = np.float32(solid.size)
+    local = solid.rotation.T @ ray
+    start = solid.to_local(_EYE[:, None]) + local * (near / size)
+    reached = march(solid.distance, start, local, np.zeros_like(near), (far - near) / size,
+                    spread * np.maximum(near, 0.1) * np.float32(1.3) / size)  # fmt: skip
+    hit = np.isfinite(reached)
+    begin = np.maximum(near[hit] + reached[hit] * size * np.float32(0.99) - spread, 0)
+    step = np.arange(_BUNDLE)
+    y_all = y.ravel()[hit][:, None, None] + step[None, :, None]
+    x_all = x.ravel()[hit][:, None, None] + step[None, None, :]
+    wide = camera.width * SCALE
+    index = np.where(x_all < wide, y_all * wide + x_all, -1 << 40).ravel()
+    return index.astype(np.int64), np.repeat(begin, _BUNDLE * _BUNDLE).astype(np.float32)
 
 
 def _shadow(layout: Layout, points: Array, skip: Solid | None = None) -> Array:
@@ -181,7 +211,7 @@ def _reflection(place: Environment, n: Array, ray: Array, gloss: Array | float) 
     """Highlight and sky mirrored by a glossy surface (n, 3)."""
     facing = -(n * ray).sum(axis=0)
     bounce = ray + 2 * facing * n
-    fresnel = 0.04 + 0.55 * (1 - np.clip(facing, 0, 1)) ** 4
+    fresnel = 0.04 + 0.55 * np.asarray(gloss) * (1 - np.clip(facing, 0, 1)) ** 4
     sharp = 12 + 90 * np.asarray(gloss) ** 2
     towards = np.clip((bounce * place.light[:, None]).sum(axis=0), 0, 1)
     spark = np.asarray(gloss) * towards**sharp * 0.75

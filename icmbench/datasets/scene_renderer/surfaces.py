@@ -48,7 +48,7 @@ def brick(rng: Generator) -> Array:
     base = [linear(0.62, 0.3, 0.22), linear(0.72, 0.62, 0.5), linear(0.55, 0.4, 0.36),
             linear(0.8, 0.77, 0.73)][rng.integers(4)]  # fmt: skip
     shade = rng.uniform(0.55, 1.35, rows * columns)[index] * (1 + 0.22 * _noise(rng, 0.7))
-    hue = rng.normal(1, 0.09, (rows * columns, 3))[index]
+    hue = rng.normal(1, 0.045, (rows * columns, 3))[index]
     mortar = linear(0.66, 0.64, 0.6) * rng.uniform(0.55, 1.1)
     grain = 1 + 0.2 * _noise(rng, 0.4)
     colour = _tint(base, shade) * hue * inside[..., None] + _tint(mortar, grain * (1 - inside))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -20,23 +21,24 @@ from icmbench.reporting.figures.style import INK, MetricInfo, theme
 
 # Blue saves bits, yellow costs bits. Lightness rises all the way, so that a grey print keeps the
 # order; a symmetric map would print +20 % and -20 % alike.
+MINUS = "\u2212"
 BD_MAP = LinearSegmentedColormap.from_list(
-    "icmbench-bd", ["#123f7c", "#5f86b7", "#c3c5c6", "#eccb62", "#fff04d"]
+    "icmbench-bd", ["#0d3570", "#4f78ad", "#a9adb1", "#e3c469", "#fff38f"]
 )
 _CELL = (0.98, 0.46)
 _TICKS = (-0.75, -0.5, -0.25, 0.0, 1 / 3, 1.0, 3.0)
 
 
 def percent(fraction: float) -> str:
-    """`-0.231` as `−23.1 %`, `2.5` as `+250 %`: always signed, three digits at most."""
+    """`-0.231` as `-23.1 %` (true minus), `2.5` as `+250 %`: always signed, three digits."""
     value = 100 * fraction
     digits = 0 if abs(value) >= 99.95 else 1
-    text = f"{value:+.{digits}f}".replace("-", "−")
+    text = f"{value:+.{digits}f}".replace("-", MINUS)
     return ("0.0" if float(f"{value:.{digits}f}") == 0 else text) + " %"
 
 
 def _tick(fraction: float) -> str:
-    text = f"{100 * fraction:+.0f} %".replace("-", "−")
+    text = f"{100 * fraction:+.0f} %".replace("-", MINUS)
     return "0 %" if text[1:] == "0 %" else text
 
 
@@ -50,8 +52,8 @@ def log_ratio(fraction: float) -> float:
     return math.log2(1 + fraction)
 
 
-def _dark(mapped: tuple[float, float, float, float]) -> bool:
-    return 0.2126 * mapped[0] + 0.7152 * mapped[1] + 0.0722 * mapped[2] < 0.5
+def _dark(mapped: Any) -> bool:
+    return bool(0.2126 * mapped[0] + 0.7152 * mapped[1] + 0.0722 * mapped[2] < 0.5)
 
 
 def _empty_cell(axes: Axes, x: int, y: int, text: str) -> None:
@@ -65,13 +67,14 @@ def _empty_cell(axes: Axes, x: int, y: int, text: str) -> None:
     )  # fmt: skip
 
 
-def _value_cell(axes: Axes, x: int, y: int, row: pd.Series, colour: ScalarMappable) -> None:
-    mapped = colour.to_rgba(log_ratio(float(row["bd_rate"])))
+def _value_cell(axes: Axes, x: int, y: int, row: pd.Series, far: float) -> None:
+    mapped = BD_MAP(0.5 + 0.5 * log_ratio(float(row["bd_rate"])) / far)
     ink = "white" if _dark(mapped) else "black"
     axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=mapped, linewidth=0))
+    words = percent(float(row["bd_rate"])) + ("*" if _noted(row) else "")
     interval = math.isfinite(row["lo"]) and math.isfinite(row["hi"])
     axes.text(
-        x, y - (0.13 if interval else 0), percent(float(row["bd_rate"])), ha="center", va="center",
+        x, y - (0.13 if interval else 0), words, ha="center", va="center",
         color=ink, fontsize=8.5, fontweight="bold",
     )  # fmt: skip
     if interval:
@@ -81,31 +84,44 @@ def _value_cell(axes: Axes, x: int, y: int, row: pd.Series, colour: ScalarMappab
         )
 
 
-def _scale(values: Sequence[float]) -> ScalarMappable:
-    """Colours centred on 0, wide enough for the values between a factor 1.33 and a factor 4."""
-    far = max([abs(log_ratio(value)) for value in values] + [math.log2(4 / 3)])
-    far = min(far, 2.0)
-    return ScalarMappable(Normalize(-far, far), BD_MAP)
+def _reach(values: Sequence[float]) -> float:
+    """Half the colour scale in log2: what the values need, between a factor 1.33 and a factor 4."""
+    return min(max([abs(log_ratio(value)) for value in values] + [math.log2(4 / 3)]), 2.0)
 
 
-def _colour_bar(figure: Figure, axes: Axes, colour: ScalarMappable) -> None:
+def _colour_bar(figure: Figure, axes: Axes, far: float) -> None:
     width, tall = figure.get_size_inches()
     box = axes.get_position()
     slot = figure.add_axes((box.x1 + 0.16 / width, box.y0, 0.13 / width, box.height))
-    bar = figure.colorbar(colour, cax=slot)
-    limit = colour.norm.vmax or 1.0
-    ticks = [log_ratio(tick) for tick in _TICKS if abs(log_ratio(tick)) <= limit + 1e-9]
+    bar = figure.colorbar(ScalarMappable(Normalize(-far, far), BD_MAP), cax=slot)
+    ticks = [log_ratio(tick) for tick in _TICKS if abs(log_ratio(tick)) <= far + 1e-9]
     bar.locator = FixedLocator(ticks)
     bar.formatter = FuncFormatter(lambda v, _: _tick(2**v - 1))
     bar.update_ticks()
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     bar.set_label("more bits than the anchor →" if tall > 3 else "more bits →", fontsize=7.5)
 
 
+def _noted(row: pd.Series) -> bool:
+    return isinstance(row["note"], str) and row["note"] != ""
+
+
 def _reason(row: pd.Series) -> str:
-    if isinstance(row["note"], str) and row["note"]:
-        return row["note"].rstrip(".")
-    return f"the curves overlap by {row['overlap']:.0%} only"
+    if _noted(row):
+        return str(row["note"]).rstrip(".")
+    return f"the curves overlap by {100 * row['overlap']:.0f}\u00a0% only"
+
+
+def _listed(rows: pd.DataFrame, labels: dict[str, str]) -> str:
+    """`mpd: few points; webp (PSNR, GMSD): …`: who shares a reason, in sorted order."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for _, row in rows.sort_values("family", kind="stable").iterrows():
+        found.setdefault((_reason(row), row["family"]), []).append(labels[row["metric"]])
+    reasons: dict[str, list[str]] = {}
+    for (why, family), names in found.items():
+        which = "" if len(names) == len(labels) else f" ({', '.join(names)})"
+        reasons.setdefault(why, []).append(f"{family}{which}")
+    return "; ".join(f"{', '.join(cells)}: {why}" for why, cells in sorted(reasons.items()))
 
 
 def bd_note(rows: pd.DataFrame, anchor: str, labels: dict[str, str]) -> str:
@@ -114,16 +130,12 @@ def bd_note(rows: pd.DataFrame, anchor: str, labels: dict[str, str]) -> str:
         f"BD-rate: average change of the rate at equal quality against {anchor}; negative (dark) "
         "saves bits. Small: 95\u00a0% bootstrap interval over images."
     )
-    reasons: dict[str, list[str]] = {}
-    for family, part in rows.groupby("family", sort=True):
-        empty = part[part["bd_rate"].isna()]
-        for why, cells in empty.groupby(empty.apply(_reason, axis=1), sort=True):
-            names = [labels.get(metric, metric) for metric in cells["metric"]]
-            which = "" if len(names) == len(labels) else f" ({', '.join(names)})"
-            reasons.setdefault(str(why), []).append(f"{family}{which}")
-    if reasons:
-        listed = "; ".join(f"{', '.join(cells)}: {why}" for why, cells in sorted(reasons.items()))
-        text += f" No number (n/a): {listed}."
+    empty = rows[rows["bd_rate"].isna()]
+    noted = rows[rows["bd_rate"].notna() & rows.apply(_noted, axis=1).astype(bool)]
+    if len(noted):
+        text += f" *{_listed(noted, labels)}."
+    if len(empty):
+        text += f" No number (n/a): {_listed(empty, labels)}."
     return text
 
 
@@ -135,7 +147,7 @@ def _ranked(rows: pd.DataFrame, metric: str) -> list[str]:
 
 
 def _cells(
-    axes: Axes, rows: pd.DataFrame, families: list[str], metrics: list[str], colour: ScalarMappable
+    axes: Axes, rows: pd.DataFrame, families: list[str], metrics: list[str], far: float
 ) -> None:
     """Fill the grid, best family on top, with white lines between the cells."""
     cells = {(row["family"], row["metric"]): row for _, row in rows.iterrows()}
@@ -145,7 +157,7 @@ def _cells(
             if row is None or not math.isfinite(row["bd_rate"]):
                 _empty_cell(axes, x, y, "—" if row is None else "n/a")
             else:
-                _value_cell(axes, x, y, row, colour)
+                _value_cell(axes, x, y, row, far)
     axes.set(xlim=(-0.5, len(metrics) - 0.5), ylim=(len(families) - 0.5, -0.5))
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.grid(False)
@@ -188,11 +200,11 @@ def bd_heatmap(
         figure = Figure(figsize=(width, tall))
         size = (len(labels) * _CELL[0] / width, len(families) * _CELL[1] / tall)
         axes = figure.add_axes((1.25 / width, below / tall, *size))
-        colour = _scale([float(value) for value in rows["bd_rate"].dropna()])
-        _cells(axes, rows, families, list(labels), colour)
+        far = _reach([float(value) for value in rows["bd_rate"].dropna()])
+        _cells(axes, rows, families, list(labels), far)
         axes.set_xticks(range(len(labels)), heads)
         axes.set_yticks(range(len(families)), families, fontsize=8.5)
         heading(figure, f"BD-rate against {anchor}, {dataset}")
-        _colour_bar(figure, axes, colour)
+        _colour_bar(figure, axes, far)
         foot(figure, lines)
     return figure

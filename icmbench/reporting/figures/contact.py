@@ -60,7 +60,7 @@ def contact_sheet(
     sheet = PillowImage.new("RGB", (across * step_x + _PAD, down * step_y + _PAD), _PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(11)
-    for index, (pixels, title) in enumerate(zip(images, titles)):
+    for index, (pixels, title) in enumerate(zip(images, titles, strict=True)):
         left, top = _PAD + index % across * step_x, _PAD + index // across * step_y
         draw.rectangle((left, top, left + cell - 1, top + cell - 1), fill=_MAT)
         picture = PillowImage.fromarray(pixels)

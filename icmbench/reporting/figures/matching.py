@@ -66,7 +66,8 @@ def matched_rate(
     rows = rows.assign(_distance=distance).sort_values(
         ["family", "_distance", "bpp", "codec"], kind="stable"
     )
-    return rows.drop_duplicates("family").drop(columns="_distance").reset_index(drop=True)
+    chosen: pd.DataFrame = rows.drop_duplicates("family").drop(columns="_distance")
+    return chosen.reset_index(drop=True)
 
 
 def unmatched_families(
@@ -83,16 +84,14 @@ def _window_sums(values: NDArray[np.int64], side: int, step: int) -> NDArray[np.
     """
     table = np.zeros((values.shape[0] + 1, values.shape[1] + 1), dtype=np.int64)
     table[1:, 1:] = values.cumsum(0).cumsum(1)
-    sums: NDArray[np.int64] = (
-        table[side:, side:] - table[:-side, side:] - table[side:, :-side] + table[:-side, :-side]
-    )
-    return sums[::step, ::step]
+    sums = table[side:, side:] - table[:-side, side:] - table[side:, :-side] + table[:-side, :-side]
+    return np.asarray(sums[::step, ::step], dtype=np.int64)
 
 
 def _detail(image: Image) -> NDArray[np.int64]:
     """Squared differences to the right and lower neighbour of the grey picture; shape (H, W)."""
     grey = image.astype(np.int64).sum(axis=2)
-    energy = np.zeros_like(grey)
+    energy = np.zeros(grey.shape, dtype=np.int64)
     energy[:, :-1] += np.diff(grey, axis=1) ** 2
     energy[:-1, :] += np.diff(grey, axis=0) ** 2
     return energy

@@ -44,11 +44,12 @@ def seconds_per_megapixel(timing: pd.DataFrame, rd: pd.DataFrame, dataset: str) 
     rows = rows[(rows["bpp"] > 0) & np.isfinite(rows["bpp"]) & (rows["megapixels"] > 0)]
     if rows.empty:
         raise MeasurementError(f"no codec string of {dataset!r} has both seconds and a rate")
-    out = rows[["family", "codec", "device", "bpp"]].copy()
+    out: pd.DataFrame = rows[["family", "codec", "device", "bpp"]].copy()
     for way in ("encode", "decode"):
         out[way] = rows[f"{way}_s"] / rows["megapixels"]
         out[f"{way}_spread"] = rows[f"{way}_s_spread"] / rows["megapixels"]
-    return out.sort_values(["family", "device", "bpp", "codec"], kind="stable", ignore_index=True)
+    out = out.sort_values(["family", "device", "bpp", "codec"], kind="stable", ignore_index=True)
+    return out
 
 
 def variants(codecs: Iterable[str]) -> dict[str, str]:
@@ -104,8 +105,8 @@ def rate_time(timing: pd.DataFrame, rd: pd.DataFrame, dataset: str) -> Figure:
 
     Args:
         timing: `dataset, family, codec, device, megapixels, encode_s, encode_s_spread, decode_s,
-            decode_s_spread`: medians per image and their interquartile range; model loading and process start
-            are not in them.
+            decode_s_spread`: medians per image and their interquartile range;
+            model loading and process start are not in them.
         rd: gives the rate of each codec string.
 
     Raises:
@@ -115,9 +116,9 @@ def rate_time(timing: pd.DataFrame, rd: pd.DataFrame, dataset: str) -> Figure:
     styles = family_styles(rd["family"])
     devices = sorted(set(rows["device"]))
     note = (
-        "Median seconds per image over its megapixels; bars: half the interquartile range each way. Warm: without "
-        "model loading and process start, which the timing table lists. Hollow: other settings of "
-        "the same family (scale, decoder)."
+        "Median seconds per image over its megapixels; bars: half the interquartile range each "
+        "way. Warm: without model loading and process start, which the timing table lists. Hollow: "
+        "other settings of the same family (scale, decoder)."
     )
     lines = wrap_note(note, 2 * _PANEL[0])
     with theme():
@@ -125,7 +126,7 @@ def rate_time(timing: pd.DataFrame, rd: pd.DataFrame, dataset: str) -> Figure:
         legend = 0.3 + 0.19 * -(-count // 5)
         below = legend + note_height(lines)
         figure, panels = panel_grid(2, *_PANEL, below=below)
-        for axes, way in zip(panels, ("encode", "decode")):
+        for axes, way in zip(panels, ("encode", "decode"), strict=True):
             timed = rows[np.isfinite(rows[way]) & (rows[way] > 0)]
             for (family, device), part in timed.groupby(["family", "device"], sort=True):
                 label = family if len(devices) == 1 else f"{family} ({device})"
@@ -138,6 +139,6 @@ def rate_time(timing: pd.DataFrame, rd: pd.DataFrame, dataset: str) -> Figure:
             handles, labels, loc="upper center", ncol=min(5, count), handlelength=3.6,
             bbox_to_anchor=(0.5, (below - 0.02) / figure.get_size_inches()[1]),
         )  # fmt: skip
-        heading(figure, f"Rate–time, {dataset}, on {', '.join(devices)}")
+        heading(figure, f"Rate\u2013time, {dataset}, on {', '.join(devices)}")
         foot(figure, lines)
     return figure

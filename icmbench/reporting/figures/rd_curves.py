@@ -109,7 +109,7 @@ def _mark_outside(axes: Axes, rate: Array, value: Array, colours: Sequence[str])
     """Put an arrow head at the edge for every point that the limits leave out."""
     low, high = axes.get_ylim()
     count = 0
-    for x, y, colour in zip(rate, value, colours):
+    for x, y, colour in zip(rate, value, colours, strict=True):
         if low <= y <= high:
             continue
         count += 1
@@ -146,9 +146,7 @@ def _panel(
     return _mark_outside(axes, _column(finite, "bpp"), values, colours)
 
 
-def _legend(
-    figure: Figure, styles: dict[str, FamilyStyle], top: float, columns: int
-) -> None:
+def _legend(figure: Figure, styles: dict[str, FamilyStyle], top: float, columns: int) -> None:
     handles = [
         Line2D([], [], color=s.colour, linestyle=s.dash, linewidth=s.width, marker=s.marker,
                markersize=6 if s.marker in "*XP" else 4.4, label=name)
@@ -167,8 +165,8 @@ def rd_note(rd: pd.DataFrame, dataset: str) -> str:
     counts = sorted({int(count) for count in coded["images"]}) or [0]
     images = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     text = (
-        f"Means over {images} images; shaded or thin lines: 95\u00a0% bootstrap interval. Hollow: not "
-        "Pareto-optimal, or coded at reduced scale."
+        f"Means over {images} images; shaded or thin lines: 95\u00a0% bootstrap interval. "
+        "Hollow: not Pareto-optimal, or coded at reduced scale."
     )
     failed = int(rows["failed"].sum()) if "failed" in rows else 0
     if failed:
@@ -198,7 +196,9 @@ def rd_curves(rd: pd.DataFrame, dataset: str, metrics: Sequence[MetricInfo]) -> 
     rows = _points(rd, dataset)
     absent = [metric.name for metric in metrics if metric.name not in rd]
     if absent or not metrics:
-        raise MeasurementError(f"no such metric in the table: {', '.join(absent) or '(none given)'}")
+        raise MeasurementError(
+            f"no such metric in the table: {', '.join(absent) or '(none given)'}"
+        )
     styles = family_styles(rd["family"])
     shown = {name: styles[name] for name in sorted(set(rows["family"]))}
     across = 2 if len(metrics) == 4 else min(3, len(metrics))
@@ -209,11 +209,13 @@ def rd_curves(rd: pd.DataFrame, dataset: str, metrics: Sequence[MetricInfo]) -> 
         lines = wrap_note(rd_note(rd, dataset) + " " * 9 + "." * 45, across * _PANEL[0])
         below = legend + note_height(lines)
         figure, panels = panel_grid(len(metrics), *_PANEL, below=below)
-        heading(figure, f"Rate–distortion, {dataset}")
-        outside = sum(_panel(axes, rows, metric, styles) for axes, metric in zip(panels, metrics))
+        heading(figure, f"Rate\u2013distortion, {dataset}")
+        outside = sum(
+            _panel(axes, rows, metric, styles) for axes, metric in zip(panels, metrics, strict=True)
+        )
         _legend(figure, shown, (below - 0.02) / figure.get_size_inches()[1], columns)
         note = rd_note(rd, dataset)
         if outside:
-            note += f" {outside} points lie beyond the axes (arrow heads)."
+            note += f" Points beyond the axes (arrow heads): {outside}."
         foot(figure, wrap_note(note, across * _PANEL[0]))
     return figure

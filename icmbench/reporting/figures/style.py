@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import matplotlib as mpl
 import seaborn as sns
@@ -25,7 +25,7 @@ DPI = 200
 INK = "#222222"
 MUTED = "#5f6368"
 
-Dash = str | tuple[int, tuple[float, ...]]
+Dash = Literal["-", "-."] | tuple[float, tuple[float, ...]]
 
 
 class MetricInfo(Protocol):
@@ -35,13 +35,24 @@ class MetricInfo(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Column name in the tables."""
+        ...
+
     @property
-    def title(self) -> str: ...
+    def title(self) -> str:
+        """What a reader sees."""
+        ...
+
     @property
-    def unit(self) -> str: ...
+    def unit(self) -> str:
+        """Unit, or an empty text."""
+        ...
+
     @property
-    def higher_is_better(self) -> bool: ...
+    def higher_is_better(self) -> bool:
+        """False for a distance."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -82,13 +93,16 @@ def family_styles(families: Iterable[str]) -> dict[str, FamilyStyle]:
     spare = (
         FamilyStyle(colour, marker, dash)
         for colour, marker, dash in zip(
-            itertools.cycle(_COLOURS), itertools.cycle(_MARKERS), itertools.cycle(_DASHES)
+            itertools.cycle(_COLOURS),
+            itertools.cycle(_MARKERS),
+            itertools.cycle(_DASHES),
+            strict=True,
         )
     )
     return {name: KNOWN[name] if name in KNOWN else next(spare) for name in names}
 
 
-_RC: dict[str, Any] = {
+_RC: Any = {
     "figure.dpi": DPI,
     "savefig.dpi": DPI,
     "font.family": "sans-serif",

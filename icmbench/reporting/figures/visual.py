@@ -60,7 +60,11 @@ class _Canvas:
 
     def text(self, words: str, left: float, top: float, **style: object) -> None:
         self.figure.text(
-            left / self.width, 1 - top / self.height, words, va="top", **style  # type: ignore[arg-type]
+            left / self.width,
+            1 - top / self.height,
+            words,
+            va="top",
+            **style,  # type: ignore[arg-type]
         )
 
 
@@ -144,15 +148,16 @@ def visual_comparison(
            for b in boxes):  # fmt: skip
         raise MeasurementError(f"a crop lies outside the picture of {wide} x {high}")
     width = 2 * boxes[0].side * ZOOM + _GAP
-    size = f"{wide} × {high} px"
+    size = f"{wide} \u00d7 {high} px"
     shown = [(original, ("original", size, "boxes: the crops below"))]
     shown += [(entry.image, _words(entry)) for entry in entries]
     across = min(columns, len(shown))
     row_height = _TITLE + round(high * width / wide) + 2 * _GAP + boxes[0].side * ZOOM + 22
     rows = -(-len(shown) // across)
     note = (
-        f"Crops: {boxes[0].side} × {boxes[0].side} px, ×{ZOOM} nearest neighbour; solid box: most "
-        "detail in the original, dashed: codecs differ most. Whole pictures are resampled."
+        f"Crops: {boxes[0].side} \u00d7 {boxes[0].side} px, \u00d7{ZOOM} nearest neighbour; "
+        "solid box: most detail in the original, dashed: codecs differ most. "
+        "Whole pictures are resampled."
     )
     if left_out:
         note += f" No point near this rate: {', '.join(left_out)}."
@@ -166,7 +171,5 @@ def visual_comparison(
         for index, (pixels, words) in enumerate(shown):
             left = _MARGIN + index % across * (width + _COLUMN_GAP)
             _column(canvas, pixels, words, boxes, left, head + index // across * row_height, width)
-        canvas.text(
-            "\n".join(lines), _MARGIN, head + rows * row_height, fontsize=6.3, color=MUTED
-        )
+        canvas.text("\n".join(lines), _MARGIN, head + rows * row_height, fontsize=6.3, color=MUTED)
     return canvas.figure

@@ -46,7 +46,7 @@ function applyFilters(name) {
   document.getElementById("count-" + name).textContent = shown === all ? `${all} rows` : `${shown} of ${all} rows`;
 }
 for (const control of document.querySelectorAll("[data-filter]")) {
-  control.addEventListener("input", () => applyFilters(control.dataset.filter));
+  for (const kind of ["input", "change"]) control.addEventListener(kind, () => applyFilters(control.dataset.filter));
 }
 // Figures are in the page once; links and the viewer point at the same data.
 for (const link of document.querySelectorAll("a.save")) {
@@ -67,7 +67,7 @@ for (const button of document.querySelectorAll(".enlarge")) {
     document.getElementById("viewer-caption").textContent = image.alt;
     Object.assign(document.getElementById("viewer-save"), { href: image.src, download: save.download, textContent: "Save " + save.textContent });
     viewer.classList.toggle("raster", !image.src.startsWith("data:image/svg"));
-    full(false);
+    full(innerWidth < 640);
     viewer.showModal();
   });
 }

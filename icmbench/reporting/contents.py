@@ -1,0 +1,129 @@
+"""What stands in a run's report: its tables, figures and the sentences around them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image as PillowImage
+
+from icmbench.metrics import METRICS, available
+from icmbench.reporting.report import ContactSheet, ReportFigure, build_report
+
+NOTES = {
+    "rd": (
+        "Means over the images that all codecs coded, with 95 % bootstrap intervals over images. "
+        "bpp is the size of the file that was decoded, in bits per original pixel."
+    ),
+    "bd_rate": (
+        "Change of rate at equal quality against the anchor, as a fraction: -0.2 is 20 % fewer "
+        "bits. No value where the curves overlap by less than the configured share."
+    ),
+    "timing": (
+        "Median seconds per image on one thread, interquartile range as spread; process start and "
+        "model loading are apart."
+    ),
+    "jobs": "Wall-clock seconds and largest memory of every rule of the workflow.",
+    "codecs": "The exact settings behind every curve.",
+}
+CAPTIONS = {
+    "rd": "Quality against rate. The line joins the Pareto-optimal points of a codec.",
+    "rate_time": "Seconds per megapixel against rate, one thread.",
+    "bd": "BD-rate against the anchor for every metric.",
+}
+
+
+def assemble_report(
+    out: Path,
+    *,
+    config: Mapping[str, Any],
+    tables: Sequence[Path],
+    manifests: Sequence[Path],
+    comparison: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    figures: Sequence[Path],
+) -> None:
+    """Read a run's files and write its report."""
+    frames = {path.stem: pd.read_csv(path) for path in tables}
+    failures = frames.pop("failures")
+    frames["manifest"] = _manifest(manifests)
+    weights = Path(config["weights"]) if config["weights"] else None
+    names, reasons = available(weights)
+    build_report(
+        out,
+        title="icmbench report",
+        tables=frames,
+        notes={**NOTES, "summary": _summary(config, frames)},
+        figures=[_figure(path, config) for path in figures if _kind(path) != "contact"],
+        contact_sheets=[_sheet(path, config) for path in figures if _kind(path) == "contact"],
+        provenance=provenance,
+        missing_metrics={
+            METRICS[name].title: reason
+            for name, reason in reasons.items()
+            if name in config["metrics"]
+        },
+        comparison_notes=_comparison(comparison) + _refused(frames["manifest"]),
+        failures=failures,
+        metrics=[METRICS[name] for name in config["metrics"] if name in names],
+    )
+
+
+def _summary(config: Mapping[str, Any], frames: Mapping[str, pd.DataFrame]) -> str:
+    codecs = ", ".join(config["codecs"])
+    sets = ", ".join(config["datasets"])
+    return f"{codecs} on {sets}: every number from a real file, decoded by a fresh process."
+
+
+def _manifest(paths: Sequence[Path]) -> pd.DataFrame:
+    parts = []
+    for path in paths:
+        part = pd.read_csv(path, keep_default_na=False)
+        part.insert(0, "dataset", path.parent.name)
+        parts.append(part.drop(columns=["annotation"]))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _refused(manifest: pd.DataFrame) -> list[str]:
+    rows = manifest[manifest["status"] != "ok"]
+    return [f"{r.dataset}: image {r.image} is left out: {r.status}" for r in rows.itertuples()]
+
+
+def _comparison(comparison: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for dataset, chosen in sorted(comparison.items()):
+        lines.append(f"{dataset}: {len(chosen['images'])} images are compared.")
+        for image, points in sorted(chosen["left_out"].items()):
+            lines.append(f"{dataset}: {image} is left out because of {', '.join(points)}.")
+        for point, count in sorted(chosen["excluded"].items()):
+            lines.append(f"{dataset}: {point} is not averaged, it failed on {count} images.")
+    return lines
+
+
+def _kind(path: Path) -> str:
+    for kind in ("rate_time", "contact", "visual", "bd", "rd"):
+        if path.stem.startswith(kind + "_"):
+            return kind
+    return "other"
+
+
+def _figure(path: Path, config: Mapping[str, Any]) -> ReportFigure:
+    kind = _kind(path)
+    rest = path.stem[len(kind) + 1 :]
+    if kind == "visual":
+        item = config["visual"][int(rest)]
+        title = f"{item['image']} at about {item['bpp']} bpp"
+        caption = "Every codec's point nearest to the rate on this image; crops enlarged 3 times."
+        return ReportFigure(path, title, caption, "Visual comparison")
+    titles = {"rd": "RD curves", "rate_time": "Rate and time", "bd": "BD-rate"}
+    anchor, _, dataset = rest.partition("_") if kind == "bd" else ("", "", rest)
+    title = f"{titles[kind]}, {dataset}" + (f", against {anchor}" if anchor else "")
+    return ReportFigure(path, title, CAPTIONS[kind], titles[kind])
+
+
+def _sheet(path: Path, config: Mapping[str, Any]) -> ContactSheet:
+    name = path.stem.removeprefix("contact_")
+    with PillowImage.open(path) as picture:
+        return ContactSheet(name, np.asarray(picture.convert("RGB")))

@@ -1,0 +1,116 @@
+"""Where the numbers come from: versions, hardware, configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import PIL.features
+import psutil
+
+import icmbench
+from icmbench.codecs.registry import codec_class
+
+PACKAGES = (
+    "icmbench", "numpy", "scipy", "torch", "torchvision", "pillow", "imagecodecs", "pillow-heif",
+    "piq", "pytorch-msssim", "lpips", "ssimulacra2", "bjontegaard", "scikit-image",
+    "scikit-learn", "pandas", "pyarrow", "matplotlib", "seaborn", "pycocotools", "snakemake",
+)  # fmt: skip
+CODERS = {
+    "libjpeg-turbo": "libjpeg_turbo",
+    "openjpeg": "jpg_2000",
+    "libwebp": "webp",
+    "libavif": "avif",
+}
+
+
+def provenance(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
+    """What `results/provenance.json` holds; JSON-able.
+
+    Args:
+        config: the complete configuration; it is kept whole, with its sha256.
+        root: the working copy, for the revision and whether it was changed.
+    """
+    text = json.dumps(config, sort_keys=True)
+    return {
+        "icmbench": icmbench.__version__,
+        "revision": _revision(root),
+        "python": sys.version.split()[0],
+        "packages": {name: _version(name) for name in PACKAGES},
+        "coders": coder_versions(),
+        "machine": {
+            "system": f"{platform.system()} {platform.release()}",
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+            "gpu": _gpus(),
+        },
+        "threads_per_job": config["threads"],
+        "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "config": dict(config),
+    }
+
+
+def codecs_table(config: Mapping[str, Any]) -> pd.DataFrame:
+    """`family, codec, settings, versions`: the exact settings behind every curve."""
+    coders = coder_versions()
+    rows = []
+    for family, entry in sorted(config["codecs"].items()):
+        codec = codec_class(entry.get("codec", family))
+        versions = [f"{name} {_version(name)}" for name in codec.packages]
+        versions += [f"{name} {coders[name]}" for name in codec.coders if name in coders]
+        rows.append((family, codec.name, codec.settings, ", ".join(versions)))
+    return pd.DataFrame(rows, columns=["family", "codec", "settings", "versions"])
+
+
+def coder_versions() -> dict[str, str]:
+    """Versions of the C libraries that code and decode."""
+    import imagecodecs
+    import pillow_heif
+
+    found = {name: str(PIL.features.version(key)) for name, key in CODERS.items()}
+    found["libjxl"] = str(imagecodecs.jpegxl_version())
+    heif = pillow_heif.libheif_info()
+    found["libheif"] = str(heif["libheif"])
+    found["x265"] = str(heif["encoders"].get("x265", "absent"))
+    return found
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _revision(root: Path) -> str:
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown: not a git working copy"
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _gpus() -> list[str]:
+    import torch
+
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

@@ -1,0 +1,27 @@
+# The report: everything above in one page.
+
+
+rule report:
+    input:
+        tables=expand(
+            "<results>/tables/{name}.csv",
+            name=["rd", "bd_rate", "timing", "jobs", "codecs", "failures"],
+        ),
+        comparison="<results>/tables/comparison.json",
+        provenance="<results>/provenance.json",
+        manifests=expand("<results>/datasets/{dataset}/manifest.csv", dataset=run.datasets),
+        annotations=expand("<results>/datasets/{dataset}/instances.json", dataset=ANNOTATED),
+        figures=all_figures(),
+    output:
+        "<results>/report.html",
+    params:
+        config=run.config,
+    log:
+        "<logs>/report.log",
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    conda:
+        "../envs/core.yaml"
+    script:
+        "../workflow_scripts/report.py"

@@ -1,0 +1,98 @@
+# Tables: derived from the measurements (and, for timing and jobs, from what the jobs took).
+
+
+rule rd_tables:
+    input:
+        measurements(),
+    output:
+        rd="<results>/tables/rd.csv",
+        bd_rate="<results>/tables/bd_rate.csv",
+        failures="<results>/tables/failures.csv",
+        comparison="<results>/tables/comparison.json",
+    params:
+        metrics=metrics_available(),
+        anchors=run.config["anchors"],
+        bootstrap=run.config["bootstrap"],
+        comparison=run.config["comparison"],
+    log:
+        "<logs>/rd_tables.log",
+    benchmark:
+        "<benchmarks>/rd_tables/all.tsv"
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=60,
+    conda:
+        "../envs/core.yaml"
+    script:
+        "../workflow_scripts/rd_tables.py"
+
+
+rule timing_table:
+    input:
+        measurements=measurements(),
+        parts=expand(
+            "<results>/timing/{dataset}/{codec}/{shard}.{stage}.csv",
+            dataset=run.datasets,
+            codec=run.families,
+            shard=SHARDS,
+            stage=["encode", "decode"],
+        ),
+    output:
+        "<results>/tables/timing.csv",
+    log:
+        "<logs>/timing_table.log",
+    benchmark:
+        "<benchmarks>/timing_table/all.tsv"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    conda:
+        "../envs/core.yaml"
+    script:
+        "../workflow_scripts/timing_table.py"
+
+
+rule provenance:
+    output:
+        provenance="<results>/provenance.json",
+        codecs="<results>/tables/codecs.csv",
+    params:
+        config=run.config,
+    log:
+        "<logs>/provenance.log",
+    benchmark:
+        "<benchmarks>/provenance/all.tsv"
+    resources:
+        mem_mb=1500,
+        runtime=10,
+    conda:
+        "../envs/core.yaml"
+    script:
+        "../workflow_scripts/provenance.py"
+
+
+# The inputs are what runs last, so that every other job's benchmark is there.
+rule jobs_table:
+    input:
+        "<results>/tables/rd.csv",
+        "<results>/tables/timing.csv",
+        "<results>/provenance.json",
+        figures=all_figures(),
+    output:
+        "<results>/tables/jobs.csv",
+    params:
+        benchmarks=run.config["results"] + "/benchmarks",
+    log:
+        "<logs>/jobs_table.log",
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    conda:
+        "../envs/core.yaml"
+    script:
+        "../workflow_scripts/jobs_table.py"
+
+
+localrules:
+    provenance,
+    jobs_table,

@@ -1,0 +1,13 @@
+"""Versions, hardware, configuration, and the settings of every codec."""
+
+from pathlib import Path
+
+from icmbench.files import write_json
+from icmbench.joblog import log_to
+from icmbench.reporting.csv_files import write_csv
+from icmbench.reporting.provenance import codecs_table, provenance
+
+with log_to(snakemake.log[0]):
+    config = snakemake.params.config
+    write_json(snakemake.output.provenance, provenance(config, Path(snakemake.scriptdir)))
+    write_csv(codecs_table(config), Path(snakemake.output.codecs))

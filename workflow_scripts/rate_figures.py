@@ -1,0 +1,29 @@
+"""RD curves, BD-rate heat maps and rate against time of one data set."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib import pyplot
+
+from icmbench.joblog import log_to
+from icmbench.metrics import METRICS
+from icmbench.reporting.figures.bd_heatmap import bd_heatmap
+from icmbench.reporting.figures.rate_time import rate_time
+from icmbench.reporting.figures.rd_curves import rd_curves
+from icmbench.reporting.figures.style import save
+
+with log_to(snakemake.log[0]):
+    dataset, folder = snakemake.wildcards.dataset, Path(snakemake.output[0]).parent
+    metrics = [METRICS[name] for name in snakemake.params.metrics]
+    rd = pd.read_csv(snakemake.input.rd)
+    bd = pd.read_csv(snakemake.input.bd_rate)
+    timing = pd.read_csv(snakemake.input.timing)
+    figures = {
+        f"rd_{dataset}": rd_curves(rd, dataset, metrics),
+        f"rate_time_{dataset}": rate_time(timing, rd, dataset),
+    }
+    for anchor in snakemake.params.anchors:
+        figures[f"bd_{anchor}_{dataset}"] = bd_heatmap(bd, dataset, anchor, metrics)
+    for stem, figure in figures.items():
+        save(figure, folder / stem)
+        pyplot.close(figure)

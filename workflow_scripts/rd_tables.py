@@ -1,0 +1,39 @@
+"""The RD table, the BD-rate table, the failures, and which images were compared."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from icmbench.files import write_json
+from icmbench.joblog import log_to
+from icmbench.metrics import METRICS
+from icmbench.reporting.bd_rate import bd_rate_table
+from icmbench.reporting.comparison import comparison_set, describe
+from icmbench.reporting.csv_files import write_csv
+from icmbench.reporting.failures import failures_table
+from icmbench.reporting.rd import rd_table
+
+with log_to(snakemake.log[0]):
+    params, out = snakemake.params, snakemake.output
+    rows = pd.concat([pd.read_parquet(path) for path in snakemake.input], ignore_index=True)
+    seed, failed = params.bootstrap["seed"], params.comparison["max_failed"]
+    rd = rd_table(
+        rows,
+        params.metrics,
+        resamples=params.bootstrap["resamples"],
+        seed=seed,
+        max_failed=failed,
+    )
+    write_csv(rd, Path(out.rd))
+    bd_rate = bd_rate_table(
+        rows,
+        {name: METRICS[name].higher_is_better for name in params.metrics},
+        params.anchors,
+        resamples=params.bootstrap["bd_resamples"],
+        seed=seed,
+        min_overlap=params.comparison["min_overlap"],
+        max_failed=failed,
+    )
+    write_csv(bd_rate, Path(out.bd_rate))
+    write_csv(failures_table(rows), Path(out.failures))
+    write_json(out.comparison, describe(comparison_set(rows, failed)))

@@ -1,0 +1,18 @@
+"""The report: one self-contained page."""
+
+import json
+from pathlib import Path
+
+from icmbench.joblog import log_to
+from icmbench.reporting.contents import assemble_report
+
+with log_to(snakemake.log[0]):
+    assemble_report(
+        Path(snakemake.output[0]),
+        config=snakemake.params.config,
+        tables=[Path(path) for path in snakemake.input.tables],
+        manifests=[Path(path) for path in snakemake.input.manifests],
+        comparison=json.loads(Path(snakemake.input.comparison).read_text()),
+        provenance=json.loads(Path(snakemake.input.provenance).read_text()),
+        figures=[Path(path) for path in snakemake.input.figures],
+    )
