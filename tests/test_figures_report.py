@@ -50,7 +50,6 @@ from icmbench.reporting.figures.style import KNOWN
 from icmbench.reporting.report import ContactSheet, ReportFigure, build_report
 from icmbench.reporting.report_tables import csv_text, table_view
 
-CHROMIUM, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
 HOSTILE = '<script>document.title="owned"</script>'
 
 
@@ -218,6 +217,7 @@ def test_rd_curves_draw_the_table() -> None:
     # On the curve, yet hollow: coded at half the size.
     assert [0.4, 29.9] in _line(psnr, "webp").get_xydata().tolist()
     assert _markers(psnr, KNOWN["webp"].colour, hollow=True) == {(0.4, 29.9)}
+    assert _markers(psnr, KNOWN["webp"].colour, hollow=False) == {(0.2, 28.5), (1.1, 35.5)}
     bands = [c for c in psnr.collections if isinstance(c, FillBetweenPolyCollection)]
     corners = {tuple(p) for band in bands for p in band.get_paths()[0].vertices}
     assert {(0.25, 26.0), (0.25, 28.5), (2.2, 36.0), (2.2, 38.5)} <= corners
@@ -486,19 +486,19 @@ def test_files_are_equal_between_processes(tmp_path: Path) -> None:
         save(visual_comparison(picture(0), [Entry("f", "f", 1, 30, picture(1))]), out + "/vis")
         """
     )
-    digests = []
-    for seed in ("1", "2"):
-        folder = tmp_path / seed
+    here = Path(__file__).parent
+    folders = [tmp_path / seed for seed in ("1", "2")]
+    running = []
+    for folder in folders:
         folder.mkdir()
-        here = Path(__file__).parent
-        subprocess.run(
-            [sys.executable, "-c", program, str(folder), str(here)],
-            check=True,
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(here.parent)},
-        )
-        digests.append(
-            {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
-        )
+        environment = {**os.environ, "PYTHONHASHSEED": folder.name, "PYTHONPATH": str(here.parent)}
+        command = [sys.executable, "-c", program, str(folder), str(here)]
+        running.append(subprocess.Popen(command, env=environment))
+    assert [process.wait(timeout=120) for process in running] == [0, 0]
+    digests = [
+        {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
+        for folder in folders
+    ]
     assert digests[0] == digests[1]
     assert len(digests[0]) == 9
     assert {"rd.v1.svg", "rd.v1.pdf", "rd.v1.png"} <= set(digests[0])
@@ -519,9 +519,11 @@ def test_save_restores_the_callers_settings(tmp_path: Path) -> None:
 
 
 def test_table_view_folds_intervals_and_keeps_digits() -> None:
+    times = table_view(timing_table().assign(encode_s=[0.0, 0.31, 123.4]), "timing", "T")
+    assert [row[5].text for row in times.rows] == ["0", "0.310", "123"]
     view = table_view(rd_table(), "rd", "RD", metrics=[PSNR, GMSD], filters=["dataset", "family"])
     names = [column.name for column in view.columns]
-    assert names == ["dataset", "codec", "family", "images", "failed", "bpp", "psnr", "gmsd"]
+    assert names == ["dataset", "family", "codec", "images", "failed", "bpp", "psnr", "gmsd"]
     cell = view.rows[0][names.index("psnr")]
     assert (cell.text, cell.interval, cell.sort) == ("27.00", "26.00 … 28.50", "27.0")
     lossless = view.rows[7][names.index("psnr")]

@@ -155,7 +155,8 @@ def test_values_equal_the_written_out_computation(
     assert values["lpips"] == pytest.approx(lpips_written_out(states["ALEXNET"], a, b), rel=1e-4)
     # float32 variances of thousands of channels: 1e-5 of a value between 0 and 1.
     assert values["dists"] == pytest.approx(dists_written_out(states, a, b), abs=2e-5)
-    assert values["lpips"] > 1e-4 and values["dists"] > 1e-3
+    assert values["lpips"] > 1e-4
+    assert values["dists"] > 1e-3
 
 
 def test_equal_images_and_smallest_sides(folder: Path) -> None:
@@ -188,13 +189,16 @@ def test_available_names_what_is_missing(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert {"lpips", "dists"} <= set(available(folder)[0])
-    assert list(METRICS) == available(folder)[0] and available(folder)[1] == {}
+    assert list(METRICS) == available(folder)[0]
+    assert available(folder)[1] == {}
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     names, reasons = available(tmp_path / "mine")
-    assert set(reasons) == {"lpips", "dists"} and not set(names) & set(reasons)
+    assert set(reasons) == {"lpips", "dists"}
+    assert not set(names) & set(reasons)
     for part in ("alexnet-owt-7be5be79.pth", "mine", "hub/checkpoints", "https://", "sha256"):
         assert part in reasons["lpips"]
-    assert "vgg16-397923af.pth" in reasons["dists"] and "dists_weights.pt" in reasons["dists"]
+    assert "vgg16-397923af.pth" in reasons["dists"]
+    assert "dists_weights.pt" in reasons["dists"]
     with pytest.raises(MeasurementError, match=r"alexnet-owt-7be5be79\.pth is not in"):
         Meter(["lpips"], weights=tmp_path / "mine")
 
@@ -204,7 +208,8 @@ def test_the_torch_cache_is_looked_into(folder: Path, monkeypatch: pytest.Monkey
     cache.mkdir(parents=True)
     (cache / files.ALEXNET.name).symlink_to(folder / files.ALEXNET.name)
     monkeypatch.setenv("TORCH_HOME", str(folder / "home"))
-    assert "lpips" in available()[0] and "dists" in available()[1]
+    assert "lpips" in available()[0]
+    assert "dists" in available()[1]
     Meter(["lpips"])
 
 

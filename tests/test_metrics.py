@@ -261,5 +261,7 @@ def test_table_of_metrics() -> None:
     assert [m.name for m in METRICS.values()] == list(METRICS)
     assert list(measured("scene", "scene")) == PLAIN
     for metric in METRICS.values():
-        assert metric.title and metric.settings.endswith(".") and metric.unit in ("dB", "")
+        assert metric.title
+        assert metric.settings.endswith(".")
+        assert metric.unit in ("dB", "")
     assert available()[0][: len(PLAIN)] == PLAIN

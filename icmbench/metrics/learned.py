@@ -25,7 +25,7 @@ from icmbench.metrics.picture import Picture
 Score = Callable[[Picture, Picture], float]
 
 # Channels of the compared maps: the image itself and the five VGG-16 stages.
-_DISTS_CHANNELS = (3, 64, 128, 256, 512, 512)
+_DISTS_CHANNELS = [3, 64, 128, 256, 512, 512]
 _DISTS_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 
 

@@ -45,7 +45,7 @@ _ALL = (
         "",
         True,
         11,
-        "pytorch-msssim: 11×11 Gaussian window, sigma 1.5, valid positions, K = (0.01, 0.03), "
+        "pytorch-msssim: 11x11 Gaussian window, sigma 1.5, valid positions, K = (0.01, 0.03), "
         "range 255, mean over R, G and B, no downsampling.",
     ),
     Metric(
@@ -55,7 +55,7 @@ _ALL = (
         True,
         161,
         "pytorch-msssim: SSIM's settings, 5 scales with weights 0.0448, 0.2856, 0.3001, 0.2363, "
-        "0.1333, 2×2 means between scales (odd sides padded with zeros), mean over R, G and B.",
+        "0.1333, 2x2 means between scales (odd sides padded with zeros), mean over R, G and B.",
     ),
     Metric(
         "haarpsi",
@@ -63,7 +63,7 @@ _ALL = (
         "",
         True,
         16,
-        "piq: colour HaarPSI, 3 scales, C = 30, alpha = 4.2, after 2×2 means.",
+        "piq: colour HaarPSI, 3 scales, C = 30, alpha = 4.2, after 2x2 means.",
     ),
     Metric(
         "gmsd",
@@ -71,7 +71,7 @@ _ALL = (
         "",
         False,
         2,
-        "piq: Prewitt gradients of YIQ luma after 2×2 means, t = 170/255².",
+        "piq: Prewitt gradients of YIQ luma after 2x2 means, t = 170/255².",
     ),
     Metric(
         "fsim",
@@ -79,7 +79,7 @@ _ALL = (
         "",
         True,
         48,
-        "icmbench: FSIMc (with chrominance), 4 scales × 4 orientations, finest wavelength 6, "
+        "icmbench: FSIMc (with chrominance), 4 scales x 4 orientations, finest wavelength 6, "
         "after means over round(min side/256)² pixels; T1..T4 = 0.85, 160, 200, 200, lambda 0.03.",
     ),
     Metric(
@@ -89,7 +89,7 @@ _ALL = (
         True,
         8,
         "icmbench: version 2.1 as in libjxl, weights from the package ssimulacra2; agrees with "
-        "libjxl's program to the rounding of the latter (below 0.1 points).",
+        "libjxl's program within the latter's rounding (0.03 points at 200 pixels, 0.2 at 0.4 MP).",
     ),
     Metric(
         "lpips",

@@ -43,7 +43,7 @@ VGG16 = WeightFile(
 DISTS = WeightFile(
     "dists_weights.pt",
     "https://github.com/photosynthesis-team/piq/releases/download/v0.4.1/dists_weights.pt",
-    "2 × 1475 numbers",
+    "2 x 1475 numbers",
     "",
 )
 
@@ -90,7 +90,8 @@ def read(file: WeightFile, weights: Path | None) -> dict[str, torch.Tensor]:
 def _tensors(content: bytes, path: Path) -> dict[str, torch.Tensor]:
     try:
         loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged archive raises whatever its first bad byte leads to
+    # A damaged archive raises whatever its first bad byte leads to.
+    except Exception as error:
         raise MeasurementError(f"{path} cannot be read as weights: {error}") from error
     if not isinstance(loaded, Mapping) or not all(
         isinstance(value, torch.Tensor) for value in loaded.values()

@@ -50,7 +50,7 @@ _HEADERS: dict[str, tuple[str, str]] = {
     "height": ("Height", "px"),
 }
 # What a row is about comes before what was measured, whatever the order in the file.
-_FIRST = {"dataset", "family", "codec"}
+_FIRST = {"dataset": 0, "family": 1, "codec": 2}
 # Three digits say all that a clock can; four decimals keep 0.0123 bpp apart from 0.0126.
 _SECONDS = {"encode_s", "decode_s", "encode_s_spread", "decode_s_spread", "encode_start_s",
             "decode_start_s", "seconds"}  # fmt: skip
@@ -121,6 +121,8 @@ def _number(value: float, name: str, digits: int) -> str:
     if name == "overlap":
         return f"{100 * value:.0f}"
     if name in _SECONDS:
+        if value < 5e-7:
+            return "0"
         whole = f"{value:#.3g}".rstrip(".")
         return f"{value:.0f}" if "e+" in whole else f"{value:.6f}" if "e-" in whole else whole
     return f"{value:.{digits}f}".replace("-", MINUS)
@@ -190,7 +192,7 @@ def table_view(
     that get a drop-down, where the table has more than one value of them.
     """
     known = {metric.name: metric for metric in metrics}
-    names = sorted((str(n) for n in frame.columns), key=lambda n: n not in _FIRST)
+    names = sorted((str(n) for n in frame.columns), key=lambda n: _FIRST.get(n, 3))
     folded = {end for n in names if (pair := _interval_names(n, names)) for end in pair}
     columns = [_column(frame, n, known) for n in names if n not in folded]
     shown = frame.head(MAX_ROWS)

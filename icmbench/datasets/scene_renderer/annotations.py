@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -72,10 +73,11 @@ def merge_annotations(records: Sequence[dict[str, Any]]) -> tuple[dict[str, Any]
         DatasetError: two records of one image_id.
     """
     ordered = sorted(records, key=lambda record: record["image_id"])
-    for first, second in zip(ordered, ordered[1:], strict=False):
+    for first, second in pairwise(ordered):
         if first["image_id"] == second["image_id"]:
             raise DatasetError(f"two records of image {first['image_id']!r}")
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for image_number, record in enumerate(ordered, start=1):
         images.append({"id": image_number, "file_name": f"{record['image_id']}.png",
                        "width": record["width"], "height": record["height"]})  # fmt: skip

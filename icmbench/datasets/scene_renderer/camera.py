@@ -27,7 +27,7 @@ class Camera:
         b = (self.height / 2 - y) / self.focal
         cosine, sine = np.cos(self.pitch), np.sin(self.pitch)
         direction = np.stack([a, b * cosine - sine, b * sine + cosine]).astype(np.float32)
-        return direction / np.sqrt((direction * direction).sum(axis=0))
+        return np.asarray(direction / np.sqrt((direction * direction).sum(axis=0)))
 
     def project(self, points: Array) -> Array:
         """Image coordinates (2, n) of world points in front of the camera."""

@@ -24,7 +24,7 @@ def _tinted(image: Picture, record: dict[str, Any]) -> Picture:
     for item in record["instances"]:
         mask = coco_mask.decode(item["segmentation"]).astype(bool)
         colour = np.asarray(_COLOURS[(item["category_id"] - 1) % len(_COLOURS)], np.float32)
-        canvas[mask] = canvas[mask] * 0.68 + colour * 0.32
+        canvas[mask] = canvas[mask] * 0.76 + colour * 0.24
     return np.asarray(np.rint(canvas), np.uint8)
 
 

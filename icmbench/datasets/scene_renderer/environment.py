@@ -10,7 +10,13 @@ from numpy.random import Generator
 from icmbench.datasets.scene_renderer.camera import Camera
 from icmbench.datasets.scene_renderer.labels import STUFF_VALUES
 from icmbench.datasets.scene_renderer.noise import (
-    SIZE, Array, Tile, fractal, linear, lookup, smoothstep,
+    SIZE,
+    Array,
+    Tile,
+    fractal,
+    linear,
+    lookup,
+    smoothstep,
 )  # fmt: skip
 from icmbench.datasets.scene_renderer.surfaces import MAKERS
 
@@ -154,7 +160,7 @@ def trace(place: Environment, camera: Camera, ray: Array, scale: int) -> Trace:
     if place.backdrop is not None:
         hit = place.distance / np.maximum(ray[2], 1e-3)
         height = 1 + hit * ray[1]
-        rim = np.zeros(count, np.float32)
+        rim: Array = np.zeros(count, np.float32)
         if place.backdrop.label == "foliage":
             across = hit * ray[0]
             rim = 0.16 * lookup(fractal(1, 1.3), across * 60, np.full(count, 7, np.float32))

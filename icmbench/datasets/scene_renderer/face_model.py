@@ -52,7 +52,7 @@ class FaceModel:
         radius = length(self.outline(p), p[2] / np.float32(_DEPTH))
         scale = np.float32(_RELIEF / (2 * EXTENT))
         bump = lookup(self.relief, (p[0] + EXTENT) * scale, (EXTENT - p[1]) * scale)
-        return (radius - 1) * np.float32(0.8) - bump * np.clip(p[2] * 4, 0, 1)
+        return np.asarray((radius - 1) * np.float32(0.8) - bump * np.clip(p[2] * 4, 0, 1))
 
     def on_surface(self, xy: Array) -> Array:
         """Points (3, n) of the front of the head above frontal positions (n, 2)."""
@@ -99,7 +99,7 @@ def _nose(rng: Generator) -> Array:
 
 def _mouth(rng: Generator) -> tuple[Array, float]:
     """Mouth points (20, 2) and how far the jaw drops."""
-    gape = float(rng.uniform(0.02, 0.26)) if rng.random() < 0.4 else 0.0
+    gape = float(rng.uniform(0.02, 0.22)) if rng.random() < 0.4 else 0.0
     smile = float(rng.uniform(-0.03, 0.12))
     width = float(rng.uniform(0.88, 1.1) + smile)
     upper, lower = rng.uniform(0.7, 1.3), rng.uniform(0.8, 1.4)
@@ -125,7 +125,7 @@ def _relief(points: Array, rng: Generator) -> Array:
 
     def mound(cx: float, cy: float, sx: float, sy: float, height: float) -> Array:
         across = np.exp(-(((x - cx) / sx) ** 2))
-        return np.float32(height) * across * np.exp(-(((y - cy) / sy) ** 2))
+        return np.asarray(np.float32(height) * across * np.exp(-(((y - cy) / sy) ** 2)))
 
     tip, top = float(points[30, 1]), float(points[27, 1])
     along = np.clip((top - y) / (top - tip), -0.4, 1.25)
@@ -146,13 +146,13 @@ def _relief(points: Array, rng: Generator) -> Array:
     total = total + mound(0, float(lips[1]) + 0.02, 0.34, 0.2, 0.06)
     total = total + mound(0, float(points[8, 1]) + 0.24, 0.25, 0.16, 0.09)
     total = total + mound(0, float(points[51, 1] + points[33, 1]) / 2, 0.05, 0.08, -0.02)
-    return total.astype(np.float32)
+    return np.asarray(total.astype(np.float32))
 
 
 def make_face_model(rng: Generator) -> FaceModel:
     """Draw a person and an expression."""
     mouth, gape = _mouth(rng)
-    chin = float(rng.uniform(1.32, 1.5) + 0.45 * gape)
+    chin = float(rng.uniform(1.32, 1.5) + 0.85 * gape)
     square = float(rng.uniform(1.95, 2.5))
     angle = np.linspace(0, np.pi, 17)
     x = -np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** (2 / square)

@@ -39,7 +39,7 @@ def make_complexion(rng: Generator) -> Complexion:
     hair = linear(*_HAIRS[rng.integers(6 if tone < 3 else 2)]) * rng.uniform(0.8, 1.25)
     iris = linear(*_IRISES[rng.integers(4 if tone < 3 else 1)])
     tint = linear(*rng.uniform((0.68, 0.25, 0.24), (0.85, 0.42, 0.4)))
-    lips = skin * 0.3 + tint * 0.5
+    lips = skin * 0.2 + tint * 0.6
     beard = float(rng.uniform(0.3, 0.95)) if rng.random() < 0.25 else 0.0
     freckles = float(rng.uniform(0.1, 0.4)) if tone < 2 and rng.random() < 0.4 else 0.0
     return Complexion(skin.astype(np.float32), hair.astype(np.float32), iris,
@@ -66,7 +66,7 @@ class _Canvas:
 
     def __init__(self, side: int, colour: Array) -> None:
         self.side = side
-        self.rgb = np.broadcast_to(colour, (side, side, 3)).astype(np.float32, copy=True)
+        self.rgb: Array = np.broadcast_to(colour, (side, side, 3)).astype(np.float32, copy=True)
         axis = (np.arange(side, dtype=np.float32) + 0.5) * (2 * EXTENT / side) - EXTENT
         self.x, self.y = axis[None], -axis[:, None]
 
@@ -110,7 +110,7 @@ class _Canvas:
     def disc(self, x: float, y: float, radius: float) -> Array:
         """Antialiased disc."""
         gap = (radius - np.hypot(self.x - x, self.y - y)) * self.side / (2 * EXTENT)
-        return np.clip(gap + 0.5, 0, 1).astype(np.float32)
+        return np.asarray(np.clip(gap + 0.5, 0, 1).astype(np.float32))
 
     def lay(self, cover: Array, colour: Array) -> None:
         """Paint a colour (3,) or (side, side, 3) with coverage."""
@@ -147,13 +147,14 @@ def _paint_skin(c: _Canvas, look: Complexion, points: Array) -> None:
         c.lay(np.clip(look.beard * low * around * stubble * 0.8, 0, 1), look.hair)
 
 
-def _paint_eye(c: _Canvas, look: Complexion, eye: Array, outer: int, gaze: tuple[float, float]
+def _paint_eye(c: _Canvas, look: Complexion, eye: Array, gaze: tuple[float, float]
                ) -> None:  # fmt: skip
     middle = eye.mean(axis=0)
     height = float(eye[1:3, 1].mean() - eye[4:6, 1].mean())
     c.lay(0.35 * c.spot(middle[0], middle[1] + 0.05, 0.24, 0.11), look.skin * 0.45)
     opening = c.polygon(curve(eye, True))
-    c.lay(opening, linear(0.92, 0.9, 0.88) * (0.75 + 0.25 * c.spot(*middle, 0.2, 0.1))[..., None])
+    round_ = 0.75 + 0.25 * c.spot(float(middle[0]), float(middle[1]), 0.2, 0.1)
+    c.lay(opening, linear(0.92, 0.9, 0.88) * round_[..., None])
     x, y = middle[0] + gaze[0], middle[1] + gaze[1] + 0.01
     size = 0.088
     iris = look.iris * (0.55 + 0.9 * np.clip(np.hypot(c.x - x, c.y - y) / size, 0, 1))[..., None]
@@ -215,8 +216,8 @@ def paint_face(rng: Generator, look: Complexion, points: Array, side: int) -> Ar
     canvas = _Canvas(side, look.skin)
     _paint_skin(canvas, look, points)
     gaze = (float(rng.uniform(-0.045, 0.045)), float(rng.uniform(-0.015, 0.02)))
-    _paint_eye(canvas, look, points[36:42], 0, gaze)
-    _paint_eye(canvas, look, points[42:48], 3, gaze)
+    _paint_eye(canvas, look, points[36:42], gaze)
+    _paint_eye(canvas, look, points[42:48], gaze)
     _paint_nose(canvas, look, points)
     _paint_mouth(canvas, look, points)
     _paint_brows(canvas, look, points, rng)

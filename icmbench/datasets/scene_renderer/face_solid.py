@@ -11,10 +11,24 @@ from icmbench.datasets.scene_renderer.camera import Camera
 from icmbench.datasets.scene_renderer.face_model import EXTENT, FaceModel, make_face_model
 from icmbench.datasets.scene_renderer.face_paint import Complexion, make_complexion, paint_face
 from icmbench.datasets.scene_renderer.noise import (
-    Array, Tile, fractal, linear, lookup, rotation, smoothstep,
+    Array,
+    Tile,
+    fractal,
+    linear,
+    lookup,
+    rotation,
+    smoothstep,
 )  # fmt: skip
 from icmbench.datasets.scene_renderer.solids import (
-    Distance, Paint, Solid, blend, box, cylinder, ellipsoid, length, normals,
+    Distance,
+    Paint,
+    Solid,
+    blend,
+    box,
+    cylinder,
+    ellipsoid,
+    length,
+    normals,
 )  # fmt: skip
 from icmbench.datasets.scene_renderer.surfaces import cloth
 
@@ -37,7 +51,7 @@ def _hair(rng: Generator) -> Distance | None:
     style = rng.choice(["short", "short", "long", "long", "bob", "curly", "bun", "shaved"])
     if style == "shaved":
         return None
-    line, thick = float(rng.uniform(0.68, 0.86)), float(rng.uniform(1.07, 1.17))
+    line, thick = float(rng.uniform(0.74, 0.98)), float(rng.uniform(1.07, 1.17))
     part, wave = float(rng.uniform(-0.6, 0.6)), float(rng.uniform(0.02, 0.07))
     hem = {"short": -0.25, "bun": -0.5, "curly": -0.55, "bob": -1.15, "long": -2.3}[str(style)]
 
@@ -50,11 +64,13 @@ def _hair(rng: Generator) -> Distance | None:
         if style == "curly":
             noise = fractal(1, 1.8, 1.0, 6)
             cap = cap - 0.05 * lookup(noise, p[0] * 90 + 9, p[1] * 90 + p[2] * 60)
-        rise = line + 0.16 * np.abs(p[0] - part) * -1 + wave * np.sin(p[0] * 9 + part * 7)
+        rise = line - 0.12 * np.abs(p[0] - part) + wave * np.sin(p[0] * 9 + part * 7)
         middle = np.float32(-0.75)
-        inside = length(p[0] / 0.93, (p[1] - middle) / (rise - middle)) - 1
+        # A rounded rectangle rather than an ellipse, so that most styles leave the brows bare.
+        high = np.abs(p[1] - middle) / (rise - middle)
+        inside = np.cbrt(np.abs(p[0] / 0.94) ** 3 + high**3) - 1
         opening = np.maximum(inside * 0.85, -(p[2] - 0.05))
-        return np.maximum(np.maximum(cap, -opening), hem + 0.1 * np.abs(p[0]) - p[1])
+        return np.asarray(np.maximum(np.maximum(cap, -opening), hem + 0.1 * np.abs(p[0]) - p[1]))
 
     return distance
 

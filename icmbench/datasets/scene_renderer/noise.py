@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import scipy.fft
@@ -11,7 +12,8 @@ from numpy.typing import NDArray
 
 from icmbench.files import seed_from
 
-Array = NDArray[np.float32]
+#: float32 in practice; numpy's stubs widen too eagerly to say so.
+Array = NDArray[Any]
 SIZE = 512  # texels per side of every table and tile; a power of two
 
 
@@ -51,7 +53,7 @@ def fractal(slot: int, beta: float = 1.0, stretch: float = 1.0, low: float = 0.0
     gain = np.where(frequency >= low, frequency**-beta, 0.0)
     noise = scipy.fft.irfft2(spectrum * gain, s=(SIZE, SIZE))
     noise = (noise - noise.mean()) / noise.std()
-    return np.clip(noise, -3.0, 3.0).astype(np.float32)
+    return np.asarray(np.clip(noise, -3.0, 3.0).astype(np.float32))
 
 
 @lru_cache(maxsize=8)

@@ -8,7 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icmbench.datasets.scene_renderer.labels import (
-    CATEGORIES, CATEGORY_IDS, IGNORE, SEMANTIC_CLASSES, semantic_value,
+    CATEGORIES,
+    CATEGORY_IDS,
+    IGNORE,
+    SEMANTIC_CLASSES,
+    semantic_value,
 )  # fmt: skip
 from icmbench.errors import DatasetError
 

@@ -81,7 +81,7 @@ def majority(values: NDArray[np.generic]) -> NDArray[np.generic]:
     four.sort(axis=0)
     pair_first, pair_middle, pair_last = (four[i] == four[i + 1] for i in range(3))
     result = np.where(pair_last & ~pair_middle & ~pair_first, four[2], four[0])
-    return np.where(pair_middle, four[1], result)
+    return np.asarray(np.where(pair_middle, four[1], result))
 
 
 def _visit(solid: Solid, number: int, layout: Layout, span: tuple[int, int], ray: Array,
@@ -133,7 +133,7 @@ def _bundles(solid: Solid, camera: Camera, rows: tuple[int, int], columns: tuple
     ray = camera.rays((x.ravel() + middle) / SCALE, (y.ravel() + middle) / SCALE)
     centre, radius = solid.ball()
     spread = np.float32(0.75 * _BUNDLE / (camera.focal * SCALE))
-    near, far = ball_span(_EYE[:, None], ray, centre, radius * 1.02 + 2 * spread)
+    near, far = ball_span(_EYE[:, None], ray, centre, radius * 1.02 + 2 * float(spread))
     size = np.float32(solid.size)
     local = solid.rotation.T @ ray
     start = solid.to_local(_EYE[:, None]) + local * (near / size)
@@ -242,7 +242,7 @@ def _shade_solid(layout: Layout, solid: Solid, points: Array, ray: Array) -> Arr
     bounce = place.sun * place.light[1] * linear(0.62, 0.58, 0.5)
     diffuse = lit[:, None] * place.sun + (up * open_sky)[:, None] * place.ambient * np.float32(0.8)
     diffuse = diffuse + ground[:, None] * bounce
-    return albedo * diffuse + _reflection(place, n, ray, gloss) * open_sky[:, None]
+    return np.asarray(albedo * diffuse + _reflection(place, n, ray, gloss) * open_sky[:, None])
 
 
 def develop(buffers: Buffers, focus: float, rng: Generator) -> NDArray[np.uint8]:

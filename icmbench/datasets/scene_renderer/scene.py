@@ -5,11 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from icmbench.datasets.scene_renderer.labels import (
-    CATEGORY_IDS, IGNORE, STUFF_VALUES, semantic_value,
+    CATEGORY_IDS,
+    IGNORE,
+    STUFF_VALUES,
+    semantic_value,
 )  # fmt: skip
 from icmbench.datasets.scene_renderer.layout import Layout, make_layout
 from icmbench.datasets.scene_renderer.records import (
-    Face, Instance, Scene, landmark_box, mask_box,
+    Face,
+    Instance,
+    Scene,
+    landmark_box,
+    mask_box,
 )  # fmt: skip
 from icmbench.datasets.scene_renderer.render import Buffers, develop, render
 from icmbench.errors import DatasetError
@@ -41,7 +48,7 @@ def render_scene(seed: int, split: str, index: int, width: int, height: int) -> 
     faces = []
     if layout.person is not None and face_instance is not None:
         points = layout.person.landmarks
-        inside = ((points >= 0) & (points <= (width, height))).all(axis=1)
+        inside = np.asarray(((points >= 0) & (points <= (width, height))).all(axis=1))
         faces.append(Face(landmark_box(points), points, inside, face_instance))
     return Scene(image, instances, semantic, faces)
 

@@ -35,7 +35,7 @@ class Solid:
     def to_local(self, points: Array) -> Array:
         """World points (3, n) in the solid's frame."""
         local = self.rotation.T @ (points - self.position[:, None])
-        return (local / np.float32(self.size)).astype(np.float32)
+        return np.asarray((local / np.float32(self.size)).astype(np.float32))
 
     def to_world(self, points: Array) -> Array:
         """Local points (3, n) in the world."""
@@ -52,7 +52,7 @@ def length(*parts: Array) -> Array:
     total = parts[0] * parts[0]
     for part in parts[1:]:
         total = total + part * part
-    return np.sqrt(total)
+    return np.asarray(np.sqrt(total))
 
 
 def ellipsoid(p: Array, centre: tuple[float, float, float], radii: tuple[float, float, float]
@@ -61,7 +61,7 @@ def ellipsoid(p: Array, centre: tuple[float, float, float], radii: tuple[float, 
     q = [(p[i] - centre[i]) / radii[i] for i in range(3)]
     near = length(*q)
     slope = length(*[q[i] / radii[i] for i in range(3)])
-    return near * (near - 1) / np.maximum(slope, 1e-6)
+    return np.asarray(near * (near - 1) / np.maximum(slope, 1e-6))
 
 
 def box(p: Array, centre: tuple[float, float, float], half: tuple[float, float, float],
@@ -70,7 +70,7 @@ def box(p: Array, centre: tuple[float, float, float], half: tuple[float, float, 
     q = [np.abs(p[i] - centre[i]) - (half[i] - rounding) for i in range(3)]
     outside = length(*[np.maximum(axis, 0) for axis in q])
     inside = np.minimum(np.maximum(q[0], np.maximum(q[1], q[2])), 0)
-    return outside + inside - rounding
+    return np.asarray(outside + inside - rounding)
 
 
 def cylinder(radial: Array, along: Array, radius: float, half: float, rounding: float) -> Array:
@@ -83,7 +83,7 @@ def cylinder(radial: Array, along: Array, radius: float, half: float, rounding: 
 def blend(a: Array, b: Array, width: float) -> Array:
     """Smooth union (quadratic) of two distances."""
     h = np.maximum(width - np.abs(a - b), 0) / width
-    return np.minimum(a, b) - h * h * np.float32(width * 0.25)
+    return np.asarray(np.minimum(a, b) - h * h * np.float32(width * 0.25))
 
 
 def ball_span(origin: Array, direction: Array, centre: Array, radius: float

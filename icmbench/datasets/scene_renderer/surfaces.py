@@ -8,7 +8,12 @@ import numpy as np
 from numpy.random import Generator
 
 from icmbench.datasets.scene_renderer.noise import (
-    SIZE, Array, cells, fractal, linear, smoothstep,
+    SIZE,
+    Array,
+    cells,
+    fractal,
+    linear,
+    smoothstep,
 )  # fmt: skip
 
 _ROW, _COLUMN = np.meshgrid(
@@ -53,7 +58,7 @@ def brick(rng: Generator) -> Array:
     grain = 1 + 0.2 * _noise(rng, 0.4)
     colour = _tint(base, shade) * hue * inside[..., None] + _tint(mortar, grain * (1 - inside))
     rough = _noise(rng, 0.9)
-    return colour * _relief(inside + 0.12 * rough, 0.9)[..., None]
+    return np.asarray(colour * _relief(inside + 0.12 * rough, 0.9)[..., None])
 
 
 def plaster(rng: Generator) -> Array:
@@ -80,7 +85,7 @@ def wallpaper(rng: Generator) -> Array:
         pattern = smoothstep(0.03, -0.03, np.hypot(dx, dy) - 0.28 - 0.13 * np.cos(angle))
         pattern = pattern - 0.7 * smoothstep(0.03, -0.03, np.hypot(dx, dy) - 0.1)
     paper = first * (1 - pattern[..., None]) + second * pattern[..., None]
-    return paper * (1 + 0.1 * _noise(rng, 0.8) + 0.05 * _noise(rng, 0.2))[..., None]
+    return np.asarray(paper * (1 + 0.1 * _noise(rng, 0.8) + 0.05 * _noise(rng, 0.2))[..., None])
 
 
 def slabs(rng: Generator) -> Array:

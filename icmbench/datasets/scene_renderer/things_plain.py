@@ -59,7 +59,7 @@ def _icosahedron() -> Array:
     g = (1 + 5**0.5) / 2
     corners = [(0, a, b * g) for a in (-1, 1) for b in (-1, 1)]
     table = np.array([np.roll(c, k) for c in corners for k in range(3)])
-    return (table / np.linalg.norm(table[0])).astype(np.float32)
+    return np.asarray((table / np.linalg.norm(table[0])).astype(np.float32))
 
 
 def _sphere(bump: Distance | None) -> Distance:
@@ -179,7 +179,8 @@ def crate(rng: Generator) -> Shape:
         grain = lookup(fractal(0, 0.9, 14.0), run * 260 + side * 90, over * 330)
         board = np.where(framed + on_brace > 0, 40 + side, np.floor(row) + 8 * side).astype(int)
         value = shades[board % 64] * (1 + 0.28 * grain)
-        gap = np.where(framed + on_brace > 0, 1, smoothstep(0.02, 0.08, 0.5 - np.abs(row % 1 - 0.5)))
+        seam = smoothstep(0.02, 0.08, 0.5 - np.abs(row % 1 - 0.5))
+        gap = np.where(framed + on_brace > 0, 1, seam)
         inner = np.minimum(edge_u, edge_v) - rim
         shadow = np.where((inner > 0) & (inner < 0.035) & ~on_brace, 0.5, 1.0)
         nail = length(edge_u - rim / 2, edge_v - rim / 2) < 0.018

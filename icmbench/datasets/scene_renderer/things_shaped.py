@@ -8,7 +8,11 @@ from numpy.random import Generator
 from icmbench.datasets.scene_renderer.noise import Array, linear, rotation, smoothstep
 from icmbench.datasets.scene_renderer.solids import blend, box, cylinder, ellipsoid, length
 from icmbench.datasets.scene_renderer.things_plain import (
-    Shape, bright, mix, speckle, upright_cylinder,
+    Shape,
+    bright,
+    mix,
+    speckle,
+    upright_cylinder,
 )  # fmt: skip
 
 
@@ -74,7 +78,7 @@ def duck(rng: Generator) -> Shape:
 
     def distance(p: Array) -> Array:
         whole, bill = parts(p)
-        return np.maximum(np.minimum(whole, bill), -p[1])
+        return np.asarray(np.maximum(np.minimum(whole, bill), -p[1]))
 
     def paint(p: Array, n: Array) -> tuple[Array, Array | float]:
         whole, bill = parts(p)
