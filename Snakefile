@@ -20,8 +20,8 @@ include: "rules/common.smk"
 
 pathvars:
     results=run.config["results"],
-    logs=run.config["results"] + "/logs",
-    benchmarks=run.config["results"] + "/benchmarks",
+    logs="<results>/logs",
+    benchmarks="<results>/benchmarks",
 
 
 wildcard_constraints:

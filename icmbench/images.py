@@ -14,14 +14,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from PIL import ImageCms, ImageOps
+from PIL import ImageCms, ImageOps, UnidentifiedImageError
 
 from icmbench.errors import ImageError
 from icmbench.files import atomic_path
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "TIFF")
 EXTENSIONS: Final = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
-MAX_PIXELS: Final = 200_000_000
+MAX_PIXELS: Final = 170_000_000
 _ORIENTATION: Final = 0x0112  # EXIF tag
 _DIRECT: Final = {"RGB", "L", "P", "1", "LA", "PA", "RGBA", "RGBX", "CMYK", "YCbCr"}
 
@@ -34,7 +34,7 @@ def read_image(path: Path | str) -> tuple[NDArray[np.uint8], str]:
     of several frames the first is taken. The note names what was done, '' if nothing.
 
     Raises:
-        ImageError: the file is missing, is not an image, is damaged, is larger than 200
+        ImageError: the file is missing, is not an image, is damaged, is larger than 170
             megapixels, or holds values that have no 8-bit meaning (floating point, 32-bit, Lab).
     """
     path = Path(path)
@@ -64,7 +64,7 @@ def decode_image(data: bytes) -> tuple[NDArray[np.uint8], str]:
             return _convert(picture)
     except ImageError:
         raise
-    except PillowImage.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise ImageError("not a PNG, JPEG, WebP or TIFF image") from None
     except PillowImage.DecompressionBombError as error:
         raise ImageError(str(error)) from error
@@ -103,7 +103,7 @@ def _on_white(picture: PillowImage.Image, notes: list[str]) -> PillowImage.Image
     if not picture.has_transparency_data:
         return picture
     layered = picture.convert("RGBA")
-    if layered.getextrema()[3] == (255, 255):
+    if layered.getchannel("A").getextrema() == (255, 255):
         return layered.convert("RGB")
     notes.append("transparency laid on white")
     white = PillowImage.new("RGBA", layered.size, "white")
@@ -126,9 +126,7 @@ def _to_srgb(picture: PillowImage.Image, profile: bytes, notes: list[str]) -> Pi
     return converted
 
 
-def _sixteen_bit(
-    data: bytes, picture: PillowImage.Image
-) -> tuple[NDArray[np.uint8], str] | None:
+def _sixteen_bit(data: bytes, picture: PillowImage.Image) -> tuple[NDArray[np.uint8], str] | None:
     """16-bit PNG and TIFF, rounded; Pillow would drop the low byte or refuse. None if not one."""
     if picture.format == "PNG":
         if data[24] != 16:

@@ -44,7 +44,7 @@ def _concrete(value: type[Any], base: type[Any]) -> bool:
     return issubclass(value, base) and not inspect.isabstract(value)
 
 
-def _add(found: dict[str, type[T]], value: type[T], attribute: str) -> None:
+def _add(found: dict[str, type[Any]], value: type[Any], attribute: str) -> None:
     name = getattr(value, attribute)
     if name in found:
         both = f"{found[name].__module__} and {value.__module__}"

@@ -10,18 +10,18 @@ rule encode:
         streams="<results>/streams/{dataset}/{codec}/{shard}.zip",
         status="<results>/streams/{dataset}/{codec}/{shard}.csv",
         timing="<results>/timing/{dataset}/{codec}/{shard}.encode.csv",
-    params:
-        settings=lambda wc: coding_settings(run.config, wc.codec),
-        split=run.config["split"],
     log:
         "<logs>/encode/{dataset}.{codec}.{shard}.log",
     benchmark:
         "<benchmarks>/encode/{dataset}.{codec}.{shard}.tsv"
+    conda:
+        "../envs/core.yaml"
     resources:
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
-    conda:
-        "../envs/core.yaml"
+    params:
+        settings=lambda wc: coding_settings(run.config, wc.codec),
+        split=run.config["split"],
     script:
         "../workflow_scripts/encode.py"
 
@@ -38,17 +38,17 @@ rule decode:
         ),
         status="<results>/decoded/{dataset}/{codec}/{shard}.csv",
         timing="<results>/timing/{dataset}/{codec}/{shard}.decode.csv",
-    params:
-        settings=lambda wc: coding_settings(run.config, wc.codec),
     log:
         "<logs>/decode/{dataset}.{codec}.{shard}.log",
     benchmark:
         "<benchmarks>/decode/{dataset}.{codec}.{shard}.tsv"
+    conda:
+        "../envs/core.yaml"
     resources:
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
         disk_mb=4000,
-    conda:
-        "../envs/core.yaml"
+    params:
+        settings=lambda wc: coding_settings(run.config, wc.codec),
     script:
         "../workflow_scripts/decode.py"

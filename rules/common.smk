@@ -1,4 +1,4 @@
-# What every rule file uses: the validated run, and which files belong to which data set.
+# What all rule files use - the validated run, and which files belong to which data set.
 
 import functools
 import os
@@ -13,14 +13,22 @@ from icmbench.errors import IcmbenchError
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
+# glibc: keep freed memory. Metrics allocate large arrays all the time, and handing each back to
+# the kernel costs up to a third of a measuring job.
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 30))
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(1 << 32))
+
 try:
     run = make_run(config, Path(workflow.basedir) / "schemas" / "config.schema.json")
 except IcmbenchError as error:
     raise WorkflowError(str(error)) from None
 
+config.update(run.config)  # scripts see the defaults, too
+
 SHARDS = list(range(run.config["shards"]))
 ANNOTATED = [name for name, dataset in run.datasets.items() if dataset.annotated]
 FORMATS = ["png", "svg", "pdf"]
+VISUALS = list(range(len(run.config["visual"])))
 
 
 @functools.cache
@@ -40,9 +48,9 @@ def measurements(datasets=None, codecs=None):
     )
 
 
-def shard_files(kind, **wildcards):
-    """Files `<results>/<kind>`, one per combination of the wildcards and shards."""
-    return expand("<results>/" + kind, shard=SHARDS, **wildcards)
+def shard_files(pattern, **wildcards):
+    """The files of a pattern, one per combination of the wildcards and shards."""
+    return expand(pattern, shard=SHARDS, **wildcards)
 
 
 def figure_files(name):
@@ -59,16 +67,24 @@ def metrics_available():
     return [name for name in run.config["metrics"] if name in names]
 
 
-def visual_inputs(wildcards):
-    """What one visual comparison reads: the image's shard, its measurements and its streams."""
-    item = run.config["visual"][int(wildcards.number)]
-    shard = shard_of(item["image"], len(SHARDS))
-    here = {"dataset": item["dataset"], "shard": shard, "codec": list(run.families)}
+def visual_inputs():
+    """What the visual comparisons read: the shards of their images, measurements and streams."""
+    places = [(i["dataset"], shard_of(i["image"], len(SHARDS))) for i in run.config["visual"]]
+    kinds = {
+        "records": "<results>/datasets/{dataset}/shards/{shard}.csv",
+        "images": "<results>/datasets/{dataset}/images/{shard}",
+        "measurements": "<results>/measurements/{dataset}/{codec}/{shard}.parquet",
+        "streams": "<results>/streams/{dataset}/{codec}/{shard}.zip",
+    }
     return {
-        "records": expand("<results>/datasets/{dataset}/shards/{shard}.csv", **here)[0],
-        "images": expand("<results>/datasets/{dataset}/images/{shard}", **here)[0],
-        "measurements": expand("<results>/measurements/{dataset}/{codec}/{shard}.parquet", **here),
-        "streams": expand("<results>/streams/{dataset}/{codec}/{shard}.zip", **here),
+        kind: sorted(
+            {
+                path
+                for dataset, shard in places
+                for path in expand(pattern, dataset=dataset, shard=shard, codec=run.families)
+            }
+        )
+        for kind, pattern in kinds.items()
     }
 
 
@@ -76,5 +92,5 @@ def all_figures():
     """Every figure of the run, as PNG (the other formats come with it)."""
     names = [f"{kind}_{name}" for kind in ("rd", "rate_time", "contact") for name in run.datasets]
     names += [f"bd_{anchor}_{name}" for anchor in run.config["anchors"] for name in run.datasets]
-    names += [f"visual_{number}" for number in range(len(run.config["visual"]))]
+    names += [f"visual_{number}" for number in VISUALS]
     return expand("<results>/figures/{name}.png", name=names)

@@ -5,38 +5,40 @@ rule dataset_shard:
     output:
         records="<results>/datasets/{dataset}/shards/{shard}.csv",
         images=directory("<results>/datasets/{dataset}/images/{shard}"),
+    log:
+        "<logs>/dataset_shard/{dataset}.{shard}.log",
+    benchmark:
+        "<benchmarks>/dataset_shard/{dataset}.{shard}.tsv"
+    conda:
+        "../envs/core.yaml"
+    resources:
+        mem_mb=lambda wc, attempt: 1500 * attempt,
+        runtime=lambda wc, attempt: 60 * attempt,
     params:
         entry=lambda wc: run.config["datasets"][wc.dataset],
         downloads=run.config["downloads"],
         shards=len(SHARDS),
         fingerprint=lambda wc: fingerprint(wc.dataset, int(wc.shard)),
-    log:
-        "<logs>/dataset_shard/{dataset}.{shard}.log",
-    benchmark:
-        "<benchmarks>/dataset_shard/{dataset}.{shard}.tsv"
-    resources:
-        mem_mb=lambda wc, attempt: 1500 * attempt,
-        runtime=lambda wc, attempt: 60 * attempt,
-    conda:
-        "../envs/core.yaml"
     script:
         "../workflow_scripts/dataset_shard.py"
 
 
 rule manifest:
     input:
-        shards=lambda wc: shard_files("datasets/{dataset}/shards/{shard}.csv", dataset=wc.dataset),
+        shards=lambda wc: shard_files(
+            "<results>/datasets/{dataset}/shards/{shard}.csv", dataset=wc.dataset
+        ),
     output:
         manifest="<results>/datasets/{dataset}/manifest.csv",
     log:
         "<logs>/manifest/{dataset}.log",
     benchmark:
         "<benchmarks>/manifest/{dataset}.tsv"
+    conda:
+        "../envs/core.yaml"
     resources:
         mem_mb=1000,
         runtime=10,
-    conda:
-        "../envs/core.yaml"
     script:
         "../workflow_scripts/manifest.py"
 
@@ -44,24 +46,26 @@ rule manifest:
 rule annotations:
     input:
         manifest="<results>/datasets/{dataset}/manifest.csv",
-        images=lambda wc: shard_files("datasets/{dataset}/images/{shard}", dataset=wc.dataset),
+        images=lambda wc: shard_files(
+            "<results>/datasets/{dataset}/images/{shard}", dataset=wc.dataset
+        ),
     output:
         instances="<results>/datasets/{dataset}/instances.json",
         landmarks="<results>/datasets/{dataset}/landmarks.json",
         classes="<results>/datasets/{dataset}/classes.json",
-    params:
-        entry=lambda wc: run.config["datasets"][wc.dataset],
-        downloads=run.config["downloads"],
-        shards=len(SHARDS),
     log:
         "<logs>/annotations/{dataset}.log",
     benchmark:
         "<benchmarks>/annotations/{dataset}.tsv"
+    conda:
+        "../envs/core.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
-    conda:
-        "../envs/core.yaml"
+    params:
+        entry=lambda wc: run.config["datasets"][wc.dataset],
+        downloads=run.config["downloads"],
+        shards=len(SHARDS),
     script:
         "../workflow_scripts/annotations.py"
 

@@ -9,22 +9,22 @@ rule measure:
         decoded="<results>/decoded/{dataset}/{codec}/{shard}.csv",
     output:
         "<results>/measurements/{dataset}/{codec}/{shard}.parquet",
-    params:
-        metrics=run.config["metrics"],
-        weights=run.config["weights"],
-        available=metrics_available(),
-        split=run.config["split"],
-        schema=str(Path(workflow.basedir) / "schemas" / "measurements.schema.json"),
     log:
         "<logs>/measure/{dataset}.{codec}.{shard}.log",
     benchmark:
         "<benchmarks>/measure/{dataset}.{codec}.{shard}.tsv"
     # Pictures are temporary: measure what is decoded before decoding more.
     priority: 10
+    conda:
+        "../envs/core.yaml"
     resources:
         mem_mb=lambda wc, attempt: 2500 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
-    conda:
-        "../envs/core.yaml"
+    params:
+        metrics=run.config["metrics"],
+        weights=run.config["weights"],
+        available=metrics_available(),
+        split=run.config["split"],
+        schema=str(Path(workflow.basedir) / "schemas" / "measurements.schema.json"),
     script:
         "../workflow_scripts/measure.py"

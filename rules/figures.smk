@@ -9,42 +9,42 @@ rule rate_figures:
     output:
         rd=figure_files("rd_{dataset}"),
         time=figure_files("rate_time_{dataset}"),
-        bd=[f for a in run.config["anchors"] for f in figure_files("bd_" + a + "_{dataset}")],
-    params:
-        metrics=metrics_available(),
-        anchors=run.config["anchors"],
+        bd=[f for a in run.config["anchors"] for f in figure_files(f"bd_{a}_{{dataset}}")],
     log:
         "<logs>/rate_figures/{dataset}.log",
     benchmark:
         "<benchmarks>/rate_figures/{dataset}.tsv"
+    conda:
+        "../envs/core.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
-    conda:
-        "../envs/core.yaml"
+    params:
+        metrics=metrics_available(),
+        anchors=run.config["anchors"],
     script:
         "../workflow_scripts/rate_figures.py"
 
 
+# One job for all: it decodes a dozen pictures, which costs less than starting another process.
 rule visual_comparison:
     input:
-        unpack(visual_inputs),
+        **visual_inputs(),
     output:
-        figure_files("visual_{number}"),
-    params:
-        item=lambda wc: run.config["visual"][int(wc.number)],
-        settings=lambda wc: {n: coding_settings(run.config, n) for n in run.families},
+        [file for number in VISUALS for file in figure_files(f"visual_{number}")],
     log:
-        "<logs>/visual_comparison/{number}.log",
+        "<logs>/visual_comparison.log",
     benchmark:
-        "<benchmarks>/visual_comparison/{number}.tsv"
-    wildcard_constraints:
-        number=r"\d+",
+        "<benchmarks>/visual_comparison/all.tsv"
+    conda:
+        "../envs/core.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
-    conda:
-        "../envs/core.yaml"
+    params:
+        visuals=run.config["visual"],
+        shards=len(SHARDS),
+        settings={name: coding_settings(run.config, name) for name in run.families},
     script:
         "../workflow_scripts/visual_comparison.py"
 
@@ -52,21 +52,23 @@ rule visual_comparison:
 rule contact_sheet:
     input:
         manifest="<results>/datasets/{dataset}/manifest.csv",
-        images=lambda wc: shard_files("datasets/{dataset}/images/{shard}", dataset=wc.dataset),
+        images=lambda wc: shard_files(
+            "<results>/datasets/{dataset}/images/{shard}", dataset=wc.dataset
+        ),
     output:
         "<results>/figures/contact_{dataset}.png",
-    params:
-        shards=len(SHARDS),
-        split=run.config["split"],
-        annotated=lambda wc: wc.dataset in ANNOTATED,
     log:
         "<logs>/contact_sheet/{dataset}.log",
     benchmark:
         "<benchmarks>/contact_sheet/{dataset}.tsv"
+    conda:
+        "../envs/core.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
-    conda:
-        "../envs/core.yaml"
+    params:
+        shards=len(SHARDS),
+        split=run.config["split"],
+        annotated=lambda wc: wc.dataset in ANNOTATED,
     script:
         "../workflow_scripts/contact_sheet.py"

@@ -14,14 +14,14 @@ rule report:
         figures=all_figures(),
     output:
         "<results>/report.html",
-    params:
-        config=run.config,
     log:
         "<logs>/report.log",
+    conda:
+        "../envs/core.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
-    conda:
-        "../envs/core.yaml"
+    params:
+        config=run.config,
     script:
         "../workflow_scripts/report.py"

@@ -9,20 +9,20 @@ rule rd_tables:
         bd_rate="<results>/tables/bd_rate.csv",
         failures="<results>/tables/failures.csv",
         comparison="<results>/tables/comparison.json",
+    log:
+        "<logs>/rd_tables.log",
+    benchmark:
+        "<benchmarks>/rd_tables/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=60,
     params:
         metrics=metrics_available(),
         anchors=run.config["anchors"],
         bootstrap=run.config["bootstrap"],
         comparison=run.config["comparison"],
-    log:
-        "<logs>/rd_tables.log",
-    benchmark:
-        "<benchmarks>/rd_tables/all.tsv"
-    resources:
-        mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=60,
-    conda:
-        "../envs/core.yaml"
     script:
         "../workflow_scripts/rd_tables.py"
 
@@ -43,11 +43,11 @@ rule timing_table:
         "<logs>/timing_table.log",
     benchmark:
         "<benchmarks>/timing_table/all.tsv"
+    conda:
+        "../envs/core.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
-    conda:
-        "../envs/core.yaml"
     script:
         "../workflow_scripts/timing_table.py"
 
@@ -56,17 +56,17 @@ rule provenance:
     output:
         provenance="<results>/provenance.json",
         codecs="<results>/tables/codecs.csv",
-    params:
-        config=run.config,
     log:
         "<logs>/provenance.log",
     benchmark:
         "<benchmarks>/provenance/all.tsv"
+    conda:
+        "../envs/core.yaml"
     resources:
         mem_mb=1500,
         runtime=10,
-    conda:
-        "../envs/core.yaml"
+    params:
+        config=run.config,
     script:
         "../workflow_scripts/provenance.py"
 
@@ -80,15 +80,15 @@ rule jobs_table:
         figures=all_figures(),
     output:
         "<results>/tables/jobs.csv",
-    params:
-        benchmarks=run.config["results"] + "/benchmarks",
     log:
         "<logs>/jobs_table.log",
+    conda:
+        "../envs/core.yaml"
     resources:
         mem_mb=1000,
         runtime=10,
-    conda:
-        "../envs/core.yaml"
+    params:
+        benchmarks=f"{run.config['results']}/benchmarks",
     script:
         "../workflow_scripts/jobs_table.py"
 

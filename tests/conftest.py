@@ -10,6 +10,77 @@ from scipy import ndimage
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# Codecs that misbehave, for tests that plant failures.
+BAD_CODECS = """
+import os, signal, sys, time
+from icmbench.codecs.raw_test import RawTest
+from icmbench.errors import CodecError
+
+class Bad(RawTest):
+    codec_id = None
+    def encode(self, image):
+        print("noise on standard output")
+        self.misbehave(image)
+        return super().encode(image)
+
+    def truncate(self, stream, planes=3):
+        return stream
+
+    def decode(self, stream):
+        image = RawTest(models=None).decode(stream)
+        self.spoil(image)
+        return image
+
+    def _parse(self, stream):
+        return RawTest(models=None)._parse(stream)
+
+    def misbehave(self, image): pass
+    def spoil(self, image): pass
+
+class RaisesOnOne(Bad):
+    name = "raises-on-one"
+    def misbehave(self, image):
+        if image.shape[0] == 41: raise ValueError("planted: this image")
+
+class RaisesOnAll(Bad):
+    name = "raises-on-all"
+    def misbehave(self, image):
+        raise CodecError("planted: every image")
+
+class Hangs(Bad):
+    name = "hangs"
+    def misbehave(self, image):
+        if image.shape[0] != 64: time.sleep(60)
+
+class Crashes(Bad):
+    name = "crashes"
+    def spoil(self, image):
+        if image.shape[0] == 41: os.kill(os.getpid(), signal.SIGSEGV)
+
+class Loses(Bad):
+    name = "loses"
+    lossless = True
+    def spoil(self, image): image[0, 0, 0] ^= 1
+
+class Shrinks(Bad):
+    name = "shrinks"
+    def decode(self, stream): return super().decode(stream)[:-1]
+
+class DoesNotLoad(Bad):
+    name = "does-not-load"
+    def __init__(self, **keys): raise FileNotFoundError("planted: no weights")
+"""
+
+ENTRY_POINTS = """[icmbench.codecs]
+raises-on-one = bad_codecs:RaisesOnOne
+raises-on-all = bad_codecs:RaisesOnAll
+hangs = bad_codecs:Hangs
+crashes = bad_codecs:Crashes
+loses = bad_codecs:Loses
+shrinks = bad_codecs:Shrinks
+does-not-load = bad_codecs:DoesNotLoad
+"""
+
 
 @pytest.fixture(scope="session")
 def root() -> Path:
@@ -35,3 +106,15 @@ def make_picture(height: int, width: int, seed: int = 0) -> np.ndarray:
 def picture() -> np.ndarray:
     """One 96x80 picture."""
     return make_picture(96, 80)
+
+
+@pytest.fixture(scope="session")
+def bad_codecs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PYTHONPATH that holds an installed package of misbehaving codecs."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "bad_codecs.py").write_text(BAD_CODECS)
+    info = folder / "bad_codecs-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-codecs\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(ENTRY_POINTS)
+    return folder

@@ -112,7 +112,7 @@ def test_wrong_arrays_are_refused(name: str) -> None:
         np.zeros((0, 4, 3), np.uint8),
         [[0]],
     ):
-        with pytest.raises(ImageError, match="uint8|numpy"):
+        with pytest.raises(ImageError, match=r"uint8|numpy"):
             codec.encode(bad, **keys)
 
 

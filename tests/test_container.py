@@ -7,7 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icmbench.bitstream import container
-from icmbench.errors import CodecError, CorruptStream, TruncatedStream, UnsupportedVersion, WrongModel
+from icmbench.errors import (
+    CodecError,
+    CorruptStream,
+    TruncatedStream,
+    UnsupportedVersion,
+    WrongModel,
+)
 
 HEADER = container.Header(5, b"\x01\x02\x03\x04", 768, 512)
 GOLDEN = bytes.fromhex("c91c2501020304800680040f" + "0382ca616263" + "00e1f0")
@@ -22,7 +28,7 @@ def test_golden_stream() -> None:
 
 
 def test_crc_check_values() -> None:
-    """The catalogue's check input, CRC-16/CCITT-FALSE, and CRC-8/07 with start FF by long division."""
+    """The catalogue's check value of CRC-16; CRC-8 (07, start FF) by long division."""
     assert container.crc16(b"123456789") == 0x29B1
     register = 0xFF
     for byte in b"123456789":
@@ -50,7 +56,7 @@ def test_roundtrip_and_overhead(width: int, height: int, sections: list[bytes]) 
 
 @given(sections=st.lists(st.binary(max_size=40), min_size=1, max_size=4))
 def test_every_cut(sections: list[bytes]) -> None:
-    """A cut at a section's end is legal, any other is TruncatedStream; best effort keeps the rest."""
+    """Only cuts at a section's end are legal; best effort keeps what is whole."""
     data = container.pack(HEADER, sections)
     parsed = container.parse(data)
     legal = {parsed.header_bytes, *parsed.ends}
@@ -117,5 +123,5 @@ def test_varint_has_one_form() -> None:
     ],
 )
 def test_headers_that_do_not_fit(header: container.Header) -> None:
-    with pytest.raises(ValueError, match="fit|bytes"):
+    with pytest.raises(ValueError, match=r"fit|bytes"):
         header.to_bytes()

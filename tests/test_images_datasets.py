@@ -261,9 +261,7 @@ def server() -> Iterator[str]:
     httpd.shutdown()
 
 
-def test_download_resumes(
-    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_download_resumes(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two broken connections: the third asks only for the rest, and the whole is right."""
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     data = np.random.default_rng(0).bytes(200_000)
@@ -287,9 +285,7 @@ def test_download_failures(server: str, tmp_path: Path) -> None:
         download(f"{server}/none", tmp_path / "none")
 
 
-def test_kodak_from_a_server(
-    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_kodak_from_a_server(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The real code over HTTP, with pictures of the test's own under the data set's names."""
     pictures = {f"kodim{i:02d}": make_picture(8, 12, i) for i in (1, 2, 3)}
     monkeypatch.setattr(

@@ -18,8 +18,9 @@ import torchvision
 from PIL import Image
 
 from icmbench.errors import MeasurementError
-from icmbench.metrics import METRICS, Meter, available
+from icmbench.metrics import METRICS, available
 from icmbench.metrics import weights as files
+from icmbench.metrics.meter import Meter
 
 DATA = Path(__file__).parent / "data" / "metrics"
 State = dict[str, torch.Tensor]

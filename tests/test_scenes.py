@@ -162,17 +162,13 @@ def _doubled(scene: Scene) -> Scene:
 def _moved_point(scene: Scene) -> Scene:
     points = scene.faces[0].landmarks.copy()
     points[8, 1] += 300
-    return dataclasses.replace(
-        scene, faces=[dataclasses.replace(scene.faces[0], landmarks=points)]
-    )
+    return dataclasses.replace(scene, faces=[dataclasses.replace(scene.faces[0], landmarks=points)])
 
 
 @pytest.mark.parametrize(
     "fault", [_wider, _shifted, _relabelled, _repainted, _doubled, _moved_point]
 )
-def test_planted_faults_are_caught(
-    portraits: list[Scene], fault: Callable[[Scene], Scene]
-) -> None:
+def test_planted_faults_are_caught(portraits: list[Scene], fault: Callable[[Scene], Scene]) -> None:
     check_scene(portraits[0])
     with pytest.raises(DatasetError):
         check_scene(fault(portraits[0]))
@@ -192,8 +188,10 @@ def test_landmarks_are_ordered_and_on_the_face(portraits: list[Scene]) -> None:
         assert (np.diff(points[10:17, 1]) < 0.5).all()
         assert points[0, 0] < points[8, 0] < points[16, 0]
         # Left to right: brows, eyes, mouth; top to bottom: brow, eye, nose, mouth, chin.
-        means = [points[part].mean(axis=0) for part in
-                 (slice(17, 22), slice(22, 27), slice(36, 42), slice(42, 48), slice(48, 60))]
+        means = [
+            points[part].mean(axis=0)
+            for part in (slice(17, 22), slice(22, 27), slice(36, 42), slice(42, 48), slice(48, 60))
+        ]
         assert means[0][0] < means[1][0]
         assert means[2][0] < means[3][0]
         assert points[48, 0] < points[51, 0] < points[54, 0]

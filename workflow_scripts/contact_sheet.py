@@ -9,7 +9,7 @@ from icmbench.images import read_image, write_png
 from icmbench.joblog import log_to
 from icmbench.reporting.figures.contact import contact_sheet
 
-MOST = 48
+MOST = 24
 
 with log_to(snakemake.log[0]):
     params = snakemake.params
@@ -24,6 +24,6 @@ with log_to(snakemake.log[0]):
 
             image = draw_annotations(image, json.loads((folder / record.annotation).read_text()))
         images.append(image)
-    cell, columns = (352, 4) if params.annotated else (256, 6)
+    cell, columns = (320, 6) if params.annotated else (256, 6)
     sheet = contact_sheet(images, [record.image for record in records], columns, cell)
     write_png(snakemake.output[0], sheet)

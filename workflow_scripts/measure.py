@@ -5,7 +5,7 @@ from pathlib import Path
 from icmbench.coding.measure import check_measurements, measure_shard, write_measurements
 from icmbench.datasets.manifest import read_records, usable
 from icmbench.joblog import log_to
-from icmbench.metrics import Meter
+from icmbench.metrics.meter import Meter
 
 with log_to(snakemake.log[0]):
     params = snakemake.params

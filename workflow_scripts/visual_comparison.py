@@ -1,38 +1,35 @@
-"""One image, every codec at about the same rate, side by side."""
+"""Some images, every codec at about the same rate, side by side."""
 
 from pathlib import Path
 
 import pandas as pd
+from matplotlib import pyplot
 
-from icmbench.codecs.strings import parse_string
-from icmbench.coding.decode import decode_one
 from icmbench.coding.shard import make_family
+from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import find_record, read_records
-from icmbench.images import read_image
 from icmbench.joblog import log_to
-from icmbench.reporting.figures.matching import matched_rate, unmatched_families
 from icmbench.reporting.figures.style import save
-from icmbench.reporting.figures.visual import Entry, visual_comparison
+from icmbench.reporting.visuals import visual_figure
 
 with log_to(snakemake.log[0]):
-    params, item = snakemake.params, snakemake.params.item
-    record = find_record(read_records(Path(snakemake.input.records)), item["image"])
-    original, _ = read_image(Path(snakemake.input.images) / record.path)
-    parts = [pd.read_parquet(path) for path in snakemake.input.measurements]
-    rows = pd.concat(parts, ignore_index=True)
-    streams = {Path(path).parent.name: Path(path) for path in snakemake.input.streams}
-    chosen = matched_rate(rows, item["dataset"], record.image, item["bpp"])
-    entries = []
-    for row in chosen.itertuples():
-        family = make_family(row.family, params.settings[row.family])
-        point = parse_string(row.codec)
-        image = decode_one(family, streams[row.family], point, record.image)
-        entries.append(Entry(row.family, row.codec, row.bpp, row.psnr_rgb, image))
-    figure = visual_comparison(
-        original,
-        entries,
-        title=f"{item['dataset']}: {record.image} at about {item['bpp']} bits per pixel",
-        left_out=unmatched_families(rows, chosen, item["dataset"], record.image),
-    )
-    first = Path(snakemake.output[0])
-    save(figure, first.parent / first.stem)
+    params, results = snakemake.params, Path(snakemake.config["results"])
+    families = {name: make_family(name, settings) for name, settings in params.settings.items()}
+    for number, item in enumerate(params.visuals):
+        dataset, shard = item["dataset"], shard_of(item["image"], params.shards)
+        home = results / "datasets" / dataset
+        parts = [
+            pd.read_parquet(results / "measurements" / dataset / name / f"{shard}.parquet")
+            for name in families
+        ]
+        figure = visual_figure(
+            dataset,
+            find_record(read_records(home / "shards" / f"{shard}.csv"), item["image"]),
+            home / "images" / str(shard),
+            item["bpp"],
+            pd.concat(parts, ignore_index=True),
+            {name: results / "streams" / dataset / name / f"{shard}.zip" for name in families},
+            families,
+        )
+        save(figure, results / "figures" / f"visual_{number}")
+        pyplot.close(figure)

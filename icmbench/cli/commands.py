@@ -10,7 +10,7 @@ from icmbench.codecs.base import Codec, Key
 from icmbench.codecs.registry import codecs as all_codecs
 from icmbench.codecs.registry import recognise
 from icmbench.codecs.strings import make_point, parse_keys, parse_string
-from icmbench.errors import ConfigError, ImageError, IcmbenchError, TruncatedStream
+from icmbench.errors import ConfigError, IcmbenchError, ImageError, TruncatedStream
 from icmbench.files import write_bytes
 from icmbench.images import read_image, write_png
 
@@ -91,7 +91,8 @@ def metrics(arguments: Namespace) -> None:
 
 def compare(arguments: Namespace) -> None:
     """`icmbench compare A B`."""
-    from icmbench.metrics import METRICS, Meter, available
+    from icmbench.metrics import METRICS, available
+    from icmbench.metrics.meter import Meter
 
     original, _ = read_image(arguments.original)
     image, _ = read_image(arguments.image)

@@ -43,20 +43,20 @@ class Key:
 
     def convert(self, name: str, raw: object) -> Value:
         """The value of `raw` (text or number); ConfigError names the key and what is legal."""
+        kind: Any = self.kind
         try:
-            value: Value = self.kind(raw)  # type: ignore[arg-type]
-            exact = isinstance(raw, str) or value == raw
+            value: Any = kind(raw)
         except (TypeError, ValueError):
-            exact = False
-        if not exact or isinstance(raw, bool):
+            value = None
+        # 2.5 is not a whole number, True is not 1, and nan is in no range.
+        exact = value is not None and (isinstance(raw, str) or value == raw)
+        legal = exact and not isinstance(raw, bool)
+        legal = legal and (not self.choices or value in self.choices)
+        legal = legal and (self.low is None or value >= self.low)
+        if not (legal and (self.high is None or value <= self.high)):
             raise ConfigError(f"{name}={raw}: expected {self.legal()}")
-        if self.choices and value not in self.choices:
-            raise ConfigError(f"{name}={raw}: expected {self.legal()}")
-        below = self.low is not None and not value >= self.low  # type: ignore[operator]
-        above = self.high is not None and not value <= self.high  # type: ignore[operator]
-        if below or above:
-            raise ConfigError(f"{name}={raw}: expected {self.legal()}")
-        return value
+        checked: Value = value
+        return checked
 
     def legal(self) -> str:
         """The legal values in words."""

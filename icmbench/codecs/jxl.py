@@ -25,8 +25,10 @@ class JpegXl(ConventionalCodec):
 
     def encode_plain(self, image: Image, *, distance: float, effort: int = 7) -> bytes:
         """The JPEG XL codestream of an image."""
-        options = {"effort": effort, "usecontainer": False, "numthreads": 1}
-        return bytes(imagecodecs.jpegxl_encode(image, distance=distance, **options))
+        stream = imagecodecs.jpegxl_encode(
+            image, distance=distance, effort=effort, usecontainer=False, numthreads=1
+        )
+        return bytes(stream)
 
     def decode_plain(self, stream: bytes) -> Image:
         """The image of a JPEG XL file."""

@@ -67,9 +67,7 @@ def parse_keys(text: str) -> dict[str, str]:
     return given
 
 
-def make_point(
-    name: str, given: Mapping[str, object], groups: Sequence[str] = GROUPS
-) -> Point:
+def make_point(name: str, given: Mapping[str, object], groups: Sequence[str] = GROUPS) -> Point:
     """The point of codec `name` at the given keys; see `parse_string` for the errors.
 
     Groups that are not asked for stay empty, so that a stream can be decoded without saying

@@ -32,9 +32,11 @@ class Writer:
 @contextlib.contextmanager
 def create(path: Path) -> Iterator[Writer]:
     """A new archive; it appears under its name when the block has succeeded."""
-    with atomic_path(path) as temporary:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            yield Writer(archive)
+    with (
+        atomic_path(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive,
+    ):
+        yield Writer(archive)
 
 
 @contextlib.contextmanager

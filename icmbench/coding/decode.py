@@ -89,7 +89,7 @@ def decode_shard(
                         what["encoding"] = point.encoding
                         pixels = image.shape[0] * image.shape[1]
                         seconds.append({**where, **what, **timing_row(process, answer, pixels)})
-                    row["bytes"] = file.stat().st_size
+                    row["bytes"] = str(file.stat().st_size)
                     patience.note(point.string, row["status"])
                 rows.append(row)
     write_rows(status, DECODED, rows)
@@ -119,9 +119,7 @@ def _extract(source: zipfile.ZipFile, point: Point, image_id: str, file: Path) -
     file.write_bytes(source.read(archive.stream_member(point.encoding, image_id, extension)))
 
 
-def _decode(
-    process: CodecProcess, patience: Patience, point: Point, file: Path
-) -> dict[str, Any]:
+def _decode(process: CodecProcess, patience: Patience, point: Point, file: Path) -> dict[str, Any]:
     patience.check(point.string)
     if point.codec.cut_keys:
         file.write_bytes(process.call("truncate", point.cut, path=str(file))["stream"])

@@ -25,7 +25,7 @@ from icmbench.datasets.base import Record
 from icmbench.errors import MeasurementError
 from icmbench.files import atomic_path
 from icmbench.images import read_image
-from icmbench.metrics import Meter
+from icmbench.metrics.meter import Meter
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def measure_shard(
         for record in tqdm(records, desc=f"measure {family}", unit="image", disable=None):
             original, _ = read_image(folder / record.path)
             for coded in rows_of[record.image]:
-                base = {"dataset": dataset, "family": family, **coded}
+                base: dict[str, Any] = {"dataset": dataset, "family": family, **coded}
                 base |= {"width": record.width, "height": record.height}
                 rows.append(base | _measure(source, coded, original, meter))
     return _frame(rows, meter.names)
@@ -96,7 +96,8 @@ def check_measurements(frame: pd.DataFrame, schema: Path) -> None:
         plain = {key: None if pd.isna(value) else value for key, value in row.items()}
         for error in checker.iter_errors(plain):
             where = ".".join(map(str, error.path)) or "row"
-            raise MeasurementError(f"measurement {index} ({row['codec']}): {where}: {error.message}")
+            what = f"measurement {index} ({row['codec']}): {where}"
+            raise MeasurementError(f"{what}: {error.message}")
 
 
 def _measure(

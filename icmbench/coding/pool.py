@@ -135,7 +135,9 @@ class CodecProcess:
 
     def _exchange(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
         process = self._process
-        assert process is not None and process.stdin is not None and process.stdout is not None
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
             worker.send(process.stdin, message)
             ready, _, _ = select.select([process.stdout], [], [], seconds)

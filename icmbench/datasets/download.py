@@ -65,8 +65,12 @@ def _fetch(url: str, part: Path) -> None:
         with (
             open(part, "ab" if resumed else "wb") as handle,
             tqdm(
-                total=total, initial=have if resumed else 0, desc=part.stem, unit="B",
-                unit_scale=True, disable=None,
+                total=total,
+                initial=have if resumed else 0,
+                desc=part.stem,
+                unit="B",
+                unit_scale=True,
+                disable=None,
             ) as bar,
         ):
             for block in response.iter_content(BLOCK):

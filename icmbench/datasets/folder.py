@@ -70,6 +70,4 @@ class Folder(Dataset):
         except ImageError as error:
             return Record(image_id, str(path), status=f"refused: {error}", **common)
         height, width = image.shape[:2]
-        return Record(
-            image_id, str(path), sha256_file(path), width, height, note=note, **common
-        )
+        return Record(image_id, str(path), sha256_file(path), width, height, note=note, **common)

@@ -7,6 +7,7 @@ import dataclasses
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from icmbench.datasets.base import Dataset, Record, shard_of
 from icmbench.errors import DatasetError
@@ -42,12 +43,13 @@ def read_records(path: Path) -> list[Record]:
     with open(path, newline="") as handle:
         rows = list(csv.DictReader(handle))
     try:
-        return [
-            Record(**{**row, "width": int(row["width"]), "height": int(row["height"])})
-            for row in rows
-        ]
+        return [_record(row) for row in rows]
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path}: not a manifest: {error}") from error
+
+
+def _record(row: dict[str, Any]) -> Record:
+    return Record(**{**row, "width": int(row["width"]), "height": int(row["height"])})
 
 
 def usable(records: Sequence[Record], split: str = "test") -> list[Record]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,13 +11,11 @@ import numpy as np
 import torch
 
 from icmbench.errors import MeasurementError
-from icmbench.metrics import weights as files
-from icmbench.metrics.fsim import fsim
 from icmbench.metrics.picture import Picture
 from icmbench.metrics.pixel import psnr_rgb, psnr_y
 from icmbench.metrics.registry import METRICS
 from icmbench.metrics.ssimulacra2 import ssimulacra2
-from icmbench.metrics.structural import gmsd, haarpsi, ms_ssim, ssim
+from icmbench.metrics.structural import fsim, gmsd, haarpsi, ms_ssim, ssim
 
 Score = Callable[[Picture, Picture], float]
 
@@ -32,24 +29,6 @@ _PLAIN: dict[str, Score] = {
     "fsim": fsim,
     "ssimulacra2": ssimulacra2,
 }
-_FILES = {"lpips": [files.ALEXNET], "dists": [files.VGG16, files.DISTS]}
-
-
-def available(weights: Path | None = None) -> tuple[list[str], dict[str, str]]:
-    """Names of the metrics that can be computed here, and for each other one the reason.
-
-    Looks for files and packages only: nothing is loaded, checked or downloaded.
-    """
-    reasons: dict[str, str] = {}
-    for name, needed in _FILES.items():
-        absent = [files.missing(file, weights) for file in needed if not files.find(file, weights)]
-        if absent:
-            reasons[name] = " ".join(absent)
-    if importlib.util.find_spec("ssimulacra2") is None:
-        reasons["ssimulacra2"] = (
-            "The Python package ssimulacra2, which holds its weights, is missing."
-        )
-    return [name for name in METRICS if name not in reasons], reasons
 
 
 class Meter:

@@ -41,13 +41,22 @@ class Picture:
         return int(min(self.pixels.shape[:2]))
 
     @property
+    def flat(self) -> bool:
+        """Whether all pixels are equal."""
+        return bool((self.pixels == self.pixels[0, 0]).all())
+
+    @property
     def tensor(self) -> torch.Tensor:
-        """float32 (1, 3, height, width), values 0 to 255, on the picture's device."""
+        """float32 (1, 3, height, width), values 0 to 255, on the picture's device.
+
+        Its memory is laid out channels last, in which the grouped convolutions of SSIM and
+        MS-SSIM take a third of the time.
+        """
         return self.once("tensor", self._to_tensor)
 
     def _to_tensor(self) -> torch.Tensor:
         planes = torch.from_numpy(self.pixels).to(self.device).permute(2, 0, 1)
-        return planes[None].to(torch.float32).contiguous()
+        return planes[None].to(torch.float32).contiguous(memory_format=torch.channels_last)
 
     def once(self, key: str, compute: Callable[[], T]) -> T:
         """The value of `compute`, which is called the first time only."""

@@ -79,7 +79,7 @@ _ALL = (
         "",
         True,
         48,
-        "icmbench: FSIMc (with chrominance), 4 scales x 4 orientations, finest wavelength 6, "
+        "piq: FSIMc (with chrominance), 4 scales x 4 orientations, finest wavelength 6, "
         "after means over round(min side/256)² pixels; T1..T4 = 0.85, 160, 200, 200, lambda 0.03.",
     ),
     Metric(

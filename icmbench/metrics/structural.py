@@ -68,3 +68,10 @@ def haarpsi(original: Picture, reconstruction: Picture) -> float:
 def gmsd(original: Picture, reconstruction: Picture) -> float:
     """Xue, Zhang, Mou, Bovik, IEEE TIP 2014: standard deviation of the gradient similarity map."""
     return float(piq.gmsd(original.tensor, reconstruction.tensor, data_range=255, t=170 / 255.0**2))
+
+
+def fsim(original: Picture, reconstruction: Picture) -> float:
+    """FSIMc: Zhang, Zhang, Mou, Zhang, IEEE TIP 2011. Two featureless images are alike: 1."""
+    if original.flat and reconstruction.flat:
+        return 1.0
+    return float(piq.fsim(original.tensor, reconstruction.tensor, data_range=255, chromatic=True))

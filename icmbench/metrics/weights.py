@@ -12,10 +12,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from icmbench.errors import MeasurementError
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ def read(file: WeightFile, weights: Path | None) -> dict[str, torch.Tensor]:
 
 
 def _tensors(content: bytes, path: Path) -> dict[str, torch.Tensor]:
+    import torch  # not above: finding files must not cost the seconds that loading torch takes
+
     try:
         loaded = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     # A damaged archive raises whatever its first bad byte leads to.

@@ -190,7 +190,7 @@ def _checked(measurements: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame
 
 
 def describe(chosen: Mapping[str, Comparison]) -> dict[str, dict[str, object]]:
-    """The comparison sets as JSON: images, what was left out by which codec string, and excluded."""
+    """The comparison sets as JSON: images, those left out and by whom, and excluded points."""
     return {
         dataset: {
             "images": list(one.images),

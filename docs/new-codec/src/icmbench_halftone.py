@@ -6,6 +6,7 @@ import hashlib
 import zlib
 
 import numpy as np
+
 from icmbench.bitstream import container
 from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels
 from icmbench.errors import CorruptStream

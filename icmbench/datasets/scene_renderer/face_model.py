@@ -156,7 +156,7 @@ def make_face_model(rng: Generator) -> FaceModel:
     square = float(rng.uniform(1.95, 2.5))
     angle = np.linspace(0, np.pi, 17)
     x = -np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** (2 / square)
-    y = -np.sin(angle) ** (2 / square) * chin
+    y = -(np.sin(angle) ** (2 / square)) * chin
     jaw = np.stack([x, y], axis=1) * _ON_JAW + (0, _JAW_TOP)
     points = np.concatenate([jaw, _brows(rng), _nose(rng), _eyes(rng), mouth]).astype(np.float32)
     return FaceModel(points, chin, square, float(rng.uniform(1.15, 1.3)), _relief(points, rng))

@@ -188,7 +188,7 @@ def _shade_back(layout: Layout, back: Trace, ray: Array, owner: NDArray[np.int16
     """Light ground and backdrop; shadows are soft, so one sample per pixel is enough."""
     rows, width = shape
     place, points_per = layout.place, SCALE * width
-    corner = (np.arange(rows)[:, None] * SCALE * points_per + np.arange(width)[None] * SCALE)
+    corner = np.arange(rows)[:, None] * SCALE * points_per + np.arange(width)[None] * SCALE
     corner = corner.ravel()
     bare = owner.reshape(rows, SCALE, width, SCALE).min(axis=(1, 3)).ravel() < 0
     need = bare & (back.lambert[corner] > 0)

@@ -139,8 +139,10 @@ def yarn(rng: Generator) -> Shape:
 
 
 def _box_size(rng: Generator) -> tuple[float, float, float]:
-    return float(rng.uniform(0.42, 0.62)), float(rng.uniform(0.36, 0.5)), float(
-        rng.uniform(0.36, 0.55)
+    return (
+        float(rng.uniform(0.42, 0.62)),
+        float(rng.uniform(0.36, 0.5)),
+        float(rng.uniform(0.36, 0.55)),
     )
 
 

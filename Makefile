@@ -1,0 +1,48 @@
+# make results   the default run: environment, workflow, report
+# make test      the tests
+# make bench     speed of codecs and metrics, as a table
+# make clean     remove what a run wrote (downloads stay)
+# make check     formatting, lint, types
+# make lock      write the locks from the packages installed in .venv
+
+PYTHON ?= python3
+CORES ?= all
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHON
+
+.PHONY: results test bench clean check lock environment environment-dev
+
+results: environment
+	@snakemake --cores $(CORES)
+	@echo
+	@head -n 12 results/tables/rd.csv | cut -d, -f1-11
+	@echo
+	@echo "report: $(CURDIR)/results/report.html"
+
+test: environment-dev
+	@python -m pytest
+
+bench: environment
+	@python tools/bench.py
+
+check: environment-dev
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile rules
+	mypy
+	snakemake --lint
+
+clean:
+	@find results -mindepth 1 ! -name README.md -delete
+	@rm -rf .snakemake
+	@echo "results/ is empty; downloads/ and .venv/ are kept"
+
+lock: environment-dev
+	@python tools/lock.py
+
+environment:
+	@tools/bootstrap.sh
+
+environment-dev:
+	@tools/bootstrap.sh dev

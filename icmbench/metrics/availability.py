@@ -1,0 +1,28 @@
+"""Which metrics can be computed here, and why the others cannot."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from icmbench.metrics import weights as files
+from icmbench.metrics.registry import METRICS
+
+_FILES = {"lpips": [files.ALEXNET], "dists": [files.VGG16, files.DISTS]}
+
+
+def available(weights: Path | None = None) -> tuple[list[str], dict[str, str]]:
+    """Names of the metrics that can be computed here, and for each other one the reason.
+
+    Looks for files and packages only: nothing is loaded, checked or downloaded.
+    """
+    reasons: dict[str, str] = {}
+    for name, needed in _FILES.items():
+        absent = [files.missing(file, weights) for file in needed if not files.find(file, weights)]
+        if absent:
+            reasons[name] = " ".join(absent)
+    if importlib.util.find_spec("ssimulacra2") is None:
+        reasons["ssimulacra2"] = (
+            "The Python package ssimulacra2, which holds its weights, is missing."
+        )
+    return [name for name in METRICS if name not in reasons], reasons

@@ -1,0 +1,51 @@
+"""The pictures of a visual comparison: every family's point at a rate, decoded from its stream."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from icmbench.codecs.strings import parse_string
+from icmbench.coding.decode import decode_one
+from icmbench.coding.shard import Family
+from icmbench.datasets.base import Record
+from icmbench.images import read_image
+from icmbench.reporting.figures.matching import matched_rate, unmatched_families
+from icmbench.reporting.figures.visual import Entry, visual_comparison
+
+
+def visual_figure(
+    dataset: str,
+    record: Record,
+    folder: Path,
+    bpp: float,
+    measurements: pd.DataFrame,
+    streams: Mapping[str, Path],
+    families: Mapping[str, Family],
+) -> Figure:
+    """One image beside what every family makes of it at about `bpp` bits per pixel.
+
+    Args:
+        folder: where the record's relative path starts.
+        measurements: rows of the image's shard, all families.
+        streams: the shard's streams by family.
+
+    Raises MeasurementError where no family has a point near the rate.
+    """
+    original, _ = read_image(folder / record.path)
+    chosen = matched_rate(measurements, dataset, record.image, bpp)
+    entries = []
+    for row in chosen.to_dict("records"):
+        family = families[row["family"]]
+        point = parse_string(row["codec"])
+        image = decode_one(family, streams[row["family"]], point, record.image)
+        entries.append(Entry(row["family"], row["codec"], row["bpp"], row["psnr_rgb"], image))
+    return visual_comparison(
+        original,
+        entries,
+        title=f"{dataset}: {record.image} at about {bpp:g} bits per pixel",
+        left_out=unmatched_families(measurements, chosen, dataset, record.image),
+    )

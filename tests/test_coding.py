@@ -1,0 +1,216 @@
+"""Codec processes and the jobs of a shard: fresh decoding, failures as rows, nothing lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import make_picture
+
+from icmbench.coding import archive
+from icmbench.coding.decode import decode_one, decode_shard
+from icmbench.coding.encode import encode_shard
+from icmbench.coding.measure import check_measurements, measure_shard
+from icmbench.coding.pool import CodecProcess, Failed, Setup
+from icmbench.coding.shard import DECODED, ENCODED, Family, make_family, read_rows
+from icmbench.datasets.base import Record
+from icmbench.errors import MeasurementError
+from icmbench.images import write_png
+from icmbench.metrics.meter import Meter
+
+
+@pytest.fixture
+def with_bad_codecs(bad_codecs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the misbehaving codecs known here and in child processes."""
+    from icmbench.codecs import registry
+
+    monkeypatch.syspath_prepend(str(bad_codecs))
+    monkeypatch.setenv("PYTHONPATH", str(bad_codecs))
+    registry.codecs.cache_clear()
+    yield
+    registry.codecs.cache_clear()
+
+
+def family(name: str, points: list[dict], seconds: float = 60.0, **more: object) -> Family:
+    settings = {
+        "entry": {"points": points, **more},
+        "device": "cpu",
+        "threads": 1,
+        "models": None,
+        "limits": {"seconds_per_image": seconds},
+    }
+    return make_family(name, settings)
+
+
+@pytest.fixture
+def shard(tmp_path: Path) -> tuple[list[Record], Path]:
+    """Four images of different heights, as files and records."""
+    records = []
+    for index, height in enumerate((40, 41, 50, 43)):
+        write_png(tmp_path / "images" / f"i{index}.png", make_picture(height, 48, index))
+        records.append(Record(f"i{index}", f"i{index}.png", "", 48, height))
+    return records, tmp_path / "images"
+
+
+def run_jobs(one: Family, shard: tuple[list[Record], Path], out: Path, names=("psnr_rgb",)):  # type: ignore[no-untyped-def]
+    records, folder = shard
+    streams, encoded = out / "s.zip", out / "s.csv"
+    encode_shard(one, "d", records, folder, streams=streams, status=encoded, timing=out / "te.csv")
+    decode_shard(
+        one,
+        "d",
+        streams=streams,
+        encoded=encoded,
+        pictures=out / "r.zip",
+        status=out / "r.csv",
+        timing=out / "td.csv",
+    )
+    return measure_shard(
+        "d", one.name, records, folder, Meter(names), pictures=out / "r.zip", decoded=out / "r.csv"
+    )
+
+
+def test_rate_is_the_size_of_the_decoded_file(shard, tmp_path: Path, root: Path) -> None:
+    """bpp from the zip's members by hand; the measurement schema holds."""
+    one = family("jpeg", [{"quality": [10, 60]}, {"quality": 30, "scale": 0.5}])
+    rows = run_jobs(one, shard, tmp_path, ("psnr_rgb", "ssim"))
+    assert len(rows) == 12
+    assert set(rows["status"]) == {"ok"}
+    with archive.reader(tmp_path / "s.zip") as streams:
+        for row in rows.itertuples():
+            scaled = "-scale0.5" if "scale" in row.codec else ""
+            quality = row.codec.split("quality=")[1].split(",")[0]
+            suffix = "jpg-scaled" if scaled else "jpg"
+            member = f"jpeg-quality{quality}{scaled}/{row.image}.{suffix}"
+            size = streams.getinfo(member).file_size
+            assert row.bytes == size
+            assert row.bpp == 8 * size / (row.width * row.height)
+    check_measurements(rows, root / "schemas" / "measurements.schema.json")
+
+
+def test_embedded_codec_is_coded_once_and_cut_before_decoding(shard, tmp_path: Path) -> None:
+    one = family("raw-test", [{"planes": [1, 2, 3]}])
+    rows = run_jobs(one, shard, tmp_path)
+    with archive.reader(tmp_path / "s.zip") as streams:
+        assert sorted(streams.namelist()) == [f"raw-test/i{i}.icb" for i in range(4)]
+    sizes = rows.pivot(index="image", columns="codec", values="bytes")
+    one_plane, two = sizes["raw-test:planes=1"], sizes["raw-test:planes=2"]
+    assert (one_plane < two).all()
+    assert (two < sizes["raw-test"]).all()
+    assert np.isinf(rows.loc[rows["codec"] == "raw-test", "psnr_rgb"]).all()
+    point = one.points[0]
+    picture = decode_one(one, tmp_path / "s.zip", point, "i2")
+    assert np.array_equal(picture[:, :, 0], make_picture(50, 48, 2)[:, :, 1])
+
+
+@pytest.mark.usefixtures("with_bad_codecs")
+@pytest.mark.parametrize(
+    ("name", "status", "failing", "detail"),
+    [
+        ("raises-on-one", "encode-failed", {"i1"}, "ValueError: planted: this image"),
+        ("raises-on-all", "encode-failed", {"i0", "i1", "i2", "i3"}, "planted: every image"),
+        ("crashes", "decode-crashed", {"i1"}, "signal SIGSEGV"),
+        ("loses", "not-lossless", {"i0", "i1", "i2", "i3"}, "lost something"),
+        ("shrinks", "wrong-size", {"i0", "i1", "i2", "i3"}, "the original is 48x"),
+        ("does-not-load", "encode-failed", {"i0", "i1", "i2", "i3"}, "planted: no weights"),
+    ],
+)
+def test_planted_failures_are_rows(
+    shard, tmp_path: Path, name: str, status: str, failing: set[str], detail: str
+) -> None:
+    """Each failure is a row that says what happened; every other image is measured."""
+    rows = run_jobs(family(name, [{}]), shard, tmp_path).set_index("image")
+    assert set(rows.index) == {"i0", "i1", "i2", "i3"}
+    assert set(rows.index[rows["status"] == status]) == failing
+    assert set(rows.index[rows["status"] == "ok"]) == set(rows.index) - failing
+    for image in failing:
+        assert detail in rows.loc[image, "detail"]
+        assert np.isnan(rows.loc[image, "psnr_rgb"])
+        assert np.isnan(rows.loc[image, "bpp"])
+
+
+@pytest.mark.usefixtures("with_bad_codecs")
+def test_a_codec_that_hangs_ends(shard, tmp_path: Path) -> None:
+    """Three time limits in a row, then the rest is not tried: four images cost 3 s, not 240."""
+    start = time.monotonic()
+    rows = run_jobs(family("hangs", [{}], seconds=1), shard, tmp_path)
+    assert time.monotonic() - start < 20
+    assert list(rows["status"]) == ["encode-timeout"] * 4
+    assert "no answer within 1 s" in rows["detail"].iloc[0]
+    assert "not tried" in rows["detail"].iloc[3]
+
+
+def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
+    """A job that is killed leaves no codec process behind."""
+    code = (
+        "import time\n"
+        "from icmbench.coding.pool import CodecProcess, Setup\n"
+        "import numpy as np\n"
+        "with CodecProcess(Setup('jpeg')) as p:\n"
+        "    p.call('encode', (('quality', 9),), image=np.zeros((8, 8, 3), np.uint8))\n"
+        "    print(p._process.pid, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    import subprocess
+    import sys
+
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    for _ in range(100):
+        if not Path(f"/proc/{child}").exists():
+            return
+        time.sleep(0.05)
+    pytest.fail("the codec's process outlived its parent")
+
+
+def test_seconds_are_of_the_codec_and_the_start_is_apart() -> None:
+    with CodecProcess(Setup("jpeg")) as process:
+        answer = process.call("encode", (("quality", 9),), image=make_picture(16, 16))
+        assert 0 < answer["seconds"] < 1
+        assert process.start_s > answer["seconds"]
+        with pytest.raises(Failed, match="unexpected keyword"):
+            process.call("encode", (("speed", 9),), image=make_picture(16, 16))
+        assert process.call("encode", (("quality", 9),), image=make_picture(16, 16))["stream"]
+
+
+def test_an_empty_shard_gives_empty_outputs(tmp_path: Path) -> None:
+    rows = run_jobs(family("jpeg", [{"quality": 20}]), ([], tmp_path), tmp_path)
+    assert len(rows) == 0
+    assert {"bpp", "psnr_rgb", "status"} <= set(rows.columns)
+    assert read_rows(tmp_path / "r.csv", DECODED) == []
+
+
+def test_side_files_are_checked(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(MeasurementError, match=r"x\.csv: columns"):
+        read_rows(tmp_path / "x.csv", ENCODED)
+
+
+def test_the_schema_catches_nonsense(shard, tmp_path: Path, root: Path) -> None:
+    rows = run_jobs(family("jpeg", [{"quality": 20}]), shard, tmp_path)
+    schema = root / "schemas" / "measurements.schema.json"
+    for column, value in (("bpp", -1.0), ("status", "fine"), ("psnr_rgb", -3.0), ("bytes", 0)):
+        broken = rows.copy()
+        broken.loc[2, column] = value
+        with pytest.raises(MeasurementError, match=rf"measurement 2 .*{column}"):
+            check_measurements(broken, schema)
+
+
+def test_archives_are_reproducible(tmp_path: Path) -> None:
+    for name in ("a.zip", "b.zip"):
+        with archive.create(tmp_path / name) as out:
+            out.add("x/1.png", b"one")
+            out.add("x/2.png", b"two")
+            with pytest.raises(ValueError, match="twice"):
+                out.add("x/1.png", b"again")
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+    with pytest.raises(TypeError), archive.create(tmp_path / "c.zip") as out:
+        out.add("x", None)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.zip", "b.zip"]

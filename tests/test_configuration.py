@@ -1,0 +1,70 @@
+"""The configuration: every mistake is named with its place and its cure."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from icmbench.configuration import make_run
+from icmbench.errors import ConfigError
+
+BASE: dict[str, Any] = {
+    "datasets": {"scenes": {"test": 2}},
+    "codecs": {"jpeg": {"points": [{"quality": [10, 50]}]}},
+    "metrics": ["psnr_rgb"],
+}
+
+
+@pytest.fixture
+def schema(root: Path) -> Path:
+    return root / "schemas" / "config.schema.json"
+
+
+@pytest.mark.parametrize("path", ["config.yaml", "configs/micro.yaml", "configs/kodak.yaml"])
+def test_shipped_configurations_are_valid(root: Path, schema: Path, path: str) -> None:
+    run = make_run(yaml.safe_load((root / path).read_text()), schema)
+    assert run.config["limits"]["seconds_per_image"] > 0
+    for family in run.families.values():
+        full = [p for p in family.points if dict(p.encode).get("scale", 1.0) == 1.0]
+        if "micro" not in path and family.name != "identity":
+            assert len(full) >= 6, family.name
+
+
+def test_defaults_are_filled(schema: Path) -> None:
+    run = make_run(BASE, schema)
+    assert run.config["shards"] == 1
+    assert run.config["bootstrap"] == {"resamples": 1000, "bd_resamples": 200, "seed": 1}
+    assert "shards" not in BASE
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("shrads",), 3, r"top level: unknown key 'shrads': did you mean 'shards'"),
+        (("limits",), {"seconds": 3}, r"limits: unknown key 'seconds'.*seconds_per_image"),
+        (("shards",), 0, r"shards: 0 is less than the minimum"),
+        (("device",), "gpu", r"device: 'gpu' is not one of"),
+        (("codecs", "jpeg", "ponts"), [], r"codecs\.jpeg: unknown key 'ponts'.*'points'"),
+        (("codecs", "jpeg", "points"), [{"qualty": 3}], r"qualty.*did you mean 'quality'"),
+        (("codecs", "jpeg", "points"), [{"quality": 300}], r"quality=300: expected .* 1 to 100"),
+        (("codecs", "jpg"), {"points": [{}]}, r"unknown codec 'jpg': did you mean 'jpeg'"),
+        (("codecs", "again"), {"codec": "jpeg", "points": [{"quality": 10}]}, r"both.*again"),
+        (("datasets", "photo"), {}, r"type of data set 'photo' 'photo'.*'photos'"),
+        (("datasets", "scenes"), {"tset": 3}, r"option of data set 'scenes' 'tset'.*'test'"),
+        (("metrics",), ["psnr"], r"unknown metric 'psnr': did you mean 'psnr_"),
+        (("anchors",), ["avif"], r"unknown anchor 'avif'"),
+        (("visual",), [{"dataset": "x", "image": "y", "bpp": 1}], r"data set of visual 'x'"),
+    ],
+)
+def test_mistakes_are_named(schema: Path, place: tuple[str, ...], value: Any, message: str) -> None:
+    config = copy.deepcopy(BASE)
+    inner: Any = config
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    with pytest.raises(ConfigError, match=message):
+        make_run(config, schema)

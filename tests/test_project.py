@@ -1,0 +1,164 @@
+"""The project's own promises: pins, layers, commands."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, make_picture
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from icmbench.images import write_png
+
+LAYERS = [
+    {"errors", "files", "suggest", "registry", "devices", "joblog", "images"},
+    {"bitstream", "metrics", "datasets"},
+    {"codecs"},
+    {"coding"},
+    {"configuration", "reporting"},
+    {"cli", "__main__"},
+]
+
+
+def pins(name: str) -> dict[str, str]:
+    lines = (ROOT / name).read_text().splitlines()
+    return dict(line.split("==") for line in lines if line and not line.startswith("#"))
+
+
+def test_every_dependency_is_pinned_once() -> None:
+    run, dev = pins("requirements.lock"), pins("requirements-dev.lock")
+    assert not run.keys() & dev.keys()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for text in project["dependencies"]:
+        requirement = Requirement(text)
+        version = run[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(version), text
+    assert sum(name.startswith("opencv") for name in run) <= 1
+    env = yaml.safe_load((ROOT / "envs" / "core.yaml").read_text())
+    for pin in env["dependencies"][-1]["pip"]:
+        name, version = pin.split("==")
+        assert run[name] == version
+
+
+def test_layers_import_downwards_only() -> None:
+    level = {name: index for index, names in enumerate(LAYERS) for name in names}
+    for path in (ROOT / "icmbench").rglob("*.py"):
+        part = path.relative_to(ROOT / "icmbench").parts[0].removesuffix(".py")
+        if part == "__init__":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            for name in names:
+                if name.startswith("icmbench."):
+                    other = name.split(".")[1]
+                    assert other == part or level[other] < level[part], f"{path}: {name}"
+                assert not name.startswith("snakemake"), f"{path}: the library knows no Snakemake"
+
+
+def icmbench(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "icmbench", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_command_line_on_one_photo(tmp_path: Path) -> None:
+    write_png(tmp_path / "in.png", make_picture(60, 90))
+    done = icmbench("encode", tmp_path / "in.png", tmp_path / "a.webp", "--codec", "webp:quality=9")
+    size = (tmp_path / "a.webp").stat().st_size
+    assert f"{size} bytes, {8 * size / 5400:.4f} bpp" in done.stdout
+    assert icmbench("decode", tmp_path / "a.webp", tmp_path / "out.png").returncode == 0
+    done = icmbench(
+        "compare", tmp_path / "in.png", tmp_path / "out.png", "--file", tmp_path / "a.webp",
+        "--metrics", "psnr_rgb,ssim",
+    )  # fmt: skip
+    assert re.search(rf"bytes +{size}\nbpp +[\d.]+\npsnr_rgb +[\d.]+ dB\nssim +0\.\d+", done.stdout)
+    icmbench("encode", tmp_path / "in.png", tmp_path / "a.icb", "--codec", "raw-test")
+    assert "section 2" in icmbench("info", tmp_path / "a.icb").stdout
+    done = icmbench("truncate", tmp_path / "a.icb", tmp_path / "b.icb", "--at", "planes=1")
+    assert done.returncode == 0
+    whole = (tmp_path / "a.icb").read_bytes()
+    assert whole.startswith((tmp_path / "b.icb").read_bytes())
+    limit = (tmp_path / "b.icb").stat().st_size
+    icmbench("truncate", tmp_path / "a.icb", tmp_path / "c.icb", "--bytes", limit + 1)
+    assert (tmp_path / "c.icb").stat().st_size == limit
+    for listing, text in (("codecs", "jpeg2000:"), ("metrics", "not available: ")):
+        assert text in icmbench(listing).stdout
+
+
+def test_command_line_errors(tmp_path: Path) -> None:
+    """One line that names the file or the key, and an exit code of its own."""
+    write_png(tmp_path / "in.png", make_picture(16, 16))
+    (tmp_path / "text.png").write_text("hello")
+    icmbench("encode", tmp_path / "in.png", tmp_path / "a.icb", "--codec", "raw-test")
+    whole = (tmp_path / "a.icb").read_bytes()
+    (tmp_path / "cut.icb").write_bytes(whole[:-1])
+    (tmp_path / "bad.icb").write_bytes(whole[:30] + bytes([whole[30] ^ 1]) + whole[31:])
+    (tmp_path / "model.icb").write_bytes(wrong_model(whole))
+    (tmp_path / "id.icb").write_bytes(wrong_model(whole, codec_id=29))
+    out = tmp_path / "o"
+    cases = [
+        (("encode", tmp_path / "no.png", out, "--codec", "raw-test"), 3, "no.png: no such file"),
+        (("encode", tmp_path / "text.png", out, "--codec", "raw-test"), 3, "text.png: not a PNG"),
+        (("encode", tmp_path / "in.png", out, "--codec", "wepb:quality=1"), 2, "mean 'webp'"),
+        (("encode", tmp_path / "in.png", out, "--codec", "webp:qality=1"), 2, "mean 'quality'"),
+        (("decode", tmp_path / "cut.icb", out), 6, "cut.icb: the stream ends inside section 2"),
+        (("decode", tmp_path / "bad.icb", out), 7, "bad.icb: the CRC-16 of section 0"),
+        (("decode", tmp_path / "model.icb", out), 8, "model.icb: stream written with weights"),
+        (("decode", tmp_path / "id.icb", out), 9, "no codec with id 29"),
+        (("decode", tmp_path / "in.png", out, "--set", "steps=8"), 2, "not a decode key"),
+        (("truncate", tmp_path / "in.png", out, "--bytes", "9"), 2, "not an embedded codec"),
+        (("compare", tmp_path / "in.png", tmp_path / "text.png"), 3, "text.png"),
+    ]
+    for arguments, code, message in cases:
+        done = icmbench(*arguments)
+        assert done.returncode == code, (arguments, done.stderr)
+        assert message in done.stderr, (arguments, done.stderr)
+        assert done.stderr.count("\n") == 1, done.stderr
+        assert not out.exists()
+
+
+def wrong_model(stream: bytes, codec_id: int | None = None) -> bytes:
+    from icmbench.bitstream import container
+
+    parsed = container.parse(stream)
+    old = parsed.header
+    digest = b"none" if codec_id is None else old.weights_digest
+    header = container.Header(codec_id or old.codec_id, digest, old.width, old.height)
+    return container.pack(header, parsed.sections)
+
+
+def test_help_has_examples() -> None:
+    for command in ("encode", "truncate", "decode", "info", "codecs", "metrics", "compare"):
+        assert f"icmbench {command}" in icmbench(command, "--help").stdout.split("examples:")[1]
+
+
+@pytest.mark.parametrize(
+    ("python", "message"),
+    [("no-such-python", "is not installed: install Python 3.11"), ("old-python", "is too old")],
+)
+def test_bootstrap_says_what_is_missing(tmp_path: Path, python: str, message: str) -> None:
+    """One sentence, before anything is created."""
+    shutil.copytree(ROOT / "tools", tmp_path / "tools")
+    old = tmp_path / "old-python"
+    old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo "Python 3.9.2"\nexit 1\n')
+    old.chmod(0o755)
+    done = subprocess.run(
+        ["tools/bootstrap.sh"],
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "PYTHON": python},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / ".venv").exists()

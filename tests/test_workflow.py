@@ -1,0 +1,221 @@
+"""The workflow itself, through the command a user types."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT, make_picture
+
+from icmbench.images import write_png
+
+pytestmark = pytest.mark.workflow
+
+
+def snakemake(
+    folder: Path, config: dict, *arguments: str, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """`snakemake --cores 2` on a configuration, in a folder of its own."""
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    command += ["--directory", str(folder), "--configfile", str(path), "--cores", "2"]
+    return subprocess.run(
+        [*command, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+        env={**os.environ, **(env or {})},
+    )
+
+
+def succeed(done: subprocess.CompletedProcess[str]) -> str:
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text[-4000:]
+    return text
+
+
+@pytest.fixture(scope="module")
+def micro() -> dict:
+    config = yaml.safe_load((ROOT / "configs" / "micro.yaml").read_text())
+    return {**config, "results": "results"}
+
+
+@pytest.fixture(scope="module")
+def first_run(micro: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("first")
+    succeed(snakemake(folder, micro))
+    return folder
+
+
+def test_everything_is_there(first_run: Path) -> None:
+    results = first_run / "results"
+    rd = pd.read_csv(results / "tables" / "rd.csv")
+    head = ["dataset", "codec", "family", "images", "failed", "bpp", "bpp_lo", "bpp_hi"]
+    assert list(rd.columns[:11]) == [*head, "psnr_rgb", "psnr_rgb_lo", "psnr_rgb_hi"]
+    assert len(rd) == 13
+    assert (rd["images"] == 6).all()
+    assert (rd["failed"] == 0).all()
+    lossless = rd[rd["codec"].isin(["identity", "raw-test"])]
+    assert np.isinf(lossless["psnr_rgb"]).all()
+    assert "lpips" not in rd.columns
+    bd = pd.read_csv(results / "tables" / "bd_rate.csv")
+    columns = ["dataset", "family", "anchor", "metric", "bd_rate", "lo", "hi", "overlap"]
+    assert list(bd.columns[:8]) == columns
+    webp = bd[(bd["family"] == "webp") & (bd["metric"] == "psnr_rgb")].iloc[0]
+    assert -0.6 < webp["bd_rate"] < 0
+    timing = pd.read_csv(results / "tables" / "timing.csv")
+    assert list(timing.columns[:7]) == [
+        "codec", "device", "images", "encode_s", "encode_s_spread", "decode_s", "decode_s_spread",
+    ]  # fmt: skip
+    assert (timing["encode_s"] > 0).all()
+    jobs = pd.read_csv(results / "tables" / "jobs.csv").set_index("rule")
+    assert list(jobs.columns) == ["jobs", "seconds", "max_mb"]
+    assert jobs.loc["encode", "jobs"] == 4
+    assert {"dataset_shard", "decode", "measure", "rd_tables"} <= set(jobs.index)
+    provenance = json.loads((results / "provenance.json").read_text())
+    assert provenance["config"]["shards"] == 1
+    assert provenance["packages"]["numpy"] == np.__version__
+    report = (results / "report.html").read_text()
+    for text in ("LPIPS", "alexnet-owt-7be5be79.pth", "no failures", "webp:quality=20"):
+        assert text.lower() in report.lower(), text
+    assert len(list((results / "figures").glob("*.svg"))) == 4
+
+
+def test_rates_are_file_sizes(first_run: Path) -> None:
+    """The RD table's bpp, recomputed from the streams with unzip's own numbers."""
+    import zipfile
+
+    results = first_run / "results"
+    rd = pd.read_csv(results / "tables" / "rd.csv").set_index("codec")
+    with zipfile.ZipFile(results / "streams" / "scenes" / "webp" / "0.zip") as archive:
+        sizes: dict[str, list[int]] = {}
+        for info in archive.infolist():
+            sizes.setdefault(info.filename.split("/")[0], []).append(info.file_size)
+    for quality in (0, 20, 50, 80):
+        mean = 8 * np.mean(sizes[f"webp-quality{quality}"]) / 176**2
+        assert rd.loc[f"webp:quality={quality}", "bpp"] == pytest.approx(mean, rel=1e-5)
+
+
+def test_a_second_run_has_nothing_to_do(micro: dict, first_run: Path) -> None:
+    assert "Nothing to be done" in succeed(snakemake(first_run, micro))
+
+
+def test_pictures_are_temporary(first_run: Path) -> None:
+    assert not list((first_run / "results").rglob("reconstructions/**/*.zip"))
+
+
+def test_fresh_runs_and_shards_give_the_same_bytes(
+    micro: dict, first_run: Path, tmp_path: Path
+) -> None:
+    """Another folder, three shards, codecs in another order: the tables do not differ in a byte."""
+    other = {**micro, "shards": 3, "codecs": dict(reversed(micro["codecs"].items()))}
+    targets = [f"results/tables/{name}.csv" for name in ("rd", "bd_rate", "failures")]
+    succeed(snakemake(tmp_path, other, *targets, env={"PYTHONHASHSEED": "7"}))
+    for target in targets:
+        assert (tmp_path / target).read_bytes() == (first_run / target).read_bytes(), target
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The template of docs/new-codec, installed as a user would, into a folder of its own."""
+    folder = tmp_path_factory.mktemp("plugin")
+    source = tmp_path_factory.mktemp("source") / "new-codec"
+    # A copy: building in place would leave files in the repository.
+    subprocess.run(["cp", "-r", str(ROOT / "docs" / "new-codec"), str(source)], check=True)
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation",
+         "--disable-pip-version-check", "--target", str(folder), str(source)],
+        check=True,
+    )  # fmt: skip
+    return folder
+
+
+def test_failures_are_rows_and_the_rest_is_complete(
+    plugin: Path, bad_codecs: Path, tmp_path: Path
+) -> None:
+    """A plugin codec works; codecs that raise, crash and hang, and a broken image, are rows."""
+    pictures = tmp_path / "pictures"
+    for index, height in enumerate((40, 41, 50, 43, 44, 45)):
+        write_png(pictures / f"i{index}.png", make_picture(height, 48, index))
+    (pictures / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
+    bad = ["raises-on-one", "raises-on-all", "hangs", "crashes"]
+    config = {
+        "datasets": {"mine": {"type": "folder", "path": str(pictures)}},
+        "codecs": {
+            "jpeg": {"points": [{"quality": [10, 40, 60, 90]}]},
+            "halftone": {"points": [{"bits": [1, 2, 4, 8]}]},
+            **{name: {"points": [{}]} for name in bad},
+        },
+        "metrics": ["psnr_rgb", "ssim"],
+        "anchors": ["jpeg"],
+        "limits": {"seconds_per_image": 1},
+        "bootstrap": {"resamples": 50, "bd_resamples": 20},
+    }
+    env = {"PYTHONPATH": f"{plugin}:{bad_codecs}"}
+    succeed(snakemake(tmp_path, config, env=env))
+    results = tmp_path / "results"
+    rd = pd.read_csv(results / "tables" / "rd.csv").set_index("codec")
+    # i1 fails for two codecs on less than a quarter of the images: nobody is averaged over it.
+    assert (rd.loc[["jpeg:quality=10", "halftone:bits=8", "crashes"], "images"] == 5).all()
+    assert rd.loc["raises-on-one", "failed"] == 1
+    assert rd.loc["crashes", "failed"] == 1
+    for name in ("raises-on-all", "hangs"):
+        assert rd.loc[name, "failed"] == 6
+        assert rd.loc[name, "images"] == 0
+        assert np.isnan(rd.loc[name, "bpp"])
+    assert rd["bpp"].drop(["raises-on-all", "hangs"]).notna().all()
+    failures = pd.read_csv(results / "tables" / "failures.csv").set_index("codec")
+    assert failures.loc["raises-on-one", "first_image"] == "i1.png"
+    assert failures.loc["hangs", "status"] == "encode-timeout"
+    assert "SIGSEGV" in failures.loc["crashes", "detail"]
+    assert set(failures.index) == set(bad)
+    report = (results / "report.html").read_text()
+    for text in ("planted: this image", "broken.png", "i1.png is left out because of crashes"):
+        assert text in report, text
+
+
+def test_a_new_image_reruns_one_shard(tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    for index in range(5):
+        write_png(pictures / f"i{index}.png", make_picture(40, 48, index))
+    config = {
+        "datasets": {"mine": {"type": "folder", "path": str(pictures)}},
+        "codecs": {"jpeg": {"points": [{"quality": [10, 40]}]}},
+        "metrics": ["psnr_rgb"],
+        "shards": 3,
+    }
+    target = "results/tables/rd.csv"
+    succeed(snakemake(tmp_path, config, target))
+    before = pd.read_csv(tmp_path / target)
+    write_png(pictures / "new.png", make_picture(40, 48, 99))
+    plan = succeed(snakemake(tmp_path, config, target, "--dry-run"))
+    planned = {name: int(n) for name, n in re.findall(r"^(\w+) +(\d+)$", plan, re.M)}
+    assert planned["encode"] == planned["decode"] == planned["dataset_shard"] == 1
+    succeed(snakemake(tmp_path, config, target))
+    after = pd.read_csv(tmp_path / target)
+    assert (after["images"] == 6).all()
+    assert (before["images"] == 5).all()
+
+
+def test_a_mistake_in_the_configuration_is_one_sentence(micro: dict, tmp_path: Path) -> None:
+    done = snakemake(tmp_path, {**micro, "shrads": 2})
+    assert done.returncode != 0
+    assert "unknown key 'shrads': did you mean 'shards'" in done.stdout + done.stderr
+
+
+def test_the_default_profile_leaves_the_cluster_alone() -> None:
+    """profiles/default is loaded always and wins per key: it may not say how jobs are run."""
+    keys = yaml.safe_load((ROOT / "profiles" / "default" / "profile.yaml").read_text())
+    forbidden = {"executor", "jobs", "cores", "retries", "default-resources", "set-resources"}
+    assert not forbidden & set(keys)
+    assert (ROOT / "slurm" / "profile.yaml").samefile(ROOT / "profiles" / "slurm" / "profile.yaml")

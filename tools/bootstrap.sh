@@ -1,0 +1,43 @@
+#!/bin/sh
+# Create .venv and install the pinned packages: `tools/bootstrap.sh` for a run, `... dev` for tests.
+# Does nothing where the same packages are installed already. One sentence for what is missing.
+set -eu
+
+python=${PYTHON:-python3}
+want=${1:-run}
+
+fail() {
+    echo "icmbench: $1" >&2
+    exit 1
+}
+
+command -v "$python" >/dev/null 2>&1 ||
+    fail "$python is not installed: install Python 3.11 or newer (Debian: apt install python3 python3-venv)."
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail "$("$python" --version) is too old: install Python 3.11 or newer, then run 'make PYTHON=python3.11 ...'."
+"$python" -c 'import venv, ensurepip' 2>/dev/null ||
+    fail "Python's venv module is missing: install it (Debian: apt install python3-venv)."
+
+locks=requirements.lock
+[ "$want" = dev ] && locks="requirements.lock requirements-dev.lock"
+digest=$(cat $locks pyproject.toml | sha256sum | cut -c1-16)
+stamp=.venv/icmbench-$want-$digest
+[ -e "$stamp" ] && exit 0
+
+need=9500000 # kB: the packages (most of it torch with CUDA) and a run
+[ -d .venv ] && need=1500000
+free=$(df -Pk . | awk 'NR == 2 { print $4 }')
+[ "$free" -ge "$need" ] ||
+    fail "too little disk space: $((free / 1000000)) GB are free here, $((need / 1000000 + 1)) GB are needed."
+
+[ -x .venv/bin/python ] || "$python" -m venv .venv
+echo "icmbench: installing the packages of $locks into .venv (minutes, about 6 GB)"
+set -- --disable-pip-version-check --quiet --no-deps
+for lock in $locks; do
+    .venv/bin/python -m pip install "$@" -r "$lock" ||
+        fail "the packages of $lock could not be installed: see the message above, then run the same command again."
+done
+.venv/bin/python -m pip install "$@" --editable .
+.venv/bin/python -m pip check
+rm -f .venv/icmbench-"$want"-*
+touch "$stamp"
