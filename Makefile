@@ -24,7 +24,7 @@ test: environment-dev
 	@python -m pytest
 
 bench: environment
-	@python tools/bench.py
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 python tools/bench.py
 
 check: environment-dev
 	ruff check .

@@ -19,12 +19,15 @@ from packaging.utils import canonicalize_name
 from icmbench.images import write_png
 
 LAYERS = [
-    {"errors", "files", "suggest", "registry", "devices", "joblog", "images"},
+    {"errors"},
+    {"files", "suggest", "devices"},
+    {"registry", "joblog", "images"},
     {"bitstream", "metrics", "datasets"},
     {"codecs"},
     {"coding"},
     {"configuration", "reporting"},
-    {"cli", "__main__"},
+    {"cli"},
+    {"__main__"},
 ]
 
 

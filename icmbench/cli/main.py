@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import icmbench
 from icmbench.cli import commands
@@ -63,7 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-Sub = argparse._SubParsersAction[argparse.ArgumentParser]
+# Only a type checker may subscript it.
+Sub: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _add(sub: Sub, name: str, help_text: str, example: str) -> argparse.ArgumentParser:

@@ -47,16 +47,19 @@ class Picture:
 
     @property
     def tensor(self) -> torch.Tensor:
-        """float32 (1, 3, height, width), values 0 to 255, on the picture's device.
-
-        Its memory is laid out channels last, in which the grouped convolutions of SSIM and
-        MS-SSIM take a third of the time.
-        """
+        """float32 (1, 3, height, width), values 0 to 255, on the picture's device."""
         return self.once("tensor", self._to_tensor)
+
+    @property
+    def channels_last(self) -> torch.Tensor:
+        """`tensor` in the order that makes SSIM's grouped convolutions three times as fast."""
+        return self.once(
+            "channels_last", lambda: self.tensor.contiguous(memory_format=torch.channels_last)
+        )
 
     def _to_tensor(self) -> torch.Tensor:
         planes = torch.from_numpy(self.pixels).to(self.device).permute(2, 0, 1)
-        return planes[None].to(torch.float32).contiguous(memory_format=torch.channels_last)
+        return planes[None].to(torch.float32).contiguous()
 
     def once(self, key: str, compute: Callable[[], T]) -> T:
         """The value of `compute`, which is called the first time only."""

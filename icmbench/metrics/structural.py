@@ -15,8 +15,8 @@ def ssim(original: Picture, reconstruction: Picture) -> float:
     """
     return float(
         pytorch_msssim.ssim(
-            original.tensor,
-            reconstruction.tensor,
+            original.channels_last,
+            reconstruction.channels_last,
             data_range=255,
             win_size=11,
             win_sigma=1.5,
@@ -34,8 +34,8 @@ def ms_ssim(original: Picture, reconstruction: Picture) -> float:
     """
     return float(
         pytorch_msssim.ms_ssim(
-            original.tensor,
-            reconstruction.tensor,
+            original.channels_last,
+            reconstruction.channels_last,
             data_range=255,
             win_size=11,
             win_sigma=1.5,
