@@ -16,6 +16,8 @@ rule report:
         "<results>/report.html",
     log:
         "<logs>/report.log",
+    benchmark:
+        "<benchmarks>/report/all.tsv"
     conda:
         "../envs/core.yaml"
     resources:

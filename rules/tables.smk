@@ -82,6 +82,8 @@ rule jobs_table:
         "<results>/tables/jobs.csv",
     log:
         "<logs>/jobs_table.log",
+    benchmark:
+        "<benchmarks>/jobs_table/all.tsv"
     conda:
         "../envs/core.yaml"
     resources:

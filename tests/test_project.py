@@ -92,6 +92,10 @@ def test_command_line_on_one_photo(tmp_path: Path) -> None:
     limit = (tmp_path / "b.icb").stat().st_size
     icmbench("truncate", tmp_path / "a.icb", tmp_path / "c.icb", "--bytes", limit + 1)
     assert (tmp_path / "c.icb").stat().st_size == limit
+    (tmp_path / "cut.icb").write_bytes(whole[: limit + 9])
+    done = icmbench("decode", tmp_path / "cut.icb", tmp_path / "cut.png", "--best-effort")
+    assert f"decoding what is whole: planes=1, {limit} bytes" in done.stdout
+    assert (tmp_path / "cut.png").exists()
     for listing, text in (("codecs", "jpeg2000:"), ("metrics", "not available: ")):
         assert text in icmbench(listing).stdout
 

@@ -6,11 +6,17 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from icmbench.codecs.base import Codec, Key
+from icmbench.codecs.base import Codec, Image, Key
 from icmbench.codecs.registry import codecs as all_codecs
 from icmbench.codecs.registry import recognise
 from icmbench.codecs.strings import make_point, parse_keys, parse_string
-from icmbench.errors import ConfigError, IcmbenchError, ImageError, TruncatedStream
+from icmbench.errors import (
+    ConfigError,
+    CorruptStream,
+    IcmbenchError,
+    ImageError,
+    TruncatedStream,
+)
 from icmbench.files import write_bytes
 from icmbench.images import read_image, write_png
 
@@ -53,7 +59,7 @@ def decode(arguments: Namespace) -> None:
         text = f"{text},decoder={arguments.decoder}".lstrip(",")
     keys = _keys(codec, "decode", text)
     try:
-        image = codec.decode(stream, **keys)
+        image = _decode(codec, stream, keys, best_effort=arguments.best_effort)
     except IcmbenchError as error:
         raise type(error)(f"{arguments.stream}: {error}") from error
     write_png(arguments.output, image)
@@ -114,6 +120,17 @@ def compare(arguments: Namespace) -> None:
         print(f"{'bytes':<12} {len(size)}\n{'bpp':<12} {rate:.4f}")
     for name, value in values.items():
         print(f"{name:<12} {value:.4f} {METRICS[name].unit}".rstrip())
+
+
+def _decode(codec: Codec, stream: bytes, keys: dict[str, Any], *, best_effort: bool) -> Image:
+    try:
+        return codec.decode(stream, **keys)
+    except (TruncatedStream, CorruptStream) as error:
+        if not best_effort:
+            raise
+        whole, what = codec.salvage(stream)
+        print(f"damaged ({error}); decoding what is whole: {what}, {len(whole)} bytes")
+        return codec.decode(whole, **keys)
 
 
 def _load(codec: type[Codec], arguments: Namespace) -> Codec:

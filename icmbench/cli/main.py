@@ -122,11 +122,17 @@ def _decode(sub: Sub) -> None:
         sub,
         "decode",
         "decode a file to PNG; the codec is recognised by the file's content",
-        "icmbench decode photo.webp decoded.png",
+        "icmbench decode photo.webp decoded.png\n"
+        "  icmbench decode damaged.icb decoded.png --best-effort",
     )
     parser.add_argument("stream", help="the coded file")
     parser.add_argument("output", help="PNG")
     parser.add_argument("--set", metavar="KEYS", default="", help="decode keys, e.g. steps=8")
+    parser.add_argument(
+        "--best-effort",
+        action="store_true",
+        help="decode what is whole of a damaged embedded stream, and say what that is",
+    )
     parser.add_argument("--decoder", help="the same as --set decoder=NAME")
     _models(parser)
     parser.set_defaults(run=commands.decode)

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from icmbench.errors import ConfigError, CorruptStream, ImageError
+from icmbench.errors import CodecError, ConfigError, CorruptStream, ImageError
 
 Image = NDArray[np.uint8]
 Value = int | float | str
@@ -124,6 +124,14 @@ class Codec(ABC):
         if keys:
             raise ConfigError(f"{self.name} is not an embedded codec: it has no cut keys")
         return stream
+
+    def salvage(self, stream: bytes) -> tuple[bytes, str]:
+        """What a damaged stream still holds: its longest legal prefix, and which point that is.
+
+        Only containers with checksums can tell. Raises CodecError where nothing is left or the
+        format cannot tell.
+        """
+        raise CodecError(f"{self.name} cannot tell which part of a damaged file is whole")
 
     @classmethod
     def file_extension(cls, **keys: Any) -> str:

@@ -59,6 +59,16 @@ class RawTest(Codec):
             image[:, :, channel] = np.frombuffer(plane, np.uint8).reshape(height, width)
         return image
 
+    def salvage(self, stream: bytes) -> tuple[bytes, str]:
+        """The planes before the first damaged one."""
+        whole = container.parse(
+            stream, codec_id=self.codec_id, weights_digest=self.DIGEST, best_effort=True
+        )
+        planes = min(len(whole.sections), 3)
+        if planes == 0:
+            raise TruncatedStream("not even the first plane is whole")
+        return whole.prefix(stream, planes), f"planes={planes}"
+
     def describe(self, stream: bytes) -> list[tuple[str, str]]:
         """Header fields and the bytes of every section."""
         parsed = self._parse(stream)
