@@ -16,7 +16,7 @@ export PYTHON
 results: environment
 	@snakemake --cores $(CORES)
 	@echo
-	@head -n 12 results/tables/rd.csv | cut -d, -f1-11
+	@python tools/head.py results/tables/rd.csv
 	@echo
 	@echo "report: $(CURDIR)/results/report.html"
 

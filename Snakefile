@@ -10,9 +10,9 @@ min_version("9.27")
 
 
 # A configuration file on the command line replaces config.yaml; single --config values change it.
-if "datasets" not in config:
+if not workflow.overwrite_configfiles:
 
-    configfile: "config.yaml"
+    configfile: workflow.source_path("config.yaml")
 
 
 include: "rules/common.smk"

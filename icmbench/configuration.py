@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.metadata
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 
 import jsonschema
 
+from icmbench.codecs.registry import codec_class
 from icmbench.coding.shard import Family, make_family
 from icmbench.datasets.base import Dataset
 from icmbench.datasets.registry import make_dataset
@@ -64,15 +66,27 @@ def make_run(config: Mapping[str, Any], schema: Path) -> Run:
             if (other := seen.setdefault(point.string, family.name)) != family.name:
                 raise ConfigError(f"{point.string} stands in both {other!r} and {family.name!r}")
     _check_names(filled["metrics"], "metric", METRICS)
-    _check_names(filled["anchors"], "anchor", families)
+    _check_names(filled["anchors"], "anchor (no codec entry; add one or drop the anchor)", families)
     _check_names([item["dataset"] for item in filled["visual"]], "data set of visual", datasets)
+    ids = {name: dataset.image_ids() for name, dataset in datasets.items()}
+    for item in filled["visual"]:
+        if item["image"] not in ids[item["dataset"]]:
+            kind = f"image of data set {item['dataset']!r} in visual"
+            raise ConfigError(unknown(kind, item["image"], ids[item["dataset"]]))
     return Run(filled, datasets, families)
 
 
 def coding_settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     """What decides the streams and pictures of a codec entry: `make_family`'s settings."""
     keys = ("device", "threads", "limits", "models")
-    return {"entry": config["codecs"][name], **{key: config[key] for key in keys}}
+    codec = codec_class(config["codecs"][name].get("codec", name))
+    return {
+        "entry": config["codecs"][name],
+        **{key: config[key] for key in keys},
+        # Not used by the job: a new version of the codec must not go by its old streams.
+        "settings": codec.settings,
+        "versions": {package: importlib.metadata.version(package) for package in codec.packages},
+    }
 
 
 def _fill(value: dict[str, Any], rules: Mapping[str, Any]) -> None:

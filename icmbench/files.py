@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -37,14 +38,28 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 
     A reader therefore sees the old file or the whole new one, never a half. On an exception the
     temporary file is removed and the old file stays.
+
+    Raises OSError naming `path` where it is a folder, a device or another special file.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"its folder cannot be made: {error.strerror}", str(path)
+        ) from error
+    target = target.resolve()  # a link stays a link: what it points to is replaced
     # The last suffix is kept: writers such as matplotlib and Pillow choose the format by it.
     temporary = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
     try:
         yield temporary
         os.replace(temporary, target)
+    except OSError as error:
+        if error.filename == str(temporary):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -9,12 +9,15 @@ import importlib
 import importlib.metadata
 import inspect
 import pkgutil
+import re
 from types import ModuleType
 from typing import Any, TypeVar
 
 from icmbench.errors import ConfigError
 
 T = TypeVar("T")
+
+NAME = "[a-z0-9]+(-[a-z0-9]+)*"  # it stands in codec strings and in paths
 
 
 def discover(package: ModuleType, base: type[T], group: str, attribute: str) -> dict[str, type[T]]:
@@ -46,6 +49,8 @@ def _concrete(value: type[Any], base: type[Any]) -> bool:
 
 def _add(found: dict[str, type[Any]], value: type[Any], attribute: str) -> None:
     name = getattr(value, attribute)
+    if not re.fullmatch(NAME, name):
+        raise ConfigError(f"{value.__module__}: {name!r} is not a name of the form {NAME}")
     if name in found:
         both = f"{found[name].__module__} and {value.__module__}"
         raise ConfigError(f"two classes are named {name!r}: {both}")

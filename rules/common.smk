@@ -1,6 +1,7 @@
 # What all rule files use - the validated run, and which files belong to which data set.
 
 import functools
+import importlib.metadata
 import os
 from pathlib import Path
 
@@ -67,6 +68,12 @@ def metrics_available():
     return [name for name in run.config["metrics"] if name in names]
 
 
+def metric_versions():
+    """Versions of what computes the metrics: new ones measure again."""
+    packages = ("torch", "piq", "pytorch-msssim", "ssimulacra2", "lpips")
+    return {name: importlib.metadata.version(name) for name in packages}
+
+
 def visual_inputs():
     """What the visual comparisons read: the shards of their images, measurements and streams."""
     places = [(i["dataset"], shard_of(i["image"], len(SHARDS))) for i in run.config["visual"]]
@@ -86,6 +93,24 @@ def visual_inputs():
         )
         for kind, pattern in kinds.items()
     }
+
+
+def expected_benchmarks():
+    """Benchmark files of this configuration's jobs, by rule; older ones may lie beside them."""
+    unit = expand(
+        "{dataset}.{codec}.{shard}", dataset=run.datasets, codec=run.families, shard=SHARDS
+    )
+    sets = list(run.datasets)
+    names = {
+        "dataset_shard": expand("{dataset}.{shard}", dataset=run.datasets, shard=SHARDS),
+        **dict.fromkeys(("encode", "decode", "measure"), unit),
+        **dict.fromkeys(("manifest", "rate_figures", "contact_sheet"), sets),
+        "annotations": ANNOTATED,
+        **dict.fromkeys(("rd_tables", "timing_table", "provenance"), ["all"]),
+        "visual_comparison": ["all"] if VISUALS else [],
+    }
+    folder = f"{run.config['results']}/benchmarks"
+    return {rule: [f"{folder}/{rule}/{n}.tsv" for n in files] for rule, files in names.items()}
 
 
 def all_figures():

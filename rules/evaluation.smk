@@ -18,13 +18,13 @@ rule measure:
     conda:
         "../envs/core.yaml"
     resources:
-        mem_mb=lambda wc, attempt: 2500 * attempt,
+        mem_mb=lambda wc, attempt: 3500 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
     params:
         metrics=run.config["metrics"],
         weights=run.config["weights"],
         available=metrics_available(),
+        versions=metric_versions(),
         split=run.config["split"],
-        schema=str(Path(workflow.basedir) / "schemas" / "measurements.schema.json"),
     script:
         "../workflow_scripts/measure.py"

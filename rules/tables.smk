@@ -3,7 +3,8 @@
 
 rule rd_tables:
     input:
-        measurements(),
+        measurements=measurements(),
+        manifests=expand("<results>/datasets/{dataset}/manifest.csv", dataset=run.datasets),
     output:
         rd="<results>/tables/rd.csv",
         bd_rate="<results>/tables/bd_rate.csv",
@@ -77,6 +78,7 @@ rule jobs_table:
         "<results>/tables/rd.csv",
         "<results>/tables/timing.csv",
         "<results>/provenance.json",
+        expand("<results>/datasets/{dataset}/instances.json", dataset=ANNOTATED),
         figures=all_figures(),
     output:
         "<results>/tables/jobs.csv",
@@ -90,7 +92,7 @@ rule jobs_table:
         mem_mb=1000,
         runtime=10,
     params:
-        benchmarks=f"{run.config['results']}/benchmarks",
+        benchmarks=expected_benchmarks(),
     script:
         "../workflow_scripts/jobs_table.py"
 

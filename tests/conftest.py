@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Codecs that misbehave, for tests that plant failures.
 BAD_CODECS = """
 import os, signal, sys, time
+import numpy as np
 from icmbench.codecs.raw_test import RawTest
 from icmbench.errors import CodecError
 
@@ -50,12 +51,28 @@ class RaisesOnAll(Bad):
 class Hangs(Bad):
     name = "hangs"
     def misbehave(self, image):
-        if image.shape[0] != 64: time.sleep(60)
+        time.sleep(60)
 
 class Crashes(Bad):
     name = "crashes"
     def spoil(self, image):
         if image.shape[0] == 41: os.kill(os.getpid(), signal.SIGSEGV)
+
+class CrashesWhenWarm(Bad):
+    name = "crashes-when-warm"
+    def misbehave(self, image):
+        if image.shape[0] == 64: os.kill(os.getpid(), signal.SIGSEGV)
+
+class Empty(Bad):
+    name = "empty"
+    def encode(self, image): return b""
+
+class Vanishes(Bad):
+    name = "vanishes"
+    def decode(self, stream):
+        import threading
+        threading.Timer(0.3, os._exit, (3,)).start()
+        return np.zeros((20000, 6000, 3), np.uint8)
 
 class Loses(Bad):
     name = "loses"
@@ -77,6 +94,9 @@ raises-on-all = bad_codecs:RaisesOnAll
 hangs = bad_codecs:Hangs
 crashes = bad_codecs:Crashes
 loses = bad_codecs:Loses
+crashes-when-warm = bad_codecs:CrashesWhenWarm
+empty = bad_codecs:Empty
+vanishes = bad_codecs:Vanishes
 shrinks = bad_codecs:Shrinks
 does-not-load = bad_codecs:DoesNotLoad
 """

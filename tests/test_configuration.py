@@ -56,8 +56,17 @@ def test_defaults_are_filled(schema: Path) -> None:
         (("datasets", "photo"), {}, r"type of data set 'photo' 'photo'.*'photos'"),
         (("datasets", "scenes"), {"tset": 3}, r"option of data set 'scenes' 'tset'.*'test'"),
         (("metrics",), ["psnr"], r"unknown metric 'psnr': did you mean 'psnr_"),
-        (("anchors",), ["avif"], r"unknown anchor 'avif'"),
+        (("anchors",), ["avif"], r"unknown anchor .*drop the anchor.* 'avif'"),
         (("visual",), [{"dataset": "x", "image": "y", "bpp": 1}], r"data set of visual 'x'"),
+        (
+            ("visual",),
+            [{"dataset": "scenes", "image": "test-0001", "bpp": 1}],
+            r"image of data set 'scenes' in visual 'test-0001': did you mean 'test-00001'",
+        ),
+        (("datasets", "scenes"), {"test": -3}, r"test=-3 is below 0"),
+        (("datasets", "scenes"), {"test": True}, r"test=True is not of type int"),
+        (("datasets", "mine"), {"type": "folder", "path": 5}, r"path=5 is not of type str"),
+        (("bootstrap",), {"resamples": 10}, r"less than the minimum of 20"),
     ],
 )
 def test_mistakes_are_named(schema: Path, place: tuple[str, ...], value: Any, message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import math
 import os
 import re
@@ -25,7 +26,11 @@ from hypothesis import strategies as st
 from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.colors import to_hex
 
+from icmbench.datasets.base import Record
 from icmbench.errors import MeasurementError
+from icmbench.images import write_png
+from icmbench.reporting import contents, visuals
+from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.figures import (
     Box,
     Entry,
@@ -34,6 +39,7 @@ from icmbench.reporting.figures import (
     contact_sheet,
     family_styles,
     matched_rate,
+    placeholder,
     rate_time,
     rd_curves,
     rd_note,
@@ -190,7 +196,7 @@ def _line(axes: Any, label: str) -> Any:
     return found
 
 
-def _markers(axes: Any, colour: str, hollow: bool) -> set[tuple[float, float]]:
+def _markers(axes: Any, colour: str, hollow: bool, faint: bool = False) -> set[tuple[float, float]]:
     found = set()
     for line in axes.get_lines():
         if line.get_linestyle() != "None":
@@ -198,7 +204,7 @@ def _markers(axes: Any, colour: str, hollow: bool) -> set[tuple[float, float]]:
         face = to_hex(line.get_markerfacecolor())
         edge = to_hex(line.get_markeredgecolor())
         mine = edge == colour.lower() if hollow else face == colour.lower()
-        if mine and (face == "#ffffff") == hollow:
+        if mine and (face == "#ffffff") == hollow and (line.get_alpha() < 1) == faint:
             found |= set(zip(line.get_xdata(), line.get_ydata(), strict=True))
     return found
 
@@ -208,7 +214,9 @@ def test_rd_curves_draw_the_table() -> None:
     psnr, gmsd = figure.axes
     assert _line(psnr, "jpeg").get_xydata().tolist() == [[0.25, 27], [0.5, 30.5], [2.2, 37]]
     assert _line(gmsd, "jpeg").get_xydata().tolist() == [[0.25, 0.15], [0.5, 0.08], [2.2, 0.02]]
-    assert _markers(psnr, KNOWN["jpeg"].colour, hollow=True) == {(0.8, 30.0)}
+    # Beaten by quality 30: faint and small, but filled, since it was coded at full size.
+    assert _markers(psnr, KNOWN["jpeg"].colour, hollow=False, faint=True) == {(0.8, 30.0)}
+    assert _markers(psnr, KNOWN["jpeg"].colour, hollow=True) == set()
     assert _markers(psnr, KNOWN["jpeg"].colour, hollow=False) == {
         (0.25, 27),
         (0.5, 30.5),
@@ -217,6 +225,16 @@ def test_rd_curves_draw_the_table() -> None:
     # On the curve, yet hollow: coded at half the size.
     assert [0.4, 29.9] in _line(psnr, "webp").get_xydata().tolist()
     assert _markers(psnr, KNOWN["webp"].colour, hollow=True) == {(0.4, 29.9)}
+    sizes = {line.get_markersize() for line in psnr.get_lines() if line.get_alpha() == 0.45}
+    assert max(sizes) < 4.4
+    beaten = rd_table()
+    beaten.loc[6, "psnr"] = 28.0
+    (axes,) = rd_curves(beaten, "photos", [PSNR]).axes
+    assert _markers(axes, KNOWN["webp"].colour, hollow=True, faint=True) == {(0.4, 28.0)}
+    assert _markers(axes, KNOWN["webp"].colour, hollow=True) == set()
+    note = rd_note(rd_table(), "photos")
+    assert "Hollow: coded at reduced scale. Small and faint: not Pareto-optimal" in note
+    assert "no intervals below 3 images" in rd_note(rd_table().assign(images=2), "photos")
     assert _markers(psnr, KNOWN["webp"].colour, hollow=False) == {(0.2, 28.5), (1.1, 35.5)}
     bands = [c for c in psnr.collections if isinstance(c, FillBetweenPolyCollection)]
     corners = {tuple(p) for band in bands for p in band.get_paths()[0].vertices}
@@ -257,8 +275,6 @@ def test_rd_curves_survive_an_excluded_point_and_refuse_nonsense() -> None:
     assert line.get_xydata().tolist() == [[0.25, 27], [0.8, 30.0], [2.2, 37]]
     with pytest.raises(MeasurementError, match="lpips"):
         rd_curves(table, "photos", [Metric("lpips", "LPIPS", "", False)])
-    with pytest.raises(MeasurementError, match="kodak"):
-        rd_curves(table, "kodak", [PSNR])
 
 
 @pytest.mark.parametrize(
@@ -334,8 +350,6 @@ def test_rate_time_is_seconds_per_megapixel() -> None:
     assert bar == pytest.approx(np.array([[0.25, 0.036], [0.25, 0.044]]))
     assert figure.axes[0].get_yscale() == "log" == figure.axes[0].get_xscale()
     assert any("on cpu" in t.get_text() for t in figure.texts)
-    with pytest.raises(MeasurementError):
-        rate_time(timing_table(), rd_table(), "kodak")
 
 
 def test_same_codec_string_in_two_families_keeps_its_own_rate() -> None:
@@ -450,6 +464,10 @@ def test_visual_comparison_shows_exact_pixels(tmp_path: Path) -> None:
         visual_comparison(original, entries, [Box(110, 0, 32), Box(0, 0, 32)])
     with pytest.raises(MeasurementError, match="size"):
         visual_comparison(original[:50], entries, boxes)
+    bare = visual_comparison(original, [Entry("f", "f:q=1", 0.2, None, picture(1))], boxes)
+    words = " ".join(t.get_text() for t in bare.texts)
+    assert "0.200 bpp" in words
+    assert "PSNR" not in words
 
 
 def _contains(large: np.ndarray, small: np.ndarray) -> bool:
@@ -468,6 +486,90 @@ def test_contact_sheet_shape_and_content() -> None:
     assert ((sheet == (255, 0, 0)).all(axis=2)).sum() == 200
     with pytest.raises(MeasurementError):
         contact_sheet([red], ["a", "b"])
+
+
+# --- nothing to draw ----------------------------------------------------------------------------
+
+
+def _words(figure: Any) -> str:
+    return " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
+
+
+@pytest.mark.parametrize("how", ["no rows", "no averages", "empty table"])
+def test_a_data_set_without_points_gives_placeholders_with_the_reason(how: str) -> None:
+    rd, timing, bd = rd_table(), timing_table(), bd_table()
+    if how == "no averages":
+        values = [c for c in rd if c.startswith(("bpp", "psnr", "gmsd"))]
+        rd[values] = math.nan
+    elif how == "empty table":
+        # As pandas reads a file of headers: no dtype to rely on.
+        rd, timing, bd = (pd.read_csv(io.StringIO(t.iloc[:0].to_csv())) for t in (rd, timing, bd))
+    dataset = "kodak" if how == "no rows" else "photos"
+    assert "no lossy codec has a point" in _words(rd_curves(rd, dataset, [PSNR]))
+    assert "both seconds and a rate" in _words(rate_time(timing, rd, dataset))
+    if how != "no averages":
+        heat = _words(bd_heatmap(bd, dataset, "jpeg", [PSNR]))
+        assert "no lossy codec other than jpeg" in heat
+        assert f"BD-rate against jpeg, {dataset}" in heat
+    # A metric that is no column stays an error of the program.
+    with pytest.raises(MeasurementError, match="lpips"):
+        rd_curves(rd, dataset, [Metric("lpips", "LPIPS", "", False)])
+
+
+def test_rate_time_without_seconds_and_heat_map_without_numbers() -> None:
+    timing = timing_table().assign(encode_s=math.nan, decode_s=math.nan)
+    assert "Nothing to draw" in _words(rate_time(timing, rd_table(), "photos"))
+    decoded = timing_table().assign(encode_s=math.nan)
+    assert "Nothing to draw" not in _words(rate_time(decoded, rd_table(), "photos"))
+    bd = bd_table().assign(bd_rate=math.nan, lo=math.nan, hi=math.nan, note="no image is compared")
+    assert "no image is compared" in _words(bd_heatmap(bd, "photos", "jpeg", [PSNR, GMSD]))
+
+
+def test_no_entries_and_no_pictures_give_placeholders(tmp_path: Path) -> None:
+    figure = visual_comparison(picture(), [], title="A title", left_out=["avif", "jpeg"])
+    assert "A title" in _words(figure)
+    assert "no codec has a point near this rate: avif, jpeg" in _words(figure)
+    assert len(save(figure, tmp_path / "v")) == 3
+    sheet = contact_sheet([], [])
+    assert sheet.dtype == np.uint8
+    assert sheet.shape[2] == 3
+    # Words stand on it: ink of more than one grey.
+    assert len(np.unique(sheet)) > 5
+    assert contact_sheet([], []).tobytes() == sheet.tobytes()
+
+
+def test_placeholder_text_stays_inside() -> None:
+    figure = placeholder("A title of some length, photos", "a reason that goes on and on " * 12)
+    figure.canvas.draw()
+    width, height = figure.bbox.size
+    boxes = [text.get_window_extent() for text in figure.texts]
+    for box in boxes:
+        assert 0 <= box.x0 < box.x1 <= width
+        assert 0 <= box.y0 < box.y1 <= height
+    assert not boxes[0].overlaps(boxes[1])
+
+
+def test_visual_figure_without_psnr_near_points_or_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_png(tmp_path / "a.png", picture())
+    monkeypatch.setattr(visuals, "decode_one", lambda *_: picture(1))
+    monkeypatch.setattr(visuals, "parse_string", str)
+    table = _measurements()
+    families = dict.fromkeys(table["family"])
+    arguments = (table, dict.fromkeys(families, tmp_path), families)
+    record = Record("a", "a.png")
+    shown = _words(visuals.visual_figure("photos", record, tmp_path, 0.2, *arguments))
+    assert "0.219 bpp" in shown
+    assert "dB" not in shown
+    arguments = (table.assign(psnr_rgb=31.25), *arguments[1:])
+    shown = _words(visuals.visual_figure("photos", record, tmp_path, 0.2, *arguments))
+    assert "PSNR 31.25 dB" in shown
+    far = _words(visuals.visual_figure("photos", record, tmp_path, 90.0, *arguments))
+    assert "no codec has a point near this rate: avif, heic" in far
+    gone = Record("a", "gone.png", status="truncated file")
+    refused = _words(visuals.visual_figure("photos", gone, tmp_path, 0.2, *arguments))
+    assert "refused: truncated file" in refused
 
 
 # --- reproducible files -------------------------------------------------------------------------
@@ -636,6 +738,103 @@ def test_report_is_reproducible_and_says_no_failures(tmp_path: Path, report: Pat
     assert again.read_bytes() == report.read_bytes()
     clean = _build(tmp_path, _failures().iloc[:0])
     assert "No failures" in clean.read_text()
+    assert "efused" not in _visible(clean)
+
+
+def _visible(page: Path) -> str:
+    """The page's text without style, script and embedded data."""
+    text = re.sub(r"<(style|script)>.*?</\1>", "", page.read_text(), flags=re.S)
+    return " ".join(re.sub(r"<[^>]+>", " ", text).split())
+
+
+def _refused(count: int) -> pd.DataFrame:
+    named = {"family": "", "codec": "", "status": "refused", "images": 1, "dataset": "photos"}
+    return pd.DataFrame(
+        [named | {"first_image": f"bad{i}", "detail": "not an image"} for i in range(count)]
+    )
+
+
+def test_refused_images_are_prominent_and_are_no_codecs_failure(tmp_path: Path) -> None:
+    manifest = pd.DataFrame({"dataset": "photos", "image": [f"i{n}" for n in range(15)]})
+    words = {}
+    for name, failures in (("only", _refused(4)), ("both", pd.concat([_refused(4), _failures()]))):
+        out = tmp_path / f"{name}.html"
+        build_report(
+            out, title="t", tables={"manifest": manifest}, notes={}, figures=[], contact_sheets=[],
+            provenance={}, missing_metrics={}, comparison_notes=[], failures=failures,
+        )  # fmt: skip
+        words[name] = _visible(out)
+        assert "15 images, 4 refused" in words[name]
+        assert "No failures" not in words[name]
+        assert "4 images could not be used and reached no codec" in words[name]
+        assert all(f"photos bad{i} not an image" in words[name] for i in range(4))
+    # Counted apart: the two images of the codec's failure are not among the refused.
+    assert "0 failures" in words["only"]
+    assert "2 failures" in words["both"]
+    assert "are missing from the averages above" not in words["only"]
+    assert "are missing from the averages above" in words["both"]
+
+
+# --- what stands in it ------------------------------------------------------------------------
+
+
+def test_comparison_lines_say_why() -> None:
+    lines = contents.comparison_lines(
+        {
+            "photos": {
+                "images": ["a", "b", "c"],
+                "left_out": {"d": ["jpeg:quality=1"]},
+                "excluded": {"webp:quality=2": 3},
+                "undefined": {"tiny": ["ms_ssim", "ssimulacra2"]},
+                "infinite": {"flat": [["psnr_rgb", "jpeg:quality=10"]]},
+            }
+        }
+    )
+    assert lines == [
+        "photos: 3 images are compared.",
+        "photos: d is left out because of jpeg:quality=1.",
+        "photos: tiny is left out: too small for MS-SSIM, SSIMULACRA 2.",
+        "photos: flat is left out: PSNR (RGB) is infinite for jpeg:quality=10.",
+        "photos: webp:quality=2 is not averaged, it failed on 3 images.",
+    ]
+
+
+def test_figure_titles_survive_underscores() -> None:
+    config = {"anchors": ["my", "my_jpeg"], "datasets": {"jpeg_photos": {}, "set_a": {}}}
+    titles = {
+        name: contents._figure(Path(f"{name}.png"), config).title
+        for name in ("bd_my_jpeg_set_a", "bd_my_set_a", "bd_my_jpeg_photos", "rd_set_a")
+    }
+    assert titles == {
+        "bd_my_jpeg_set_a": "BD-rate, set_a, against my_jpeg",
+        "bd_my_set_a": "BD-rate, set_a, against my",
+        "bd_my_jpeg_photos": "BD-rate, jpeg_photos, against my",
+        "rd_set_a": "RD curves, set_a",
+    }
+    with pytest.raises(MeasurementError, match="no anchor"):
+        contents._figure(Path("bd_webp_set_a.png"), config)
+
+
+def test_assembled_report_reads_refused_images_from_the_failures(tmp_path: Path) -> None:
+    home = tmp_path / "photos"
+    home.mkdir()
+    (home / "manifest.csv").write_text("image,annotation,status\na,,ok\nbad0,,not an image\n")
+    write_csv(_refused(1), tmp_path / "failures.csv")
+    write_csv(rd_table(), tmp_path / "rd.csv")
+    contents.assemble_report(
+        tmp_path / "report.html",
+        config={"weights": "", "metrics": ["psnr_rgb"], "codecs": {"jpeg": {}},
+                "datasets": {"photos": {}}, "anchors": ["jpeg"]},
+        tables=[tmp_path / "rd.csv", tmp_path / "failures.csv"],
+        manifests=[home / "manifest.csv"],
+        comparison={},
+        provenance={},
+        figures=[],
+    )  # fmt: skip
+    words = _visible(tmp_path / "report.html")
+    assert "2 images, 1 refused" in words
+    assert "photos bad0 not an image" in words
+    assert "are missing from the averages above" not in words
 
 
 def test_report_refuses_a_figure_that_was_never_saved(tmp_path: Path) -> None:
@@ -751,5 +950,19 @@ def test_page_fits_a_phone(browser: Any) -> None:
     metrics = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     widths = browser.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
+    # A wide figure keeps its letters readable inside a box that scrolls; a small one stays small.
+    figure, sheet = browser.execute_script(
+        "return ['figure-1', 'sheet-1'].map(id => { const f = document.getElementById(id),"
+        "  pan = f.querySelector('.pan'), image = f.querySelector('img');"
+        "  return [image.getBoundingClientRect().width, pan.clientWidth, pan.scrollWidth]; })"
+    )
+    cells = browser.execute_script(
+        "return [...document.querySelectorAll('#data-rd td.key')]"
+        "  .map(c => [c.getBoundingClientRect().width, c.title === c.textContent])"
+    )
     browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     assert widths == [400, 400]
+    assert figure[0] >= 680
+    assert figure[1] < 400 < figure[2]
+    assert sheet[0] < 400
+    assert all(width < 150 and titled for width, titled in cells)

@@ -16,11 +16,12 @@ from conftest import ROOT, make_picture
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from icmbench.codecs.strings import parse_string
 from icmbench.images import write_png
 
 LAYERS = [
     {"errors"},
-    {"files", "suggest", "devices"},
+    {"files", "suggest", "devices", "deep_images"},
     {"registry", "joblog", "images"},
     {"bitstream", "metrics", "datasets"},
     {"codecs"},
@@ -110,10 +111,13 @@ def test_command_line_errors(tmp_path: Path) -> None:
     (tmp_path / "bad.icb").write_bytes(whole[:30] + bytes([whole[30] ^ 1]) + whole[31:])
     (tmp_path / "model.icb").write_bytes(wrong_model(whole))
     (tmp_path / "id.icb").write_bytes(wrong_model(whole, codec_id=29))
-    out = tmp_path / "o"
+    out, icb = tmp_path / "o.png", tmp_path / "o.icb"
+    (tmp_path / "photo.jpg").write_bytes(jpeg_file())
+    (tmp_path / "half.jpg").write_bytes(jpeg_file()[:-200])
+    (tmp_path / "folder").mkdir()
     cases = [
-        (("encode", tmp_path / "no.png", out, "--codec", "raw-test"), 3, "no.png: no such file"),
-        (("encode", tmp_path / "text.png", out, "--codec", "raw-test"), 3, "text.png: not a PNG"),
+        (("encode", tmp_path / "no.png", icb, "--codec", "raw-test"), 3, "no.png: no such file"),
+        (("encode", tmp_path / "text.png", icb, "--codec", "raw-test"), 3, "text.png: not a PNG"),
         (("encode", tmp_path / "in.png", out, "--codec", "wepb:quality=1"), 2, "mean 'webp'"),
         (("encode", tmp_path / "in.png", out, "--codec", "webp:qality=1"), 2, "mean 'quality'"),
         (("decode", tmp_path / "cut.icb", out), 6, "cut.icb: the stream ends inside section 2"),
@@ -121,8 +125,21 @@ def test_command_line_errors(tmp_path: Path) -> None:
         (("decode", tmp_path / "model.icb", out), 8, "model.icb: stream written with weights"),
         (("decode", tmp_path / "id.icb", out), 9, "no codec with id 29"),
         (("decode", tmp_path / "in.png", out, "--set", "steps=8"), 2, "not a decode key"),
-        (("truncate", tmp_path / "in.png", out, "--bytes", "9"), 2, "not an embedded codec"),
+        (("truncate", tmp_path / "photo.jpg", out, "--bytes", "9"), 2, "not an embedded codec"),
         (("compare", tmp_path / "in.png", tmp_path / "text.png"), 3, "text.png"),
+        (("compare", out, out, "--metrics", "psnr"), 3, "o.png: no such file"),
+        (("compare", *[tmp_path / "in.png"] * 2, "--metrics", "psnr"), 2, "mean 'psnr_"),
+        (("compare", *[tmp_path / "in.png"] * 2, "--metrics", "lpips"), 4, "alexnet"),
+        (("decode", tmp_path / "half.jpg", out), 6, "half.jpg: the JPEG decoder refuses"),
+        (("decode", tmp_path / "photo.jpg", tmp_path / "o.jpg"), 2, "written as PNG"),
+        (("encode", tmp_path / "in.png", out, "--codec", "webp:quality=1"), 2, "not a .png"),
+        (("encode", *[tmp_path / "in.png"] * 2, "--codec", "identity"), 2, "replace the input"),
+        (("encode", tmp_path / "in.png", tmp_path / "folder", "--codec", "identity"), 3, "folder:"),
+        (
+            ("encode", tmp_path / "in.png", "/dev/full", "--codec", "identity"),
+            3,
+            "/dev/full: is not",
+        ),
     ]
     for arguments, code, message in cases:
         done = icmbench(*arguments)
@@ -130,6 +147,10 @@ def test_command_line_errors(tmp_path: Path) -> None:
         assert message in done.stderr, (arguments, done.stderr)
         assert done.stderr.count("\n") == 1, done.stderr
         assert not out.exists()
+
+
+def jpeg_file() -> bytes:
+    return parse_string("jpeg:quality=50").codec().encode(make_picture(40, 40), quality=50)
 
 
 def wrong_model(stream: bytes, codec_id: int | None = None) -> bytes:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from icmbench.errors import MeasurementError
 from icmbench.reporting import bd_rate as bd_module
 from icmbench.reporting import rd as rd_module
 from icmbench.reporting.bootstrap import interval, mean, resample_indices, resampled_means
-from icmbench.reporting.comparison import Point, comparison_set
+from icmbench.reporting.comparison import Point, comparison_set, describe
 from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.curves import common_interval, fit, pareto, rate_change
 from icmbench.reporting.failures import failures_table
 from icmbench.reporting.jobs import jobs_table
+from icmbench.reporting.natural import natural_key
+from icmbench.reporting.provenance import bare_version, codecs_table, coder_versions
 from icmbench.reporting.timing import encodings, timing_table
 
 WIDTH, HEIGHT = 100, 80
@@ -123,7 +126,12 @@ def test_rd_means_by_hand() -> None:
     assert list(table["bpp"]) == [9.0, 1.0, 2.0]
     assert list(table["psnr"]) == [50.5, 22.5, 35.0]
     assert list(table["images"]) == [2, 2, 2]
-    # 50 draws of two images contain both extremes more than twice.
+    # Two images: no interval. With a third, 50 draws hold the extremes, 1 in 27 each.
+    assert table[["bpp_lo", "psnr_lo", "psnr_hi"]].isna().all(axis=None)
+    rows += [row("c", "webp", 50, 2000, psnr=35.0), row("c", "webp", 9, 1000, psnr=22.5)]
+    rows += [row("c", "avif", 1, 9000, psnr=50.5)]
+    table = rd_table(frame_of(rows), ["psnr"])
+    assert list(table["psnr"]) == [50.5, 22.5, 35.0]
     assert (table.loc[2, "psnr_lo"], table.loc[2, "psnr_hi"]) == (30.0, 40.0)
 
 
@@ -185,9 +193,19 @@ def test_lossless_stays_infinite() -> None:
     rows += [row(i, "near", 1, 4000, psnr=inf if i == "a" else 50.0) for i in "abcd"]
     table = rd_table(frame_of(rows), ["psnr"])
     assert by_codec(table, "png:quality=1")[["psnr", "psnr_lo", "psnr_hi"]].tolist() == [inf] * 3
-    assert by_codec(table, "near:quality=1")[["psnr", "psnr_hi"]].tolist() == [inf] * 2
-    # A third of the draws miss the lossless image.
-    assert by_codec(table, "near:quality=1")["psnr_lo"] == 50.0
+    # One flat image must not make a lossy codec's mean infinite: it goes, for both.
+    near = by_codec(table, "near:quality=1")
+    assert near[["psnr", "psnr_lo", "psnr_hi"]].tolist() == [50.0] * 3
+    assert list(table["images"]) == [3, 3]
+    chosen = comparison_set(frame_of(rows), 0.25, ["psnr"])
+    assert chosen["photos"].images == tuple("bcd")
+    assert describe(chosen)["photos"]["infinite"] == {"a": [["psnr", "near:quality=1"]]}
+    # Without loss on most images, a string is as good as lossless; it empties nothing.
+    for image in "bc":
+        rows[4 + "abcd".index(image)]["psnr"] = inf
+    table = rd_table(frame_of(rows), ["psnr"])
+    assert list(table["images"]) == [4, 4]
+    assert by_codec(table, "near:quality=1")["psnr"] == inf
 
 
 def test_undefined_metrics() -> None:
@@ -197,21 +215,67 @@ def test_undefined_metrics() -> None:
         rows += [row(image, "a", 1, size, ms_ssim=a, none=nan)]
         rows += [row(image, "b", 1, size, ms_ssim=b, none=nan)]
     table = rd_table(frame_of(rows), ["ms_ssim", "none"])
-    # Image t has no value for b, so that a is not averaged over it either.
+    # s has no value, t none for b: neither is averaged, not in a and not in the rate either.
     assert list(table["ms_ssim"]) == [0.7, 0.9]
-    assert list(table["bpp"]) == [2.0, 2.0]
+    assert list(table["bpp"]) == [3.0, 3.0]
+    assert list(table["images"]) == [1, 1]
+    # A metric defined nowhere leaves nobody out; without the other one all three are compared.
     assert table[["none", "none_lo", "none_hi"]].isna().all(axis=None)
+    assert list(rd_table(frame_of(rows), ["none"])["images"]) == [3, 3]
+    told = describe(comparison_set(frame_of(rows), 0.25, ["ms_ssim", "none"]))["photos"]
+    assert told == {
+        "images": ["u"], "left_out": {}, "excluded": {}, "infinite": {},
+        "undefined": {"s": ["ms_ssim"], "t": ["ms_ssim"]},
+    }  # fmt: skip
 
 
-def test_one_image_has_its_value_as_interval() -> None:
-    one = photos({"a": 1.0, "b": 1.3}, images=1)
-    table = rd_table(one, ["psnr"])
-    for name in ("bpp", "psnr"):
-        assert (table[name] == table[f"{name}_lo"]).all()
-        assert (table[name] == table[f"{name}_hi"]).all()
-    rates = bd_table(one, {"psnr": True}, ["a"])
-    assert rates["lo"].tolist() == pytest.approx(rates["bd_rate"].tolist(), abs=1e-12)
-    assert rates["hi"].tolist() == pytest.approx(rates["bd_rate"].tolist(), abs=1e-12)
+def test_a_point_without_any_value_of_a_metric_leaves_nobody_out() -> None:
+    nan = float("nan")
+    rows = [row(i, "a", 1, 1000, vmaf=float(n)) for n, i in enumerate("wxyz")]
+    rows += [row(i, "b", 1, 1000, vmaf=nan) for i in "wxyz"]
+    table = rd_table(frame_of(rows), ["vmaf"])
+    assert list(table["images"]) == [4, 4]
+    assert table.loc[0, "vmaf"] == 1.5
+    assert np.isnan(table.loc[1, "vmaf"])
+
+
+def test_points_never_share_a_column_over_different_images() -> None:
+    # Each image lacks the metric for one of the two: nobody can be left out, so no averages.
+    nan = float("nan")
+    rows = [row("x", "a", 1, 1000, vmaf=1.0), row("y", "a", 1, 1000, vmaf=nan)]
+    rows += [row("x", "b", 1, 1000, vmaf=nan), row("y", "b", 1, 1000, vmaf=2.0)]
+    table = rd_table(frame_of(rows), ["vmaf"])
+    assert list(table["images"]) == [2, 2]
+    assert table["vmaf"].isna().all()
+
+
+def test_an_image_that_failed_is_not_called_undefined() -> None:
+    # The only image of some codec's failure is also the only one large enough.
+    nan = float("nan")
+    rows = [row(i, f, 1, 1000, vmaf=nan) for i in "wxyv" for f in "ab"]
+    rows += [row("z", "a", 1, 1000, vmaf=1.0), failed("z", "b", 1)]
+    chosen = comparison_set(frame_of(rows), 0.25, ["vmaf"])["photos"]
+    assert chosen.images == ("v", "w", "x", "y")
+    assert set(chosen.left_out) == {"z"}
+    assert chosen.undefined == {}
+
+
+@pytest.mark.parametrize("images", [1, 2, 3])
+def test_below_three_images_there_is_no_interval(images: int) -> None:
+    few = photos({"a": 1.0, "b": 1.3}, images=images)
+    table = rd_table(few, ["psnr"])
+    rates = bd_table(few, {"psnr": True}, ["a"])
+    ends = table[["bpp_lo", "bpp_hi", "psnr_lo", "psnr_hi"]]
+    assert table[["bpp", "psnr"]].notna().all(axis=None)
+    assert rates["bd_rate"].notna().all()
+    if images < 3:
+        assert ends.isna().all(axis=None)
+        assert rates[["lo", "hi"]].isna().all(axis=None)
+        assert set(rates["note"]) == {"fewer than 3 images"}
+    else:
+        assert ends.notna().all(axis=None)
+        assert rates[["lo", "hi"]].notna().all(axis=None)
+        assert set(rates["note"]) == {""}
 
 
 @QUICK
@@ -322,14 +386,15 @@ def test_missing_columns_are_named() -> None:
 
 
 def curve(
-    family: str, rate: float, qualities: list[float], image: str = "a"
+    family: str, rate: float, qualities: list[float], images: str = "abc"
 ) -> list[dict[str, object]]:
     """Points on log2(bytes) = quality/3 + log2(rate); `error` is the same, lower is better."""
     rows = []
     for quality in qualities:
         size = round(rate * 2 ** (quality / 3))
         assert size == rate * 2 ** (quality / 3)
-        rows.append(row(image, family, quality, size, psnr=quality, error=100 - quality))
+        values = {"psnr": quality, "error": 100 - quality}
+        rows += [row(image, family, quality, size, **values) for image in images]
     return rows
 
 
@@ -355,11 +420,11 @@ def test_constant_rate_ratio_is_exact() -> None:
 
 
 def test_rates_are_averaged_over_images_before_they_are_compared() -> None:
-    rows = [r for i in "ab" for r in curve("anchor", 20.0, [12, 15, 21, 30], i)]
-    rows += curve("codec", 20.0, [12, 15, 21, 30], "a")
-    rows += curve("codec", 60.0, [12, 15, 21, 30], "b")
-    found = bd_table(frame_of(rows), {"psnr": True}, ["anchor"]).iloc[0]
-    # Twice the mean bits; the mean of the logarithms would say sqrt(3). Draws: 1, 2 or 3 times.
+    rows = curve("anchor", 20.0, [12, 15, 21, 30], "abcd")
+    rows += curve("codec", 20.0, [12, 15, 21, 30], "ab")
+    rows += curve("codec", 60.0, [12, 15, 21, 30], "cd")
+    found = bd_table(frame_of(rows), {"psnr": True}, ["anchor"], resamples=200).iloc[0]
+    # Twice the mean bits; the mean of the logarithms would say sqrt(3). Draws: 1 to 3 times.
     assert found[["bd_rate", "lo", "hi"]].tolist() == pytest.approx([1.0, 0.0, 2.0])
 
 
@@ -420,10 +485,19 @@ def test_who_has_rows() -> None:
     assert gone_rows["bd_rate"].isna().all()
 
 
-def test_a_point_that_is_lossless_on_one_image_is_no_point_of_the_curve() -> None:
+def test_a_point_that_is_lossless_on_one_image_stays_in_the_curve_without_that_image() -> None:
+    frame = photos({"a": 1.0, "b": 1.1}, points=6)
+    without = bd_table(frame[frame["image"] != "i000"], {"psnr": True}, ["a"])
+    frame.loc[frame["codec"].eq("b:quality=5") & frame["image"].eq("i000"), "psnr"] = np.inf
+    found = bd_table(frame, {"psnr": True}, ["a"])
+    pd.testing.assert_frame_equal(found, without)
+    assert found[["points", "images"]].to_numpy().tolist() == [[6, 5]]
+
+
+def test_a_string_that_is_lossless_on_most_images_is_no_point_of_the_curve() -> None:
     frame = photos({"a": 1.0, "b": 1.1}, points=6)
     without = bd_table(frame[~frame["codec"].eq("b:quality=5")], {"psnr": True}, ["a"])
-    frame.loc[frame["codec"].eq("b:quality=5") & frame["image"].eq("i000"), "psnr"] = np.inf
+    frame.loc[frame["codec"].eq("b:quality=5") & frame["image"].ne("i000"), "psnr"] = np.inf
     pd.testing.assert_frame_equal(bd_table(frame, {"psnr": True}, ["a"]), without)
 
 
@@ -455,7 +529,7 @@ def test_scaling_the_files_scales_the_bd_rate(factor: int, seed: int) -> None:
 
 
 @QUICK
-@given(st.integers(0, 999), st.integers(1, 9))
+@given(st.integers(0, 999), st.integers(3, 9))
 def test_a_twin_of_the_anchor_is_exactly_zero(seed: int, images: int) -> None:
     frame = photos({"a": 1.0, "b": 1.2}, images=images, seed=seed)
     twin = frame[frame["family"] == "a"].assign(family="twin")
@@ -530,9 +604,9 @@ def test_the_bd_interval_is_that_of_a_plain_loop() -> None:
 
 
 def test_no_interval_where_most_draws_have_no_value() -> None:
-    # On image a the codec is 12 dB below the anchor, on image b above; together they meet.
+    # On images a and b the codec is 12 dB below the anchor, on c and d above; together they meet.
     rows = []
-    for image, codec, anchor in (("a", 12, 24), ("b", 24, 12)):
+    for image, codec, anchor in (("a", 12, 24), ("b", 12, 24), ("c", 24, 12), ("d", 24, 12)):
         rows += [
             row(image, family, number, 1000 * 2**number, psnr=low + 3.0 * number)
             for family, low in (("codec", codec), ("anchor", anchor))
@@ -543,22 +617,24 @@ def test_no_interval_where_most_draws_have_no_value() -> None:
     assert np.isnan(found["lo"])
     assert np.isnan(found["hi"])
     assert found["note"].startswith("no interval: ")
-    draws = resample_indices(2, 40, seed=1, dataset="photos")
-    missing = int((draws[:, 0] == draws[:, 1]).sum())
+    draws = resample_indices(4, 40, seed=1, dataset="photos")
+    # Three to one, the curves are 6 dB apart: 3 of 15 dB in common are less than a quarter.
+    missing = int(((draws < 2).sum(axis=1) != 2).sum())
     assert found["note"] == f"no interval: {missing} of 40 resamples give no value"
 
 
 def test_an_undefined_metric_takes_rate_and_quality_from_the_same_images() -> None:
-    rows = [r | {"image": i} for i in "ab" for r in curve("anchor", 20.0, [12, 15, 21, 30])]
-    rows += curve("codec", 10.0, [12, 15, 21, 30])
-    # On the second image the metric is undefined and the codec a hundred times larger.
-    rows += [r | {"image": "b"} for r in curve("codec", 2000.0, [12, 15, 21, 30])]
+    rows = curve("anchor", 20.0, [12, 15, 21, 30], "abcd")
+    rows += curve("codec", 10.0, [12, 15, 21, 30], "abc")
+    # On the last image one metric is undefined and the codec a hundred times larger.
+    rows += curve("codec", 2000.0, [12, 15, 21, 30], "d")
     frame = frame_of(rows)
-    frame.loc[frame["image"] == "b", "psnr"] = np.nan
-    found = bd_table(frame, {"psnr": True}, ["anchor"]).iloc[0]
-    assert found["bd_rate"] == pytest.approx(-0.5)
-    assert found["images"] == 1
-    assert "undefined on 1 images" in found["note"]
+    frame.loc[frame["image"] == "d", "psnr"] = np.nan
+    table = bd_table(frame, {"psnr": True, "error": False}, ["anchor"])
+    # The other metric is over the same three images.
+    assert table["bd_rate"].tolist() == pytest.approx([-0.5, -0.5])
+    assert table["images"].tolist() == [3, 3]
+    assert set(table["note"]) == {""}
 
 
 def test_coverage_of_the_bd_rate() -> None:
@@ -638,6 +714,22 @@ def test_timing_of_what_was_never_decoded_and_of_strangers() -> None:
         timing_table(parts.assign(stage="train"), {})
 
 
+def test_timing_rows_are_in_the_order_of_their_numbers() -> None:
+    wanted = ["mpd:state=8", "mpd:state=8,tail=0.5", "mpd:state=8,tail=10", "mpd:state=62",
+              "mpd:state=100"]  # fmt: skip
+    parts = [part for codec in sorted(wanted) for part in timed("decode", codec, [1.0])]
+    table = timing_table(pd.DataFrame(parts), dict.fromkeys(wanted, "mpd"))
+    assert list(table["codec"]) == wanted
+
+
+@given(st.lists(st.text("ab=0129.-", max_size=6), max_size=8))
+def test_natural_keys_are_comparable_and_distinct(texts: list[str]) -> None:
+    ordered = sorted(texts, key=natural_key)
+    for one, other in pairwise(ordered):
+        assert natural_key(one) <= natural_key(other)
+    assert len({natural_key(text) for text in texts}) == len(set(texts))
+
+
 def test_encodings() -> None:
     frame = pd.DataFrame({"codec": ["m:s=1", "m:s=2", "m:s=1"], "encoding": ["m", "m", "m"]})
     assert encodings(frame) == {"m:s=1": "m", "m:s=2": "m"}
@@ -694,9 +786,44 @@ def test_failures() -> None:
         ["photos", "b", "b:quality=1", "crashed", 1, "x", ""],
         ["photos", "b", "b:quality=1", "timeout", 2, "y", "after 60 s"],
     ]
+    refused = [("photos", "q", "not an\nimage"), ("other", "p", "truncated")]
+    more = failures_table(frame_of(rows), refused)
+    assert more.to_numpy().tolist()[:2] == [
+        ["other", "", "", "refused", 1, "p", "truncated"],
+        ["photos", "", "", "refused", 1, "q", "not an image"],
+    ]
+    pd.testing.assert_frame_equal(more.iloc[2:].reset_index(drop=True), table)
+    # All images refused: there is not one measurement.
+    assert len(failures_table(frame_of(rows).iloc[:0], refused)) == 2
     fine = failures_table(frame_of([row("w", "b", 1, 1000)]))
     assert fine.empty
     assert list(fine.columns)[:4] == ["dataset", "family", "codec", "status"]
+
+
+# --- versions ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("libjxl", "libjxl 0.11.2", "0.11.2"),
+        ("x265", "x265 HEVC encoder (4.3+1-e9b8812)", "4.3+1-e9b8812"),
+        ("openjpeg", "2.5.4", "2.5.4"),
+        ("x265", "absent", "absent"),
+    ],
+)
+def test_bare_version(name: str, text: str, expected: str) -> None:
+    assert bare_version(name, text) == expected
+
+
+def test_codecs_table_names_every_library_once() -> None:
+    table = codecs_table({"codecs": {"jxl": {}, "mine": {"codec": "heic"}}})
+    assert list(table.columns) == ["family", "settings", "versions"]
+    assert list(table["family"]) == ["jxl", "mine"]
+    for version in coder_versions().values():
+        assert version == "None" or version[0].isdigit()
+    assert table.loc[0, "versions"].count("libjxl") == 1
+    assert table.loc[1, "versions"].count("x265") == 1
 
 
 # --- files ---------------------------------------------------------------------------------

@@ -174,7 +174,10 @@ def test_failures_are_rows_and_the_rest_is_complete(
         assert rd.loc[name, "images"] == 0
         assert np.isnan(rd.loc[name, "bpp"])
     assert rd["bpp"].drop(["raises-on-all", "hangs"]).notna().all()
-    failures = pd.read_csv(results / "tables" / "failures.csv").set_index("codec")
+    failures = pd.read_csv(results / "tables" / "failures.csv", keep_default_na=False)
+    refused = failures[failures["status"] == "refused"]
+    assert list(refused["first_image"]) == ["broken.png"]
+    failures = failures[failures["status"] != "refused"].set_index("codec")
     assert failures.loc["raises-on-one", "first_image"] == "i1.png"
     assert failures.loc["hangs", "status"] == "encode-timeout"
     assert "SIGSEGV" in failures.loc["crashes", "detail"]
@@ -182,6 +185,34 @@ def test_failures_are_rows_and_the_rest_is_complete(
     report = (results / "report.html").read_text()
     for text in ("planted: this image", "broken.png", "i1.png is left out because of crashes"):
         assert text in report, text
+
+
+def test_a_run_with_little_to_show_still_reports(tmp_path: Path) -> None:
+    """A data set without a usable image, only the anchor, no PSNR, a rate that nobody meets."""
+    write_png(tmp_path / "good" / "i.png", make_picture(40, 48))
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "b.png").write_bytes(b"nothing")
+    config = {
+        "datasets": {
+            "mine": {"type": "folder", "path": str(tmp_path / "good")},
+            "ruined": {"type": "folder", "path": str(tmp_path / "bad")},
+        },
+        "codecs": {"jpeg": {"points": [{"quality": [10, 40]}]}},
+        "metrics": ["ssim"],
+        "anchors": ["jpeg"],
+        "visual": [{"dataset": "mine", "image": "i.png", "bpp": 0.0001}],
+    }
+    succeed(snakemake(tmp_path, config))
+    results = tmp_path / "results"
+    rd = pd.read_csv(results / "tables" / "rd.csv")
+    assert list(rd["dataset"]) == ["mine", "mine"]
+    assert rd["ssim_lo"].isna().all()  # one image has no interval
+    failures = pd.read_csv(results / "tables" / "failures.csv")
+    assert list(failures["status"]) == ["refused"]
+    assert list(failures["first_image"]) == ["b.png"]
+    for name in ("rd_ruined", "bd_jpeg_mine", "visual_0", "contact_ruined"):
+        assert (results / "figures" / f"{name}.png").stat().st_size > 1000
+    assert "b.png" in (results / "report.html").read_text()
 
 
 def test_a_new_image_reruns_one_shard(tmp_path: Path) -> None:

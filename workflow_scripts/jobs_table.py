@@ -7,5 +7,5 @@ from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.jobs import jobs_table
 
 with log_to(snakemake.log[0]):
-    files = sorted(Path(snakemake.params.benchmarks).glob("*/*.tsv"))
-    write_csv(jobs_table((path.parent.name, path) for path in files), Path(snakemake.output[0]))
+    files = [(r, Path(path)) for r, paths in snakemake.params.benchmarks.items() for path in paths]
+    write_csv(jobs_table(files), Path(snakemake.output[0]))

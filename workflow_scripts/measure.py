@@ -18,5 +18,7 @@ with log_to(snakemake.log[0]):
         pictures=Path(snakemake.input.pictures),
         decoded=Path(snakemake.input.decoded),
     )
-    check_measurements(frame, Path(params.schema))
+    check_measurements(
+        frame, Path(snakemake.scriptdir).parent / "schemas" / "measurements.schema.json"
+    )
     write_measurements(Path(snakemake.output[0]), frame)

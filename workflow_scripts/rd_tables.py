@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from icmbench.datasets.manifest import read_records
 from icmbench.files import write_json
 from icmbench.joblog import log_to
 from icmbench.metrics import METRICS
@@ -15,7 +16,9 @@ from icmbench.reporting.rd import rd_table
 
 with log_to(snakemake.log[0]):
     params, out = snakemake.params, snakemake.output
-    rows = pd.concat([pd.read_parquet(path) for path in snakemake.input], ignore_index=True)
+    rows = pd.concat(
+        [pd.read_parquet(path) for path in snakemake.input.measurements], ignore_index=True
+    )
     seed, failed = params.bootstrap["seed"], params.comparison["max_failed"]
     rd = rd_table(
         rows,
@@ -35,5 +38,11 @@ with log_to(snakemake.log[0]):
         max_failed=failed,
     )
     write_csv(bd_rate, Path(out.bd_rate))
-    write_csv(failures_table(rows), Path(out.failures))
-    write_json(out.comparison, describe(comparison_set(rows, failed)))
+    refused = [
+        (Path(path).parent.name, record.image, record.status.removeprefix("refused: "))
+        for path in snakemake.input.manifests
+        for record in read_records(Path(path))
+        if record.status != "ok"
+    ]
+    write_csv(failures_table(rows, refused), Path(out.failures))
+    write_json(out.comparison, describe(comparison_set(rows, failed, params.metrics)))

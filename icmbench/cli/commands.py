@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
 from icmbench.codecs.base import Codec, Image, Key
 from icmbench.codecs.registry import codecs as all_codecs
@@ -15,15 +17,25 @@ from icmbench.errors import (
     CorruptStream,
     IcmbenchError,
     ImageError,
+    MeasurementError,
     TruncatedStream,
 )
 from icmbench.files import write_bytes
 from icmbench.images import read_image, write_png
+from icmbench.suggest import unknown
+
+T = TypeVar("T")
+
+# Second suffixes of formats.
+ALSO: Final = {"jpeg": "jpeg", "heic": "heif", "jpeg2000": "jp2"}
 
 
 def encode(arguments: Namespace) -> None:
     """`icmbench encode IN OUT --codec STRING`."""
     point = parse_string(arguments.codec)
+    _check_output(arguments.image, arguments.output)
+    extension = point.codec.file_extension(**dict(point.encode))
+    _check_suffix(arguments.output, point.codec, extension)
     image, note = read_image(arguments.image)
     if note:
         print(f"{arguments.image}: {note}")
@@ -35,33 +47,39 @@ def encode(arguments: Namespace) -> None:
     height, width = image.shape[:2]
     rate = 8 * len(stream) / (width * height)
     print(f"{arguments.output}: {point.encoding}, {len(stream)} bytes, {rate:.4f} bpp")
+    if extension != point.codec.extension:
+        print("only icmbench can decode this file: a byte that gives the original size precedes it")
 
 
 def truncate(arguments: Namespace) -> None:
     """`icmbench truncate IN OUT --at KEYS | --state N | --bytes N`."""
+    _check_output(arguments.stream, arguments.output)
     codec, stream = _open(arguments)
     if not codec.cut_keys:
         raise ConfigError(f"{arguments.stream}: {codec.name} is not an embedded codec")
     if arguments.bytes is not None:
-        short = _longest_within(codec, stream, arguments.bytes)
+        limit = arguments.bytes
+        short = _named(arguments.stream, lambda: _longest_within(codec, stream, limit))
     else:
         text = arguments.at if arguments.at is not None else f"state={arguments.state}"
-        short = codec.truncate(stream, **_keys(codec, "cut", text))
+        keys = _keys(codec, "cut", text)
+        short = _named(arguments.stream, lambda: codec.truncate(stream, **keys))
     write_bytes(arguments.output, short)
     print(f"{arguments.output}: {len(short)} of {len(stream)} bytes")
 
 
 def decode(arguments: Namespace) -> None:
     """`icmbench decode IN OUT.png`."""
+    _check_output(arguments.stream, arguments.output)
+    if Path(arguments.output).suffix.lower() != ".png":
+        raise ConfigError(f"{arguments.output}: decoded pictures are written as PNG, name it .png")
     codec, stream = _open(arguments)
     text = arguments.set
     if arguments.decoder:
         text = f"{text},decoder={arguments.decoder}".lstrip(",")
     keys = _keys(codec, "decode", text)
-    try:
-        image = _decode(codec, stream, keys, best_effort=arguments.best_effort)
-    except IcmbenchError as error:
-        raise type(error)(f"{arguments.stream}: {error}") from error
+    best_effort = arguments.best_effort
+    image = _named(arguments.stream, lambda: _decode(codec, stream, keys, best_effort=best_effort))
     write_png(arguments.output, image)
     print(f"{arguments.output}: {image.shape[1]}x{image.shape[0]}, decoded by {codec.name}")
 
@@ -69,7 +87,8 @@ def decode(arguments: Namespace) -> None:
 def info(arguments: Namespace) -> None:
     """`icmbench info FILE`."""
     codec, stream = _open(arguments)
-    for name, value in [("codec", codec.name), *codec.describe(stream)]:
+    lines = _named(arguments.stream, lambda: codec.describe(stream))
+    for name, value in [("codec", codec.name), *lines]:
         print(f"{name:<16} {value}")
 
 
@@ -111,8 +130,10 @@ def compare(arguments: Namespace) -> None:
     if arguments.metrics:
         names = arguments.metrics.split(",")
         for name in names:
+            if name not in METRICS:
+                raise ConfigError(unknown("metric", name, METRICS))
             if name in missing:
-                raise ConfigError(f"{name}: {missing[name]}")
+                raise MeasurementError(f"{name}: {missing[name]}")
     values = Meter(names, weights)(original, image)
     if arguments.file:
         size = _read(arguments.file)
@@ -133,6 +154,30 @@ def _decode(codec: Codec, stream: bytes, keys: dict[str, Any], *, best_effort: b
         return codec.decode(whole, **keys)
 
 
+def _named(path: str, task: Callable[[], T]) -> T:
+    """The task's value; its errors get the file's name in front."""
+    try:
+        return task()
+    except IcmbenchError as error:
+        raise type(error)(f"{path}: {error}") from error
+
+
+def _check_output(given: str, output: str) -> None:
+    if os.path.exists(output) and os.path.exists(given) and os.path.samefile(given, output):
+        raise ConfigError(f"{output}: the output would replace the input")
+
+
+def _check_suffix(output: str, codec: type[Codec], extension: str) -> None:
+    """Refuse a name that says another format: such a file would mislead every other program."""
+    formats = {name: c.extension for name, c in all_codecs().items()} | ALSO
+    suffix = Path(output).suffix.lower().lstrip(".")
+    owners = sorted(name for name, known in formats.items() if known == suffix)
+    if owners and codec.extension != suffix and ALSO.get(codec.name) != suffix:
+        raise ConfigError(
+            f"{output}: a file of codec {codec.name} is not a .{suffix}; try .{extension}"
+        )
+
+
 def _load(codec: type[Codec], arguments: Namespace) -> Codec:
     return codec(models=_path(arguments.models), device=arguments.device)
 
@@ -141,10 +186,7 @@ def _open(arguments: Namespace) -> tuple[Codec, bytes]:
     stream = _read(arguments.stream)
     if not stream:
         raise TruncatedStream(f"{arguments.stream}: the file is empty")
-    try:
-        codec = recognise(stream)
-    except IcmbenchError as error:
-        raise type(error)(f"{arguments.stream}: {error}") from error
+    codec = _named(arguments.stream, lambda: recognise(stream))
     return _load(codec, arguments), stream
 
 
@@ -170,10 +212,7 @@ def _keys(codec: Codec, group: str, text: str) -> dict[str, Any]:
 
 
 def _longest_within(codec: Codec, stream: bytes, limit: int) -> bytes:
-    """The longest file that the codec's cuts give within `limit` bytes.
-
-    Cut keys are whole numbers with a range, so their combinations can be tried.
-    """
+    """The longest file that one of the codec's cut keys gives within `limit` bytes."""
     candidates = [stream]
     for key, spec in codec.cut_keys.items():
         if spec.low is not None and spec.high is not None:

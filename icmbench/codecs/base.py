@@ -145,7 +145,13 @@ class Codec(ABC):
 
     def describe(self, stream: bytes) -> list[tuple[str, str]]:
         """Lines of `icmbench info`: (what, value)."""
-        return [("format", self.title), ("bytes", str(len(stream)))]
+        height, width = self.decode(stream).shape[:2]
+        return [
+            ("format", self.title),
+            ("bytes", str(len(stream))),
+            ("image", f"{width}x{height}"),
+            ("bits per pixel", f"{8 * len(stream) / (width * height):.4f}"),
+        ]
 
 
 def check_image(image: object) -> Image:

@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 from PIL import Image as PillowImage
+from PIL import UnidentifiedImageError
 
 from icmbench.codecs.base import Codec, Image, Key, Value, check_image
 from icmbench.errors import CodecError, CorruptStream, IcmbenchError, TruncatedStream
@@ -73,8 +74,7 @@ class ConventionalCodec(Codec):
         except IcmbenchError:
             raise
         except Exception as error:
-            text = f"the {self.name} decoder refuses the file: {_one_line(error)}"
-            raise CorruptStream(text) from error
+            raise refusal(self.title, error) from error
         return image if factor == 1 else _enlarge(image, factor, stream[0])
 
     @classmethod
@@ -91,10 +91,7 @@ class ConventionalCodec(Codec):
     def describe(self, stream: bytes) -> list[tuple[str, str]]:
         """Format, size, and the image's size as the decoder gives it."""
         factor, _ = _unwrap(stream)
-        image = self.decode(stream)
-        height, width = image.shape[:2]
-        lines = [*super().describe(stream), ("image", f"{width}x{height}")]
-        lines.append(("bits per pixel", f"{8 * len(stream) / (width * height):.4f}"))
+        lines = super().describe(stream)
         if factor > 1:
             lines.append(("coded at scale", f"1/{factor}"))
         return lines
@@ -129,6 +126,15 @@ def resize(image: Image, width: int, height: int) -> Image:
     """Lanczos resampling (Pillow: antialiased when shrinking), 8 bits in and out."""
     picture = PillowImage.fromarray(image).resize((width, height), PillowImage.Resampling.LANCZOS)
     return np.asarray(picture)
+
+
+def refusal(title: str, error: Exception) -> CorruptStream | TruncatedStream:
+    """What a foreign decoder's exception means: its text is all there is to tell by."""
+    if isinstance(error, UnidentifiedImageError):
+        return CorruptStream(f"not a readable {title} file")
+    text = f"the {title} decoder refuses the file: {_one_line(error)}"
+    short = any(word in text.lower() for word in ("truncated", "unexpected end", "more_input"))
+    return TruncatedStream(text) if short else CorruptStream(text)
 
 
 def _one_line(error: Exception) -> str:

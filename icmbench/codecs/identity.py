@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from icmbench.codecs import pillow_io
 from icmbench.codecs.base import Codec, Image, check_image
-from icmbench.errors import CorruptStream, IcmbenchError
+from icmbench.codecs.conventional import refusal
+from icmbench.errors import IcmbenchError
 
 
 class Identity(Codec):
@@ -29,7 +30,7 @@ class Identity(Codec):
             raise
         # Pillow's PNG reader raises OSError, SyntaxError, ValueError or zlib.error by damage.
         except Exception as error:
-            raise CorruptStream(f"the PNG decoder refuses the file: {error}") from error
+            raise refusal("PNG", error) from error
 
     @classmethod
     def recognises(cls, data: bytes) -> bool:

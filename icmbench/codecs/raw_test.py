@@ -73,7 +73,7 @@ class RawTest(Codec):
         """Header fields and the bytes of every section."""
         parsed = self._parse(stream)
         header = parsed.header
-        lines = [*super().describe(stream), ("image", f"{header.width}x{header.height}")]
+        lines = super().describe(stream)
         lines += [("weights", header.weights_digest.hex()), ("header", f"{parsed.header_bytes} B")]
         for index, payload in enumerate(parsed.sections):
             lines.append((f"section {index}", f"{len(payload)} B, ends at {parsed.ends[index]}"))

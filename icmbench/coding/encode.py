@@ -73,4 +73,6 @@ def _encode(
     answer = process.call("encode", point.encode, image=image)
     if not isinstance(answer["stream"], bytes):
         raise Failed("failed", f"encode returned {type(answer['stream']).__name__}, not bytes")
+    if not answer["stream"]:
+        raise Failed("failed", "encode returned an empty stream")
     return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ DECODED = ("codec", "encoding", "image", "status", "detail", "bytes", "digest", 
 TIMING = (
     "stage", "dataset", "family", "codec", "encoding", "image", "pixels", "device", "seconds",
     "start_s",
+    "host",
 )  # fmt: skip
 GIVE_UP_AFTER = 3  # time limits hit in a row by one encoding
 
@@ -97,6 +99,7 @@ def timing_row(process: CodecProcess, answer: Mapping[str, Any], pixels: int) ->
         "device": process.device,
         "seconds": f"{answer['seconds']:.6f}",
         "start_s": f"{process.start_s:.3f}",
+        "host": platform.node(),
     }
 
 

@@ -36,13 +36,23 @@ def receive(pipe: IO[bytes]) -> dict[str, Any] | None:
     head = pipe.read(LENGTH.size)
     if len(head) < LENGTH.size:
         return None
-    message: dict[str, Any] = pickle.loads(pipe.read(LENGTH.unpack(head)[0]))
+    size = LENGTH.unpack(head)[0]
+    body = pipe.read(size)
+    if len(body) < size:  # the other side died while it wrote
+        return None
+    message: dict[str, Any] = pickle.loads(body)
     return message
 
 
 def handle(codec: Codec, request: dict[str, Any]) -> dict[str, Any]:
-    """Answer of one request: `encode` (image), `truncate` or `decode` (path of a stream file)."""
+    """Answer of one request.
+
+    `encode` (image), `truncate` or `decode` (path of a stream file), `warm-up` (keys of a point).
+    """
     keys = request["keys"]
+    if request["do"] == "warm-up":
+        warm_up(codec, keys)
+        return {}
     if request["do"] == "encode":
         image = check_image(request["image"])
         start = time.perf_counter()
@@ -56,13 +66,11 @@ def handle(codec: Codec, request: dict[str, Any]) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - start, "image": np.ascontiguousarray(picture)}
 
 
-def warm_up(codec: Codec, keys: dict[str, Any] | None) -> None:
+def warm_up(codec: Codec, keys: dict[str, Any]) -> None:
     """Code and decode a small picture, so that first-call costs are not timed.
 
-    A codec that fails here will fail again on the images, where the failure gets its row.
+    What goes wrong here is only logged: the images themselves decide what gets a row.
     """
-    if keys is None:
-        return
     point = make_point(codec.name, keys)
     ramp = np.arange(64 * 64 * 3, dtype=np.uint32).reshape(64, 64, 3)
     try:
@@ -84,7 +92,6 @@ def main() -> None:
         if setup["threads"] and "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(setup["threads"])
         codec = codec_class(setup["codec"])(models=setup["models"], device=setup["device"])
-        warm_up(codec, setup["warm_up"])
     except Exception as error:  # noqa: BLE001 - as above
         send(answers, _failure(error))
         return

@@ -47,10 +47,20 @@ class Record:
 class Option:
     """One option of a data set's configuration entry: its type, default and meaning."""
 
-    kind: type
+    kind: type[Any]
     default: Any = None
     required: bool = False
+    low: float | None = None
     help: str = ""
+
+    def check(self, what: str, value: Any) -> None:
+        """ConfigError where `value` is of another type or below `low`."""
+        kinds: tuple[type, ...] = (int, float) if self.kind is float else (self.kind,)
+        right = isinstance(value, kinds) and not isinstance(value, bool)
+        if not right:
+            raise ConfigError(f"{what}={value!r} is not of type {self.kind.__name__}")
+        if self.low is not None and value < self.low:
+            raise ConfigError(f"{what}={value!r} is below {self.low:g}")
 
 
 @dataclass
@@ -91,9 +101,8 @@ class Dataset(ABC):
             value = entry.get(key, option.default)
             if value is None and option.required:
                 raise ConfigError(f"data set {name!r} needs the option {key!r}: {option.help}")
-            if value is not None and not isinstance(value, (option.kind, int)):
-                kind = option.kind.__name__
-                raise ConfigError(f"data set {name!r}: {key}={value!r} is not of type {kind}")
+            if value is not None:
+                option.check(f"data set {name!r}: {key}", value)
             self.values[key] = value
 
     @abstractmethod

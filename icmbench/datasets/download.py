@@ -21,7 +21,7 @@ def download(url: str, target: Path, sha256: str | None = None, *, attempts: int
     """Fetch `url` to `target`, resuming `target.part` where an earlier try left one.
 
     A target that is already there with the right checksum is not fetched again. `sha256` is of the
-    file; None leaves the check to the caller.
+    file; None leaves the check (and the removal of a wrong file) to the caller.
 
     Raises DatasetError, naming the URL, when the server refuses, the connection keeps failing or
     the checksum differs (the wrong bytes are removed, so that the next run starts afresh).

@@ -24,7 +24,7 @@ class Folder(Dataset):
     kind = "folder"
     options = {
         "path": Option(str, required=True, help="the directory, relative to where you run"),
-        "limit": Option(int, help="take only the first so many images, in sorted order"),
+        "limit": Option(int, low=1, help="take only the first so many images, in sorted order"),
         "licence": Option(str, default="", help="stands in the manifest"),
     }
 
@@ -32,11 +32,18 @@ class Folder(Dataset):
         root = Path(self.values["path"]).expanduser()
         if not root.is_dir():
             raise DatasetError(f"data set {self.name!r}: {root} is not a directory")
-        found = {
-            str(path.relative_to(root)).replace("/", "+"): path
-            for path in root.rglob("*")
-            if path.suffix.lower() in EXTENSIONS and path.is_file()
-        }
+        found: dict[str, Path] = {}
+        for path in sorted(root.rglob("*")):
+            hidden = path.name.startswith(".")  # such as the ._x.png that macOS leaves
+            if hidden or path.suffix.lower() not in EXTENSIONS or not path.is_file():
+                continue
+            image_id = str(path.relative_to(root)).replace("/", "+")
+            if not image_id.isprintable():
+                raise DatasetError(
+                    f"data set {self.name!r}: the file name {image_id!a} is not text"
+                )
+            if (other := found.setdefault(image_id, path)) != path:
+                raise DatasetError(f"data set {self.name!r}: {other} and {path} have the same id")
         if not found:
             kinds = " ".join(EXTENSIONS)
             raise DatasetError(f"data set {self.name!r}: no image ({kinds}) in {root}")
@@ -68,6 +75,7 @@ class Folder(Dataset):
         try:
             image, note = read_image(path)
         except ImageError as error:
-            return Record(image_id, str(path), status=f"refused: {error}", **common)
+            reason = str(error).removeprefix(f"{path}: ")
+            return Record(image_id, str(path), status=f"refused: {reason}", **common)
         height, width = image.shape[:2]
         return Record(image_id, str(path), sha256_file(path), width, height, note=note, **common)

@@ -52,7 +52,7 @@ class Kodak(Dataset):
     options = {
         "path": Option(str, help="folder with kodim01.png ... kodim24.png; left out: download"),
         "url": Option(str, default=URL, help="address with {image} in it"),
-        "limit": Option(int, default=24, help="take only the first so many"),
+        "limit": Option(int, default=24, low=1, help="take only the first so many"),
     }
 
     def image_ids(self) -> list[str]:
@@ -63,6 +63,11 @@ class Kodak(Dataset):
         """Fetch (resumable) or find the images and check their pixels."""
         bar = tqdm(image_ids, desc=self.name, unit="image", disable=None)
         return [self._record(image_id) for image_id in bar]
+
+    def _forget(self, path: Path) -> None:
+        """Remove a wrong download, so that the next run fetches it again; never a local file."""
+        if not self.values["path"]:
+            path.unlink()
 
     def _record(self, image_id: str) -> Record:
         url = self.values["url"].format(image=image_id)
@@ -75,8 +80,10 @@ class Kodak(Dataset):
         try:
             image, _ = read_image(path)
         except ImageError as error:
+            self._forget(path)
             raise DatasetError(f"data set {self.name!r}: {error} (from {source})") from error
         if (found := pixel_sha256(image)) != PIXELS[image_id]:
+            self._forget(path)
             raise DatasetError(
                 f"{source}: sha256 of its pixels is {found}, expected {PIXELS[image_id]}: "
                 "not the Kodak photograph"

@@ -138,7 +138,9 @@ class Photos(Dataset):
 
     kind = "photos"
     options = {
-        "max_megapixels": Option(float, default=0.4, help="larger ones are reduced (Lanczos)"),
+        "max_megapixels": Option(
+            float, default=0.4, low=0.001, help="larger ones are reduced (Lanczos)"
+        ),
         "only": Option(list, help="take only these"),
     }
 
@@ -148,7 +150,7 @@ class Photos(Dataset):
         for name in names:
             if name not in PHOTOS:
                 raise DatasetError(f"no photograph {name!r}; there are {', '.join(PHOTOS)}")
-        return sorted(names)
+        return sorted(set(names))
 
     def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
         """Write the photographs as PNG.

@@ -20,11 +20,11 @@ class Scenes(Dataset):
     kind = "scenes"
     annotated = True
     options = {
-        "seed": Option(int, default=1, help="another seed gives other scenes"),
-        "size": Option(int, default=256, help="width and height in pixels"),
-        "train": Option(int, default=0, help="scenes of the training split"),
-        "val": Option(int, default=0, help="scenes of the validation split"),
-        "test": Option(int, default=48, help="scenes of the test split"),
+        "seed": Option(int, default=1, low=0, help="another seed gives other scenes"),
+        "size": Option(int, default=256, low=64, help="width and height in pixels"),
+        "train": Option(int, default=0, low=0, help="scenes of the training split"),
+        "val": Option(int, default=0, low=0, help="scenes of the validation split"),
+        "test": Option(int, default=48, low=0, help="scenes of the test split"),
     }
 
     def image_ids(self) -> list[str]:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from icmbench.errors import MeasurementError
 from icmbench.reporting.bootstrap import (
+    MIN_IMAGES,
     Floats,
     Indices,
     interval,
@@ -16,14 +17,7 @@ from icmbench.reporting.bootstrap import (
     resample_indices,
     resampled_means,
 )
-from icmbench.reporting.comparison import (
-    MAX_FAILED,
-    Grid,
-    compare,
-    grids,
-    on_equal_images,
-    restrict,
-)
+from icmbench.reporting.comparison import MAX_FAILED, Grid, compare, grids, restrict
 from icmbench.reporting.curves import Curves, common_interval, fit, rate_change
 
 COLUMNS = (
@@ -69,12 +63,12 @@ def bd_rate_table(
     value or an interval is missing or weak.
 
     A family's curve joins the Pareto-optimal points among the means of its codec strings over
-    the compared images (`comparison_set`) on which the metric is defined; `points` and
-    `anchor_points` count them. The value is that of the `bjontegaard` package with PCHIP (see
-    `curves`), `overlap` the intersection ÷ union of the two quality ranges; there is no value
-    below `min_overlap`. `lo` and `hi` are the 95 % percentile interval over draws of images, the
-    same for both curves, which are computed anew, Pareto selection included, for every draw;
-    there is none if fewer than 90 % of the draws give a value.
+    the compared images (`comparison_set`); `points` and `anchor_points` count them. The value is
+    that of the `bjontegaard` package with PCHIP (see `curves`), `overlap` the intersection ÷ union
+    of the two quality ranges; there is no value below `min_overlap`. `lo` and `hi` are the 95 %
+    percentile interval over draws of images, the same for both curves, which are computed anew,
+    Pareto selection included, for every draw; there is none below 3 images or if fewer than 90 %
+    of the draws give a value.
 
     Raises `MeasurementError` as `grids` and `resample_indices` do.
     """
@@ -82,7 +76,7 @@ def bd_rate_table(
         raise MeasurementError(f"min_overlap is a share, not {min_overlap}")
     rows: list[dict[str, object]] = []
     for grid in grids(measurements, metrics):
-        chosen = compare(grid, max_failed)
+        chosen = compare(grid, max_failed, metrics)
         draws = resample_indices(len(chosen.images), resamples, seed=seed, dataset=grid.dataset)
         rows += _dataset_rows(restrict(grid, chosen), metrics, anchors, draws, min_overlap)
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(_TYPES)
@@ -119,7 +113,8 @@ def _dataset_rows(
         metric: _metric_curves(common, metric, higher_is_better, sample)
         for metric, higher_is_better in metrics.items()
     }
-    shown = [metric for metric, (images, _) in table.items() if images or not common.images]
+    # A metric without any value has no rows, unless that is so because no image is compared.
+    shown = [m for m in metrics if not (common.images and np.isnan(common.values[m]).all())]
     lossless = _lossless(common, metrics)
     rows: list[dict[str, object]] = []
     for family in common.families():
@@ -127,16 +122,16 @@ def _dataset_rows(
             if family in lossless or family == anchor:
                 continue
             for metric in shown:
-                images, curves = table[metric]
+                curves = table[metric]
                 key = {
                     "dataset": common.dataset,
                     "family": family,
                     "anchor": anchor,
                     "metric": metric,
-                    "images": images,
+                    "images": len(common.images),
                 }
                 if anchor in curves or not common.images:
-                    entry = _entry(curves[family], curves.get(anchor), common, images, min_overlap)
+                    entry = _entry(curves[family], curves.get(anchor), common, min_overlap)
                 else:
                     entry = {"note": "the anchor was not measured on this data set"}
                 rows.append(key | entry)
@@ -156,22 +151,18 @@ def _lossless(common: Grid, metrics: Mapping[str, bool]) -> set[str]:
 
 def _metric_curves(
     common: Grid, metric: str, higher_is_better: bool, sample: _Sampler
-) -> tuple[int, dict[str, Curves | None]]:
-    """Number of images on which the metric is defined, and the curves of every family.
+) -> dict[str, Curves | None]:
+    """The curves of every family.
 
     Row 0 of a family's curves is the original, the others are the resamples; None for a family
     without any finite point.
     """
-    quality = on_equal_images(common.values[metric])
-    defined = ~np.isnan(quality).all(axis=0)
-    # Both coordinates of a point come from the same images.
-    rate = np.where(defined, common.values["bpp"], np.nan)
+    rate, quality = common.values["bpp"], common.values[metric]
     signed = quality if higher_is_better else -quality
-    curves = {
+    return {
         family: _family_curves(rate[points], signed[points], sample)
         for family, points in common.families().items()
     }
-    return int(defined.sum()), curves
 
 
 def _family_curves(rate: Floats, quality: Floats, sample: _Sampler) -> Curves | None:
@@ -181,17 +172,15 @@ def _family_curves(rate: Floats, quality: Floats, sample: _Sampler) -> Curves | 
         return None
     rates = np.stack([sample(rate[row]) for row in finite], axis=1)
     qualities = np.stack([sample(quality[row]) for row in finite], axis=1)
-    # A resample of images on none of which the metric is defined: one point, hence no value.
-    empty = np.isnan(qualities).any(axis=1, keepdims=True)
-    return fit(np.where(empty, 1.0, rates), np.where(empty, 0.0, qualities))
+    return fit(rates, qualities)
 
 
 def _entry(
-    family: Curves | None, anchor: Curves | None, common: Grid, images: int, min_overlap: float
+    family: Curves | None, anchor: Curves | None, common: Grid, min_overlap: float
 ) -> dict[str, object]:
     """The columns of one row from `bd_rate` on; what is left out is empty."""
     points = _points(family), _points(anchor)
-    notes = _point_notes(points, common, images)
+    notes = _point_notes(points, len(common.images))
     entry: dict[str, object] = {"points": points[0], "anchor_points": points[1]}
     if family and anchor and min(points) >= 2:
         overlap = float(common_interval(family, anchor)[2][0])
@@ -201,13 +190,12 @@ def _entry(
         elif overlap < min_overlap:
             notes.append(f"overlap {overlap:.3f} is below {min_overlap:g}")
         else:
-            samples = rate_change(family, anchor, min_overlap)[1:]
             entry["bd_rate"] = _value(family, anchor)
-            lo, hi = interval(samples)
-            entry |= {"lo": lo, "hi": hi}
-            if missing := int(np.isnan(samples).sum()):
-                kind = "no interval" if np.isnan(lo) else "interval is incomplete"
-                notes.append(f"{kind}: {missing} of {samples.size} resamples give no value")
+            if len(common.images) >= MIN_IMAGES:
+                samples = rate_change(family, anchor, min_overlap)[1:]
+                lo, hi = interval(samples)
+                entry |= {"lo": lo, "hi": hi}
+                notes += _interval_notes(samples, lo)
     return entry | {"note": "; ".join(notes)}
 
 
@@ -215,12 +203,16 @@ def _points(curves: Curves | None) -> int:
     return 0 if curves is None else int(curves.points[0])
 
 
-def _point_notes(points: tuple[int, int], common: Grid, images: int) -> list[str]:
-    if not common.images:
-        return ["no image was coded by all"]
-    notes = []
-    if images < len(common.images):
-        notes.append(f"undefined on {len(common.images) - images} images")
+def _interval_notes(samples: Floats, lo: float) -> list[str]:
+    missing = int(np.isnan(samples).sum())
+    kind = "no interval" if np.isnan(lo) else "interval is incomplete"
+    return [f"{kind}: {missing} of {samples.size} resamples give no value"] if missing else []
+
+
+def _point_notes(points: tuple[int, int], images: int) -> list[str]:
+    if not images:
+        return ["no image is compared"]
+    notes = [f"fewer than {MIN_IMAGES} images"] if images < MIN_IMAGES else []
     for owner, count in zip(("", "anchor: "), points, strict=True):
         if count < FEW_POINTS:
             notes.append(f"{owner}{count} Pareto point{'' if count == 1 else 's'}")

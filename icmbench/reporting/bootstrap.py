@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 MIN_RESAMPLES = 20
+# The resamples of one or two images show at most three different means: no interval.
+MIN_IMAGES = 3
 MIN_VALID_SHARE = 0.9
 _CHUNK = 1 << 21
 

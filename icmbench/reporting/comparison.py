@@ -2,7 +2,8 @@
 
 An average over the images a codec managed to code flatters the codec that failed on the hard
 ones. Codecs are therefore compared on the images that all of them coded, except that a codec
-string that failed on too many images is taken out instead of emptying the comparison.
+string that failed on too many images is taken out instead of emptying the comparison. Rate and all
+metrics are averaged over the same images: one on which a metric has no finite value is left out.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ class Comparison:
     """Image left out -> the points that failed on it (points in `excluded` are not named)."""
     excluded: Mapping[Point, int]
     """Point whose averages are empty -> number of images it failed on."""
+    undefined: Mapping[str, tuple[str, ...]]
+    """Image that all coded, yet left out -> the metrics that are undefined on it (too small)."""
+    infinite: Mapping[str, tuple[tuple[str, Point], ...]]
+    """Image left out because a point is without loss on it but not in general -> metric, point."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +72,29 @@ class Grid:
         return [int(count) for count in (~self.ok).sum(axis=1)]
 
 
-def comparison_set(measurements: pd.DataFrame, max_failed: float) -> dict[str, Comparison]:
+def comparison_set(
+    measurements: pd.DataFrame, max_failed: float, metrics: Iterable[str] = ()
+) -> dict[str, Comparison]:
     """The images compared in every data set, those left out, and the points excluded.
 
     A point (family and codec string) that failed on more than the share `max_failed` of the
     images is excluded; the common set is the images that all other points coded. An image
-    without a row counts as failed. Raises `MeasurementError` as `grids` does.
+    without a row counts as failed. Of these images two kinds are left out, for all points:
+
+    - `undefined`: some of `metrics` has no value there (the image is too small for it). A metric
+      without a value on all of the images leaves none out; nor does a point without any value.
+    - `infinite`: a point has an infinite value there (it is without loss on a flat image), but not
+      on more than half of the images. With one such value its mean would be infinite and its
+      curve lose the point; a point infinite on most images is as good as lossless and stays so.
+
+    Raises `MeasurementError` as `grids` does.
     """
-    return {grid.dataset: compare(grid, max_failed) for grid in grids(measurements, ())}
+    names = tuple(metrics)
+    return {grid.dataset: compare(grid, max_failed, names) for grid in grids(measurements, names)}
 
 
-def compare(grid: Grid, max_failed: float) -> Comparison:
-    """The comparison of one data set; see `comparison_set`."""
+def compare(grid: Grid, max_failed: float, metrics: Iterable[str] = ()) -> Comparison:
+    """The comparison of one data set; see `comparison_set`. The grid holds all `metrics`."""
     if not 0 <= max_failed <= 1:
         raise MeasurementError(f"max_failed is a share of the images, not {max_failed}")
     failed = grid.failed()
@@ -94,21 +110,66 @@ def compare(grid: Grid, max_failed: float) -> Comparison:
         ]
         if culprits:
             left_out[image] = tuple(culprits)
-    none_left = all(out)
+    coded = [n for n, i in enumerate(grid.images) if i not in left_out and not all(out)]
+    included = [row for row, is_out in enumerate(out) if not is_out]
+    names = tuple(metrics)
+    undefined = _undefined(grid, included, coded, names)
+    defined = [n for n in coded if grid.images[n] not in undefined]
+    infinite = _infinite(grid, included, defined, names)
     return Comparison(
         dataset=grid.dataset,
-        images=tuple(i for i in grid.images if i not in left_out and not none_left),
+        images=tuple(grid.images[n] for n in defined if grid.images[n] not in infinite),
         left_out=left_out,
         excluded={
             point: count
             for point, count, is_out in zip(grid.points, failed, out, strict=True)
             if is_out
         },
+        undefined=undefined,
+        infinite=infinite,
     )
 
 
+def _gaps(table: Floats) -> NDArray[np.bool_]:
+    """(points, images) -> (images,): a point that has values elsewhere has none there."""
+    missing = np.isnan(table)
+    return np.asarray(missing[~missing.all(axis=1)].any(axis=0), dtype=np.bool_)
+
+
+def _undefined(
+    grid: Grid, included: list[int], images: list[int], metrics: tuple[str, ...]
+) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for metric in metrics:
+        gaps = _gaps(grid.values[metric][np.ix_(included, images)])
+        if not gaps.all():
+            for number in np.flatnonzero(gaps):
+                image = grid.images[images[number]]
+                found[image] = (*found.get(image, ()), metric)
+    return dict(sorted(found.items()))
+
+
+def _infinite(
+    grid: Grid, included: list[int], images: list[int], metrics: tuple[str, ...]
+) -> dict[str, tuple[tuple[str, Point], ...]]:
+    found: dict[str, tuple[tuple[str, Point], ...]] = {}
+    for metric in metrics:
+        table = np.isinf(grid.values[metric][np.ix_(included, images)])
+        for row, flags in zip(included, table, strict=True):
+            if 2 * flags.sum() <= len(images):
+                for number in np.flatnonzero(flags):
+                    image = grid.images[images[number]]
+                    found[image] = (*found.get(image, ()), (metric, grid.points[row]))
+    return dict(sorted(found.items()))
+
+
 def restrict(grid: Grid, chosen: Comparison) -> Grid:
-    """The grid on the compared images; excluded points keep their row, all nan."""
+    """The grid on the compared images; excluded points keep their row, all nan.
+
+    A point then has a column's value on all images or on none. Where leaving images out could not
+    bring that about (a metric undefined for some point on every image), the column is all nan: no
+    two points are averaged over different images.
+    """
     compared = set(chosen.images)
     columns = [column for column, image in enumerate(grid.images) if image in compared]
     included = np.array([point not in chosen.excluded for point in grid.points], dtype=bool)
@@ -116,20 +177,9 @@ def restrict(grid: Grid, chosen: Comparison) -> Grid:
         name: np.where(included[:, np.newaxis], table[:, columns], np.nan)
         for name, table in grid.values.items()
     }
+    values = {n: np.where(_gaps(t).any(), np.nan, t) for n, t in values.items()}
     ok = grid.ok[:, columns] & included[:, np.newaxis]
     return Grid(grid.dataset, grid.points, chosen.images, ok, values)
-
-
-def on_equal_images(table: Floats) -> Floats:
-    """The table (points, images) of a metric with nan on images where some point has none.
-
-    A metric is undefined on an image that is too small for it. Where it is undefined for one
-    point only, the image is dropped for all, or that point would be averaged over other images.
-    A point without any value (excluded from the comparison) does not count.
-    """
-    undefined = np.isnan(table)
-    counted = ~undefined.all(axis=1)
-    return np.where(undefined[counted].any(axis=0), np.nan, table)
 
 
 def grids(measurements: pd.DataFrame, metrics: Iterable[str]) -> list[Grid]:
@@ -190,12 +240,22 @@ def _checked(measurements: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame
 
 
 def describe(chosen: Mapping[str, Comparison]) -> dict[str, dict[str, object]]:
-    """The comparison sets as JSON: images, those left out and by whom, and excluded points."""
+    """The comparison sets as JSON: images, those left out and why, and excluded points.
+
+    By data set: `images`; `left_out`, image -> codec strings that failed on it; `excluded`, codec
+    string -> images it failed on; `undefined`, image -> metrics; `infinite`, image -> pairs of
+    metric and codec string.
+    """
     return {
         dataset: {
             "images": list(one.images),
             "left_out": {image: [p.codec for p in at] for image, at in one.left_out.items()},
             "excluded": {point.codec: count for point, count in one.excluded.items()},
+            "undefined": {image: list(names) for image, names in one.undefined.items()},
+            "infinite": {
+                image: [[metric, point.codec] for metric, point in at]
+                for image, at in one.infinite.items()
+            },
         }
         for dataset, one in chosen.items()
     }

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image as PillowImage
 
+from icmbench.errors import MeasurementError
 from icmbench.metrics import METRICS, available
 from icmbench.reporting.report import ContactSheet, ReportFigure, build_report
 
@@ -24,13 +25,17 @@ NOTES = {
     ),
     "timing": (
         "Median seconds per image on one thread, interquartile range as spread; process start and "
-        "model loading are apart."
+        "model loading are apart. Other jobs of the run shared the machine, so the seconds compare "
+        "codecs of one run and no more; for quiet numbers: make bench."
     ),
-    "jobs": "Wall-clock seconds and largest memory of every rule of the workflow.",
+    "jobs": "Wall-clock seconds and largest memory of every rule that ran before this table.",
     "codecs": "The exact settings behind every curve.",
 }
 CAPTIONS = {
-    "rd": "Quality against rate. The line joins the Pareto-optimal points of a codec.",
+    "rd": (
+        "Quality against rate. The line joins the Pareto-optimal points of a codec; the others are "
+        "small and faint. Hollow: coded at reduced scale."
+    ),
     "rate_time": "Seconds per megapixel against rate, one thread.",
     "bd": "BD-rate against the anchor for every metric.",
 }
@@ -47,8 +52,8 @@ def assemble_report(
     figures: Sequence[Path],
 ) -> None:
     """Read a run's files and write its report."""
-    frames = {path.stem: pd.read_csv(path) for path in tables}
-    failures = frames.pop("failures")
+    frames = {path.stem: pd.read_csv(path) for path in tables if path.stem != "failures"}
+    (failures,) = (path for path in tables if path.stem == "failures")
     frames["manifest"] = _manifest(manifests)
     weights = Path(config["weights"]) if config["weights"] else None
     names, reasons = available(weights)
@@ -65,8 +70,9 @@ def assemble_report(
             for name, reason in reasons.items()
             if name in config["metrics"]
         },
-        comparison_notes=_comparison(comparison) + _refused(frames["manifest"]),
-        failures=failures,
+        comparison_notes=comparison_lines(comparison),
+        # Families and codec strings of refused images are empty, not missing.
+        failures=pd.read_csv(failures, keep_default_na=False),
         metrics=[METRICS[name] for name in config["metrics"] if name in names],
     )
 
@@ -86,20 +92,25 @@ def _manifest(paths: Sequence[Path]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def _refused(manifest: pd.DataFrame) -> list[str]:
-    rows = manifest[manifest["status"] != "ok"]
-    return [f"{r.dataset}: image {r.image} is left out: {r.status}" for r in rows.itertuples()]
-
-
-def _comparison(comparison: Mapping[str, Any]) -> list[str]:
+def comparison_lines(comparison: Mapping[str, Any]) -> list[str]:
+    """A sentence for everything in `comparison.describe`: what is compared, what not, and why."""
     lines = []
     for dataset, chosen in sorted(comparison.items()):
         lines.append(f"{dataset}: {len(chosen['images'])} images are compared.")
         for image, points in sorted(chosen["left_out"].items()):
             lines.append(f"{dataset}: {image} is left out because of {', '.join(points)}.")
+        for image, names in sorted(chosen["undefined"].items()):
+            lines.append(f"{dataset}: {image} is left out: too small for {_titles(names)}.")
+        for image, pairs in sorted(chosen["infinite"].items()):
+            whys = [f"{_titles([name])} is infinite for {codec}" for name, codec in pairs]
+            lines.append(f"{dataset}: {image} is left out: {', '.join(whys)}.")
         for point, count in sorted(chosen["excluded"].items()):
             lines.append(f"{dataset}: {point} is not averaged, it failed on {count} images.")
     return lines
+
+
+def _titles(names: Sequence[str]) -> str:
+    return ", ".join(METRICS[name].title if name in METRICS else name for name in names)
 
 
 def _kind(path: Path) -> str:
@@ -115,12 +126,24 @@ def _figure(path: Path, config: Mapping[str, Any]) -> ReportFigure:
     if kind == "visual":
         item = config["visual"][int(rest)]
         title = f"{item['image']} at about {item['bpp']} bpp"
-        caption = "Every codec's point nearest to the rate on this image; crops enlarged 3 times."
+        caption = (
+            "Every codec's point nearest to the rate on this image, from 1.5 times below to 1.1 "
+            "times above it; codecs without one are named. Crops enlarged 3 times."
+        )
         return ReportFigure(path, title, caption, "Visual comparison")
     titles = {"rd": "RD curves", "rate_time": "Rate and time", "bd": "BD-rate"}
-    anchor, _, dataset = rest.partition("_") if kind == "bd" else ("", "", rest)
+    anchor, dataset = _bd_names(rest, config) if kind == "bd" else ("", rest)
     title = f"{titles[kind]}, {dataset}" + (f", against {anchor}" if anchor else "")
     return ReportFigure(path, title, CAPTIONS[kind], titles[kind])
+
+
+def _bd_names(rest: str, config: Mapping[str, Any]) -> tuple[str, str]:
+    """Anchor and data set of `<anchor>_<dataset>`; both may contain underscores."""
+    for anchor in config["anchors"]:
+        for dataset in config["datasets"]:
+            if rest == f"{anchor}_{dataset}":
+                return anchor, dataset
+    raise MeasurementError(f"figure bd_{rest} is of no anchor and data set of this run")
 
 
 def _sheet(path: Path, config: Mapping[str, Any]) -> ContactSheet:

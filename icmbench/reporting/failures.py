@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from icmbench.reporting.comparison import grids
@@ -9,17 +11,29 @@ from icmbench.reporting.comparison import grids
 COLUMNS = ("dataset", "family", "codec", "status", "images", "first_image", "detail")
 
 
-def failures_table(measurements: pd.DataFrame) -> pd.DataFrame:
-    """One row per data set, codec string and status other than `ok`.
+REFUSED = "refused"
+
+
+def failures_table(
+    measurements: pd.DataFrame, refused: Iterable[tuple[str, str, str]] = ()
+) -> pd.DataFrame:
+    """One row per data set, codec string and status other than `ok`, and one per refused image.
 
     `images`: how many images ended so; `first_image`: the first of them in sorted order;
     `detail`: what was said about that image, on one line. An image that other codec strings of
-    the data set have and this one lacks is counted under the status `missing`. Sorted by dataset,
-    family, codec, status. Raises `MeasurementError` as `comparison.grids` does.
+    the data set have and this one lacks is counted under the status `missing`.
+
+    `refused` are the images that no codec was given, as (dataset, image, reason): rows of status
+    `refused` with an empty family and codec, one image each. Sorted by dataset, family, codec,
+    status, so that they head their data set. Raises `MeasurementError` as `comparison.grids` does.
     """
     rows = [
         (*key, len(part), first["image"], _one_line(first["detail"]))
         for key, part, first in _failed_groups(measurements)
+    ]
+    rows += [
+        (dataset, "", "", REFUSED, 1, image, _one_line(reason))
+        for dataset, image, reason in refused
     ]
     present = set(
         zip(*(measurements[n] for n in ("dataset", "family", "codec", "image")), strict=True)

@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -61,19 +62,19 @@ def provenance(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
 
 
 def codecs_table(config: Mapping[str, Any]) -> pd.DataFrame:
-    """`family, codec, settings, versions`: the exact settings behind every curve."""
+    """`family, settings, versions`: the exact settings behind every curve."""
     coders = coder_versions()
     rows = []
     for family, entry in sorted(config["codecs"].items()):
         codec = codec_class(entry.get("codec", family))
         versions = [f"{name} {_version(name)}" for name in codec.packages]
         versions += [f"{name} {coders[name]}" for name in codec.coders if name in coders]
-        rows.append((family, codec.name, codec.settings, ", ".join(versions)))
-    return pd.DataFrame(rows, columns=["family", "codec", "settings", "versions"])
+        rows.append((family, codec.settings, ", ".join(versions)))
+    return pd.DataFrame(rows, columns=["family", "settings", "versions"])
 
 
 def coder_versions() -> dict[str, str]:
-    """Versions of the C libraries that code and decode."""
+    """Versions of the C libraries that code and decode, without their names."""
     import imagecodecs
     import pillow_heif
 
@@ -82,7 +83,16 @@ def coder_versions() -> dict[str, str]:
     heif = pillow_heif.libheif_info()
     found["libheif"] = str(heif["libheif"])
     found["x265"] = str(heif["encoders"].get("x265", "absent"))
-    return found
+    return {name: bare_version(name, text) for name, text in found.items()}
+
+
+def bare_version(name: str, text: str) -> str:
+    """`libjxl`, `libjxl 0.11.2` -> `0.11.2`: the version in what a library says of itself.
+
+    A text without a number (`absent`) stays as it is.
+    """
+    found = re.search(r"\d[\w.+-]*", text.removeprefix(name))
+    return found[0] if found else text
 
 
 def _version(package: str) -> str:

@@ -7,15 +7,15 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from icmbench.reporting.bootstrap import Indices, interval, mean, resample_indices, resampled_means
-from icmbench.reporting.comparison import (
-    MAX_FAILED,
-    Grid,
-    compare,
-    grids,
-    on_equal_images,
-    restrict,
+from icmbench.reporting.bootstrap import (
+    MIN_IMAGES,
+    Indices,
+    interval,
+    mean,
+    resample_indices,
+    resampled_means,
 )
+from icmbench.reporting.comparison import MAX_FAILED, Grid, compare, grids, restrict
 
 
 def rd_table(
@@ -32,15 +32,16 @@ def rd_table(
     then bpp and every metric, each followed by its `_lo` and `_hi`. Sorted by dataset, family,
     bpp, codec string; independent of the order of the input.
 
-    The images are those of `comparison_set`. A metric that is undefined on some of them is
-    averaged over the others, the same for every codec string; infinite (lossless) stays infinite.
-    Intervals are percentile intervals over `resamples` draws of images, the same draws for every
-    codec string of a data set. Raises `MeasurementError` as `grids` and `resample_indices` do.
+    The images are those of `comparison_set`, the same for bpp and every metric; a metric that is
+    undefined on all of them is empty, a lossless string's infinite. Intervals are percentile
+    intervals over `resamples` draws of images, the same draws for every codec string of a data
+    set; below 3 images there are none. Raises `MeasurementError` as `grids` and
+    `resample_indices` do.
     """
     names = list(metrics)
     rows: list[dict[str, object]] = []
     for grid in grids(measurements, names):
-        common = restrict(grid, compare(grid, max_failed))
+        common = restrict(grid, compare(grid, max_failed, names))
         draws = resample_indices(len(common.images), resamples, seed=seed, dataset=grid.dataset)
         rows += _rows(common, grid.failed(), ["bpp", *names], draws)
     frame = pd.DataFrame(rows, columns=_columns(names))
@@ -56,7 +57,6 @@ def _columns(names: list[str]) -> list[str]:
 def _rows(
     common: Grid, failed: list[int], names: list[str], draws: Indices
 ) -> list[dict[str, object]]:
-    tables = {name: on_equal_images(common.values[name]) for name in names}
     rows = []
     for number, point in enumerate(common.points):
         row: dict[str, object] = {
@@ -67,11 +67,11 @@ def _rows(
             "failed": failed[number],
         }
         for name in names:
-            values = tables[name][number]
+            values = common.values[name][number]
             row[name] = mean(values)
             row[f"{name}_lo"], row[f"{name}_hi"] = (
                 (np.nan, np.nan)
-                if np.isnan(values).all()
+                if len(common.images) < MIN_IMAGES or np.isnan(values).all()
                 else interval(resampled_means(values, draws))
             )
         rows.append(row)

@@ -21,6 +21,7 @@ from PIL import Image
 
 from icmbench.errors import MeasurementError
 from icmbench.files import write_text
+from icmbench.reporting.failures import REFUSED
 from icmbench.reporting.figures.style import MetricInfo
 from icmbench.reporting.report_tables import TableView, data_uri, table_view
 
@@ -145,22 +146,42 @@ def _grouped(figures: Sequence[ReportFigure]) -> dict[str, list[_Picture]]:
     return groups
 
 
+def _split(failures: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The refused images, and what codecs failed at."""
+    refused = failures["status"] == REFUSED
+    return failures[refused], failures[~refused]
+
+
+def _refused_view(refused: pd.DataFrame) -> TableView | None:
+    rows = refused[["dataset", "first_image", "detail"]].rename(
+        columns={"first_image": "image", "detail": "reason"}
+    )
+    return table_view(rows, "refused", "Refused images") if len(rows) else None
+
+
 def _facts(
     tables: Mapping[str, pd.DataFrame], failures: pd.DataFrame
 ) -> list[tuple[str, str, str]]:
     """The numbers at the head of the page: (value, label, address on the page)."""
-    facts: list[tuple[int, str, str]] = []
+
+    def fact(number: int, word: str, address: str, after: str = "") -> tuple[str, str, str]:
+        return str(number), (word if number == 1 else f"{word}s") + after, address
+
+    facts = []
     rd = tables.get("rd")
     if rd is not None and len(rd):
-        facts.append((rd["dataset"].nunique(), "data set", "#data"))
-        facts.append((rd["family"].nunique(), "codec", "#table-rd"))
-        facts.append((rd["codec"].nunique(), "operating point", "#table-rd"))
+        facts.append(fact(rd["dataset"].nunique(), "data set", "#data"))
+        facts.append(fact(rd["family"].nunique(), "codec", "#table-rd"))
+        facts.append(fact(rd["codec"].nunique(), "operating point", "#table-rd"))
+    refused, failed = (int(part["images"].sum()) for part in _split(failures))
     manifest = tables.get("manifest")
-    if manifest is not None:
-        facts.append((len(manifest), "image", "#data"))
-    failed = int(failures["images"].sum()) if len(failures) else 0
-    facts.append((failed, "failure", "#failures"))
-    return [(str(n), word if n == 1 else f"{word}s", address) for n, word, address in facts]
+    if manifest is not None and refused:
+        facts.append(fact(len(manifest), "image", "#failures", f", {refused} refused"))
+    elif manifest is not None:
+        facts.append(fact(len(manifest), "image", "#data"))
+    elif refused:
+        facts.append(fact(refused, "refused image", "#failures"))
+    return [*facts, fact(failed, "failure", "#failures")]
 
 
 def _environment() -> jinja2.Environment:
@@ -197,13 +218,15 @@ def build_report(
         provenance: hardware, versions, digests; nested mappings are flattened.
         missing_metrics: metric title to the reason why it was not computed.
         comparison_notes: which images and points were compared and which left out.
-        failures: `dataset, family, codec, status, images, first_image, detail`; empty if none.
+        failures: `dataset, family, codec, status, images, first_image, detail`; empty if none;
+            rows of status `refused` are images that no codec was given.
         metrics: titles, units and directions for the table headers, and their settings.
 
     Raises:
         MeasurementError: a figure's file is missing.
     """
     views = _views(tables, notes, metrics)
+    refused, failed = _split(failures)
     data = [view for view in views if view.name == "manifest"]
     page = (
         _environment()
@@ -216,7 +239,8 @@ def build_report(
             views=[view for view in views if view.name != "manifest"],
             data_views=data,
             sheets=[_sheet(number, sheet) for number, sheet in enumerate(contact_sheets, 1)],
-            failures=table_view(failures, "failures", "Failures") if len(failures) else None,
+            failures=table_view(failed, "failures", "Failures") if len(failed) else None,
+            refused=_refused_view(refused),
             comparison_notes=list(comparison_notes),
             missing_metrics=sorted(missing_metrics.items()),
             metrics=[(metric, _flat(getattr(metric, "settings", {}))) for metric in metrics],

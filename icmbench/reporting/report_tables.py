@@ -45,6 +45,7 @@ _HEADERS: dict[str, tuple[str, str]] = {
     "status": ("Status", ""),
     "first_image": ("First image", ""),
     "detail": ("What went wrong", ""),
+    "reason": ("Why it was refused", ""),
     "settings": ("Settings", ""),
     "width": ("Width", "px"),
     "height": ("Height", "px"),

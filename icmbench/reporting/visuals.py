@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from icmbench.coding.shard import Family
 from icmbench.datasets.base import Record
 from icmbench.images import read_image
 from icmbench.reporting.figures.matching import matched_rate, unmatched_families
+from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.visual import Entry, visual_comparison
 
 
@@ -33,8 +35,13 @@ def visual_figure(
         measurements: rows of the image's shard, all families.
         streams: the shard's streams by family.
 
-    Raises MeasurementError where no family has a point near the rate.
+    PSNR is printed where `psnr_rgb` is among the measurements. A placeholder says why there is
+    nothing to show: the image was refused, or no family has a point near the rate. Raises
+    MeasurementError where the image was never measured.
     """
+    title = f"{dataset}: {record.image} at about {bpp:g} bits per pixel"
+    if record.status != "ok":
+        return placeholder(title, f"the image was refused: {record.status}")
     original, _ = read_image(folder / record.path)
     chosen = matched_rate(measurements, dataset, record.image, bpp)
     entries = []
@@ -42,10 +49,12 @@ def visual_figure(
         family = families[row["family"]]
         point = parse_string(row["codec"])
         image = decode_one(family, streams[row["family"]], point, record.image)
-        entries.append(Entry(row["family"], row["codec"], row["bpp"], row["psnr_rgb"], image))
+        psnr = row.get("psnr_rgb", math.nan)
+        known = None if pd.isna(psnr) else float(psnr)
+        entries.append(Entry(row["family"], row["codec"], row["bpp"], known, image))
     return visual_comparison(
         original,
         entries,
-        title=f"{dataset}: {record.image} at about {bpp:g} bits per pixel",
+        title=title,
         left_out=unmatched_families(measurements, chosen, dataset, record.image),
     )

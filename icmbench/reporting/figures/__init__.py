@@ -10,6 +10,7 @@ from icmbench.reporting.figures.matching import (
     matched_rate,
     unmatched_families,
 )
+from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.rate_time import rate_time
 from icmbench.reporting.figures.rd_curves import rd_curves, rd_note
 from icmbench.reporting.figures.style import MetricInfo, family_styles, save
@@ -24,6 +25,7 @@ __all__ = [
     "contact_sheet",
     "family_styles",
     "matched_rate",
+    "placeholder",
     "rate_time",
     "rd_curves",
     "rd_note",

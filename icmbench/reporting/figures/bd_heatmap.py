@@ -17,6 +17,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from icmbench.errors import MeasurementError
 from icmbench.reporting.figures.axes import foot, heading, note_height, wrap_note
+from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import INK, MetricInfo, theme
 
 # Blue saves bits, yellow costs bits. Lightness rises all the way, so that a grey print keeps the
@@ -180,15 +181,20 @@ def bd_heatmap(
         metrics: order and titles of the columns; without them, the table's own names, sorted.
 
     Raises:
-        MeasurementError: no rows for data set and anchor, or two rows for one cell.
+        MeasurementError: two rows for one cell.
+
+    Without rows for data set and anchor (no other codec, no image), a placeholder says so.
     """
     rows = bd[(bd["dataset"] == dataset) & (bd["anchor"] == anchor) & (bd["family"] != anchor)]
-    if rows.empty:
-        raise MeasurementError(f"no BD-rate of {dataset!r} against {anchor!r}")
     if rows.duplicated(["family", "metric"]).any():
         raise MeasurementError(f"BD-rate of {dataset!r}: a family and metric occur twice")
     labels = {m.name: m.title for m in metrics} or {n: n for n in sorted(set(rows["metric"]))}
     rows = rows[rows["metric"].isin(labels)]
+    if rows.empty:
+        return placeholder(
+            f"BD-rate against {anchor}, {dataset}",
+            f"no lossy codec other than {anchor} was measured, or no metric has a value.",
+        )
     families = _ranked(rows, next(iter(labels)))
     width = 1.25 + max(len(labels), 4) * _CELL[0] + 1.1
     lines = wrap_note(bd_note(rows, anchor, labels), width)

@@ -10,6 +10,7 @@ from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
 from icmbench.errors import MeasurementError
+from icmbench.reporting.figures.placeholder import placeholder_pixels
 
 Pixels = NDArray[np.uint8]
 _PAD = 6
@@ -45,15 +46,17 @@ def contact_sheet(
 
     Returns:
         uint8 (rows * (cell + 24) + 6, columns * (cell + 6) + 6, 3); fewer columns if there are
-        fewer pictures.
+        fewer pictures. Without any image (all were refused), a picture that says so.
 
     Raises:
-        MeasurementError: no images, another number of titles, or a size below 1.
+        MeasurementError: another number of titles, or a size below 1.
     """
-    if not images or len(images) != len(titles):
+    if len(images) != len(titles):
         raise MeasurementError(f"{len(images)} images and {len(titles)} titles for a contact sheet")
     if columns < 1 or cell < 1:
         raise MeasurementError(f"a contact sheet of {columns} columns and cells of {cell} pixels")
+    if not images:
+        return placeholder_pixels("Contact sheet", "the data set has no usable image.")
     across = min(columns, len(images))
     down = -(-len(images) // across)
     step_x, step_y = cell + _PAD, cell + _LINE + _PAD

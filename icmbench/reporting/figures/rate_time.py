@@ -9,7 +9,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from icmbench.errors import MeasurementError
 from icmbench.reporting.figures.axes import (
     foot,
     heading,
@@ -18,6 +17,7 @@ from icmbench.reporting.figures.axes import (
     panel_grid,
     wrap_note,
 )
+from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import MUTED, FamilyStyle, better_arrow, family_styles, theme
 
 _PANEL = (4.1, 3.2)
@@ -35,15 +35,13 @@ def seconds_per_megapixel(timing: pd.DataFrame, rd: pd.DataFrame, dataset: str) 
     Returns:
         `family, codec, device, bpp, encode, encode_spread, decode, decode_spread`; the last four
         in seconds per megapixel of the original, sorted by family, device, bpp.
-
-    Raises:
-        MeasurementError: no timed codec string has a rate.
     """
     rates = rd.loc[rd["dataset"] == dataset, ["family", "codec", "bpp"]]
     rows = timing[timing["dataset"] == dataset].merge(rates, on=["family", "codec"], how="inner")
+    # A table without rows comes from its file without types.
+    amounts = ["bpp", "megapixels", "encode_s", "decode_s", "encode_s_spread", "decode_s_spread"]
+    rows = rows.astype(dict.fromkeys(amounts, "float64"))
     rows = rows[(rows["bpp"] > 0) & np.isfinite(rows["bpp"]) & (rows["megapixels"] > 0)]
-    if rows.empty:
-        raise MeasurementError(f"no codec string of {dataset!r} has both seconds and a rate")
     out: pd.DataFrame = rows[["family", "codec", "device", "bpp"]].copy()
     for way in ("encode", "decode"):
         out[way] = rows[f"{way}_s"] / rows["megapixels"]
@@ -103,16 +101,21 @@ def _label(axes: Axes, way: str) -> None:
 def rate_time(timing: pd.DataFrame, rd: pd.DataFrame, dataset: str) -> Figure:
     """Draw seconds per megapixel against bits per pixel, both log; encode left, decode right.
 
+    Where no codec string has both seconds and a rate, a placeholder says so.
+
     Args:
         timing: `dataset, family, codec, device, megapixels, encode_s, encode_s_spread, decode_s,
             decode_s_spread`: medians per image and their interquartile range;
             model loading and process start are not in them.
         rd: gives the rate of each codec string.
-
-    Raises:
-        MeasurementError: see `seconds_per_megapixel`.
     """
     rows = seconds_per_megapixel(timing, rd, dataset)
+    if not (rows[["encode", "decode"]] > 0).any(axis=None):
+        return placeholder(
+            f"Rate\u2013time, {dataset}",
+            "no codec string has both seconds and a rate: the images were refused or the codecs "
+            "failed on too many of them; see the failures.",
+        )
     styles = family_styles(rd["family"])
     devices = sorted(set(rows["device"]))
     note = (

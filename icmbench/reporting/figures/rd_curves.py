@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from icmbench.errors import MeasurementError
+from icmbench.reporting.bootstrap import MIN_IMAGES
 from icmbench.reporting.figures.axes import (
     foot,
     heading,
@@ -21,6 +22,7 @@ from icmbench.reporting.figures.axes import (
     wrap_note,
 )
 from icmbench.reporting.figures.pareto import pareto_optimal
+from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import (
     MUTED,
     FamilyStyle,
@@ -33,14 +35,14 @@ from icmbench.reporting.figures.style import (
 
 LOSSLESS = "identity"
 _PANEL = (3.5, 3.15)
+# A point that the curve passes by: there to be seen, not to be taken for the curve.
+_BEATEN = {"size": 0.75, "alpha": 0.45}
 Array = NDArray[np.float64]
 
 
 def _points(rd: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """The rows of a data set that a curve can show: everything but the lossless reference."""
     rows = rd[(rd["dataset"] == dataset) & (rd["family"] != LOSSLESS) & (rd["bpp"] > 0)]
-    if rows.empty:
-        raise MeasurementError(f"the rate-distortion table has no coded points for {dataset!r}")
     return rows.sort_values(["family", "bpp", "codec"], kind="stable")
 
 
@@ -93,16 +95,32 @@ def _draw_family(
     # A point outside the band has its interval as a line.
     loose = ~best if best.sum() > 1 else np.ones_like(best)
     axes.vlines(rate[loose], low[loose], high[loose], color=style.colour, alpha=0.45, linewidth=0.8)
-    size = 6.0 if style.marker in "*XP" else 4.4
-    for mask, face, edge in (
-        (best & ~scaled, style.colour, style.colour if style.marker in "*XP" else "white"),
-        (~best | scaled, "white", style.colour),
-    ):
-        axes.plot(
-            rate[mask], value[mask], linestyle="none", marker=style.marker, markersize=size,
-            markerfacecolor=face, markeredgecolor=edge, zorder=4,
-            markeredgewidth=0.4 if edge == "white" else 0.9,
-        )  # fmt: skip
+    _draw_points(axes, rate, value, best, scaled, style)
+
+
+def _draw_points(
+    axes: Axes,
+    rate: Array,
+    value: Array,
+    best: NDArray[np.bool_],
+    scaled: NDArray[np.bool_],
+    style: FamilyStyle,
+) -> None:
+    """Markers: hollow where `scaled`, small and faint where not `best`."""
+    thin = style.marker in "*XP"
+    size = 6.0 if thin else 4.4
+    fills = ((~scaled, style.colour, style.colour if thin else "white"),
+             (scaled, "white", style.colour))  # fmt: skip
+    for filled, face, edge in fills:
+        for ranked, shrink, alpha, order in (
+            (~best, _BEATEN["size"], _BEATEN["alpha"], 2), (best, 1.0, 1.0, 4),
+        ):  # fmt: skip
+            mask = filled & ranked
+            axes.plot(
+                rate[mask], value[mask], linestyle="none", marker=style.marker,
+                markersize=size * shrink, markerfacecolor=face, markeredgecolor=edge, alpha=alpha,
+                zorder=order, markeredgewidth=0.4 if edge == "white" else 0.9,
+            )  # fmt: skip
 
 
 def _mark_outside(axes: Axes, rate: Array, value: Array, colours: Sequence[str]) -> int:
@@ -164,9 +182,13 @@ def rd_note(rd: pd.DataFrame, dataset: str) -> str:
     coded = _points(rd, dataset)
     counts = sorted({int(count) for count in coded["images"]}) or [0]
     images = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    band = "shaded or thin lines: 95\u00a0% bootstrap interval"
+    if counts[-1] < MIN_IMAGES:
+        band = f"no intervals below {MIN_IMAGES} images"
     text = (
-        f"Means over {images} images; shaded or thin lines: 95\u00a0% bootstrap interval. "
-        "Hollow: not Pareto-optimal, or coded at reduced scale."
+        f"Means over {images} image{'' if counts == [1] else 's'}; {band}. Hollow: coded at "
+        "reduced scale. Small and faint: not Pareto-optimal, another point of the codec has more "
+        "quality at no more bits."
     )
     failed = int(rows["failed"].sum()) if "failed" in rows else 0
     if failed:
@@ -181,9 +203,10 @@ def rd_note(rd: pd.DataFrame, dataset: str) -> str:
 def rd_curves(rd: pd.DataFrame, dataset: str, metrics: Sequence[MetricInfo]) -> Figure:
     """Draw a panel per metric: quality against bits per pixel on a log axis.
 
-    The line joins the Pareto-optimal points of a family; points that another of the family beats,
-    and points coded at a reduced scale, are hollow. Nothing is fitted or smoothed. Points beyond
-    the quality axis are arrow heads at its edge and are counted in the note.
+    The line joins the Pareto-optimal points of a family; points that another of the family beats
+    are small and faint, points coded at a reduced scale are hollow. Nothing is
+    fitted or smoothed. Points beyond the quality axis are arrow heads at its edge and are counted
+    in the note. A data set without any coded point gives a placeholder that says so.
 
     Args:
         rd: the table `rd`: `dataset, codec, family, images, failed, bpp, <metric>, <metric>_lo,
@@ -191,13 +214,19 @@ def rd_curves(rd: pd.DataFrame, dataset: str, metrics: Sequence[MetricInfo]) -> 
         metrics: what to draw, in order; each must be a column.
 
     Raises:
-        MeasurementError: the data set has no coded points, or a metric is not in the table.
+        MeasurementError: a metric is not in the table.
     """
     rows = _points(rd, dataset)
     absent = [metric.name for metric in metrics if metric.name not in rd]
     if absent or not metrics:
         raise MeasurementError(
             f"no such metric in the table: {', '.join(absent) or '(none given)'}"
+        )
+    if rows.empty:
+        return placeholder(
+            f"Rate\u2013distortion, {dataset}",
+            "no lossy codec has a point: its images were refused or the codecs failed on too many "
+            "of them; see the failures.",
         )
     styles = family_styles(rd["family"])
     shown = {name: styles[name] for name in sorted(set(rows["family"]))}

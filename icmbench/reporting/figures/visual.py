@@ -14,6 +14,7 @@ from PIL import Image as PillowImage
 
 from icmbench.errors import MeasurementError
 from icmbench.reporting.figures.matching import Box, choose_crops
+from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import DPI, INK, MUTED, theme
 
 Pixels = NDArray[np.uint8]
@@ -30,13 +31,14 @@ _MARGIN = 24
 class Entry:
     """One reconstruction: uint8 (H, W, 3), its codec string, its rate and quality on this image.
 
-    `psnr` in dB; `scores` are further values to print, label to text.
+    `psnr` in dB, None where it was not measured; `scores` are further values to print,
+    label to text.
     """
 
     family: str
     codec: str
     bpp: float
-    psnr: float
+    psnr: float | None
     image: Pixels
     scores: dict[str, str] = field(default_factory=dict)
 
@@ -108,10 +110,12 @@ def _column(
 
 
 def _words(entry: Entry) -> tuple[str, str, str]:
-    quality = "lossless" if np.isinf(entry.psnr) else f"{entry.psnr:.2f} dB"
+    quality = ""
+    if entry.psnr is not None:
+        quality = " · PSNR " + ("lossless" if np.isinf(entry.psnr) else f"{entry.psnr:.2f} dB")
     scores = "".join(f" · {label} {value}" for label, value in entry.scores.items())
     codec = entry.codec if len(entry.codec) <= 52 else entry.codec[:51] + "…"
-    return entry.family, f"{entry.bpp:.3f} bpp · PSNR {quality}{scores}", codec
+    return entry.family, f"{entry.bpp:.3f} bpp{quality}{scores}", codec
 
 
 def visual_comparison(
@@ -126,7 +130,7 @@ def visual_comparison(
     """Show the original and each reconstruction: whole, and two crops enlarged three times.
 
     Crops are drawn pixel by pixel (nearest neighbour; one image pixel is 3 x 3 pixels of the PNG);
-    the whole pictures are resampled to the column.
+    the whole pictures are resampled to the column. Without entries, a placeholder says why.
 
     Args:
         original: uint8 (H, W, 3); every entry's image has this shape.
@@ -136,9 +140,14 @@ def visual_comparison(
         columns: pictures in a row, the original included.
 
     Raises:
-        MeasurementError: no entries, a picture of another shape, or a box outside the picture.
+        MeasurementError: a picture of another shape, or a box outside the picture.
     """
-    if not entries or any(entry.image.shape != original.shape for entry in entries):
+    if not entries:
+        names = f": {', '.join(left_out)}" if left_out else ""
+        return placeholder(
+            title or "Visual comparison", f"no codec has a point near this rate{names}."
+        )
+    if any(entry.image.shape != original.shape for entry in entries):
         raise MeasurementError("a comparison needs reconstructions of the original's size")
     boxes = boxes if boxes is not None else choose_crops(original, [e.image for e in entries])
     high, wide = original.shape[:2]

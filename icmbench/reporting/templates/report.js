@@ -61,7 +61,7 @@ function full(on) {
 }
 for (const button of document.querySelectorAll(".enlarge")) {
   button.addEventListener("click", () => {
-    const image = button.querySelector("img"), save = button.parentElement.querySelector("a.save");
+    const image = button.querySelector("img"), save = button.closest("figure").querySelector("a.save");
     document.getElementById("viewer-image").src = image.src;
     document.getElementById("viewer-image").alt = image.alt;
     document.getElementById("viewer-caption").textContent = image.alt;

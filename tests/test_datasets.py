@@ -1,4 +1,4 @@
-"""Images of every kind, and the data sets: what is read, what is refused, what is fetched."""
+"""The data sets: what is listed, what is provided, what is fetched."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
 import pytest
-import tifffile
 from conftest import make_picture
-from PIL import Image, ImageCms
+from PIL import Image
 
 from icmbench.datasets import kodak as kodak_module
 from icmbench.datasets.base import Record, shard_of
 from icmbench.datasets.download import download, pixel_sha256
 from icmbench.datasets.manifest import provide_shard, read_records, usable, write_records
 from icmbench.datasets.registry import make_dataset
-from icmbench.errors import ConfigError, DatasetError, ImageError
+from icmbench.errors import ConfigError, DatasetError
 from icmbench.files import sha256_bytes
 from icmbench.images import read_image, write_png
 
@@ -27,114 +25,6 @@ from icmbench.images import read_image, write_png
 def save(path: Path, picture: Image.Image, **options: object) -> Path:
     picture.save(path, **options)
     return path
-
-
-def test_plain_rgb_is_untouched(tmp_path: Path, picture: np.ndarray) -> None:
-    for name in ("a.png", "a.tif", "a.webp"):
-        options = {"lossless": True} if name.endswith("webp") else {}
-        image, note = read_image(save(tmp_path / name, Image.fromarray(picture), **options))
-        assert np.array_equal(image, picture)
-        assert note == ""
-
-
-def test_grey_palette_and_bilevel(tmp_path: Path, picture: np.ndarray) -> None:
-    grey = picture[:, :, 0]
-    image, note = read_image(save(tmp_path / "g.png", Image.fromarray(grey)))
-    assert np.array_equal(image, np.repeat(grey[:, :, None], 3, axis=2))
-    assert note == "greyscale"
-    palette = Image.fromarray(picture).quantize(17)
-    image, note = read_image(save(tmp_path / "p.png", palette))
-    assert np.array_equal(image, np.asarray(palette.convert("RGB")))
-    assert note == "palette"
-    image, _ = read_image(save(tmp_path / "1.png", Image.fromarray(grey).convert("1")))
-    assert set(np.unique(image)) <= {0, 255}
-
-
-def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
-    rgba = np.zeros((2, 2, 4), np.uint8)
-    rgba[0, 0] = (200, 10, 10, 255)
-    rgba[0, 1] = (200, 10, 10, 0)
-    rgba[1, 0] = (0, 0, 0, 128)
-    image, note = read_image(save(tmp_path / "a.png", Image.fromarray(rgba)))
-    assert image[0, 0].tolist() == [200, 10, 10]
-    assert image[0, 1].tolist() == [255, 255, 255]
-    assert abs(int(image[1, 0, 0]) - 127) <= 1
-    assert "transparency" in note
-    rgba[:, :, 3] = 255
-    image, note = read_image(save(tmp_path / "b.png", Image.fromarray(rgba)))
-    assert np.array_equal(image, rgba[:, :, :3])
-    assert note == ""
-
-
-def test_sixteen_bits_are_rounded(tmp_path: Path) -> None:
-    """65535 -> 255 and to the nearest in between: dropping the low byte would be off by up to 1."""
-    values = np.arange(0, 65536, 7, dtype=np.uint16)
-    deep = np.resize(values, (96, 97)).astype(np.uint16)
-    expected = np.floor(deep / 257 + 0.5).astype(np.uint8)
-    rgb = np.stack([deep, deep[::-1], deep[:, ::-1]], axis=2)
-    wanted = np.stack([expected, expected[::-1], expected[:, ::-1]], axis=2)
-    (tmp_path / "rgb.png").write_bytes(imagecodecs.png_encode(rgb))
-    (tmp_path / "grey.png").write_bytes(imagecodecs.png_encode(deep))
-    tifffile.imwrite(tmp_path / "rgb.tif", rgb, photometric="rgb")
-    tifffile.imwrite(tmp_path / "grey.tif", deep, photometric="minisblack")
-    for name in ("rgb.png", "rgb.tif"):
-        image, note = read_image(tmp_path / name)
-        assert np.array_equal(image, wanted), name
-        assert "16-bit" in note
-    for name in ("grey.png", "grey.tif"):
-        image, _ = read_image(tmp_path / name)
-        assert np.array_equal(image[:, :, 0], expected), name
-
-
-def test_exif_orientation(tmp_path: Path, picture: np.ndarray) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6  # rotate 90 degrees clockwise to show
-    path = save(tmp_path / "e.png", Image.fromarray(picture), exif=exif)
-    image, note = read_image(path)
-    assert np.array_equal(image, np.rot90(picture, -1))
-    assert "EXIF" in note
-
-
-def test_colour_profiles(tmp_path: Path, picture: np.ndarray) -> None:
-    """sRGB stays bit-identical; another profile is converted; a broken one is refused."""
-    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    image, note = read_image(save(tmp_path / "s.png", Image.fromarray(picture), icc_profile=srgb))
-    assert np.array_equal(image, picture)
-    assert note == ""
-    path = save(tmp_path / "x.png", Image.fromarray(picture), icc_profile=b"nonsense" * 20)
-    with pytest.raises(ImageError, match="ICC"):
-        read_image(path)
-
-
-def test_cmyk(tmp_path: Path) -> None:
-    cmyk = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
-    image, note = read_image(save(tmp_path / "c.tif", cmyk))
-    assert image[0, 0].tolist() == [255, 0, 0]
-    assert "CMYK" in note
-
-
-@pytest.mark.parametrize("mode", ["F", "I", "LAB"])
-def test_values_without_a_meaning_are_refused(tmp_path: Path, mode: str) -> None:
-    path = save(tmp_path / "x.tif", Image.new(mode, (4, 4)))
-    with pytest.raises(ImageError, match="8-bit RGB meaning") as caught:
-        read_image(path)
-    assert str(path) in str(caught.value)
-
-
-def test_broken_files_name_file_and_reason(tmp_path: Path, picture: np.ndarray) -> None:
-    good = save(tmp_path / "g.jpg", Image.fromarray(picture)).read_bytes()
-    cases = {
-        "cut.jpg": (good[: len(good) // 2], "damaged"),
-        "text.png": (b"hello", "not a PNG"),
-        "empty.png": (b"", "empty"),
-    }
-    for name, (data, reason) in cases.items():
-        (tmp_path / name).write_bytes(data)
-        with pytest.raises(ImageError, match=reason) as caught:
-            read_image(tmp_path / name)
-        assert name in str(caught.value)
-    with pytest.raises(ImageError, match="no such file"):
-        read_image(tmp_path / "none.png")
 
 
 def test_folder(tmp_path: Path) -> None:
@@ -154,6 +44,18 @@ def test_folder(tmp_path: Path) -> None:
     assert (records[0].width, records[0].height) == (30, 20)
     write_records(tmp_path / "m.csv", records)
     assert read_records(tmp_path / "m.csv") == records
+
+
+def test_files_that_cannot_be_told_apart_are_an_error(tmp_path: Path) -> None:
+    """`a/b.png` and `a+b.png` would share an id; hidden files are not images of the set."""
+    (tmp_path / "p" / "a").mkdir(parents=True)
+    for name in ("a/b.png", ".hidden.png", "a/._b.png"):
+        save(tmp_path / "p" / name, Image.new("RGB", (2, 2)))
+    dataset = make_dataset("mine", {"type": "folder", "path": str(tmp_path / "p")}, tmp_path)
+    assert dataset.image_ids() == ["a+b.png"]
+    save(tmp_path / "p" / "a+b.png", Image.new("RGB", (2, 2)))
+    with pytest.raises(DatasetError, match=r"a/b\.png and .*a\+b\.png have the same id"):
+        dataset.image_ids()
 
 
 def test_one_new_file_changes_one_shard(tmp_path: Path) -> None:
@@ -301,6 +203,10 @@ def test_kodak_from_a_server(server: str, tmp_path: Path, monkeypatch: pytest.Mo
     Server.files["/kodim02.png"] = Server.files["/kodim01.png"]
     with pytest.raises(DatasetError, match=r"kodim02\.png.*not the Kodak photograph"):
         make_dataset("kodak", entry, tmp_path / "dl2").provide(list(pictures), tmp_path)
+    # The wrong bytes are gone: the next run fetches them again.
+    Server.files["/kodim02.png"] = (tmp_path / "server" / "kodim02.png").read_bytes()
+    again = make_dataset("kodak", entry, tmp_path / "dl2").provide(list(pictures), tmp_path)
+    assert [r.sha256 for r in again] == [r.sha256 for r in records]
     local = make_dataset("kodak", {"path": str(tmp_path / "server")}, tmp_path)
     assert [r.sha256 for r in local.provide(list(pictures), tmp_path)] == [
         r.sha256 for r in records

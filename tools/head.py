@@ -1,0 +1,12 @@
+"""Print the first lines of the RD table, in columns: `tools/head.py rd.csv`."""
+
+import sys
+
+import pandas as pd
+
+COLUMNS = ["dataset", "codec", "images", "failed", "bpp", "psnr_rgb", "ms_ssim"]
+
+table = pd.read_csv(sys.argv[1])
+shown = table[[name for name in COLUMNS if name in table]].head(10)
+print(shown.to_string(index=False, float_format="%.4g"))
+print(f"... {len(table)} rows in {sys.argv[1]}")
