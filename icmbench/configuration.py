@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.metadata
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from icmbench.datasets.registry import make_dataset
 from icmbench.errors import ConfigError
 from icmbench.metrics import METRICS
 from icmbench.suggest import unknown
+from icmbench.versions import package_version
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def coding_settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
         **{key: config[key] for key in keys},
         # Not used by the job: a new version of the codec must not go by its old streams.
         "settings": codec.settings,
-        "versions": {package: importlib.metadata.version(package) for package in codec.packages},
+        "versions": {package: package_version(package) for package in codec.packages},
     }
 
 

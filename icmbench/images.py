@@ -7,6 +7,7 @@ with the reason.
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Final
@@ -78,6 +79,12 @@ def decode_image(data: bytes) -> tuple[NDArray[np.uint8], str]:
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ImageError(f"damaged or not supported: {reason}") from error
+
+
+def pixel_sha256(image: NDArray[np.uint8]) -> str:
+    """sha256 of an image's shape and pixels: the same for every lossless file of a picture."""
+    array = np.ascontiguousarray(image)
+    return hashlib.sha256(f"{array.shape}".encode() + array.tobytes()).hexdigest()
 
 
 def write_png(path: Path | str, image: NDArray[np.uint8], *, compress_level: int = 6) -> None:

@@ -1,7 +1,6 @@
 # What all rule files use - the validated run, and which files belong to which data set.
 
 import functools
-import importlib.metadata
 import os
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from icmbench.configuration import coding_settings, make_run
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import shard_ids
 from icmbench.errors import IcmbenchError
+from icmbench.versions import package_version
 
 # One thread per job: jobs run in parallel, and sums come out in the same order every time.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -71,7 +71,7 @@ def metrics_available():
 def metric_versions():
     """Versions of what computes the metrics: new ones measure again."""
     packages = ("torch", "piq", "pytorch-msssim", "ssimulacra2", "lpips")
-    return {name: importlib.metadata.version(name) for name in packages}
+    return {name: package_version(name) for name in packages}
 
 
 def visual_inputs():

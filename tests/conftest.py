@@ -40,6 +40,7 @@ class Bad(RawTest):
 
 class RaisesOnOne(Bad):
     name = "raises-on-one"
+    packages = ("a-package-nobody-has",)
     def misbehave(self, image):
         if image.shape[0] == 41: raise ValueError("planted: this image")
 

@@ -14,12 +14,12 @@ from PIL import Image
 
 from icmbench.datasets import kodak as kodak_module
 from icmbench.datasets.base import Record, shard_of
-from icmbench.datasets.download import download, pixel_sha256
+from icmbench.datasets.download import download
 from icmbench.datasets.manifest import provide_shard, read_records, usable, write_records
 from icmbench.datasets.registry import make_dataset
 from icmbench.errors import ConfigError, DatasetError
 from icmbench.files import sha256_bytes
-from icmbench.images import read_image, write_png
+from icmbench.images import pixel_sha256, read_image, write_png
 
 
 def save(path: Path, picture: Image.Image, **options: object) -> Path:

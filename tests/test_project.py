@@ -21,7 +21,7 @@ from icmbench.images import write_png
 
 LAYERS = [
     {"errors"},
-    {"files", "suggest", "devices", "deep_images"},
+    {"files", "suggest", "devices", "deep_images", "versions"},
     {"registry", "joblog", "images"},
     {"bitstream", "metrics", "datasets"},
     {"codecs"},

@@ -25,7 +25,6 @@ from icmbench.datasets.scene_renderer import (
     SEMANTIC_CLASSES,
     Scene,
     check_scene,
-    contact_sheet,
     draw_annotations,
     merge_annotations,
     render_scene,
@@ -306,7 +305,7 @@ def test_camera_projects_rays_back() -> None:
     assert np.allclose(camera.project(points), [x, y], atol=1e-2)
 
 
-def test_drawing_and_contact_sheet(portraits: list[Scene]) -> None:
+def test_drawing(portraits: list[Scene]) -> None:
     scene = portraits[0]
     record = scene_annotations(scene, "a")
     before = scene.image.copy()
@@ -315,10 +314,5 @@ def test_drawing_and_contact_sheet(portraits: list[Scene]) -> None:
     assert np.array_equal(before, scene.image)
     x, y, _, h = (int(2 * value) for value in scene.instances[0].bbox)
     assert tuple(drawn[y + h // 2, x]) == (230, 60, 60)
-    sheet = contact_sheet([drawn, scene.image[:50], drawn], ["one", "two", "three"], 2, 100)
-    assert sheet.shape[1] == 2 * 104 + 4
-    assert sheet.shape[0] > 2 * 104
-    with pytest.raises(DatasetError, match="titles"):
-        contact_sheet([drawn], [], 2, 100)
     with pytest.raises(DatasetError, match="drawn on"):
         draw_annotations(scene.image[:-1], record)

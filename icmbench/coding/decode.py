@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import logging
 import tempfile
@@ -27,6 +26,7 @@ from icmbench.coding.shard import (
     timing_row,
     write_rows,
 )
+from icmbench.images import pixel_sha256
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def decode_shard(
                     else:
                         image = answer["image"]
                         out.add(archive.picture_member(point.string, coded["image"]), _png(image))
-                        row |= {"digest": digest(image), "device": process.device}
+                        row |= {"digest": pixel_sha256(image)[:16], "device": process.device}
                         where = {
                             "dataset": dataset,
                             "family": family.name,
@@ -107,11 +107,6 @@ def decode_one(family: Family, streams: Path, point: Point, image_id: str) -> Im
         _extract(source, point, image_id, file)
         picture: Image = _decode(process, Patience(), point, file)["image"]
         return picture
-
-
-def digest(image: Image) -> str:
-    """The first 16 hex digits of sha256 over shape and pixels: tells two pictures apart."""
-    return hashlib.sha256(f"{image.shape}".encode() + image.tobytes()).hexdigest()[:16]
 
 
 def _extract(source: zipfile.ZipFile, point: Point, image_id: str, file: Path) -> None:

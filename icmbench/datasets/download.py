@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from pathlib import Path
@@ -78,11 +77,3 @@ def _fetch(url: str, part: Path) -> None:
                 bar.update(len(block))
     if total is not None and part.stat().st_size != total:
         raise requests.ConnectionError(f"got {part.stat().st_size} of {total} bytes")
-
-
-def pixel_sha256(image: object) -> str:
-    """sha256 of an image's shape and pixels: the same for every lossless file of a picture."""
-    import numpy as np
-
-    array = np.ascontiguousarray(image)
-    return hashlib.sha256(f"{array.shape}".encode() + array.tobytes()).hexdigest()

@@ -8,10 +8,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from icmbench.datasets.base import Dataset, Option, Record
-from icmbench.datasets.download import download, pixel_sha256
+from icmbench.datasets.download import download
 from icmbench.errors import DatasetError, ImageError
 from icmbench.files import sha256_file
-from icmbench.images import read_image
+from icmbench.images import pixel_sha256, read_image
 
 URL = "https://r0k.us/graphics/kodak/kodak/{image}.png"
 

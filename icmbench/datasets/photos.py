@@ -16,10 +16,9 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from icmbench.datasets.base import Dataset, Option, Record
-from icmbench.datasets.download import pixel_sha256
 from icmbench.errors import DatasetError
 from icmbench.files import sha256_file
-from icmbench.images import read_image, write_png
+from icmbench.images import pixel_sha256, read_image, write_png
 
 CC0 = "CC0-1.0"
 PUBLIC_DOMAIN = "public domain"

@@ -61,18 +61,27 @@ def pareto(rate: Floats, quality: Floats) -> tuple[Floats, Floats, NDArray[np.in
     in each row, and their number. A point is dropped if another one of no more rate has at least
     its quality.
     """
-    order = np.lexsort((-quality, rate), axis=-1)
+    order, keep = sweep(rate, quality)
     rate = np.take_along_axis(rate, order, axis=1)
     quality = np.take_along_axis(quality, order, axis=1)
-    best = np.maximum.accumulate(quality, axis=1)
-    before = np.concatenate([np.full((len(best), 1), -np.inf), best[:, :-1]], axis=1)
-    keep = quality > before + _STEP
     front = np.argsort(~keep, axis=1, kind="stable")
     return (
         np.take_along_axis(rate, front, axis=1),
         np.take_along_axis(quality, front, axis=1),
         keep.sum(axis=1),
     )
+
+
+def sweep(rate: Floats, quality: Floats) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The order of every row's points by rate, and which of them, so ordered, are Pareto-optimal.
+
+    At one rate the best quality comes first; of equal points the first one is optimal.
+    """
+    order = np.lexsort((-quality, rate), axis=-1)
+    sorted_quality = np.take_along_axis(quality, order, axis=1)
+    best = np.maximum.accumulate(sorted_quality, axis=1)
+    before = np.concatenate([np.full((len(best), 1), -np.inf), best[:, :-1]], axis=1)
+    return order, sorted_quality > before + _STEP
 
 
 def fit(rate: Floats, quality: Floats) -> Curves:

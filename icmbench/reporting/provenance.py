@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -20,6 +19,7 @@ import psutil
 
 import icmbench
 from icmbench.codecs.registry import codec_class
+from icmbench.versions import package_version
 
 PACKAGES = (
     "icmbench", "numpy", "scipy", "torch", "torchvision", "pillow", "imagecodecs", "pillow-heif",
@@ -46,7 +46,7 @@ def provenance(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
         "icmbench": icmbench.__version__,
         "revision": _revision(root),
         "python": sys.version.split()[0],
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: package_version(name) for name in PACKAGES},
         "coders": coder_versions(),
         "machine": {
             "system": f"{platform.system()} {platform.release()}",
@@ -67,7 +67,7 @@ def codecs_table(config: Mapping[str, Any]) -> pd.DataFrame:
     rows = []
     for family, entry in sorted(config["codecs"].items()):
         codec = codec_class(entry.get("codec", family))
-        versions = [f"{name} {_version(name)}" for name in codec.packages]
+        versions = [f"{name} {package_version(name)}" for name in codec.packages]
         versions += [f"{name} {coders[name]}" for name in codec.coders if name in coders]
         rows.append((family, codec.settings, ", ".join(versions)))
     return pd.DataFrame(rows, columns=["family", "settings", "versions"])
@@ -93,13 +93,6 @@ def bare_version(name: str, text: str) -> str:
     """
     found = re.search(r"\d[\w.+-]*", text.removeprefix(name))
     return found[0] if found else text
-
-
-def _version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _revision(root: Path) -> str:

@@ -13,12 +13,12 @@ functions and ray marching), `camera`, `noise`, `labels`.
 from __future__ import annotations
 
 from icmbench.datasets.scene_renderer.annotations import merge_annotations, scene_annotations
-from icmbench.datasets.scene_renderer.draw import contact_sheet, draw_annotations
+from icmbench.datasets.scene_renderer.draw import draw_annotations
 from icmbench.datasets.scene_renderer.labels import CATEGORIES, IGNORE, SEMANTIC_CLASSES
 from icmbench.datasets.scene_renderer.records import Face, Instance, Scene, check_scene
 from icmbench.datasets.scene_renderer.scene import render_scene
 
 __all__ = [
     "CATEGORIES", "IGNORE", "SEMANTIC_CLASSES", "Face", "Instance", "Scene", "check_scene",
-    "contact_sheet", "draw_annotations", "merge_annotations", "render_scene", "scene_annotations",
+    "draw_annotations", "merge_annotations", "render_scene", "scene_annotations",
 ]  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -80,44 +79,3 @@ def _label(pen: ImageDraw.ImageDraw, corner: tuple[float, float], text: str,
 def _dot(pen: ImageDraw.ImageDraw, x: float, y: float, radius: float) -> None:
     pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=(60, 255, 90),
                 outline=(0, 60, 0))  # fmt: skip
-
-
-def contact_sheet(images: Sequence[Picture], titles: Sequence[str] | None, columns: int, cell: int
-                  ) -> Picture:  # fmt: skip
-    """Lay images out on a grid, each fitted into a `cell` x `cell` square on white.
-
-    Args:
-        images: uint8 (H, W, 3) each, of any sizes.
-        titles: one line per image, drawn below it, or None.
-        columns: images per row.
-        cell: pixels per side.
-
-    Returns:
-        uint8 picture (rows * (cell + text + gap), columns * (cell + gap), 3).
-
-    Raises:
-        DatasetError: no image, or titles of another number.
-    """
-    if not images or columns < 1 or cell < 16:
-        raise DatasetError("a contact sheet needs an image, a column and cells of 16 pixels")
-    if titles is not None and len(titles) != len(images):
-        raise DatasetError(f"{len(titles)} titles for {len(images)} images")
-    gap, size = max(4, cell // 40), max(11, cell // 18)
-    text = size + gap if titles is not None else 0
-    font = ImageFont.load_default(size=size)
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
-    sheet = Image.new("RGB", (columns * (cell + gap) + gap, rows * (cell + text + gap) + gap),
-                      "white")  # fmt: skip
-    pen = ImageDraw.Draw(sheet)
-    for number, image in enumerate(images):
-        left = gap + (number % columns) * (cell + gap)
-        top = gap + (number // columns) * (cell + text + gap)
-        picture = Image.fromarray(image)
-        fit = cell / max(picture.size)
-        wide, high = (max(1, round(side * fit)) for side in picture.size)
-        picture = picture.resize((wide, high), Image.Resampling.LANCZOS)
-        sheet.paste(picture, (left + (cell - wide) // 2, top + (cell - high) // 2))
-        if titles is not None:
-            pen.text((left, top + cell + 1), titles[number], fill=(20, 20, 20), font=font)
-    return np.array(sheet)

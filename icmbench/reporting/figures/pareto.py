@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from icmbench.reporting.curves import sweep
+
 
 def pareto_optimal(
     rate: NDArray[np.float64], quality: NDArray[np.float64], higher_is_better: bool
@@ -19,12 +21,8 @@ def pareto_optimal(
         Booleans, shape (n,), in the order given.
     """
     gain = quality if higher_is_better else -quality
-    # By rate; at one rate the best quality first, so that the sweep keeps only that one.
-    order = np.lexsort((np.arange(len(rate)), -gain, rate))
-    keep = np.zeros(len(rate), dtype=np.bool_)
-    best = -np.inf
-    for index in order:
-        if gain[index] > best:
-            keep[index] = True
-            best = gain[index]
-    return keep
+    # The selection of the BD-rates: a figure's line and a BD-rate join the same points.
+    order, keep = sweep(rate[np.newaxis], gain[np.newaxis])
+    marked = np.zeros(len(rate), dtype=np.bool_)
+    marked[order[0]] = keep[0]
+    return marked
