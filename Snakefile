@@ -31,8 +31,27 @@ wildcard_constraints:
 
 
 include: "rules/datasets.smk"
+
+
+if OWN_MODEL:
+
+    include: "rules/training.smk"
+
+
 include: "rules/coding.smk"
 include: "rules/evaluation.smk"
+
+
+if ROBUSTNESS:
+
+    include: "rules/robustness.smk"
+
+
+if MPD:
+
+    include: "rules/palette.smk"
+
+
 include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
@@ -51,3 +70,4 @@ rule all:
         "<results>/tables/timing.csv",
         "<results>/tables/jobs.csv",
         "<results>/provenance.json",
+        expand("<results>/tables/{name}.csv", name=OPTIONAL_TABLES),

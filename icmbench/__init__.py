@@ -6,6 +6,8 @@ Layers, each importing only those below it::
     reporting                tables, figures, report
     coding                   the jobs of a shard: encode, decode in a fresh process, measure
     codecs                   one file per family, the contract, the registry
+    mpd                      the networks, palettes and streams of Markov palette diffusion
+    training                 one loop for every network, the pool of images
     bitstream, metrics, datasets
     images, files, errors
 

@@ -17,7 +17,9 @@ from icmbench.datasets.base import Dataset
 from icmbench.datasets.registry import make_dataset
 from icmbench.errors import ConfigError
 from icmbench.metrics import METRICS
+from icmbench.mpd.model import NAME, bundled, check_folder
 from icmbench.suggest import unknown
+from icmbench.training.settings import check_pool, make_pool_source, trained_parts
 from icmbench.versions import package_version
 
 
@@ -29,11 +31,15 @@ class Run:
         config: the configuration with every default filled in.
         datasets: data sets by name.
         families: codec entries by name.
+        pool: what is trained on, by name; empty where nothing is.
+        trained: the parts of the model that are trained in this run.
     """
 
     config: Mapping[str, Any]
     datasets: Mapping[str, Dataset]
     families: Mapping[str, Family]
+    pool: Mapping[str, Dataset]
+    trained: tuple[str, ...]
 
 
 def complete(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
@@ -67,26 +73,79 @@ def make_run(config: Mapping[str, Any], schema: Path) -> Run:
                 raise ConfigError(f"{point.string} stands in both {other!r} and {family.name!r}")
     _check_names(filled["metrics"], "metric", METRICS)
     _check_names(filled["anchors"], "anchor (no codec entry; add one or drop the anchor)", families)
-    _check_names([item["dataset"] for item in filled["visual"]], "data set of visual", datasets)
+    for key in ("visual", "hierarchy"):
+        _check_names([item["dataset"] for item in filled[key]], f"data set of {key}", datasets)
+    if filled["robustness"]["trials"]:
+        damaged = filled["robustness"]["dataset"]
+        _check_names([damaged or ""], "data set of robustness", datasets)
     ids = {name: dataset.image_ids() for name, dataset in datasets.items()}
-    for item in filled["visual"]:
-        if item["image"] not in ids[item["dataset"]]:
-            kind = f"image of data set {item['dataset']!r} in visual"
-            raise ConfigError(unknown(kind, item["image"], ids[item["dataset"]]))
-    return Run(filled, datasets, families)
+    for key in ("visual", "hierarchy"):
+        for item in filled[key]:
+            kind = f"image of data set {item['dataset']!r} in {key}"
+            if item["image"] not in ids[item["dataset"]]:
+                raise ConfigError(unknown(kind, item["image"], ids[item["dataset"]]))
+    pool, trained = _training(filled, datasets, downloads)
+    return Run(filled, datasets, families, pool, trained)
+
+
+def model_name(config: Mapping[str, Any], name: str) -> str | None:
+    """The model that a codec entry needs, None where it needs none."""
+    return codec_class(config["codecs"][name].get("codec", name)).model_name
+
+
+def models_folder(config: Mapping[str, Any]) -> Path:
+    """The folder of all models: a given one as it is, or the one that this run fills."""
+    return Path(config["models"] or f"{config['results']}/models")
 
 
 def coding_settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     """What decides the streams and pictures of a codec entry: `make_family`'s settings."""
-    keys = ("device", "threads", "limits", "models")
+    keys = ("device", "threads", "limits")
     codec = codec_class(config["codecs"][name].get("codec", name))
     return {
         "entry": config["codecs"][name],
         **{key: config[key] for key in keys},
+        # Only where it is used: another model must not code again what has none.
+        "models": str(models_folder(config)) if codec.model_name else None,
         # Not used by the job: a new version of the codec must not go by its old streams.
         "settings": codec.settings,
         "versions": {package: package_version(package) for package in codec.packages},
     }
+
+
+def _training(
+    config: Mapping[str, Any], datasets: Mapping[str, Dataset], downloads: Path
+) -> tuple[dict[str, Dataset], tuple[str, ...]]:
+    """Pool and trained parts; the checks are made even where no codec needs a model."""
+    training = config["training"]
+    trained = trained_parts(training)
+    pool = {n: make_pool_source(n, entry, downloads) for n, entry in training["pool"].items()}
+    check_pool(pool, datasets, config["split"])
+    names = {name: model_name(config, name) for name in config["codecs"]}
+    needed = sorted({model for model in names.values() if model})
+    if config["models"]:
+        for model in needed:
+            _check_models(models_folder(config) / model, model)
+        return {}, ()
+    for codec, name in names.items():
+        if name not in (None, NAME):
+            raise ConfigError(f"codec {codec} needs the model {name!r}, made elsewhere: set models")
+    if not needed:
+        return {}, ()
+    if training["start"] == "bundled":
+        check_folder(bundled())
+    if not trained:
+        return {}, ()
+    for source in pool.values():
+        source.image_ids()  # a folder that is not there is named now, not in a job
+    return pool, tuple(trained)
+
+
+def _check_models(folder: Path, model: str) -> None:
+    if model == NAME:
+        check_folder(folder)
+    elif not folder.is_dir():
+        raise ConfigError(f"model folder {folder}: no such folder")
 
 
 def _fill(value: dict[str, Any], rules: Mapping[str, Any]) -> None:

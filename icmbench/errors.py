@@ -71,3 +71,9 @@ class SymbolMismatch(CodecError):
     """The decoded symbols differ from the encoder's (their digest says so): another machine."""
 
     exit_code = 10
+
+
+class ModelError(ConfigError):
+    """A folder of weights lacks a file, or one of its files is damaged or of another network."""
+
+    exit_code = 11

@@ -6,6 +6,7 @@ rule encode:
     input:
         records="<results>/datasets/{dataset}/shards/{shard}.csv",
         images="<results>/datasets/{dataset}/images/{shard}",
+        model=lambda wc: model_files(wc.codec),
     output:
         streams="<results>/streams/{dataset}/{codec}/{shard}.zip",
         status="<results>/streams/{dataset}/{codec}/{shard}.csv",
@@ -30,6 +31,7 @@ rule decode:
     input:
         streams="<results>/streams/{dataset}/{codec}/{shard}.zip",
         status="<results>/streams/{dataset}/{codec}/{shard}.csv",
+        model=lambda wc: model_files(wc.codec),
     output:
         pictures=(
             "<results>/reconstructions/{dataset}/{codec}/{shard}.zip"

@@ -4,10 +4,12 @@ import functools
 import os
 from pathlib import Path
 
-from icmbench.configuration import coding_settings, make_run
+from icmbench.configuration import coding_settings, make_run, model_name, models_folder
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import shard_ids
 from icmbench.errors import IcmbenchError
+from icmbench.mpd.model import CARD, NAME, PARTS, bundled, part_file
+from icmbench.training.settings import NETWORKS
 from icmbench.versions import package_version
 
 # One thread per job: jobs run in parallel, and sums come out in the same order every time.
@@ -30,6 +32,15 @@ SHARDS = list(range(run.config["shards"]))
 ANNOTATED = [name for name, dataset in run.datasets.items() if dataset.annotated]
 FORMATS = ["png", "svg", "pdf"]
 VISUALS = list(range(len(run.config["visual"])))
+MODELS = [name for name in run.families if model_name(run.config, name)]
+OWN_MODEL = bool(MODELS) and not run.config["models"]
+LOSSES = [network for network in NETWORKS if network in run.trained]
+ROBUSTNESS = run.config["robustness"]["trials"] > 0
+MPD = [name for name, family in run.families.items() if family.codec == "mpd"]
+HIERARCHIES = [
+    f"palette_{item['dataset']}_{n}" for n, item in enumerate(run.config["hierarchy"]) if MPD
+]
+OPTIONAL_TABLES = ["robustness"] * ROBUSTNESS + ["mpd_states"] * bool(MPD)
 
 
 @functools.cache
@@ -74,25 +85,51 @@ def metric_versions():
     return {name: package_version(name) for name in packages}
 
 
+def model_files(*codecs):
+    """The files of the models that codec entries need: inputs of every job that runs them."""
+    names = sorted({model_name(run.config, codec) for codec in codecs} - {None})
+    if run.config["models"]:
+        folders = [models_folder(run.config) / name for name in names]
+        return sorted(str(path) for home in folders for path in home.rglob("*") if path.is_file())
+    files = [*(f"{part}.safetensors" for part in PARTS), CARD]
+    return expand("<results>/models/{name}/{file}", name=names, file=files)
+
+
 def visual_inputs():
-    """What the visual comparisons read: the shards of their images, measurements and streams."""
-    places = [(i["dataset"], shard_of(i["image"], len(SHARDS))) for i in run.config["visual"]]
+    """What the visual comparisons read: the shards of their images, streams, measurements, models."""
     kinds = {
-        "records": "<results>/datasets/{dataset}/shards/{shard}.csv",
-        "images": "<results>/datasets/{dataset}/images/{shard}",
+        **PLACES,
         "measurements": "<results>/measurements/{dataset}/{codec}/{shard}.parquet",
-        "streams": "<results>/streams/{dataset}/{codec}/{shard}.zip",
     }
-    return {
+    return place_inputs(run.config["visual"], kinds, list(run.families))
+
+
+def hierarchy_inputs():
+    """What the palette hierarchies read: the shards of their images and streams, the model."""
+    return place_inputs(run.config["hierarchy"], PLACES, MPD[:1])
+
+
+PLACES = {
+    "records": "<results>/datasets/{dataset}/shards/{shard}.csv",
+    "images": "<results>/datasets/{dataset}/images/{shard}",
+    "streams": "<results>/streams/{dataset}/{codec}/{shard}.zip",
+}
+
+
+def place_inputs(items, kinds, codecs):
+    """The files of some kinds in the shards of single images, and the models of the codecs."""
+    places = [(item["dataset"], shard_of(item["image"], len(SHARDS))) for item in items]
+    files = {
         kind: sorted(
             {
                 path
                 for dataset, shard in places
-                for path in expand(pattern, dataset=dataset, shard=shard, codec=run.families)
+                for path in expand(pattern, dataset=dataset, shard=shard, codec=codecs)
             }
         )
         for kind, pattern in kinds.items()
     }
+    return {**files, "models": model_files(*codecs) if places else []}
 
 
 def expected_benchmarks():
@@ -108,9 +145,39 @@ def expected_benchmarks():
         "annotations": ANNOTATED,
         **dict.fromkeys(("rd_tables", "timing_table", "provenance"), ["all"]),
         "visual_comparison": ["all"] if VISUALS else [],
+        **robustness_benchmarks(),
+        **training_benchmarks(),
+        **mpd_benchmarks(),
     }
     folder = f"{run.config['results']}/benchmarks"
     return {rule: [f"{folder}/{rule}/{n}.tsv" for n in files] for rule, files in names.items()}
+
+
+def robustness_benchmarks():
+    """Benchmark files of the robustness jobs, by rule, where there are such jobs."""
+    if not ROBUSTNESS:
+        return {}
+    damaged = expand(
+        "{dataset}.{codec}", dataset=run.config["robustness"]["dataset"], codec=run.families
+    )
+    return {"robustness": damaged, "robustness_table": ["all"]}
+
+
+def mpd_benchmarks():
+    """Benchmark files of the jobs that look into MPD's streams, by rule, where there are such."""
+    if not MPD:
+        return {}
+    unit = expand("{dataset}.{codec}.{shard}", dataset=run.datasets, codec=MPD, shard=SHARDS)
+    drawn = {"palette_hierarchy": ["all"]} if HIERARCHIES else {}
+    return {"mpd_states": unit, "mpd_states_table": ["all"], **drawn}
+
+
+def training_benchmarks():
+    """Benchmark files of the training jobs, by rule, where the run makes its own model."""
+    if not OWN_MODEL:
+        return {}
+    jobs = dict.fromkeys([*(f"train_{part}" for part in PARTS), "model_card"], ["all"])
+    return {**jobs, "training_pool": list(run.pool), "loss_figure": LOSSES}
 
 
 def all_figures():
@@ -118,4 +185,9 @@ def all_figures():
     names = [f"{kind}_{name}" for kind in ("rd", "rate_time", "contact") for name in run.datasets]
     names += [f"bd_{anchor}_{name}" for anchor in run.config["anchors"] for name in run.datasets]
     names += [f"visual_{number}" for number in VISUALS]
+    names += ["robustness"] if ROBUSTNESS else []
+    names += [f"loss_{network}" for network in LOSSES]
+    if MPD:
+        names += [f"{kind}_{name}" for kind in ("states", "bit_shares") for name in run.datasets]
+    names += HIERARCHIES
     return expand("<results>/figures/{name}.png", name=names)

@@ -5,7 +5,7 @@ rule report:
     input:
         tables=expand(
             "<results>/tables/{name}.csv",
-            name=["rd", "bd_rate", "timing", "jobs", "codecs", "failures"],
+            name=["rd", "bd_rate", "timing", "jobs", "codecs", "failures", *OPTIONAL_TABLES],
         ),
         comparison="<results>/tables/comparison.json",
         provenance="<results>/provenance.json",

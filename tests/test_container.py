@@ -16,7 +16,7 @@ from icmbench.errors import (
 )
 
 HEADER = container.Header(5, b"\x01\x02\x03\x04", 768, 512)
-GOLDEN = bytes.fromhex("c91c2501020304800680040f" + "0382ca616263" + "00e1f0")
+GOLDEN = bytes.fromhex("c91c2501020304800680040f" + "03d910616263" + "004a54")
 
 sides = st.one_of(st.integers(1, 300), st.integers(1, container.MAX_SIDE))
 payloads = st.lists(st.binary(max_size=300), max_size=6)
@@ -70,6 +70,19 @@ def test_every_cut(sections: list[bytes]) -> None:
             kept = container.parse(data[:length], best_effort=True).sections
             whole = sum(end <= length for end in parsed.ends)
             assert list(kept) == sections[:whole]
+
+
+def test_sections_are_chained() -> None:
+    """A section that was lost, exchanged or put behind another header is not taken for whole."""
+    data = container.pack(HEADER, [b"first", b"other", b"third"])
+    start, (one, two, three) = container.parse(data).header_bytes, container.parse(data).ends
+    parts = [data[start:one], data[one:two], data[two:three]]
+    for wrong in ([0, 2], [1, 0, 2], [1, 2], [0, 0], [0, 1, 1]):
+        with pytest.raises(CorruptStream):
+            container.parse(data[:start] + b"".join(parts[index] for index in wrong))
+    larger = container.Header(5, b"\x01\x02\x03\x04", 769, 512).to_bytes()
+    with pytest.raises(CorruptStream):
+        container.parse(larger + data[start:])
 
 
 @settings(max_examples=40)

@@ -22,8 +22,10 @@ from icmbench.images import write_png
 LAYERS = [
     {"errors"},
     {"files", "suggest", "devices", "deep_images", "versions"},
-    {"registry", "joblog", "images"},
+    {"registry", "joblog", "images", "compiled"},
     {"bitstream", "metrics", "datasets"},
+    {"training"},
+    {"mpd"},
     {"codecs"},
     {"coding"},
     {"configuration", "reporting"},

@@ -88,7 +88,9 @@ def test_everything_is_there(first_run: Path) -> None:
     report = (results / "report.html").read_text()
     for text in ("LPIPS", "alexnet-owt-7be5be79.pth", "no failures", "webp:quality=20"):
         assert text.lower() in report.lower(), text
-    assert len(list((results / "figures").glob("*.svg"))) == 4
+    assert len(list((results / "figures").glob("*.svg"))) == 5
+    damaged = pd.read_csv(results / "tables" / "robustness.csv")
+    assert list(damaged.groupby("damage")["trials"].sum()[["bit-flip", "truncate"]]) == [16, 16]
 
 
 def test_rates_are_file_sizes(first_run: Path) -> None:
@@ -119,7 +121,7 @@ def test_fresh_runs_and_shards_give_the_same_bytes(
 ) -> None:
     """Another folder, three shards, codecs in another order: the tables do not differ in a byte."""
     other = {**micro, "shards": 3, "codecs": dict(reversed(micro["codecs"].items()))}
-    targets = [f"results/tables/{name}.csv" for name in ("rd", "bd_rate", "failures")]
+    targets = [f"results/tables/{name}.csv" for name in ("rd", "bd_rate", "failures", "robustness")]
     succeed(snakemake(tmp_path, other, *targets, env={"PYTHONHASHSEED": "7"}))
     for target in targets:
         assert (tmp_path / target).read_bytes() == (first_run / target).read_bytes(), target

@@ -15,9 +15,10 @@ from __future__ import annotations
 import math
 from typing import Any, Final, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from icmbench.compiled import compiled
 
 LOGIT_ONE: Final = 256
 LOGIT_MAX: Final = 11 * LOGIT_ONE
@@ -53,7 +54,7 @@ class Model(NamedTuple):
 
     def copy(self) -> Model:
         """An independent copy."""
-        return Model(*(array.copy() for array in self))
+        return Model(self.slots.copy(), self.seen.copy(), self.weights.copy(), self.turns.copy())
 
 
 def new_model(slots: int, mixers: int, inputs: int) -> Model:
@@ -94,7 +95,7 @@ def encoder() -> Ints:
     return np.array([0, _MASK, 0, 0], np.int64)
 
 
-@numba.njit(cache=True)
+@compiled
 def decoder(buffer: NDArray[np.uint8]) -> Ints:
     """Registers of a decoder at the start of a buffer; zeros are read behind its end."""
     state = np.array([0, _MASK, 0, 0], np.int64)
@@ -103,7 +104,7 @@ def decoder(buffer: NDArray[np.uint8]) -> Ints:
     return state
 
 
-@numba.njit(cache=True, inline="always")
+@compiled
 def _next(state: Ints, buffer: NDArray[np.uint8]) -> int:
     place = state[PLACE]
     state[PLACE] = place + 1
@@ -112,7 +113,7 @@ def _next(state: Ints, buffer: NDArray[np.uint8]) -> int:
     return np.int64(0)
 
 
-@numba.njit(cache=True)
+@compiled
 def finish(state: Ints, buffer: NDArray[np.uint8]) -> int:
     """Write the fewest bytes that name the interval; returns the length of the trimmed buffer.
 
@@ -133,7 +134,7 @@ def finish(state: Ints, buffer: NDArray[np.uint8]) -> int:
     return place
 
 
-@numba.njit(cache=True)
+@compiled
 def code(
     decoding: bool,
     bit: int,
@@ -162,7 +163,7 @@ def code(
     return bit
 
 
-@numba.njit(cache=True)
+@compiled
 def code_mixed(
     decoding: bool,
     bit: int,

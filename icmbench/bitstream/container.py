@@ -11,7 +11,9 @@ r"""The container of the learned codecs: a header of 12-14 bytes and a chain of 
     ..      1      CRC-8 of all bytes before it
     then, once per section:
     ..      1-3    payload length, varint
-    ..      2      CRC-16 of length bytes and payload
+    ..      2      CRC-16 of length bytes and payload, started with the CRC-16 before it (the first
+                   one with that of the header): sections that were lost, exchanged or put behind
+                   another header do not pass
     ..      n      payload
 
 There is no table of sections: a prefix that ends where a section ends is a complete, legal file,
@@ -77,13 +79,13 @@ class Stream:
 
 def pack(header: Header, sections: Sequence[bytes]) -> bytes:
     """The file of a header and its sections' payloads, in order."""
-    return header.to_bytes() + b"".join(pack_section(payload) for payload in sections)
-
-
-def pack_section(payload: bytes) -> bytes:
-    """One section: length, CRC-16, payload."""
-    length = encode_varint(len(payload))
-    return length + crc16(length + payload).to_bytes(2, "big") + payload
+    data = bytearray(header.to_bytes())
+    check = crc16(bytes(data))
+    for payload in sections:
+        length = encode_varint(len(payload))
+        check = crc16(length + payload, check)
+        data += length + check.to_bytes(2, "big") + payload
+    return bytes(data)
 
 
 def read_header(data: bytes) -> tuple[Header, int]:
@@ -140,9 +142,10 @@ def parse(
     start = offset
     sections: list[bytes] = []
     ends: list[int] = []
+    check = crc16(data[:start])
     while offset < len(data):
         try:
-            payload, offset = _read_section(data, offset, len(sections))
+            payload, offset, check = _read_section(data, offset, len(sections), check)
         except (TruncatedStream, CorruptStream):
             if best_effort:
                 break
@@ -152,15 +155,16 @@ def parse(
     return Stream(header, tuple(sections), tuple(ends), start)
 
 
-def _read_section(data: bytes, offset: int, index: int) -> tuple[bytes, int]:
+def _read_section(data: bytes, offset: int, index: int, before: int) -> tuple[bytes, int, int]:
     length, behind = decode_varint(data, offset, max_bytes=MAX_VARINT_BYTES)
     end = behind + 2 + length
     if end > len(data):
         raise TruncatedStream(f"the stream ends inside section {index}")
     payload = data[behind + 2 : end]
-    if crc16(data[offset:behind] + payload) != int.from_bytes(data[behind : behind + 2], "big"):
+    check = crc16(data[offset:behind] + payload, before)
+    if check != int.from_bytes(data[behind : behind + 2], "big"):
         raise CorruptStream(f"the CRC-16 of section {index} does not match")
-    return payload, end
+    return payload, end, check
 
 
 def encode_varint(value: int) -> bytes:
@@ -198,9 +202,9 @@ def crc8(data: bytes) -> int:
     return crc
 
 
-def crc16(data: bytes) -> int:
-    """CRC-16/CCITT-FALSE: polynomial 0x1021, start 0xFFFF."""
-    return binascii.crc_hqx(data, 0xFFFF)
+def crc16(data: bytes, start: int = 0xFFFF) -> int:
+    """CRC-16/CCITT-FALSE: polynomial 0x1021, start 0xFFFF or the CRC of what comes before."""
+    return binascii.crc_hqx(data, start)
 
 
 def _crc8_table() -> list[int]:

@@ -88,6 +88,7 @@ class Codec(ABC):
         codec_id: its id in the shared container, None for foreign formats.
         lossless: whether the picture must come out bit-identical; checked on every image.
         uses_device: whether it can run on a GPU; the others always say `cpu`.
+        model_name: the folder of its trained weights below `models`; None: it has none.
     """
 
     name: ClassVar[str]
@@ -102,9 +103,10 @@ class Codec(ABC):
     codec_id: ClassVar[int | None] = None
     lossless: ClassVar[bool] = False
     uses_device: ClassVar[bool] = False
+    model_name: ClassVar[str | None] = None
 
     def __init__(self, *, models: Path | None = None, device: str = "cpu") -> None:
-        """Load what is needed once per job: `models` is the folder of trained weights."""
+        """Load what is needed once per job: `models` is the folder of all trained weights."""
         self.models = models
         self.device = device
 

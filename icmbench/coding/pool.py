@@ -27,12 +27,16 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Failed(IcmbenchError):
-    """A request failed: `code` is failed, timeout or crashed; the text says why."""
+    """A request failed: `code` is failed, timeout or crashed; the text says why.
 
-    def __init__(self, code: str, detail: str) -> None:
+    `typed`: the codec raised an error of `icmbench.errors`, on purpose.
+    """
+
+    def __init__(self, code: str, detail: str, *, typed: bool = False) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
+        self.typed = typed
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ class CodecProcess:
             self._start()
         answer = self._exchange({"do": do, "keys": dict(keys), **what}, self.setup.seconds)
         if "error" in answer:
-            raise Failed("failed", f"{answer['error']}: {answer['detail']}")
+            text = f"{answer['error']}: {answer['detail']}"
+            raise Failed("failed", text, typed=answer["typed"])
         return answer
 
     def stop(self) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from icmbench.codecs.base import Codec, check_image
 from icmbench.codecs.registry import codec_class
 from icmbench.codecs.strings import make_point
+from icmbench.errors import IcmbenchError
 
 LENGTH = struct.Struct(">Q")
 
@@ -47,7 +48,8 @@ def receive(pipe: IO[bytes]) -> dict[str, Any] | None:
 def handle(codec: Codec, request: dict[str, Any]) -> dict[str, Any]:
     """Answer of one request.
 
-    `encode` (image), `truncate` or `decode` (path of a stream file), `warm-up` (keys of a point).
+    `encode` (image), `truncate`, `salvage` or `decode` (path of a stream file), `warm-up` (keys of
+    a point).
     """
     keys = request["keys"]
     if request["do"] == "warm-up":
@@ -61,6 +63,8 @@ def handle(codec: Codec, request: dict[str, Any]) -> dict[str, Any]:
     stream = Path(request["path"]).read_bytes()
     if request["do"] == "truncate":
         return {"stream": codec.truncate(stream, **keys)}
+    if request["do"] == "salvage":
+        return {"stream": codec.salvage(stream)[0]}
     start = time.perf_counter()
     picture = check_image(codec.decode(stream, **keys))
     return {"seconds": time.perf_counter() - start, "image": np.ascontiguousarray(picture)}
@@ -106,7 +110,8 @@ def main() -> None:
 
 def _failure(error: Exception) -> dict[str, Any]:
     text = " ".join(str(error).split())
-    return {"error": type(error).__name__, "detail": text[:300]}
+    typed = isinstance(error, IcmbenchError)
+    return {"error": type(error).__name__, "detail": text[:300], "typed": typed}
 
 
 if __name__ == "__main__":

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from icmbench.bitstream.arithmetic import LOGIT_ONE, Model, new_model
+from icmbench.compiled import compiled
 
 Ints = NDArray[np.int64]
 
@@ -71,7 +71,7 @@ def fresh_model() -> Model:
     return new_model(SLOTS, MIXERS, INPUTS)
 
 
-@numba.njit(cache=True, inline="always")
+@compiled
 def log2_class(value: int, largest: int) -> int:
     """Number of bits of a value, at most `largest`."""
     bits = 0
@@ -81,10 +81,8 @@ def log2_class(value: int, largest: int) -> int:
     return bits
 
 
-@numba.njit(cache=True)
-def split_contexts(
-    out: Ints, state: int, depth: int, count: int, height: int, room: int
-) -> None:
+@compiled
+def split_contexts(out: Ints, state: int, depth: int, count: int, height: int, room: int) -> None:
     """Contexts of "is this entry split": its size, the height of the split that made it."""
     depth = min(depth, 3)
     size = log2_class(count, 15)
@@ -93,26 +91,26 @@ def split_contexts(
     out[2] = _SPLIT_STATE + (state * 4 + depth) * 4 + room
 
 
-@numba.njit(cache=True)
+@compiled
 def step_contexts(out: Ints, state: int, prefix: int) -> None:
     """Context of one bit of the offsets' precision."""
     out[0] = _STEP + state * 8 + prefix
 
 
-@numba.njit(cache=True)
+@compiled
 def zero_contexts(out: Ints, channel: int, scale: int, near: int) -> None:
     """Contexts of "is this offset zero": the parent's own offset, the channel before."""
     out[0] = _ZERO + channel * 16 + scale
     out[1] = _ZERO_NEAR + scale * 16 + near
 
 
-@numba.njit(cache=True)
+@compiled
 def sign_contexts(out: Ints, channel: int, parent_sign: int, is_first: int) -> None:
     """Context of an offset's sign: the sign of the parent's own offset."""
     out[0] = _SIGN + (channel * 4 + parent_sign) * 2 + is_first
 
 
-@numba.njit(cache=True)
+@compiled
 def size_contexts(out: Ints, step: int, scale: int, near: int) -> None:
     """Contexts of "is this offset larger still"."""
     step = min(step, 15)
@@ -120,7 +118,7 @@ def size_contexts(out: Ints, step: int, scale: int, near: int) -> None:
     out[1] = _SIZE_NEAR + step * 16 + near
 
 
-@numba.njit(cache=True)
+@compiled
 def map_contexts(
     y: int,
     x: int,

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from icmbench.compiled import compiled
 
 MAX_LEAVES: Final = 256
 COARSE_LEAVES: Final = 2048
@@ -143,7 +144,7 @@ def _gather(points: NDArray[np.int16], weights: Ints, groups: int) -> Ints:
 
 
 def _boxes(points: NDArray[np.int16], weights: Ints, groups: int) -> Ints:
-    """Halve the box with the largest weighted spread along its widest side until there are enough."""
+    """Halve the box of the largest weighted spread along its widest side, again and again."""
     import heapq
 
     def spread(members: Ints) -> tuple[float, int]:
@@ -170,7 +171,7 @@ def _boxes(points: NDArray[np.int16], weights: Ints, groups: int) -> Ints:
     return owner
 
 
-@numba.njit(cache=True)
+@compiled
 def _nearest(points: NDArray[np.int32], centres: NDArray[np.int32]) -> Ints:
     """Index of the nearest of `centres` (d, k) for each point; ties go to the smaller index."""
     owner = np.empty(points.shape[0], np.int64)
@@ -207,7 +208,7 @@ def ward(sums: Ints, counts: Ints) -> tuple[Ints, Ints, NDArray[np.float64]]:
     return left, right, heights[order]
 
 
-@numba.njit(cache=True)
+@compiled
 def _chain(
     sums: NDArray[np.float64], counts: NDArray[np.float64]
 ) -> tuple[Ints, Ints, NDArray[np.float64]]:
@@ -272,7 +273,7 @@ def _chain(
     return first, second, heights
 
 
-@numba.njit(cache=True)
+@compiled
 def _distances(
     means: NDArray[np.float64],
     weight: NDArray[np.float64],

@@ -13,10 +13,10 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from icmbench.compiled import compiled
 from icmbench.mpd.palette import STATES, Hierarchy
 
 Ints = NDArray[np.int64]
@@ -149,7 +149,7 @@ def _reach(
     return np.asarray(inverse[above + 1] - inverse[np.minimum(own, above) + 1])
 
 
-@numba.njit(cache=True)
+@compiled
 def _tally(tree: Any, labels: Ints, bins: Ints, tallies: Floats) -> None:
     """Count decisions by state, class of the node and the neighbours' decisions."""
     leaves = tree.left.size + 1
@@ -169,7 +169,7 @@ def _tally(tree: Any, labels: Ints, bins: Ints, tallies: Floats) -> None:
             _walk_neighbours(tree, labels, y, x, -1, firsts, seconds)
 
 
-@numba.njit(cache=True)
+@compiled
 def _walk_neighbours(tree, labels, y, x, sign, firsts, seconds):
     """Add `sign` to the counts of the neighbours' decisions on their ways from leaf to root."""
     leaves = tree.left.size + 1
@@ -188,7 +188,7 @@ def _walk_neighbours(tree, labels, y, x, sign, firsts, seconds):
 
 
 def _costs(tree: Tree, labels: Ints, counts: Floats) -> tuple[Floats, Ints]:
-    """Bits of a decision, (state, class, firsts 0-4, seconds 0-4, bit), and the class of a merge."""
+    """Bits of a decision, (state, class, firsts, seconds, bit), and the class of every merge."""
     share = (counts[tree.left] + 0.5) / (counts[tree.left] + counts[tree.right] + 1)
     bins = np.clip((share * _BINS).astype(np.int64), 0, _BINS - 1)
     tallies = np.zeros((STATES, _BINS, 5, 5, 2))
@@ -200,7 +200,7 @@ def _costs(tree: Tree, labels: Ints, counts: Floats) -> tuple[Floats, Ints]:
     return -np.log2(chances), bins
 
 
-@numba.njit(cache=True)
+@compiled
 def _sweep(
     tree: Any, labels: Ints, values: Floats, means: Floats, costs: Floats, bins: Ints
 ) -> None:
@@ -242,7 +242,7 @@ def _sweep(
             labels[y, x] = best
 
 
-@numba.njit(cache=True)
+@compiled
 def _decision_bits(tree: Any, labels: Ints, costs: Floats, bins: Ints, bits: Floats) -> None:
     """Sum the bits of all decisions by merge."""
     leaves = tree.left.size + 1

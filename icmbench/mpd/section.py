@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from icmbench.bitstream.arithmetic import code, code_mixed
+from icmbench.compiled import compiled
 from icmbench.mpd import contexts as ctx
 
 Ints = NDArray[np.int64]
@@ -35,7 +35,7 @@ class Nodes(NamedTuple):
     Attributes:
         meta: int64 (1,), number of nodes.
         first: int64 (n,), first child of a node; 0: an entry of the palette.
-        count: int64 (n,), cells.
+        cells: int64 (n,), how many cells lie in it.
         means: int64 (n, C).
         birth: int64 (n, C), offset from the parent.
         is_first: int64 (n,), whether a node is a first child.
@@ -45,7 +45,7 @@ class Nodes(NamedTuple):
 
     meta: Ints
     first: Ints
-    count: Ints
+    cells: Ints
     means: Ints
     birth: Ints
     is_first: Ints
@@ -94,7 +94,7 @@ def new_nodes(channels: int, cells: int) -> Nodes:
         np.zeros(size, np.int64),
         np.zeros(size, np.int64),
     )
-    nodes.count[0] = cells
+    nodes.cells[0] = cells
     return nodes
 
 
@@ -107,7 +107,7 @@ def empty_plan(channels: int) -> Plan:
     )  # fmt: skip
 
 
-@numba.njit(cache=True)
+@compiled
 def code_root(
     decoding: bool, state: Ints, buffer: NDArray[np.uint8], nodes: Any, plan: Any
 ) -> None:
@@ -127,7 +127,7 @@ def code_root(
         nodes.means[0, c] = (read - 128) * UNIT
 
 
-@numba.njit(cache=True)
+@compiled
 def code_section(
     decoding: bool,
     t: int,
@@ -202,13 +202,13 @@ def code_section(
     return OK
 
 
-@numba.njit(cache=True)
+@compiled
 def _code_split(decoding, t, room, depth, registers, buffer, model, nodes, plan, node, bits):
     """Whether an entry is split in this section; one of a single cell cannot be."""
     if plan.shared[0]:
         want = plan.node_of[node]
         return plan.first[want] >= 0 and plan.state[want] >= t
-    if nodes.count[node] < 2:
+    if nodes.cells[node] < 2:
         return False
     bit = 0
     if not decoding:
@@ -216,14 +216,17 @@ def _code_split(decoding, t, room, depth, registers, buffer, model, nodes, plan,
         bit = 1 if plan.first[want] >= 0 and plan.state[want] >= t else 0
     slots = np.empty(3, np.int64)
     few = ctx.log2_class(room - 1, 8) // 3
-    ctx.split_contexts(slots, t, depth, nodes.count[node], nodes.heights[node], few)
+    ctx.split_contexts(slots, t, depth, nodes.cells[node], nodes.heights[node], few)
     none = np.empty(0, np.int64)
-    return 1 == code_mixed(
-        decoding, bit, registers, buffer, model, ctx.SPLIT_MIXER, slots, none, bits, ctx.SHAPE
+    return (
+        code_mixed(
+            decoding, bit, registers, buffer, model, ctx.SPLIT_MIXER, slots, none, bits, ctx.SHAPE
+        )
+        == 1
     )
 
 
-@numba.njit(cache=True)
+@compiled
 def _code_step(decoding, t, step, registers, buffer, model, bits):
     """The offsets' precision in this section: 3 bits."""
     slots = np.empty(1, np.int64)
@@ -239,7 +242,7 @@ def _code_step(decoding, t, step, registers, buffer, model, bits):
     return prefix - 8
 
 
-@numba.njit(cache=True)
+@compiled
 def _take_offset(nodes, plan, node):
     """Means of the two children as the model's own tree gives them."""
     for child in (nodes.first[node], nodes.first[node] + 1):
@@ -248,7 +251,7 @@ def _take_offset(nodes, plan, node):
             nodes.birth[child, c] = nodes.means[child, c] - nodes.means[node, c]
 
 
-@numba.njit(cache=True)
+@compiled
 def _code_offset(decoding, step, registers, buffer, model, nodes, plan, node, bits):
     """Offset of the first child from the entry's true mean, channel by channel.
 
@@ -278,9 +281,7 @@ def _code_offset(decoding, step, registers, buffer, model, nodes, plan, node, bi
         )  # fmt: skip
         size = np.int64(0)
         if zero == 0:
-            ctx.sign_contexts(
-                lone, c, (birth > 0) + 2 * (birth < 0), nodes.is_first[node]
-            )
+            ctx.sign_contexts(lone, c, (birth > 0) + 2 * (birth < 0), nodes.is_first[node])
             sign = code_mixed(
                 decoding, 1 if value < 0 else 0, registers, buffer, model, ctx.SIGN_MIXER, lone,
                 none, bits, ctx.OFFSETS,
@@ -298,7 +299,7 @@ def _code_offset(decoding, step, registers, buffer, model, nodes, plan, node, bi
         nodes.means[child + 1, c] = nodes.means[node, c] - (value * unit >> 1)
 
 
-@numba.njit(cache=True)
+@compiled
 def _code_size(decoding, size, scale, near, registers, buffer, model, slots, bits):
     """A magnitude of at least 1: unary, then Exp-Golomb."""
     none = np.empty(0, np.int64)
@@ -327,7 +328,7 @@ def _code_size(decoding, size, scale, near, registers, buffer, model, slots, bit
     return value + _UNARY - 1
 
 
-@numba.njit(cache=True)
+@compiled
 def _code_cells(decoding, depth, registers, buffer, model, nodes, owner, plan, axis, bits):
     """Send every cell of a split entry to one of its children, in raster order."""
     contexts = np.empty(ctx.MAP_SLOTS, np.int64)
@@ -346,7 +347,7 @@ def _code_cells(decoding, depth, registers, buffer, model, nodes, owner, plan, a
                 norm += axis[c] * axis[c]
             mixer = ctx.map_contexts(
                 y, x, node, depth, nodes.first, owner, nodes.means, axis, norm,
-                nodes.count[node], contexts, direct, kinds, leans,
+                nodes.cells[node], contexts, direct, kinds, leans,
             )  # fmt: skip
             bit = 0
             if not decoding:
@@ -355,13 +356,13 @@ def _code_cells(decoding, depth, registers, buffer, model, nodes, owner, plan, a
                 decoding, bit, registers, buffer, model, mixer, contexts, direct, bits, ctx.MAP
             )
             owner[y, x] = child + bit
-            nodes.count[child + bit] += 1
+            nodes.cells[child + bit] += 1
 
 
-@numba.njit(cache=True)
+@compiled
 def _settle(nodes, node, child):
     """Place the second child where the entry's mean is kept; check what a stream may not say."""
-    small, large = nodes.count[child], nodes.count[child + 1]
+    small, large = nodes.cells[child], nodes.cells[child + 1]
     if small == 0 or small > large:
         return IMPOSSIBLE_COUNTS
     norm = np.int64(0)

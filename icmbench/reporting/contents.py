@@ -28,6 +28,21 @@ NOTES = {
         "model loading are apart. Other jobs of the run shared the machine, so the seconds compare "
         "codecs of one run and no more; for quiet numbers: make bench."
     ),
+    "robustness": (
+        "Streams of one point per codec, cut at a random length, with one bit inverted or with two "
+        "bytes exchanged: the same places for every codec, each decoded by the codec's own decoder "
+        "in a process with a time limit. Refused is the right answer; decoded wrong is a picture "
+        "that differs from the undamaged stream's. In the rows of best effort, what precedes the "
+        "damage was decoded where the strict decoder refuses: there decoded wrong means that a "
+        "whole earlier state was shown, which is its purpose. PSNR against the original."
+    ),
+    "mpd_states": (
+        "What the streams of MPD hold at every diffusion state, means over images with 95 % "
+        "bootstrap intervals. Bytes and bpp: of the file cut at the state. Latent MSE: of z_t "
+        "against the image's latent, in squared standard deviations. Map, offsets, shape, frame "
+        "and rounding: bits of the state's own section; over the states from 7 on they add up to "
+        "8 times the bytes."
+    ),
     "jobs": "Wall-clock seconds and largest memory of every rule that ran before this table.",
     "codecs": "The exact settings behind every curve.",
 }
@@ -38,6 +53,25 @@ CAPTIONS = {
     ),
     "rate_time": "Seconds per megapixel against rate, one thread.",
     "bd": "BD-rate against the anchor for every metric.",
+    "loss": "What training minimised and what it consists of, over the steps of the optimiser.",
+    "palette": (
+        "Every state's index map in the mean colours of the original, and its picture; the tree "
+        "of the first entries."
+    ),
+    "states": "Latent distortion falls and rate rises as the state goes to 0.",
+    "bit_shares": (
+        "Index map, palette and overhead of the file cut at each state: information content, and "
+        "what rounding to whole bytes adds."
+    ),
+    "robustness": "What decoders showed of damaged streams, and the share that they refused.",
+}
+
+
+_PREFIXES = ("rate_time", "contact", "visual", "loss", "bd", "rd")
+_MPD_TITLES = {
+    "palette": "Palette hierarchy",
+    "states": "Distortion and rate by state",
+    "bit_shares": "Shares of the bits",
 }
 
 
@@ -114,7 +148,9 @@ def _titles(names: Sequence[str]) -> str:
 
 
 def _kind(path: Path) -> str:
-    for kind in ("rate_time", "contact", "visual", "bd", "rd"):
+    if path.stem == "robustness":
+        return "robustness"
+    for kind in (*_PREFIXES, *_MPD_TITLES):
         if path.stem.startswith(kind + "_"):
             return kind
     return "other"
@@ -131,6 +167,15 @@ def _figure(path: Path, config: Mapping[str, Any]) -> ReportFigure:
             "times above it; codecs without one are named. Crops enlarged 3 times."
         )
         return ReportFigure(path, title, caption, "Visual comparison")
+    if kind == "robustness":
+        title = f"Damaged streams, {config['robustness']['dataset']}"
+        return ReportFigure(path, title, CAPTIONS[kind], "Robustness")
+    if kind in _MPD_TITLES:
+        subject = config["hierarchy"][int(rest.rpartition("_")[2])] if kind == "palette" else {}
+        name = f"{subject['image']}, {subject['dataset']}" if subject else rest
+        return ReportFigure(path, f"{_MPD_TITLES[kind]}, {name}", CAPTIONS[kind], "MPD")
+    if kind == "loss":
+        return ReportFigure(path, f"Loss, {rest}", CAPTIONS[kind], "Training")
     titles = {"rd": "RD curves", "rate_time": "Rate and time", "bd": "BD-rate"}
     anchor, dataset = _bd_names(rest, config) if kind == "bd" else ("", rest)
     title = f"{titles[kind]}, {dataset}" + (f", against {anchor}" if anchor else "")

@@ -25,6 +25,7 @@ PACKAGES = (
     "icmbench", "numpy", "scipy", "torch", "torchvision", "pillow", "imagecodecs", "pillow-heif",
     "piq", "pytorch-msssim", "lpips", "ssimulacra2", "bjontegaard", "scikit-image",
     "scikit-learn", "pandas", "pyarrow", "matplotlib", "seaborn", "pycocotools", "snakemake",
+    "diffusers", "numba", "safetensors",
 )  # fmt: skip
 CODERS = {
     "libjpeg-turbo": "libjpeg_turbo",

@@ -1,0 +1,136 @@
+"""`mpd`: Markov palette diffusion (ACM MM 2023, arXiv 2410.06149).
+
+One embedded stream per image; every diffusion state is a rate. `state=7` keeps the coarsest state,
+`state=0` the whole stream; `decoder` chooses how the latent is restored.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from icmbench.bitstream import container
+from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels
+from icmbench.errors import CorruptStream, TruncatedStream
+
+MAX_PIXELS = 170_000_000
+PALETTES = ("image", "dataset")
+DECODERS = ("regression", "mean", "diffusion")
+
+
+class Mpd(Codec):
+    """Palette states of a latent, coded as one embedded integer stream."""
+
+    name = "mpd"
+    title = "MPD"
+    extension = "icb"
+    model_name = "mpd"
+    codec_id = 1
+    uses_device = True
+    packages = ("torch", "diffusers", "numba", "numpy")
+    settings = (
+        "latent of a small AutoencoderKL; palettes of 256 to 2 entries in one embedded stream, "
+        "integer context mixing"
+    )
+    encode_keys = {
+        "palette": Key(
+            str,
+            default="image",
+            choices=PALETTES,
+            help="each image's own palette, or the model's, whose entries cost no bits",
+        ),
+        "rdo": Key(
+            float, default=1.0, low=0, high=64, help="rate-distortion optimised labels; 0: off"
+        ),
+        "bytes": Key(
+            int,
+            default=0,
+            low=0,
+            high=1 << 28,
+            help="the best file of at most so many bytes; 0: no limit",
+        ),
+    }
+    cut_keys = {"state": Key(int, default=0, low=0, high=7, help="diffusion state kept; 7: least")}
+    decode_keys = {
+        "decoder": Key(
+            str,
+            default="regression",
+            choices=DECODERS,
+            help="mean: the palette itself; regression: one step of R; diffusion: many, sharper",
+        )
+    }
+
+    def __init__(self, *, models: Path | None = None, device: str = "cpu") -> None:
+        from icmbench.mpd.system import System
+
+        super().__init__(models=models, device=device)
+        self.system = System(models / "mpd" if models else None, device)
+
+    def encode(
+        self, image: Image, *, palette: str = "image", rdo: float = 1.0, bytes: int = 0
+    ) -> bytes:
+        """The stream of an image with all its states.
+
+        With `bytes` the strength of the optimisation is chosen so that the whole stream fits (as
+        `rdo=` would), and the finest states are left out where that is not enough. Raises
+        CodecError where not even the coarsest state fits.
+        """
+        check_image(image)
+        height, width = image.shape[:2]
+        header = container.Header(1, self.system.digest, width, height)
+        return self.system.encode(image, header, palette=palette, rdo=rdo, limit=bytes)
+
+    def truncate(self, stream: bytes, *, state: int = 0) -> bytes:
+        """The file with all sections down to `state`.
+
+        A stream that ends at a coarser state (a target size asked for that) is given back whole
+        for `state=0`, the default; a finer state than it holds is TruncatedStream.
+        """
+        from icmbench.mpd.coder import section_states, sections_of_state
+
+        parsed = self._parse(stream)
+        cells = _cells(parsed.header)
+        wanted = sections_of_state(cells, state)
+        held = len(parsed.sections)
+        if held < wanted and state > 0:
+            finest = section_states(cells)[held - 1]
+            raise TruncatedStream(f"the stream ends at state {finest}, it does not hold {state}")
+        return parsed.prefix(stream, min(wanted, held))
+
+    def decode(self, stream: bytes, *, decoder: str = "regression") -> Image:
+        """The image of all states that the stream holds."""
+        return self.system.decode(stream, self._parse(stream), decoder)
+
+    def salvage(self, stream: bytes) -> tuple[bytes, str]:
+        """The states before the first damaged section."""
+        from icmbench.mpd.coder import section_states
+
+        whole = self._parse(stream, best_effort=True)
+        if not whole.sections:
+            raise TruncatedStream("not even the coarsest state is whole")
+        finest = section_states(_cells(whole.header))[len(whole.sections) - 1]
+        return whole.prefix(stream, len(whole.sections)), f"state={finest}"
+
+    def describe(self, stream: bytes) -> list[tuple[str, str]]:
+        """The layers: what each state adds in bytes, entries, and bits of shape, offsets, map."""
+        return self.system.describe(stream, self._parse(stream))
+
+    def _parse(self, stream: bytes, *, best_effort: bool = False) -> container.Stream:
+        from icmbench.mpd.coder import section_states
+
+        parsed = container.parse(
+            stream, codec_id=1, weights_digest=self.system.digest, best_effort=best_effort
+        )
+        check_pixels(parsed.header.width, parsed.header.height, MAX_PIXELS)
+        if not best_effort and not parsed.sections:
+            raise TruncatedStream("the stream holds a header and no state")
+        most = len(section_states(_cells(parsed.header)))
+        if len(parsed.sections) > most:
+            raise CorruptStream(f"{len(parsed.sections)} sections, this size has {most}")
+        return parsed
+
+
+def _cells(header: container.Header) -> int:
+    from icmbench.mpd.latent import latent_shape
+
+    height, width = latent_shape(header.height, header.width)
+    return height * width

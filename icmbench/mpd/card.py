@@ -1,0 +1,41 @@
+"""The card of a model folder: what the files are, how each was made, and their digests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from icmbench.files import sha256_file
+from icmbench.mpd.model import NAME, PARTS, check_folder, part_file, weights_digest
+from icmbench.mpd.tensors import read_metadata
+
+WHAT = {
+    "autoencoder": "AutoencoderKL: an image to and from a latent at 1/8 of its size",
+    "contexts": "integer tables of the entropy coder",
+    "reverse": "network that predicts the finest latent from a coarser state",
+}
+
+
+def model_card(folder: Path) -> dict[str, Any]:
+    """The card of a complete folder; depends on its files alone.
+
+    Raises ModelError where a file is missing or damaged.
+    """
+    check_folder(folder)
+    files = {}
+    for part in PARTS:
+        path = part_file(folder, part)
+        files[path.name] = {
+            "what": WHAT[part],
+            "sha256": sha256_file(path),
+            "bytes": path.stat().st_size,
+            "provenance": read_metadata(path).get("provenance", {}),
+        }
+    return {
+        "model": NAME,
+        "what": "weights of MPD, Markov palette diffusion (ACM MM 2023, arXiv 2410.06149)",
+        "made_by": "icmbench, from scratch: no published weights are in them",
+        "licence": "BSD-3-Clause",
+        "weights_digest": weights_digest(folder).hex(),
+        "files": files,
+    }

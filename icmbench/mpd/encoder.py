@@ -1,0 +1,52 @@
+"""From a latent to sections: palette, labels, plan, bytes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icmbench.bitstream.arithmetic import Model as Adaptive
+from icmbench.mpd import contexts as ctx
+from icmbench.mpd.coder import State, encode_sections
+from icmbench.mpd.palette import build_hierarchy, entry_limits
+from icmbench.mpd.plan import make_plan, split_states
+from icmbench.mpd.rdo import optimise
+from icmbench.mpd.shared_palette import SharedPalette
+
+PALETTES: Final = ("image", "dataset")
+
+
+def encode_latent(
+    latent: NDArray[np.int16],
+    *,
+    rdo: float = 1.0,
+    shared: SharedPalette | None = None,
+    adaptive: Adaptive | None = None,
+    keep: bool = False,
+) -> tuple[list[bytes], list[State]]:
+    """Payloads of all sections, coarsest first, and the states that the decoder will hold.
+
+    Args:
+        latent: int16 (h, w, C), in 1/256 of an int8 step of the palette.
+        rdo: strength of the rate-distortion optimisation; 0: none.
+        shared: the palette to use instead of one for this image.
+        adaptive: the coder's state at the start; untrained where it is left out.
+        keep: let `adaptive` learn (its training), instead of a copy of it.
+    """
+    shape = (latent.shape[0], latent.shape[1])
+    limits = entry_limits(shape[0] * shape[1])
+    adaptive = adaptive or ctx.fresh_model()
+    adaptive = adaptive if keep else adaptive.copy()
+    if shared is not None:
+        hierarchy = shared.hierarchy(latent)
+        states = split_states(hierarchy.leaves, limits)
+        fixed = shared.means.astype(np.float64)
+        labels, _, steps = optimise(hierarchy, latent, states, rdo, fixed)
+        return encode_sections(shared.plan(limits, labels), shape, steps, adaptive)
+    hierarchy = build_hierarchy(latent.reshape(-1, latent.shape[2]), limits[0])
+    states = split_states(hierarchy.leaves, limits)
+    labels, closed, steps = optimise(hierarchy, latent, states, rdo)
+    plan = make_plan(hierarchy, labels, latent, states, closed)
+    return encode_sections(plan, shape, steps, adaptive)

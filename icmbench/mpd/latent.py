@@ -1,0 +1,158 @@
+"""Images to integer latents and back, in tiles where an image is large (DESIGN 5a)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+CELL: Final = 8  # pixels of a latent cell's side
+SCALE: Final = 8192  # latent units of one standard deviation: 32 int8 steps of 256
+WHOLE: Final = 9216  # cells up to which an image is one tile: 0.59 MP
+TILE: Final = 96  # cells of a tile's side beyond
+OVERLAP: Final = 16  # cells in which neighbouring tiles fade into each other
+LATENT_TILE: Final = 224  # of the reverse process, whose memory per cell is far smaller
+LATENT_WHOLE: Final = 65536
+
+Floats = NDArray[np.float32]
+Image = NDArray[np.uint8]
+
+
+def latent_shape(height: int, width: int) -> tuple[int, int]:
+    """Height and width of the latent of an image."""
+    return -(-height // CELL), -(-width // CELL)
+
+
+def tiles(height: int, width: int, whole: int, side: int) -> list[tuple[slice, slice]]:
+    """Overlapping tiles of a grid: one, if it has at most `whole` cells.
+
+    They depend on the size alone, so encoder and decoder of any machine cut alike.
+    """
+    if height * width <= whole:
+        return [(slice(0, height), slice(0, width))]
+    rows, columns = _spans(height, side), _spans(width, side)
+    return [(row, column) for row in rows for column in columns]
+
+
+def _spans(length: int, side: int) -> list[slice]:
+    if length <= side:
+        return [slice(0, length)]
+    count = -(-(length - OVERLAP) // (side - OVERLAP))
+    starts = [round(index * (length - side) / (count - 1)) for index in range(count)]
+    return [slice(start, start + side) for start in starts]
+
+
+def fade(span: slice, length: int, scale: int) -> Floats:
+    """Weight of every row (or column) of a tile: ramps where another tile lies beside it."""
+    size = (span.stop - span.start) * scale
+    ramp = (np.arange(size, dtype=np.float32) + 0.5) / (OVERLAP * scale)
+    weight = np.ones(size, np.float32)
+    if span.start > 0:
+        weight = np.minimum(weight, ramp)
+    if span.stop < length:
+        weight = np.minimum(weight, ramp[::-1])
+    return weight
+
+
+def in_tiles(
+    shape: tuple[int, int],
+    cut: list[tuple[slice, slice]],
+    run: Callable[[slice, slice], Floats],
+    scale: int,
+) -> Iterator[tuple[slice, Floats]]:
+    """Run a network tile by tile; yield finished strips (rows, values) from top to bottom.
+
+    `run` gives (C, rows, columns) values for a tile, `scale` values per cell and side. Only two
+    rows of tiles are held at a time.
+    """
+    height, width = shape
+    pending: Floats | None = None
+    weights: Floats | None = None
+    top = 0
+    for row in sorted({(r.start, r.stop) for r, _ in cut}):
+        rows = slice(*row)
+        strip: Floats | None = None
+        total = np.zeros(((rows.stop - rows.start) * scale, width * scale), np.float32)
+        for _, columns in [tile for tile in cut if tile[0] == rows]:
+            part = run(rows, columns)
+            weight = fade(rows, height, scale)[:, None] * fade(columns, width, scale)
+            if strip is None:
+                strip = np.zeros((len(part), *total.shape), np.float32)
+            place = slice(columns.start * scale, columns.stop * scale)
+            strip[:, :, place] += part * weight
+            total[:, place] += weight
+        assert strip is not None
+        if pending is not None and weights is not None:
+            shared = weights.shape[0]
+            strip[:, :shared] += pending
+            total[:shared] += weights
+        later = [r.start for r, _ in cut if r.start > rows.start]
+        done = (min(later) - rows.start) * scale if later else total.shape[0]
+        finished = (strip[:, :done] / total[:done]).astype(np.float32)
+        yield slice(top, top + done), finished
+        pending, weights = strip[:, done:], total[done:]
+        top += done
+
+
+def image_latent(
+    network: Any, image: Image, mean: Floats, std: Floats, device: str = "cpu"
+) -> NDArray[np.int16]:
+    """The standardised latent of an image, int16 (h, w, C), in 1/8192 standard deviations.
+
+    The image is continued by its last row and column to whole cells.
+    """
+    height, width = latent_shape(*image.shape[:2])
+    padded = np.pad(
+        image,
+        ((0, height * CELL - image.shape[0]), (0, width * CELL - image.shape[1]), (0, 0)),
+        mode="edge",
+    )
+    out = np.empty((height, width, len(mean)), np.int16)
+
+    def run(rows: slice, columns: slice) -> Floats:
+        part = padded[
+            rows.start * CELL : rows.stop * CELL, columns.start * CELL : columns.stop * CELL
+        ]
+        pixels = torch.from_numpy(part.transpose(2, 0, 1)[None].astype(np.float32))
+        pixels = (pixels / 127.5 - 1).to(device, memory_format=torch.channels_last)
+        result: Floats = network.encode(pixels).latent_dist.mode()[0].float().cpu().numpy()
+        return result
+
+    with torch.inference_mode():
+        cut = tiles(height, width, WHOLE, TILE)
+        for rows, strip in in_tiles((height, width), cut, run, 1):
+            scaled = (strip - mean[:, None, None]) / std[:, None, None] * SCALE
+            integers = np.clip(np.rint(scaled), -32767, 32767).astype(np.int16)
+            out[rows] = integers.transpose(1, 2, 0)
+    return out
+
+
+def latent_image(
+    network: Any,
+    latent: Floats,
+    mean: Floats,
+    std: Floats,
+    size: tuple[int, int],
+    device: str = "cpu",
+) -> Image:
+    """The image of a standardised latent, float32 (h, w, C), cropped to `size` (height, width)."""
+    height, width = latent.shape[:2]
+    image = np.empty((*size, 3), np.uint8)
+
+    def run(rows: slice, columns: slice) -> Floats:
+        values = latent[rows, columns] * std + mean
+        part = torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)[None]))
+        part = part.to(device, memory_format=torch.channels_last)
+        result: Floats = network.decode(part).sample[0].float().cpu().numpy()
+        return result
+
+    with torch.inference_mode():
+        cut = tiles(height, width, WHOLE, TILE)
+        for rows, strip in in_tiles((height, width), cut, run, CELL):
+            pixels = np.rint((strip + 1) * np.float32(127.5)).clip(0, 255).astype(np.uint8)
+            shown = slice(rows.start, min(rows.stop, size[0]))
+            image[shown] = pixels.transpose(1, 2, 0)[: shown.stop - shown.start, : size[1]]
+    return image

@@ -1,0 +1,104 @@
+"""The model folder of MPD: which files it holds, their digest, and the network they describe.
+
+<models>/mpd/autoencoder.safetensors   images <-> latents, with the latent's mean and deviation
+<models>/mpd/contexts.safetensors      integer tables of the entropy coder
+<models>/mpd/reverse.safetensors       the network of the reverse process
+<models>/mpd/card.json                 what they are and how they were made
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import icmbench
+from icmbench.errors import ModelError
+from icmbench.files import sha256_file
+from icmbench.mpd.tensors import fill_network, load_network
+
+if TYPE_CHECKING:
+    from diffusers import AutoencoderKL
+
+NAME = "mpd"
+PARTS = ("autoencoder", "contexts", "reverse")
+CARD = "card.json"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A folder of weights, read.
+
+    Attributes:
+        autoencoder: float32, in evaluation mode, without gradients.
+        mean, std: float32 (channels), of the latent's channels over the training pool.
+        metadata: of `autoencoder.safetensors`.
+        digest: `weights_digest` of the folder.
+    """
+
+    folder: Path
+    autoencoder: AutoencoderKL
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    metadata: dict[str, Any]
+    digest: bytes
+
+
+def bundled() -> Path:
+    """The model folder that is part of the package."""
+    return Path(icmbench.__file__).parent / "weights" / NAME
+
+
+def part_file(folder: Path, part: str) -> Path:
+    """The file of one of the `PARTS`."""
+    return folder / f"{part}.safetensors"
+
+
+def check_folder(folder: Path, parts: Sequence[str] = PARTS) -> None:
+    """ModelError naming the folder and what it lacks of the parts."""
+    if not folder.is_dir():
+        raise ModelError(f"model folder {folder}: no such folder")
+    missing = [name for name in parts if not part_file(folder, name).is_file()]
+    if missing:
+        files = ", ".join(f"{name}.safetensors" for name in missing)
+        raise ModelError(f"model folder {folder}: {files} missing")
+
+
+def weights_digest(folder: Path) -> bytes:
+    """4 bytes that stand in every stream: of the names and contents of all safetensors files.
+
+    Raises ModelError where the folder holds none.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise ModelError(f"model folder {folder}: no safetensors file in it")
+    text = "".join(f"{file.name} {sha256_file(file)}\n" for file in files)
+    return hashlib.sha256(text.encode()).digest()[:4]
+
+
+def load_model(folder: Path, parts: Sequence[str] = PARTS) -> Model:
+    """The model of a folder that holds at least `parts`.
+
+    Raises ModelError naming folder, file and tensor where something is missing or wrong.
+    """
+    from icmbench.mpd.autoencoder import AutoencoderSettings, build_autoencoder
+
+    check_folder(folder, parts)
+    path = part_file(folder, "autoencoder")
+    state, metadata = load_network(path)
+    try:
+        settings = AutoencoderSettings.read(metadata["network"])
+        mean, std = (np.asarray(metadata[key], np.float32) for key in ("mean", "std"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
+    if mean.shape != (settings.latent,) or std.shape != mean.shape or not (std > 0).all():
+        raise ModelError(f"{path}: mean and std are not those of {settings.latent} channels")
+    network = build_autoencoder(settings, seed=0)
+    fill_network(network, state, path)
+    network.eval().requires_grad_(False)
+    return Model(folder, network, mean, std, metadata, weights_digest(folder))

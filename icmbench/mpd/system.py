@@ -1,0 +1,137 @@
+"""MPD put together: a model folder, images to streams, streams to images."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from icmbench.bitstream import container
+from icmbench.errors import CodecError
+from icmbench.files import seed_from
+from icmbench.mpd.coder import PARTS, State, decode_sections
+from icmbench.mpd.encoder import encode_latent
+from icmbench.mpd.latent import image_latent, latent_image, latent_shape
+from icmbench.mpd.model import bundled, load_model
+from icmbench.mpd.rdo import latent_error
+from icmbench.mpd.reverse import load_reverse, reverse
+from icmbench.mpd.shared_palette import SharedPalette
+from icmbench.mpd.train_contexts import load_contexts
+
+Image = NDArray[np.uint8]
+
+STRONGEST: Final = 64.0  # of the optimisation, where a target size asks for it
+_TRIES: Final = 9  # bisections of its logarithm
+
+
+class System:
+    """A loaded model; one per job."""
+
+    def __init__(self, folder: Path | None, device: str) -> None:
+        """Read the folder, None: the bundled one. Raises ModelError where it is not whole."""
+        self.folder = folder or bundled()
+        self.device = device
+        self.model = load_model(self.folder)
+        self.digest = self.model.digest
+        self.contexts, self.shared = load_contexts(self.folder)
+        self.network, self.noise = load_reverse(self.folder)
+        for network in (self.model.autoencoder, self.network):
+            network.to(device, memory_format=torch.channels_last)
+
+    def latent(self, image: Image) -> NDArray[np.int16]:
+        """The integer latent of an image, (h, w, C)."""
+        model = self.model
+        return image_latent(model.autoencoder, image, model.mean, model.std, self.device)
+
+    def encode(
+        self, image: Image, header: container.Header, *, palette: str, rdo: float, limit: int
+    ) -> bytes:
+        """The stream of an image; see `Mpd.encode`."""
+        latent = self.latent(image)
+        shared = self.shared if palette == "dataset" else None
+        if not limit:
+            return container.pack(header, self._sections(latent, rdo, shared)[0])
+        return self._fit(latent, header, rdo, shared, limit)
+
+    def _sections(
+        self, latent: NDArray[np.int16], rdo: float, shared: SharedPalette | None
+    ) -> tuple[list[bytes], list[State]]:
+        return encode_latent(latent, rdo=rdo, shared=shared, adaptive=self.contexts)
+
+    def _fit(
+        self,
+        latent: NDArray[np.int16],
+        header: container.Header,
+        rdo: float,
+        shared: SharedPalette | None,
+        limit: int,
+    ) -> bytes:
+        """The stream of least latent error within `limit` bytes, over strengths and states."""
+        best: tuple[float, bytes] | None = None
+        least = limit + 1
+        low, high = rdo, STRONGEST
+        strength = rdo
+        for _ in range(_TRIES):
+            payloads, states = self._sections(latent, strength, shared)
+            errors = latent_error(states, latent)
+            whole = len(container.pack(header, payloads))
+            for count in range(1, len(payloads) + 1):
+                stream = container.pack(header, payloads[:count])
+                least = min(least, len(stream)) if count == 1 else least
+                if len(stream) <= limit and (best is None or errors[count - 1] < best[0]):
+                    best = errors[count - 1], stream
+            if whole <= limit and strength == rdo:
+                break
+            low, high = (low, strength) if whole <= limit else (strength, high)
+            strength = float(np.sqrt(max(low, 1 / STRONGEST) * high))
+        if best is None:
+            raise CodecError(f"bytes={limit}: the coarsest state alone takes {least} bytes")
+        return best[1]
+
+    def states(self, parsed: container.Stream) -> list[State]:
+        """The states of a parsed stream, coarsest first."""
+        shape = latent_shape(parsed.header.height, parsed.header.width)
+        channels = len(self.model.mean)
+        return decode_sections(parsed.sections, shape, channels, self.contexts.copy(), self.shared)
+
+    def decode(self, stream: bytes, parsed: container.Stream, decoder: str) -> Image:
+        """The image of the finest state that a stream holds."""
+        seed = seed_from(hashlib.sha256(stream).hexdigest())
+        size = parsed.header.height, parsed.header.width
+        return self.show(self.states(parsed)[-1], decoder, seed, size)
+
+    def show(self, state: State, decoder: str, seed: int, size: tuple[int, int]) -> Image:
+        """The image of one state."""
+        latent = reverse(self.network, state, decoder, self.noise, seed, self.device)
+        model = self.model
+        return latent_image(model.autoencoder, latent, model.mean, model.std, size, self.device)
+
+    def describe(self, stream: bytes, parsed: container.Stream) -> list[tuple[str, str]]:
+        """Lines of `icmbench info`."""
+        header = parsed.header
+        pixels = header.width * header.height
+        states = self.states(parsed)
+        lines = [
+            ("format", "MPD"),
+            ("bytes", str(len(stream))),
+            ("image", f"{header.width}x{header.height}"),
+            ("bits per pixel", f"{8 * len(stream) / pixels:.4f}"),
+            ("weights", header.weights_digest.hex()),
+            ("header", f"{parsed.header_bytes} B"),
+        ]
+        for state, payload, end in zip(states, parsed.sections, parsed.ends, strict=True):
+            parts = ", ".join(
+                f"{name} {bits:.0f}" for name, bits in zip(PARTS, state.bits, strict=True)
+            )
+            lines.append(
+                (
+                    f"state {state.state}",
+                    f"{len(state.palette)} entries, {len(payload)} B (bits: {parts}), "
+                    f"ends at {end} B = {8 * end / pixels:.4f} bpp",
+                )
+            )
+        return lines

@@ -1,0 +1,178 @@
+"""Training of R over all states at once: latent error, and the error of the decoded picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pytorch_msssim import ssim
+from tqdm import tqdm
+
+from icmbench.errors import DatasetError
+from icmbench.mpd.encoder import encode_latent
+from icmbench.mpd.latent import CELL, SCALE, image_latent
+from icmbench.mpd.model import Model, load_model
+from icmbench.mpd.norms import freeze_norms
+from icmbench.mpd.palette import STATES
+from icmbench.mpd.reverse import ReverseSettings, build_reverse, predict
+from icmbench.mpd.tensors import fill_network, state_digest
+from icmbench.training.loop import Losses, Schedule, train
+from icmbench.training.pool import Pool
+
+CROP: Final = 16  # cells of a training crop's side
+PICTURE: Final = 15.0  # weight of the squared error of the decoded picture, [-1, 1] scale
+STRUCTURE: Final = 0.1  # weight of 1 - SSIM of the decoded picture
+WALK: Final = 0.3  # share of examples that lie on the way of the decoder `diffusion`
+
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training image: its pixels, its latent and all states of it."""
+
+    image: NDArray[np.uint8]
+    latent: NDArray[np.float32]
+    states: tuple[NDArray[np.float32], ...]
+
+
+def train_reverse(
+    model_folder: Path,
+    schedule: Schedule,
+    pool: Pool,
+    *,
+    start: Mapping[str, torch.Tensor] | None,
+    checkpoint: Path,
+    history: Path,
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Train R for the autoencoder of a folder; returns its weights and metadata.
+
+    Args:
+        start: weights to start from; None: the identity.
+    """
+    model = load_model(model_folder, ("autoencoder",))
+    model.autoencoder.to(memory_format=torch.channels_last)
+    examples = make_examples(model, pool)
+    noise = state_noise(examples)
+    settings = ReverseSettings(latent=len(model.mean))
+    network = build_reverse(settings, schedule.seed)
+    if start is not None:
+        fill_network(network, start, "start of the reverse process's training")
+    network.to(memory_format=torch.channels_last)
+
+    def losses(rng: np.random.Generator) -> Losses:
+        batch = draw(examples, noise, rng, schedule.batch)
+        with torch.autocast("cpu", torch.bfloat16, enabled=schedule.precision == "bfloat16"):
+            estimate = predict(network, batch[0], batch[1])
+            shown = decode(model, estimate)
+        return _losses(estimate, shown.float(), batch[2], batch[3])
+
+    train(
+        "reverse",
+        network,
+        replace(schedule, settle=0.0) if start is not None else schedule,
+        losses,
+        checkpoint=checkpoint,
+        history=history,
+        settled=freeze_norms,
+        describe={
+            "network": settings.values(),
+            "autoencoder": model.digest.hex(),
+            "pool": pool.digest,
+            "start": state_digest(start),
+            "loss": [CROP, PICTURE, STRUCTURE, WALK],
+        },
+    )
+    return network.state_dict(), {"network": settings.values(), "noise": noise}
+
+
+def make_examples(model: Model, pool: Pool) -> list[Example]:
+    """Latents and their states, coded as the codec codes them.
+
+    Images below a training crop are left out; DatasetError where none is left.
+    """
+    examples = []
+    large = [image for image in pool.images if min(image.shape[:2]) >= CROP * CELL]
+    if not large:
+        raise DatasetError(f"the training pool has no image of {CROP * CELL} pixels a side")
+    for image in tqdm(large, desc="states", unit="image", disable=None):
+        latent = image_latent(model.autoencoder, image, model.mean, model.std)
+        _, states = encode_latent(latent)
+        by_state = {state.state: state.latent() for state in states}
+        chain = [by_state[STATES - 1]]
+        for t in range(STATES - 2, -1, -1):
+            # A state without a section of its own is the one before it.
+            chain.append(by_state.get(t, chain[-1]))
+        scaled = [values.astype(np.float32) / np.float32(SCALE) for values in reversed(chain)]
+        goal = latent.astype(np.float32) / np.float32(SCALE)
+        examples.append(Example(image, goal, tuple(scaled)))
+    return examples
+
+
+def state_noise(examples: list[Example]) -> list[float]:
+    """Mean squared error of every state's latent, in squared standard deviations."""
+    sums = np.zeros(STATES)
+    for example in examples:
+        sums += [float(np.mean((z - example.latent) ** 2)) for z in example.states]
+    return [float(f"{value:.6g}") for value in sums / len(examples)]
+
+
+def draw(
+    examples: list[Example], noise: list[float], rng: np.random.Generator, count: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Random crops: z_t, t, z_0 and the pixels, mirrored at will."""
+    starts: list[Floats] = []
+    goals: list[Floats] = []
+    pixels: list[Floats] = []
+    levels: list[int] = []
+    while len(starts) < count:
+        example = examples[int(rng.integers(len(examples)))]
+        height, width = example.image.shape[0] // CELL, example.image.shape[1] // CELL
+        top, left = int(rng.integers(height - CROP + 1)), int(rng.integers(width - CROP + 1))
+        place = (slice(top, top + CROP), slice(left, left + CROP))
+        state = int(rng.integers(STATES))
+        goal, start = example.latent[place], example.states[state][place]
+        level = state
+        if state > 0 and rng.random() < WALK:
+            level = int(rng.integers(state))
+            keep = rng.random()
+            residual = (start - goal) / np.sqrt(noise[state])
+            drawn = rng.standard_normal(goal.shape, np.float32)
+            mixed = keep * residual + np.sqrt(1 - keep**2) * drawn
+            start = np.asarray(goal + np.sqrt(noise[level]) * mixed, np.float32)
+        rows = slice(top * CELL, (top + CROP) * CELL)
+        columns = slice(left * CELL, (left + CROP) * CELL)
+        picture = np.asarray(example.image[rows, columns], np.float32) / 127.5 - 1
+        starts.append(start)
+        levels.append(level)
+        goals.append(goal)
+        pixels.append(picture)
+    stacked = [
+        torch.from_numpy(np.stack(part).astype(np.float32).transpose(0, 3, 1, 2).copy())
+        for part in (starts, goals, pixels)
+    ]
+    return stacked[0], torch.tensor(levels), stacked[1], stacked[2]
+
+
+def decode(model: Model, latent: torch.Tensor) -> torch.Tensor:
+    """Pixels of standardised latents, in [-1, 1]."""
+    std = torch.from_numpy(model.std)[None, :, None, None]
+    mean = torch.from_numpy(model.mean)[None, :, None, None]
+    pixels: torch.Tensor = model.autoencoder.decode(latent * std + mean).sample
+    return pixels
+
+
+def _losses(
+    estimate: torch.Tensor, shown: torch.Tensor, goal: torch.Tensor, pixels: torch.Tensor
+) -> Losses:
+    latent = torch.nn.functional.mse_loss(estimate, goal)
+    picture = torch.nn.functional.mse_loss(shown, pixels)
+    structure = 1 - ssim(shown + 1, pixels + 1, data_range=2)
+    loss = latent + PICTURE * picture + STRUCTURE * structure
+    return {"loss": loss, "latent": latent, "picture": picture, "structure": structure}

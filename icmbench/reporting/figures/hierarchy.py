@@ -1,0 +1,193 @@
+"""The palette hierarchy of one image, state by state (MPD, Fig. 5): maps, pictures, and the tree.
+
+An entry's colour is the mean of the original's pixels under its cells, so that a map looks like
+the picture. The decoder does not know these colours: its palette entries are latent vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from icmbench.errors import MeasurementError
+from icmbench.mpd.latent import CELL
+from icmbench.reporting.figures.axes import foot, heading, note_height, wrap_note
+from icmbench.reporting.figures.palette_tree import draw_tree, tree_levels
+from icmbench.reporting.figures.style import DPI, INK, MUTED, theme
+
+Pixels = NDArray[np.uint8]
+Box = tuple[float, float, float, float]
+COLUMNS: Final = 4
+_WIDE, _TALL = 2.35, 2.75  # inches: a picture fits into this box
+_LEAST = 1.55  # inches that the words above a picture take
+_LEFT, _GAP, _WORDS, _BETWEEN = 0.34, 0.12, 0.36, 0.14
+_HEAD = 0.42
+
+
+@dataclass(frozen=True)
+class Level:
+    """One state: int16 labels (h, w) of cells of 8 x 8 pixels, and what its file decodes to.
+
+    `bytes` is the size of the file cut there; `picture` is uint8 (H, W, 3).
+    """
+
+    state: int
+    labels: NDArray[np.int16]
+    entries: int
+    bytes: int
+    picture: Pixels
+
+
+def entry_colours(original: Pixels, labels: NDArray[np.int16], entries: int) -> NDArray[np.float64]:
+    """Mean RGB of the original's pixels under each entry's cells: float (entries, 3) in 0 ... 255.
+
+    Only pixels of the picture count, not those that continue it to whole cells. nan where an entry
+    has no cell.
+    """
+    rows, columns = (np.arange(0, side, CELL) for side in original.shape[:2])
+    if labels.shape != (len(rows), len(columns)):
+        raise MeasurementError(f"a map of {labels.shape} cells is not of a picture this size")
+    sums = np.add.reduceat(np.add.reduceat(original.astype(np.float64), rows, 0), columns, 1)
+    heights = np.diff([*rows, original.shape[0]])
+    pixels = np.outer(heights, np.diff([*columns, original.shape[1]])).ravel()
+    flat = labels.ravel()
+    counts = np.bincount(flat, pixels, entries)
+    totals = [np.bincount(flat, sums[:, :, c].ravel(), entries) for c in range(3)]
+    with np.errstate(invalid="ignore"):
+        return np.stack(totals, axis=1) / counts[:, None]
+
+
+def palette_hierarchy(
+    original: Pixels, levels: Sequence[Level], *, title: str, decoder: str
+) -> Figure:
+    """Draw the original and the tree of the first states, then map and picture of every state.
+
+    Args:
+        original: uint8 (H, W, 3).
+        levels: coarsest first, all of one stream.
+        decoder: what made the pictures, named in the note.
+
+    Raises:
+        MeasurementError: no level, or a picture or a map of another size.
+    """
+    if not levels:
+        raise MeasurementError("a palette hierarchy needs at least one state")
+    if any(level.picture.shape != original.shape for level in levels):
+        raise MeasurementError("a palette hierarchy needs pictures of the original's size")
+    colours = [entry_colours(original, level.labels, level.entries) for level in levels]
+    sheet = _Sheet(original.shape[0], original.shape[1], len(levels), _note(original, decoder))
+    with theme():
+        figure = Figure(figsize=(sheet.wide, sheet.tall))
+        heading(figure, title)
+        foot(figure, sheet.lines)
+        size = f"{original.shape[1]} \u00d7 {original.shape[0]} px"
+        _words(figure, sheet, 0, _HEAD, "original", size)
+        _picture(figure, sheet, 0, _HEAD + _WORDS, original)
+        shown = tree_levels([level.entries for level in levels])
+        box = sheet.box(_LEFT + sheet.pitch, _HEAD, sheet.tree, _WORDS + sheet.high)
+        draw_tree(
+            figure.add_axes(box),
+            [levels[i].labels for i in shown],
+            [colours[i] for i in shown],
+            [levels[i].state for i in shown],
+        )
+        for index, (level, colour) in enumerate(zip(levels, colours, strict=True)):
+            _panel(figure, sheet, index, level, colour)
+    return figure
+
+
+class _Sheet:
+    """Where things stand, in inches from the upper left corner."""
+
+    def __init__(self, height: int, width: int, panels: int, note: str) -> None:
+        self.across = min(panels, COLUMNS)
+        self.picture = min(_WIDE, _TALL * width / height)
+        self.high = self.picture * height / width
+        self.pitch = max(self.picture, _LEAST) + _GAP
+        self.tree = (COLUMNS - 1) * self.pitch - _GAP
+        self.wide = _LEFT + COLUMNS * self.pitch
+        self.lines = wrap_note(note, self.wide)
+        self.band = _WORDS + 2 * self.high + 0.06 + _BETWEEN
+        self.first = _HEAD + _WORDS + self.high + _BETWEEN
+        bands = -(-panels // self.across)
+        self.tall = self.first + bands * self.band + note_height(self.lines)
+
+    def box(self, left: float, top: float, wide: float, high: float) -> Box:
+        """A rectangle in fractions of the figure."""
+        return (
+            left / self.wide, 1 - (top + high) / self.tall, wide / self.wide, high / self.tall,
+        )  # fmt: skip
+
+
+def _note(original: Pixels, decoder: str) -> str:
+    return (
+        "Upper pictures: the index map, one square per latent cell "
+        f"({CELL} \u00d7 {CELL} px), each palette entry in the mean colour of the original under its "
+        f"cells. Lower pictures: the file cut at this state, decoded (decoder={decoder}). bytes "
+        f"and bpp: of that file, header included; {original.shape[0] * original.shape[1]:,} "
+        "original pixels. Tree: entries of the first states, each below the one it comes from; "
+        "percent: share of the cells."
+    )
+
+
+def _words(figure: Figure, sheet: _Sheet, column: int, top: float, first: str, second: str) -> None:
+    x = (_LEFT + column * sheet.pitch) / sheet.wide
+    style: dict[str, Any] = {"va": "top", "ha": "left"}
+    figure.text(x, 1 - top / sheet.tall, first, fontsize=8.5, fontweight="bold", **style)
+    figure.text(x, 1 - (top + 0.165) / sheet.tall, second, fontsize=7.5, color=MUTED, **style)
+
+
+def _picture(figure: Figure, sheet: _Sheet, column: int, top: float, pixels: Pixels) -> Axes:
+    most = 2 * round(sheet.picture * DPI)
+    if pixels.shape[1] > most:
+        size = (most, max(1, round(most * pixels.shape[0] / pixels.shape[1])))
+        shrunk = PillowImage.fromarray(pixels).resize(size, PillowImage.Resampling.LANCZOS)
+        pixels = np.asarray(shrunk)
+    axes = _frame(figure, sheet, column, top)
+    axes.imshow(pixels, aspect="auto", interpolation="antialiased", extent=(0, 1, 0, 1))
+    return axes
+
+
+def _frame(figure: Figure, sheet: _Sheet, column: int, top: float) -> Axes:
+    left = _LEFT + column * sheet.pitch
+    axes = figure.add_axes(sheet.box(left, top, sheet.picture, sheet.high))
+    axes.set_axis_off()
+    return axes
+
+
+def _panel(
+    figure: Figure, sheet: _Sheet, index: int, level: Level, colours: NDArray[np.float64]
+) -> None:
+    """Words, map and picture of one state."""
+    band, column = divmod(index, sheet.across)
+    top = sheet.first + band * sheet.band
+    height, width = level.picture.shape[:2]
+    bpp = 8 * level.bytes / (height * width)
+    plural = "y" if level.entries == 1 else "ies"
+    _words(
+        figure, sheet, column, top, f"state {level.state}: {level.entries} entr{plural}",
+        f"{level.bytes:,} bytes, {bpp:.4f} bpp",
+    )  # fmt: skip
+    axes = _frame(figure, sheet, column, top + _WORDS)
+    shown = np.rint(np.nan_to_num(colours)).astype(np.uint8)[level.labels]
+    cells = level.labels.shape
+    axes.imshow(shown, aspect="auto", interpolation="nearest",
+                extent=(0, cells[1] * CELL, cells[0] * CELL, 0))  # fmt: skip
+    axes.set(xlim=(0, width), ylim=(height, 0))
+    axes.add_patch(Rectangle((0, 0), width, height, fill=False, edgecolor="#8a8d91", linewidth=0.6))
+    below = top + _WORDS + sheet.high + 0.06
+    _picture(figure, sheet, column, below, level.picture)
+    if column == 0:
+        for place, text in ((top + _WORDS, "index map"), (below, "decoded")):
+            figure.text(
+                (_LEFT - 0.09) / sheet.wide, 1 - (place + sheet.high / 2) / sheet.tall, text,
+                rotation=90, ha="right", va="center", fontsize=8, color=INK,
+            )  # fmt: skip

@@ -1,0 +1,98 @@
+"""The losses of a training: what is minimised and what it consists of, over the steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from icmbench.reporting.figures.axes import (
+    foot,
+    heading,
+    log_axis,
+    note_height,
+    panel_grid,
+    plain,
+    wrap_note,
+)
+from icmbench.reporting.figures.placeholder import placeholder
+from icmbench.reporting.figures.style import MUTED, theme
+
+BLOCKS = 120  # points of a curve at most
+_PANEL = (3.9, 2.7)
+_LINE, _BAND = "#0072B2", "#b9d4e6"
+_TITLES = {
+    "loss": ("Loss", "what is minimised"),
+    "error": ("Squared error", "mean square, scale \u22121 … 1"),
+    "nats": ("Information", "nats per latent cell"),
+    "latent": ("Latent", "mean square, deviations of latent"),
+    "picture": ("Picture", "mean square, scale \u22121 … 1"),
+    "structure": ("Structure", "1 \u2212 SSIM"),
+}
+
+
+def blocks(history: pd.DataFrame, most: int = BLOCKS) -> pd.DataFrame:
+    """Join successive steps into at most `most` blocks of equal length (the last may be shorter).
+
+    Args:
+        history: `step` and one column per loss, one row per step.
+
+    Returns:
+        `step` (middle of the block) and per loss its median and, as `<loss>_lo`, `<loss>_hi`, its
+        10th and 90th percentile.
+    """
+    length = max(1, -(-len(history) // most))
+    groups = history.groupby(np.arange(len(history)) // length)
+    out = pd.DataFrame({"step": groups["step"].mean()})
+    for name in history.columns.drop("step"):
+        out[name] = groups[name].median()
+        out[f"{name}_lo"] = groups[name].quantile(0.1)
+        out[f"{name}_hi"] = groups[name].quantile(0.9)
+    return out
+
+
+def loss_curves(history: pd.DataFrame, network: str) -> Figure:
+    """One panel per loss: median and 10-90 % range of blocks of steps.
+
+    A loss that falls to a third or less stands on a logarithmic axis. A placeholder says so where
+    no step was made.
+    """
+    title = f"Training: {network}"
+    if not len(history):
+        return placeholder(title, "the network was not trained: 0 steps.")
+    names = [str(name) for name in history.columns if name != "step"]
+    rows = blocks(history)
+    length = max(1, -(-len(history) // BLOCKS))
+    each = f"Line: median of {length} steps each; band: their 10th to 90th percentile."
+    note = each if length > 1 else "One point per step."
+    lines = wrap_note(f"{note} Every step sees other crops.", min(2, len(names)) * _PANEL[0])
+    with theme():
+        figure, panels = panel_grid(len(names), *_PANEL, columns=2, below=note_height(lines))
+        for axes, name in zip(panels, names, strict=True):
+            _panel(axes, rows, name)
+        heading(figure, f"{title}, {len(history)} steps")
+        foot(figure, lines)
+    return figure
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, name: str) -> None:
+    title, unit = _TITLES.get(name, (name.capitalize(), name))
+    low, high = rows[f"{name}_lo"], rows[f"{name}_hi"]
+    axes.fill_between(rows["step"], low, high, color=_BAND, linewidth=0)
+    axes.plot(rows["step"], rows[name], color=_LINE, linewidth=1.4)
+    axes.set_title(title, loc="left", pad=15)
+    axes.text(
+        0, 1.02, "lower is better ↓" if name != "nats" else "rate of the latent",
+        transform=axes.transAxes, fontsize=7.5, color=MUTED, va="bottom",
+    )  # fmt: skip
+    axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    if 0 < 3 * low.min() < high.max():
+        log_axis(axes, "y", [*low, *high], most=6)
+        unit += " (log)"
+    else:
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+        axes.yaxis.set_major_formatter(FuncFormatter(plain))
+    axes.set_ylabel(unit)

@@ -1,0 +1,96 @@
+"""The training pool: images in memory, from which random crops are drawn."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from tqdm import tqdm
+
+from icmbench.datasets.manifest import read_records
+from icmbench.errors import DatasetError
+from icmbench.files import sha256_bytes
+from icmbench.images import pixel_sha256, read_image
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Images `uint8 (H, W, 3)` in a fixed order, and a digest of their pixels.
+
+    Attributes:
+        sources: per source, its name and the number of its images.
+        licences: of the images, sorted, where they are known.
+    """
+
+    images: tuple[NDArray[np.uint8], ...]
+    digest: str
+    sources: tuple[tuple[str, int], ...]
+    licences: tuple[str, ...] = ()
+
+    def crops(self, rng: np.random.Generator, count: int, size: int) -> NDArray[np.float32]:
+        """Random crops, (count, 3, size, size) in [-1, 1]: reduced by up to 2, mirrored at will."""
+        out = np.empty((count, 3, size, size), np.float32)
+        for index in range(count):
+            image = self.images[int(rng.integers(len(self.images)))]
+            height, width = image.shape[:2]
+            largest = min(2.0, height / size, width / size)
+            side = max(size, int(size * rng.uniform(1.0, max(largest, 1.0))))
+            top = int(rng.integers(height - side + 1))
+            left = int(rng.integers(width - side + 1))
+            crop = image[top : top + side, left : left + side]
+            if side > size:
+                picture = PillowImage.fromarray(crop)
+                crop = np.asarray(picture.resize((size, size), PillowImage.Resampling.LANCZOS))
+            if rng.random() < 0.5:
+                crop = crop[:, ::-1]
+            out[index] = crop.transpose(2, 0, 1) / np.float32(127.5) - np.float32(1)
+        return out
+
+
+def read_pool(sources: Sequence[tuple[str, Sequence[Path]]], *, smallest: int) -> Pool:
+    """Read the images of every source; those with a side below `smallest` are left out.
+
+    Raises DatasetError where a source has none left, ImageError for a file that is no picture.
+    """
+    images: list[NDArray[np.uint8]] = []
+    counts: list[tuple[str, int]] = []
+    digests: list[str] = []
+    for name, paths in sources:
+        before = len(images)
+        for path in tqdm(sorted(paths), desc=name, unit="image", disable=None):
+            image, _ = read_image(path)
+            if min(image.shape[:2]) >= smallest:
+                images.append(image)
+                digests.append(pixel_sha256(image))
+        counts.append((name, len(images) - before))
+        if (small := len(paths) - counts[-1][1]) == len(paths):
+            raise DatasetError(
+                f"training pool: {name!r} holds no image of at least {smallest} pixels a side"
+            )
+        log.info("%s: %d images, %d too small", name, counts[-1][1], small)
+    if not images:
+        raise DatasetError("the training pool is empty")
+    return Pool(tuple(images), sha256_bytes("".join(digests).encode()), tuple(counts))
+
+
+def read_provided(lists: Sequence[Path], folders: Sequence[Path], *, smallest: int) -> Pool:
+    """`read_pool` of provided data sets: per source its list of records and its images' folder.
+
+    A source is named by the folder that its list lies in. Broken images are left out.
+    """
+    sources: list[tuple[str, list[Path]]] = []
+    licences: set[str] = set()
+    for path, folder in zip(lists, folders, strict=True):
+        good = [record for record in read_records(path) if record.status == "ok"]
+        sources.append((path.parent.name, [folder / record.path for record in good]))
+        licences |= {record.licence for record in good if record.licence}
+    pool = read_pool(sources, smallest=smallest)
+    return dataclasses.replace(pool, licences=tuple(sorted(licences)))

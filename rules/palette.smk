@@ -1,0 +1,86 @@
+# The states of MPD's embedded streams: tables and figures. Included where a codec entry is `mpd`.
+
+
+rule mpd_states:
+    input:
+        records="<results>/datasets/{dataset}/shards/{shard}.csv",
+        images="<results>/datasets/{dataset}/images/{shard}",
+        streams="<results>/streams/{dataset}/{codec}/{shard}.zip",
+        model=lambda wc: model_files(wc.codec),
+    output:
+        "<results>/states/{dataset}/{codec}/{shard}.csv",
+    log:
+        "<logs>/mpd_states/{dataset}.{codec}.{shard}.log",
+    benchmark:
+        "<benchmarks>/mpd_states/{dataset}.{codec}.{shard}.tsv"
+    wildcard_constraints:
+        codec="|".join(MPD),
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=lambda wc, attempt: 120 * attempt,
+    params:
+        settings=lambda wc: coding_settings(run.config, wc.codec),
+        split=run.config["split"],
+    script:
+        "../workflow_scripts/mpd_states.py"
+
+
+rule mpd_states_table:
+    input:
+        states=expand(
+            "<results>/states/{dataset}/{codec}/{shard}.csv",
+            dataset=run.datasets,
+            codec=MPD,
+            shard=SHARDS,
+        ),
+    output:
+        table="<results>/tables/mpd_states.csv",
+        figures=[
+            file
+            for dataset in run.datasets
+            for kind in ("states", "bit_shares")
+            for file in figure_files(f"{kind}_{dataset}")
+        ],
+    log:
+        "<logs>/mpd_states_table.log",
+    benchmark:
+        "<benchmarks>/mpd_states_table/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=lambda wc, attempt: 30 * attempt,
+    params:
+        datasets=list(run.datasets),
+        bootstrap=run.config["bootstrap"],
+    script:
+        "../workflow_scripts/mpd_states_table.py"
+
+
+# One job for all images, as for the visual comparisons.
+rule palette_hierarchy:
+    input:
+        **hierarchy_inputs(),
+    output:
+        [file for name in HIERARCHIES for file in figure_files(name)],
+    log:
+        "<logs>/palette_hierarchy.log",
+    benchmark:
+        "<benchmarks>/palette_hierarchy/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=lambda wc, attempt: 30 * attempt,
+    params:
+        hierarchy=run.config["hierarchy"],
+        shards=len(SHARDS),
+        codec=MPD[0],
+        settings=coding_settings(run.config, MPD[0]),
+    script:
+        "../workflow_scripts/palette_hierarchy.py"

@@ -1,0 +1,60 @@
+# Robustness: damaged streams through every codec's own decoder. Included where the configuration
+# sets a number of trials.
+
+
+# One job per codec for all images: the same trials for every codec, the decoder loaded once.
+rule robustness:
+    input:
+        records=lambda wc: shard_files(
+            "<results>/datasets/{dataset}/shards/{shard}.csv", dataset=wc.dataset
+        ),
+        images=lambda wc: shard_files(
+            "<results>/datasets/{dataset}/images/{shard}", dataset=wc.dataset
+        ),
+        streams=lambda wc: shard_files(
+            "<results>/streams/{dataset}/{codec}/{shard}.zip", dataset=wc.dataset, codec=wc.codec
+        ),
+        model=lambda wc: model_files(wc.codec),
+    output:
+        "<results>/robustness/{dataset}/{codec}.parquet",
+    log:
+        "<logs>/robustness/{dataset}.{codec}.log",
+    benchmark:
+        "<benchmarks>/robustness/{dataset}.{codec}.tsv"
+    conda:
+        "../envs/core.yaml"
+    resources:
+        # A damaged header may ask for a very large picture.
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=lambda wc, attempt: 120 * attempt,
+    params:
+        settings=lambda wc: coding_settings(run.config, wc.codec),
+        robustness=run.config["robustness"],
+        split=run.config["split"],
+    script:
+        "../workflow_scripts/robustness.py"
+
+
+rule robustness_table:
+    input:
+        trials=expand(
+            "<results>/robustness/{dataset}/{codec}.parquet",
+            dataset=run.config["robustness"]["dataset"],
+            codec=run.families,
+        ),
+    output:
+        table="<results>/tables/robustness.csv",
+        figure=figure_files("robustness"),
+    log:
+        "<logs>/robustness_table.log",
+    benchmark:
+        "<benchmarks>/robustness_table/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        dataset=run.config["robustness"]["dataset"],
+    script:
+        "../workflow_scripts/robustness_table.py"

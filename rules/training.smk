@@ -1,0 +1,137 @@
+# Training of a run's own model. Included where a codec needs one and `models` names no folder.
+# A part with an amount of 0 is the bundled file, byte for byte.
+
+
+include: "training_common.smk"
+
+
+rule training_pool:
+    output:
+        records="<results>/training/pool/{source}/records.csv",
+        images=directory("<results>/training/pool/{source}/images"),
+    log:
+        "<logs>/training_pool/{source}.log",
+    benchmark:
+        "<benchmarks>/training_pool/{source}.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1500 * attempt,
+        runtime=lambda wc, attempt: 240 * attempt,
+    params:
+        entry=lambda wc: TRAINING["pool"][wc.source],
+        downloads=run.config["downloads"],
+        fingerprint=lambda wc: run.pool[wc.source].fingerprint(run.pool[wc.source].image_ids()),
+        images=lambda wc: run.pool[wc.source].image_ids(),
+    script:
+        "../workflow_scripts/training_pool.py"
+
+
+rule train_autoencoder:
+    input:
+        **training_inputs("autoencoder"),
+    output:
+        **training_outputs("autoencoder"),
+    log:
+        "<logs>/train_autoencoder.log",
+    benchmark:
+        "<benchmarks>/train_autoencoder/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=lambda wc, attempt: training_minutes("autoencoder", attempt),
+    params:
+        settings=training_settings("autoencoder"),
+        checkpoint=checkpoint("autoencoder"),
+    script:
+        "../workflow_scripts/train_autoencoder.py"
+
+
+rule train_contexts:
+    input:
+        **training_inputs("contexts"),
+    output:
+        **training_outputs("contexts"),
+    log:
+        "<logs>/train_contexts.log",
+    benchmark:
+        "<benchmarks>/train_contexts/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=lambda wc, attempt: training_minutes("contexts", attempt),
+    params:
+        settings=training_settings("contexts"),
+    script:
+        "../workflow_scripts/train_contexts.py"
+
+
+rule train_reverse:
+    input:
+        **training_inputs("reverse"),
+    output:
+        **training_outputs("reverse"),
+    log:
+        "<logs>/train_reverse.log",
+    benchmark:
+        "<benchmarks>/train_reverse/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=lambda wc, attempt: training_minutes("reverse", attempt),
+    params:
+        settings=training_settings("reverse"),
+        checkpoint=checkpoint("reverse"),
+    script:
+        "../workflow_scripts/train_reverse.py"
+
+
+rule model_card:
+    input:
+        expand("<results>/models/{name}/{part}.safetensors", name=NAME, part=PARTS),
+    output:
+        f"<results>/models/{NAME}/{CARD}",
+    log:
+        "<logs>/model_card.log",
+    benchmark:
+        "<benchmarks>/model_card/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 1000 * attempt,
+        runtime=lambda wc, attempt: 10 * attempt,
+    script:
+        "../workflow_scripts/model_card.py"
+
+
+rule loss_figure:
+    input:
+        "<results>/training/{network}.csv",
+    output:
+        figure_files("loss_{network}"),
+    log:
+        "<logs>/loss_figure/{network}.log",
+    benchmark:
+        "<benchmarks>/loss_figure/{network}.tsv"
+    wildcard_constraints:
+        network="|".join(NETWORKS),
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=lambda wc, attempt: 30 * attempt,
+    script:
+        "../workflow_scripts/loss_figure.py"
+
+
+localrules:
+    model_card,

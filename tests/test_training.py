@@ -1,0 +1,577 @@
+"""Training: killed and resumed without a trace, files that are refused by name, clean pools."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from conftest import ROOT, make_picture
+from safetensors.numpy import load_file, save_file
+
+from icmbench.configuration import coding_settings, make_run
+from icmbench.datasets.base import Record
+from icmbench.datasets.manifest import write_records
+from icmbench.errors import ConfigError, DatasetError, ModelError
+from icmbench.files import sha256_bytes
+from icmbench.images import write_png
+from icmbench.mpd.autoencoder import AutoencoderSettings, build_autoencoder
+from icmbench.mpd.card import model_card
+from icmbench.mpd.model import load_model, part_file, weights_digest
+from icmbench.mpd.tensors import load_arrays, load_network, rounded, save_arrays, save_network
+from icmbench.mpd.train_autoencoder import make_autoencoder, standardise, train_autoencoder
+from icmbench.reporting.figures.loss import blocks, loss_curves
+from icmbench.training.loop import Schedule
+from icmbench.training.pool import Pool, read_pool, read_provided
+
+TINY = AutoencoderSettings(channels=(8, 8, 8, 8), groups=4)
+SCHEDULE = Schedule(steps=8, batch=1, learning_rate=2e-3, checkpoint_every=2)
+
+# The same training in a process of its own, slow enough to be killed in the middle.
+SLOW_TRAINING = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+import torch
+import test_training as t
+
+class Slow(t.Pool):
+    def crops(self, rng, count, size):
+        time.sleep(0.2)
+        return super().crops(rng, count, size)
+
+torch.set_num_threads(1)
+pool = t.make_pool()
+t.run(Path(sys.argv[1]), pool=Slow(pool.images, pool.digest, pool.sources))
+"""
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums do not depend on the number of cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def make_pool() -> Pool:
+    images = tuple(make_picture(40 + 3 * seed, 56, seed) for seed in range(3))
+    digest = sha256_bytes(b"".join(image.tobytes() for image in images))
+    return Pool(images, digest, (("pictures", 3),))
+
+
+def run(
+    folder: Path, schedule: Schedule = SCHEDULE, *, pool: Pool | None = None, **keys: Any
+) -> dict[str, torch.Tensor]:
+    """Weights of the tiny network after a training whose files lie in `folder`."""
+    network = train_autoencoder(
+        TINY, schedule, pool or make_pool(), crop=32, checkpoint=folder / "checkpoint.pt",
+        history=folder / "losses.csv", **keys,
+    )  # fmt: skip
+    return network.state_dict()
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, torch.Tensor]]:
+    """A training that nothing interrupted: its folder and weights."""
+    folder = tmp_path_factory.mktemp("whole")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    state = run(folder)
+    torch.set_num_threads(before)
+    return folder, state
+
+
+def test_a_killed_training_goes_on_as_if_nothing_had_happened(
+    whole: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path
+) -> None:
+    checkpoint = tmp_path / "checkpoint.pt"
+    command = [sys.executable, "-c", SLOW_TRAINING, str(tmp_path), str(ROOT / "tests")]
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        end = time.monotonic() + 60
+        while not checkpoint.exists() and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not (tmp_path / "losses.csv").exists()
+    kept = torch.load(checkpoint, weights_only=True)
+    assert 0 < kept["step"] < SCHEDULE.steps
+    assert not equal(kept["network"], whole[1])
+    assert equal(run(tmp_path), whole[1])
+    assert (tmp_path / "losses.csv").read_text() == (whole[0] / "losses.csv").read_text()
+    losses = pd.read_csv(tmp_path / "losses.csv")
+    assert list(losses["step"]) == list(range(SCHEDULE.steps))
+
+
+def test_the_checkpoint_is_really_used(
+    whole: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path
+) -> None:
+    """A changed checkpoint changes the result: resuming is not just training anew."""
+    state = torch.load(whole[0] / "checkpoint.pt", weights_only=True)
+    state["step"] = SCHEDULE.steps - 1
+    torch.save(state, tmp_path / "checkpoint.pt")
+    assert not equal(run(tmp_path), whole[1])
+
+
+@pytest.mark.parametrize(
+    "change", ["seed", "learning_rate", "batch", "steps", "precision", "pool", "start"]
+)
+def test_a_checkpoint_of_other_settings_is_not_used(
+    whole: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path, change: str
+) -> None:
+    """With the other's checkpoint in the folder the result is that of an empty folder."""
+    others = {"seed": 2, "learning_rate": 1e-3, "batch": 2, "steps": 4, "precision": "bfloat16"}
+    settings = {**vars(SCHEDULE), "steps": 3, **{k: v for k, v in others.items() if k == change}}
+    schedule, keys = Schedule(**settings), {}
+    if change == "pool":
+        images = make_pool().images[:2]
+        keys["pool"] = Pool(images, "another", (("pictures", 2),))
+    if change == "start":
+        keys["start"] = rounded(build_autoencoder(TINY, 9).state_dict())
+    used, fresh = tmp_path / "used", tmp_path / "fresh"
+    first = run(used, Schedule(**{**vars(SCHEDULE), "steps": 3}))
+    assert (used / "checkpoint.pt").exists()
+    second = run(used, schedule, **keys)
+    assert equal(second, run(fresh, schedule, **keys))
+    assert not equal(second, first)
+
+
+def test_bfloat16_trains_float32_weights(tmp_path: Path) -> None:
+    schedule = Schedule(**{**vars(SCHEDULE), "precision": "bfloat16"})
+    state = run(tmp_path, schedule)
+    assert all(value.dtype == torch.float32 for value in state.values())
+    assert all(torch.isfinite(value).all() for value in state.values())
+
+
+def test_the_loss_falls(tmp_path: Path) -> None:
+    run(tmp_path, Schedule(steps=40, batch=2, learning_rate=4e-3))
+    losses = pd.read_csv(tmp_path / "losses.csv")
+    assert list(losses.columns) == ["step", "loss", "error", "nats", "structure"]
+    assert losses["loss"][-8:].mean() < 0.6 * losses["loss"][:8].mean()
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(tmp_path: Path) -> None:
+    state = {n: value * np.nan for n, value in build_autoencoder(TINY, 1).state_dict().items()}
+    with pytest.raises(ConfigError, match="loss is nan at step 0; lower learning_rate"):
+        run(tmp_path, start=state)
+
+
+def test_the_switch_of_determinism_comes_back(tmp_path: Path) -> None:
+    before = torch.are_deterministic_algorithms_enabled()
+    run(tmp_path, Schedule(**{**vars(SCHEDULE), "steps": 1}))
+    assert torch.are_deterministic_algorithms_enabled() == before
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(ModelError, match=r"checkpoint\.pt: not a checkpoint; remove it"):
+        run(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete model folder around a tiny autoencoder."""
+    folder = tmp_path_factory.mktemp("model")
+    make_autoencoder(
+        part_file(folder, "autoencoder"), Schedule(**{**vars(SCHEDULE), "steps": 2}), make_pool(),
+        crop=32, checkpoint=folder / "c.pt", history=folder / "losses.csv", settings=TINY,
+    )  # fmt: skip
+    save_arrays(part_file(folder, "contexts"), {"counts": np.arange(6, dtype=np.int32)}, {})
+    save_network(part_file(folder, "reverse"), {"weight": torch.ones(2, 3)}, {})
+    return folder
+
+
+def test_a_network_comes_back_as_it_was_rounded(tmp_path: Path) -> None:
+    state = build_autoencoder(TINY, 3).to(memory_format=torch.channels_last).state_dict()
+    about = {"network": TINY.values(), "mean": [0.1, 1 / 3], "text": "ü"}
+    for name in ("a", "b"):
+        save_network(tmp_path / name, state, about)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    read, metadata = load_network(tmp_path / "a")
+    assert metadata == about
+    assert equal(read, rounded(state))
+    for name, value in read.items():
+        assert value.dtype == torch.float32
+        assert torch.allclose(value, state[name], rtol=1e-3, atol=1e-7)
+    assert all(array.dtype == np.float16 for array in load_file(tmp_path / "a").values())
+
+
+def test_a_model_is_what_was_trained(model: Path) -> None:
+    loaded = load_model(model)
+    assert loaded.mean.shape == loaded.std.shape == (TINY.latent,)
+    assert not loaded.autoencoder.training
+    mean, std = standardise(make_pool(), loaded.autoencoder)
+    assert np.array_equal(loaded.mean, mean.astype(np.float32))
+    assert np.array_equal(loaded.std, std.astype(np.float32))
+    made = loaded.metadata["provenance"]
+    assert made["steps"] == 2
+    assert made["pool"]["sources"] == [{"name": "pictures", "images": 3}]
+    assert made["start"] == "scratch"
+
+
+def spoil(arrays: dict[str, np.ndarray], name: str, fault: str) -> None:
+    if fault == "missing":
+        del arrays[name]
+    if fault == "extra":
+        arrays["a.stranger"] = np.zeros(3, np.float16)
+    if fault == "shape":
+        arrays[name] = arrays[name][:-1]
+    if fault in ("nan", "inf"):
+        arrays[name].flat[0] = float(fault)
+    if fault == "integer":
+        arrays[name] = arrays[name].astype(np.int32)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("missing", r"tensor 'decoder\.conv_in\.bias' is missing"),
+        ("extra", r"tensor 'a\.stranger' is not one of the network's"),
+        ("shape", r"'decoder\.conv_in\.bias' has the shape \(7,\), expected \(8,\)"),
+        ("nan", r"'decoder\.conv_in\.bias' holds a value that is not finite"),
+        ("inf", r"'decoder\.conv_in\.bias' holds a value that is not finite"),
+        ("integer", r"'decoder\.conv_in\.bias' is int32"),
+        ("cut", r"damaged or not a safetensors file"),
+        ("empty", r"damaged or not a safetensors file"),
+        ("no metadata", r"no metadata of icmbench"),
+        ("no mean", r"its metadata is incomplete: 'mean'"),
+        ("flat", r"mean and std are not those of 4 channels"),
+    ],
+)
+def test_planted_faults_are_named(model: Path, tmp_path: Path, fault: str, message: str) -> None:
+    for file in model.glob("*.safetensors"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    path = part_file(tmp_path, "autoencoder")
+    arrays, metadata = load_arrays(path)
+    spoil(arrays, "decoder.conv_in.bias", fault)
+    if fault == "no mean":
+        del metadata["mean"]
+    if fault == "flat":
+        metadata["std"][1] = 0.0
+    header = None if fault == "no metadata" else {"icmbench": json.dumps(metadata)}
+    save_file(arrays, path, header)
+    if fault == "cut":
+        path.write_bytes(path.read_bytes()[:-10])
+    if fault == "empty":
+        path.write_bytes(b"")
+    with pytest.raises(ModelError, match=message) as caught:
+        load_model(tmp_path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_folder_says_what_it_lacks(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"{tmp_path / 'no'}: no such folder"):
+        load_model(tmp_path / "no")
+    path = part_file(tmp_path, "autoencoder")
+    path.write_bytes(part_file(model, "autoencoder").read_bytes())
+    with pytest.raises(ConfigError) as caught:
+        load_model(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert "contexts.safetensors, reverse.safetensors missing" in str(caught.value)
+    assert load_model(tmp_path, ("autoencoder",)).digest == weights_digest(tmp_path)
+
+
+def test_what_half_precision_cannot_hold_is_not_written(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="tensor 'large' holds a value that is not finite"):
+        save_network(tmp_path / "x", {"large": torch.tensor([1e6])}, {})
+    assert not (tmp_path / "x").exists()
+
+
+def test_the_digest_follows_every_file_and_nothing_else(model: Path, tmp_path: Path) -> None:
+    for file in model.glob("*.safetensors"):
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    digest = weights_digest(tmp_path)
+    assert len(digest) == 4
+    assert digest == weights_digest(model)
+    (tmp_path / "card.json").write_text("{}")
+    assert weights_digest(tmp_path) == digest
+    for file in tmp_path.glob("*.safetensors"):
+        before = file.read_bytes()
+        file.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+        assert weights_digest(tmp_path) != digest, file.name
+        file.write_bytes(before)
+    with pytest.raises(ModelError, match="no safetensors file"):
+        weights_digest(tmp_path / "empty")
+
+
+def test_the_card_names_every_file(model: Path) -> None:
+    card = model_card(model)
+    assert card["weights_digest"] == weights_digest(model).hex()
+    for part in ("autoencoder", "contexts", "reverse"):
+        data = part_file(model, part).read_bytes()
+        assert card["files"][f"{part}.safetensors"]["sha256"] == sha256_bytes(data)
+    assert card["files"]["autoencoder.safetensors"]["provenance"]["steps"] == 2
+    json.dumps(card)
+
+
+def test_training_goes_on_from_a_model(model: Path, tmp_path: Path) -> None:
+    """The network of the start is kept (tiny, not the default), its weights are moved a little."""
+    path = part_file(tmp_path, "autoencoder")
+    make_autoencoder(
+        path, Schedule(steps=1, batch=1, learning_rate=1e-6), make_pool(), crop=32,
+        checkpoint=tmp_path / "c.pt", history=tmp_path / "losses.csv", start=model,
+    )  # fmt: skip
+    old, new = load_network(part_file(model, "autoencoder"))[0], load_network(path)
+    assert new[1]["network"] == TINY.values()
+    data = part_file(model, "autoencoder").read_bytes()
+    assert new[1]["provenance"]["start"] == sha256_bytes(data)
+    # Running statistics follow the images, whatever the learning rate.
+    trained = [name for name in old if "running_" not in name]
+    assert all(torch.allclose(old[name], new[0][name], atol=1e-4) for name in trained)
+
+
+def test_standardise_is_what_numpy_computes() -> None:
+    """Over all cells of all centre crops at once, images of unequal size and odd sides."""
+    shapes = [(40, 56), (64, 43), (71, 90), (33, 32)]
+    images = [make_picture(*shape, seed) for seed, shape in enumerate(shapes)]
+    pool = Pool(tuple(images), "digest", ())
+    network = build_autoencoder(TINY, 5).eval()
+    cells = []
+    for image, (top, left, side) in zip(
+        images, [(0, 8, 40), (12, 1, 40), (11, 21, 48), (0, 0, 32)], strict=True
+    ):
+        crop = image[top : top + side, left : left + side].astype(np.float32) / 127.5 - 1
+        with torch.no_grad():
+            latent = network.encode(torch.from_numpy(crop.transpose(2, 0, 1))[None]).latent_dist
+        cells.append(latent.mean[0].numpy().reshape(4, -1))
+    joined = np.concatenate(cells, axis=1).astype(np.float64)
+    mean, std = standardise(pool, network, size=48)
+    np.testing.assert_allclose(mean, joined.mean(1), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(std, joined.std(1), rtol=1e-4)
+    first, _ = standardise(pool, network, size=48, most=2)  # every second image
+    few = np.concatenate([cells[0], cells[2]], axis=1)
+    np.testing.assert_allclose(first, few.mean(1), rtol=1e-4, atol=1e-6)
+
+
+def test_a_latent_that_says_nothing_is_refused() -> None:
+    network = build_autoencoder(TINY, 5).eval()
+    torch.nn.init.zeros_(network.encoder.conv_out.weight)
+    with pytest.raises(ModelError, match="a channel that says nothing"):
+        standardise(make_pool(), network)
+
+
+def test_crops_are_of_the_images() -> None:
+    """Every value lies in the range of the one image; size, scale, seed as promised."""
+    image = np.full((50, 70, 3), (10, 128, 250), np.uint8)
+    pool = Pool((image,), "digest", ())
+    crops = pool.crops(np.random.default_rng(1), 5, 32)
+    assert crops.shape == (5, 3, 32, 32)
+    expected = np.array([10, 128, 250]) / 127.5 - 1
+    assert np.abs(crops - expected[:, None, None]).max() < 1e-6
+    one, other = (make_pool().crops(np.random.default_rng(s), 4, 32) for s in (3, 4))
+    assert np.array_equal(one, make_pool().crops(np.random.default_rng(3), 4, 32))
+    assert not np.array_equal(one, other)
+
+
+def test_the_pool_reads_what_was_provided(tmp_path: Path) -> None:
+    """Small and refused images stay out; a source without an image is named."""
+    home = tmp_path / "scenes"
+    records = []
+    for index, side in enumerate((40, 20, 44)):
+        write_png(home / "images" / f"{index}.png", make_picture(side, 48, index))
+        records.append(Record(f"{index}", f"{index}.png", licence="CC0-1.0"))
+    records.append(Record("broken", "broken.png", status="refused: not an image"))
+    write_records(home / "records.csv", records)
+    pool = read_provided([home / "records.csv"], [home / "images"], smallest=32)
+    assert [image.shape[0] for image in pool.images] == [40, 44]
+    assert pool.sources == (("scenes", 2),)
+    assert pool.licences == ("CC0-1.0",)
+    files = sorted((home / "images").glob("*.png"))
+    write_png(files[0], make_picture(40, 48, 99))
+    assert read_pool([("scenes", files)], smallest=32).digest != pool.digest
+    with pytest.raises(DatasetError, match="'scenes' holds no image of at least 64 pixels"):
+        read_pool([("scenes", files)], smallest=64)
+
+
+BASE: dict[str, Any] = {
+    "datasets": {"scenes": {"test": 2, "train": 4}},
+    "codecs": {"jpeg": {"points": [{"quality": 10}]}},
+    "training": {"pool": {"scenes": {"train": 3}}},
+}
+
+
+@pytest.fixture
+def schema() -> Path:
+    return ROOT / "schemas" / "config.schema.json"
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    write_png(tmp_path / "pictures" / "inner" / "a.png", make_picture(40, 40))
+    return tmp_path / "pictures"
+
+
+@pytest.mark.parametrize(
+    ("pool", "message"),
+    [
+        ({"kodak": {}}, r"pool\.kodak: kodak is for testing only"),
+        ({"x": {"type": "kodak", "path": "y"}}, r"pool\.x: kodak is for testing only"),
+        ({"mine": {"type": "photos"}}, r"pool\.mine: photos is for testing only"),
+        ({"scenes": {"train": 3, "test": 1}}, r"pool\.scenes: test=1: train is for training"),
+        ({"scenes": {"train": 3, "val": 2}}, r"pool\.scenes: val=2"),
+        ({"scenes": {"seed": 9}}, r"pool\.scenes: train is 0"),
+        ({"a": {"type": "folder", "path": "HERE"}}, r"pool\.a and the data set 'mine'"),
+        ({"a": {"type": "folder", "path": "HERE/inner"}}, r"pool\.a and the data set 'mine'"),
+        ({"a": {"type": "folder", "path": "HERE/.."}}, r"pool\.a and the data set 'mine'"),
+        ({"a": {"type": "folder", "path": "HERE-link"}}, r"pool\.a and the data set 'mine'"),
+        ({"scnes": {}}, r"unknown type of data set 'scnes'"),
+        ({}, r"training\.pool: \{\} should be non-empty"),
+    ],
+)
+def test_the_pool_never_holds_what_is_coded(
+    schema: Path, pictures: Path, pool: dict[str, Any], message: str
+) -> None:
+    Path(f"{pictures}-link").symlink_to(pictures)
+    config = copy.deepcopy(BASE)
+    config["datasets"]["mine"] = {"type": "folder", "path": str(pictures)}
+    config["training"]["pool"] = json.loads(json.dumps(pool).replace("HERE", str(pictures)))
+    with pytest.raises(ConfigError, match=message):
+        make_run(config, schema)
+
+
+def test_the_split_that_is_coded_is_not_trained_on(schema: Path) -> None:
+    """Scenes are the same pictures where seed and split are; another seed is another set."""
+    make_run(BASE, schema)
+    with pytest.raises(ConfigError, match="both are the split train"):
+        make_run({**BASE, "split": "train"}, schema)
+    other = {"pool": {"scenes": {"train": 3, "seed": 2}}}
+    make_run({**BASE, "split": "train", "training": other}, schema)
+
+
+@pytest.fixture
+def learned(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A configuration with a planted codec that has a model."""
+    from icmbench.codecs import registry
+    from icmbench.codecs.raw_test import RawTest
+
+    planted = type("Learned", (RawTest,), {"name": "learned", "model_name": "mpd"})
+    stranger = type("Stranger", (RawTest,), {"name": "stranger", "model_name": "other"})
+    found = {**registry.codecs(), "learned": planted, "stranger": stranger}
+    monkeypatch.setattr(registry, "codecs", lambda: found)
+    return {**BASE, "codecs": {**BASE["codecs"], "learned": {"points": [{}]}}}
+
+
+def test_who_is_trained(learned: dict[str, Any], schema: Path) -> None:
+    """All parts or the later ones; none where no codec needs them or a folder is given."""
+    amounts = {"autoencoder": {"steps": 2}, "contexts": {"images": 2}, "reverse": {"steps": 2}}
+    everything = {"start": "scratch", **BASE["training"], **amounts}
+    run = make_run({**learned, "training": everything}, schema)
+    assert run.trained == ("autoencoder", "contexts", "reverse")
+    assert run.pool["scenes"].image_ids() == ["train-00000", "train-00001", "train-00002"]
+    without = make_run({**BASE, "training": everything}, schema)
+    assert without.trained == ()
+    assert not without.pool
+    for part in amounts:
+        wrong = {**everything, part: {}}
+        with pytest.raises(ConfigError, match=rf"start is scratch, but training\.{part}\."):
+            make_run({**learned, "training": wrong}, schema)
+    half = {**everything, "start": "bundled", "reverse": {}}
+    with pytest.raises(ConfigError, match=r"another latent, but training\.reverse\.steps is 0"):
+        make_run({**learned, "training": half}, schema)
+
+
+def test_which_model_a_job_is_given(
+    learned: dict[str, Any], schema: Path, model: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The run's own or a folder as it is; a codec without a model does not depend on it."""
+    monkeypatch.setattr("icmbench.configuration.bundled", lambda: tmp_path / "nothing")
+    with pytest.raises(ConfigError, match="nothing: no such folder"):
+        make_run(learned, schema)
+    monkeypatch.setattr("icmbench.configuration.bundled", lambda: model)
+    own = make_run({**learned, "results": "out"}, schema).config
+    assert coding_settings(own, "learned")["models"] == "out/models"
+    assert coding_settings(own, "jpeg")["models"] is None
+    with pytest.raises(ConfigError, match=f"{tmp_path / 'mpd'}: no such folder"):
+        make_run({**learned, "models": str(tmp_path)}, schema)
+    (tmp_path / "mpd").symlink_to(model)
+    given = make_run({**learned, "models": str(tmp_path)}, schema)
+    assert coding_settings(given.config, "learned")["models"] == str(tmp_path)
+    assert given.trained == ()
+    alien = {**learned, "codecs": {"stranger": {"points": [{}]}}}
+    with pytest.raises(ConfigError, match=r"codec stranger needs the model 'other'.*set models"):
+        make_run(alien, schema)
+
+
+def test_blocks_of_steps_are_medians() -> None:
+    """301 steps in 100 blocks of at most 4: middle step, median, 10th and 90th percentile."""
+    steps = np.arange(301)
+    history = pd.DataFrame({"step": steps, "loss": np.random.default_rng(1).random(301)})
+    rows = blocks(history, 100)
+    assert len(rows) == 76
+    part = history["loss"].to_numpy()[4:8]
+    assert rows["step"][1] == 5.5
+    assert rows["loss"][1] == pytest.approx(np.median(part))
+    assert rows["loss_lo"][1] == pytest.approx(np.quantile(part, 0.1))
+    assert rows["loss_hi"][1] == pytest.approx(np.quantile(part, 0.9))
+    assert rows["loss"][75] == history["loss"][300]
+
+
+def test_every_loss_has_its_panel(whole: tuple[Path, dict[str, torch.Tensor]]) -> None:
+    figure = loss_curves(pd.read_csv(whole[0] / "losses.csv"), "autoencoder")
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["Loss", "Squared error", "Information", "Structure"]
+    for axes in figure.axes:
+        assert axes.get_xlabel() == "step"
+        assert len(axes.lines[0].get_xdata()) == SCHEDULE.steps
+    assert not loss_curves(pd.DataFrame({"step": [], "loss": []}), "reverse").axes
+
+
+PLANTED = """
+from icmbench.codecs.raw_test import RawTest
+
+class Learned(RawTest):
+    name = "learned"
+    codec_id = None
+    model_name = "mpd"
+"""
+
+
+@pytest.mark.workflow
+def test_only_the_codec_with_a_model_waits_for_it(tmp_path: Path) -> None:
+    """The plan: training before the coding of the planted codec, and nothing of it for JPEG."""
+    (tmp_path / "planted.py").write_text(PLANTED)
+    info = tmp_path / "planted-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[icmbench.codecs]\nlearned = planted:Learned\n")
+    amounts = {"autoencoder": {"steps": 2}, "contexts": {"images": 2}, "reverse": {"steps": 2}}
+    config = {**BASE, "training": {"start": "scratch", **BASE["training"], **amounts}}
+    config["codecs"] = {**BASE["codecs"], "learned": {"points": [{}]}}
+    (tmp_path / "config.yaml").write_text(json.dumps(config))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "-n"]
+    done = subprocess.run(
+        [*command, "--configfile", "config.yaml", "--cores", "1"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True,
+        text=True, check=False, timeout=120,
+    )  # fmt: skip
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text[-3000:]
+    planned = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", text, re.M)}
+    once = ("training_pool", "train_autoencoder", "train_contexts", "train_reverse", "model_card")
+    assert {name: planned.get(name) for name in once} == dict.fromkeys(once, 1)
+    assert planned["loss_figure"] == 2
+    jobs = re.findall(r"input: (.*)\n +output: results/(\S+?),", text)
+    inputs = {output: files for files, output in jobs}
+    for stage in ("streams/scenes/{}/0.zip", "reconstructions/scenes/{}/0.zip"):
+        assert "models/mpd/reverse.safetensors" in inputs[stage.format("learned")]
+        assert "models" not in inputs[stage.format("jpeg")]
+    assert "training/pool/scenes/images" in inputs["models/mpd/autoencoder.safetensors"]
+    assert "checkpoints" not in text

@@ -1,0 +1,55 @@
+"""A small, untrained model folder, made in a second: tests of streams use no trained weights."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from pathlib import Path
+
+import torch
+from latents import photograph
+
+from icmbench.mpd.autoencoder import AutoencoderSettings, build_autoencoder
+from icmbench.mpd.model import NAME, part_file
+from icmbench.mpd.reverse import ReverseSettings, build_reverse
+from icmbench.mpd.tensors import save_arrays, save_network
+from icmbench.mpd.train_contexts import context_arrays
+
+AUTOENCODER = AutoencoderSettings(channels=(8, 8, 8, 8), groups=4)
+REVERSE = ReverseSettings(channels=(8, 8))
+# Mean and deviation of the untrained latent on pictures of `conftest.make_picture`: near enough.
+MEAN, STD = [0.0] * 4, [0.05] * 4
+
+
+def make_tiny_model(models: Path) -> Path:
+    """Write `models`/mpd, a whole model folder, and return it."""
+    folder = models / NAME
+    folder.mkdir(parents=True)
+    network = build_autoencoder(AUTOENCODER, seed=1)
+    metadata = {"network": AUTOENCODER.values(), "mean": MEAN, "std": STD}
+    save_network(part_file(folder, "autoencoder"), network.state_dict(), metadata)
+    reverse = build_reverse(REVERSE, seed=2)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():  # the last layer is zero, and `regression` would be `mean`
+        weight = reverse.conv_out.weight
+        weight.copy_(0.1 * torch.randn(weight.shape, generator=generator))
+    metadata = {"network": REVERSE.values(), "noise": [0.05 * 1.4**t for t in range(8)]}
+    save_network(part_file(folder, "reverse"), reverse.state_dict(), metadata)
+    tables = context_arrays([photograph(24, 32, seed) for seed in (1, 2)])
+    save_arrays(part_file(folder, "contexts"), tables, {})
+    return folder
+
+
+@functools.cache
+def tiny_models() -> Path:
+    """The folder of all models with the tiny one in it; made once a session."""
+    keep = _folder()
+    models = Path(keep.name)
+    make_tiny_model(models)
+    return models
+
+
+@functools.cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    """Removed when the session ends."""
+    return tempfile.TemporaryDirectory(prefix="tiny-model-")

@@ -1,0 +1,19 @@
+"""What the decoders made of damaged streams: the table and its figure."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from icmbench.joblog import log_to
+from icmbench.reporting.csv_files import write_csv
+from icmbench.reporting.figures.robustness import robustness_figure
+from icmbench.reporting.figures.style import save
+from icmbench.reporting.robustness import robustness_table
+
+with log_to(snakemake.log[0]):
+    trials = pd.concat(
+        [pd.read_parquet(path) for path in snakemake.input.trials], ignore_index=True
+    )
+    write_csv(robustness_table(trials), Path(snakemake.output.table))
+    figure = robustness_figure(trials, snakemake.params.dataset)
+    save(figure, Path(snakemake.output.figure[0]).with_suffix(""))

@@ -1,0 +1,28 @@
+"""The entropy coder's tables: the bundled file as it is, or counted on the pool."""
+
+from pathlib import Path
+
+from icmbench.files import write_bytes
+from icmbench.joblog import log_to
+
+with log_to(snakemake.log[0]):
+    files, out, settings = snakemake.input, snakemake.output, snakemake.params.settings
+    if not settings:
+        write_bytes(out.weights, Path(files.bundled).read_bytes())
+    else:
+        import torch
+
+        from icmbench.mpd.tensors import save_arrays
+        from icmbench.mpd.train_contexts import train_contexts
+        from icmbench.training.pool import read_provided
+        from icmbench.training.provenance import pool_provenance
+
+        torch.set_num_threads(snakemake.threads)
+        pool = read_provided(
+            [Path(path) for path in files.records],
+            [Path(path) for path in files.images],
+            smallest=settings["crop"],
+        )
+        arrays = train_contexts(Path(files.autoencoder).parent, pool, settings["images"])
+        provenance = {"images": settings["images"], "pool": pool_provenance(pool)}
+        save_arrays(Path(out.weights), arrays, {"provenance": provenance})

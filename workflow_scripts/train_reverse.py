@@ -1,0 +1,41 @@
+"""The network of the reverse process: the bundled file as it is, or trained on the pool."""
+
+from pathlib import Path
+
+from icmbench.files import write_bytes
+from icmbench.joblog import log_to
+
+with log_to(snakemake.log[0]):
+    files, out, settings = snakemake.input, snakemake.output, snakemake.params.settings
+    if not settings:
+        write_bytes(out.weights, Path(files.bundled).read_bytes())
+    else:
+        import torch
+
+        from icmbench.mpd.tensors import load_network, save_network
+        from icmbench.mpd.train_reverse import train_reverse
+        from icmbench.training.loop import Schedule
+        from icmbench.training.pool import read_provided
+        from icmbench.training.provenance import training_provenance
+
+        torch.set_num_threads(snakemake.threads)
+        checkpoint, crop = Path(snakemake.params.checkpoint), settings["crop"]
+        start = Path(files.bundled) if settings["start"] == "bundled" else None
+        keys = ("steps", "batch", "learning_rate", "seed", "precision")
+        schedule = Schedule(**{key: settings[key] for key in keys})
+        pool = read_provided(
+            [Path(path) for path in files.records],
+            [Path(path) for path in files.images],
+            smallest=crop,
+        )
+        state, metadata = train_reverse(
+            Path(files.autoencoder).parent,
+            schedule,
+            pool,
+            start=load_network(start)[0] if start else None,
+            checkpoint=checkpoint,
+            history=Path(out.history),
+        )
+        provenance = training_provenance(schedule, pool, crop, start)
+        save_network(Path(out.weights), state, {**metadata, "provenance": provenance})
+        checkpoint.unlink(missing_ok=True)

@@ -1,0 +1,13 @@
+"""Provide the images of one source of the training pool."""
+
+from pathlib import Path
+
+from icmbench.datasets.manifest import provide_shard, write_records
+from icmbench.joblog import log_to
+from icmbench.training.settings import make_pool_source, training_records
+
+with log_to(snakemake.log[0]):
+    name, params = snakemake.wildcards.source, snakemake.params
+    source = make_pool_source(name, params.entry, Path(params.downloads))
+    records = provide_shard(source, 0, 1, Path(snakemake.output.images))
+    write_records(Path(snakemake.output.records), training_records(source, records))
