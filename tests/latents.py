@@ -39,7 +39,9 @@ def photograph(height: int, width: int, seed: int, channels: int = 4) -> np.ndar
         total += share * box(noise(size, seed * 16 + radius), radius)
     rows, columns = np.mgrid[:height, :width]
     disc = (2 * rows - height) ** 2 + (3 * columns - width) ** 2 < (min(height, width)) ** 2
-    total = total // 24 + np.where(disc, 6000, -2000)[:, :, None] * np.array([1, -1, 1, 1])[:channels]
+    total = (
+        total // 24 + np.where(disc, 6000, -2000)[:, :, None] * np.array([1, -1, 1, 1])[:channels]
+    )
     return np.clip(total, -32767, 32767).astype(np.int16)
 
 

@@ -51,7 +51,7 @@ def test_entry_limits(cells: int) -> None:
 @settings(max_examples=150, deadline=None)
 @given(latent=latents())
 def test_sizes_and_markov(latent: np.ndarray) -> None:
-    """K_t entries at state t, or as many as there are distinct cells; each a union of finer ones."""
+    """K_t entries at state t, or as many as there are distinct cells; unions of finer ones."""
     cells = latent.shape[0] * latent.shape[1]
     limits = pal.entry_limits(cells)
     found = pal.build_hierarchy(flat(latent), limits[0])
@@ -89,7 +89,7 @@ def test_same_twice_and_in_any_order(latent: np.ndarray, seed: int) -> None:
 
 
 def test_above_2048_distinct_cells() -> None:
-    """The k-means leaves: still K_0 entries, whatever the order, every group of cells a real one."""
+    """The k-means leaves: still K_0 entries, whatever the order of the cells, and near to Ward."""
     latent = photograph(64, 64, seed=3)
     points = flat(latent)
     assert distinct(latent) > pal.COARSE_LEAVES
@@ -121,9 +121,7 @@ def test_above_2048_distinct_cells() -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(
-    count=st.integers(2, 60), dims=st.integers(1, 5), seed=st.integers(0, 10**6)
-)
+@given(count=st.integers(2, 60), dims=st.integers(1, 5), seed=st.integers(0, 10**6))
 def test_ward_equals_scipy(count: int, dims: int, seed: int) -> None:
     """On equal weights: the same heights and the same partitions."""
     points = noise((count, dims), seed)
@@ -137,11 +135,9 @@ def test_ward_equals_scipy(count: int, dims: int, seed: int) -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(
-    count=st.integers(2, 30), dims=st.integers(1, 4), seed=st.integers(0, 10**6)
-)
+@given(count=st.integers(2, 30), dims=st.integers(1, 4), seed=st.integers(0, 10**6))
 def test_weighted_ward_is_ward_of_repeated_points(count: int, dims: int, seed: int) -> None:
-    """Repeats join first, at height 0; from there on the merges are those of the weighted points."""
+    """Repeats join first, at height 0; from there on the merges are those of weighted points."""
     points = noise((count, dims), seed)
     weights = noise((count,), seed + 1) % 5 + 1
     heights = pal.ward(points * weights[:, None], weights)[2]

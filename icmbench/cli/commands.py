@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 from icmbench.codecs.base import Codec, Image, Key
 from icmbench.codecs.registry import codecs as all_codecs
 from icmbench.codecs.registry import recognise
-from icmbench.codecs.strings import make_point, parse_keys, parse_string
+from icmbench.codecs.strings import GROUPS, Point, make_point, parse_keys, parse_string
 from icmbench.errors import (
     ConfigError,
     CorruptStream,
@@ -31,8 +31,8 @@ ALSO: Final = {"jpeg": "jpeg", "heic": "heif", "jpeg2000": "jp2"}
 
 
 def encode(arguments: Namespace) -> None:
-    """`icmbench encode IN OUT --codec STRING`."""
-    point = parse_string(arguments.codec)
+    """`icmbench encode IN OUT --codec STRING [--bytes N]`."""
+    point = _with_size(parse_string(arguments.codec), arguments.bytes)
     _check_output(arguments.image, arguments.output)
     extension = point.codec.file_extension(**dict(point.encode))
     _check_suffix(arguments.output, point.codec, extension)
@@ -49,6 +49,16 @@ def encode(arguments: Namespace) -> None:
     print(f"{arguments.output}: {point.encoding}, {len(stream)} bytes, {rate:.4f} bpp")
     if extension != point.codec.extension:
         print("only icmbench can decode this file: a byte that gives the original size precedes it")
+
+
+def _with_size(point: Point, limit: int | None) -> Point:
+    """The point with a target size, which its codec must be able to aim at."""
+    if limit is None:
+        return point
+    if "bytes" not in point.codec.encode_keys:
+        raise ConfigError(f"--bytes: {point.codec.name} cannot aim at a size; try its own keys")
+    values = {key: value for group in GROUPS for key, value in point.of(group)}
+    return make_point(point.codec.name, {**values, "bytes": limit})
 
 
 def truncate(arguments: Namespace) -> None:

@@ -15,6 +15,7 @@ from icmbench.errors import IcmbenchError
 EPILOG = """examples:
   icmbench encode photo.png photo.webp --codec webp:quality=20
   icmbench encode photo.png small.avif --codec avif:quality=10,scale=0.5
+  icmbench encode photo.png photo.icb --codec mpd --bytes 2000
   icmbench decode small.avif decoded.png
   icmbench compare photo.png decoded.png --file small.avif
   icmbench info small.avif
@@ -90,11 +91,15 @@ def _encode(sub: Sub) -> None:
         "encode",
         "code an image and print the size of the file",
         "icmbench encode photo.png photo.webp --codec webp:quality=20\n"
-        "  icmbench encode photo.png photo.jxl --codec jxl:distance=3,scale=0.5",
+        "  icmbench encode photo.png photo.jxl --codec jxl:distance=3,scale=0.5\n"
+        "  icmbench encode photo.png photo.icb --codec mpd --bytes 2000",
     )
     parser.add_argument("image", help="PNG, JPEG, WebP or TIFF")
     parser.add_argument("output", help="the coded file")
     parser.add_argument("--codec", required=True, help="codec string, e.g. webp:quality=20")
+    parser.add_argument(
+        "--bytes", type=int, help="the best file of at most so many bytes (embedded codecs)"
+    )
     _models(parser)
     parser.set_defaults(run=commands.encode)
 

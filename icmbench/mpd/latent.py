@@ -13,7 +13,7 @@ CELL: Final = 8  # pixels of a latent cell's side
 SCALE: Final = 8192  # latent units of one standard deviation: 32 int8 steps of 256
 WHOLE: Final = 9216  # cells up to which an image is one tile: 0.59 MP
 TILE: Final = 96  # cells of a tile's side beyond
-OVERLAP: Final = 16  # cells in which neighbouring tiles fade into each other
+OVERLAP: Final = 8  # cells in which neighbouring tiles fade into each other
 LATENT_TILE: Final = 224  # of the reverse process, whose memory per cell is far smaller
 LATENT_WHOLE: Final = 65536
 

@@ -75,9 +75,8 @@ def optimise(
     values = latent.astype(np.float64)
     means, counts = _means(hierarchy, labels, values)
     means = means if fixed is None else fixed
-    lambdas = _lambdas(hierarchy, values, means, labels, states) * max(strength, 1.0)
+    lambdas = _lambdas(hierarchy, values, means, labels, states) * (strength or 1.0)
     if strength > 0 and hierarchy.leaves > 1:
-        lambdas *= strength / max(strength, 1.0)
         for sweep in range(SWEEPS):
             reach = _reach(hierarchy, parent, states, lambdas, closed)
             tree = Tree(hierarchy.left, hierarchy.right, states, parent, reach, closed)

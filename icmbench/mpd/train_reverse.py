@@ -124,9 +124,16 @@ def state_noise(examples: list[Example]) -> list[float]:
 
 
 def draw(
-    examples: list[Example], noise: list[float], rng: np.random.Generator, count: int
+    examples: list[Example],
+    noise: list[float],
+    rng: np.random.Generator,
+    count: int,
+    walk: float = WALK,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Random crops: z_t, t, z_0 and the pixels, mirrored at will."""
+    """Random crops: z_t, t, z_0 and the pixels.
+
+    A share `walk` of them lies between z_t and z_0, as `diffusion` meets them on its way.
+    """
     starts: list[Floats] = []
     goals: list[Floats] = []
     pixels: list[Floats] = []
@@ -139,7 +146,7 @@ def draw(
         state = int(rng.integers(STATES))
         goal, start = example.latent[place], example.states[state][place]
         level = state
-        if state > 0 and rng.random() < WALK:
+        if state > 0 and rng.random() < walk:
             level = int(rng.integers(state))
             keep = rng.random()
             residual = (start - goal) / np.sqrt(noise[state])
@@ -172,7 +179,12 @@ def _losses(
     estimate: torch.Tensor, shown: torch.Tensor, goal: torch.Tensor, pixels: torch.Tensor
 ) -> Losses:
     latent = torch.nn.functional.mse_loss(estimate, goal)
-    picture = torch.nn.functional.mse_loss(shown, pixels)
-    structure = 1 - ssim(shown + 1, pixels + 1, data_range=2)
+    picture, structure = picture_losses(shown, pixels)
     loss = latent + PICTURE * picture + STRUCTURE * structure
     return {"loss": loss, "latent": latent, "picture": picture, "structure": structure}
+
+
+def picture_losses(shown: torch.Tensor, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Squared error and 1 - SSIM of pictures in [-1, 1]."""
+    error = torch.nn.functional.mse_loss(shown, pixels)
+    return error, 1 - ssim(shown + 1, pixels + 1, data_range=2)

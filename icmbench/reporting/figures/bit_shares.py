@@ -82,6 +82,9 @@ def bit_shares(rows: pd.DataFrame, dataset: str) -> Figure:
             _bars(right, rates, numbers=False)
             _totals(right, total)
             _label(left, right, "" if len(names) == 1 else f", {name}")
+        highest = max(axes.get_ylim()[1] for axes in panels[1::2])
+        for axes in panels[1::2]:
+            axes.set_ylim(0, highest)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(
             handles, labels, loc="upper center", ncol=len(PARTS), handlelength=2.2,
@@ -148,6 +151,7 @@ def _label(left: Axes, right: Axes, name: str) -> None:
     right.set_title(f"Rate{name}", loc="left", pad=15)
     right.set_ylabel("bits per pixel")
     right.yaxis.set_major_locator(MaxNLocator(6))
+    right.yaxis.set_major_formatter(FuncFormatter(plain))
     for axes, words in ((left, "adds up to 100 %"), (right, "lower is better ↓")):
         axes.text(0, 1.02, words, transform=axes.transAxes, fontsize=7.5, color=MUTED, va="bottom")
         axes.set_xlabel("the file is cut at diffusion state t, finer →")

@@ -83,7 +83,9 @@ def palette_hierarchy(
     if any(level.picture.shape != original.shape for level in levels):
         raise MeasurementError("a palette hierarchy needs pictures of the original's size")
     colours = [entry_colours(original, level.labels, level.entries) for level in levels]
-    sheet = _Sheet(original.shape[0], original.shape[1], len(levels), _note(original, decoder))
+    sheet = _Sheet(
+        original.shape[0], original.shape[1], len(levels), _note(original, levels, decoder)
+    )
     with theme():
         figure = Figure(figsize=(sheet.wide, sheet.tall))
         heading(figure, title)
@@ -127,15 +129,20 @@ class _Sheet:
         )  # fmt: skip
 
 
-def _note(original: Pixels, decoder: str) -> str:
-    return (
-        "Upper pictures: the index map, one square per latent cell "
-        f"({CELL} \u00d7 {CELL} px), each palette entry in the mean colour of the original under its "
-        f"cells. Lower pictures: the file cut at this state, decoded (decoder={decoder}). bytes "
-        f"and bpp: of that file, header included; {original.shape[0] * original.shape[1]:,} "
-        "original pixels. Tree: entries of the first states, each below the one it comes from; "
-        "percent: share of the cells."
+def _note(original: Pixels, levels: Sequence[Level], decoder: str) -> str:
+    pixels = original.shape[0] * original.shape[1]
+    text = (
+        f"Upper pictures: the index map, one square per latent cell ({CELL} \u00d7 {CELL} px), "
+        "each palette entry in the mean colour of the original under its cells. Lower pictures: "
+        f"the file cut at this state, decoded (decoder={decoder}). Bytes and bpp: of that file, "
+        f"header included, for {pixels:,} original pixels. Tree: entries of the first states, each "
+        "below the one it comes from; percent: share of the cells."
     )
+    shown = {level.state for level in levels}
+    if gaps := [t for t in range(max(shown), min(shown), -1) if t not in shown]:
+        which = f"State{'s' * (len(gaps) > 1)} {', '.join(map(str, gaps))}"
+        text += f" {which}: the same file as the state before, this picture has few cells."
+    return text
 
 
 def _words(figure: Figure, sheet: _Sheet, column: int, top: float, first: str, second: str) -> None:

@@ -67,17 +67,19 @@ def places(labels: Sequence[Labels], colours: Sequence[Colours]) -> list[dict[in
 def draw_tree(
     axes: Axes, labels: Sequence[Labels], colours: Sequence[Colours], states: Sequence[int]
 ) -> None:
-    """Draw the states, coarsest on top, under the one entry that all cells would be.
+    """Draw the states, coarsest on top; above several first entries the one they would make.
 
     Args:
         labels: per state, the entry of every cell.
         colours: per state, RGB of its entries in 0 ... 255.
         states: their t, for the row names.
     """
-    whole = np.zeros_like(labels[0])
-    shares = np.bincount(labels[0].ravel(), minlength=len(colours[0])) / labels[0].size
-    mean = (shares[:, None] * np.nan_to_num(colours[0])).sum(0, keepdims=True)
-    labels, colours = [whole, *labels], [mean, *colours]
+    names = [f"state {state}" for state in states]
+    if len(colours[0]) > 1:
+        shares = np.bincount(labels[0].ravel(), minlength=len(colours[0])) / labels[0].size
+        mean = (shares[:, None] * np.nan_to_num(colours[0])).sum(0, keepdims=True)
+        labels, colours = [np.zeros_like(labels[0]), *labels], [mean, *colours]
+        names = ["all cells", *names]
     spots = places(labels, colours)
     for depth in range(1, len(labels)):
         for child, parent in sorted(parents(labels[depth], labels[depth - 1]).items()):
@@ -88,9 +90,8 @@ def draw_tree(
             )  # fmt: skip
     for depth, spot in enumerate(spots):
         _swatches(axes, depth, spot, colours[depth])
-        name = f"state {states[depth - 1]}" if depth else "all cells"
         axes.text(
-            -0.02, depth, name, transform=axes.get_yaxis_transform(), ha="right", va="center",
+            0, depth, names[depth], transform=axes.get_yaxis_transform(), ha="left", va="center",
             fontsize=7.5, color=MUTED,
         )  # fmt: skip
     _percent(axes, len(spots) - 1, spots[-1], labels[-1])

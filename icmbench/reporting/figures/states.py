@@ -14,7 +14,6 @@ from icmbench.reporting.figures.axes import (
     log_axis,
     note_height,
     panel_grid,
-    plain,
     wrap_note,
 )
 from icmbench.reporting.figures.placeholder import placeholder
@@ -53,32 +52,34 @@ def states_figure(table: pd.DataFrame, dataset: str) -> Figure:
     names = curve_names(rows)
     styles = family_styles(names.values())
     lines = wrap_note(_note(rows), 2 * _PANEL[0])
-    legend = 0.3 if len(names) > 1 else 0.0
+    below = note_height(lines) + 0.3
     with theme():
-        figure, panels = panel_grid(2, *_PANEL, below=0.16 + legend + note_height(lines))
+        figure, panels = panel_grid(2, *_PANEL, below=below)
         for axes, column in zip(panels, _PANELS, strict=True):
             for (family, encoding), name in names.items():
                 part = rows[(rows["family"] == family) & (rows["encoding"] == encoding)]
                 _curve(axes, part.sort_values("state"), column, styles[name], name)
             _frame(axes, rows, column, entries=len(names) == 1)
-        if legend:
+        if len(names) > 1:
             handles, labels = panels[0].get_legend_handles_labels()
-            top = (0.22 + legend + note_height(lines)) / figure.get_size_inches()[1]
-            figure.legend(handles, labels, loc="upper center", ncol=4, handlelength=3.6,
-                          bbox_to_anchor=(0.5, top))  # fmt: skip
+            figure.legend(
+                handles, labels, loc="upper center", ncol=4, handlelength=3.6,
+                bbox_to_anchor=(0.5, (below + 0.02) / figure.get_size_inches()[1]),
+            )  # fmt: skip
         heading(figure, title)
         foot(figure, lines)
     return figure
 
 
 def _note(rows: pd.DataFrame) -> str:
-    low, high = rows["images"].min(), rows["images"].max()
+    low, high = int(rows["images"].min()), int(rows["images"].max())
     count = f"{low}" if low == high else f"{low} to {high}"
     band = f"; bands: 95\u00a0% bootstrap interval over images (from {MIN_IMAGES} on)"
     return (
-        f"Means over {count} image{'s' * (high != 1)}{band}. Distortion: z_t, every cell replaced "
-        "by its palette entry, against the image's latent, in squared standard deviations of the "
-        "latent. Rate: bytes of the file cut at the state, header included, original pixels."
+        f"Means over {count} image{'s' * (high != 1)}{band}. Distortion: z\u209c, every cell "
+        "replaced by its palette entry, against the image's latent, in squared standard "
+        "deviations. Rate: bytes of the file cut at the state, header included, over original "
+        "pixels."
     )
 
 
@@ -105,7 +106,7 @@ def _frame(axes: Axes, rows: pd.DataFrame, column: str, *, entries: bool) -> Non
     axes.set_ylabel(label)
     states = sorted(set(rows["state"]), reverse=True)
     counts = rows.set_index("state")["entries"] if entries else None
-    ticks = [f"{t}\n{plain(round(counts[t], 1))}" if counts is not None else str(t) for t in states]
+    ticks = [f"{t}\n{counts[t]:.0f}" if counts is not None else str(t) for t in states]
     axes.set_xticks(states, ticks)
     axes.set_xlim(max(states) + 0.4, min(states) - 0.4)
     below = "\npalette entries (mean)" if entries else ""

@@ -1,0 +1,89 @@
+"""Streams that pass every checksum and say nonsense; also run by itself, with bounds checked.
+
+NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=... python tests/garbage.py TRIALS
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+
+import numpy as np
+from latents import noise, photograph
+
+from icmbench.bitstream.arithmetic import Model
+from icmbench.errors import CorruptStream
+from icmbench.mpd import contexts as ctx
+from icmbench.mpd.coder import State, decode_sections, section_states
+from icmbench.mpd.encoder import encode_latent
+from icmbench.mpd.palette import entry_limits
+from icmbench.mpd.shared_palette import SharedPalette, make_shared_palette
+
+SHAPES = ((1, 1), (2, 2), (1, 9), (9, 1), (6, 7), (13, 11), (32, 33))
+REACH = 1 << 16  # twice the largest latent: what a mean may be
+
+
+def shared_palette() -> SharedPalette:
+    return make_shared_palette([photograph(24, 32, 1)])
+
+
+def garbage_payloads(trial: int) -> tuple[tuple[int, int], list[bytes]]:
+    """Payloads of a latent's shape: random, all one byte, or good ones with some bytes changed."""
+    shape = SHAPES[trial % len(SHAPES)]
+    draw = noise((64,), trial * 7 + 1) + 32768
+    count = len(section_states(shape[0] * shape[1]))
+    count = 1 + int(draw[0]) % count
+    kind = trial // len(SHAPES) % 4
+    if kind == 0:
+        sizes = draw[1 : 1 + count] % 80
+        payloads = [
+            (noise((int(size),), trial * 31 + index) & 255).astype(np.uint8).tobytes()
+            for index, size in enumerate(sizes)
+        ]
+    elif kind == 1:
+        payloads = [bytes([int(draw[1]) & 255]) * int(draw[2 + i] % 200) for i in range(count)]
+    else:
+        rdo = float(kind - 2)
+        payloads = encode_latent(photograph(*shape, trial), rdo=rdo)[0][:count]
+        for change in range(1 + int(draw[20]) % 4):
+            at = int(draw[21 + change]) % len(payloads)
+            altered = bytearray(payloads[at])
+            if altered:
+                place = int(draw[30 + change]) % len(altered)
+                altered[place] ^= 1 + int(draw[40 + change]) % 255
+            payloads[at] = bytes(altered)
+    return shape, payloads
+
+
+def check_states(states: list[State], shape: tuple[int, int], channels: int) -> None:
+    """Any decoded state is a legal one."""
+    limits = entry_limits(shape[0] * shape[1])
+    for state in states:
+        entries = len(state.palette)
+        assert 1 <= entries <= limits[state.state]
+        assert state.palette.shape == (entries, channels)
+        assert state.labels.shape == shape
+        assert state.labels.min() >= 0
+        assert state.labels.max() < entries
+        assert abs(state.palette.astype(np.int64)).max() <= REACH
+        assert np.isfinite(state.bits).all()
+
+
+def try_garbage(trial: int, model: Model, shared: SharedPalette | None) -> str:
+    """`refused` or `decoded`; anything else is an error that escapes."""
+    shape, payloads = garbage_payloads(trial)
+    try:
+        states = decode_sections(payloads, shape, 4, model.copy(), shared)
+    except CorruptStream:
+        return "refused"
+    check_states(states, shape, 4)
+    return "decoded"
+
+
+if __name__ == "__main__":
+    palette = shared_palette()
+    fresh = ctx.fresh_model()
+    trials = range(int(sys.argv[1]))
+    outcomes = Counter(try_garbage(i, fresh, palette if i % 2 else None) for i in trials)
+    print(json.dumps(outcomes))
