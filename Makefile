@@ -25,6 +25,7 @@ test: environment-dev
 
 bench: environment
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 python tools/bench.py
+	@python tools/bench_mpd.py
 
 check: environment-dev
 	ruff check .

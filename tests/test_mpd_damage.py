@@ -18,12 +18,15 @@ from garbage import check_states, garbage_payloads, shared_palette, try_garbage
 from latents import noise
 from tiny_model import tiny_models
 
-from icmbench.bitstream import container
+from icmbench.bitstream import arithmetic, container
 from icmbench.codecs.mpd import MAX_PIXELS, Mpd
 from icmbench.errors import CodecError, CorruptStream, IcmbenchError, TruncatedStream
 from icmbench.mpd import contexts as ctx
-from icmbench.mpd.coder import State
+from icmbench.mpd import section as sec
+from icmbench.mpd.coder import SHARED_CHANCE, State, decode_sections
 from icmbench.mpd.latent import latent_shape
+from icmbench.mpd.palette import build_hierarchy
+from icmbench.mpd.plan import make_plan
 
 SIZES = ((128, 144), (61, 43), (7, 5))  # the second has odd sides, the third is one cell
 TRIALS = 20_000
@@ -254,3 +257,27 @@ def test_garbage_sections_of_a_large_image() -> None:
         peak, end = peak_of(container.pack(header, sections))
         assert end in ("decoded", "CorruptStream")
         assert peak <= 3 * (3 * 3000 * 3000) + FIXED
+
+
+@pytest.mark.parametrize(("value", "legal"), [(60_000, True), (90_000, False), (250_000, False)])
+def test_means_beyond_any_latent(value: int, legal: bool) -> None:
+    """Four cells at +value, four at -value, written by our own coder without its checks."""
+    latent = np.array([[[value], [-value]], [[value], [-value]]] * 2)
+    hierarchy = build_hierarchy(np.array([[1], [-1]] * 4, np.int16) * 8, 2)
+    plan = make_plan(hierarchy, hierarchy.labels.reshape(4, 2), latent, np.zeros(1, np.int64))
+    nodes, owner, bits = sec.new_nodes(1, 8), np.zeros((4, 2), np.int16), np.zeros(3)
+    buffer, registers, model = np.zeros(99, np.uint8), arithmetic.encoder(), ctx.fresh_model()
+    arithmetic.code(False, 0, SHARED_CHANCE, registers, buffer)
+    sec.code_root(False, registers, buffer, nodes, plan)
+    sec.code_section(False, 7, 1, 0, registers, buffer, model, nodes, owner, plan, bits)
+    payloads = [buffer[: arithmetic.finish(registers, buffer)].tobytes()]
+    buffer, registers = np.zeros(99, np.uint8), arithmetic.encoder()
+    sec.code_section(False, 0, 2, 7, registers, buffer, model, nodes, owner, plan, bits)
+    payloads.append(buffer[: arithmetic.finish(registers, buffer)].tobytes())
+    if legal:
+        found = decode_sections(payloads, (4, 2), 1, ctx.fresh_model(), None)
+        check_states(found, (4, 2), 1)
+        assert len(found[-1].palette) == 2
+    else:
+        with pytest.raises(CorruptStream, match="means"):
+            decode_sections(payloads, (4, 2), 1, ctx.fresh_model(), None)

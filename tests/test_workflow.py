@@ -62,7 +62,7 @@ def test_everything_is_there(first_run: Path) -> None:
     rd = pd.read_csv(results / "tables" / "rd.csv")
     head = ["dataset", "codec", "family", "images", "failed", "bpp", "bpp_lo", "bpp_hi"]
     assert list(rd.columns[:11]) == [*head, "psnr_rgb", "psnr_rgb_lo", "psnr_rgb_hi"]
-    assert len(rd) == 13
+    assert len(rd) == 18
     assert (rd["images"] == 6).all()
     assert (rd["failed"] == 0).all()
     lossless = rd[rd["codec"].isin(["identity", "raw-test"])]
@@ -80,7 +80,8 @@ def test_everything_is_there(first_run: Path) -> None:
     assert (timing["encode_s"] > 0).all()
     jobs = pd.read_csv(results / "tables" / "jobs.csv").set_index("rule")
     assert list(jobs.columns) == ["jobs", "seconds", "max_mb"]
-    assert jobs.loc["encode", "jobs"] == 4
+    assert jobs.loc["encode", "jobs"] == 5
+    assert {"train_autoencoder", "train_contexts", "train_reverse", "mpd_states"} <= set(jobs.index)
     assert {"dataset_shard", "decode", "measure", "rd_tables"} <= set(jobs.index)
     provenance = json.loads((results / "provenance.json").read_text())
     assert provenance["config"]["shards"] == 1
@@ -88,9 +89,12 @@ def test_everything_is_there(first_run: Path) -> None:
     report = (results / "report.html").read_text()
     for text in ("LPIPS", "alexnet-owt-7be5be79.pth", "no failures", "webp:quality=20"):
         assert text.lower() in report.lower(), text
-    assert len(list((results / "figures").glob("*.svg"))) == 5
+    assert len(list((results / "figures").glob("*.svg"))) == 10
     damaged = pd.read_csv(results / "tables" / "robustness.csv")
-    assert list(damaged.groupby("damage")["trials"].sum()[["bit-flip", "truncate"]]) == [16, 16]
+    assert list(damaged.groupby("damage")["trials"].sum()[["bit-flip", "truncate"]]) == [20, 20]
+    states = pd.read_csv(results / "tables" / "mpd_states.csv")
+    assert list(states["state"]) == list(range(7, -1, -1))
+    assert (results / "models" / "mpd" / "card.json").exists()
 
 
 def test_rates_are_file_sizes(first_run: Path) -> None:
@@ -106,6 +110,26 @@ def test_rates_are_file_sizes(first_run: Path) -> None:
     for quality in (0, 20, 50, 80):
         mean = 8 * np.mean(sizes[f"webp-quality{quality}"]) / 176**2
         assert rd.loc[f"webp:quality={quality}", "bpp"] == pytest.approx(mean, rel=1e-5)
+
+
+def test_an_embedded_codec_codes_once(first_run: Path) -> None:
+    """One stream per image; its states are that file, cut: their sizes stand in the stream."""
+    import zipfile
+
+    from icmbench.bitstream import container
+
+    results = first_run / "results"
+    rd = pd.read_csv(results / "tables" / "rd.csv").set_index("codec")
+    with zipfile.ZipFile(results / "streams" / "scenes" / "mpd" / "0.zip") as archive:
+        streams = [archive.read(name) for name in archive.namelist()]
+    assert len(streams) == 6
+    ends = np.array([container.parse(stream).ends for stream in streams])
+    for state in (7, 4, 0):
+        name = "mpd" if state == 0 else f"mpd:state={state}"
+        mean = 8 * ends[:, 7 - state].mean() / 176**2
+        assert rd.loc[name, "bpp"] == pytest.approx(mean, rel=1e-5)
+    # Decoders read the same file.
+    assert rd.loc["mpd:state=4,decoder=mean", "bpp"] == rd.loc["mpd:state=4", "bpp"]
 
 
 def test_a_second_run_has_nothing_to_do(micro: dict, first_run: Path) -> None:

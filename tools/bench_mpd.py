@@ -1,0 +1,91 @@
+"""`make bench`, second part: where MPD's time goes, and how it grows from 0.4 to 12 megapixels.
+
+Each size runs in a process of its own, with the bundled weights; peak memory is that process's. The
+picture is the bundled motorcycle, resampled, with grain, so that a large picture has as many
+different cells as a small one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image as PillowImage
+
+SIZES = ((768, 512), (4000, 3000))
+
+
+def picture(width: int, height: int) -> np.ndarray:
+    """The photograph at a size, with grain of two code values."""
+    from icmbench.datasets.photos import PHOTOS
+
+    source = PillowImage.fromarray(np.asarray(PHOTOS["motorcycle"].load()))
+    large = np.asarray(source.resize((width, height), PillowImage.Resampling.LANCZOS))
+    grain = np.random.default_rng(1).normal(0, 2, large.shape)
+    return np.clip(np.rint(large + grain), 0, 255).astype(np.uint8)
+
+
+def measure(width: int, height: int, repeat: int, threads: int) -> None:
+    """Print one Markdown row per stage."""
+    import torch
+
+    torch.set_num_threads(threads)
+    from icmbench.codecs.mpd import Mpd
+    from icmbench.mpd.encoder import encode_latent
+    from icmbench.mpd.reverse import reverse
+
+    image = picture(width, height)
+    codec = Mpd()
+    system = codec.system
+    codec.decode(codec.encode(image[:128, :128]))
+    latent = system.latent(image)
+    stream = codec.encode(image)
+    parsed = codec._parse(stream)
+    finest = system.states(parsed)[-1]
+    stages: dict[str, Callable[[], object]] = {
+        "latent (E)": lambda: system.latent(image),
+        "clustering and coding": lambda: encode_latent(latent, adaptive=system.contexts),
+        "entropy decoding": lambda: system.states(parsed),
+        "reverse process (R)": lambda: reverse(
+            system.network, finest, "regression", system.noise, 0
+        ),
+        "encode, whole": lambda: codec.encode(image),
+        "decode, whole": lambda: codec.decode(stream),
+    }
+    for name, task in stages.items():
+        taken = []
+        for _ in range(repeat):
+            start = time.perf_counter()
+            task()
+            taken.append(time.perf_counter() - start)
+        print(f"| {name} | {width}x{height} | {threads} | {np.median(taken):.3f} |", flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"| peak memory | {width}x{height} | {threads} | {peak:.0f} MB |", flush=True)
+
+
+def main() -> None:
+    """All sizes, or one of them in this process."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, nargs=2, help="width and height; default: all sizes")
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    if arguments.size:
+        measure(*arguments.size, arguments.repeat, arguments.threads)
+        return
+    print("\n| MPD | picture | threads | seconds |\n|---|---|---:|---:|", flush=True)
+    for width, height in SIZES:
+        for threads in (1, 2):
+            command = [sys.executable, __file__, "--size", str(width), str(height)]
+            repeat = str(arguments.repeat if width < 1000 else 1)
+            command += ["--repeat", repeat, "--threads", str(threads)]
+            subprocess.run(command, check=True)
+
+
+if __name__ == "__main__":
+    main()
