@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,16 +12,27 @@ from typing import Any
 
 import jsonschema
 
+import icmbench
 from icmbench.codecs.registry import codec_class
 from icmbench.coding.shard import Family, make_family
 from icmbench.datasets.base import Dataset
 from icmbench.datasets.registry import make_dataset
 from icmbench.errors import ConfigError
+from icmbench.files import sha256_bytes, sha256_file
 from icmbench.metrics import METRICS
-from icmbench.mpd.model import NAME, bundled, check_folder
+from icmbench.mpd.model import CARD, NAME, bundled, check_folder, part_files
 from icmbench.suggest import unknown
 from icmbench.training.settings import check_pool, make_pool_source, trained_parts
 from icmbench.versions import package_version
+
+# The code that decides MPD's streams and pictures; `train_contexts` reads the tables, too.
+CODER_SOURCES = ("bitstream/*.py", "codecs/mpd.py", "mpd/*.py")
+NOT_CODER = ("mpd/card.py", "mpd/inspect.py", "mpd/train_autoencoder.py", "mpd/train_reverse.py")
+# The code that decides a part's numbers: the autoencoder's do not depend on the coder.
+LOOP_SOURCES = ("training/loop.py", "training/losses.py", "training/pool.py")
+AUTOENCODER_SOURCES = tuple(
+    f"mpd/{name}.py" for name in ("autoencoder", "model", "norms", "tensors", "train_autoencoder")
+)
 
 
 @dataclass(frozen=True)
@@ -110,7 +122,47 @@ def coding_settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
         # Not used by the job: a new version of the codec must not go by its old streams.
         "settings": codec.settings,
         "versions": {package: package_version(package) for package in codec.packages},
+        "sources": source_digest(CODER_SOURCES, NOT_CODER) if codec.model_name == NAME else None,
     }
+
+
+def training_sources(part: str) -> str:
+    """Digest of the code that decides the numbers of a trained part of the model."""
+    if part == "autoencoder":
+        return source_digest((*AUTOENCODER_SOURCES, *LOOP_SOURCES))
+    loop = LOOP_SOURCES if part == "reverse" else ("training/pool.py",)
+    without = tuple(name for name in NOT_CODER if name != f"mpd/train_{part}.py")
+    return source_digest((*CODER_SOURCES, *loop), without)
+
+
+@functools.cache
+def source_digest(patterns: tuple[str, ...], without: tuple[str, ...] = ()) -> str:
+    """sha256 of source files' names and contents.
+
+    Args:
+        patterns: below the package, each of at least one file; ConfigError names one that is of
+            none.
+        without: files that are left out.
+    """
+    package = Path(icmbench.__file__).parent
+    files: set[Path] = set()
+    for pattern in patterns:
+        if not (found := set(package.glob(pattern))):
+            raise ConfigError(f"{package}: no source file {pattern}")
+        files |= found
+    files -= {package / name for name in without}
+    lines = [f"{path.relative_to(package)} {sha256_file(path)}\n" for path in sorted(files)]
+    return sha256_bytes("".join(lines).encode())
+
+
+def given_files(folder: Path) -> list[Path]:
+    """The files of a given model folder, sorted; none that is only being written."""
+    if folder.name == NAME:
+        card = folder / CARD
+        return sorted([*part_files(folder), *([card] if card.is_file() else [])])
+    return sorted(
+        path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")
+    )
 
 
 def _training(

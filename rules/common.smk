@@ -4,7 +4,13 @@ import functools
 import os
 from pathlib import Path
 
-from icmbench.configuration import coding_settings, make_run, model_name, models_folder
+from icmbench.configuration import (
+    coding_settings,
+    given_files,
+    make_run,
+    model_name,
+    models_folder,
+)
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import shard_ids
 from icmbench.errors import IcmbenchError
@@ -90,7 +96,7 @@ def model_files(*codecs):
     names = sorted({model_name(run.config, codec) for codec in codecs} - {None})
     if run.config["models"]:
         folders = [models_folder(run.config) / name for name in names]
-        return sorted(str(path) for home in folders for path in home.rglob("*") if path.is_file())
+        return [str(path) for folder in folders for path in given_files(folder)]
     files = [*(f"{part}.safetensors" for part in PARTS), CARD]
     return expand("<results>/models/{name}/{file}", name=names, file=files)
 

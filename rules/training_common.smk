@@ -1,12 +1,21 @@
 # What the rules of training share: the inputs, outputs and settings of one part of the model.
 
+from icmbench.configuration import training_sources
+
 TRAINING = run.config["training"]
+
+# What decides a part's numbers besides its own amounts: the tables are counted, not learned.
+SHARED = {
+    "autoencoder": ("start", "precision", "crop", "seed"),
+    "contexts": ("crop",),
+    "reverse": ("start", "precision", "seed"),
+}
 
 
 def training_inputs(part):
     """The bundled file to start from, and for a trained part the pool and the parts before it."""
     files = {}
-    if TRAINING["start"] == "bundled":
+    if TRAINING["start"] == "bundled" and (part not in run.trained or "start" in SHARED[part]):
         files["bundled"] = str(part_file(bundled(), part))
     if part in run.trained:
         home = "<results>/training/pool/{source}"
@@ -29,9 +38,10 @@ def training_settings(part):
     """What decides a trained part's numbers besides its inputs; empty for a bundled one."""
     if part not in run.trained:
         return {}
-    shared = {key: TRAINING[key] for key in ("start", "precision", "crop", "seed")}
+    shared = {key: TRAINING[key] for key in SHARED[part]}
     versions = {name: package_version(name) for name in ("torch", "diffusers")}
-    return {**TRAINING[part], **shared, "versions": versions}
+    sources = training_sources(part)
+    return {**TRAINING[part], **shared, "versions": versions, "sources": sources}
 
 
 def checkpoint(part):

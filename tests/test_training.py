@@ -6,11 +6,13 @@ import copy
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +22,29 @@ import pytest
 import torch
 from conftest import ROOT, make_picture
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import save_file as save_torch
 
-from icmbench.configuration import coding_settings, make_run
+import icmbench
+from icmbench import configuration
+from icmbench.coding.pool import CodecProcess, Failed, Setup
+from icmbench.configuration import coding_settings, given_files, make_run, training_sources
+from icmbench.datasets import kodak
 from icmbench.datasets.base import Record
 from icmbench.datasets.manifest import write_records
+from icmbench.datasets.photos import PHOTOS
 from icmbench.errors import ConfigError, DatasetError, ModelError
 from icmbench.files import sha256_bytes
 from icmbench.images import write_png
 from icmbench.mpd.autoencoder import AutoencoderSettings, build_autoencoder
 from icmbench.mpd.card import model_card
-from icmbench.mpd.model import load_model, part_file, weights_digest
+from icmbench.mpd.model import bundled, load_model, part_file, weights_digest
+from icmbench.mpd.reverse import ReverseSettings, build_reverse
 from icmbench.mpd.tensors import load_arrays, load_network, rounded, save_arrays, save_network
 from icmbench.mpd.train_autoencoder import make_autoencoder, standardise, train_autoencoder
+from icmbench.mpd.train_reverse import CROP, Example, train_reverse
 from icmbench.reporting.figures.loss import blocks, loss_curves
 from icmbench.training.loop import Schedule
-from icmbench.training.pool import Pool, read_pool, read_provided
+from icmbench.training.pool import TEST_PIXELS, Pool, read_pool, read_provided
 
 TINY = AutoencoderSettings(channels=(8, 8, 8, 8), groups=4)
 SCHEDULE = Schedule(steps=8, batch=1, learning_rate=2e-3, checkpoint_every=2)
@@ -250,6 +260,7 @@ def spoil(arrays: dict[str, np.ndarray], name: str, fault: str) -> None:
         ("integer", r"'decoder\.conv_in\.bias' is int32"),
         ("cut", r"damaged or not a safetensors file"),
         ("empty", r"damaged or not a safetensors file"),
+        ("bfloat16", r"damaged or not a safetensors file"),
         ("no metadata", r"no metadata of icmbench"),
         ("no mean", r"its metadata is incomplete: 'mean'"),
         ("flat", r"mean and std are not those of 4 channels"),
@@ -267,6 +278,8 @@ def test_planted_faults_are_named(model: Path, tmp_path: Path, fault: str, messa
         metadata["std"][1] = 0.0
     header = None if fault == "no metadata" else {"icmbench": json.dumps(metadata)}
     save_file(arrays, path, header)
+    if fault == "bfloat16":
+        save_torch({n: torch.from_numpy(a).bfloat16() for n, a in arrays.items()}, path, header)
     if fault == "cut":
         path.write_bytes(path.read_bytes()[:-10])
     if fault == "empty":
@@ -286,6 +299,14 @@ def test_a_folder_says_what_it_lacks(model: Path, tmp_path: Path) -> None:
     assert str(tmp_path) in str(caught.value)
     assert "contexts.safetensors, reverse.safetensors missing" in str(caught.value)
     assert load_model(tmp_path, ("autoencoder",)).digest == weights_digest(tmp_path)
+
+
+def test_a_process_without_its_model_says_so_on_purpose(tmp_path: Path) -> None:
+    """A refusal of ours, not a crash of the codec."""
+    with CodecProcess(Setup("mpd", models=tmp_path)) as process, pytest.raises(Failed) as caught:
+        process.call("encode", [])
+    assert "ModelError" in caught.value.detail
+    assert caught.value.typed
 
 
 def test_what_half_precision_cannot_hold_is_not_written(tmp_path: Path) -> None:
@@ -309,6 +330,98 @@ def test_the_digest_follows_every_file_and_nothing_else(model: Path, tmp_path: P
         file.write_bytes(before)
     with pytest.raises(ModelError, match="no safetensors file"):
         weights_digest(tmp_path / "empty")
+
+
+def test_a_half_written_file_is_no_part_of_a_model(model: Path, tmp_path: Path) -> None:
+    """Neither of the digest nor of the files that the jobs wait for: it is gone a moment later."""
+    folder = tmp_path / "mpd"
+    shutil.copytree(model, folder)
+    (folder / "card.json").write_text("{}")
+    digest, files = weights_digest(folder), given_files(folder)
+    assert [path.name for path in files] == [
+        "autoencoder.safetensors", "card.json", "contexts.safetensors", "reverse.safetensors",
+    ]  # fmt: skip
+    for name in (".contexts.123.part.safetensors", "reverse.old.safetensors"):
+        (folder / name).write_bytes(b"half")
+    assert weights_digest(folder) == digest
+    assert given_files(folder) == files
+    part_file(folder, "contexts").unlink()
+    assert weights_digest(folder) != digest
+    assert given_files(folder) == [path for path in files if path.stem != "contexts"]
+    other = tmp_path / "other"  # of a plugin's codec: whatever it holds
+    for name in ("a/weights.bin", "a/.weights.7.part.bin"):
+        (other / name).parent.mkdir(parents=True, exist_ok=True)
+        (other / name).touch()
+    assert given_files(other) == [other / "a" / "weights.bin"]
+
+
+def test_the_bundled_streams_stay_readable() -> None:
+    """The digest that stands in every stream is still the one on the card."""
+    card = json.loads((bundled() / "card.json").read_text())
+    assert weights_digest(bundled()).hex() == card["weights_digest"]
+
+
+REVERSE = ReverseSettings(channels=(8, 8))
+
+
+def tiny_examples() -> list[Example]:
+    """One picture and a latent that every state is near; nothing is coded."""
+    rng = np.random.default_rng(4)
+    latent = rng.standard_normal((CROP, CROP, TINY.latent)).astype(np.float32)
+    states = tuple(np.float32(latent + 0.1 * (t + 1)) for t in range(8))
+    return [Example(make_picture(8 * CROP, 8 * CROP), latent, states)]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    """A file of R that is smaller than the default."""
+    state = build_reverse(REVERSE, 7).state_dict()
+    path = tmp_path / "start" / "reverse.safetensors"
+    save_network(path, state, {"network": REVERSE.values()})
+    return path
+
+
+def test_the_reverse_process_keeps_the_network_of_its_start(
+    model: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("icmbench.mpd.train_reverse.make_examples", lambda *_: tiny_examples())
+    keys: dict[str, Any] = {"checkpoint": tmp_path / "c.pt", "history": tmp_path / "losses.csv"}
+    schedule = Schedule(steps=1, batch=1, learning_rate=1e-6)
+    state, about = train_reverse(model, schedule, make_pool(), start=start, **keys)
+    assert about["network"] == REVERSE.values()
+    old = load_network(start)[0]
+    assert old.keys() == state.keys()
+    assert all(torch.allclose(old[n], state[n], atol=1e-4) for n in old if "running_" not in n)
+    save_network(start, old, {"network": {**REVERSE.values(), "latent": 5}})
+    with pytest.raises(ModelError, match=f"{start}: it is of 5 channels, the latent has 4"):
+        train_reverse(model, schedule, make_pool(), start=start, **keys)
+    save_network(start, old, {})
+    with pytest.raises(ModelError, match=f"{start}: its metadata is incomplete"):
+        train_reverse(model, schedule, make_pool(), start=start, **keys)
+
+
+def test_tables_made_meanwhile_do_not_spoil_a_checkpoint(
+    model: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R and the tables are made in parallel: R goes on when they come, not for another latent."""
+    monkeypatch.setattr("icmbench.mpd.train_reverse.make_examples", lambda *_: tiny_examples())
+    folder = tmp_path / "mpd"
+    folder.mkdir()
+    shutil.copy(part_file(model, "autoencoder"), folder)
+    keys: dict[str, Any] = {"checkpoint": tmp_path / "c.pt", "history": tmp_path / "losses.csv"}
+    schedule = Schedule(steps=1, batch=1, learning_rate=1e-3, checkpoint_every=1)
+
+    def key() -> str:
+        train_reverse(folder, schedule, make_pool(), start=start, **keys)
+        return str(torch.load(tmp_path / "c.pt", weights_only=True)["key"])
+
+    before = key()
+    shutil.copy(part_file(model, "contexts"), folder)
+    assert key() == before
+    weights, about = load_network(part_file(folder, "autoencoder"))
+    save_network(part_file(folder, "autoencoder"), weights, {**about, "mean": [0.5] * 4})
+    (tmp_path / "c.pt").unlink()
+    assert key() != before
 
 
 def test_the_card_names_every_file(model: Path) -> None:
@@ -400,6 +513,29 @@ def test_the_pool_reads_what_was_provided(tmp_path: Path) -> None:
         read_pool([("scenes", files)], smallest=64)
 
 
+@pytest.mark.parametrize("name", ["chelsea", "grace-hopper"])
+def test_a_test_picture_is_known_under_any_name(tmp_path: Path, name: str) -> None:
+    """By its pixels; one value changed, and it is another picture."""
+    picture = np.asarray(PHOTOS[name].load()).copy()
+    for file in ("mine.png", "other.png"):
+        write_png(tmp_path / file, picture)
+        picture[0, 0, 0] ^= 1
+    read_pool([("mine", [tmp_path / "other.png"])], smallest=32)
+    with pytest.raises(DatasetError, match=rf"{tmp_path}/mine\.png is {name} of photos"):
+        read_pool([("mine", [tmp_path / "other.png", tmp_path / "mine.png"])], smallest=32)
+
+
+def test_kodak_is_known_by_its_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the digest of a picture that is here: no photograph of Kodak is part of the tests."""
+    assert {digest for digest, name in TEST_PIXELS.items() if "kodak" in name} == set(
+        kodak.PIXELS.values()
+    )
+    write_png(tmp_path / "a.png", make_picture(40, 40))
+    monkeypatch.setattr("icmbench.training.pool.pixel_sha256", lambda _: kodak.PIXELS["kodim07"])
+    with pytest.raises(DatasetError, match=r"a\.png is kodim07 of kodak: for testing only"):
+        read_pool([("mine", [tmp_path / "a.png"])], smallest=32)
+
+
 BASE: dict[str, Any] = {
     "datasets": {"scenes": {"test": 2, "train": 4}},
     "codecs": {"jpeg": {"points": [{"quality": 10}]}},
@@ -443,6 +579,22 @@ def test_the_pool_never_holds_what_is_coded(
     config["datasets"]["mine"] = {"type": "folder", "path": str(pictures)}
     config["training"]["pool"] = json.loads(json.dumps(pool).replace("HERE", str(pictures)))
     with pytest.raises(ConfigError, match=message):
+        make_run(config, schema)
+
+
+@pytest.mark.parametrize("inner", ["", "kodak", "other"])
+def test_the_pool_is_not_where_coded_images_are_downloaded(
+    schema: Path, tmp_path: Path, inner: str
+) -> None:
+    folder = tmp_path / "down" / inner
+    write_png(folder / "a.png", make_picture(40, 40))
+    config = copy.deepcopy(BASE) | {"downloads": str(tmp_path / "down")}
+    config["datasets"]["kodak"] = {}
+    config["training"]["pool"] = {"mine": {"type": "folder", "path": str(folder)}}
+    if inner == "other":
+        make_run(config, schema)
+        return
+    with pytest.raises(ConfigError, match=r"pool\.mine and the data set 'kodak'"):
         make_run(config, schema)
 
 
@@ -510,6 +662,50 @@ def test_which_model_a_job_is_given(
         make_run(alien, schema)
 
 
+@pytest.mark.parametrize(
+    ("changed", "noticed"),
+    [
+        ("mpd/rdo.py", {"coding", "contexts", "reverse"}),
+        ("mpd/train_contexts.py", {"coding", "contexts", "reverse"}),
+        ("bitstream/container.py", {"coding", "contexts", "reverse"}),
+        ("codecs/mpd.py", {"coding", "contexts", "reverse"}),
+        ("mpd/new.py", {"coding", "contexts", "reverse"}),
+        ("mpd/norms.py", {"coding", "autoencoder", "contexts", "reverse"}),
+        ("mpd/train_autoencoder.py", {"autoencoder"}),
+        ("mpd/train_reverse.py", {"reverse"}),
+        ("training/losses.py", {"autoencoder", "reverse"}),
+        ("training/pool.py", {"autoencoder", "contexts", "reverse"}),
+        ("mpd/card.py", set()),
+        ("mpd/inspect.py", set()),
+        ("codecs/jpeg.py", set()),
+    ],
+)
+def test_changed_code_makes_its_own_results_anew(
+    learned: dict[str, Any], schema: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    changed: str, noticed: set[str],
+) -> None:  # fmt: skip
+    """In a copy of the package: what is coded, and which parts are trained again."""
+    package = tmp_path / "icmbench"
+    for folder in ("mpd", "bitstream", "training", "codecs"):
+        shutil.copytree(Path(icmbench.__file__).parent / folder, package / folder)
+    (package / "__init__.py").touch()
+    config = configuration.complete(learned, schema)
+
+    def digests() -> dict[str, Any]:
+        configuration.source_digest.cache_clear()
+        assert coding_settings(config, "jpeg")["sources"] is None
+        parts = {p: training_sources(p) for p in ("autoencoder", "contexts", "reverse")}
+        return {"coding": coding_settings(config, "learned"), **parts}
+
+    monkeypatch.setattr(icmbench, "__file__", str(package / "__init__.py"))
+    before = digests()
+    with open(package / changed, "a") as handle:
+        handle.write("# another\n")
+    after = digests()
+    configuration.source_digest.cache_clear()
+    assert {name for name in before if before[name] != after[name]} == noticed
+
+
 def test_blocks_of_steps_are_medians() -> None:
     """301 steps in 100 blocks of at most 4: middle step, median, 10th and 90th percentile."""
     steps = np.arange(301)
@@ -575,3 +771,71 @@ def test_only_the_codec_with_a_model_waits_for_it(tmp_path: Path) -> None:
         assert "models" not in inputs[stage.format("jpeg")]
     assert "training/pool/scenes/images" in inputs["models/mpd/autoencoder.safetensors"]
     assert "checkpoints" not in text
+
+
+COMPILED = """
+import numba
+from icmbench.compiled import compiled
+
+@compiled
+def add(value):
+    return value + value
+
+if __name__ == "__main__":
+    import sys
+    import planted
+
+    if sys.argv[1] == "stale":  # the index was read before another process wrote its own
+        planted.add._cache._cache_file._load_index = lambda: {}
+    print([planted.add(eval(text)) for text in sys.argv[2:]])
+    print(sum(planted.add.stats.cache_hits.values()))
+    print(numba.config.CACHE_DIR)
+"""
+
+
+def compile_with(folder: Path, cache: Path | str, *what: str, **more: str) -> list[str]:
+    """Result, number of variants found in the cache, and where that is."""
+    (folder / "planted.py").write_text(COMPILED)
+    done = subprocess.run(
+        [sys.executable, str(folder / "planted.py"), *what], cwd=ROOT, capture_output=True,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(cache), **more}, text=True, check=True,
+    )  # fmt: skip
+    return done.stdout.splitlines()
+
+
+def test_processes_that_compile_at_once_share_nothing_wrong(tmp_path: Path) -> None:
+    """numba numbers the variants of a function, and two processes may take the same number."""
+    cache = tmp_path / "cache"
+    assert compile_with(tmp_path, cache, "fresh", "3")[:2] == ["[6]", "0"]
+    assert compile_with(tmp_path, cache, "stale", "2.5")[:2] == ["[5.0]", "0"]
+    assert len(list(cache.rglob("*.nbc"))) == 2
+    assert compile_with(tmp_path, cache, "fresh", "3", "2.5")[:2] == ["[6, 5.0]", "1"]
+    assert compile_with(tmp_path, cache, "fresh", "3", "2.5")[:2] == ["[6, 5.0]", "2"]
+    with ThreadPoolExecutor(2) as threads:
+        cold = tmp_path / "cold"
+        jobs = [threads.submit(compile_with, tmp_path, cold, "fresh", "3", "2.5") for _ in "12"]
+        assert [job.result()[0] for job in jobs] == ["[6, 5.0]"] * 2
+
+
+def test_a_cache_that_cannot_be_written_is_replaced_by_one_with_the_same_name(
+    tmp_path: Path,
+) -> None:
+    """numba's own way out is a folder beside the source that keeps the code of older versions."""
+    home, temporary, file = tmp_path / "home", tmp_path / "tmp", tmp_path / "file"
+    temporary.mkdir()
+    file.touch()
+    name = Path(compile_with(tmp_path, tmp_path / "cache", "fresh", "3")[2]).name
+    assert re.fullmatch("numba-[0-9a-f]{16}", name)
+    places = {"HOME": str(home), "TMPDIR": str(temporary)}
+    for cache in ("/proc/nope", file):
+        found = compile_with(tmp_path, cache, "fresh", "3", **places)
+        assert found[::2] == ["[6]", str(home / ".cache" / "icmbench" / name)]
+    found = compile_with(tmp_path, file, "fresh", "3", HOME=str(file), TMPDIR=str(temporary))
+    assert found[::2] == ["[6]", str(temporary / f"icmbench-{os.getuid()}" / name)]
+    for base in (home, temporary):
+        assert len(list(base.rglob("*.nbc"))) == 1
+    shutil.rmtree(temporary / f"icmbench-{os.getuid()}")
+    (temporary / f"icmbench-{os.getuid()}").touch()
+    found = compile_with(tmp_path, file, "fresh", "3", HOME=str(file), TMPDIR=str(temporary))
+    assert found[:2] == ["[6]", "0"]  # compiled, and kept nowhere
+    assert not list(tmp_path.glob("__pycache__/*.nb?"))

@@ -20,8 +20,9 @@ import torch
 from icmbench.images import read_image
 from icmbench.mpd import train_reverse as training
 from icmbench.mpd.encoder import encode_latent
-from icmbench.mpd.latent import SCALE, latent_image
+from icmbench.mpd.latent import latent_image
 from icmbench.mpd.norms import freeze_norms
+from icmbench.mpd.palette import SCALE
 from icmbench.mpd.reverse import reverse
 from icmbench.mpd.system import System
 from icmbench.training.loop import Losses, Schedule, train

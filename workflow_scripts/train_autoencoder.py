@@ -19,11 +19,7 @@ with log_to(snakemake.log[0]):
         torch.set_num_threads(snakemake.threads)
         checkpoint = Path(snakemake.params.checkpoint)
         keys = ("steps", "batch", "learning_rate", "seed", "precision")
-        pool = read_provided(
-            [Path(path) for path in files.records],
-            [Path(path) for path in files.images],
-            smallest=settings["crop"],
-        )
+        pool = read_provided(files.records, files.images, smallest=settings["crop"])
         make_autoencoder(
             Path(out.weights),
             Schedule(**{key: settings[key] for key in keys}),

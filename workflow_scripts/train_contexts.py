@@ -18,11 +18,7 @@ with log_to(snakemake.log[0]):
         from icmbench.training.provenance import pool_provenance
 
         torch.set_num_threads(snakemake.threads)
-        pool = read_provided(
-            [Path(path) for path in files.records],
-            [Path(path) for path in files.images],
-            smallest=settings["crop"],
-        )
+        pool = read_provided(files.records, files.images, smallest=settings["crop"])
         arrays = train_contexts(Path(files.autoencoder).parent, pool, settings["images"])
         provenance = {"images": settings["images"], "pool": pool_provenance(pool)}
         save_arrays(Path(out.weights), arrays, {"provenance": provenance})

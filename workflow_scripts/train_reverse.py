@@ -12,27 +12,24 @@ with log_to(snakemake.log[0]):
     else:
         import torch
 
-        from icmbench.mpd.tensors import load_network, save_network
-        from icmbench.mpd.train_reverse import train_reverse
+        from icmbench.mpd.latent import CELL
+        from icmbench.mpd.tensors import save_network
+        from icmbench.mpd.train_reverse import CROP, train_reverse
         from icmbench.training.loop import Schedule
         from icmbench.training.pool import read_provided
         from icmbench.training.provenance import training_provenance
 
         torch.set_num_threads(snakemake.threads)
-        checkpoint, crop = Path(snakemake.params.checkpoint), settings["crop"]
+        checkpoint, crop = Path(snakemake.params.checkpoint), CROP * CELL
         start = Path(files.bundled) if settings["start"] == "bundled" else None
         keys = ("steps", "batch", "learning_rate", "seed", "precision")
         schedule = Schedule(**{key: settings[key] for key in keys})
-        pool = read_provided(
-            [Path(path) for path in files.records],
-            [Path(path) for path in files.images],
-            smallest=crop,
-        )
+        pool = read_provided(files.records, files.images, smallest=crop)
         state, metadata = train_reverse(
             Path(files.autoencoder).parent,
             schedule,
             pool,
-            start=load_network(start)[0] if start else None,
+            start=start,
             checkpoint=checkpoint,
             history=Path(out.history),
         )

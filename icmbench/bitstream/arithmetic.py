@@ -115,7 +115,8 @@ def _next(state: Ints, buffer: NDArray[np.uint8]) -> int:
 
 @compiled
 def finish(state: Ints, buffer: NDArray[np.uint8]) -> int:
-    """Write the fewest bytes that name the interval; returns the length of the trimmed buffer.
+    """Write the fewest bytes that name the interval; returns the length of the trimmed buffer,
+    or -1 where the buffer is too small.
 
     The decoder reads zeros behind the end, so trailing zero bytes need not be stored.
     """
@@ -126,12 +127,28 @@ def finish(state: Ints, buffer: NDArray[np.uint8]) -> int:
         value = ((low + (np.int64(1) << free) - 1) >> free) << free
         if low <= value <= high:
             for index in range(count):
-                buffer[place + index] = (value >> (_TOP - 8 * index)) & 255
+                if place + index < buffer.size:
+                    buffer[place + index] = (value >> (_TOP - 8 * index)) & 255
             place += count
             break
+    if place > buffer.size:
+        return -1
     while place > 0 and buffer[place - 1] == 0:
         place -= 1
     return place
+
+
+def canonical(state: Ints, payload: bytes) -> bytes:
+    """The payload that an encoder writes for what a decoder has just read.
+
+    One message, one payload: padding or another number of the same last interval is found out.
+    """
+    place = int(state[PLACE]) - _WINDOW // 8  # the decoder reads a window ahead
+    buffer = np.zeros(place + 16, np.uint8)
+    known = np.frombuffer(payload[:place], np.uint8)
+    buffer[: known.size] = known
+    length = int(finish(np.array([state[LOW], state[HIGH], 0, place], np.int64), buffer))
+    return buffer[: max(1, length)].tobytes()
 
 
 @compiled
@@ -155,7 +172,8 @@ def code(
         if decoding:
             state[CODE] = ((state[CODE] << 8) & _MASK) | _next(state, buffer)
         else:
-            buffer[state[PLACE]] = low >> _TOP
+            if state[PLACE] < buffer.size:  # the caller sees in PLACE that it was too small
+                buffer[state[PLACE]] = low >> _TOP
             state[PLACE] += 1
         low = (low << 8) & _MASK
         high = ((high << 8) & _MASK) | 255

@@ -1,4 +1,4 @@
-r"""The container of the learned codecs: a header of 12-14 bytes and a chain of sections.
+r"""The container of the learned codecs: a header of 10-14 bytes and a chain of sections.
 
 ::
 

@@ -12,6 +12,7 @@ from icmbench.codecs.base import Codec, Image, Key
 from icmbench.codecs.registry import codecs as all_codecs
 from icmbench.codecs.registry import recognise
 from icmbench.codecs.strings import GROUPS, Point, make_point, parse_keys, parse_string
+from icmbench.devices import resolve_device
 from icmbench.errors import (
     ConfigError,
     CorruptStream,
@@ -189,7 +190,8 @@ def _check_suffix(output: str, codec: type[Codec], extension: str) -> None:
 
 
 def _load(codec: type[Codec], arguments: Namespace) -> Codec:
-    return codec(models=_path(arguments.models), device=arguments.device)
+    device = resolve_device(arguments.device) if codec.uses_device else "cpu"
+    return codec(models=_path(arguments.models), device=device)
 
 
 def _open(arguments: Namespace) -> tuple[Codec, bytes]:

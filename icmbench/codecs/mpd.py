@@ -10,8 +10,9 @@ from pathlib import Path
 
 from icmbench.bitstream import container
 from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels
-from icmbench.errors import CorruptStream, TruncatedStream
+from icmbench.errors import CodecError, CorruptStream, TruncatedStream
 
+CODEC_ID = 1  # in the container
 MAX_PIXELS = 170_000_000
 PALETTES = ("image", "dataset")
 DECODERS = ("regression", "mean", "diffusion")
@@ -24,7 +25,7 @@ class Mpd(Codec):
     title = "MPD"
     extension = "icb"
     model_name = "mpd"
-    codec_id = 1
+    codec_id = CODEC_ID
     uses_device = True
     packages = ("torch", "diffusers", "numba", "numpy")
     settings = (
@@ -46,7 +47,7 @@ class Mpd(Codec):
             default=0,
             low=0,
             high=1 << 28,
-            help="the best file of at most so many bytes; 0: no limit",
+            help="the best file of at most so many bytes at `rdo` or stronger; 0: no limit",
         ),
     }
     cut_keys = {"state": Key(int, default=0, low=0, high=7, help="diffusion state kept; 7: least")}
@@ -76,7 +77,9 @@ class Mpd(Codec):
         """
         check_image(image)
         height, width = image.shape[:2]
-        header = container.Header(1, self.system.digest, width, height)
+        if height * width > MAX_PIXELS or max(height, width) > container.MAX_SIDE:
+            raise CodecError(f"{width}x{height} pixels are over the limit of {MAX_PIXELS}")
+        header = container.Header(self.codec_id, self.system.digest, width, height)
         return self.system.encode(image, header, palette=palette, rdo=rdo, limit=bytes)
 
     def truncate(self, stream: bytes, *, state: int = 0) -> bytes:
@@ -118,7 +121,10 @@ class Mpd(Codec):
         from icmbench.mpd.coder import section_states
 
         parsed = container.parse(
-            stream, codec_id=1, weights_digest=self.system.digest, best_effort=best_effort
+            stream,
+            codec_id=self.codec_id,
+            weights_digest=self.system.digest,
+            best_effort=best_effort,
         )
         check_pixels(parsed.header.width, parsed.header.height, MAX_PIXELS)
         if not best_effort and not parsed.sections:

@@ -146,7 +146,7 @@ class CodecProcess:
             answer = self._exchange(first, START_SECONDS)
             if "error" in answer:
                 text = f"the codec does not load: {answer['error']}: {answer['detail']}"
-                raise Failed("failed", text)
+                raise Failed("failed", text, typed=answer["typed"])
         except Failed as failure:
             self.stop()
             self._unusable = failure

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from icmbench.bitstream import arithmetic
 from icmbench.bitstream.arithmetic import Model, code
-from icmbench.errors import CorruptStream
+from icmbench.errors import CodecError, CorruptStream
 from icmbench.mpd import section as sec
 from icmbench.mpd.palette import STATES, entry_limits
 from icmbench.mpd.section import Nodes, Plan
@@ -72,10 +72,15 @@ def encode_sections(
     states: list[State] = []
     limits = entry_limits(cells)
     for index, t in enumerate(section_states(cells)):
+        bits = np.zeros(len(PARTS))
+        splits = (plan.first >= 0) & (plan.state == t)
+        if index and not splits.any():
+            # An empty payload says that nothing is split; the coder learns nothing from it.
+            payloads.append(b"")
+            states.append(_state(t, nodes, owner, bits))
+            continue
         buffer = np.zeros(1024 + 8 * cells + 64 * limits[t] * plan.sums.shape[1], np.uint8)
         registers = arithmetic.encoder()
-        bits = np.zeros(len(PARTS))
-        before = int(nodes.meta[0])
         if index == 0:
             code(False, int(plan.shared[0]), SHARED_CHANCE, registers, buffer)
             sec.code_root(False, registers, buffer, nodes, plan)
@@ -85,10 +90,9 @@ def encode_sections(
         )
         assert fault == sec.OK, "the plan is not one of make_plan"
         length = int(arithmetic.finish(registers, buffer))
-        if index and nodes.meta[0] == before:
-            length, bits = 0, np.zeros(len(PARTS))
-        elif length == 0:
-            length = 1  # an empty payload says that nothing is split
+        if length < 0:
+            raise CodecError(f"the section of state {t} takes more than {buffer.size} bytes")
+        length = max(1, length)  # an empty payload would say that nothing is split
         payloads.append(buffer[:length].tobytes())
         states.append(_state(t, nodes, owner, bits))
     return payloads, states
@@ -139,6 +143,8 @@ def decode_sections(
             if fault != sec.OK:
                 what = "cells that no split leaves" if fault == sec.IMPOSSIBLE_COUNTS else "means"
                 raise CorruptStream(f"the section of state {t} names impossible {what}")
+            if payload != arithmetic.canonical(registers, payload):
+                raise CorruptStream(f"the section of state {t} is not what an encoder writes")
         states.append(_state(t, nodes, owner, bits))
     return states
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,8 +12,6 @@ from icmbench.mpd.palette import build_hierarchy, entry_limits
 from icmbench.mpd.plan import make_plan, split_states
 from icmbench.mpd.rdo import optimise
 from icmbench.mpd.shared_palette import SharedPalette
-
-PALETTES: Final = ("image", "dataset")
 
 
 def encode_latent(

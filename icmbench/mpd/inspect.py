@@ -42,7 +42,7 @@ def layers(system: System, stream: bytes) -> list[Layer]:
 
     Raises as `container.parse` and `System.states` do.
     """
-    parsed = container.parse(stream, codec_id=1, weights_digest=system.digest)
+    parsed = container.parse(stream, weights_digest=system.digest)
     return split_layers(parsed, system.states(parsed))
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from icmbench.mpd.palette import SCALE
+
 CELL: Final = 8  # pixels of a latent cell's side
-SCALE: Final = 8192  # latent units of one standard deviation: 32 int8 steps of 256
 WHOLE: Final = 9216  # cells up to which an image is one tile: 0.59 MP
 TILE: Final = 96  # cells of a tile's side beyond
 OVERLAP: Final = 8  # cells in which neighbouring tiles fade into each other
@@ -62,39 +63,71 @@ def in_tiles(
     cut: list[tuple[slice, slice]],
     run: Callable[[slice, slice], Floats],
     scale: int,
-) -> Iterator[tuple[slice, Floats]]:
-    """Run a network tile by tile; yield finished strips (rows, values) from top to bottom.
+) -> Iterator[tuple[slice, slice, Floats]]:
+    """Run a network tile by tile; yield finished strips (rows, columns, values).
 
-    `run` gives (C, rows, columns) values for a tile, `scale` values per cell and side. Only two
-    rows of tiles are held at a time.
+    `run` gives (C, rows, columns) values for a tile, `scale` values per cell and side. Strips lie
+    across the longer side, and only two of them are held at a time.
     """
-    height, width = shape
-    pending: Floats | None = None
-    weights: Floats | None = None
+    if shape[1] <= shape[0]:
+        for rows, values in _strips(shape, cut, run, scale):
+            yield rows, slice(0, shape[1] * scale), values
+        return
+    turned = [(columns, rows) for rows, columns in cut]
+
+    def turn(columns: slice, rows: slice) -> Floats:
+        return run(rows, columns).swapaxes(1, 2)
+
+    for columns, values in _strips(shape[::-1], turned, turn, scale):
+        yield slice(0, shape[0] * scale), columns, values.swapaxes(1, 2)
+
+
+def _strips(
+    shape: tuple[int, int],
+    cut: list[tuple[slice, slice]],
+    run: Callable[[slice, slice], Floats],
+    scale: int,
+) -> Iterator[tuple[slice, Floats]]:
+    """Finished strips from top to bottom, each (C, rows, all columns)."""
+    height = shape[0]
+    starts = sorted({(rows.start, rows.stop) for rows, _ in cut})
+    pending: tuple[Floats, Floats] | None = None
     top = 0
-    for row in sorted({(r.start, r.stop) for r, _ in cut}):
-        rows = slice(*row)
-        strip: Floats | None = None
-        total = np.zeros(((rows.stop - rows.start) * scale, width * scale), np.float32)
-        for _, columns in [tile for tile in cut if tile[0] == rows]:
-            part = run(rows, columns)
-            weight = fade(rows, height, scale)[:, None] * fade(columns, width, scale)
-            if strip is None:
-                strip = np.zeros((len(part), *total.shape), np.float32)
-            place = slice(columns.start * scale, columns.stop * scale)
-            strip[:, :, place] += part * weight
-            total[:, place] += weight
-        assert strip is not None
-        if pending is not None and weights is not None:
-            shared = weights.shape[0]
-            strip[:, :shared] += pending
-            total[:shared] += weights
-        later = [r.start for r, _ in cut if r.start > rows.start]
-        done = (min(later) - rows.start) * scale if later else total.shape[0]
-        finished = (strip[:, :done] / total[:done]).astype(np.float32)
-        yield slice(top, top + done), finished
-        pending, weights = strip[:, done:], total[done:]
+    for index, (start, stop) in enumerate(starts):
+        rows = slice(start, stop)
+        strip, total = _blend(rows, shape, cut, run, scale)
+        if pending is not None:
+            shared = pending[1].shape[0]
+            strip[:, :shared] += pending[0]
+            total[:shared] += pending[1]
+        done = ((starts[index + 1][0] if index + 1 < len(starts) else height) - start) * scale
+        strip[:, :done] /= total[:done]
+        yield slice(top, top + done), strip[:, :done]
+        pending = strip[:, done:].copy(), total[done:].copy()
         top += done
+
+
+def _blend(
+    rows: slice,
+    shape: tuple[int, int],
+    cut: list[tuple[slice, slice]],
+    run: Callable[[slice, slice], Floats],
+    scale: int,
+) -> tuple[Floats, Floats]:
+    """Weighted sum of one row of tiles, (C, rows, columns), and its weights."""
+    height, width = shape
+    total = np.zeros(((rows.stop - rows.start) * scale, width * scale), np.float32)
+    strip: Floats | None = None
+    for _, columns in [tile for tile in cut if tile[0] == rows]:
+        part = run(rows, columns)
+        weight = fade(rows, height, scale)[:, None] * fade(columns, width, scale)
+        if strip is None:
+            strip = np.zeros((len(part), *total.shape), np.float32)
+        place = slice(columns.start * scale, columns.stop * scale)
+        strip[:, :, place] += part * weight
+        total[:, place] += weight
+    assert strip is not None, "a row of tiles has tiles"
+    return strip, total
 
 
 def image_latent(
@@ -123,10 +156,10 @@ def image_latent(
 
     with torch.inference_mode():
         cut = tiles(height, width, WHOLE, TILE)
-        for rows, strip in in_tiles((height, width), cut, run, 1):
+        for rows, columns, strip in in_tiles((height, width), cut, run, 1):
             scaled = (strip - mean[:, None, None]) / std[:, None, None] * SCALE
             integers = np.clip(np.rint(scaled), -32767, 32767).astype(np.int16)
-            out[rows] = integers.transpose(1, 2, 0)
+            out[rows, columns] = integers.transpose(1, 2, 0)
     return out
 
 
@@ -151,8 +184,10 @@ def latent_image(
 
     with torch.inference_mode():
         cut = tiles(height, width, WHOLE, TILE)
-        for rows, strip in in_tiles((height, width), cut, run, CELL):
-            pixels = np.rint((strip + 1) * np.float32(127.5)).clip(0, 255).astype(np.uint8)
-            shown = slice(rows.start, min(rows.stop, size[0]))
-            image[shown] = pixels.transpose(1, 2, 0)[: shown.stop - shown.start, : size[1]]
+        for rows, columns, strip in in_tiles((height, width), cut, run, CELL):
+            strip += 1
+            strip *= np.float32(127.5)
+            pixels = np.rint(strip, out=strip).clip(0, 255, out=strip).astype(np.uint8)
+            place = image[rows, columns]  # cropped where the last cells reach beyond the image
+            place[:] = pixels.transpose(1, 2, 0)[: place.shape[0], : place.shape[1]]
     return image

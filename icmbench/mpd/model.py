@@ -59,6 +59,11 @@ def part_file(folder: Path, part: str) -> Path:
     return folder / f"{part}.safetensors"
 
 
+def part_files(folder: Path) -> list[Path]:
+    """The files of those parts that are there; never another or a half-written one beside them."""
+    return [path for part in PARTS if (path := part_file(folder, part)).is_file()]
+
+
 def check_folder(folder: Path, parts: Sequence[str] = PARTS) -> None:
     """ModelError naming the folder and what it lacks of the parts."""
     if not folder.is_dir():
@@ -70,13 +75,13 @@ def check_folder(folder: Path, parts: Sequence[str] = PARTS) -> None:
 
 
 def weights_digest(folder: Path) -> bytes:
-    """4 bytes that stand in every stream: of the names and contents of all safetensors files.
+    """4 bytes that stand in every stream: of the names and contents of the parts' files.
 
     Raises ModelError where the folder holds none.
     """
-    files = sorted(folder.glob("*.safetensors"))
+    files = part_files(folder)
     if not files:
-        raise ModelError(f"model folder {folder}: no safetensors file in it")
+        raise ModelError(f"model folder {folder}: no safetensors file of a part in it")
     text = "".join(f"{file.name} {sha256_file(file)}\n" for file in files)
     return hashlib.sha256(text.encode()).digest()[:4]
 

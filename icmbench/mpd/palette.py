@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from icmbench.compiled import compiled
 
 MAX_LEAVES: Final = 256
+SCALE: Final = 8192  # latent units of one standard deviation: 32 int8 steps of 256
 COARSE_LEAVES: Final = 2048
 STATES: Final = 8
 _LLOYD: Final = 2  # rounds of k-means; the agglomeration behind it forgives the rest
@@ -79,7 +80,8 @@ class Hierarchy:
 def build_hierarchy(points: NDArray[np.int16], leaves: int) -> Hierarchy:
     """Cluster points, int16 (cells, d), into at most `leaves` leaves and their hierarchy.
 
-    Fewer leaves than asked for come out where there are fewer distinct points.
+    Points that differ by less than 8 (1/32 of an int8 step) may be one; fewer leaves than asked for
+    come out where there are fewer distinct ones.
     """
     reduced = np.ascontiguousarray(points >> _SHIFT)
     distinct, owner, counts = _distinct(reduced)
@@ -228,6 +230,7 @@ def _chain(
     first = np.empty(n - 1, np.int64)
     second = np.empty(n - 1, np.int64)
     heights = np.empty(n - 1)
+    tall = np.zeros(n)  # height of each slot's last merge
     chain = np.empty(n, np.int64)
     length = 0
     done = 0
@@ -254,7 +257,9 @@ def _chain(
         near = slot[best]
         if length > 1 and near == chain[length - 2]:
             a, b = min(tip, near), max(tip, near)
-            first[done], second[done], heights[done] = a, b, distance[best]
+            # Where heights tie, rounding must not put a merge below those it is made of.
+            tall[a] = max(distance[best], tall[a], tall[b])
+            first[done], second[done], heights[done] = a, b, tall[a]
             done += 1
             length -= 2
             counts[a] += counts[b]

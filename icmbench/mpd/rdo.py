@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icmbench.compiled import compiled
-from icmbench.mpd.palette import STATES, Hierarchy
+from icmbench.mpd.palette import SCALE, STATES, Hierarchy
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -82,7 +82,7 @@ def optimise(
             tree = Tree(hierarchy.left, hierarchy.right, states, parent, reach, closed)
             costs, bins = _costs(tree, labels, counts)
             _sweep(tree, labels, values, means, costs, bins)
-            means, counts = _means(hierarchy, labels, values)
+            means, counts = _means(hierarchy, labels, values, means)
             if fixed is not None:
                 means = fixed
             elif sweep < SWEEPS - 1:
@@ -98,8 +98,10 @@ def _parents(hierarchy: Hierarchy) -> Ints:
     return parent
 
 
-def _means(hierarchy: Hierarchy, labels: Ints, values: Floats) -> tuple[Floats, Floats]:
-    """Mean and count of every node; an empty node keeps its sibling's mean."""
+def _means(
+    hierarchy: Hierarchy, labels: Ints, values: Floats, before: Floats | None = None
+) -> tuple[Floats, Floats]:
+    """Mean and count of every node; a node that lost its last cell keeps the mean `before`."""
     leaves, channels = hierarchy.leaves, values.shape[2]
     sums = np.zeros((2 * leaves - 1, channels))
     counts = np.zeros(2 * leaves - 1)
@@ -111,7 +113,10 @@ def _means(hierarchy: Hierarchy, labels: Ints, values: Floats) -> tuple[Floats, 
         pair = [hierarchy.left[merge], hierarchy.right[merge]]
         sums[leaves + merge] = sums[pair].sum(0)
         counts[leaves + merge] = counts[pair].sum()
-    return sums / np.maximum(counts, 1)[:, None], counts
+    means = sums / np.maximum(counts, 1)[:, None]
+    if before is not None:
+        means[counts == 0] = before[counts == 0]
+    return means, counts
 
 
 def _lambdas(
@@ -163,13 +168,16 @@ def _tally(tree: Any, labels: Ints, bins: Ints, tallies: Floats) -> None:
                 up = tree.parent[node]
                 merge = up - leaves
                 bit = 0 if tree.left[merge] == node else 1
-                tallies[tree.state[merge], bins[merge], firsts[up], seconds[up], bit] += 1
+                if tree.state[merge] >= 0:  # -1: a merge that no state undoes
+                    tallies[tree.state[merge], bins[merge], firsts[up], seconds[up], bit] += 1
                 node = up
             _walk_neighbours(tree, labels, y, x, -1, firsts, seconds)
 
 
 @compiled
-def _walk_neighbours(tree, labels, y, x, sign, firsts, seconds):
+def _walk_neighbours(
+    tree: Any, labels: Ints, y: int, x: int, sign: int, firsts: Ints, seconds: Ints
+) -> None:
     """Add `sign` to the counts of the neighbours' decisions on their ways from leaf to root."""
     leaves = tree.left.size + 1
     height, width = labels.shape
@@ -314,8 +322,7 @@ def _steps(
 
 def latent_error(states: Sequence[Any], latent: NDArray[np.int16]) -> list[float]:
     """Mean squared error of every state's latent, in squared standard deviations."""
-    scale = float(1 << 13)
     return [
-        float(np.mean(((state.latent() - latent.astype(np.int64)) / scale) ** 2))
+        float(np.mean(((state.latent() - latent.astype(np.int64)) / SCALE) ** 2))
         for state in states
     ]

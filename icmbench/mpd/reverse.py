@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 
 from icmbench.errors import ModelError
 from icmbench.mpd.coder import State
-from icmbench.mpd.latent import LATENT_TILE, LATENT_WHOLE, SCALE, in_tiles, tiles
+from icmbench.mpd.latent import LATENT_TILE, LATENT_WHOLE, in_tiles, tiles
 from icmbench.mpd.model import part_file
 from icmbench.mpd.norms import fixed_norms
-from icmbench.mpd.palette import STATES
+from icmbench.mpd.palette import SCALE, STATES
 from icmbench.mpd.tensors import fill_network, load_network
 
-DECODERS: Final = ("regression", "mean", "diffusion")
 KEEP: Final = 0.6  # share of the old residual in a step of `diffusion`; the rest is fresh noise
 
 Floats = NDArray[np.float32]
@@ -57,26 +56,30 @@ class ReverseSettings:
 
 def build_reverse(settings: ReverseSettings, seed: int) -> UNet2DModel:
     """An untrained network; its last layer is zero, so that it starts as the identity."""
-    torch.manual_seed(seed)
     blocks = len(settings.channels)
-    network = UNet2DModel(
-        in_channels=settings.latent,
-        out_channels=settings.latent,
-        block_out_channels=settings.channels,
-        layers_per_block=settings.layers,
-        down_block_types=("DownBlock2D",) * blocks,
-        up_block_types=("UpBlock2D",) * blocks,
-        norm_num_groups=4,
-        add_attention=False,
-    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = UNet2DModel(
+            in_channels=settings.latent,
+            out_channels=settings.latent,
+            block_out_channels=settings.channels,
+            layers_per_block=settings.layers,
+            down_block_types=("DownBlock2D",) * blocks,
+            up_block_types=("UpBlock2D",) * blocks,
+            norm_num_groups=4,
+            add_attention=False,
+        )
     fixed_norms(network)
     torch.nn.init.zeros_(network.conv_out.weight)
     torch.nn.init.zeros_(network.conv_out.bias)
     return network
 
 
-def load_reverse(folder: Path) -> tuple[UNet2DModel, list[float]]:
+def load_reverse(folder: Path, channels: int) -> tuple[UNet2DModel, list[float]]:
     """The network of a model folder, and the mean squared error of z_t per state.
+
+    Args:
+        channels: of the latent.
 
     Raises ModelError naming the file and what is missing or wrong in it.
     """
@@ -87,6 +90,8 @@ def load_reverse(folder: Path) -> tuple[UNet2DModel, list[float]]:
         noise = [float(value) for value in metadata["noise"]]
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
+    if settings.latent != channels:
+        raise ModelError(f"{path}: it is of {settings.latent} channels, the latent has {channels}")
     if len(noise) != STATES or min(noise) <= 0:
         raise ModelError(f"{path}: 'noise' is not one positive number per state")
     network = build_reverse(settings, seed=0)
@@ -172,6 +177,6 @@ def _predict(network: UNet2DModel, latent: Floats, level: int, device: str) -> F
 
     with torch.inference_mode():
         cut = tiles(height, width, LATENT_WHOLE, LATENT_TILE)
-        for rows, strip in in_tiles((height, width), cut, run, 1):
-            out[rows] = strip.transpose(1, 2, 0)
+        for rows, columns, strip in in_tiles((height, width), cut, run, 1):
+            out[rows, columns] = strip.transpose(1, 2, 0)
     return out

@@ -22,8 +22,7 @@ from icmbench.mpd import contexts as ctx
 Ints = NDArray[np.int64]
 
 UNIT: Final = 256  # one int8 step of the palette in the units of the means
-LIMIT: Final = 1 << 15  # means stay inside
-STEPS: Final = 8  # offsets are multiples of 2^0 ... 2^7 int8 steps
+LIMIT: Final = 1 << 15  # latents stay inside, means within twice that
 OK, IMPOSSIBLE_COUNTS, TOO_LARGE = range(3)
 _UNARY: Final = 24  # larger offsets go on in an Exp-Golomb code
 _GOLOMB: Final = 12
@@ -50,10 +49,6 @@ class Nodes(NamedTuple):
     birth: Ints
     is_first: Ints
     heights: Ints
-
-    def copy(self) -> Nodes:
-        """An independent copy."""
-        return Nodes(*(array.copy() for array in self))
 
 
 class Plan(NamedTuple):

@@ -12,7 +12,7 @@ from icmbench.errors import ConfigError
 from icmbench.mpd import contexts as ctx
 from icmbench.mpd.palette import MAX_LEAVES, Hierarchy, build_hierarchy
 from icmbench.mpd.plan import split_states
-from icmbench.mpd.section import Plan
+from icmbench.mpd.section import LIMIT, Plan
 
 Ints = NDArray[np.int64]
 
@@ -81,8 +81,8 @@ class SharedPalette:
         return {f"palette.{name}": array.astype(np.int32) for name, array in names.items()}
 
     @classmethod
-    def read(cls, arrays: Mapping[str, NDArray[np.int32]]) -> SharedPalette:
-        """From what `arrays` gave; ConfigError where it is not a hierarchy."""
+    def read(cls, arrays: Mapping[str, NDArray[np.int32]], channels: int) -> SharedPalette:
+        """From what `arrays` gave; ConfigError where it is not a hierarchy of such a latent."""
         left, right, means = (
             np.asarray(arrays[f"palette.{name}"], np.int64) for name in ("left", "right", "means")
         )
@@ -90,6 +90,8 @@ class SharedPalette:
         made = np.sort(np.concatenate([left, right]))
         if means.ndim != 2 or len(means) != 2 * leaves - 1 or leaves > MAX_LEAVES:
             raise ConfigError("the model's palette is not a hierarchy of at most 256 leaves")
+        if means.shape[1] != channels or np.abs(means).max() > 2 * LIMIT:
+            raise ConfigError(f"the model's palette is not one of {channels} channels in range")
         below = np.arange(leaves, 2 * leaves - 1)
         if right.size != left.size or (made != np.arange(2 * leaves - 2)).any():
             raise ConfigError("the model's palette: a node has no parent, or several")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Final
 
@@ -37,10 +38,16 @@ class System:
         self.device = device
         self.model = load_model(self.folder)
         self.digest = self.model.digest
-        self.contexts, self.shared = load_contexts(self.folder)
-        self.network, self.noise = load_reverse(self.folder)
+        channels = len(self.model.mean)
+        self.contexts, self.shared = load_contexts(self.folder, channels)
+        self.network, self.noise = load_reverse(self.folder, channels)
         for network in (self.model.autoencoder, self.network):
             network.to(device, memory_format=torch.channels_last)
+        if device == "cuda":
+            # The same picture whatever else runs: no choice of algorithms by free memory or speed.
+            torch.backends.cudnn.benchmark = False
+            torch.backends.cudnn.deterministic = True
+            torch.backends.cudnn.allow_tf32 = False
 
     def latent(self, image: Image) -> NDArray[np.int16]:
         """The integer latent of an image, (h, w, C)."""
@@ -72,22 +79,21 @@ class System:
     ) -> bytes:
         """The stream of least latent error within `limit` bytes, over strengths and states."""
         best: tuple[float, bytes] | None = None
-        least = limit + 1
-        low, high = rdo, STRONGEST
-        strength = rdo
-        for _ in range(_TRIES):
+        least = len(header.to_bytes())
+        strength, low, high = rdo, max(rdo, 1 / STRONGEST), STRONGEST
+        for _ in range(_TRIES if limit > least else 0):
             payloads, states = self._sections(latent, strength, shared)
             errors = latent_error(states, latent)
-            whole = len(container.pack(header, payloads))
             for count in range(1, len(payloads) + 1):
                 stream = container.pack(header, payloads[:count])
-                least = min(least, len(stream)) if count == 1 else least
+                least = len(stream) if count == 1 else least
                 if len(stream) <= limit and (best is None or errors[count - 1] < best[0]):
                     best = errors[count - 1], stream
-            if whole <= limit and strength == rdo:
+            fits = len(container.pack(header, payloads)) <= limit
+            if (fits and strength == rdo) or high < 1.02 * low:
                 break
-            low, high = (low, strength) if whole <= limit else (strength, high)
-            strength = float(np.sqrt(max(low, 1 / STRONGEST) * high))
+            low, high = (low, strength) if fits else (max(low, strength), high)
+            strength = math.sqrt(low * high)
         if best is None:
             raise CodecError(f"bytes={limit}: the coarsest state alone takes {least} bytes")
         return best[1]

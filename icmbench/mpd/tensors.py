@@ -103,8 +103,8 @@ def save_arrays(
 def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
     """Arrays and metadata of a file that `save_arrays` wrote.
 
-    Raises ModelError where the file is missing, cut or of another format, has no metadata of ours,
-    or holds a value that is not finite (naming the tensor).
+    Raises ModelError where the file is missing, cut or of another format or number type, has no
+    metadata of ours, or holds a value that is not finite (naming the tensor).
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -112,7 +112,7 @@ def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
             arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file") from None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError) as error:  # TypeError: numpy has no bfloat16
         raise ModelError(f"{path}: damaged or not a safetensors file: {error}") from error
     for name, array in arrays.items():
         _check_finite(path, name, array)

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKL
 from numpy.typing import NDArray
-from pytorch_msssim import ssim
 
 from icmbench.errors import ModelError
 from icmbench.mpd.autoencoder import AutoencoderSettings, build_autoencoder
@@ -19,6 +18,7 @@ from icmbench.mpd.model import load_model, part_file
 from icmbench.mpd.norms import freeze_norms
 from icmbench.mpd.tensors import fill_network, rounded, save_network, state_digest
 from icmbench.training.loop import Losses, Schedule, train
+from icmbench.training.losses import picture_losses
 from icmbench.training.pool import Pool
 from icmbench.training.provenance import training_provenance
 
@@ -148,9 +148,8 @@ def _losses(network: AutoencoderKL, images: torch.Tensor, precision: str) -> Los
         shown = network.decode(posterior.mean + posterior.std * noise).sample
     mean, variance = posterior.mean.float(), posterior.var.float()
     log_variance = posterior.logvar.float()
-    error = torch.nn.functional.mse_loss(shown.float(), images)
+    error, structure = picture_losses(shown.float(), images)
     nats = 0.5 * (mean**2 + variance - 1 - log_variance).sum(1).mean()
     values = images[0].numel() / mean[0, 0].numel()  # colour values per cell
-    structure = 1 - ssim(shown.float() + 1, images + 1, data_range=2)
     loss = error + 2 * DISTORTION / values * nats + STRUCTURE * structure
     return {"loss": loss, "error": error, "nats": nats, "structure": structure}

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from icmbench.bitstream.arithmetic import AGES, Model
-from icmbench.errors import ModelError
+from icmbench.errors import ConfigError, ModelError
 from icmbench.mpd import contexts as ctx
 from icmbench.mpd.encoder import encode_latent
 from icmbench.mpd.model import part_file
@@ -59,8 +59,11 @@ def context_arrays(latents: Sequence[Latent]) -> dict[str, NDArray[Any]]:
     }
 
 
-def load_contexts(folder: Path) -> tuple[Model, SharedPalette]:
+def load_contexts(folder: Path, channels: int) -> tuple[Model, SharedPalette]:
     """The coder's state at the start of every image, and the data-set palette.
+
+    Args:
+        channels: of the latent.
 
     Raises ModelError naming the file and the table that is missing or not what it should be.
     """
@@ -80,6 +83,10 @@ def load_contexts(folder: Path) -> tuple[Model, SharedPalette]:
     slots = arrays["slots"]
     if slots.min() < 0 or slots.max() >= 1 << 22:
         raise ModelError(f"{path}: table 'slots' holds what is no probability")
+    if arrays["turns"].min() < 0 or np.abs(arrays["weights"]).max() > 1 << 19:
+        raise ModelError(f"{path}: the tables 'turns' and 'weights' are not a mixer's")
+    if channels > ctx.MAX_CHANNELS:
+        raise ModelError(f"{path}: {channels} channels, the coder has {ctx.MAX_CHANNELS} at most")
     model = ctx.fresh_model()
     model.slots[: ctx.SHARED] = slots
     model.seen[: ctx.SHARED] = arrays["seen"]
@@ -88,4 +95,7 @@ def load_contexts(folder: Path) -> tuple[Model, SharedPalette]:
     for name in ("left", "right", "means"):
         if f"palette.{name}" not in arrays:
             raise ModelError(f"{path}: table 'palette.{name}' is missing")
-    return model, SharedPalette.read(arrays)
+    try:
+        return model, SharedPalette.read(arrays, channels)
+    except ConfigError as error:
+        raise ModelError(f"{path}: {error}") from error

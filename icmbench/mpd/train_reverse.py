@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -10,18 +9,19 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pytorch_msssim import ssim
 from tqdm import tqdm
 
-from icmbench.errors import DatasetError
+from icmbench.errors import DatasetError, ModelError
+from icmbench.files import sha256_file
 from icmbench.mpd.encoder import encode_latent
-from icmbench.mpd.latent import CELL, SCALE, image_latent
-from icmbench.mpd.model import Model, load_model
+from icmbench.mpd.latent import CELL, image_latent
+from icmbench.mpd.model import Model, load_model, part_file
 from icmbench.mpd.norms import freeze_norms
-from icmbench.mpd.palette import STATES
+from icmbench.mpd.palette import SCALE, STATES
 from icmbench.mpd.reverse import ReverseSettings, build_reverse, predict
-from icmbench.mpd.tensors import fill_network, state_digest
+from icmbench.mpd.tensors import fill_network, load_network, state_digest
 from icmbench.training.loop import Losses, Schedule, train
+from icmbench.training.losses import picture_losses
 from icmbench.training.pool import Pool
 
 CROP: Final = 16  # cells of a training crop's side
@@ -47,23 +47,27 @@ def train_reverse(
     schedule: Schedule,
     pool: Pool,
     *,
-    start: Mapping[str, torch.Tensor] | None,
+    start: Path | None,
     checkpoint: Path,
     history: Path,
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Train R for the autoencoder of a folder; returns its weights and metadata.
 
     Args:
-        start: weights to start from; None: the identity.
+        start: file to start from, whose network is kept; None: the identity.
+
+    Raises ModelError where the start is of another latent than the autoencoder's.
     """
     model = load_model(model_folder, ("autoencoder",))
     model.autoencoder.to(memory_format=torch.channels_last)
     examples = make_examples(model, pool)
     noise = state_noise(examples)
-    settings = ReverseSettings(latent=len(model.mean))
-    network = build_reverse(settings, schedule.seed)
+    settings, state = ReverseSettings(latent=len(model.mean)), None
     if start is not None:
-        fill_network(network, start, "start of the reverse process's training")
+        settings, state = read_start(start, settings.latent)
+    network = build_reverse(settings, schedule.seed)
+    if state is not None:
+        fill_network(network, state, f"start of the reverse process's training, {start}")
     network.to(memory_format=torch.channels_last)
 
     def losses(rng: np.random.Generator) -> Losses:
@@ -83,13 +87,29 @@ def train_reverse(
         settled=freeze_norms,
         describe={
             "network": settings.values(),
-            "autoencoder": model.digest.hex(),
+            # Not the folder's: other parts are made in it meanwhile.
+            "autoencoder": sha256_file(part_file(model_folder, "autoencoder")),
             "pool": pool.digest,
-            "start": state_digest(start),
+            "start": state_digest(state),
             "loss": [CROP, PICTURE, STRUCTURE, WALK],
         },
     )
     return network.state_dict(), {"network": settings.values(), "noise": noise}
+
+
+def read_start(path: Path, channels: int) -> tuple[ReverseSettings, dict[str, torch.Tensor]]:
+    """Settings and weights of a file to start from, for a latent of `channels`.
+
+    Raises ModelError naming the file where it is not of such a latent.
+    """
+    state, metadata = load_network(path)
+    try:
+        settings = ReverseSettings.read(metadata["network"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
+    if settings.latent != channels:
+        raise ModelError(f"{path}: it is of {settings.latent} channels, the latent has {channels}")
+    return settings, state
 
 
 def make_examples(model: Model, pool: Pool) -> list[Example]:
@@ -182,9 +202,3 @@ def _losses(
     picture, structure = picture_losses(shown, pixels)
     loss = latent + PICTURE * picture + STRUCTURE * structure
     return {"loss": loss, "latent": latent, "picture": picture, "structure": structure}
-
-
-def picture_losses(shown: torch.Tensor, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Squared error and 1 - SSIM of pictures in [-1, 1]."""
-    error = torch.nn.functional.mse_loss(shown, pixels)
-    return error, 1 - ssim(shown + 1, pixels + 1, data_range=2)

@@ -7,18 +7,27 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from tqdm import tqdm
 
+from icmbench.datasets.kodak import PIXELS
 from icmbench.datasets.manifest import read_records
+from icmbench.datasets.photos import PHOTOS
 from icmbench.errors import DatasetError
 from icmbench.files import sha256_bytes
 from icmbench.images import pixel_sha256, read_image
 
 log = logging.getLogger(__name__)
+
+# sha256 of the pixels of what is for testing only, and its name.
+TEST_PIXELS: Final = {
+    **{digest: f"{name} of kodak" for name, digest in PIXELS.items()},
+    **{photo.sha256: f"{name} of photos" for name, photo in PHOTOS.items()},
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,9 @@ class Pool:
 def read_pool(sources: Sequence[tuple[str, Sequence[Path]]], *, smallest: int) -> Pool:
     """Read the images of every source; those with a side below `smallest` are left out.
 
-    Raises DatasetError where a source has none left, ImageError for a file that is no picture.
+    Raises DatasetError where a source has none left and for a picture of a test set, whatever its
+    file is called (a changed copy, such as a smaller one, is not found out); ImageError for a file
+    that is no picture.
     """
     images: list[NDArray[np.uint8]] = []
     counts: list[tuple[str, int]] = []
@@ -69,7 +80,7 @@ def read_pool(sources: Sequence[tuple[str, Sequence[Path]]], *, smallest: int) -
             image, _ = read_image(path)
             if min(image.shape[:2]) >= smallest:
                 images.append(image)
-                digests.append(pixel_sha256(image))
+                digests.append(_training_digest(path, image))
         counts.append((name, len(images) - before))
         if (small := len(paths) - counts[-1][1]) == len(paths):
             raise DatasetError(
@@ -81,14 +92,26 @@ def read_pool(sources: Sequence[tuple[str, Sequence[Path]]], *, smallest: int) -
     return Pool(tuple(images), sha256_bytes("".join(digests).encode()), tuple(counts))
 
 
-def read_provided(lists: Sequence[Path], folders: Sequence[Path], *, smallest: int) -> Pool:
+def _training_digest(path: Path, image: NDArray[np.uint8]) -> str:
+    digest = pixel_sha256(image)
+    if digest in TEST_PIXELS:
+        raise DatasetError(
+            f"training pool: {path} is {TEST_PIXELS[digest]}: for testing only, nothing is trained "
+            "on it"
+        )
+    return digest
+
+
+def read_provided(
+    lists: Sequence[Path | str], folders: Sequence[Path | str], *, smallest: int
+) -> Pool:
     """`read_pool` of provided data sets: per source its list of records and its images' folder.
 
     A source is named by the folder that its list lies in. Broken images are left out.
     """
     sources: list[tuple[str, list[Path]]] = []
     licences: set[str] = set()
-    for path, folder in zip(lists, folders, strict=True):
+    for path, folder in zip(map(Path, lists), map(Path, folders), strict=True):
         good = [record for record in read_records(path) if record.status == "ok"]
         sources.append((path.parent.name, [folder / record.path for record in good]))
         licences |= {record.licence for record in good if record.licence}

@@ -58,22 +58,32 @@ def make_pool_source(name: str, entry: Mapping[str, Any], downloads: Path) -> Da
 def check_pool(pool: Mapping[str, Dataset], coded: Mapping[str, Dataset], split: str) -> None:
     """ConfigError where an image that is coded in this run (`coded`, its `split`) is trained on.
 
-    The same scenes or split of a data set, or a folder that is, holds or lies in a coded one. A
-    copy of an image under another path is not found out.
+    The same scenes or split of a data set, or a folder that is, holds or lies in that of a coded
+    one. Copies of images are left to `read_pool`, which sees pixels.
     """
     for name, source in pool.items():
         for other, dataset in coded.items():
             text = f"training.pool.{name} and the data set {other!r} that is coded are the same"
-            if source.values.get("path") and dataset.values.get("path"):
-                ours, theirs = (
-                    Path(d.values["path"]).expanduser().resolve() for d in (source, dataset)
-                )
-                if ours == theirs or ours in theirs.parents or theirs in ours.parents:
+            if source.values.get("path") or dataset.values.get("path"):
+                ours, theirs = _folder(source), _folder(dataset)
+                if ours and theirs and _overlap(ours, theirs):
                     raise ConfigError(f"{text} images: {ours}, {theirs}")
             same = source.kind == dataset.kind != "folder"
             same = same and source.values.get("seed") == dataset.values.get("seed")
             if same and split == "train":
                 raise ConfigError(f"{text}: both are the split train")
+
+
+def _folder(dataset: Dataset) -> Path | None:
+    """Where the images of a data set lie before any run: given, or downloaded; None: nowhere."""
+    if "path" not in dataset.values:
+        return None
+    given = dataset.values["path"]
+    return (Path(given).expanduser() if given else dataset.downloads).resolve()
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    return one == other or one in other.parents or other in one.parents
 
 
 def training_records(source: Dataset, records: list[Record]) -> list[Record]:
