@@ -152,6 +152,7 @@ class _Decoder:
         # Our own containers refuse by typed errors only; foreign decoders raise anything.
         self.strict = point.codec.codec_id is not None
         self.salvages = point.codec.salvage is not Codec.salvage
+        self._shown: dict[bytes, Image] = {}
 
     def cut(self, stream: bytes) -> bytes:
         """The file of the point: an embedded stream is cut to it."""
@@ -164,8 +165,14 @@ class _Decoder:
         return image
 
     def salvage(self, stream: bytes) -> Image:
-        """The picture of what is whole of a damaged file; Failed where nothing is."""
-        return self.decode(self._stream("salvage", stream, ()))
+        """The picture of what is whole of a damaged file; Failed where nothing is.
+
+        Few different files come out of many damaged ones, so each is decoded once.
+        """
+        whole = self._stream("salvage", stream, ())
+        if whole not in self._shown:
+            self._shown[whole] = self.decode(whole)
+        return self._shown[whole]
 
     def _stream(self, do: str, stream: bytes, keys: Sequence[tuple[str, Any]]) -> bytes:
         self.file.write_bytes(stream)
