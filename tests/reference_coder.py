@@ -1,4 +1,4 @@
-"""Ideal code lengths of label maps by coders that know nothing of hierarchies: the tests' yardstick.
+"""Ideal code lengths of label maps by coders that know nothing of hierarchies: a yardstick.
 
 Both are adaptive and causal; what they return is the information content of the map, without the
 bytes that a real coder adds, so comparing real bytes with them flatters them.
@@ -68,9 +68,8 @@ def direct_bits(labels: NDArray[np.int64], entries: int) -> float:
     size = 1 << 14
     counts = np.zeros((models, size, entries), np.float32)
     sums = np.zeros((models, size))
-    # Weights by situation: how many of the four neighbours agree with the left one.
+    # Weights by situation: which of the neighbours agree with each other.
     weights = np.ones((16, models)) / models
-    votes = np.ones((5, 2)) * 0.5
     chances = np.empty((models, entries))
     total = 0.0
     for y in range(height):
@@ -99,9 +98,8 @@ def direct_bits(labels: NDArray[np.int64], entries: int) -> float:
                 else:
                     n = sums[m, key[m]]
                     chances[m] = (counts[m, key[m]] + 1.2 * order0) / (n + 1.2)
-            situation = (
-                (west == north) + 2 * (west == corner) + 4 * (north == other) + 8 * (north == corner)
-            )
+            situation = (west == north) + 2 * (west == corner)
+            situation += 4 * (north == other) + 8 * (north == corner)
             mix = weights[situation]
             chance = 0.0
             for m in range(models):
@@ -112,4 +110,4 @@ def direct_bits(labels: NDArray[np.int64], entries: int) -> float:
             for m in range(models):
                 counts[m, key[m], value] += 1
                 sums[m, key[m]] += 1
-    return total + 0.0 * votes[0, 0]
+    return total
