@@ -123,7 +123,7 @@ def decode_sections(
     limits = entry_limits(cells)
     plan = sec.empty_plan(channels)
     states: list[State] = []
-    for index, (t, payload) in enumerate(zip(known, payloads, strict=False)):
+    for index, (t, payload) in enumerate(zip(known[: len(payloads)], payloads, strict=True)):
         bits = np.zeros(len(PARTS))
         if index == 0 and not payload:
             raise CorruptStream("the first section is empty")

@@ -52,18 +52,6 @@ def make_plan(
         counts[leaves + merge] = counts[a] + counts[b]
         sums[leaves + merge] = sums[a] + sums[b]
 
-    def children(node: int) -> tuple[int, int] | None:
-        """The two children with cells, the smaller one first; None: a leaf of the final tree."""
-        while node >= leaves:
-            merge = node - leaves
-            if closed is not None and closed[merge]:
-                return None
-            a, b = int(hierarchy.left[merge]), int(hierarchy.right[merge])
-            if counts[a] and counts[b]:
-                return (b, a) if counts[b] < counts[a] else (a, b)
-            node = a if counts[a] else b
-        return None
-
     def split_node(node: int) -> int:
         """The node itself, or the only non-empty one below it that is split or a leaf."""
         while node >= leaves:
@@ -89,10 +77,11 @@ def make_plan(
         state.append(-1)
         if parent >= 0:
             (first if side == 0 else second)[parent] = index
-        pair = children(node)
-        if pair is not None:
+        if node >= leaves and not (closed is not None and closed[node - leaves]):
             state[index] = int(states[node - leaves])
-            pending += [(pair[1], index, 1), (pair[0], index, 0)]
+            a, b = int(hierarchy.left[node - leaves]), int(hierarchy.right[node - leaves])
+            small, large = (b, a) if counts[b] < counts[a] else (a, b)
+            pending += [(large, index, 1), (small, index, 0)]
     return _number_leaves(hierarchy, order, first, second, state, sums, counts, labels)
 
 

@@ -80,7 +80,7 @@ def optimise(
         for sweep in range(SWEEPS):
             reach = _reach(hierarchy, parent, states, lambdas, closed)
             tree = Tree(hierarchy.left, hierarchy.right, states, parent, reach, closed)
-            costs, bins = _costs(tree, labels, counts)
+            costs, bins, _ = _costs(tree, labels, counts)
             _sweep(tree, labels, values, means, costs, bins)
             means, counts = _means(hierarchy, labels, values, means)
             if fixed is not None:
@@ -154,8 +154,8 @@ def _reach(
 
 
 @compiled
-def _tally(tree: Any, labels: Ints, bins: Ints, tallies: Floats) -> None:
-    """Count decisions by state, class of the node and the neighbours' decisions."""
+def _tally(tree: Any, labels: Ints, tallies: Floats) -> None:
+    """Count decisions by merge and the neighbours' decisions: (merge, firsts, seconds, bit)."""
     leaves = tree.left.size + 1
     height, width = labels.shape
     firsts = np.zeros(2 * leaves - 1, np.int64)
@@ -168,8 +168,7 @@ def _tally(tree: Any, labels: Ints, bins: Ints, tallies: Floats) -> None:
                 up = tree.parent[node]
                 merge = up - leaves
                 bit = 0 if tree.left[merge] == node else 1
-                if tree.state[merge] >= 0:  # -1: a merge that no state undoes
-                    tallies[tree.state[merge], bins[merge], firsts[up], seconds[up], bit] += 1
+                tallies[merge, firsts[up], seconds[up], bit] += 1
                 node = up
             _walk_neighbours(tree, labels, y, x, -1, firsts, seconds)
 
@@ -194,17 +193,21 @@ def _walk_neighbours(
             node = up
 
 
-def _costs(tree: Tree, labels: Ints, counts: Floats) -> tuple[Floats, Ints]:
-    """Bits of a decision, (state, class, firsts, seconds, bit), and the class of every merge."""
+def _costs(tree: Tree, labels: Ints, counts: Floats) -> tuple[Floats, Ints, Floats]:
+    """Bits of a decision (state, class, firsts, seconds, bit); class and bits of every merge."""
     share = (counts[tree.left] + 0.5) / (counts[tree.left] + counts[tree.right] + 1)
     bins = np.clip((share * _BINS).astype(np.int64), 0, _BINS - 1)
+    decisions = np.zeros((tree.left.size, 5, 5, 2))
+    _tally(tree, labels, decisions)
+    undone = tree.state >= 0  # the others' decisions are in no stream
     tallies = np.zeros((STATES, _BINS, 5, 5, 2))
-    _tally(tree, labels, bins, tallies)
+    np.add.at(tallies, (tree.state[undone], bins[undone]), decisions[undone])
     # Rare situations lean on what is counted over all states and classes.
     common = tallies.sum(axis=(0, 1)) + 0.5
     prior = common / common.sum(-1, keepdims=True)
     chances = (tallies + 4 * prior) / (tallies.sum(-1, keepdims=True) + 4)
-    return -np.log2(chances), bins
+    costs = -np.log2(chances)
+    return costs, bins, (decisions * costs[tree.state, bins]).sum(axis=(1, 2, 3))
 
 
 @compiled
@@ -249,26 +252,6 @@ def _sweep(
             labels[y, x] = best
 
 
-@compiled
-def _decision_bits(tree: Any, labels: Ints, costs: Floats, bins: Ints, bits: Floats) -> None:
-    """Sum the bits of all decisions by merge."""
-    leaves = tree.left.size + 1
-    height, width = labels.shape
-    firsts = np.zeros(2 * leaves - 1, np.int64)
-    seconds = np.zeros(2 * leaves - 1, np.int64)
-    for y in range(height):
-        for x in range(width):
-            _walk_neighbours(tree, labels, y, x, 1, firsts, seconds)
-            node = labels[y, x]
-            while tree.parent[node] >= 0:
-                up = tree.parent[node]
-                merge = up - leaves
-                bit = 0 if tree.left[merge] == node else 1
-                bits[merge] += costs[tree.state[merge], bins[merge], firsts[up], seconds[up], bit]
-                node = up
-            _walk_neighbours(tree, labels, y, x, -1, firsts, seconds)
-
-
 def _prune(
     hierarchy: Hierarchy,
     tree: Tree,
@@ -278,9 +261,7 @@ def _prune(
     lambdas: Floats,
 ) -> NDArray[np.bool_]:
     """Close every merge whose undoing, with all that it opens below, does not pay for its bits."""
-    costs, bins = _costs(tree, labels, counts)
-    bits = np.zeros(hierarchy.leaves - 1)
-    _decision_bits(tree, labels, costs, bins, bits)
+    _, _, bits = _costs(tree, labels, counts)
     left, right = hierarchy.left, hierarchy.right
     gap = ((means[left] - means[right]) ** 2).sum(1)
     drop = counts[left] * counts[right] / np.maximum(counts[left] + counts[right], 1) * gap
