@@ -15,6 +15,8 @@ rule encode:
         "<logs>/encode/{dataset}.{codec}.{shard}.log",
     benchmark:
         "<benchmarks>/encode/{dataset}.{codec}.{shard}.tsv"
+    # Codecs with networks take longest: they start first, so that the run does not end with them.
+    priority: lambda wc: 5 if wc.codec in MODELS else 0
     conda:
         "../envs/core.yaml"
     resources:
@@ -44,6 +46,7 @@ rule decode:
         "<logs>/decode/{dataset}.{codec}.{shard}.log",
     benchmark:
         "<benchmarks>/decode/{dataset}.{codec}.{shard}.tsv"
+    priority: lambda wc: 5 if wc.codec in MODELS else 0
     conda:
         "../envs/core.yaml"
     resources:

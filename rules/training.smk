@@ -37,6 +37,7 @@ rule train_autoencoder:
         "<logs>/train_autoencoder.log",
     benchmark:
         "<benchmarks>/train_autoencoder/all.tsv"
+    priority: 5
     conda:
         "../envs/core.yaml"
     threads: 1
@@ -59,6 +60,7 @@ rule train_contexts:
         "<logs>/train_contexts.log",
     benchmark:
         "<benchmarks>/train_contexts/all.tsv"
+    priority: 5
     conda:
         "../envs/core.yaml"
     threads: 1
@@ -80,6 +82,7 @@ rule train_reverse:
         "<logs>/train_reverse.log",
     benchmark:
         "<benchmarks>/train_reverse/all.tsv"
+    priority: 5
     conda:
         "../envs/core.yaml"
     threads: 1
@@ -102,6 +105,7 @@ rule model_card:
         "<logs>/model_card.log",
     benchmark:
         "<benchmarks>/model_card/all.tsv"
+    priority: 5
     conda:
         "../envs/core.yaml"
     threads: 1

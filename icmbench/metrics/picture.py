@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
-import torch
 
 from icmbench.errors import MeasurementError
+
+if TYPE_CHECKING:  # it takes seconds to load, and PSNR does not need it
+    import torch
 
 T = TypeVar("T")
 
@@ -53,11 +55,15 @@ class Picture:
     @property
     def channels_last(self) -> torch.Tensor:
         """`tensor` in the order that makes SSIM's grouped convolutions three times as fast."""
+        import torch
+
         return self.once(
             "channels_last", lambda: self.tensor.contiguous(memory_format=torch.channels_last)
         )
 
     def _to_tensor(self) -> torch.Tensor:
+        import torch
+
         planes = torch.from_numpy(self.pixels).to(self.device).permute(2, 0, 1)
         return planes[None].to(torch.float32).contiguous()
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from icmbench.bitstream import container
 from icmbench.mpd.coder import PARTS, State, sections_of_state
 from icmbench.mpd.latent import latent_shape
 from icmbench.mpd.palette import STATES
-from icmbench.mpd.system import System
+
+if TYPE_CHECKING:  # it loads networks; the names of the parts are read without them
+    from icmbench.mpd.system import System
 
 # `PARTS` of a section, then what surrounds them.
 SECTION_PARTS: Final = (*PARTS, "frame", "rounding")

@@ -6,17 +6,16 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from icmbench.mpd.palette import SCALE
 
 CELL: Final = 8  # pixels of a latent cell's side
 WHOLE: Final = 9216  # cells up to which an image is one tile: 0.59 MP
-TILE: Final = 96  # cells of a tile's side beyond
+TILE: Final = 96  # cells of a tile's side beyond, at most
 OVERLAP: Final = 8  # cells in which neighbouring tiles fade into each other
-LATENT_TILE: Final = 224  # of the reverse process, whose memory per cell is far smaller
-LATENT_WHOLE: Final = 65536
+LATENT_WHOLE: Final = 16384  # of the reverse process, whose memory per cell is far smaller
+LATENT_TILE: Final = 128
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -39,9 +38,11 @@ def tiles(height: int, width: int, whole: int, side: int) -> list[tuple[slice, s
 
 
 def _spans(length: int, side: int) -> list[slice]:
-    if length <= side:
+    """As few spans of at most `side` as cover the length, as short as the overlap lets them be."""
+    count = max(1, -(-(length - OVERLAP) // (side - OVERLAP)))
+    if count == 1:
         return [slice(0, length)]
-    count = -(-(length - OVERLAP) // (side - OVERLAP))
+    side = -(-(length + (count - 1) * OVERLAP) // count)
     starts = [round(index * (length - side) / (count - 1)) for index in range(count)]
     return [slice(start, start + side) for start in starts]
 
@@ -137,6 +138,8 @@ def image_latent(
 
     The image is continued by its last row and column to whole cells.
     """
+    import torch
+
     height, width = latent_shape(*image.shape[:2])
     padded = np.pad(
         image,
@@ -172,6 +175,8 @@ def latent_image(
     device: str = "cpu",
 ) -> Image:
     """The image of a standardised latent, float32 (h, w, C), cropped to `size` (height, width)."""
+    import torch
+
     height, width = latent.shape[:2]
     image = np.empty((*size, 3), np.uint8)
 

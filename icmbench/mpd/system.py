@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from icmbench.bitstream import container
+from icmbench.devices import keep_freed_memory
 from icmbench.errors import CodecError
 from icmbench.files import seed_from
 from icmbench.mpd.coder import PARTS, State, decode_sections
@@ -22,6 +23,7 @@ from icmbench.mpd.rdo import latent_error
 from icmbench.mpd.reverse import load_reverse, reverse
 from icmbench.mpd.shared_palette import SharedPalette
 from icmbench.mpd.train_contexts import load_contexts
+from icmbench.mpd.upsample import fold_upsampling
 
 Image = NDArray[np.uint8]
 
@@ -34,6 +36,7 @@ class System:
 
     def __init__(self, folder: Path | None, device: str) -> None:
         """Read the folder, None: the bundled one. Raises ModelError where it is not whole."""
+        keep_freed_memory()
         self.folder = folder or bundled()
         self.device = device
         self.model = load_model(self.folder)
@@ -42,6 +45,7 @@ class System:
         self.contexts, self.shared = load_contexts(self.folder, channels)
         self.network, self.noise = load_reverse(self.folder, channels)
         for network in (self.model.autoencoder, self.network):
+            fold_upsampling(network)
             network.to(device, memory_format=torch.channels_last)
         if device == "cuda":
             # The same picture whatever else runs: no choice of algorithms by free memory or speed.
