@@ -36,6 +36,7 @@ include: "rules/datasets.smk"
 if OWN_MODEL:
 
     include: "rules/training.smk"
+    include: "rules/representation.smk"
 
 
 include: "rules/coding.smk"
@@ -53,6 +54,7 @@ if MPD:
 
 
 include: "rules/tables.smk"
+include: "rules/ablation.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
 

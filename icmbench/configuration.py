@@ -20,18 +20,42 @@ from icmbench.datasets.registry import make_dataset
 from icmbench.errors import ConfigError
 from icmbench.files import sha256_bytes, sha256_file
 from icmbench.metrics import METRICS
-from icmbench.mpd.model import CARD, NAME, bundled, check_folder, part_files
+from icmbench.mpd.model import CARD, NAME, PARTS, bundled, check_folder, guide_files, part_files
 from icmbench.suggest import unknown
 from icmbench.training.settings import check_pool, make_pool_source, trained_parts
 from icmbench.versions import package_version
 
 # The code that decides MPD's streams and pictures; `train_contexts` reads the tables, too.
 CODER_SOURCES = ("bitstream/*.py", "codecs/mpd.py", "mpd/*.py")
-NOT_CODER = ("mpd/card.py", "mpd/inspect.py", "mpd/train_autoencoder.py", "mpd/train_reverse.py")
+NOT_CODER = tuple(
+    f"mpd/{name}.py"
+    for name in (
+        "card",
+        "descriptors",
+        "inspect",
+        "pseudo_labels",
+        "representation",
+        "retrieval",
+        "train_autoencoder",
+        "train_features",
+        "train_reverse",
+        "train_vgg",
+        "vgg",
+    )
+)
 # The code that decides a part's numbers: the autoencoder's do not depend on the coder.
 LOOP_SOURCES = ("training/loop.py", "training/losses.py", "training/pool.py")
 AUTOENCODER_SOURCES = tuple(
     f"mpd/{name}.py" for name in ("autoencoder", "model", "norms", "tensors", "train_autoencoder")
+)
+VGG_SOURCES = tuple(f"mpd/{name}.py" for name in ("tensors", "train_vgg", "vgg"))
+LABEL_SOURCES = (
+    *(f"mpd/{n}.py" for n in ("descriptors", "pseudo_labels", "representation", "vgg")),
+    "training/pool.py",
+)
+FEATURE_SOURCES = tuple(
+    f"mpd/{name}.py"
+    for name in ("autoencoder", "features", "latent", "model", "norms", "tensors", "train_features")
 )
 
 
@@ -44,7 +68,8 @@ class Run:
         datasets: data sets by name.
         families: codec entries by name.
         pool: what is trained on, by name; empty where nothing is.
-        trained: the parts of the model that are trained in this run.
+        trained: what is trained in this run, by the keys of the section `training`.
+        guides: the files of the encoder's side that this run makes, of `icmbench.mpd.model.GUIDES`.
     """
 
     config: Mapping[str, Any]
@@ -52,6 +77,7 @@ class Run:
     families: Mapping[str, Family]
     pool: Mapping[str, Dataset]
     trained: tuple[str, ...]
+    guides: tuple[str, ...]
 
 
 def complete(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
@@ -85,6 +111,12 @@ def make_run(config: Mapping[str, Any], schema: Path) -> Run:
                 raise ConfigError(f"{point.string} stands in both {other!r} and {family.name!r}")
     _check_names(filled["metrics"], "metric", METRICS)
     _check_names(filled["anchors"], "anchor (no codec entry; add one or drop the anchor)", families)
+    ablation = filled["ablation"]
+    if ablation["full"]:
+        entries = [ablation["full"], *ablation["without"].values()]
+        _check_names(entries, "codec entry of ablation", families)
+        if not (ablation["without"] and ablation["bpp"]):
+            raise ConfigError("ablation: without and bpp say what is compared, and at which rates")
     for key in ("visual", "hierarchy"):
         _check_names([item["dataset"] for item in filled[key]], f"data set of {key}", datasets)
     if filled["robustness"]["trials"]:
@@ -96,8 +128,8 @@ def make_run(config: Mapping[str, Any], schema: Path) -> Run:
             kind = f"image of data set {item['dataset']!r} in {key}"
             if item["image"] not in ids[item["dataset"]]:
                 raise ConfigError(unknown(kind, item["image"], ids[item["dataset"]]))
-    pool, trained = _training(filled, datasets, downloads)
-    return Run(filled, datasets, families, pool, trained)
+    pool, trained, guides = _training(filled, datasets, families, downloads)
+    return Run(filled, datasets, families, pool, trained, guides)
 
 
 def model_name(config: Mapping[str, Any], name: str) -> str | None:
@@ -128,8 +160,11 @@ def coding_settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def training_sources(part: str) -> str:
     """Digest of the code that decides the numbers of a trained part of the model."""
-    if part == "autoencoder":
-        return source_digest((*AUTOENCODER_SOURCES, *LOOP_SOURCES))
+    own = {"autoencoder": AUTOENCODER_SOURCES, "vgg": VGG_SOURCES, "features": FEATURE_SOURCES}
+    if part in own:
+        return source_digest((*own[part], *LOOP_SOURCES))
+    if part == "pseudo_labels":
+        return source_digest(LABEL_SOURCES)
     loop = LOOP_SOURCES if part == "reverse" else ("training/pool.py",)
     without = tuple(name for name in NOT_CODER if name != f"mpd/train_{part}.py")
     return source_digest((*CODER_SOURCES, *loop), without)
@@ -159,43 +194,74 @@ def given_files(folder: Path) -> list[Path]:
     """The files of a given model folder, sorted; none that is only being written."""
     if folder.name == NAME:
         card = folder / CARD
-        return sorted([*part_files(folder), *([card] if card.is_file() else [])])
+        files = [*part_files(folder), *guide_files(folder)]
+        return sorted([*files, *([card] if card.is_file() else [])])
     return sorted(
         path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")
     )
 
 
+def used_guides(family: Family) -> list[str]:
+    """The kinds of descriptors whose features an entry's points use, sorted."""
+    keys = [dict(point.encode) for point in family.points]
+    return sorted({str(k["guide"]) for k in keys if k.get("alpha") and k["palette"] == "image"})
+
+
+def alpha_weights(families: Mapping[str, Family]) -> dict[str, float]:
+    """The feature weight of every entry of a sweep: one encoding each, differing in it alone.
+
+    Empty for fewer than three such entries, or without one of weight 0.
+    """
+    groups: dict[tuple[Any, ...], dict[str, float]] = {}
+    for name, family in families.items():
+        encodings = {tuple(sorted(point.encode)) for point in family.points}
+        if family.codec == NAME and len(encodings) == 1:
+            keys = dict(encodings.pop())
+            alpha = float(keys.pop("alpha"))
+            rest = sorted((point.cut, point.decode) for point in family.points)
+            groups.setdefault((tuple(sorted(keys.items())), tuple(rest)), {})[name] = alpha
+    sweeps = [group for group in groups.values() if len(group) > 2 and 0 in group.values()]
+    return sweeps[0] if sweeps else {}
+
+
 def _training(
-    config: Mapping[str, Any], datasets: Mapping[str, Dataset], downloads: Path
-) -> tuple[dict[str, Dataset], tuple[str, ...]]:
-    """Pool and trained parts; the checks are made even where no codec needs a model."""
+    config: Mapping[str, Any],
+    datasets: Mapping[str, Dataset],
+    families: Mapping[str, Family],
+    downloads: Path,
+) -> tuple[dict[str, Dataset], tuple[str, ...], tuple[str, ...]]:
+    """Pool, trained parts and guides; the checks are made even where no codec needs a model."""
     training = config["training"]
-    trained = trained_parts(training)
+    kinds = sorted({kind for family in families.values() for kind in used_guides(family)})
+    trained = trained_parts(training, kinds)
     pool = {n: make_pool_source(n, entry, downloads) for n, entry in training["pool"].items()}
     check_pool(pool, datasets, config["split"])
     names = {name: model_name(config, name) for name in config["codecs"]}
     needed = sorted({model for model in names.values() if model})
     if config["models"]:
         for model in needed:
-            _check_models(models_folder(config) / model, model)
-        return {}, ()
+            _check_models(models_folder(config) / model, model, kinds)
+        return {}, (), ()
     for codec, name in names.items():
         if name not in (None, NAME):
             raise ConfigError(f"codec {codec} needs the model {name!r}, made elsewhere: set models")
     if not needed:
-        return {}, ()
+        return {}, (), ()
+    guides = [f"features-{kind}" for kind in kinds or ["fft"]]
+    guides = guides if kinds or "features" in trained else []
+    guides = ["vgg", *guides] if {"vgg", "features"} & set(trained) else guides
     if training["start"] == "bundled":
-        check_folder(bundled())
+        check_folder(bundled(), (*PARTS, *guides))
     if not trained:
-        return {}, ()
+        return {}, (), tuple(guides)
     for source in pool.values():
         source.image_ids()  # a folder that is not there is named now, not in a job
-    return pool, tuple(trained)
+    return pool, tuple(trained), tuple(guides)
 
 
-def _check_models(folder: Path, model: str) -> None:
+def _check_models(folder: Path, model: str, kinds: list[str]) -> None:
     if model == NAME:
-        check_folder(folder)
+        check_folder(folder, (*PARTS, *(f"features-{kind}" for kind in kinds)))
     elif not folder.is_dir():
         raise ConfigError(f"model folder {folder}: no such folder")
 

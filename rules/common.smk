@@ -5,17 +5,18 @@ import os
 from pathlib import Path
 
 from icmbench.configuration import (
+    alpha_weights,
     coding_settings,
     given_files,
     make_run,
     model_name,
     models_folder,
+    used_guides,
 )
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import shard_ids
 from icmbench.errors import IcmbenchError
-from icmbench.mpd.model import CARD, NAME, PARTS, bundled, part_file
-from icmbench.training.settings import NETWORKS
+from icmbench.mpd.model import CARD, NAME, PARTS, TAPS, bundled, part_file
 from icmbench.versions import package_version
 
 # One thread per job: jobs run in parallel, and sums come out in the same order every time.
@@ -40,13 +41,32 @@ FORMATS = ["png", "svg", "pdf"]
 VISUALS = list(range(len(run.config["visual"])))
 MODELS = [name for name in run.families if model_name(run.config, name)]
 OWN_MODEL = bool(MODELS) and not run.config["models"]
+TRAINING = run.config["training"]
+NETWORKS = ("autoencoder", "reverse", "vgg")  # with a history of losses, as have the features
+FEATURES = [part for part in run.guides if part.startswith("features-")]
+# The kinds of descriptors that this run makes pseudo-labels of.
+LABELLED = [part.removeprefix("features-") for part in FEATURES if "features" in run.trained]
 LOSSES = [network for network in NETWORKS if network in run.trained]
+LOSSES += FEATURES if LABELLED else []
 ROBUSTNESS = run.config["robustness"]["trials"] > 0
 MPD = [name for name, family in run.families.items() if family.codec == "mpd"]
 HIERARCHIES = [
     f"palette_{item['dataset']}_{n}" for n, item in enumerate(run.config["hierarchy"]) if MPD
 ]
+DRAWN = run.config["hierarchy"] if LABELLED else []
+CLUSTER_FIGURES = ["clusters", *(f"clusters_{name}" for name in run.datasets)]
+CLUSTER_FIGURES += [f"labels_{item['dataset']}_{n}" for n, item in enumerate(DRAWN)]
 OPTIONAL_TABLES = ["robustness"] * ROBUSTNESS + ["mpd_states"] * bool(MPD)
+ABLATION = run.config["ablation"] if run.config["ablation"]["full"] else {}
+ABLATION_FIGURES = [
+    f"ablation_{name}_{n}" for name in run.datasets for n in range(len(ABLATION.get("bpp", [])))
+]
+OPTIONAL_TABLES += ["ablation"] if ABLATION else []
+SWEEP = alpha_weights(run.families)
+SWEEP_ANCHOR = next((name for name, alpha in SWEEP.items() if alpha == 0), None)
+SWEEP = SWEEP if SWEEP_ANCHOR in run.config["anchors"] else {}
+OPTIONAL_TABLES += ["alpha_sweep"] if SWEEP else []
+OPTIONAL_TABLES += ["pseudo_labels", "retrieval"] if LABELLED else []
 
 
 @functools.cache
@@ -97,7 +117,13 @@ def model_files(*codecs):
     if run.config["models"]:
         folders = [models_folder(run.config) / name for name in names]
         return [str(path) for folder in folders for path in given_files(folder)]
-    files = [*(f"{part}.safetensors" for part in PARTS), CARD]
+    guides = {
+        f"features-{kind}"
+        for codec in codecs
+        if model_name(run.config, codec) == NAME
+        for kind in used_guides(run.families[codec])
+    }
+    files = [*(f"{part}.safetensors" for part in (*PARTS, *sorted(guides))), CARD]
     return expand("<results>/models/{name}/{file}", name=names, file=files)
 
 
@@ -154,6 +180,8 @@ def expected_benchmarks():
         **robustness_benchmarks(),
         **training_benchmarks(),
         **mpd_benchmarks(),
+        "ablation": ["all"] if ABLATION else [],
+        "alpha_sweep": ["all"] if SWEEP else [],
     }
     folder = f"{run.config['results']}/benchmarks"
     return {rule: [f"{folder}/{rule}/{n}.tsv" for n in files] for rule, files in names.items()}
@@ -183,6 +211,14 @@ def training_benchmarks():
     if not OWN_MODEL:
         return {}
     jobs = dict.fromkeys([*(f"train_{part}" for part in PARTS), "model_card"], ["all"])
+    if "vgg" in run.guides:
+        jobs["train_vgg"] = ["all"]
+    jobs["train_features"] = [part.removeprefix("features-") for part in FEATURES]
+    if LABELLED:
+        jobs["pseudo_labels"] = LABELLED
+        for rule in ("pseudo_labels_table", "retrieval", "clusters_figure"):
+            jobs[rule] = ["all"]
+        jobs["taps_figure"] = ["all"] if DRAWN else []
     return {**jobs, "training_pool": list(run.pool), "loss_figure": LOSSES}
 
 
@@ -195,5 +231,9 @@ def all_figures():
     names += [f"loss_{network}" for network in LOSSES]
     if MPD:
         names += [f"{kind}_{name}" for kind in ("states", "bit_shares") for name in run.datasets]
-    names += HIERARCHIES
+    names += [*HIERARCHIES, *ABLATION_FIGURES]
+    names += [f"alpha_sweep_{name}" for name in run.datasets] if SWEEP else []
+    if LABELLED:
+        names += [*CLUSTER_FIGURES, "embedding", *(["taps"] if DRAWN else [])]
+        names += [f"montage_{kind}_{tap}" for kind in LABELLED for tap in TAPS]
     return expand("<results>/figures/{name}.png", name=names)

@@ -98,7 +98,7 @@ rule train_reverse:
 
 rule model_card:
     input:
-        expand("<results>/models/{name}/{part}.safetensors", name=NAME, part=PARTS),
+        model_parts(*PARTS, *run.guides),
     output:
         f"<results>/models/{NAME}/{CARD}",
     log:
@@ -126,7 +126,7 @@ rule loss_figure:
     benchmark:
         "<benchmarks>/loss_figure/{network}.tsv"
     wildcard_constraints:
-        network="|".join(NETWORKS),
+        network="|".join(LOSSES),
     conda:
         "../envs/core.yaml"
     threads: 1

@@ -2,35 +2,42 @@
 
 from icmbench.configuration import training_sources
 
-TRAINING = run.config["training"]
-
 # What decides a part's numbers besides its own amounts: the tables are counted, not learned.
 SHARED = {
     "autoencoder": ("start", "precision", "crop", "seed"),
     "contexts": ("crop",),
     "reverse": ("start", "precision", "seed"),
+    "vgg": ("start", "precision", "seed"),
+    "features": ("start", "precision", "seed"),
 }
+
+# The network whose taps are clustered: the model's own, or a published VGG-16.
+TAPS_NETWORK = TRAINING["pseudo_labels"]["network"] or f"<results>/models/{NAME}/vgg.safetensors"
 
 
 def training_inputs(part):
     """The bundled file to start from, and for a trained part the pool and the parts before it."""
     files = {}
+    name = "features-{kind}" if part == "features" else part
     if TRAINING["start"] == "bundled" and (part not in run.trained or "start" in SHARED[part]):
-        files["bundled"] = str(part_file(bundled(), part))
+        files["bundled"] = str(part_file(bundled(), name))
     if part in run.trained:
         home = "<results>/training/pool/{source}"
         files["records"] = expand(f"{home}/records.csv", source=run.pool)
         files["images"] = expand(f"{home}/images", source=run.pool)
-        if part != "autoencoder":
+        if part not in ("autoencoder", "vgg"):
             files["autoencoder"] = f"<results>/models/{NAME}/autoencoder.safetensors"
+        if part == "features":
+            files["labels"] = "<results>/training/pseudo_labels/{kind}.safetensors"
     return files
 
 
 def training_outputs(part):
     """The part's file, and the losses where a network is trained."""
-    files = {"weights": f"<results>/models/{NAME}/{part}.safetensors"}
-    if part in LOSSES:
-        files["history"] = f"<results>/training/{part}.csv"
+    name = "features-{kind}" if part == "features" else part
+    files = {"weights": f"<results>/models/{NAME}/{name}.safetensors"}
+    if part in (*NETWORKS, "features") and part in run.trained:
+        files["history"] = f"<results>/training/{name}.csv"
     return files
 
 
@@ -41,7 +48,21 @@ def training_settings(part):
     shared = {key: TRAINING[key] for key in SHARED[part]}
     versions = {name: package_version(name) for name in ("torch", "diffusers")}
     sources = training_sources(part)
-    return {**TRAINING[part], **shared, "versions": versions, "sources": sources}
+    crop = {"crop": TRAINING["pseudo_labels"]["size"]} if part == "vgg" else {}
+    return {**TRAINING[part], **shared, **crop, "versions": versions, "sources": sources}
+
+
+def label_settings():
+    """What decides the pseudo-labels besides their inputs."""
+    versions = {name: package_version(name) for name in ("torch", "scikit-learn")}
+    sources = training_sources("pseudo_labels")
+    shared = {"seed": TRAINING["seed"], "versions": versions, "sources": sources}
+    return {**TRAINING["pseudo_labels"], **shared}
+
+
+def model_parts(*parts):
+    """Files of the model that this run makes."""
+    return [f"<results>/models/{NAME}/{part}.safetensors" for part in parts]
 
 
 def checkpoint(part):

@@ -15,6 +15,7 @@ from icmbench.errors import CodecError, CorruptStream, TruncatedStream
 CODEC_ID = 1  # in the container
 MAX_PIXELS = 170_000_000
 PALETTES = ("image", "dataset")
+GUIDES = ("fft", "mean")  # `icmbench.mpd.model.KINDS`, without what that module loads
 DECODERS = ("regression", "mean", "diffusion")
 
 
@@ -42,6 +43,19 @@ class Mpd(Codec):
         "rdo": Key(
             float, default=1.0, low=0, high=64, help="rate-distortion optimised labels; 0: off"
         ),
+        "alpha": Key(
+            float,
+            default=0.0,
+            low=0,
+            high=16,
+            help="weight of contrastive features in the clustering of the image's own palette",
+        ),
+        "guide": Key(
+            str,
+            default="fft",
+            choices=GUIDES,
+            help="what the features learnt from: descriptors with or without the FFT",
+        ),
         "bytes": Key(
             int,
             default=0,
@@ -67,10 +81,18 @@ class Mpd(Codec):
         self.system = System(models / "mpd" if models else None, device)
 
     def encode(
-        self, image: Image, *, palette: str = "image", rdo: float = 1.0, bytes: int = 0
+        self,
+        image: Image,
+        *,
+        palette: str = "image",
+        rdo: float = 1.0,
+        alpha: float = 0.0,
+        guide: str = "fft",
+        bytes: int = 0,
     ) -> bytes:
         """The stream of an image with all its states.
 
+        `alpha` and `guide` steer the clustering on the encoder's side; no decoder needs to know.
         With `bytes` the strength of the optimisation is chosen so that the whole stream fits (as
         `rdo=` would), and the finest states are left out where that is not enough. Raises
         CodecError where not even the coarsest state fits.
@@ -80,7 +102,9 @@ class Mpd(Codec):
         if height * width > MAX_PIXELS or max(height, width) > container.MAX_SIDE:
             raise CodecError(f"{width}x{height} pixels are over the limit of {MAX_PIXELS}")
         header = container.Header(self.codec_id, self.system.digest, width, height)
-        return self.system.encode(image, header, palette=palette, rdo=rdo, limit=bytes)
+        return self.system.encode(
+            image, header, palette=palette, rdo=rdo, limit=bytes, alpha=alpha, guide=guide
+        )
 
     def truncate(self, stream: bytes, *, state: int = 0) -> bytes:
         """The file with all sections down to `state`.

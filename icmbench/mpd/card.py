@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.files import sha256_file
-from icmbench.mpd.model import NAME, PARTS, check_folder, part_file, weights_digest
+from icmbench.mpd.model import NAME, check_folder, guide_files, part_files, weights_digest
 from icmbench.mpd.tensors import read_metadata
 
 WHAT = {
     "autoencoder": "AutoencoderKL: an image to and from a latent at 1/8 of its size",
     "contexts": "integer tables of the entropy coder",
     "reverse": "network that predicts the finest latent from a coarser state",
+    "vgg": "narrow VGG of five stages, trained without labels: descriptors for pseudo-labels",
+    "features-fft": "contrastive features of the latent; pseudo-labels from FFT descriptors",
+    "features-mean": "contrastive features of the latent; pseudo-labels without the FFT",
 }
 
 
@@ -23,10 +26,9 @@ def model_card(folder: Path) -> dict[str, Any]:
     """
     check_folder(folder)
     files = {}
-    for part in PARTS:
-        path = part_file(folder, part)
+    for path in [*part_files(folder), *guide_files(folder)]:
         files[path.name] = {
-            "what": WHAT[part],
+            "what": WHAT[path.stem],
             "sha256": sha256_file(path),
             "bytes": path.stat().st_size,
             "provenance": read_metadata(path).get("provenance", {}),

@@ -21,6 +21,7 @@ def encode_latent(
     shared: SharedPalette | None = None,
     adaptive: Adaptive | None = None,
     keep: bool = False,
+    guide: NDArray[np.int16] | None = None,
 ) -> tuple[list[bytes], list[State]]:
     """Payloads of all sections, coarsest first, and the states that the decoder will hold.
 
@@ -30,6 +31,8 @@ def encode_latent(
         shared: the palette to use instead of one for this image.
         adaptive: the coder's state at the start; untrained where it is left out.
         keep: let `adaptive` learn (its training), instead of a copy of it.
+        guide: int16 (h, w, d), further coordinates of every cell, already weighted, by which the
+            image's own palette is clustered; what is sent are means of the latent alone.
     """
     shape = (latent.shape[0], latent.shape[1])
     limits = entry_limits(shape[0] * shape[1])
@@ -41,7 +44,8 @@ def encode_latent(
         fixed = shared.means.astype(np.float64)
         labels, _, steps = optimise(hierarchy, latent, states, rdo, fixed)
         return encode_sections(shared.plan(limits, labels), shape, steps, adaptive)
-    hierarchy = build_hierarchy(latent.reshape(-1, latent.shape[2]), limits[0])
+    points = latent if guide is None else np.concatenate([latent, guide], axis=2)
+    hierarchy = build_hierarchy(points.reshape(-1, points.shape[2]), limits[0])
     states = split_states(hierarchy.leaves, limits)
     labels, closed, steps = optimise(hierarchy, latent, states, rdo)
     plan = make_plan(hierarchy, labels, latent, states, closed)

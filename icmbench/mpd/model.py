@@ -3,7 +3,12 @@
 <models>/mpd/autoencoder.safetensors   images <-> latents, with the latent's mean and deviation
 <models>/mpd/contexts.safetensors      integer tables of the entropy coder
 <models>/mpd/reverse.safetensors       the network of the reverse process
+<models>/mpd/vgg.safetensors           texture-semantic descriptors, for pseudo-labels
+<models>/mpd/features-fft.safetensors  contrastive features that guide the palette's clustering
+<models>/mpd/features-mean.safetensors the same, trained on descriptors without the FFT
 <models>/mpd/card.json                 what they are and how they were made
+
+A stream depends on the first three; the others stay on the encoder's side.
 """
 
 from __future__ import annotations
@@ -27,6 +32,9 @@ if TYPE_CHECKING:
 
 NAME = "mpd"
 PARTS = ("autoencoder", "contexts", "reverse")
+TAPS = ("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3")  # of `vgg`: the levels
+KINDS = ("fft", "mean")  # of the descriptors that features learn from
+GUIDES = ("vgg", *(f"features-{kind}" for kind in KINDS))
 CARD = "card.json"
 
 
@@ -55,13 +63,18 @@ def bundled() -> Path:
 
 
 def part_file(folder: Path, part: str) -> Path:
-    """The file of one of the `PARTS`."""
+    """The file of one of the `PARTS` or `GUIDES`."""
     return folder / f"{part}.safetensors"
 
 
 def part_files(folder: Path) -> list[Path]:
     """The files of those parts that are there; never another or a half-written one beside them."""
     return [path for part in PARTS if (path := part_file(folder, part)).is_file()]
+
+
+def guide_files(folder: Path) -> list[Path]:
+    """The files of the encoder's side that are there."""
+    return [path for part in GUIDES if (path := part_file(folder, part)).is_file()]
 
 
 def check_folder(folder: Path, parts: Sequence[str] = PARTS) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -17,11 +19,11 @@ from icmbench.errors import CodecError
 from icmbench.files import seed_from
 from icmbench.mpd.coder import PARTS, State, decode_sections
 from icmbench.mpd.encoder import encode_latent
+from icmbench.mpd.features import Features, load_features
 from icmbench.mpd.latent import image_latent, latent_image, latent_shape
-from icmbench.mpd.model import bundled, load_model
+from icmbench.mpd.model import bundled, check_folder, load_model, part_file
 from icmbench.mpd.rdo import latent_error
 from icmbench.mpd.reverse import load_reverse, reverse
-from icmbench.mpd.shared_palette import SharedPalette
 from icmbench.mpd.train_contexts import load_contexts
 from icmbench.mpd.upsample import fold_upsampling
 
@@ -44,6 +46,7 @@ class System:
         channels = len(self.model.mean)
         self.contexts, self.shared = load_contexts(self.folder, channels)
         self.network, self.noise = load_reverse(self.folder, channels)
+        self._features: dict[str, Features] = {}
         for network in (self.model.autoencoder, self.network):
             fold_upsampling(network)
             network.to(device, memory_format=torch.channels_last)
@@ -59,26 +62,54 @@ class System:
         return image_latent(model.autoencoder, image, model.mean, model.std, self.device)
 
     def encode(
-        self, image: Image, header: container.Header, *, palette: str, rdo: float, limit: int
+        self,
+        image: Image,
+        header: container.Header,
+        *,
+        palette: str,
+        rdo: float,
+        limit: int,
+        alpha: float,
+        guide: str,
     ) -> bytes:
         """The stream of an image; see `Mpd.encode`."""
         latent = self.latent(image)
-        shared = self.shared if palette == "dataset" else None
+        own = palette == "image"
+        coded = functools.partial(
+            encode_latent,
+            latent,
+            shared=None if own else self.shared,
+            guide=self.guidance(latent, alpha, guide) if own and alpha > 0 else None,
+            adaptive=self.contexts,
+        )
         if not limit:
-            return container.pack(header, self._sections(latent, rdo, shared)[0])
-        return self._fit(latent, header, rdo, shared, limit)
+            return container.pack(header, coded(rdo=rdo)[0])
+        return self._fit(latent, header, rdo, coded, limit)
 
-    def _sections(
-        self, latent: NDArray[np.int16], rdo: float, shared: SharedPalette | None
-    ) -> tuple[list[bytes], list[State]]:
-        return encode_latent(latent, rdo=rdo, shared=shared, adaptive=self.contexts)
+    def guidance(self, latent: NDArray[np.int16], alpha: float, guide: str) -> NDArray[np.int16]:
+        """The features of an integer latent times sqrt(alpha), int16 (h, w, d) (DESIGN 5c, d).
+
+        Raises ModelError where the model folder has no such features.
+        """
+        points = self.features(guide).points(latent) * math.sqrt(alpha)
+        weighed: NDArray[np.int16] = np.clip(np.rint(points), -32767, 32767).astype(np.int16)
+        return weighed
+
+    def features(self, guide: str) -> Features:
+        """The contrastive features of a kind of descriptors, loaded when first asked for."""
+        if guide not in self._features:
+            part = f"features-{guide}"
+            check_folder(self.folder, (part,))
+            path = part_file(self.folder, part)
+            self._features[guide] = load_features(path, len(self.model.mean))
+        return self._features[guide]
 
     def _fit(
         self,
         latent: NDArray[np.int16],
         header: container.Header,
         rdo: float,
-        shared: SharedPalette | None,
+        coded: Callable[..., tuple[list[bytes], list[State]]],
         limit: int,
     ) -> bytes:
         """The stream of least latent error within `limit` bytes, over strengths and states."""
@@ -86,7 +117,7 @@ class System:
         least = len(header.to_bytes())
         strength, low, high = rdo, max(rdo, 1 / STRONGEST), STRONGEST
         for _ in range(_TRIES if limit > least else 0):
-            payloads, states = self._sections(latent, strength, shared)
+            payloads, states = coded(rdo=strength)
             errors = latent_error(states, latent)
             for count in range(1, len(payloads) + 1):
                 stream = container.pack(header, payloads[:count])

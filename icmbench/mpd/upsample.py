@@ -20,8 +20,8 @@ class FoldedUpsample(torch.nn.Module):
         convolution = original.conv
         outputs, inputs = convolution.weight.shape[:2]
         self.fold = torch.nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)
-        self.fold.weight.data = folded_kernel(convolution.weight.data)
-        self.fold.bias.data = convolution.bias.data.clone()
+        self.fold.weight = torch.nn.Parameter(folded_kernel(convolution.weight.data))
+        self.fold.bias = torch.nn.Parameter(convolution.bias.data.clone())
 
     def forward(self, values: torch.Tensor, *_: object) -> torch.Tensor:
         """(n, C, h, w) to (n, C', 2h, 2w)."""

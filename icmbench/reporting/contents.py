@@ -43,6 +43,27 @@ NOTES = {
         "and rounding: bits of the state's own section; over the states from 7 on they add up to "
         "8 times the bytes."
     ),
+    "pseudo_labels": (
+        "Clusters of the training pool's patches, per tap of the VGG and number of clusters that "
+        "was tried. Distortion: share of the variance that the clusters leave. Kept: share of the "
+        "descriptors' variance in their principal components. Stability: adjusted Rand index of "
+        "two seeds, for the number in use."
+    ),
+    "retrieval": (
+        "Patches of scenes that nothing was trained on: share of the 10 nearest neighbours, from "
+        "other scenes, that have the same semantic class; 95 % bootstrap intervals over scenes. "
+        "Gain: against the latent's mean and deviation, paired. Chance: a random patch."
+    ),
+    "ablation": (
+        "One ingredient left out at a time, at equal rate: every image's curve is read at the rate "
+        "by interpolation (PCHIP over the logarithm of the rate), the changes are averaged over "
+        "images, with paired 95 % bootstrap intervals. Images whose curves do not reach the rate "
+        "are left out and counted."
+    ),
+    "alpha_sweep": (
+        "BD-rate of every weight of the contrastive features against the plain palette, as a "
+        "fraction. Chosen: the weight of the least mean over data sets and metrics."
+    ),
     "jobs": "Wall-clock seconds and largest memory of every rule that ran before this table.",
     "codecs": "The exact settings behind every curve.",
 }
@@ -63,6 +84,19 @@ CAPTIONS = {
         "Index map, palette and overhead of the file cut at each state: information content, and "
         "what rounding to whole bytes adds."
     ),
+    "ablation": "What leaving one ingredient out changes at equal rate, with 95 % intervals.",
+    "alpha_sweep": "BD-rate against the plain palette by the weight of the features.",
+    "taps": (
+        "A patch, the strongest channels of the VGG's five taps beside their Fourier magnitudes, "
+        "and the pooled descriptor against frequency (paper, figure 2)."
+    ),
+    "clusters": (
+        "Distortion of k-means against the number of clusters; below, typical patches of every "
+        "data set's clusters at the deepest tap (paper, figure 4)."
+    ),
+    "labels": "Pseudo-labels of the training pool's clusters, drawn over an image.",
+    "montage": "Typical patches of the training pool's clusters, nearest to the centre first.",
+    "embedding": "Patches of held-out scenes: t-SNE of raw latents and of contrastive features.",
     "robustness": "What decoders showed of damaged streams, and the share that they refused.",
 }
 
@@ -147,9 +181,23 @@ def _titles(names: Sequence[str]) -> str:
     return ", ".join(METRICS[name].title if name in METRICS else name for name in names)
 
 
+_LEARNED_TITLES = {
+    "ablation": "Without one ingredient",
+    "alpha_sweep": "Weight of the features",
+    "taps": "Taps of the VGG",
+    "clusters": "Clusters",
+    "labels": "Pseudo-labels",
+    "montage": "Clusters of the pool",
+    "embedding": "Patches by class",
+}
+
+
 def _kind(path: Path) -> str:
     if path.stem == "robustness":
         return "robustness"
+    for kind in _LEARNED_TITLES:
+        if path.stem == kind or path.stem.startswith(kind + "_"):
+            return kind
     for kind in (*_PREFIXES, *_MPD_TITLES):
         if path.stem.startswith(kind + "_"):
             return kind
@@ -174,6 +222,18 @@ def _figure(path: Path, config: Mapping[str, Any]) -> ReportFigure:
         subject = config["hierarchy"][int(rest.rpartition("_")[2])] if kind == "palette" else {}
         name = f"{subject['image']}, {subject['dataset']}" if subject else rest
         return ReportFigure(path, f"{_MPD_TITLES[kind]}, {name}", CAPTIONS[kind], "MPD")
+    if kind in _LEARNED_TITLES:
+        name = _LEARNED_TITLES[kind]
+        if kind == "labels":
+            item = config["hierarchy"][int(rest.rpartition("_")[2])]
+            rest = f"{item['image']}, {item['dataset']}"
+        elif kind == "ablation":
+            dataset, _, number = rest.rpartition("_")
+            rest = f"{dataset}, {config['ablation']['bpp'][int(number)]} bpp"
+        elif kind == "montage":
+            rest = rest.replace("_", ", ", 1)
+        title = f"{name}, {rest}" if rest else name
+        return ReportFigure(path, title, CAPTIONS[kind], "MPD, what it learns")
     if kind == "loss":
         return ReportFigure(path, f"Loss, {rest}", CAPTIONS[kind], "Training")
     titles = {"rd": "RD curves", "rate_time": "Rate and time", "bd": "BD-rate"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +12,29 @@ from icmbench.errors import ConfigError
 
 # What is trained and how its amount is called, in the order of training: each uses those before.
 AMOUNTS = {"autoencoder": "steps", "contexts": "images", "reverse": "steps"}
-NETWORKS = ("autoencoder", "reverse")  # those with a history of losses
+GUIDE_AMOUNTS = {"vgg": "steps", "features": "steps"}  # of the encoder's side
 TEST_ONLY = ("kodak", "photos")
 
 
-def trained_parts(training: Mapping[str, Any]) -> list[str]:
-    """The parts of the model that are trained here; the others are the bundled ones.
+def trained_parts(training: Mapping[str, Any], guides: Sequence[str]) -> list[str]:
+    """What is trained here, by the keys of `AMOUNTS` and `GUIDE_AMOUNTS`; the rest is bundled.
 
-    Raises ConfigError where training from scratch leaves one out, or where the autoencoder is
-    trained and what was made for the latent of the bundled one is not.
+    Args:
+        guides: kinds of descriptors whose features the codecs of the run use.
+
+    Raises ConfigError where training from scratch leaves out what is used, or where the
+    autoencoder is trained and what was made for the latent of the bundled one is not.
     """
-    amounts = {part: training[part][key] for part, key in AMOUNTS.items()}
-    trained = [part for part, amount in amounts.items() if amount]
-    untrained = [part for part, amount in amounts.items() if not amount]
-    names = ", ".join(f"{part}.{AMOUNTS[part]}" for part in untrained)
+    keys = {**AMOUNTS, **GUIDE_AMOUNTS}
+    trained = [part for part, key in keys.items() if training[part][key]]
+    used = [*AMOUNTS, *(GUIDE_AMOUNTS if guides or "features" in trained else ())]
+    untrained = [part for part in used if part not in trained]
     if untrained and training["start"] == "scratch":
+        names = ", ".join(f"{part}.{keys[part]}" for part in untrained)
         raise ConfigError(f"training.start is scratch, but training.{names} is 0: untrained")
-    if untrained and "autoencoder" in trained:
+    stale = [part for part in untrained if part != "vgg"]  # it looks at pixels, not at the latent
+    if stale and "autoencoder" in trained:
+        names = ", ".join(f"{part}.{keys[part]}" for part in stale)
         raise ConfigError(
             f"training.autoencoder.steps makes another latent, but training.{names} is 0: the "
             "bundled part is of the bundled latent"

@@ -1,0 +1,56 @@
+# Comparisons of one codec's own variants: without an ingredient, or at several feature weights.
+# Each is included where the configuration has one.
+
+
+if ABLATION:
+
+    rule ablation:
+        input:
+            measurements=measurements(codecs=[ABLATION["full"], *ABLATION["without"].values()]),
+        output:
+            table="<results>/tables/ablation.csv",
+            figures=[file for name in ABLATION_FIGURES for file in figure_files(name)],
+        log:
+            "<logs>/ablation.log",
+        benchmark:
+            "<benchmarks>/ablation/all.tsv"
+        conda:
+            "../envs/core.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            full=ABLATION["full"],
+            without=ABLATION["without"],
+            rates=ABLATION["bpp"],
+            metrics=metrics_available(),
+            bootstrap=run.config["bootstrap"],
+        script:
+            "../workflow_scripts/ablation.py"
+
+
+if SWEEP:
+
+    rule alpha_sweep:
+        input:
+            bd_rate="<results>/tables/bd_rate.csv",
+        output:
+            table="<results>/tables/alpha_sweep.csv",
+            figures=[file for name in run.datasets for file in figure_files(f"alpha_sweep_{name}")],
+        log:
+            "<logs>/alpha_sweep.log",
+        benchmark:
+            "<benchmarks>/alpha_sweep/all.tsv"
+        conda:
+            "../envs/core.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            weights=SWEEP,
+            anchor=SWEEP_ANCHOR,
+            metrics=metrics_available(),
+        script:
+            "../workflow_scripts/alpha_sweep.py"

@@ -1,0 +1,25 @@
+"""The weight of the contrastive features: BD-rates against none, and a figure per data set."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from icmbench.joblog import log_to
+from icmbench.metrics import METRICS
+from icmbench.reporting.alpha_sweep import alpha_sweep_table, chosen_weight, sweep_rows
+from icmbench.reporting.csv_files import write_csv
+from icmbench.reporting.figures.style import save
+from icmbench.reporting.figures.sweep import sweep_figure
+
+with log_to(snakemake.log[0]):
+    params, out = snakemake.params, snakemake.output
+    table = alpha_sweep_table(pd.read_csv(snakemake.input.bd_rate), params.weights, params.anchor)
+    write_csv(table, Path(out.table))
+    rows = sweep_rows(table, [METRICS[name] for name in params.metrics])
+    for stem in sorted({Path(path).with_suffix("") for path in out.figures}):
+        dataset, chosen = stem.name.removeprefix("alpha_sweep_"), chosen_weight(table)
+        here = rows[rows["dataset"] == dataset]
+        # A data set on which the chosen weight has no value is drawn without the mark.
+        mark = chosen if chosen in set(here["alpha"]) else None
+        title = f"Weight of the contrastive features, {dataset}"
+        save(sweep_figure(here, mark, title=title), stem)

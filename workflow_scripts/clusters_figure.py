@@ -1,0 +1,38 @@
+"""Clusters of the coded data sets: distortion by count, their pictures, labels over images."""
+
+from pathlib import Path
+
+import torch
+from matplotlib import pyplot
+
+from icmbench.datasets.base import shard_of
+from icmbench.datasets.manifest import find_record, read_records, usable
+from icmbench.images import read_image
+from icmbench.joblog import log_to
+from icmbench.mpd.pseudo_labels import PseudoLabels
+from icmbench.mpd.representation import load_taps
+from icmbench.reporting.figures.style import save
+from icmbench.reporting.representation import ClusterStudy
+
+with log_to(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    params, results = snakemake.params, Path(snakemake.config["results"])
+    labels = PseudoLabels.load(Path(snakemake.input.labels))
+    study = ClusterStudy(load_taps(Path(snakemake.input.network)), labels, params.settings)
+    for dataset in params.datasets:
+        home = results / "datasets" / dataset
+        paths = [
+            home / "images" / str(shard) / record.path
+            for shard in range(params.shards)
+            for record in usable(read_records(home / "shards" / f"{shard}.csv"), params.split)
+        ]
+        study.add(dataset, [read_image(path)[0] for path in sorted(paths)])
+    figures = study.figures()
+    for number, item in enumerate(params.places):
+        home, shard = results / "datasets" / item["dataset"], shard_of(item["image"], params.shards)
+        record = find_record(read_records(home / "shards" / f"{shard}.csv"), item["image"])
+        image, _ = read_image(home / "images" / str(shard) / record.path)
+        figures[f"labels_{item['dataset']}_{number}"] = study.over(image, item["image"])
+    for name, figure in figures.items():
+        save(figure, results / "figures" / name)
+        pyplot.close(figure)
