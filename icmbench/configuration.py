@@ -20,7 +20,16 @@ from icmbench.datasets.registry import make_dataset
 from icmbench.errors import ConfigError
 from icmbench.files import sha256_bytes, sha256_file
 from icmbench.metrics import METRICS
-from icmbench.mpd.model import CARD, NAME, PARTS, bundled, check_folder, guide_files, part_files
+from icmbench.mpd.model import (
+    CARD,
+    KINDS,
+    NAME,
+    PARTS,
+    bundled,
+    check_folder,
+    guide_files,
+    part_files,
+)
 from icmbench.suggest import unknown
 from icmbench.training.settings import check_pool, make_pool_source, trained_parts
 from icmbench.versions import package_version
@@ -35,7 +44,6 @@ NOT_CODER = tuple(
         "inspect",
         "pseudo_labels",
         "representation",
-        "retrieval",
         "train_autoencoder",
         "train_features",
         "train_reverse",
@@ -204,24 +212,31 @@ def given_files(folder: Path) -> list[Path]:
 def used_guides(family: Family) -> list[str]:
     """The kinds of descriptors whose features an entry's points use, sorted."""
     keys = [dict(point.encode) for point in family.points]
-    return sorted({str(k["guide"]) for k in keys if k.get("alpha") and k["palette"] == "image"})
+    used = {str(k["guide"]) for k in keys if k.get("alpha") and k["palette"] == "image"}
+    return sorted(used & set(KINDS))
 
 
-def alpha_weights(families: Mapping[str, Family]) -> dict[str, float]:
-    """The feature weight of every entry of a sweep: one encoding each, differing in it alone.
+def alpha_sweeps(families: Mapping[str, Family]) -> dict[str, dict[str, float]]:
+    """By guide, the weight of every entry of a sweep: entries that differ in the weight alone.
 
-    Empty for fewer than three such entries, or without one of weight 0.
+    Each has one encoding. A sweep has at least three entries, one of them of weight 0, which
+    belongs to every guide.
     """
-    groups: dict[tuple[Any, ...], dict[str, float]] = {}
+    groups: dict[tuple[Any, ...], dict[str, dict[str, float]]] = {}
     for name, family in families.items():
         encodings = {tuple(sorted(point.encode)) for point in family.points}
         if family.codec == NAME and len(encodings) == 1:
             keys = dict(encodings.pop())
-            alpha = float(keys.pop("alpha"))
+            alpha, guide = float(keys.pop("alpha")), str(keys.pop("guide"))
             rest = sorted((point.cut, point.decode) for point in family.points)
-            groups.setdefault((tuple(sorted(keys.items())), tuple(rest)), {})[name] = alpha
-    sweeps = [group for group in groups.values() if len(group) > 2 and 0 in group.values()]
-    return sweeps[0] if sweeps else {}
+            group = groups.setdefault((tuple(sorted(keys.items())), tuple(rest)), {})
+            group.setdefault(guide if alpha else "", {})[name] = alpha
+    for group in groups.values():
+        plain = group.pop("", {})
+        found = {g: {**plain, **w} for g, w in group.items() if len(plain) == 1 and len(w) > 1}
+        if found:
+            return found
+    return {}
 
 
 def _training(

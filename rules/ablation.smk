@@ -26,22 +26,29 @@ if ABLATION:
             rates=ABLATION["bpp"],
             metrics=metrics_available(),
             bootstrap=run.config["bootstrap"],
+            comparison=run.config["comparison"],
         script:
             "../workflow_scripts/ablation.py"
 
 
-if SWEEP:
+if SWEEPS:
 
     rule alpha_sweep:
         input:
             bd_rate="<results>/tables/bd_rate.csv",
         output:
-            table="<results>/tables/alpha_sweep.csv",
-            figures=[file for name in run.datasets for file in figure_files(f"alpha_sweep_{name}")],
+            table="<results>/tables/alpha_sweep_{guide}.csv",
+            figures=[
+                file
+                for name in run.datasets
+                for file in figure_files("alpha_sweep_{guide}_" + name)
+            ],
         log:
-            "<logs>/alpha_sweep.log",
+            "<logs>/alpha_sweep/{guide}.log",
         benchmark:
-            "<benchmarks>/alpha_sweep/all.tsv"
+            "<benchmarks>/alpha_sweep/{guide}.tsv"
+        wildcard_constraints:
+            guide="|".join(SWEEPS),
         conda:
             "../envs/core.yaml"
         threads: 1
@@ -49,7 +56,7 @@ if SWEEP:
             mem_mb=2000,
             runtime=30,
         params:
-            weights=SWEEP,
+            weights=lambda wc: SWEEPS[wc.guide],
             anchor=SWEEP_ANCHOR,
             metrics=metrics_available(),
         script:

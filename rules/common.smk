@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from icmbench.configuration import (
-    alpha_weights,
+    alpha_sweeps,
     coding_settings,
     given_files,
     make_run,
@@ -62,10 +62,13 @@ ABLATION_FIGURES = [
     f"ablation_{name}_{n}" for name in run.datasets for n in range(len(ABLATION.get("bpp", [])))
 ]
 OPTIONAL_TABLES += ["ablation"] if ABLATION else []
-SWEEP = alpha_weights(run.families)
-SWEEP_ANCHOR = next((name for name, alpha in SWEEP.items() if alpha == 0), None)
-SWEEP = SWEEP if SWEEP_ANCHOR in run.config["anchors"] else {}
-OPTIONAL_TABLES += ["alpha_sweep"] if SWEEP else []
+# Sweeps of a guide's weight, against the entry of weight 0.
+SWEEPS = alpha_sweeps(run.families)
+SWEEP_ANCHOR = next(
+    (name for entries in SWEEPS.values() for name, alpha in entries.items() if alpha == 0), None
+)
+SWEEPS = SWEEPS if SWEEP_ANCHOR in run.config["anchors"] else {}
+OPTIONAL_TABLES += [f"alpha_sweep_{guide}" for guide in SWEEPS]
 OPTIONAL_TABLES += ["pseudo_labels", "retrieval"] if LABELLED else []
 
 
@@ -181,7 +184,7 @@ def expected_benchmarks():
         **training_benchmarks(),
         **mpd_benchmarks(),
         "ablation": ["all"] if ABLATION else [],
-        "alpha_sweep": ["all"] if SWEEP else [],
+        "alpha_sweep": list(SWEEPS),
     }
     folder = f"{run.config['results']}/benchmarks"
     return {rule: [f"{folder}/{rule}/{n}.tsv" for n in files] for rule, files in names.items()}
@@ -232,7 +235,7 @@ def all_figures():
     if MPD:
         names += [f"{kind}_{name}" for kind in ("states", "bit_shares") for name in run.datasets]
     names += [*HIERARCHIES, *ABLATION_FIGURES]
-    names += [f"alpha_sweep_{name}" for name in run.datasets] if SWEEP else []
+    names += [f"alpha_sweep_{guide}_{name}" for guide in SWEEPS for name in run.datasets]
     if LABELLED:
         names += [*CLUSTER_FIGURES, "embedding", *(["taps"] if DRAWN else [])]
         names += [f"montage_{kind}_{tap}" for kind in LABELLED for tap in TAPS]

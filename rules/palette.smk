@@ -84,3 +84,37 @@ rule palette_hierarchy:
         settings=coding_settings(run.config, MPD[0]),
     script:
         "../workflow_scripts/palette_hierarchy.py"
+
+
+# Not part of a run: `snakemake mpd_framework_table`. The framework's numbers, stage by stage.
+rule mpd_framework_table:
+    input:
+        **hierarchy_inputs(),
+    output:
+        "<results>/tables/mpd_framework.csv",
+    log:
+        "<logs>/mpd_framework.log",
+    benchmark:
+        "<benchmarks>/mpd_framework/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=lambda wc, attempt: 30 * attempt,
+    params:
+        hierarchy=run.config["hierarchy"],
+        shards=len(SHARDS),
+        codec=MPD[0],
+        settings=coding_settings(run.config, MPD[0]),
+    script:
+        "../workflow_scripts/mpd_framework.py"
+
+
+rule mpd_framework:
+    input:
+        "<results>/tables/mpd_framework.csv",
+
+
+localrules:
+    mpd_framework,

@@ -339,7 +339,7 @@ def test_twelve_megapixels_are_one_piece() -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     points = Features(network, 5000.0).points(latent)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # KiB
-    assert points.shape == (500, 375, 6)
+    assert points.shape == (500, 375, 8)
     assert grown < 300 * 1024
     # A part of it with its margin gives the same, to rounding.
     part = Features(network, 5000.0).points(latent[100:140, 200:240])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from icmbench.datasets.scene_renderer import IGNORE, render_scene
 from icmbench.errors import DatasetError, MeasurementError
-from icmbench.mpd import retrieval as ret
+from icmbench.reporting import retrieval as ret
 
 
 def naive_share(

@@ -1,4 +1,4 @@
-"""The weight of the contrastive features: BD-rates against none, and a figure per data set."""
+"""The weight of one guide: BD-rates against none, and a figure per data set."""
 
 from pathlib import Path
 
@@ -17,9 +17,10 @@ with log_to(snakemake.log[0]):
     write_csv(table, Path(out.table))
     rows = sweep_rows(table, [METRICS[name] for name in params.metrics])
     for stem in sorted({Path(path).with_suffix("") for path in out.figures}):
-        dataset, chosen = stem.name.removeprefix("alpha_sweep_"), chosen_weight(table)
+        guide, chosen = snakemake.wildcards.guide, chosen_weight(table)
+        dataset = stem.name.removeprefix(f"alpha_sweep_{guide}_")
         here = rows[rows["dataset"] == dataset]
         # A data set on which the chosen weight has no value is drawn without the mark.
         mark = chosen if chosen in set(here["alpha"]) else None
-        title = f"Weight of the contrastive features, {dataset}"
+        title = f"Weight of the guide {guide}, {dataset}"
         save(sweep_figure(here, mark, title=title), stem)

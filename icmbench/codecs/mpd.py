@@ -15,7 +15,8 @@ from icmbench.errors import CodecError, CorruptStream, TruncatedStream
 CODEC_ID = 1  # in the container
 MAX_PIXELS = 170_000_000
 PALETTES = ("image", "dataset")
-GUIDES = ("fft", "mean")  # `icmbench.mpd.model.KINDS`, without what that module loads
+# The latent's own surroundings, or features of a kind in `icmbench.mpd.model.KINDS`.
+GUIDES = ("blur", "fft", "mean")
 DECODERS = ("regression", "mean", "diffusion")
 
 
@@ -48,13 +49,14 @@ class Mpd(Codec):
             default=0.0,
             low=0,
             high=16,
-            help="weight of contrastive features in the clustering of the image's own palette",
+            help="weight of the guide in the clustering of the image's own palette; 0: none",
         ),
         "guide": Key(
             str,
-            default="fft",
+            default="blur",
             choices=GUIDES,
-            help="what the features learnt from: descriptors with or without the FFT",
+            help="what cells are clustered by besides their values: the blurred latent, or "
+            "contrastive features learnt from descriptors with (fft) or without (mean) the FFT",
         ),
         "bytes": Key(
             int,
@@ -87,7 +89,7 @@ class Mpd(Codec):
         palette: str = "image",
         rdo: float = 1.0,
         alpha: float = 0.0,
-        guide: str = "fft",
+        guide: str = "blur",
         bytes: int = 0,
     ) -> bytes:
         """The stream of an image with all its states.

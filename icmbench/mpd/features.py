@@ -45,11 +45,11 @@ class FeatureSettings:
     """
 
     latent: int = 4
-    channels: tuple[int, ...] = (32, 48, 48)
+    channels: tuple[int, ...] = (32, 48)
     embedding: int = 32
     levels: int = 5
     head: int = 32
-    dims: int = 6
+    dims: int = 8
 
     def __post_init__(self) -> None:
         sizes = (self.latent, *self.channels, self.embedding, self.levels, self.head, self.dims)

@@ -20,6 +20,7 @@ from icmbench.files import seed_from
 from icmbench.mpd.coder import PARTS, State, decode_sections
 from icmbench.mpd.encoder import encode_latent
 from icmbench.mpd.features import Features, load_features
+from icmbench.mpd.guidance import BLUR, blurred, weighted
 from icmbench.mpd.latent import image_latent, latent_image, latent_shape
 from icmbench.mpd.model import bundled, check_folder, load_model, part_file
 from icmbench.mpd.rdo import latent_error
@@ -87,13 +88,12 @@ class System:
         return self._fit(latent, header, rdo, coded, limit)
 
     def guidance(self, latent: NDArray[np.int16], alpha: float, guide: str) -> NDArray[np.int16]:
-        """The features of an integer latent times sqrt(alpha), int16 (h, w, d) (DESIGN 5c, d).
+        """What steers the clustering of a latent, int16 (h, w, d), weighed (DESIGN 5c, d).
 
-        Raises ModelError where the model folder has no such features.
+        Raises ModelError where the model folder lacks the features asked for.
         """
-        points = self.features(guide).points(latent) * math.sqrt(alpha)
-        weighed: NDArray[np.int16] = np.clip(np.rint(points), -32767, 32767).astype(np.int16)
-        return weighed
+        points = blurred(latent) if guide == BLUR else self.features(guide).points(latent)
+        return weighted(points, alpha)
 
     def features(self, guide: str) -> Features:
         """The contrastive features of a kind of descriptors, loaded when first asked for."""

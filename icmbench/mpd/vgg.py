@@ -17,9 +17,9 @@ from typing import Any, Final
 import torch
 
 from icmbench.errors import ImageError, ModelError
+from icmbench.mpd.model import TAPS
 from icmbench.mpd.tensors import fill_network, load_network
 
-from icmbench.mpd.model import TAPS
 STRIDES: Final = (1, 2, 4, 8, 16)
 CONVOLUTIONS: Final = (2, 2, 3, 3, 3)  # of the five stages
 

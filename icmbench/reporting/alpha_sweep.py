@@ -88,19 +88,20 @@ def _compared(bd_rate: pd.DataFrame, weights: Mapping[str, float], anchor: str) 
         raise MeasurementError(f"no BD-rate of {', '.join(absent)} against {anchor}")
     if rows.duplicated(["dataset", "metric", "family"]).any():
         raise MeasurementError("a family has two BD-rates of one data set and metric")
-    notes = rows["note"].astype(object)
-    checked: pd.DataFrame = rows.drop(
-        columns=[n for n in rows if n not in _NEEDED or n == "anchor"]
-    )
-    return checked.assign(note=notes.where(notes.notna(), ""))  # an empty cell of a file is nan
+    notes = rows["note"].astype(object)  # an empty cell of a file is nan
+    rows = rows.assign(note=notes.where(notes.notna(), ""))
+    checked: pd.DataFrame = rows[[name for name in _NEEDED if name != "anchor"]]
+    return checked
 
 
 def _anchor_rows(rows: pd.DataFrame, anchor: str) -> pd.DataFrame:
     """0, exactly, wherever the anchor could be compared with some weight."""
-    pairs = rows.groupby(["dataset", "metric"], as_index=False)["bd_rate"].count()
-    value = np.where(pairs["bd_rate"] > 0, 0.0, np.nan)
-    note = np.where(pairs["bd_rate"] > 0, "anchor", "anchor; compared with no weight")
-    return pairs.assign(family=anchor, bd_rate=value, lo=value, hi=value, note=note)
+    known = rows.assign(known=rows["bd_rate"].notna())
+    pairs: pd.DataFrame = known.groupby(["dataset", "metric"], as_index=False).agg({"known": "any"})
+    value = np.where(pairs["known"], 0.0, np.nan)
+    note = np.where(pairs["known"], "anchor", "anchor; compared with no weight")
+    pairs = pairs.assign(family=anchor, bd_rate=value, lo=value, hi=value, note=note)
+    return pairs.drop(columns="known")
 
 
 def _absent_rows(rows: pd.DataFrame, weights: Mapping[str, float], anchor: str) -> pd.DataFrame:

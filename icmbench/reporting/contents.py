@@ -61,7 +61,7 @@ NOTES = {
         "are left out and counted."
     ),
     "alpha_sweep": (
-        "BD-rate of every weight of the contrastive features against the plain palette, as a "
+        "BD-rate of every weight of what guides the clustering against the plain palette, as a "
         "fraction. Chosen: the weight of the least mean over data sets and metrics."
     ),
     "jobs": "Wall-clock seconds and largest memory of every rule that ran before this table.",
@@ -85,7 +85,7 @@ CAPTIONS = {
         "what rounding to whole bytes adds."
     ),
     "ablation": "What leaving one ingredient out changes at equal rate, with 95 % intervals.",
-    "alpha_sweep": "BD-rate against the plain palette by the weight of the features.",
+    "alpha_sweep": "BD-rate against the plain palette by the weight of the guide.",
     "taps": (
         "A patch, the strongest channels of the VGG's five taps beside their Fourier magnitudes, "
         "and the pooled descriptor against frequency (paper, figure 2)."
@@ -129,7 +129,7 @@ def assemble_report(
         out,
         title="icmbench report",
         tables=frames,
-        notes={**NOTES, "summary": _summary(config, frames)},
+        notes={**NOTES, **_sweep_notes(frames), "summary": _summary(config, frames)},
         figures=[_figure(path, config) for path in figures if _kind(path) != "contact"],
         contact_sheets=[_sheet(path, config) for path in figures if _kind(path) == "contact"],
         provenance=provenance,
@@ -143,6 +143,11 @@ def assemble_report(
         failures=pd.read_csv(failures, keep_default_na=False),
         metrics=[METRICS[name] for name in config["metrics"] if name in names],
     )
+
+
+def _sweep_notes(frames: Mapping[str, pd.DataFrame]) -> dict[str, str]:
+    """One note for the sweep of every guide."""
+    return {name: NOTES["alpha_sweep"] for name in frames if name.startswith("alpha_sweep_")}
 
 
 def _summary(config: Mapping[str, Any], frames: Mapping[str, pd.DataFrame]) -> str:
@@ -183,7 +188,7 @@ def _titles(names: Sequence[str]) -> str:
 
 _LEARNED_TITLES = {
     "ablation": "Without one ingredient",
-    "alpha_sweep": "Weight of the features",
+    "alpha_sweep": "Weight of the guide",
     "taps": "Taps of the VGG",
     "clusters": "Clusters",
     "labels": "Pseudo-labels",
