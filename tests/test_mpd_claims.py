@@ -20,6 +20,7 @@ from icmbench.files import sha256_bytes
 from icmbench.images import read_image
 from icmbench.mpd.coder import PARTS, State, section_states
 from icmbench.mpd.encoder import encode_latent
+from icmbench.mpd.guidance import surroundings
 from icmbench.mpd.model import PARTS as FILES
 from icmbench.mpd.model import bundled, part_file
 from icmbench.mpd.palette import entry_limits
@@ -82,7 +83,9 @@ def coded(folder: Path, dataset: str, name: str, rdo: float) -> Coded:
     image = read_image(folder / dataset / f"{name}.png")[0]
     system = codec().system
     latent = system.latent(image) if rdo else coded(folder, dataset, name, 1.0).latent
-    payloads, states = encode_latent(latent, rdo=rdo, adaptive=system.contexts)
+    payloads, states = encode_latent(
+        latent, rdo=rdo, adaptive=system.contexts, guide=surroundings(latent)
+    )
     header = container.Header(1, system.digest, image.shape[1], image.shape[0])
     stream = container.pack(header, payloads)
     return Coded(image, latent, stream, container.parse(stream), states)

@@ -369,15 +369,15 @@ GOLDEN_PAYLOADS = [
 GOLDEN = {
     "noise": {"untrained rdo=0": "d7c140c4b61c5c12", "untrained rdo=1": "90cd3b7df1b1ee19"},
     "photograph": {
-        "trained rdo=0": "fd9b071658457d1f",
-        "trained rdo=1": "95ee6bb6ec666e6b",
+        "trained rdo=0": "5661fce420b54bb9",
+        "trained rdo=1": "367c94260beafb88",
         "untrained rdo=0": "47d32d5b18e7f3d8",
         "untrained rdo=1": "ea80ea469922e659",
     },
     "states": "dc21753e625d8c99351ebefc8a27668a570adf34c76b7c581ae861adb61919f9",
     "two": {
-        "trained rdo=0": "8ce67bd44150814a",
-        "trained rdo=1": "8ce67bd44150814a",
+        "trained rdo=0": "ebf5215532784620",
+        "trained rdo=1": "ebf5215532784620",
         "untrained rdo=0": "2106b10ae6789430",
         "untrained rdo=1": "2106b10ae6789430",
     },

@@ -37,6 +37,7 @@ def measure(width: int, height: int, repeat: int, threads: int) -> None:
     torch.set_num_threads(threads)
     from icmbench.codecs.mpd import Mpd
     from icmbench.mpd.encoder import encode_latent
+    from icmbench.mpd.guidance import surroundings
     from icmbench.mpd.reverse import reverse
 
     image = picture(width, height)
@@ -49,7 +50,9 @@ def measure(width: int, height: int, repeat: int, threads: int) -> None:
     finest = system.states(parsed)[-1]
     stages: dict[str, Callable[[], object]] = {
         "latent (E)": lambda: system.latent(image),
-        "clustering and coding": lambda: encode_latent(latent, adaptive=system.contexts),
+        "clustering and coding": lambda: encode_latent(
+            latent, adaptive=system.contexts, guide=surroundings(latent)
+        ),
         "entropy decoding": lambda: system.states(parsed),
         "reverse process (R)": lambda: reverse(
             system.network, finest, "regression", system.noise, 0

@@ -20,6 +20,7 @@ import torch
 from icmbench.images import read_image
 from icmbench.mpd import train_reverse as training
 from icmbench.mpd.encoder import encode_latent
+from icmbench.mpd.guidance import surroundings
 from icmbench.mpd.latent import latent_image
 from icmbench.mpd.norms import freeze_norms
 from icmbench.mpd.palette import SCALE
@@ -74,7 +75,7 @@ def compare(system: System, tuned: torch.nn.Module, paths: list[Path]) -> pd.Dat
     for path in paths:
         image, _ = read_image(path)
         latent = system.latent(image)
-        _, states = encode_latent(latent, adaptive=system.contexts)
+        _, states = encode_latent(latent, adaptive=system.contexts, guide=surroundings(latent))
         goal = latent.astype(np.float64) / SCALE
         for state in states:
             row: dict[str, object] = {"image": path.stem, "state": state.state}

@@ -46,7 +46,7 @@ class Mpd(Codec):
         ),
         "alpha": Key(
             float,
-            default=0.0,
+            default=2.0,  # `icmbench.mpd.guidance.ALPHA`
             low=0,
             high=16,
             help="weight of the guide in the clustering of the image's own palette; 0: none",
@@ -88,7 +88,7 @@ class Mpd(Codec):
         *,
         palette: str = "image",
         rdo: float = 1.0,
-        alpha: float = 0.0,
+        alpha: float = 2.0,
         guide: str = "blur",
         bytes: int = 0,
     ) -> bytes:

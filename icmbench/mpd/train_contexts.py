@@ -14,6 +14,7 @@ from icmbench.bitstream.arithmetic import AGES, Model
 from icmbench.errors import ConfigError, ModelError
 from icmbench.mpd import contexts as ctx
 from icmbench.mpd.encoder import encode_latent
+from icmbench.mpd.guidance import surroundings
 from icmbench.mpd.model import part_file
 from icmbench.mpd.shared_palette import SharedPalette, make_shared_palette
 from icmbench.mpd.tensors import load_arrays
@@ -47,7 +48,8 @@ def context_arrays(latents: Sequence[Latent]) -> dict[str, NDArray[Any]]:
     fresh = ctx.fresh_model()
     for palette in (None, shared):
         for latent in tqdm(latents, desc="contexts", unit="image", disable=None):
-            encode_latent(latent, shared=palette, adaptive=adaptive, keep=True)
+            guide = surroundings(latent) if palette is None else None
+            encode_latent(latent, shared=palette, adaptive=adaptive, keep=True, guide=guide)
             adaptive.slots[ctx.SHARED :] = fresh.slots[ctx.SHARED :]
             adaptive.seen[ctx.SHARED :] = 0
     return {

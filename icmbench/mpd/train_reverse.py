@@ -14,6 +14,7 @@ from tqdm import tqdm
 from icmbench.errors import DatasetError, ModelError
 from icmbench.files import sha256_file
 from icmbench.mpd.encoder import encode_latent
+from icmbench.mpd.guidance import surroundings
 from icmbench.mpd.latent import CELL, image_latent
 from icmbench.mpd.model import Model, load_model, part_file
 from icmbench.mpd.norms import freeze_norms
@@ -123,7 +124,7 @@ def make_examples(model: Model, pool: Pool) -> list[Example]:
         raise DatasetError(f"the training pool has no image of {CROP * CELL} pixels a side")
     for image in tqdm(large, desc="states", unit="image", disable=None):
         latent = image_latent(model.autoencoder, image, model.mean, model.std)
-        _, states = encode_latent(latent)
+        _, states = encode_latent(latent, guide=surroundings(latent))
         by_state = {state.state: state.latent() for state in states}
         chain = [by_state[STATES - 1]]
         for t in range(STATES - 2, -1, -1):

@@ -1,0 +1,156 @@
+"""Which guides a run trains, copies or needs: from the configuration alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from icmbench.configuration import alpha_sweeps, make_run, used_guides
+from icmbench.errors import ConfigError, ModelError
+from icmbench.mpd.card import model_card
+from icmbench.mpd.model import (
+    GUIDES,
+    PARTS,
+    TAPS,
+    bundled,
+    guide_files,
+    part_file,
+    part_files,
+    weights_digest,
+)
+from icmbench.training.settings import trained_parts
+
+
+def config(points: list[dict[str, Any]], **training: Any) -> dict[str, Any]:
+    return {
+        "datasets": {"scenes": {"seed": 1, "size": 64, "test": 2}},
+        "codecs": {"mine": {"codec": "mpd", "points": points}},
+        "metrics": ["psnr_rgb"],
+        "anchors": [],
+        "training": training,
+    }
+
+
+@pytest.fixture
+def schema(root: Path) -> Path:
+    return root / "schemas" / "config.schema.json"
+
+
+def test_learned_guides_are_needed_only_where_they_weigh(schema: Path) -> None:
+    for point, kinds, guides in (
+        ({"state": 1}, [], ()),
+        ({"alpha": 2, "guide": "blur"}, [], ()),
+        ({"alpha": 0, "guide": "fft"}, [], ()),
+        ({"alpha": 0.1, "guide": "fft", "palette": "dataset"}, [], ()),
+        ({"alpha": 0.1, "guide": "fft"}, ["fft"], ("features-fft",)),
+        ({"alpha": [0, 0.1], "guide": ["fft", "mean"]}, ["fft", "mean"], GUIDES[1:]),
+    ):
+        run = make_run(config([point]), schema)
+        assert used_guides(run.families["mine"]) == kinds
+        assert run.guides == tuple(guides)
+        assert run.trained == ()
+
+
+def test_training_features_makes_their_network_and_labels(schema: Path) -> None:
+    run = make_run(config([{"state": 1}], features={"steps": 3}), schema)
+    assert run.trained == ("features",)
+    assert run.guides == ("vgg", "features-fft")
+    run = make_run(config([{"alpha": 0.1, "guide": "mean"}], features={"steps": 3}), schema)
+    assert run.guides == ("vgg", "features-mean")
+    run = make_run(config([{"state": 1}], vgg={"steps": 3}), schema)
+    assert run.guides == ("vgg",)
+
+
+def amounts(**given: int) -> dict[str, Any]:
+    keys = {"autoencoder": "steps", "contexts": "images", "reverse": "steps"}
+    keys |= {"vgg": "steps", "features": "steps"}
+    return {"start": "scratch"} | {part: {key: given.get(part, 0)} for part, key in keys.items()}
+
+
+def test_what_is_left_untrained_is_named() -> None:
+    three = {"autoencoder": 1, "contexts": 1, "reverse": 1}
+    assert trained_parts(amounts(**three), []) == list(three)
+    with pytest.raises(ConfigError, match=r"training\.vgg\.steps, features\.steps is 0: untrained"):
+        trained_parts(amounts(**three), ["fft"])
+    with pytest.raises(ConfigError, match=r"training\.vgg\.steps is 0: untrained"):
+        trained_parts(amounts(**three, features=1), [])
+    assert trained_parts(amounts(**three, vgg=1, features=1), ["fft"])[3:] == ["vgg", "features"]
+    bundled_start = {**amounts(**three), "start": "bundled"}
+    with pytest.raises(ConfigError, match=r"another latent, but training\.features\.steps is 0"):
+        trained_parts(bundled_start, ["fft"])
+    assert trained_parts(bundled_start, []) == list(three)
+
+
+def test_a_given_model_must_hold_the_features_asked_for(schema: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mpd"
+    folder.mkdir()
+    for part in (*PARTS, "features-mean"):
+        part_file(folder, part).touch()
+    given = {"models": str(tmp_path)}
+    assert make_run(config([{"state": 1}]) | given, schema).guides == ()
+    make_run(config([{"alpha": 1, "guide": "mean"}]) | given, schema)
+    with pytest.raises(ModelError, match=r"features-fft\.safetensors missing"):
+        make_run(config([{"alpha": 1, "guide": "fft"}]) | given, schema)
+
+
+def test_guides_change_no_stream_s_digest(tmp_path: Path) -> None:
+    for path in part_files(bundled()):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    alone = weights_digest(tmp_path)
+    for path in guide_files(bundled()):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert weights_digest(tmp_path) == alone == weights_digest(bundled())
+
+
+def test_the_bundled_card_describes_every_file() -> None:
+    import json
+
+    stored = json.loads((bundled() / "card.json").read_text())
+    assert stored == model_card(bundled())
+    assert set(stored["files"]) == {f"{part}.safetensors" for part in (*PARTS, *GUIDES)}
+
+
+def test_levels_are_the_taps_of_the_network() -> None:
+    from icmbench.mpd import vgg
+
+    assert vgg.TAPS == TAPS
+
+
+def test_sweeps_are_entries_that_differ_in_the_weight_alone(schema: Path) -> None:
+    def sweeps(**entries: dict[str, Any]) -> dict[str, dict[str, float]]:
+        codecs = {
+            name: {"codec": "mpd", "points": [{"state": [2, 1], **keys}]}
+            for name, keys in entries.items()
+        }
+        return alpha_sweeps(make_run(config([]) | {"codecs": codecs}, schema).families)
+
+    plain = {"alpha": 0}
+    assert sweeps(
+        plain=plain,
+        b1={"alpha": 1, "guide": "blur"},
+        b2={"alpha": 2, "guide": "blur"},
+        f1={"alpha": 0.1, "guide": "fft"},
+        f2={"alpha": 0.2, "guide": "fft"},
+        other={"alpha": 4, "guide": "blur", "rdo": 0},
+    ) == {
+        "blur": {"plain": 0.0, "b1": 1.0, "b2": 2.0},
+        "fft": {"plain": 0.0, "f1": 0.1, "f2": 0.2},
+    }
+    assert sweeps(plain=plain, b1={"alpha": 1}) == {}
+    assert sweeps(b1={"alpha": 1}, b2={"alpha": 2}, b3={"alpha": 3}) == {}
+
+
+def test_an_ablation_names_its_entries(schema: Path) -> None:
+    given = config([{"state": [1, 0]}])
+    good = {"full": "mine", "without": {"RDO": "mine"}, "bpp": [0.1]}
+    assert make_run(given | {"ablation": good}, schema).config["ablation"] == good
+    for change, message in (
+        ({"full": "mien"}, "codec entry of ablation 'mien'"),
+        ({"without": {"RDO": "no"}}, "codec entry of ablation 'no'"),
+        ({"bpp": []}, "without and bpp"),
+        ({"without": {}}, "without and bpp"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            make_run(given | {"ablation": good | change}, schema)
