@@ -31,7 +31,12 @@ from icmbench.mpd.model import (
     part_files,
 )
 from icmbench.suggest import unknown
-from icmbench.training.settings import check_pool, make_pool_source, trained_parts
+from icmbench.training.settings import (
+    check_labels_settings,
+    check_pool,
+    make_pool_source,
+    trained_parts,
+)
 from icmbench.versions import package_version
 
 # The code that decides MPD's streams and pictures; `train_contexts` reads the tables, too.
@@ -249,6 +254,7 @@ def _training(
     training = config["training"]
     kinds = sorted({kind for family in families.values() for kind in used_guides(family)})
     trained = trained_parts(training, kinds)
+    check_labels_settings(training["pseudo_labels"])
     pool = {n: make_pool_source(n, entry, downloads) for n, entry in training["pool"].items()}
     check_pool(pool, datasets, config["split"])
     names = {name: model_name(config, name) for name in config["codecs"]}
@@ -264,7 +270,8 @@ def _training(
         return {}, (), ()
     guides = [f"features-{kind}" for kind in kinds or ["fft"]]
     guides = guides if kinds or "features" in trained else []
-    guides = ["vgg", *guides] if {"vgg", "features"} & set(trained) else guides
+    own_taps = "features" in trained and not training["pseudo_labels"]["network"]
+    guides = ["vgg", *guides] if "vgg" in trained or own_taps else guides
     if training["start"] == "bundled":
         check_folder(bundled(), (*PARTS, *guides))
     if not trained:

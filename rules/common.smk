@@ -126,8 +126,13 @@ def model_files(*codecs):
         if model_name(run.config, codec) == NAME
         for kind in used_guides(run.families[codec])
     }
-    files = [*(f"{part}.safetensors" for part in (*PARTS, *sorted(guides))), CARD]
+    files = [f"{part}.safetensors" for part in (*PARTS, *sorted(guides))]
     return expand("<results>/models/{name}/{file}", name=names, file=files)
+
+
+def model_cards():
+    """The card of the model that this run makes, where it makes one."""
+    return [f"{run.config['results']}/models/{NAME}/{CARD}"] if OWN_MODEL else []
 
 
 def visual_inputs():

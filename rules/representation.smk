@@ -119,29 +119,39 @@ rule retrieval:
         "../workflow_scripts/retrieval.py"
 
 
-# The paper's figure 2: taps of the VGG and their Fourier transforms.
-rule taps_figure:
-    input:
-        **place_inputs(DRAWN[:1], {kind: PLACES[kind] for kind in ("records", "images")}, []),
-        network=TAPS_NETWORK,
-    output:
-        figure_files("taps"),
-    log:
-        "<logs>/taps_figure.log",
-    benchmark:
-        "<benchmarks>/taps_figure/all.tsv"
-    conda:
-        "../envs/core.yaml"
-    threads: 1
-    resources:
-        mem_mb=lambda wc, attempt: 3000 * attempt,
-        runtime=lambda wc, attempt: 30 * attempt,
-    params:
-        place=DRAWN[:1],
-        shards=len(SHARDS),
-        size=TRAINING["pseudo_labels"]["size"],
-    script:
-        "../workflow_scripts/taps_figure.py"
+if run.config["hierarchy"]:
+
+    # The paper's figure 2: taps of the VGG and their Fourier transforms.
+    rule taps_figure:
+        input:
+            **place_inputs(
+                run.config["hierarchy"][:1],
+                {kind: PLACES[kind] for kind in ("records", "images")},
+                [],
+            ),
+            network=TAPS_NETWORK,
+        output:
+            figure_files("taps"),
+        log:
+            "<logs>/taps_figure.log",
+        benchmark:
+            "<benchmarks>/taps_figure/all.tsv"
+        conda:
+            "../envs/core.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wc, attempt: 3000 * attempt,
+            runtime=lambda wc, attempt: 30 * attempt,
+        params:
+            place=run.config["hierarchy"][:1],
+            shards=len(SHARDS),
+            size=TRAINING["pseudo_labels"]["size"],
+        script:
+            "../workflow_scripts/taps_figure.py"
+
+    rule mpd_figure_2:
+        input:
+            figure_files("taps"),
 
 
 # The paper's figure 4: cluster count against distortion for the coded data sets, pictures of
@@ -150,7 +160,7 @@ rule clusters_figure:
     input:
         records=expand(PLACES["records"], dataset=run.datasets, shard=SHARDS),
         images=expand(PLACES["images"], dataset=run.datasets, shard=SHARDS),
-        labels="<results>/training/pseudo_labels/fft.safetensors",
+        labels=f"<results>/training/pseudo_labels/{(LABELLED or ['fft'])[0]}.safetensors",
         network=TAPS_NETWORK,
     output:
         [file for name in CLUSTER_FIGURES for file in figure_files(name)],
@@ -174,11 +184,6 @@ rule clusters_figure:
         "../workflow_scripts/clusters_figure.py"
 
 
-rule mpd_figure_2:
-    input:
-        figure_files("taps"),
-
-
 rule mpd_figure_4:
     input:
         [file for name in CLUSTER_FIGURES for file in figure_files(name)],
@@ -186,5 +191,4 @@ rule mpd_figure_4:
 
 localrules:
     pseudo_labels_table,
-    mpd_figure_2,
     mpd_figure_4,

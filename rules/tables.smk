@@ -79,6 +79,8 @@ rule jobs_table:
         "<results>/tables/timing.csv",
         "<results>/provenance.json",
         expand("<results>/datasets/{dataset}/instances.json", dataset=ANNOTATED),
+        expand("<results>/tables/{name}.csv", name=OPTIONAL_TABLES),
+        model_cards(),
         figures=all_figures(),
     output:
         "<results>/tables/jobs.csv",

@@ -14,6 +14,8 @@ from icmbench.mpd.representation import load_taps
 from icmbench.reporting.figures.style import save
 from icmbench.reporting.representation import ClusterStudy
 
+MOST = 256  # images of a data set
+
 with log_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     params, results = snakemake.params, Path(snakemake.config["results"])
@@ -21,12 +23,14 @@ with log_to(snakemake.log[0]):
     study = ClusterStudy(load_taps(Path(snakemake.input.network)), labels, params.settings)
     for dataset in params.datasets:
         home = results / "datasets" / dataset
-        paths = [
-            home / "images" / str(shard) / record.path
+        paths = {
+            record.image: home / "images" / str(shard) / record.path
             for shard in range(params.shards)
             for record in usable(read_records(home / "shards" / f"{shard}.csv"), params.split)
-        ]
-        study.add(dataset, [read_image(path)[0] for path in sorted(paths)])
+        }
+        # In the order of ids, whatever the shards; some of a large data set, evenly.
+        names = sorted(paths)[:: -(-len(paths) // MOST) or 1]
+        study.add(dataset, [read_image(paths[name])[0] for name in names])
     figures = study.figures()
     for number, item in enumerate(params.places):
         home, shard = results / "datasets" / item["dataset"], shard_of(item["image"], params.shards)

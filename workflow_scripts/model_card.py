@@ -7,4 +7,5 @@ from icmbench.joblog import log_to
 from icmbench.mpd.card import model_card
 
 with log_to(snakemake.log[0]):
-    write_json(snakemake.output[0], model_card(Path(snakemake.output[0]).parent))
+    out, parts = Path(snakemake.output[0]), [Path(file).stem for file in snakemake.input]
+    write_json(out, model_card(out.parent, parts))

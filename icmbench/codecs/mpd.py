@@ -48,7 +48,7 @@ class Mpd(Codec):
             float,
             default=2.0,  # `icmbench.mpd.guidance.ALPHA`
             low=0,
-            high=16,
+            high=4,
             help="weight of the guide in the clustering of the image's own palette; 0: none",
         ),
         "guide": Key(

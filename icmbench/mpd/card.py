@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from icmbench.files import sha256_file
-from icmbench.mpd.model import NAME, check_folder, guide_files, part_files, weights_digest
+from icmbench.mpd.model import GUIDES, NAME, PARTS, check_folder, part_file, weights_digest
 from icmbench.mpd.tensors import read_metadata
 
 WHAT = {
@@ -19,14 +20,14 @@ WHAT = {
 }
 
 
-def model_card(folder: Path) -> dict[str, Any]:
-    """The card of a complete folder; depends on its files alone.
+def model_card(folder: Path, parts: Sequence[str] = (*PARTS, *GUIDES)) -> dict[str, Any]:
+    """The card of a complete folder; depends on the files of its `parts` alone.
 
     Raises ModelError where a file is missing or damaged.
     """
-    check_folder(folder)
+    check_folder(folder, parts)
     files = {}
-    for path in [*part_files(folder), *guide_files(folder)]:
+    for path in [part_file(folder, part) for part in parts]:
         files[path.name] = {
             "what": WHAT[path.stem],
             "sha256": sha256_file(path),

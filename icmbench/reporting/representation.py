@@ -35,6 +35,7 @@ from icmbench.reporting.figures import label_maps as overlay
 from icmbench.reporting.figures.clusters import distortion_figure
 from icmbench.reporting.figures.embedding import embedding_figure, tsne
 from icmbench.reporting.figures.montage import cluster_montage
+from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.taps import taps_and_spectra
 from icmbench.reporting.retrieval import (
     Retrieval,
@@ -91,6 +92,9 @@ def level_montage(
 
 def taps_figure(network: TapsNetwork, image: Image, size: int, name: str) -> Figure:
     """Taps and spectra of the patch in the middle of an image (paper, figure 2)."""
+    title = f"Taps and their spectra, {name}"
+    if min(image.shape[:2]) < size:
+        return placeholder(title, f"no patch of {size} pixels fits into the image.")
     top, left = ((side - size) // 2 for side in image.shape[:2])
     patch = image[top : top + size, left : left + size]
     pixels = torch.from_numpy(patch.transpose(2, 0, 1)[None] / np.float32(127.5) - np.float32(1))
@@ -102,7 +106,7 @@ def taps_figure(network: TapsNetwork, image: Image, size: int, name: str) -> Fig
         {tap: values[0].numpy() for tap, values in zip(TAPS, found, strict=True)},
         dict(zip(TAPS, spectra, strict=True)),
         {tap: sectors(values.shape[2])[0] for tap, values in zip(TAPS, found, strict=True)},
-        title=f"Taps and their spectra, {name}",
+        title=title,
     )
 
 
@@ -125,23 +129,32 @@ class ClusterStudy:
     def add(self, dataset: str, images: Sequence[Image]) -> None:
         """Cluster the patches of a coded data set by themselves: for the figure, nothing else.
 
-        Counts that its patches are too few for are left out of its curves.
+        Counts that its patches are too few for are left out of its curves; a data set without
+        two different patches has a placeholder and no curve.
         """
         size = self.settings["size"]
         places = sum(
             max(0, (h - size) // CELL + 1) * max(0, (w - size) // CELL + 1)
             for h, w in (image.shape[:2] for image in images)
         )
-        patches = draw_patches(images, min(STUDIED, places), size, seed=0)
-        found = patch_descriptors(self.network, images, patches, self.labels.kind)
+        name = f"clusters_{dataset}"
+        found: list[Floats] = []
+        if places:
+            patches = draw_patches(images, min(STUDIED, places), size, seed=0)
+            found = patch_descriptors(self.network, images, patches, self.labels.kind)
+        able = min((len(np.unique(values, axis=0)) for values in found), default=0)
+        least = self.labels.levels[0].counts[0]
+        if able < least:
+            why = f"{able} different patches of {size} pixels are too few for {least} clusters."
+            self.montages[name] = placeholder(f"Clusters of {dataset}", why)
+            return
         self.curves[dataset] = {}
         for tap, level, values in zip(TAPS, self.labels.levels, found, strict=True):
-            able = len(np.unique(values, axis=0))
-            counts = [count for count in level.counts if count <= able] or [1]
+            counts = [count for count in level.counts if count <= able]
             used = min(len(level.centres), counts[-1])
             own = fit_level(values, counts, used if used in counts else counts[-1], seed=0)
             self.curves[dataset][tap] = (own.counts, own.inertia.tolist())
-        self.montages[f"clusters_{dataset}"] = level_montage(
+        self.montages[name] = level_montage(
             f"{TAPS[-1]}, {dataset}", own, found[-1], patches, images
         )
 
@@ -155,6 +168,8 @@ class ClusterStudy:
     def over(self, image: Image, name: str) -> Figure:
         """The training pool's pseudo-labels drawn over an image."""
         size = self.settings["size"]
+        if min(image.shape[:2]) < size:
+            return placeholder(f"Pseudo-labels, {name}", f"no patch of {size} pixels fits.")
         stride = size // 4
         levels = self.labels.levels
         maps = label_maps(self.network, image, levels, size, stride, self.labels.kind)
@@ -170,7 +185,8 @@ class Found:
         vectors: representation -> (n, D).
         classes: int64 (n,).
         results: representation -> its numbers; `RAW` is the reference.
-        chance: share of all patches of other images that have a patch's class.
+        chance: share of all patches of other images that have a patch's class, averaged as the
+            shares are.
         scenes: their number.
     """
 
@@ -204,7 +220,8 @@ def retrieve(folder: Path, kinds: Sequence[str], *, scenes: int, patch: int) -> 
     vectors = {name: np.concatenate(rows) for name, rows in parts.items()}
     shares = {n: same_class_share(rows, held.classes, held.image) for n, rows in vectors.items()}
     results = compare(shares, held.image, reference=RAW)
-    chance = float(chance_share(held.classes, held.image).mean())
+    by_chance = {"chance": chance_share(held.classes, held.image)}
+    chance = compare(by_chance, held.image, reference="chance")["chance"].share
     return Found(vectors, held.classes, results, chance, len(held.images))
 
 

@@ -28,6 +28,8 @@ def trained_parts(training: Mapping[str, Any], guides: Sequence[str]) -> list[st
     keys = {**AMOUNTS, **GUIDE_AMOUNTS}
     trained = [part for part, key in keys.items() if training[part][key]]
     used = [*AMOUNTS, *(GUIDE_AMOUNTS if guides or "features" in trained else ())]
+    if training["pseudo_labels"]["network"]:  # its taps take the place of the narrow VGG's
+        used = [part for part in used if part != "vgg"]
     untrained = [part for part in used if part not in trained]
     if untrained and training["start"] == "scratch":
         names = ", ".join(f"{part}.{keys[part]}" for part in untrained)
@@ -40,6 +42,17 @@ def trained_parts(training: Mapping[str, Any], guides: Sequence[str]) -> list[st
             "bundled part is of the bundled latent"
         )
     return trained
+
+
+def check_labels_settings(settings: Mapping[str, Any]) -> None:
+    """ConfigError where the section `pseudo_labels` cannot be carried out, whatever the pool."""
+    counts, where = settings["counts"], "training.pseudo_labels"
+    if counts != sorted(counts):
+        raise ConfigError(f"{where}.counts: {counts} are not ascending")
+    if missing := sorted(set(settings["clusters"]) - set(counts)):
+        raise ConfigError(f"{where}.clusters: {missing[0]} is not one of counts")
+    if settings["patches"] < counts[-1]:
+        raise ConfigError(f"{where}.patches: {settings['patches']} for {counts[-1]} clusters")
 
 
 def make_pool_source(name: str, entry: Mapping[str, Any], downloads: Path) -> Dataset:
