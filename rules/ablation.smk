@@ -41,7 +41,7 @@ if SWEEPS:
             figures=[
                 file
                 for name in run.datasets
-                for file in figure_files("alpha_sweep_{guide}_" + name)
+                for file in figure_files(f"alpha_sweep_{{guide}}_{name}")
             ],
         log:
             "<logs>/alpha_sweep/{guide}.log",

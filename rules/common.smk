@@ -224,8 +224,8 @@ def training_benchmarks():
     jobs["train_features"] = [part.removeprefix("features-") for part in FEATURES]
     if LABELLED:
         jobs["pseudo_labels"] = LABELLED
-        for rule in ("pseudo_labels_table", "retrieval", "clusters_figure"):
-            jobs[rule] = ["all"]
+        one = ("pseudo_labels_table", "retrieval", "clusters_figure")
+        jobs |= dict.fromkeys(one, ["all"])
         jobs["taps_figure"] = ["all"] if DRAWN else []
     return {**jobs, "training_pool": list(run.pool), "loss_figure": LOSSES}
 

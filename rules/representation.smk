@@ -33,7 +33,7 @@ rule pseudo_labels:
     output:
         labels="<results>/training/pseudo_labels/{kind}.safetensors",
         table="<results>/training/pseudo_labels/{kind}.csv",
-        figures=[file for tap in TAPS for file in figure_files("montage_{kind}_" + tap)],
+        figures=[file for tap in TAPS for file in figure_files(f"montage_{{kind}}_{tap}")],
     log:
         "<logs>/pseudo_labels/{kind}.log",
     benchmark:
