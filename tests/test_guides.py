@@ -66,7 +66,8 @@ def test_training_features_makes_their_network_and_labels(schema: Path) -> None:
 def amounts(**given: int) -> dict[str, Any]:
     keys = {"autoencoder": "steps", "contexts": "images", "reverse": "steps"}
     keys |= {"vgg": "steps", "features": "steps"}
-    return {"start": "scratch"} | {part: {key: given.get(part, 0)} for part, key in keys.items()}
+    start = {"start": "scratch", "pseudo_labels": {"network": None}}
+    return start | {part: {key: given.get(part, 0)} for part, key in keys.items()}
 
 
 def test_what_is_left_untrained_is_named() -> None:
@@ -77,6 +78,9 @@ def test_what_is_left_untrained_is_named() -> None:
     with pytest.raises(ConfigError, match=r"training\.vgg\.steps is 0: untrained"):
         trained_parts(amounts(**three, features=1), [])
     assert trained_parts(amounts(**three, vgg=1, features=1), ["fft"])[3:] == ["vgg", "features"]
+    # A published network's taps take the place of the narrow VGG's.
+    published = {**amounts(**three, features=1), "pseudo_labels": {"network": "vgg16.pth"}}
+    assert trained_parts(published, ["fft"]) == [*three, "features"]
     bundled_start = {**amounts(**three), "start": "bundled"}
     with pytest.raises(ConfigError, match=r"another latent, but training\.features\.steps is 0"):
         trained_parts(bundled_start, ["fft"])
@@ -140,6 +144,17 @@ def test_sweeps_are_entries_that_differ_in_the_weight_alone(schema: Path) -> Non
     }
     assert sweeps(plain=plain, b1={"alpha": 1}) == {}
     assert sweeps(b1={"alpha": 1}, b2={"alpha": 2}, b3={"alpha": 3}) == {}
+
+
+def test_pseudo_labels_that_cannot_be_made_are_refused_at_the_start(schema: Path) -> None:
+    for settings, message in (
+        ({"counts": [8, 4], "clusters": [4] * 5}, "not ascending"),
+        ({"counts": [4, 8], "clusters": [4, 4, 4, 4, 6]}, "6 is not one of counts"),
+        ({"patches": 100, "counts": [4, 128], "clusters": [4] * 5}, "100 for 128 clusters"),
+        ({"size": 320}, "less than or equal|maximum"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            make_run(config([{"state": 1}], pseudo_labels=settings), schema)
 
 
 def test_an_ablation_names_its_entries(schema: Path) -> None:
