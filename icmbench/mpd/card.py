@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.files import sha256_file
-from icmbench.mpd.model import GUIDES, NAME, PARTS, check_folder, part_file, weights_digest
+from icmbench.mpd.model import NAME, PARTS, check_folder, guide_files, part_file, weights_digest
 from icmbench.mpd.tensors import read_metadata
 
 WHAT = {
@@ -20,11 +20,14 @@ WHAT = {
 }
 
 
-def model_card(folder: Path, parts: Sequence[str] = (*PARTS, *GUIDES)) -> dict[str, Any]:
+def model_card(folder: Path, parts: Sequence[str] | None = None) -> dict[str, Any]:
     """The card of a complete folder; depends on the files of its `parts` alone.
+
+    Without `parts`: all that streams depend on, and what else is there of the encoder's side.
 
     Raises ModelError where a file is missing or damaged.
     """
+    parts = parts or [*PARTS, *(path.stem for path in guide_files(folder))]
     check_folder(folder, parts)
     files = {}
     for path in [part_file(folder, part) for part in parts]:
