@@ -62,7 +62,7 @@ def test_everything_is_there(first_run: Path) -> None:
     rd = pd.read_csv(results / "tables" / "rd.csv")
     head = ["dataset", "codec", "family", "images", "failed", "bpp", "bpp_lo", "bpp_hi"]
     assert list(rd.columns[:11]) == [*head, "psnr_rgb", "psnr_rgb_lo", "psnr_rgb_hi"]
-    assert len(rd) == 18
+    assert len(rd) == 21
     assert (rd["images"] == 6).all()
     assert (rd["failed"] == 0).all()
     lossless = rd[rd["codec"].isin(["identity", "raw-test"])]
@@ -82,6 +82,7 @@ def test_everything_is_there(first_run: Path) -> None:
     assert list(jobs.columns) == ["jobs", "seconds", "max_mb"]
     assert jobs.loc["encode", "jobs"] == 5
     assert {"train_autoencoder", "train_contexts", "train_reverse", "mpd_states"} <= set(jobs.index)
+    assert {"train_vgg", "pseudo_labels", "train_features", "retrieval"} <= set(jobs.index)
     assert {"dataset_shard", "decode", "measure", "rd_tables"} <= set(jobs.index)
     provenance = json.loads((results / "provenance.json").read_text())
     assert provenance["config"]["shards"] == 1
@@ -89,11 +90,16 @@ def test_everything_is_there(first_run: Path) -> None:
     report = (results / "report.html").read_text()
     for text in ("LPIPS", "alexnet-owt-7be5be79.pth", "no failures", "webp:quality=20"):
         assert text.lower() in report.lower(), text
-    assert len(list((results / "figures").glob("*.svg"))) == 10
+    assert len(list((results / "figures").glob("*.svg"))) == 22
     damaged = pd.read_csv(results / "tables" / "robustness.csv")
     assert list(damaged.groupby("damage")["trials"].sum()[["bit-flip", "truncate"]]) == [20, 20]
     states = pd.read_csv(results / "tables" / "mpd_states.csv")
-    assert list(states["state"]) == list(range(7, -1, -1))
+    assert list(states["state"]) == 2 * list(range(7, -1, -1))
+    labels = pd.read_csv(results / "tables" / "pseudo_labels.csv")
+    assert len(labels) == 5 * 3
+    assert labels["stability"].notna().sum() == labels["used"].sum() == 5
+    retrieved = pd.read_csv(results / "tables" / "retrieval.csv")
+    assert retrieved["representation"].iloc[-1] == "features, fft"
     assert (results / "models" / "mpd" / "card.json").exists()
 
 
@@ -121,7 +127,9 @@ def test_an_embedded_codec_codes_once(first_run: Path) -> None:
     results = first_run / "results"
     rd = pd.read_csv(results / "tables" / "rd.csv").set_index("codec")
     with zipfile.ZipFile(results / "streams" / "scenes" / "mpd" / "0.zip") as archive:
-        streams = [archive.read(name) for name in archive.namelist()]
+        names = archive.namelist()
+        streams = [archive.read(name) for name in names if name.startswith("mpd/")]
+    assert len(names) == 12  # two encodings: guided by the blurred latent, and by features
     assert len(streams) == 6
     ends = np.array([container.parse(stream).ends for stream in streams])
     for state in (7, 4, 0):
