@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 from conftest import make_picture
@@ -15,7 +17,7 @@ from tiny_model import tiny_models
 from icmbench.codecs.mpd import Mpd
 from icmbench.errors import ModelError
 from icmbench.mpd.encoder import encode_latent
-from icmbench.mpd.guidance import blurred, weighted
+from icmbench.mpd.guidance import ALPHA, BLUR, blurred, surroundings, weighted
 
 LATENTS = st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3)).flatmap(
     lambda shape: arrays(np.int16, shape, elements=st.integers(-32767, 32767))
@@ -77,3 +79,11 @@ def test_features_that_the_model_lacks_are_named() -> None:
     codec = Mpd(models=tiny_models())
     with pytest.raises(ModelError, match=r"features-fft\.safetensors missing"):
         codec.encode(make_picture(96, 80), alpha=0.1, guide="fft")
+
+
+def test_the_codec_s_default_is_the_guide_that_training_uses() -> None:
+    latent = photograph(9, 8, 1)
+    alpha, guide = (Mpd.encode_keys[key].default for key in ("alpha", "guide"))
+    assert (alpha, guide) == (ALPHA, BLUR)
+    assert inspect.signature(Mpd.encode).parameters["alpha"].default == ALPHA
+    np.testing.assert_array_equal(surroundings(latent), weighted(blurred(latent), ALPHA))
