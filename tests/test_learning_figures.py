@@ -549,7 +549,8 @@ def test_embedding_draws_every_point_once(count: int) -> None:
     # The legend's looks are those of the points.
     handles = figure.legends[0].legend_handles
     first = [group for group in figure.axes[0].collections if group.get_label() != "other"]
-    for handle, group in zip(handles, first, strict=False):
+    assert first
+    for handle, group in zip(handles[: len(first)], first, strict=True):
         assert to_hex(handle.get_facecolor()[0]) == to_hex(group.get_facecolor()[0])
 
 
