@@ -62,3 +62,9 @@ def build_autoencoder(settings: AutoencoderSettings, seed: int) -> AutoencoderKL
         )
     fixed_norms(network)
     return network
+
+
+def build_published(config: Mapping[str, Any]) -> tuple[AutoencoderKL, int]:
+    """A published network of diffusers' own layout, and its latent's channels."""
+    network = AutoencoderKL(**config)
+    return network, int(network.config["latent_channels"])

@@ -36,6 +36,7 @@ TAPS = ("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3")  # of `vgg`: the 
 KINDS = ("fft", "mean")  # of the descriptors that features learn from
 GUIDES = ("vgg", *(f"features-{kind}" for kind in KINDS))
 CARD = "card.json"
+PUBLISHED = "diffusers-kl"  # `layout` of an imported autoencoder: diffusers' own, whole
 
 
 @dataclass(frozen=True)
@@ -104,19 +105,41 @@ def load_model(folder: Path, parts: Sequence[str] = PARTS) -> Model:
 
     Raises ModelError naming folder, file and tensor where something is missing or wrong.
     """
-    from icmbench.mpd.autoencoder import AutoencoderSettings, build_autoencoder
-
     check_folder(folder, parts)
-    path = part_file(folder, "autoencoder")
+    image = load_image_model(part_file(folder, "autoencoder"))
+    digest = weights_digest(folder)
+    return Model(folder, image.autoencoder, image.mean, image.std, image.metadata, digest)
+
+
+@dataclass(frozen=True)
+class ImageModel:
+    """An autoencoder, read from its file; the attributes are those of `Model`."""
+
+    autoencoder: AutoencoderKL
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
+    metadata: dict[str, Any]
+
+
+def load_image_model(path: Path) -> ImageModel:
+    """The autoencoder of a file: the small kind, or a published one that was imported.
+
+    Raises ModelError naming file and tensor where something is missing or wrong.
+    """
+    from icmbench.mpd.autoencoder import AutoencoderSettings, build_autoencoder, build_published
+
     state, metadata = load_network(path)
     try:
-        settings = AutoencoderSettings.read(metadata["network"])
+        if metadata.get("layout") == PUBLISHED:
+            network, channels = build_published(metadata["network"])
+        else:
+            settings = AutoencoderSettings.read(metadata["network"])
+            network, channels = build_autoencoder(settings, seed=0), settings.latent
         mean, std = (np.asarray(metadata[key], np.float32) for key in ("mean", "std"))
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
-    if mean.shape != (settings.latent,) or std.shape != mean.shape or not (std > 0).all():
-        raise ModelError(f"{path}: mean and std are not those of {settings.latent} channels")
-    network = build_autoencoder(settings, seed=0)
+    if mean.shape != (channels,) or std.shape != mean.shape or not (std > 0).all():
+        raise ModelError(f"{path}: mean and std are not those of {channels} channels")
     fill_network(network, state, path)
     network.eval().requires_grad_(False)
-    return Model(folder, network, mean, std, metadata, weights_digest(folder))
+    return ImageModel(network, mean, std, metadata)

@@ -42,6 +42,8 @@ class Schedule:
         precision: float32, or bfloat16 for the forward pass.
         checkpoint_every: steps between two checkpoints.
         settle: share of the steps after which the norms keep their statistics.
+        average: decay of the exponential moving average of the weights, which the network holds
+            when the training ends; 0: the last step's weights.
     """
 
     steps: int
@@ -52,6 +54,7 @@ class Schedule:
     precision: str = "float32"
     checkpoint_every: int = 500
     settle: float = 0.3
+    average: float = 0.0
 
     def rate(self, step: int) -> float:
         """Learning rate of a step."""
@@ -88,7 +91,8 @@ def train(
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, schedule.learning_rate, weight_decay=1e-4)
     key = _key(name, schedule, describe)
-    start, rows = _resume(checkpoint, key, network, optimiser)
+    averaged = _Average(parameters, schedule.average)
+    start, rows = _resume(checkpoint, key, network, optimiser, averaged)
     network.train()
     bar = tqdm(range(start, schedule.steps), desc=name, unit="step", disable=None)
     with _deterministic():
@@ -96,13 +100,39 @@ def train(
             if step >= schedule.settle * schedule.steps:
                 settled(network)
             terms = _step(name, step, schedule, losses, optimiser, parameters)
+            averaged.add(step)
             rows.append({"step": step, **terms})
             bar.set_postfix(loss=f"{terms['loss']:.4g}", refresh=False)
             if (step + 1) % schedule.checkpoint_every == 0:
-                _save(checkpoint, key, step + 1, rows, network, optimiser)
+                _save(checkpoint, key, step + 1, rows, network, optimiser, averaged)
                 _report(name, step + 1, schedule, rows)
+    averaged.apply()
     network.eval()
     write_history(history, rows)
+
+
+class _Average:
+    """The exponential moving average of parameters; without a decay there are no `values`.
+
+    The first steps weigh as in a plain mean, so that the start of the training is soon forgotten.
+    """
+
+    def __init__(self, parameters: list[torch.nn.Parameter], decay: float) -> None:
+        self.parameters = parameters
+        self.decay = decay
+        self.values = [p.detach().clone() for p in parameters] if decay else []
+
+    def add(self, step: int) -> None:
+        """Take the parameters behind a step in."""
+        decay = min(self.decay, step / (step + 10))
+        for value, parameter in zip(self.values, self.parameters, strict=False):
+            value.lerp_(parameter.detach(), 1 - decay)
+
+    def apply(self) -> None:
+        """Put the average into the network."""
+        with torch.no_grad():
+            for value, parameter in zip(self.values, self.parameters, strict=False):
+                parameter.copy_(value)
 
 
 def _step(
@@ -173,6 +203,7 @@ def _save(
     rows: list[dict[str, Any]],
     network: torch.nn.Module,
     optimiser: torch.optim.Optimizer,
+    averaged: _Average,
 ) -> None:
     state = {
         "key": key,
@@ -180,13 +211,18 @@ def _save(
         "rows": rows,
         "network": network.state_dict(),
         "optimiser": optimiser.state_dict(),
+        "averaged": averaged.values,
     }
     with atomic_path(path) as temporary:
         torch.save(state, temporary)
 
 
 def _resume(
-    path: Path, key: str, network: torch.nn.Module, optimiser: torch.optim.Optimizer
+    path: Path,
+    key: str,
+    network: torch.nn.Module,
+    optimiser: torch.optim.Optimizer,
+    averaged: _Average,
 ) -> tuple[int, list[dict[str, Any]]]:
     if not path.exists():
         return 0, []
@@ -199,5 +235,7 @@ def _resume(
         return 0, []
     network.load_state_dict(state["network"])
     optimiser.load_state_dict(state["optimiser"])
+    for value, kept in zip(averaged.values, state["averaged"], strict=True):
+        value.copy_(kept)
     log.info("resumed at step %d from %s", state["step"], path)
     return int(state["step"]), list(state["rows"])

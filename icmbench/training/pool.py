@@ -37,18 +37,28 @@ class Pool:
     Attributes:
         sources: per source, its name and the number of its images.
         licences: of the images, sorted, where they are known.
+        paths: the image files, in the order of the images.
     """
 
     images: tuple[NDArray[np.uint8], ...]
     digest: str
     sources: tuple[tuple[str, int], ...]
     licences: tuple[str, ...] = ()
+    paths: tuple[Path, ...] = ()
 
     def crops(self, rng: np.random.Generator, count: int, size: int) -> NDArray[np.float32]:
         """Random crops, (count, 3, size, size) in [-1, 1]: reduced by up to 2, mirrored at will."""
+        return self.crops_of(rng, count, size)[0]
+
+    def crops_of(
+        self, rng: np.random.Generator, count: int, size: int
+    ) -> tuple[NDArray[np.float32], list[int]]:
+        """`crops`, and the numbers of the images that they are from."""
         out = np.empty((count, 3, size, size), np.float32)
+        numbers = []
         for index in range(count):
-            image = self.images[int(rng.integers(len(self.images)))]
+            numbers.append(int(rng.integers(len(self.images))))
+            image = self.images[numbers[-1]]
             height, width = image.shape[:2]
             largest = min(2.0, height / size, width / size)
             side = max(size, int(size * rng.uniform(1.0, max(largest, 1.0))))
@@ -61,7 +71,7 @@ class Pool:
             if rng.random() < 0.5:
                 crop = crop[:, ::-1]
             out[index] = crop.transpose(2, 0, 1) / np.float32(127.5) - np.float32(1)
-        return out
+        return out, numbers
 
 
 def read_pool(sources: Sequence[tuple[str, Sequence[Path]]], *, smallest: int) -> Pool:
@@ -74,12 +84,14 @@ def read_pool(sources: Sequence[tuple[str, Sequence[Path]]], *, smallest: int) -
     images: list[NDArray[np.uint8]] = []
     counts: list[tuple[str, int]] = []
     digests: list[str] = []
+    kept: list[Path] = []
     for name, paths in sources:
         before = len(images)
         for path in tqdm(sorted(paths), desc=name, unit="image", disable=None):
             image, _ = read_image(path)
             if min(image.shape[:2]) >= smallest:
                 images.append(image)
+                kept.append(path)
                 digests.append(_training_digest(path, image))
         counts.append((name, len(images) - before))
         if (small := len(paths) - counts[-1][1]) == len(paths):
@@ -89,7 +101,8 @@ def read_pool(sources: Sequence[tuple[str, Sequence[Path]]], *, smallest: int) -
         log.info("%s: %d images, %d too small", name, counts[-1][1], small)
     if not images:
         raise DatasetError("the training pool is empty")
-    return Pool(tuple(images), sha256_bytes("".join(digests).encode()), tuple(counts))
+    digest = sha256_bytes("".join(digests).encode())
+    return Pool(tuple(images), digest, tuple(counts), paths=tuple(kept))
 
 
 def _training_digest(path: Path, image: NDArray[np.uint8]) -> str:

@@ -1,0 +1,147 @@
+"""The model folder of Diff-ICMH: which files it holds, their digest, and the networks in them.
+
+<models>/diff-icmh/autoencoder.safetensors  images <-> latents; bundled: MPD's
+<models>/diff-icmh/prior.safetensors        the denoising network and its tag embedder
+<models>/diff-icmh/text.safetensors         of imported models, the text encoder
+<models>/diff-icmh/codec.safetensors        LFGCM: image -> y, z -> c, with the rates' adapters
+<models>/diff-icmh/control.safetensors      the control network
+<models>/diff-icmh/tables.safetensors       integer tables of the entropy coder
+<models>/diff-icmh/tagger.safetensors       tags of an image; the encoder's side only
+<models>/diff-icmh/card.json                what they are and how they were made
+
+A stream depends on all but the tagger.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import icmbench
+from icmbench.errors import ModelError
+from icmbench.files import sha256_file
+from icmbench.mpd import model as mpd
+
+if TYPE_CHECKING:  # the workflow reads names and digests without loading torch
+    from icmbench.diff_icmh.control import ControlNetwork
+    from icmbench.diff_icmh.lfgcm import Lfgcm
+    from icmbench.diff_icmh.tables import Tables
+
+NAME: Final = "diff-icmh"
+PARTS: Final = ("autoencoder", "prior", "codec", "control", "tables")
+TEXT: Final = "text"  # in imported models
+TAGGER: Final = "tagger"
+CARD: Final = "card.json"
+
+
+def bundled() -> Path:
+    """The model folder that is part of the package."""
+    return Path(icmbench.__file__).parent / "weights" / NAME
+
+
+def part_file(folder: Path, part: str) -> Path:
+    """The file of a part; the bundled autoencoder is MPD's."""
+    if part == "autoencoder" and folder == bundled():
+        return mpd.part_file(mpd.bundled(), part)
+    return folder / f"{part}.safetensors"
+
+
+def stream_files(folder: Path) -> list[Path]:
+    """The files that a stream depends on, of those that are there."""
+    paths = [part_file(folder, part) for part in (*PARTS, TEXT)]
+    return [path for path in paths if path.is_file()]
+
+
+def side_files(folder: Path) -> list[Path]:
+    """The files of the encoder's side that are there."""
+    path = part_file(folder, TAGGER)
+    return [path] if path.is_file() else []
+
+
+def check_folder(folder: Path, parts: Sequence[str] = PARTS) -> None:
+    """ModelError naming the folder and what it lacks of the parts."""
+    if not folder.is_dir():
+        raise ModelError(f"model folder {folder}: no such folder")
+    missing = [part for part in parts if not part_file(folder, part).is_file()]
+    if missing:
+        names = ", ".join(f"{part}.safetensors" for part in missing)
+        raise ModelError(f"model folder {folder}: {names} missing")
+
+
+def weights_digest(folder: Path) -> bytes:
+    """4 bytes that stand in every stream: of the names and contents of the parts' files."""
+    check_folder(folder)
+    text = "".join(f"{path.name} {sha256_file(path)}\n" for path in stream_files(folder))
+    return hashlib.sha256(text.encode()).digest()[:4]
+
+
+@dataclass(frozen=True)
+class Codec:
+    """The codec's half of a model, read: all that decides bits.
+
+    Attributes:
+        lfgcm: in evaluation mode; its entropy model in float64.
+        y_tables, z_tables: of the entropy coder.
+        defaults: `sampler`, `steps` and `guidance` where a codec string does not say.
+        metadata: of `codec.safetensors`.
+    """
+
+    lfgcm: Lfgcm
+    y_tables: Tables
+    z_tables: Tables
+    defaults: dict[str, Any]
+    metadata: dict[str, Any]
+
+
+def load_codec(folder: Path) -> Codec:
+    """The codec of a folder; ModelError naming file and tensor where something is wrong."""
+    from icmbench.diff_icmh.lfgcm import LfgcmSettings, build_lfgcm
+    from icmbench.diff_icmh.tables import Tables
+    from icmbench.mpd.tensors import fill_network, load_arrays, load_network
+
+    path = part_file(folder, "codec")
+    state, metadata = load_network(path)
+    defaults = _read(path, lambda: _defaults(metadata["decoding"]))
+    settings = _read(path, lambda: LfgcmSettings.read(metadata["network"]))
+    lfgcm = build_lfgcm(settings, seed=0)
+    fill_network(lfgcm, state, path)
+    lfgcm.eval().requires_grad_(False)
+    lfgcm.entropy_to_double()
+    tables = part_file(folder, "tables")
+    arrays, _ = load_arrays(tables)
+    y_tables, z_tables = (Tables.from_arrays(arrays, prefix) for prefix in ("y", "z"))
+    if len(z_tables) != settings.hyper:
+        raise ModelError(f"{tables}: {len(z_tables)} tables of z, the codec has {settings.hyper}")
+    return Codec(lfgcm, y_tables, z_tables, defaults, metadata)
+
+
+def load_control(folder: Path) -> ControlNetwork:
+    """The control network of a folder; ModelError naming file and tensor."""
+    from icmbench.diff_icmh.control import ControlSettings, UnetSettings, build_control
+    from icmbench.mpd.tensors import fill_network, load_network
+
+    path = part_file(folder, "control")
+    state, metadata = load_network(path)
+    unet = _read(path, lambda: UnetSettings.read(metadata["network"]["unet"]))
+    settings = _read(path, lambda: ControlSettings.read(metadata["network"]["control"]))
+    control = build_control(unet, settings, seed=0)
+    fill_network(control, state, path)
+    return control.eval().requires_grad_(False)
+
+
+def _defaults(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "sampler": str(values["sampler"]),
+        "steps": int(values["steps"]),
+        "guidance": float(values["guidance"]),
+    }
+
+
+def _read(path: Path, read: Any) -> Any:
+    try:
+        return read()
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: its metadata is incomplete: {error}") from error

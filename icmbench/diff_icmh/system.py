@@ -1,0 +1,231 @@
+"""Diff-ICMH put together: a model folder, images to streams, streams to images."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from icmbench.bitstream import container
+from icmbench.devices import keep_freed_memory
+from icmbench.diff_icmh.control import predict_noise
+from icmbench.diff_icmh.diffusion import draw, sample
+from icmbench.diff_icmh.model import (
+    TAGGER,
+    bundled,
+    load_codec,
+    load_control,
+    part_file,
+    weights_digest,
+)
+from icmbench.diff_icmh.stream import Coded, padded_size, read_sections, write_sections
+from icmbench.diff_icmh.tagger import chosen_tags, load_tagger
+from icmbench.diff_icmh.text import load_conditioned
+from icmbench.errors import CodecError
+from icmbench.files import seed_from
+from icmbench.mpd.latent import CELL, image_latent, latent_image
+from icmbench.mpd.palette import SCALE
+from icmbench.mpd.upsample import fold_upsampling
+
+Image = NDArray[np.uint8]
+Latent = NDArray[np.float32]
+
+
+class System:
+    """A loaded model; one per job. The tagger is read when an image is first encoded."""
+
+    def __init__(self, folder: Path | None, device: str) -> None:
+        """Read the folder, None: the bundled one. Raises ModelError where it is not whole."""
+        keep_freed_memory()
+        self.folder = folder or bundled()
+        self.device = device
+        self.digest = weights_digest(self.folder)
+        self.codec = load_codec(self.folder)
+        self.prior = load_conditioned(self.folder)
+        self.control = load_control(self.folder)
+        self.image_model = self.prior.image_model
+        fold_upsampling(self.image_model.autoencoder)
+        for network in (self.image_model.autoencoder, self.prior.unet, self.control):
+            network.to(device).to(memory_format=torch.channels_last)
+        # Entropy coding stays on the CPU: see `icmbench.diff_icmh.stream`.
+        for part in (self.codec.lfgcm.encoder, self.codec.lfgcm.hyper_enc, *self._synthesis()):
+            part.to(device)
+        self.prior.embedder.to(device)
+        if device == "cuda":
+            # The same picture whatever else runs: no choice of algorithms by free memory or speed.
+            torch.backends.cudnn.benchmark = False
+            torch.backends.cudnn.deterministic = True
+            torch.backends.cudnn.allow_tf32 = False
+
+    def _synthesis(self) -> list[torch.nn.Module]:
+        return [self.codec.lfgcm.decoder, self.codec.lfgcm.f_c]
+
+    @property
+    def rates(self) -> int:
+        """How many rates the model has."""
+        return self.codec.lfgcm.settings.rates or 1
+
+    def encode(self, image: Image, header: container.Header, *, rate: int, tags: str) -> bytes:
+        """The stream of an image; see `DiffIcmh.encode`."""
+        if not 1 <= rate <= self.rates:
+            raise CodecError(f"rate={rate}: the model has the rates 1 to {self.rates}")
+        padded = _continued(image)
+        latent = self.latent(padded)
+        point = rate - 1 if self.codec.lfgcm.settings.rates else None
+        pixels = torch.from_numpy(padded.transpose(2, 0, 1)[None].astype(np.float32) / 255)
+        with torch.inference_mode():
+            ref = _tensor(latent).to(self.device)
+            y, z = self.codec.lfgcm.analyse(pixels.to(self.device), ref, point)
+            found = self.tags(latent) if tags == "auto" else ()
+            sections = write_sections(
+                self.codec, y.cpu(), z.cpu(), point, found, len(self.prior.vocabulary)
+            )
+        return container.pack(header, sections)
+
+    def latent(self, padded: Image) -> Latent:
+        """The standardised latent of a continued image, float32 (h, w, C)."""
+        return _latent(self, padded.tobytes(), padded.shape)
+
+    def tags(self, latent: Latent) -> tuple[int, ...]:
+        """Ids of the tags that the tagger gives a latent; none where the model has no tagger."""
+        tagger = self._tagger
+        if tagger is None:
+            return ()
+        with torch.inference_mode():
+            return chosen_tags(tagger(_tensor(latent))[0])
+
+    @functools.cached_property
+    def _tagger(self) -> Any:
+        path = part_file(self.folder, TAGGER)
+        return load_tagger(path, self.prior.vocabulary) if path.is_file() else None
+
+    def read(self, parsed: container.Stream) -> Coded:
+        """The symbols of a parsed stream."""
+        size = parsed.header.height, parsed.header.width
+        with torch.inference_mode():
+            return read_sections(self.codec, parsed.sections, size, len(self.prior.vocabulary))
+
+    def decode(
+        self, stream: bytes, parsed: container.Stream, *, sampler: str, steps: int, guidance: float
+    ) -> Image:
+        """The image of a stream; see `DiffIcmh.decode`."""
+        coded = self.read(parsed)
+        size = parsed.header.height, parsed.header.width
+        seed = seed_from(hashlib.sha256(stream).hexdigest())
+        defaults = self.codec.defaults
+        with torch.inference_mode():
+            latent = self.guide(coded)
+            if sampler != "none":
+                latent = self.sample(
+                    latent,
+                    coded.tags,
+                    sampler=defaults["sampler"] if sampler == "model" else sampler,
+                    steps=steps or defaults["steps"],
+                    guidance=guidance or defaults["guidance"],
+                    seed=seed,
+                )
+        return self.show(latent, size)
+
+    def guide(self, coded: Coded) -> torch.Tensor:
+        """c, the latent that steers the diffusion, float32 (1, C, h, w)."""
+        y_hat, z_hat = coded.y_hat.to(self.device), coded.z_hat.to(self.device)
+        c: torch.Tensor = self.codec.lfgcm.synthesise(y_hat, z_hat, coded.rate)
+        return c.float()
+
+    def sample(
+        self,
+        hint: torch.Tensor,
+        tags: tuple[int, ...],
+        *,
+        sampler: str,
+        steps: int,
+        guidance: float,
+        seed: int,
+        controlled: bool = True,
+    ) -> torch.Tensor:
+        """A latent drawn from the prior under control of c, float32 (1, C, h, w).
+
+        Args:
+            guidance: 1 evaluates the network with the tags alone, anything else with and without
+                them as one pair (Ho and Salimans 2021).
+            seed: of the noise, which is drawn on the CPU.
+            controlled: without, the prior invents what it likes.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        single = guidance == 1 or not tags  # without tags both would see the same
+        sets = [tags] if single else [tags, ()]
+        context = self.prior.embedder(sets)
+        hints = hint.expand(len(sets), -1, -1, -1)
+        control = self.control if controlled else None
+
+        def predict(x: torch.Tensor, step: int) -> torch.Tensor:
+            both = x.expand(len(sets), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            level = torch.full((len(sets),), step, device=self.device)
+            noise = predict_noise(self.prior.unet, control, both, hints, level, context)
+            if single:
+                return noise
+            return noise[1:] + guidance * (noise[:1] - noise[1:])
+
+        def fresh() -> torch.Tensor:
+            return draw(tuple(hint.shape), generator).to(self.device)
+
+        return sample(predict, fresh(), steps, sampler, fresh)
+
+    def show(self, latent: torch.Tensor, size: tuple[int, int]) -> Image:
+        """The image of a latent (1, C, h, w), cropped to `size` (height, width)."""
+        values = latent[0].permute(1, 2, 0).float().cpu().numpy()
+        model = self.image_model
+        whole = latent.shape[2] * CELL, latent.shape[3] * CELL
+        image = latent_image(
+            model.autoencoder,
+            np.ascontiguousarray(values),
+            model.mean,
+            model.std,
+            whole,
+            self.device,
+        )
+        return np.ascontiguousarray(image[: size[0], : size[1]])
+
+    def describe(self, stream: bytes, parsed: container.Stream) -> list[tuple[str, str]]:
+        """Lines of `icmbench info`."""
+        header, pixels = parsed.header, parsed.header.width * parsed.header.height
+        coded = self.read(parsed)
+        rows, columns = padded_size(header.height, header.width)
+        names = [self.prior.vocabulary[tag] for tag in coded.tags]
+        tags, z, y = (len(section) for section in parsed.sections)
+        return [
+            ("format", "Diff-ICMH"),
+            ("bytes", str(len(stream))),
+            ("image", f"{header.width}x{header.height}"),
+            ("bits per pixel", f"{8 * len(stream) / pixels:.4f}"),
+            ("as published", f"{8 * len(stream) / (rows * columns):.4f} ({columns}x{rows} pixels)"),
+            ("weights", header.weights_digest.hex()),
+            ("rate", f"{(coded.rate or 0) + 1} of {self.rates}"),
+            ("tags", ", ".join(names) or "none"),
+            ("sections", f"tags {tags} B, z {z} B, y {y} B"),
+        ]
+
+
+@functools.lru_cache(maxsize=2)
+def _latent(system: System, pixels: bytes, shape: tuple[int, ...]) -> Latent:
+    """Kept for the next rate: every rate of an image starts from the same latent."""
+    image = np.frombuffer(pixels, np.uint8).reshape(shape)
+    model = system.image_model
+    latent = image_latent(model.autoencoder, image, model.mean, model.std, system.device)
+    return latent.astype(np.float32) / np.float32(SCALE)
+
+
+def _continued(image: Image) -> Image:
+    """The image continued by its last row and column to a multiple of 64 pixels a side."""
+    height, width = padded_size(*image.shape[:2])
+    rows, columns = height - image.shape[0], width - image.shape[1]
+    return np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
+
+
+def _tensor(latent: Latent) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(latent.transpose(2, 0, 1)[None]))

@@ -1,0 +1,115 @@
+"""What tells the denoising network what a picture shows: tags, or a published text encoder.
+
+The bundled prior has a learnt vector per tag. An imported model has the text encoder of Stable
+Diffusion, which reads the names of the tags as "a, b, c"; the vocabulary is a file of names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from diffusers import UNet2DConditionModel
+
+from icmbench.diff_icmh.control import UnetSettings, build_unet
+from icmbench.diff_icmh.model import TEXT, part_file
+from icmbench.diff_icmh.prior import load_prior
+from icmbench.errors import ModelError
+from icmbench.mpd.model import ImageModel, load_image_model
+from icmbench.mpd.tensors import fill_network, load_network
+
+TOKENS: Final = 77  # of a text
+TOKENIZER: Final = "tokenizer"  # folder of vocab.json and merges.txt in an imported model
+VOCABULARY: Final = "tags.txt"  # one name a line; a tag's id is its line
+
+
+@dataclass(frozen=True)
+class Conditioned:
+    """The frozen prior of a model folder.
+
+    Attributes:
+        image_model: the autoencoder, with the latent's statistics.
+        embedder: sets of tag ids to text (n, tokens, channels).
+        vocabulary: names of the tags.
+    """
+
+    image_model: ImageModel
+    unet: UNet2DConditionModel
+    embedder: torch.nn.Module
+    vocabulary: tuple[str, ...]
+
+
+def load_conditioned(folder: Path) -> Conditioned:
+    """The prior of a folder; ModelError naming file and tensor where something is wrong."""
+    image_model = load_image_model(part_file(folder, "autoencoder"))
+    path = part_file(folder, "prior")
+    if not part_file(folder, TEXT).is_file():
+        prior = load_prior(path)
+        return Conditioned(image_model, prior.unet, prior.embedder, prior.settings.vocabulary)
+    state, metadata = load_network(path)
+    try:
+        settings = UnetSettings.read(metadata["network"]["unet"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
+    unet = build_unet(settings, seed=0)
+    fill_network(unet, {k.removeprefix("unet."): v for k, v in state.items()}, path)
+    names = read_vocabulary(folder / VOCABULARY)
+    embedder = TextEmbedder(folder, names)
+    return Conditioned(image_model, unet.eval().requires_grad_(False), embedder, names)
+
+
+def read_vocabulary(path: Path) -> tuple[str, ...]:
+    """Names of the tags, one a line; ModelError where the file is missing or a name is twice."""
+    try:
+        names = tuple(path.read_text(encoding="utf-8").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: the names of the tags, one a line: {error}") from error
+    if len(set(names)) != len(names) or not all(name.strip() for name in names):
+        raise ModelError(f"{path}: a name is empty or stands there twice")
+    return names
+
+
+class TextEmbedder(torch.nn.Module):
+    """Sets of tags to the text encoder's penultimate layer, normalised (Stable Diffusion 2.1)."""
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        """Read the encoder and its tokenizer; ModelError where one is missing."""
+        super().__init__()
+        self.names = tuple(names)
+        path = part_file(folder, TEXT)
+        clip, tokenizer = _transformers(path)
+        state, metadata = load_network(path)
+        try:
+            config = clip.config_class(**metadata["network"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
+        self.encoder = clip(config).eval().requires_grad_(False)
+        fill_network(self.encoder, state, path)
+        words = folder / TOKENIZER
+        if not (words / "vocab.json").is_file() or not (words / "merges.txt").is_file():
+            raise ModelError(f"{words}: vocab.json and merges.txt of Stable Diffusion 2.1 missing")
+        self.tokenizer = tokenizer.from_pretrained(words)
+
+    def forward(self, sets: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Text of sets of tag ids, (n, 77, channels); surplus words are left out."""
+        texts = [", ".join(self.names[tag] for tag in ids) for ids in sets]
+        tokens = self.tokenizer(
+            texts,
+            max_length=TOKENS,
+            padding="max_length",
+            truncation=True,
+            return_tensors="pt",
+        ).input_ids
+        hidden: torch.Tensor = self.encoder(tokens.to(self.encoder.device)).last_hidden_state
+        return hidden
+
+
+def _transformers(path: Path) -> tuple[Any, Any]:
+    try:
+        from transformers import CLIPTextModel, CLIPTokenizer
+    except ImportError as error:
+        raise ModelError(f"{path}: a text encoder needs the package transformers") from error
+    return CLIPTextModel, CLIPTokenizer
