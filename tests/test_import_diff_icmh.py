@@ -19,6 +19,7 @@ from safetensors.torch import load_file, safe_open, save_file
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from icmbench.diff_icmh import import_official
 from icmbench.diff_icmh.control import (
     ControlSettings,
     UnetSettings,
@@ -26,7 +27,13 @@ from icmbench.diff_icmh.control import (
     build_unet,
     predict_noise,
 )
-from icmbench.diff_icmh.import_official import Conversion, Report, convert, import_checkpoint
+from icmbench.diff_icmh.import_official import (
+    Conversion,
+    Report,
+    _ratio,
+    convert,
+    import_checkpoint,
+)
 from icmbench.diff_icmh.lfgcm import LfgcmSettings, build_lfgcm
 from icmbench.diff_icmh.official_names import PARTS, SCALE, Dropped, rename
 from icmbench.errors import ConfigError, ModelError
@@ -325,6 +332,7 @@ def test_every_tensor_comes_back_under_our_name(
     for part in PARTS:
         path = tmp_path / "out" / f"{part}.safetensors"
         assert equal(load_file(path), networks[part])
+        assert path.stat().st_mode == (tmp_path / "out" / "import.json").stat().st_mode
         assert metadata_of(path)["provenance"] == {
             "source": file.name,
             "sha256": sha256_file(file),
@@ -448,8 +456,6 @@ def test_what_is_known_and_not_needed_is_counted(checkpoint: State, tmp_path: Pa
     [((320, 640, 1280, 1280), 0.2, 0.2), ((32, 64, 64, 64), 0.75, 0.75), ((32, 64), 0.3, None)],
 )
 def test_ratio_is_found_again(base: tuple[int, ...], control: float, ratio: float | None) -> None:
-    from icmbench.diff_icmh.import_official import _ratio
-
     own = [int(c * control) for c in base]
     found = _ratio(own, base)
     assert [int(c * found) for c in base] == own
@@ -651,6 +657,7 @@ class Trap:
         return (os.mkdir, (str(self.path),))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_code_in_a_checkpoint_is_not_run(checkpoint: State, tmp_path: Path) -> None:
     text = refused(tmp_path, {**checkpoint, "trap": Trap(tmp_path / "sprung")}, "none of which")
     assert "weights_only" not in text
@@ -676,6 +683,7 @@ def test_files_that_are_none(tmp_path: Path, name: str) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
 
 
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor")
 def test_cut_and_odd_files(checkpoint: State, tmp_path: Path) -> None:
     for name in ("model.ckpt", "model.safetensors"):
         file = save(tmp_path / name, checkpoint)
@@ -700,8 +708,6 @@ def test_without_transformers(
 def test_a_write_that_fails_leaves_nothing(
     checkpoint: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from icmbench.diff_icmh import import_official
-
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 

@@ -612,6 +612,7 @@ def _write(out: Path, conversion: Conversion, report: Report) -> None:
             text = json.dumps(metadata, sort_keys=True, allow_nan=False)
             with atomic_path(folder / f"{name}.safetensors") as temporary:
                 save_file(_separate(part.tensors), temporary, {KEY: text})
+                temporary.chmod(folder.stat().st_mode & 0o666)  # it is written for its owner alone
         write_json(folder / REPORT, report.values())
         os.replace(folder, out)
     finally:

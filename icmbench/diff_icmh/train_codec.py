@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from icmbench.diff_icmh.control import (
     ControlNetwork,
@@ -37,6 +38,7 @@ from icmbench.training.pool import Pool
 from icmbench.training.provenance import training_provenance
 from icmbench.training.tags import tag_pool
 
+SPREAD: Final = 1.5  # standard deviation of y and z at the start, in quantisation steps
 FORGET: Final = 0.1  # share of the examples whose text is dropped, each by itself
 DECODING: Final = {"sampler": "ddim", "steps": 8, "guidance": 1.5}
 
@@ -55,15 +57,18 @@ SMALL: Final = LfgcmSettings(
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights of the losses, against the noise's.
+    """Weights of the losses.
 
     Attributes:
+        noise: of the squared error of the predicted noise; 0: the prior is not evaluated for it,
+            and the control network stays as it is.
         guide: of the squared error of c.
         rate: of the bits per pixel, from the lowest rate to the highest: falling.
         semantic: of SC; 0: without.
         tags: whether the network is told what the picture shows (TGM).
     """
 
+    noise: float = 1.0
     guide: float = 1.0
     rate: tuple[float, ...] = (32.0, 16.0, 8.0, 2.0)
     semantic: float = 2.0
@@ -241,6 +246,8 @@ def train_codec(
     tags = tag_pool(pool, source_tags)
     ids = {name: number for number, name in enumerate(parts.prior.settings.vocabulary)}
     known = [[ids[n] for t in found if (n := tags.vocabulary[t]) in ids] for found in tags.tags]
+    if not describe.get("start"):
+        calibrate(network.lfgcm, parts.model, pool.crops(np.random.default_rng(0), 8, crop))
     network.to(device)
     lowest = len(weights.rate) - 1 if stage == 1 else 0
 
@@ -277,6 +284,25 @@ def train_codec(
     network.cpu()
 
 
+def calibrate(lfgcm: Lfgcm, model: Model, pixels: NDArray[np.float32]) -> None:
+    """Scale the last layers of an untrained codec so that y and z start with `SPREAD` deviation.
+
+    The usual initialisation lets both round to zero everywhere: nothing is coded, the decoder
+    learns to live without, and the rate's loss keeps it so.
+    """
+    batch = torch.from_numpy(pixels)
+    last = len(lfgcm.adapters.gain_y) - 1 if lfgcm.adapters is not None else None
+    with torch.no_grad():
+        latent = _latent(model, batch.to(next(model.autoencoder.parameters()).device)).cpu()
+        for layer, index in ((lfgcm.encoder.g_a6, 0), (lfgcm.hyper_enc.h_a9, 1)):
+            found = lfgcm.analyse((batch + 1) / 2, latent, last)[index]
+            # Channel by channel: the spread is over places, a constant is worth nothing.
+            spread = found.std((0, 2, 3)).clamp(min=1e-6)
+            mean = found.mean((0, 2, 3))
+            layer.weight.mul_((SPREAD / spread)[:, None, None, None])
+            layer.bias.sub_(mean).mul_(SPREAD / spread)
+
+
 def codec_losses(
     network: Trained,
     parts: Parts,
@@ -293,23 +319,23 @@ def codec_losses(
         level: diffusion steps, int (n,).
         point: of the rate.
     """
-    unet = parts.prior.unet
     latent = _latent(parts.model, pixels)
     rate = point if network.lfgcm.settings.rates else None
     coded = network.lfgcm((pixels + 1) / 2, latent, rate)
-    hint = coded.c.float()
-    noise = torch.randn(latent.shape).to(latent.device)
-    noisy = add_noise(latent, noise, level)
-    context = parts.prior.embedder(shown)
-    guess = predict_noise(unet, network.control, noisy, hint, level, context)
+    hint, context = coded.c.float(), parts.prior.embedder(shown)
     terms = {
-        "noise": torch.nn.functional.mse_loss(guess.float(), noise),
         "guide": torch.nn.functional.mse_loss(hint, latent),
         "bits": coded.bits.mean() / (pixels.shape[2] * pixels.shape[3]),
     }
-    loss = terms["noise"] + weights.guide * terms["guide"] + weights.rate[point] * terms["bits"]
+    loss = weights.guide * terms["guide"] + weights.rate[point] * terms["bits"]
+    if weights.noise:
+        noise = torch.randn(latent.shape).to(latent.device)
+        noisy = add_noise(latent, noise, level)
+        guess = predict_noise(parts.prior.unet, network.control, noisy, hint, level, context)
+        terms["noise"] = torch.nn.functional.mse_loss(guess.float(), noise)
+        loss = loss + weights.noise * terms["noise"]
     if weights.semantic:
-        terms["semantic"] = semantic_loss(unet, hint, latent, context)
+        terms["semantic"] = semantic_loss(parts.prior.unet, hint, latent, context)
         loss = loss + weights.semantic * terms["semantic"]
     return {"loss": loss, **terms, "point": torch.tensor(float(point))}
 
