@@ -39,6 +39,11 @@ if OWN_MODEL:
     include: "rules/representation.smk"
 
 
+if OWN_DIFFUSION:
+
+    include: "rules/diffusion_training.smk"
+
+
 include: "rules/coding.smk"
 include: "rules/evaluation.smk"
 
@@ -51,6 +56,11 @@ if ROBUSTNESS:
 if MPD:
 
     include: "rules/palette.smk"
+
+
+if DIFFUSION:
+
+    include: "rules/diffusion.smk"
 
 
 include: "rules/tables.smk"

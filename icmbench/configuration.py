@@ -13,10 +13,12 @@ from typing import Any
 import jsonschema
 
 import icmbench
+from icmbench.codecs.diff_icmh import MAIN
 from icmbench.codecs.registry import codec_class
 from icmbench.coding.shard import Family, make_family
 from icmbench.datasets.base import Dataset
 from icmbench.datasets.registry import make_dataset
+from icmbench.diff_icmh import model as icmh
 from icmbench.errors import ConfigError
 from icmbench.files import sha256_bytes, sha256_file
 from icmbench.metrics import METRICS
@@ -35,6 +37,7 @@ from icmbench.training.settings import (
     check_labels_settings,
     check_pool,
     make_pool_source,
+    trained_icmh,
     trained_parts,
 )
 from icmbench.versions import package_version
@@ -56,6 +59,27 @@ NOT_CODER = tuple(
         "vgg",
     )
 )
+# The code that decides the streams and pictures of diff-icmh, and what its training adds.
+ICMH_SOURCES = (
+    "bitstream/container.py",
+    "codecs/diff_icmh.py",
+    *(
+        f"diff_icmh/{name}.py"
+        for name in (
+            "control", "diffusion", "entropy", "layers", "lfgcm", "model", "prior", "stream",
+            "symbols", "system", "tables", "tagger", "tags", "text",
+        )
+    ),
+    *(f"mpd/{name}.py" for name in ("autoencoder", "latent", "norms", "tensors", "upsample")),
+)  # fmt: skip
+ICMH_TRAINING = {
+    "prior": ("control", "diffusion", "prior", "train_prior", "views"),
+    "tagger": ("tagger", "train_prior", "views"),
+    "codec": (
+        "control", "diffusion", "entropy", "layers", "lfgcm", "prior", "rate_tables", "tables",
+        "train_codec",
+    ),
+}  # fmt: skip
 # The code that decides a part's numbers: the autoencoder's do not depend on the coder.
 LOOP_SOURCES = ("training/loop.py", "training/losses.py", "training/pool.py")
 AUTOENCODER_SOURCES = tuple(
@@ -83,6 +107,7 @@ class Run:
         pool: what is trained on, by name; empty where nothing is.
         trained: what is trained in this run, by the keys of the section `training`.
         guides: the files of the encoder's side that this run makes, of `icmbench.mpd.model.GUIDES`.
+        icmh: what of diff-icmh is trained in this run, likewise.
     """
 
     config: Mapping[str, Any]
@@ -91,6 +116,7 @@ class Run:
     pool: Mapping[str, Dataset]
     trained: tuple[str, ...]
     guides: tuple[str, ...]
+    icmh: tuple[str, ...] = ()
 
 
 def complete(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
@@ -130,19 +156,34 @@ def make_run(config: Mapping[str, Any], schema: Path) -> Run:
         _check_names(entries, "codec entry of ablation", families)
         if not (ablation["without"] and ablation["bpp"]):
             raise ConfigError("ablation: without and bpp say what is compared, and at which rates")
-    for key in ("visual", "hierarchy"):
+    for key in ("visual", "hierarchy", "diffusion"):
         _check_names([item["dataset"] for item in filled[key]], f"data set of {key}", datasets)
     if filled["robustness"]["trials"]:
         damaged = filled["robustness"]["dataset"]
         _check_names([damaged or ""], "data set of robustness", datasets)
     ids = {name: dataset.image_ids() for name, dataset in datasets.items()}
-    for key in ("visual", "hierarchy"):
+    for key in ("visual", "hierarchy", "diffusion"):
         for item in filled[key]:
             kind = f"image of data set {item['dataset']!r} in {key}"
             if item["image"] not in ids[item["dataset"]]:
                 raise ConfigError(unknown(kind, item["image"], ids[item["dataset"]]))
-    pool, trained, guides = _training(filled, datasets, families, downloads)
-    return Run(filled, datasets, families, pool, trained, guides)
+    _check_variants(filled, families)
+    pool, trained, guides, icmh_trained = _training(filled, datasets, families, downloads)
+    return Run(filled, datasets, families, pool, trained, guides, icmh_trained)
+
+
+def _check_variants(config: Mapping[str, Any], families: Mapping[str, Family]) -> None:
+    """ConfigError where a point names a variant that this run does not train."""
+    if config["models"]:
+        return
+    used = {
+        str(dict(point.encode).get("variant", MAIN))
+        for f in families.values()
+        for point in f.points
+    }
+    _check_names(
+        sorted(used - {MAIN}), "variant of training.variants", config["training"]["variants"]
+    )
 
 
 def model_name(config: Mapping[str, Any], name: str) -> str | None:
@@ -167,8 +208,15 @@ def coding_settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
         # Not used by the job: a new version of the codec must not go by its old streams.
         "settings": codec.settings,
         "versions": {package: package_version(package) for package in codec.packages},
-        "sources": source_digest(CODER_SOURCES, NOT_CODER) if codec.model_name == NAME else None,
+        "sources": _coder_sources(codec.model_name),
     }
+
+
+def _coder_sources(model: str | None) -> str | None:
+    """Digest of the code that codes by a model of ours."""
+    if model == NAME:
+        return source_digest(CODER_SOURCES, NOT_CODER)
+    return source_digest(ICMH_SOURCES) if model == icmh.NAME else None
 
 
 def training_sources(part: str) -> str:
@@ -176,6 +224,9 @@ def training_sources(part: str) -> str:
     own = {"autoencoder": AUTOENCODER_SOURCES, "vgg": VGG_SOURCES, "features": FEATURE_SOURCES}
     if part in own:
         return source_digest((*own[part], *LOOP_SOURCES))
+    if part in ICMH_TRAINING:
+        names = [f"diff_icmh/{name}.py" for name in ICMH_TRAINING[part]]
+        return source_digest((*names, *AUTOENCODER_SOURCES, *LOOP_SOURCES, "training/tags.py"))
     if part == "pseudo_labels":
         return source_digest(LABEL_SOURCES)
     loop = LOOP_SOURCES if part == "reverse" else ("training/pool.py",)
@@ -205,9 +256,14 @@ def source_digest(patterns: tuple[str, ...], without: tuple[str, ...] = ()) -> s
 
 def given_files(folder: Path) -> list[Path]:
     """The files of a given model folder, sorted; none that is only being written."""
-    if folder.name == NAME:
+    if folder.name in (NAME, icmh.NAME):
         card = folder / CARD
-        files = [*part_files(folder), *guide_files(folder)]
+        ours = folder.name == NAME
+        files = part_files(folder) if ours else icmh.stream_files(folder)
+        files += guide_files(folder) if ours else icmh.side_files(folder)
+        for name in [] if ours else icmh.variant_names(folder):
+            place = folder / icmh.VARIANTS / name
+            files += [*icmh.stream_files(place), *icmh.side_files(place)]
         return sorted([*files, *([card] if card.is_file() else [])])
     return sorted(
         path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")
@@ -249,41 +305,66 @@ def _training(
     datasets: Mapping[str, Dataset],
     families: Mapping[str, Family],
     downloads: Path,
-) -> tuple[dict[str, Dataset], tuple[str, ...], tuple[str, ...]]:
-    """Pool, trained parts and guides; the checks are made even where no codec needs a model."""
+) -> tuple[dict[str, Dataset], tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Pool, trained parts and guides of MPD, trained parts of Diff-ICMH.
+
+    The checks are made even where no codec needs a model.
+    """
     training = config["training"]
     kinds = sorted({kind for family in families.values() for kind in used_guides(family)})
-    trained = trained_parts(training, kinds)
     check_labels_settings(training["pseudo_labels"])
     pool = {n: make_pool_source(n, entry, downloads) for n, entry in training["pool"].items()}
     check_pool(pool, datasets, config["split"])
     names = {name: model_name(config, name) for name in config["codecs"]}
-    needed = sorted({model for model in names.values() if model})
+    needed = {model for model in names.values() if model}
     if config["models"]:
-        for model in needed:
+        for model in sorted(needed):
             _check_models(models_folder(config) / model, model, kinds)
-        return {}, (), ()
+        return {}, (), (), ()
     for codec, name in names.items():
-        if name not in (None, NAME):
+        if name not in (None, NAME, icmh.NAME):
             raise ConfigError(f"codec {codec} needs the model {name!r}, made elsewhere: set models")
+    mpd_only = NAME in needed or icmh.NAME not in needed
+    trained = trained_parts(training, kinds) if mpd_only else _image_part(training)
+    diffused = trained_icmh(training) if icmh.NAME in needed else []
     if not needed:
-        return {}, (), ()
+        return {}, (), (), ()
+    guides = _guides(training, kinds, trained) if NAME in needed else []
+    if training["start"] == "bundled":
+        check_folder(bundled(), (*PARTS, *guides))
+        if icmh.NAME in needed:
+            icmh.check_folder(icmh.bundled(), (*icmh.PARTS, icmh.TAGGER))
+    if not trained and not diffused:
+        return {}, (), tuple(guides), ()
+    for source in pool.values():
+        source.image_ids()  # a folder that is not there is named now, not in a job
+    return pool, tuple(trained), tuple(guides), tuple(diffused)
+
+
+def _image_part(training: Mapping[str, Any]) -> list[str]:
+    """Of MPD's parts the one that Diff-ICMH shares, where it is trained."""
+    if training["autoencoder"]["steps"]:
+        return ["autoencoder"]
+    if training["start"] == "scratch":
+        raise ConfigError(
+            "training.start is scratch, but training.autoencoder.steps is 0: untrained"
+        )
+    return []
+
+
+def _guides(training: Mapping[str, Any], kinds: list[str], trained: list[str]) -> list[str]:
+    """The files of MPD's encoder side that a run makes."""
     guides = [f"features-{kind}" for kind in kinds or ["fft"]]
     guides = guides if kinds or "features" in trained else []
     own_taps = "features" in trained and not training["pseudo_labels"]["network"]
-    guides = ["vgg", *guides] if "vgg" in trained or own_taps else guides
-    if training["start"] == "bundled":
-        check_folder(bundled(), (*PARTS, *guides))
-    if not trained:
-        return {}, (), tuple(guides)
-    for source in pool.values():
-        source.image_ids()  # a folder that is not there is named now, not in a job
-    return pool, tuple(trained), tuple(guides)
+    return ["vgg", *guides] if "vgg" in trained or own_taps else guides
 
 
 def _check_models(folder: Path, model: str, kinds: list[str]) -> None:
     if model == NAME:
         check_folder(folder, (*PARTS, *(f"features-{kind}" for kind in kinds)))
+    elif model == icmh.NAME:
+        icmh.check_folder(folder)
     elif not folder.is_dir():
         raise ConfigError(f"model folder {folder}: no such folder")
 

@@ -15,8 +15,10 @@ from icmbench.configuration import (
 )
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import shard_ids
+from icmbench.diff_icmh import model as icmh
 from icmbench.errors import IcmbenchError
 from icmbench.mpd.model import CARD, NAME, PARTS, TAPS, bundled, part_file
+from icmbench.training.settings import source_tags
 from icmbench.versions import package_version
 
 # One thread per job: jobs run in parallel, and sums come out in the same order every time.
@@ -41,6 +43,8 @@ FORMATS = ["png", "svg", "pdf"]
 VISUALS = list(range(len(run.config["visual"])))
 MODELS = [name for name in run.families if model_name(run.config, name)]
 OWN_MODEL = bool(MODELS) and not run.config["models"]
+DIFFUSION = [name for name, family in run.families.items() if family.codec == icmh.NAME]
+OWN_DIFFUSION = bool(DIFFUSION) and OWN_MODEL
 TRAINING = run.config["training"]
 NETWORKS = ("autoencoder", "reverse", "vgg")  # with a history of losses, as have the features
 FEATURES = [part for part in run.guides if part.startswith("features-")]
@@ -48,6 +52,13 @@ FEATURES = [part for part in run.guides if part.startswith("features-")]
 LABELLED = [part.removeprefix("features-") for part in FEATURES if "features" in run.trained]
 LOSSES = [network for network in NETWORKS if network in run.trained]
 LOSSES += FEATURES if LABELLED else []
+LOSSES += [part for part in ("prior", "tagger") if part in run.icmh]
+LOSSES += [
+    f"{stage}-{variant}"
+    for stage in ("stage_1", "stage_2")
+    for variant in ("main", *TRAINING["variants"])
+    if stage in run.icmh
+]
 ROBUSTNESS = run.config["robustness"]["trials"] > 0
 MPD = [name for name, family in run.families.items() if family.codec == "mpd"]
 HIERARCHIES = [
@@ -56,11 +67,19 @@ HIERARCHIES = [
 DRAWN = run.config["hierarchy"] if LABELLED else []
 CLUSTER_FIGURES = ["clusters", *(f"clusters_{name}" for name in run.datasets)]
 CLUSTER_FIGURES += [f"labels_{item['dataset']}_{n}" for n, item in enumerate(DRAWN)]
+DIFFUSION_FIGURES = [
+    f"{kind}_{item['dataset']}_{n}"
+    for n, item in enumerate(run.config["diffusion"])
+    for kind in ("diffusion_rates", "prior_alone")
+    if DIFFUSION
+]
 OPTIONAL_TABLES = ["robustness"] * ROBUSTNESS + ["mpd_states"] * bool(MPD)
 ABLATION = run.config["ablation"] if run.config["ablation"]["full"] else {}
 ABLATION_FIGURES = [
     f"ablation_{name}_{n}" for name in run.datasets for n in range(len(ABLATION.get("bpp", [])))
 ]
+OPTIONAL_TABLES += ["complexity"] * bool(DIFFUSION)
+OPTIONAL_TABLES += ["diff_icmh_accounting"] * bool(DIFFUSION_FIGURES)
 OPTIONAL_TABLES += ["ablation"] if ABLATION else []
 # Sweeps of a guide's weight, against the entry of weight 0.
 SWEEPS = alpha_sweeps(run.families)
@@ -126,13 +145,28 @@ def model_files(*codecs):
         if model_name(run.config, codec) == NAME
         for kind in used_guides(run.families[codec])
     }
-    files = [f"{part}.safetensors" for part in (*PARTS, *sorted(guides))]
-    return expand("<results>/models/{name}/{file}", name=names, file=files)
+    files = []
+    if NAME in names:
+        parts = [f"{part}.safetensors" for part in (*PARTS, *sorted(guides))]
+        files += expand("<results>/models/{name}/{file}", name=NAME, file=parts)
+    if icmh.NAME in names:
+        parts = [f"{part}.safetensors" for part in (*icmh.PARTS, icmh.TAGGER)]
+        homes = ["", *(f"{icmh.VARIANTS}/{v}/" for v in used_variants(*codecs))]
+        files += [f"<results>/models/{icmh.NAME}/{home}{file}" for home in homes for file in parts]
+    return files
+
+
+def used_variants(*codecs):
+    """The variants of diff-icmh that the points of codec entries name, sorted."""
+    points = [point for codec in codecs for point in run.families[codec].points]
+    found = {dict(point.encode).get("variant", "main") for point in points}
+    return sorted(found - {"main"})
 
 
 def model_cards():
-    """The card of the model that this run makes, where it makes one."""
-    return [f"{run.config['results']}/models/{NAME}/{CARD}"] if OWN_MODEL else []
+    """The cards of the models that this run makes, where it makes some."""
+    made = [NAME] * (OWN_MODEL and bool(MPD)) + [icmh.NAME] * OWN_DIFFUSION
+    return [f"{run.config['results']}/models/{name}/{CARD}" for name in made]
 
 
 def visual_inputs():
@@ -142,6 +176,11 @@ def visual_inputs():
         "measurements": "<results>/measurements/{dataset}/{codec}/{shard}.parquet",
     }
     return place_inputs(run.config["visual"], kinds, list(run.families))
+
+
+def diffusion_inputs():
+    """What the pictures of the diffusion codec read: as the palette hierarchies do."""
+    return place_inputs(run.config["diffusion"], PLACES, DIFFUSION[:1])
 
 
 def hierarchy_inputs():
@@ -188,6 +227,7 @@ def expected_benchmarks():
         **robustness_benchmarks(),
         **training_benchmarks(),
         **mpd_benchmarks(),
+        **diffusion_benchmarks(),
         "ablation": ["all"] if ABLATION else [],
         "alpha_sweep": list(SWEEPS),
     }
@@ -218,7 +258,10 @@ def training_benchmarks():
     """Benchmark files of the training jobs, by rule, where the run makes its own model."""
     if not OWN_MODEL:
         return {}
-    jobs = dict.fromkeys([*(f"train_{part}" for part in PARTS), "model_card"], ["all"])
+    jobs = {"train_autoencoder": ["all"], **diffusion_training_benchmarks()}
+    if MPD:
+        rules = (*(f"train_{part}" for part in PARTS), "model_card")
+        jobs |= dict.fromkeys(rules, ["all"])
     if "vgg" in run.guides:
         jobs["train_vgg"] = ["all"]
     jobs["train_features"] = [part.removeprefix("features-") for part in FEATURES]
@@ -230,6 +273,22 @@ def training_benchmarks():
     return {**jobs, "training_pool": list(run.pool), "loss_figure": LOSSES}
 
 
+def diffusion_training_benchmarks():
+    """Benchmark files of the jobs that make Diff-ICMH's model, by rule, where it is made."""
+    if not OWN_DIFFUSION:
+        return {}
+    one = ("train_prior", "train_tagger", "icmh_shared", "icmh_card")
+    variants = ["main", *TRAINING["variants"]]
+    stages = dict.fromkeys(("train_stage_1", "train_stage_2"), variants)
+    return {**dict.fromkeys(one, ["all"]), **stages}
+
+
+def diffusion_benchmarks():
+    """Benchmark files of the jobs that look into Diff-ICMH, by rule, where it is coded with."""
+    drawn = {"diffusion_pictures": ["all"]} if DIFFUSION_FIGURES else {}
+    return {**drawn, "complexity_table": ["all"]} if DIFFUSION else {}
+
+
 def all_figures():
     """Every figure of the run, as PNG (the other formats come with it)."""
     names = [f"{kind}_{name}" for kind in ("rd", "rate_time", "contact") for name in run.datasets]
@@ -239,7 +298,8 @@ def all_figures():
     names += [f"loss_{network}" for network in LOSSES]
     if MPD:
         names += [f"{kind}_{name}" for kind in ("states", "bit_shares") for name in run.datasets]
-    names += [*HIERARCHIES, *ABLATION_FIGURES]
+    names += [*HIERARCHIES, *ABLATION_FIGURES, *DIFFUSION_FIGURES]
+    names += ["complexity"] if DIFFUSION else []
     names += [f"alpha_sweep_{guide}_{name}" for guide in SWEEPS for name in run.datasets]
     if LABELLED:
         names += [*CLUSTER_FIGURES, "embedding", *(["taps"] if DRAWN else [])]

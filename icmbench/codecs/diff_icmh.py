@@ -7,14 +7,21 @@ shown.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from icmbench.bitstream import container
 from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels
-from icmbench.errors import CodecError
+from icmbench.errors import CodecError, ConfigError, WrongModel
+
+if TYPE_CHECKING:  # torch takes seconds to load
+    from icmbench.diff_icmh.system import System
 
 CODEC_ID = 2  # in the container
 MAX_PIXELS = 16_000_000  # attention looks at the whole latent: there are no tiles
+VARIANTS = "variants"  # folder of the model folder
+MAIN = "main"  # the variant that lies in the model's folder itself
 SAMPLERS = ("model", "ddim", "ddpm-spaced", "none")
 
 
@@ -40,6 +47,9 @@ class DiffIcmh(Codec):
             choices=("auto", "none"),
             help="auto: what the model's tagger sees; none: the empty set",
         ),
+        "variant": Key(
+            str, default=MAIN, help="another training of the model: <its folder>/variants/<name>"
+        ),
     }
     decode_keys = {
         "sampler": Key(
@@ -61,22 +71,26 @@ class DiffIcmh(Codec):
     }
 
     def __init__(self, *, models: Path | None = None, device: str = "cpu") -> None:
-        from icmbench.diff_icmh.system import System
+        from icmbench.diff_icmh.model import bundled
 
         super().__init__(models=models, device=device)
-        self.system = System(models / self.model_name if models else None, device)
+        self.folder = models / self.model_name if models else bundled()
+        self._systems: dict[str, System] = {}
+        self.system = self._system(MAIN)
 
-    def encode(self, image: Image, *, rate: int, tags: str = "auto") -> bytes:
+    def encode(self, image: Image, *, rate: int, tags: str = "auto", variant: str = MAIN) -> bytes:
         """The stream of an image at a rate point.
 
-        Raises CodecError where the model has no such rate and for images over the limit.
+        Raises CodecError where the model has no such rate and for images over the limit, ModelError
+        where it has no such variant.
         """
         check_image(image)
         height, width = image.shape[:2]
         if height * width > MAX_PIXELS or max(height, width) > container.MAX_SIDE:
             raise CodecError(f"{width}x{height} pixels are over the limit of {MAX_PIXELS}")
-        header = container.Header(self.codec_id, self.system.digest, width, height)
-        return self.system.encode(image, header, rate=rate, tags=tags)
+        system = self._system(variant)
+        header = container.Header(self.codec_id, system.digest, width, height)
+        return system.encode(image, header, rate=rate, tags=tags)
 
     def decode(
         self, stream: bytes, *, sampler: str = "model", steps: int = 0, guidance: float = 0.0
@@ -85,15 +99,47 @@ class DiffIcmh(Codec):
 
         Raises SymbolMismatch where this machine computes other probabilities than the encoder's.
         """
-        return self.system.decode(
-            stream, self._parse(stream), sampler=sampler, steps=steps, guidance=guidance
-        )
+        system, parsed = self.parse(stream)
+        return system.decode(stream, parsed, sampler=sampler, steps=steps, guidance=guidance)
 
     def describe(self, stream: bytes) -> list[tuple[str, str]]:
         """Size, rate, tags, and the bytes of each section."""
-        return self.system.describe(stream, self._parse(stream))
+        system, parsed = self.parse(stream)
+        return system.describe(stream, parsed)
 
-    def _parse(self, stream: bytes) -> container.Stream:
-        parsed = container.parse(stream, codec_id=self.codec_id, weights_digest=self.system.digest)
+    def parse(self, stream: bytes) -> tuple[System, container.Stream]:
+        """A stream's header and sections, and the variant of the model that it names."""
+        parsed = container.parse(stream, codec_id=self.codec_id)
         check_pixels(parsed.header.width, parsed.header.height, MAX_PIXELS)
-        return parsed
+        system = self._by_digest(parsed.header.weights_digest)
+        if system is None:
+            raise WrongModel(
+                f"stream written with weights {parsed.header.weights_digest.hex()}, "
+                f"the model at hand is {self.system.digest.hex()}"
+            )
+        return system, parsed
+
+    def _by_digest(self, digest: bytes) -> System | None:
+        from icmbench.diff_icmh.model import variant_names, weights_digest
+
+        if digest == self.system.digest:
+            return self.system
+        for name in variant_names(self.folder):
+            if weights_digest(self.folder / VARIANTS / name) == digest:
+                return self._system(name)
+        return None
+
+    def _system(self, variant: str) -> System:
+        from icmbench.diff_icmh.system import System
+
+        if variant not in self._systems:
+            check_variant(variant)
+            place = self.folder if variant == MAIN else self.folder / VARIANTS / variant
+            self._systems[variant] = System(place, self.device)
+        return self._systems[variant]
+
+
+def check_variant(name: str) -> None:
+    """ConfigError where a variant's name is not letters, digits, - and _."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise ConfigError(f"variant={name}: a name of letters, digits, - and _")

@@ -9,6 +9,8 @@
 <models>/diff-icmh/tagger.safetensors       tags of an image; the encoder's side only
 <models>/diff-icmh/card.json                what they are and how they were made
 
+<models>/diff-icmh/variants/<name>/         other trainings of it, folders like this one
+
 A stream depends on all but the tagger.
 """
 
@@ -35,6 +37,7 @@ PARTS: Final = ("autoencoder", "prior", "codec", "control", "tables")
 TEXT: Final = "text"  # in imported models
 TAGGER: Final = "tagger"
 CARD: Final = "card.json"
+VARIANTS: Final = "variants"  # other trainings, each a folder like this one
 
 
 def bundled() -> Path:
@@ -59,6 +62,11 @@ def side_files(folder: Path) -> list[Path]:
     """The files of the encoder's side that are there."""
     path = part_file(folder, TAGGER)
     return [path] if path.is_file() else []
+
+
+def variant_names(folder: Path) -> list[str]:
+    """Names of the variants that lie in a model folder, sorted."""
+    return sorted(path.name for path in (folder / VARIANTS).glob("*") if path.is_dir())
 
 
 def check_folder(folder: Path, parts: Sequence[str] = PARTS) -> None:

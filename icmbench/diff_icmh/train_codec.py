@@ -9,7 +9,7 @@ serves all points: every step of stage 2 draws one of them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -136,6 +136,8 @@ def make_codec(
     """
     if crop % STRIDE:
         raise ConfigError(f"crop {crop}: the codec takes multiples of {STRIDE} pixels")
+    if start is None and settings.rates:
+        settings = replace(settings, rates=len(weights.rate))
     network, about = _networks(parts, schedule.seed, start, settings, control)
     if network.lfgcm.settings.rates not in (0, len(weights.rate)):
         raise ConfigError(
@@ -300,6 +302,7 @@ def calibrate(lfgcm: Lfgcm, model: Model, pixels: NDArray[np.float32]) -> None:
             spread = found.std((0, 2, 3)).clamp(min=1e-6)
             mean = found.mean((0, 2, 3))
             layer.weight.mul_((SPREAD / spread)[:, None, None, None])
+            assert layer.bias is not None
             layer.bias.sub_(mean).mul_(SPREAD / spread)
 
 

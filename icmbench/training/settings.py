@@ -13,6 +13,7 @@ from icmbench.errors import ConfigError
 # What is trained and how its amount is called, in the order of training: each uses those before.
 AMOUNTS = {"autoencoder": "steps", "contexts": "images", "reverse": "steps"}
 GUIDE_AMOUNTS = {"vgg": "steps", "features": "steps"}  # of the encoder's side
+ICMH_AMOUNTS = {"prior": "steps", "tagger": "steps", "stage_1": "steps", "stage_2": "steps"}
 TEST_ONLY = ("kodak", "photos")
 
 
@@ -44,6 +45,38 @@ def trained_parts(training: Mapping[str, Any], guides: Sequence[str]) -> list[st
     return trained
 
 
+def trained_icmh(training: Mapping[str, Any]) -> list[str]:
+    """What of diff-icmh is trained here, by the keys of `ICMH_AMOUNTS`; the rest is bundled.
+
+    Raises ConfigError where training from scratch leaves out what is used, where something is
+    trained and what was made for the bundled one is not, and where a variant is not trained.
+    """
+    trained = [part for part, key in ICMH_AMOUNTS.items() if training[part][key]]
+    codec = "stage_1" in trained or "stage_2" in trained
+    missing = [part for part in ("prior", "tagger", "stage_1") if part not in trained]
+    if missing and training["start"] == "scratch":
+        names = ", ".join(f"{part}.steps" for part in missing)
+        raise ConfigError(f"training.start is scratch, but training.{names} is 0: untrained")
+    autoencoder = bool(training["autoencoder"]["steps"])
+    stale = [part for part in ("prior", "tagger") if autoencoder and part not in trained]
+    stale += [] if codec or not (autoencoder or "prior" in trained) else ["stage_2"]
+    if stale:
+        names = ", ".join(f"{part}.steps" for part in stale)
+        what = "autoencoder" if autoencoder else "prior"
+        raise ConfigError(
+            f"training.{what}.steps makes another one, but training.{names} is 0: the bundled part "
+            f"of diff-icmh is of the bundled {what}"
+        )
+    if training["variants"] and not codec:
+        raise ConfigError("training.variants: stage_1.steps and stage_2.steps are 0: untrained")
+    return trained
+
+
+def source_tags(training: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Tags that hold for all images of a source of the pool."""
+    return {name: list(entry.get("tags", [])) for name, entry in training["pool"].items()}
+
+
 def check_labels_settings(settings: Mapping[str, Any]) -> None:
     """ConfigError where the section `pseudo_labels` cannot be carried out, whatever the pool."""
     counts, where = settings["counts"], "training.pseudo_labels"
@@ -61,6 +94,7 @@ def make_pool_source(name: str, entry: Mapping[str, Any], downloads: Path) -> Da
     Raises ConfigError for data sets that are for testing only, and for scenes of another split.
     """
     where, kind = f"training.pool.{name}", entry.get("type", name)
+    entry = {key: value for key, value in entry.items() if key != "tags"}
     if kind in TEST_ONLY:
         raise ConfigError(f"{where}: {kind} is for testing only, nothing is trained on it")
     if kind != "scenes":

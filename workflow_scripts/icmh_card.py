@@ -1,0 +1,11 @@
+"""What the files of Diff-ICMH's model folder are and how they were made."""
+
+from pathlib import Path
+
+from icmbench.diff_icmh.card import model_card
+from icmbench.files import write_json
+from icmbench.joblog import log_to
+
+with log_to(snakemake.log[0]):
+    out = Path(snakemake.output[0])
+    write_json(out, model_card(out.parent))

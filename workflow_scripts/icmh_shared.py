@@ -1,0 +1,11 @@
+"""Put what all folders of Diff-ICMH's model share into each."""
+
+from pathlib import Path
+
+from icmbench.files import write_bytes
+from icmbench.joblog import log_to
+
+with log_to(snakemake.log[0]):
+    files = {Path(path).name: Path(path) for path in snakemake.input}
+    for path in [snakemake.output.autoencoder, *snakemake.output.variants]:
+        write_bytes(path, files[Path(path).name].read_bytes())
