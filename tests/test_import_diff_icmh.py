@@ -327,7 +327,7 @@ def test_every_tensor_comes_back_under_our_name(
     nested = {"state_dict": checkpoint, "global_step": 7}
     save(file, nested if form == "nested" else checkpoint)
     report = import_checkpoint(file, tmp_path / "out", **HEADS)
-    names = {*(f"{part}.safetensors" for part in PARTS), "import.json"}
+    names = {*(f"{part}.safetensors" for part in (*PARTS, "tables")), "import.json"}
     assert {entry.name for entry in (tmp_path / "out").iterdir()} == names
     for part in PARTS:
         path = tmp_path / "out" / f"{part}.safetensors"
@@ -350,7 +350,7 @@ def test_settings_are_read_off_the_shapes(checkpoint: State, tmp_path: Path) -> 
     run(tmp_path, checkpoint)
     found = {p: metadata_of(tmp_path / "out" / f"{p}.safetensors") for p in PARTS}
     assert found["prior"]["network"] == {"kind": "clip", "unet": UNET.values()}
-    assert ControlSettings.read(found["control"]["network"]) == CONTROL
+    assert ControlSettings.read(found["control"]["network"]["control"]) == CONTROL
     assert LfgcmSettings.read(found["codec"]["network"]) == CODEC
     text = found["text"]["network"]
     assert {name: text[name] for name in TEXT} == TEXT
@@ -960,7 +960,7 @@ def test_the_fixtures_prior_and_control(imported: Path) -> None:
     unet, settings = read_prior(imported)
     assert settings.channels == (32, 64, 64, 64)
     state, metadata = load_network(imported / "control.safetensors")
-    control = build_control(settings, ControlSettings.read(metadata["network"]), 0)
+    control = build_control(settings, ControlSettings.read(metadata["network"]["control"]), 0)
     fill_network(control, state, imported)
     noisy, hint, context = io["in.x_t"], io["in.hint"], io["in.context"]
     level = torch.tensor([500])

@@ -247,3 +247,19 @@ def _key_text(spec: Key) -> str:
 
 def _path(text: str | None) -> Path | None:
     return Path(text) if text else None
+
+
+def import_diff_icmh(arguments: Namespace) -> None:
+    """`icmbench import-diff-icmh CHECKPOINT --out DIR`."""
+    from icmbench.diff_icmh.import_official import import_checkpoint
+
+    report = import_checkpoint(
+        Path(arguments.checkpoint),
+        Path(arguments.out),
+        base=Path(arguments.base) if arguments.base else None,
+        head_width=arguments.head_width,
+        control_head_width=arguments.control_head_width,
+    )
+    for line in report.lines():
+        print(line)
+    print(f"{arguments.out}: complete; tokenizer/ and tags.txt are still to be put there")

@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     _codecs(commands_of)
     _metrics(commands_of)
     _compare(commands_of)
+    _import(commands_of)
     return parser
 
 
@@ -177,6 +178,30 @@ def _compare(sub: Sub) -> None:
     parser.add_argument("--metrics", help="comma-separated names; default: all")
     parser.add_argument("--weights", metavar="DIR", help="folder with the weights of LPIPS, DISTS")
     parser.set_defaults(run=commands.compare)
+
+
+def _import(sub: Sub) -> None:
+    parser = _add(
+        sub,
+        "import-diff-icmh",
+        "convert a published checkpoint of Diff-ICMH to a folder that the codec diff-icmh loads",
+        "icmbench import-diff-icmh model.ckpt --out models/diff-icmh --base v2-1.ckpt\n"
+        "  icmbench encode photo.png photo.icb --codec diff-icmh:rate=1 --models models\n\n"
+        "Put Stable Diffusion 2.1's tokenizer (vocab.json, merges.txt) into OUT/tokenizer and\n"
+        "the names of the tags, one a line, into OUT/tags.txt.",
+    )
+    parser.add_argument("checkpoint", help=".ckpt, .pt or .safetensors with the published names")
+    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to make")
+    parser.add_argument(
+        "--base", metavar="FILE", help="Stable Diffusion 2.1, for what the checkpoint lacks"
+    )
+    parser.add_argument(
+        "--head-width", type=int, default=64, help="of the prior's attention; default: 64"
+    )
+    parser.add_argument(
+        "--control-head-width", type=int, default=16, help="of the control network's; default: 16"
+    )
+    parser.set_defaults(run=commands.import_diff_icmh)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ from icmbench.diff_icmh.control import (
 from icmbench.diff_icmh.diffusion import Floats, alphas_cumprod
 from icmbench.diff_icmh.entropy import LIKELIHOOD_FLOOR, SCALE_FLOOR, TAIL_MASS
 from icmbench.diff_icmh.lfgcm import LfgcmSettings, build_lfgcm
+from icmbench.diff_icmh.model import part_file
 from icmbench.diff_icmh.official_names import (
     LAYERS,
     LEVELS,
@@ -49,6 +50,7 @@ from icmbench.diff_icmh.official_names import (
     Transform,
     rename,
 )
+from icmbench.diff_icmh.rate_tables import write_tables
 from icmbench.diff_icmh.tables import SCALES
 from icmbench.errors import ConfigError, ModelError
 from icmbench.files import atomic_path, sha256_file, write_json
@@ -59,6 +61,8 @@ REPORT: Final = "import.json"
 LATENT_SCALE: Final = 0.18215  # the diffusion model's latent is the autoencoder's times this
 VAE_GROUPS: Final = 32  # of the autoencoder's norms; shapes do not tell
 TEXT_HEAD_WIDTH: Final = 64  # of OpenCLIP's text encoders; shapes do not tell
+# 50 spaced steps are the published evaluation's; the guidance is ours to choose: none is published.
+PUBLISHED_DECODING: Final = {"sampler": "ddpm-spaced", "steps": 50, "guidance": 5.0}
 SHOWN: Final = 20  # tensors that an error names
 BASED: Final = ("autoencoder", "prior", "text")  # parts that Stable Diffusion 2.1 has too
 
@@ -606,17 +610,29 @@ def _write(out: Path, conversion: Conversion, report: Report) -> None:
     provenance = {"source": report.source, "sha256": report.sha256, "base": report.base}
     try:
         for name, part in conversion.parts.items():
-            metadata = {"network": part.settings, "provenance": provenance}
+            metadata = {"network": _network(name, conversion), "provenance": provenance}
+            if name == "codec":
+                metadata["decoding"] = PUBLISHED_DECODING
             if name == "autoencoder":
                 metadata |= _latent_metadata(part.settings["latent_channels"])
             text = json.dumps(metadata, sort_keys=True, allow_nan=False)
             with atomic_path(folder / f"{name}.safetensors") as temporary:
                 save_file(_separate(part.tensors), temporary, {KEY: text})
                 temporary.chmod(folder.stat().st_mode & 0o666)  # it is written for its owner alone
+        if "codec" in conversion.parts:
+            write_tables(part_file(folder, "tables"), part_file(folder, "codec"))
         write_json(folder / REPORT, report.values())
         os.replace(folder, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _network(name: str, conversion: Conversion) -> dict[str, Any]:
+    """The settings of a part as the model folder keeps them."""
+    settings = {part: found.settings for part, found in conversion.parts.items()}
+    if name == "control":
+        return {"unet": settings["prior"]["unet"], "control": settings["control"]}
+    return settings[name]
 
 
 def _latent_metadata(channels: int) -> dict[str, Any]:
