@@ -42,6 +42,7 @@ ANNOTATED = [name for name, dataset in run.datasets.items() if dataset.annotated
 FORMATS = ["png", "svg", "pdf"]
 VISUALS = list(range(len(run.config["visual"])))
 MODELS = [name for name in run.families if model_name(run.config, name)]
+USES_MPD = any(model_name(run.config, name) == NAME for name in MODELS)
 OWN_MODEL = bool(MODELS) and not run.config["models"]
 DIFFUSION = [name for name, family in run.families.items() if family.codec == icmh.NAME]
 OWN_DIFFUSION = bool(DIFFUSION) and OWN_MODEL
@@ -165,7 +166,7 @@ def used_variants(*codecs):
 
 def model_cards():
     """The cards of the models that this run makes, where it makes some."""
-    made = [NAME] * (OWN_MODEL and bool(MPD)) + [icmh.NAME] * OWN_DIFFUSION
+    made = [NAME] * (OWN_MODEL and USES_MPD) + [icmh.NAME] * OWN_DIFFUSION
     return [f"{run.config['results']}/models/{name}/{CARD}" for name in made]
 
 
@@ -259,7 +260,7 @@ def training_benchmarks():
     if not OWN_MODEL:
         return {}
     jobs = {"train_autoencoder": ["all"], **diffusion_training_benchmarks()}
-    if MPD:
+    if USES_MPD:
         rules = (*(f"train_{part}" for part in PARTS), "model_card")
         jobs |= dict.fromkeys(rules, ["all"])
     if "vgg" in run.guides:

@@ -31,7 +31,8 @@ def test_shipped_configurations_are_valid(root: Path, schema: Path, path: str) -
     for family in run.families.values():
         full = [p for p in family.points if dict(p.encode).get("scale", 1.0) == 1.0]
         if "micro" not in path and family.name != "identity":
-            assert len(full) >= 6, family.name
+            # The bundled model of diff-icmh has four rates.
+            assert len(full) >= (4 if family.codec == "diff-icmh" else 6), family.name
 
 
 def test_defaults_are_filled(schema: Path) -> None:

@@ -26,6 +26,7 @@ LAYERS = [
     {"bitstream", "metrics", "datasets"},
     {"training"},
     {"mpd"},
+    {"diff_icmh"},
     {"codecs"},
     {"coding"},
     {"configuration", "reporting"},

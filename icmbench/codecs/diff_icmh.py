@@ -40,7 +40,7 @@ class DiffIcmh(Codec):
         "integer tables; latent drawn from a small diffusion model under control and tags"
     )
     encode_keys = {
-        "rate": Key(int, low=1, high=255, help="rate point of the model, 1: least bits"),
+        "rate": Key(int, default=1, low=1, high=255, help="rate point of the model, 1: least bits"),
         "tags": Key(
             str,
             default="auto",
@@ -78,7 +78,9 @@ class DiffIcmh(Codec):
         self._systems: dict[str, System] = {}
         self.system = self._system(MAIN)
 
-    def encode(self, image: Image, *, rate: int, tags: str = "auto", variant: str = MAIN) -> bytes:
+    def encode(
+        self, image: Image, *, rate: int = 1, tags: str = "auto", variant: str = MAIN
+    ) -> bytes:
         """The stream of an image at a rate point.
 
         Raises CodecError where the model has no such rate and for images over the limit, ModelError

@@ -42,12 +42,13 @@ from icmbench.diff_icmh.control import (
     predict_noise,
 )
 from icmbench.diff_icmh.lfgcm import REF_STRIDE, STRIDE, Lfgcm, LfgcmSettings, build_lfgcm
-from icmbench.diff_icmh.model import NAME
+from icmbench.diff_icmh.model import NAME, part_file
 from icmbench.diff_icmh.stream import Coded, read_sections, write_sections
 from icmbench.diff_icmh.system import Image, System
 from icmbench.diff_icmh.text import TOKENS
 from icmbench.errors import MeasurementError
 from icmbench.mpd.latent import image_latent
+from icmbench.mpd.model import load_image_model
 from icmbench.mpd.palette import SCALE
 
 COLUMNS: Final = (
@@ -100,7 +101,7 @@ class Networks:
     Attributes:
         tokens, context: of the text, (n, tokens, context).
         tagger: None where it is not built.
-        stated: parameters of parts that are not built.
+        stated: parameters of parts that are not built, or not as they are stored.
     """
 
     autoencoder: AutoencoderKL
@@ -141,9 +142,8 @@ def complexity_table(
         row["seconds"] = seconds.get(row["stage"], np.nan)
         row["peak_mb"] = peaks.get(row["stage"], np.nan)
         row["device"] = device if row["stage"] in seconds else ""
-    rows += complexity_rows(PUBLISHED, published(), size)
-    frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    return frame.astype({"parameters": "Int64"})
+    rows += [{**row, "device": ""} for row in complexity_rows(PUBLISHED, published(), size)]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"parameters": "Int64"})
 
 
 def complexity_rows(model: str, networks: Networks, size: int) -> Iterator[Row]:
@@ -162,7 +162,12 @@ def complexity_rows(model: str, networks: Networks, size: int) -> Iterator[Row]:
 
 
 def at_hand(system: System) -> Networks:
-    """The networks of a loaded model, as they run: the autoencoder's enlargements are folded."""
+    """The networks of a loaded model, as they run.
+
+    There the autoencoder's enlargements are folded (`icmbench.mpd.upsample`), which takes fewer
+    multiply-adds with larger kernels; its parameters are those of the file.
+    """
+    file = part_file(system.folder, "autoencoder")
     meta = [copy.deepcopy(network).to("meta") for network in _networks(system)]
     autoencoder, unet, control, lfgcm = meta
     tagger = system._tagger
@@ -177,6 +182,7 @@ def at_hand(system: System) -> Networks:
         context=text.shape[2],
         embedder=system.prior.embedder,
         tagger=None if tagger is None else copy.deepcopy(tagger).to("meta"),
+        stated={"autoencoder": _count(load_image_model(file).autoencoder)},
     )
 
 
@@ -263,7 +269,7 @@ def counted(run: Callable[[], object]) -> float:
     """Multiply-adds of convolutions and matrix products in a call: half of its operations."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         run()
-    return counter.get_total_flops() / 2
+    return float(counter.get_total_flops()) / 2
 
 
 def _meta(channels: int, side: int) -> Tensor:
@@ -316,7 +322,9 @@ def _timed_stages(system: System, image: Image, clock: _Clock) -> tuple[dict[str
         lambda: image_latent(model.autoencoder, image, model.mean, model.std, system.device),
     )
     latent = whole.astype(np.float32) / np.float32(SCALE)
-    tags: tuple[int, ...] = clock.run("tags", lambda: system.tags(latent))
+    # Without a tag there is no guidance: what no tagger sees is timed with the first one.
+    seen = clock.run("tags", lambda: system.tags(latent))
+    tags: tuple[int, ...] = seen or ((0,) if vocabulary else ())
     rate = system.rates - 1 if codec.lfgcm.settings.rates else None
     pixels = torch.from_numpy(image.transpose(2, 0, 1)[None].astype(np.float32) / 255)
     ref = torch.from_numpy(np.ascontiguousarray(latent.transpose(2, 0, 1)[None]))
@@ -368,7 +376,7 @@ class _Clock:
 
 def timed_picture(size: int) -> Image:
     """The picture that is timed: scikit-image's astronaut at size x size, uint8 (H, W, 3)."""
-    picture = PillowImage.fromarray(skimage.data.astronaut())
+    picture = PillowImage.fromarray(skimage.data.astronaut())  # type: ignore[no-untyped-call]
     return np.asarray(picture.resize((size, size), PillowImage.Resampling.LANCZOS))
 
 
@@ -377,10 +385,11 @@ def _header(system: System, size: tuple[int, int]) -> container.Header:
 
 
 def peak_memory(folder: Path, device: str, size: int, stream: bytes = b"") -> float:
-    """Peak memory in 10^6 bytes of a fresh process that loads the model and encodes `timed_picture`.
+    """Peak memory in 10^6 bytes of a fresh process that loads the model and encodes a picture.
 
-    With a stream, of one that decodes it. On the CPU the whole process's, with Python and torch;
-    on a GPU, what torch had allocated there. Raises MeasurementError where the process fails.
+    That is `timed_picture`. With a stream, of a process that decodes the stream instead. On the
+    CPU the whole process's, with Python and torch; on a GPU, what torch had allocated there.
+    Raises MeasurementError where the process fails.
     """
     command = [sys.executable, "-m", "icmbench.reporting.complexity", str(folder), device]
     done = subprocess.run([*command, str(size)], input=stream, capture_output=True, check=False)

@@ -1,0 +1,50 @@
+# Diff-ICMH looked into: pictures, and what it costs. Included where a codec entry is `diff-icmh`.
+
+
+# One job for all images, as for the visual comparisons.
+rule diffusion_pictures:
+    input:
+        **diffusion_inputs(),
+    output:
+        figures=[file for name in DIFFUSION_FIGURES for file in figure_files(name)],
+        table="<results>/tables/diff_icmh_accounting.csv",
+    log:
+        "<logs>/diffusion_pictures.log",
+    benchmark:
+        "<benchmarks>/diffusion_pictures/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=lambda wc, attempt: 60 * attempt,
+    params:
+        diffusion=run.config["diffusion"],
+        shards=len(SHARDS),
+        codec=DIFFUSION[0],
+        settings=coding_settings(run.config, DIFFUSION[0]),
+    script:
+        "../workflow_scripts/diffusion_pictures.py"
+
+
+rule complexity_table:
+    input:
+        model_files(DIFFUSION[0]),
+    output:
+        table="<results>/tables/complexity.csv",
+        figures=figure_files("complexity"),
+    log:
+        "<logs>/complexity_table.log",
+    benchmark:
+        "<benchmarks>/complexity_table/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=lambda wc, attempt: 30 * attempt,
+    params:
+        codec=DIFFUSION[0],
+        settings=coding_settings(run.config, DIFFUSION[0]),
+    script:
+        "../workflow_scripts/complexity.py"

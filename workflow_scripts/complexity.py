@@ -1,0 +1,22 @@
+"""What the diffusion codec costs, beside the published configuration: a table and a figure."""
+
+from pathlib import Path
+
+from matplotlib import pyplot
+
+from icmbench.coding.shard import make_family
+from icmbench.diff_icmh.model import NAME
+from icmbench.joblog import log_to
+from icmbench.reporting.complexity import complexity_table
+from icmbench.reporting.csv_files import write_csv
+from icmbench.reporting.figures.complexity import complexity_figure
+from icmbench.reporting.figures.style import save
+
+with log_to(snakemake.log[0]):
+    params, results = snakemake.params, Path(snakemake.config["results"])
+    setup = make_family(params.codec, params.settings).setup
+    table = complexity_table(setup.models / NAME if setup.models else None, setup.device)
+    write_csv(table, Path(snakemake.output.table))
+    figure = complexity_figure(table, title=f"{params.codec}: seconds by stage")
+    save(figure, results / "figures" / "complexity")
+    pyplot.close(figure)

@@ -1,0 +1,36 @@
+"""Some images at every rate of the diffusion codec, what its prior invents, and the accounting."""
+
+from pathlib import Path
+
+import pandas as pd
+from matplotlib import pyplot
+
+from icmbench.coding.shard import make_family
+from icmbench.datasets.base import shard_of
+from icmbench.datasets.manifest import find_record, read_records
+from icmbench.joblog import log_to
+from icmbench.reporting.csv_files import write_csv
+from icmbench.reporting.diffusion import COLUMNS, draw_image, make_icmh
+from icmbench.reporting.figures.style import save
+
+with log_to(snakemake.log[0]):
+    params, results = snakemake.params, Path(snakemake.config["results"])
+    family = make_family(params.codec, params.settings)
+    codec = make_icmh(family)
+    rows = []
+    for number, item in enumerate(params.diffusion):
+        dataset, shard = item["dataset"], shard_of(item["image"], params.shards)
+        home = results / "datasets" / dataset
+        drawn = draw_image(
+            dataset,
+            find_record(read_records(home / "shards" / f"{shard}.csv"), item["image"]),
+            home / "images" / str(shard),
+            results / "streams" / dataset / family.name / f"{shard}.zip",
+            family,
+            codec,
+        )
+        rows += drawn.rows
+        for kind, figure in (("diffusion_rates", drawn.rates), ("prior_alone", drawn.alone)):
+            save(figure, results / "figures" / f"{kind}_{dataset}_{number}")
+            pyplot.close(figure)
+    write_csv(pd.DataFrame(rows, columns=list(COLUMNS)), Path(snakemake.output.table))
