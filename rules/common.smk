@@ -79,8 +79,6 @@ ABLATION = run.config["ablation"] if run.config["ablation"]["full"] else {}
 ABLATION_FIGURES = [
     f"ablation_{name}_{n}" for name in run.datasets for n in range(len(ABLATION.get("bpp", [])))
 ]
-OPTIONAL_TABLES += ["complexity"] * bool(DIFFUSION)
-OPTIONAL_TABLES += ["diff_icmh_accounting"] * bool(DIFFUSION_FIGURES)
 OPTIONAL_TABLES += ["ablation"] if ABLATION else []
 # Sweeps of a guide's weight, against the entry of weight 0.
 SWEEPS = alpha_sweeps(run.families)
@@ -228,7 +226,6 @@ def expected_benchmarks():
         **robustness_benchmarks(),
         **training_benchmarks(),
         **mpd_benchmarks(),
-        **diffusion_benchmarks(),
         "ablation": ["all"] if ABLATION else [],
         "alpha_sweep": list(SWEEPS),
     }
@@ -284,12 +281,6 @@ def diffusion_training_benchmarks():
     return {**dict.fromkeys(one, ["all"]), **stages}
 
 
-def diffusion_benchmarks():
-    """Benchmark files of the jobs that look into Diff-ICMH, by rule, where it is coded with."""
-    drawn = {"diffusion_pictures": ["all"]} if DIFFUSION_FIGURES else {}
-    return {**drawn, "complexity_table": ["all"]} if DIFFUSION else {}
-
-
 def all_figures():
     """Every figure of the run, as PNG (the other formats come with it)."""
     names = [f"{kind}_{name}" for kind in ("rd", "rate_time", "contact") for name in run.datasets]
@@ -299,8 +290,7 @@ def all_figures():
     names += [f"loss_{network}" for network in LOSSES]
     if MPD:
         names += [f"{kind}_{name}" for kind in ("states", "bit_shares") for name in run.datasets]
-    names += [*HIERARCHIES, *ABLATION_FIGURES, *DIFFUSION_FIGURES]
-    names += ["complexity"] if DIFFUSION else []
+    names += [*HIERARCHIES, *ABLATION_FIGURES]
     names += [f"alpha_sweep_{guide}_{name}" for guide in SWEEPS for name in run.datasets]
     if LABELLED:
         names += [*CLUSTER_FIGURES, "embedding", *(["taps"] if DRAWN else [])]

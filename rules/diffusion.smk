@@ -1,4 +1,5 @@
-# Diff-ICMH looked into: pictures, and what it costs. Included where a codec entry is `diff-icmh`.
+# Diff-ICMH looked into: pictures, accounting, and what it costs. Not part of a run, minutes each:
+# `snakemake --cores all diffusion_pictures complexity_table`. Included where an entry is `diff-icmh`.
 
 
 # One job for all images, as for the visual comparisons.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import shutil
-import tempfile
 import time
 import tracemalloc
 from collections import Counter
@@ -18,14 +17,13 @@ import pytest
 import torch
 from conftest import make_picture
 from safetensors.numpy import load_file, save_file
-from tiny_icmh import make_tiny_icmh
-from tiny_model import tiny_models
+from tiny_icmh import CONTROL, LFGCM, UNET, tiny_icmh_models
 
 from icmbench.bitstream import container
 from icmbench.codecs import registry
 from icmbench.codecs.base import check_image
 from icmbench.codecs.diff_icmh import MAX_PIXELS, DiffIcmh
-from icmbench.codecs.mpd import Mpd
+from icmbench.codecs.mpd import CODEC_ID as MPD
 from icmbench.codecs.strings import parse_string
 from icmbench.coding import decode as decoding
 from icmbench.coding import encode as encoding
@@ -36,7 +34,7 @@ from icmbench.coding.shard import DECODED, make_family, read_rows
 from icmbench.datasets.base import Record
 from icmbench.diff_icmh import control as control_module
 from icmbench.diff_icmh import system as system_module
-from icmbench.diff_icmh.model import PARTS, stream_files, weights_digest
+from icmbench.diff_icmh.model import NAME, PARTS, stream_files, weights_digest
 from icmbench.diff_icmh.stream import Coded, padded_size
 from icmbench.diff_icmh.system import System
 from icmbench.diff_icmh.tags import unpack_tags
@@ -66,15 +64,8 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-@functools.cache
-def _keep() -> tempfile.TemporaryDirectory[str]:
-    """Removed when the session ends."""
-    return tempfile.TemporaryDirectory(prefix="tiny-icmh-")
-
-
-@functools.cache
 def folder() -> Path:
-    return make_tiny_icmh(Path(_keep().name))
+    return tiny_icmh_models() / NAME
 
 
 @functools.cache
@@ -94,7 +85,7 @@ def stream(size: tuple[int, int] = (64, 64), rate: int = 2, tags: str = "auto") 
 
 
 def parsed(data: bytes) -> container.Stream:
-    return codec()._parse(data)
+    return codec().parse(data)[1]
 
 
 def read(data: bytes, system: System | None = None) -> Coded:
@@ -143,9 +134,8 @@ def test_the_decoder_has_what_the_network_meant(size: tuple[int, int]) -> None:
         torch.testing.assert_close(system.guide(coded), meant.c, rtol=1e-3, atol=1e-3)
         payloads = parsed(stream(size, rate)).sections[1:]
         expected = float(meant.bits[0]) / 8
-        assert sum(map(len, payloads)) - 3 == pytest.approx(expected, rel=0.02, abs=6)
-        symbols = coded.y_hat.round()
-        assert len(torch.unique(symbols)) > 2  # the test is about something
+        assert sum(map(len, payloads)) - 3 == pytest.approx(expected, rel=0.15, abs=8)
+        assert len(torch.unique(coded.y_hat.round())) > 2  # the test is about something
 
 
 def overhead(data: bytes) -> int:
@@ -568,7 +558,7 @@ def test_streams_of_others(tmp_path: Path) -> None:
     with pytest.raises(WrongModel, match=f"61626364, the model at hand is {header.weights_digest.hex()}"):
         codec().decode(container.pack(foreign, parsed(stream()).sections))
     with pytest.raises(UnsupportedVersion, match="codec id 1, expected 2"):
-        codec().decode(Mpd(models=tiny_models()).encode(picture((64, 64))))
+        codec().decode(container.pack(container.Header(MPD, b"abcd", 64, 64), [b"\1"]))
     for junk in (b"", b"\xc9", b"PNG", bytes(300), stream()[1:]):
         with pytest.raises((CorruptStream, TruncatedStream)):
             codec().decode(junk)

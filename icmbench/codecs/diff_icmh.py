@@ -68,6 +68,14 @@ class DiffIcmh(Codec):
             high=30,
             help="weight of the tags' direction; 1: tags alone, one evaluation; 0: the card's",
         ),
+        "start": Key(
+            int,
+            default=0,
+            low=0,
+            high=999,
+            help="noise level where sampling begins; 999: noise alone, as published; before it from "
+            "c with noise added; 0: the card's",
+        ),
     }
 
     def __init__(self, *, models: Path | None = None, device: str = "cpu") -> None:
@@ -95,14 +103,22 @@ class DiffIcmh(Codec):
         return system.encode(image, header, rate=rate, tags=tags)
 
     def decode(
-        self, stream: bytes, *, sampler: str = "model", steps: int = 0, guidance: float = 0.0
+        self,
+        stream: bytes,
+        *,
+        sampler: str = "model",
+        steps: int = 0,
+        guidance: float = 0.0,
+        start: int = 0,
     ) -> Image:
         """The image of a stream; its noise is seeded by the stream's own digest.
 
         Raises SymbolMismatch where this machine computes other probabilities than the encoder's.
         """
         system, parsed = self.parse(stream)
-        return system.decode(stream, parsed, sampler=sampler, steps=steps, guidance=guidance)
+        return system.decode(
+            stream, parsed, sampler=sampler, steps=steps, guidance=guidance, start=start
+        )
 
     def describe(self, stream: bytes) -> list[tuple[str, str]]:
         """Size, rate, tags, and the bytes of each section."""

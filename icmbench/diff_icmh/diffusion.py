@@ -61,11 +61,16 @@ class Spaced:
     variance: Floats
 
 
-def spaced(steps: int) -> Spaced:
-    """The spaced schedule of a number of sampling steps; ConfigError outside 2 to 1000."""
+def spaced(steps: int, start: int = STEPS - 1) -> Spaced:
+    """The spaced schedule of a number of sampling steps, from 0 to `start` of the full one.
+
+    Raises ConfigError outside 2 to 1000 steps, and where `start` has not as many below it.
+    """
     if not FEWEST <= steps <= STEPS:
         raise ConfigError(f"steps={steps}: sampling takes {FEWEST} to {STEPS} steps")
-    stride = (STEPS - 1) / (steps - 1)
+    if not steps - 1 <= start < STEPS:
+        raise ConfigError(f"start={start}: {steps} steps need {steps - 1} to {STEPS - 1}")
+    stride = start / (steps - 1)
     place, used = 0.0, []
     for _ in range(steps):  # added up, not multiplied: as the published models were sampled
         used.append(round(place))
@@ -90,31 +95,40 @@ def draw(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
 
 def sample(
     predict: Predict,
-    start: torch.Tensor,
+    noisy: torch.Tensor,
     steps: int,
     sampler: str,
     noise: Callable[[], torch.Tensor],
     *,
+    start: int = STEPS - 1,
+    clip: float | None = None,
     progress: bool = False,
 ) -> torch.Tensor:
-    """Walk from unit noise to a latent.
+    """Walk from noise to a latent.
 
     Args:
         predict: the noise in x, given x and the step of the full schedule.
-        start: x_T, (n, C, h, w).
+        noisy: x at the step `start`, (n, C, h, w): unit noise at the last one.
         sampler: `ddpm-spaced` draws from the posterior of every step (Ho et al. 2020, algorithm 2,
             on the spaced schedule; its last step adds nothing); `ddim` is deterministic
             (Song et al. 2021, eq. 12 with sigma 0).
         noise: fresh unit noise of the same shape; asked for by `ddpm-spaced`, once a step.
+        start: step of the full schedule where the walk begins.
+        clip: the largest magnitude of a predicted latent (static thresholding, Saharia et al. 2022,
+            section 2.3). Where nearly all is noise an error of the noise is one of the latent
+            fifteen times as large. None: no limit, as published.
     """
     if sampler not in SAMPLERS:
         raise ConfigError(f"sampler={sampler}: expected one of {', '.join(SAMPLERS)}")
-    plan = spaced(steps)
-    x = start
+    plan = spaced(steps, start)
+    x = noisy
     for k in tqdm(range(steps - 1, -1, -1), desc=sampler, disable=None if progress else True):
         eps = predict(x, int(plan.used[k]))
         kept, before = float(plan.kept[k]), float(plan.before[k])
         estimate = np.sqrt(1 / kept) * x - np.sqrt(1 / kept - 1) * eps
+        if clip is not None:
+            estimate = estimate.clamp(-clip, clip)
+            eps = (x - np.sqrt(kept) * estimate) / np.sqrt(1 - kept)
         if sampler == "ddim":
             x = np.sqrt(before) * estimate + np.sqrt(1 - before) * eps
         else:

@@ -62,7 +62,13 @@ LATENT_SCALE: Final = 0.18215  # the diffusion model's latent is the autoencoder
 VAE_GROUPS: Final = 32  # of the autoencoder's norms; shapes do not tell
 TEXT_HEAD_WIDTH: Final = 64  # of OpenCLIP's text encoders; shapes do not tell
 # 50 spaced steps are the published evaluation's; the guidance is ours to choose: none is published.
-PUBLISHED_DECODING: Final = {"sampler": "ddpm-spaced", "steps": 50, "guidance": 5.0}
+PUBLISHED_DECODING: Final = {
+    "sampler": "ddpm-spaced",
+    "steps": 50,
+    "guidance": 5.0,
+    "start": 999,
+    "clip": None,
+}
 SHOWN: Final = 20  # tensors that an error names
 BASED: Final = ("autoencoder", "prior", "text")  # parts that Stable Diffusion 2.1 has too
 

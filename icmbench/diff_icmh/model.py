@@ -93,7 +93,8 @@ class Codec:
     Attributes:
         lfgcm: in evaluation mode; its entropy model in float64.
         y_tables, z_tables: of the entropy coder.
-        defaults: `sampler`, `steps` and `guidance` where a codec string does not say.
+        defaults: `sampler`, `steps`, `guidance` and `start` where a codec string does not say, and `clip`,
+            the largest magnitude of a predicted latent (None: no limit).
         metadata: of `codec.safetensors`.
     """
 
@@ -120,7 +121,10 @@ def load_codec(folder: Path) -> Codec:
     lfgcm.entropy_to_double()
     tables = part_file(folder, "tables")
     arrays, _ = load_arrays(tables)
-    y_tables, z_tables = (Tables.from_arrays(arrays, prefix) for prefix in ("y", "z"))
+    try:
+        y_tables, z_tables = (Tables.from_arrays(arrays, prefix) for prefix in ("y", "z"))
+    except ModelError as error:
+        raise ModelError(f"{tables}: {error}") from None
     if len(z_tables) != settings.hyper:
         raise ModelError(f"{tables}: {len(z_tables)} tables of z, the codec has {settings.hyper}")
     return Codec(lfgcm, y_tables, z_tables, defaults, metadata)
@@ -145,6 +149,8 @@ def _defaults(values: dict[str, Any]) -> dict[str, Any]:
         "sampler": str(values["sampler"]),
         "steps": int(values["steps"]),
         "guidance": float(values["guidance"]),
+        "start": int(values["start"]),
+        "clip": None if values["clip"] is None else float(values["clip"]),
     }
 
 

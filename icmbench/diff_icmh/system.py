@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from icmbench.bitstream import container
 from icmbench.devices import keep_freed_memory
 from icmbench.diff_icmh.control import predict_noise
-from icmbench.diff_icmh.diffusion import draw, sample
+from icmbench.diff_icmh.diffusion import STEPS, add_noise, draw, sample
 from icmbench.diff_icmh.model import (
     TAGGER,
     bundled,
@@ -111,7 +111,14 @@ class System:
             return read_sections(self.codec, parsed.sections, size, len(self.prior.vocabulary))
 
     def decode(
-        self, stream: bytes, parsed: container.Stream, *, sampler: str, steps: int, guidance: float
+        self,
+        stream: bytes,
+        parsed: container.Stream,
+        *,
+        sampler: str,
+        steps: int = 0,
+        guidance: float = 0.0,
+        start: int = 0,
     ) -> Image:
         """The image of a stream; see `DiffIcmh.decode`."""
         coded = self.read(parsed)
@@ -127,6 +134,7 @@ class System:
                     sampler=defaults["sampler"] if sampler == "model" else sampler,
                     steps=steps or defaults["steps"],
                     guidance=guidance or defaults["guidance"],
+                    start=start or defaults["start"],
                     seed=seed,
                 )
         return self.show(latent, size)
@@ -146,6 +154,7 @@ class System:
         steps: int,
         guidance: float,
         seed: int,
+        start: int = STEPS - 1,
         controlled: bool = True,
     ) -> torch.Tensor:
         """A latent drawn from the prior under control of c, float32 (1, C, h, w).
@@ -154,6 +163,8 @@ class System:
             guidance: 1 evaluates the network with the tags alone, anything else with and without
                 them as one pair (Ho and Salimans 2021).
             seed: of the noise, which is drawn on the CPU.
+            start: step of the schedule where sampling begins: at the last one from noise alone, as
+                published, before it from c with as much noise as belongs there (Meng et al. 2022).
             controlled: without, the prior invents what it likes.
         """
         generator = torch.Generator().manual_seed(seed)
@@ -174,7 +185,11 @@ class System:
         def fresh() -> torch.Tensor:
             return draw(tuple(hint.shape), generator).to(self.device)
 
-        return sample(predict, fresh(), steps, sampler, fresh)
+        noisy = fresh()
+        if start < STEPS - 1:
+            noisy = add_noise(hint, noisy, torch.tensor([start], device=self.device))
+        clip = self.codec.defaults["clip"]
+        return sample(predict, noisy, steps, sampler, fresh, start=start, clip=clip)
 
     def show(self, latent: torch.Tensor, size: tuple[int, int]) -> Image:
         """The image of a latent (1, C, h, w), cropped to `size` (height, width)."""

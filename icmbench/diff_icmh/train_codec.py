@@ -40,7 +40,7 @@ from icmbench.training.tags import tag_pool
 
 SPREAD: Final = 1.5  # standard deviation of y and z at the start, in quantisation steps
 FORGET: Final = 0.1  # share of the examples whose text is dropped, each by itself
-DECODING: Final = {"sampler": "ddim", "steps": 8, "guidance": 1.5}
+DECODING: Final = {"sampler": "ddim", "steps": 8, "guidance": 1.5, "start": 400, "clip": 4.0}
 
 # What fits beside the small prior: an eighth of the published codec's width.
 SMALL: Final = LfgcmSettings(
@@ -66,6 +66,8 @@ class Weights:
         rate: of the bits per pixel, from the lowest rate to the highest: falling.
         semantic: of SC; 0: without.
         tags: whether the network is told what the picture shows (TGM).
+        draws: noise levels per picture; the codec's work is shared by them.
+        steer_only: train the control network alone, beside the codec as it is.
     """
 
     noise: float = 1.0
@@ -73,6 +75,8 @@ class Weights:
     rate: tuple[float, ...] = (32.0, 16.0, 8.0, 2.0)
     semantic: float = 2.0
     tags: bool = True
+    draws: int = 1
+    steer_only: bool = False
 
     def __post_init__(self) -> None:
         if not self.rate or list(self.rate) != sorted(self.rate, reverse=True):
@@ -251,6 +255,7 @@ def train_codec(
     if not describe.get("start"):
         calibrate(network.lfgcm, parts.model, pool.crops(np.random.default_rng(0), 8, crop))
     network.to(device)
+    network.lfgcm.requires_grad_(not weights.steer_only)
     lowest = len(weights.rate) - 1 if stage == 1 else 0
 
     def losses(rng: np.random.Generator) -> Losses:
@@ -261,7 +266,8 @@ def train_codec(
             for image, forget in zip(images, drop, strict=True)
         ]
         point = int(rng.integers(lowest, len(weights.rate)))
-        level = torch.from_numpy(rng.integers(STEPS, size=len(images))).to(device)
+        count = len(images) * weights.draws
+        level = torch.from_numpy(rng.integers(STEPS, size=count)).to(device)
         batch = torch.from_numpy(pixels).to(device)
         with torch.autocast(device, torch.bfloat16, enabled=schedule.precision == "bfloat16"):
             return codec_losses(network, parts, batch, shown, level, point, weights)
@@ -283,7 +289,7 @@ def train_codec(
             "crop": crop,
         },
     )
-    network.cpu()
+    network.cpu().requires_grad_(True)
 
 
 def calibrate(lfgcm: Lfgcm, model: Model, pixels: NDArray[np.float32]) -> None:
@@ -319,12 +325,13 @@ def codec_losses(
 
     Args:
         shown: tags of every picture.
-        level: diffusion steps, int (n,).
+        level: diffusion steps, int (n draws,), those of a picture side by side.
         point: of the rate.
     """
     latent = _latent(parts.model, pixels)
     rate = point if network.lfgcm.settings.rates else None
-    coded = network.lfgcm((pixels + 1) / 2, latent, rate)
+    with torch.set_grad_enabled(not weights.steer_only):
+        coded = network.lfgcm((pixels + 1) / 2, latent, rate)
     hint, context = coded.c.float(), parts.prior.embedder(shown)
     terms = {
         "guide": torch.nn.functional.mse_loss(hint, latent),
@@ -332,9 +339,12 @@ def codec_losses(
     }
     loss = weights.guide * terms["guide"] + weights.rate[point] * terms["bits"]
     if weights.noise:
-        noise = torch.randn(latent.shape).to(latent.device)
-        noisy = add_noise(latent, noise, level)
-        guess = predict_noise(parts.prior.unet, network.control, noisy, hint, level, context)
+        clean, hints, texts = (
+            part.repeat_interleave(weights.draws, 0) for part in (latent, hint, context)
+        )
+        noise = torch.randn(clean.shape).to(latent.device)
+        noisy = add_noise(clean, noise, level)
+        guess = predict_noise(parts.prior.unet, network.control, noisy, hints, level, texts)
         terms["noise"] = torch.nn.functional.mse_loss(guess.float(), noise)
         loss = loss + weights.noise * terms["noise"]
     if weights.semantic:

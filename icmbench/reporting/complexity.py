@@ -207,7 +207,7 @@ def published() -> Networks:
 
 
 def part_parameters(networks: Networks) -> dict[str, int]:
-    """Numbers that training decides, part by part; those of the codec add up to all of it."""
+    """Parameters (not statistics of norms) part by part; those of the codec add up to all of it."""
     lfgcm = networks.lfgcm
     adapters = lfgcm.adapters
     gains = 0 if adapters is None else adapters.gain_y.numel() + adapters.gain_z.numel()

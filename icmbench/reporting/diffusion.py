@@ -134,9 +134,10 @@ def draw_image(
     where = {"dataset": dataset, "image": record.image}
     rows = [where | row for row in accounting_rows(original, coded)]
     pictures = [_rate_picture(each, row) for each, row in zip(coded, rows, strict=True)]
+    origin = f"File: rate {pictures[0].rate} of {family.name}"
     return Drawn(
         diffusion_rates(original, pictures, title=titles[0]),
-        prior_alone(original, samples, title=titles[1], codec=point.encoding, how=how),
+        prior_alone(original, samples, title=titles[1], file=origin, how=how),
         rows,
     )
 

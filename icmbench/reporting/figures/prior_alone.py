@@ -39,12 +39,12 @@ class Sample:
 
 
 def prior_alone(
-    original: Pixels, samples: Sequence[Sample], *, title: str, codec: str, how: dict[str, Any]
+    original: Pixels, samples: Sequence[Sample], *, title: str, file: str, how: dict[str, Any]
 ) -> Figure:
     """Draw the original, then the samples in their order.
 
     Args:
-        codec: codec string of the file that c and the tags are from.
+        file: which one c and the tags are from, for the note.
         how: `sampler`, `steps` and `guidance`, for the note.
 
     Raises MeasurementError without a sample, or where a picture has not the original's size.
@@ -58,7 +58,7 @@ def prior_alone(
         f"Tags of the file: {tag_words(tags)}. c alone: what the stream says of the latent, "
         "without diffusion. Controlled: the prior under control of c. Prior alone: the same "
         "network without control, so nothing of the picture but its tags and size reaches it. "
-        f"Pictures of one noise start alike. {codec}; {settings}."
+        f"Pictures of one noise start alike. {file}; {settings}."
     )
     return picture_sheet(panels, title=title, note=note)
 
