@@ -1,4 +1,4 @@
-"""The golden file of the controlled UNet. By hand: `python tests/golden_control.py` writes it again.
+"""The golden file of the controlled UNet; `python tests/golden_control.py` writes it again.
 
 It holds what untrained networks make of seeded inputs, and a few of the networks' weights: a change
 of the initialisation is told apart from a change of the networks.

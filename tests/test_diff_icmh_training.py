@@ -474,7 +474,9 @@ def losses_of(network: Trained, loaded: Parts, pool: Pool, weights: Weights) -> 
 def test_the_loss_is_the_weighted_sum_of_its_terms(models: Path, pool: Pool) -> None:
     network, loaded = fresh(), parts(models)
     weights = Weights(noise=0.5, guide=0.25, rate=(8.0, 4.0, 1.0), semantic=3.0)
-    terms = {key: float(term.detach()) for key, term in losses_of(network, loaded, pool, weights).items()}
+    terms = {
+        key: float(term.detach()) for key, term in losses_of(network, loaded, pool, weights).items()
+    }
     assert terms.pop("point") == 1
     total = 0.5 * terms["noise"] + 0.25 * terms["guide"] + 4 * terms["bits"] + 3 * terms["semantic"]
     assert terms.pop("loss") == pytest.approx(total, rel=1e-5)
@@ -486,7 +488,9 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(models: Path, pool: Pool) -> 
 
 def test_the_prior_has_no_gradient_and_everything_else_does(models: Path, pool: Pool) -> None:
     network, loaded = fresh(), parts(models)
-    train_codec.calibrate(network.lfgcm, loaded.model, batch_of(pool).numpy())  # z is not 0 everywhere
+    train_codec.calibrate(
+        network.lfgcm, loaded.model, batch_of(pool).numpy()
+    )  # z is not 0 everywhere
     losses_of(network, loaded, pool, WEIGHTS)["loss"].backward()
     frozen = [*loaded.prior.parameters(), *loaded.model.autoencoder.parameters()]
     assert len(frozen) > 100

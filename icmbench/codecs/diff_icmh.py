@@ -73,8 +73,8 @@ class DiffIcmh(Codec):
             default=0,
             low=0,
             high=999,
-            help="noise level where sampling begins; 999: noise alone, as published; before it from "
-            "c with noise added; 0: the card's",
+            help="noise level where sampling begins; 999: noise alone, as published; below from c "
+            "with noise added; 0: the card's",
         ),
     }
 

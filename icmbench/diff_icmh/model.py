@@ -93,8 +93,8 @@ class Codec:
     Attributes:
         lfgcm: in evaluation mode; its entropy model in float64.
         y_tables, z_tables: of the entropy coder.
-        defaults: `sampler`, `steps`, `guidance` and `start` where a codec string does not say, and `clip`,
-            the largest magnitude of a predicted latent (None: no limit).
+        defaults: `sampler`, `steps`, `guidance` and `start` where a codec string does not say, and
+            `clip`, the largest magnitude of a predicted latent (None: no limit).
         metadata: of `codec.safetensors`.
     """
 

@@ -70,7 +70,7 @@ def write_sections(
     head = b"" if rate is None else bytes([rate])
     sections = [pack_tags(tags, vocabulary), head + coder.finish()]
     parts = [part.double() for part in lfgcm.split(y)]
-    coder, passes = SymbolEncoder(), [z_symbols]
+    coder, passes = SymbolEncoder(), [_rate(rate), z_symbols]
 
     def visit(scales: torch.Tensor, means: torch.Tensor, index: int, anchor: bool) -> torch.Tensor:
         residual = (squeeze(parts[index], anchor) - means).round()
@@ -104,7 +104,7 @@ def read_sections(
     coder.check_end()
     if len(sections[2]) < DIGEST_BYTES:
         raise CorruptStream("the section of y is shorter than its digest")
-    coder, passes = SymbolDecoder(sections[2][DIGEST_BYTES:]), [z_symbols]
+    coder, passes = SymbolDecoder(sections[2][DIGEST_BYTES:]), [_rate(rate), z_symbols]
 
     def visit(scales: torch.Tensor, means: torch.Tensor, index: int, anchor: bool) -> torch.Tensor:
         passes.append(coder.read(scale_indexes(scales.numpy(), codec.y_tables), codec.y_tables))
@@ -144,6 +144,11 @@ def _channels(shape: tuple[int, ...]) -> NDArray[np.int32]:
     """Tables of z: one per channel."""
     numbers = np.arange(shape[1], dtype=np.int32)[None, :, None, None]
     return np.ascontiguousarray(np.broadcast_to(numbers, shape))
+
+
+def _rate(rate: int | None) -> Symbols:
+    """The rate as the digest counts it: under another one the same symbols mean another picture."""
+    return np.array([] if rate is None else [rate], np.int32)
 
 
 def _values(symbols: Symbols, medians: torch.Tensor) -> torch.Tensor:
