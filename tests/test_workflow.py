@@ -32,7 +32,7 @@ def snakemake(
         [*command, *arguments],
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=900,
         check=False,
         env={**os.environ, **(env or {})},
     )

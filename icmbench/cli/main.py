@@ -23,7 +23,7 @@ EPILOG = """examples:
 
 exit codes: 0 done, 1 other error, 2 wrong codec, key or argument, 3 file missing or not an image,
 4 cannot be measured, 5 cannot be coded, 6 truncated stream, 7 altered stream, 8 wrong model,
-9 unknown stream version or codec, 10 symbols differ from the encoder's
+9 unknown stream version or codec, 10 symbols differ from the encoder's, 11 damaged model folder
 """
 
 

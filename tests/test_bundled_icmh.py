@@ -1,0 +1,59 @@
+"""The bundled model of Diff-ICMH: whole, as its card says, and its rates are rates."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from conftest import make_picture
+
+from icmbench.bitstream import container
+from icmbench.codecs.diff_icmh import CODEC_ID
+from icmbench.datasets.scene_renderer import render_scene
+from icmbench.diff_icmh.card import model_card
+from icmbench.diff_icmh.model import bundled
+from icmbench.diff_icmh.system import System, _continued
+from icmbench.files import sha256_file
+
+MEGABYTE = 1e6
+
+
+@pytest.fixture(scope="module")
+def system() -> System:
+    return System(None, "cpu")
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[np.ndarray]:
+    """Scenes of the validation split, which no training sees, and a picture of another kind."""
+    scenes = [render_scene(1, "val", index, 144, 128).image for index in range(3)]
+    return [*scenes, make_picture(150, 130)]
+
+
+def test_sizes_and_card() -> None:
+    sizes = {path.stem: path.stat().st_size for path in bundled().glob("*.safetensors")}
+    assert sizes["prior"] + sizes["tagger"] <= 12 * MEGABYTE
+    assert sizes["codec"] + sizes["control"] <= 6 * MEGABYTE
+    card = json.loads((bundled() / "card.json").read_text())
+    assert card == json.loads(json.dumps(model_card(bundled())))
+    for name in sizes:
+        file = f"{name}.safetensors"
+        assert card["files"][file]["sha256"] == sha256_file(bundled() / file)
+
+
+def test_rates_are_ordered(system: System, pictures: list[np.ndarray]) -> None:
+    """More bits at every rate on every image, and on the mean a better c."""
+    errors = np.zeros((len(pictures), system.rates))
+    for row, image in zip(errors, pictures, strict=True):
+        header = container.Header(CODEC_ID, system.digest, image.shape[1], image.shape[0])
+        latent = system.latent(_continued(image)).transpose(2, 0, 1)
+        lengths = []
+        for rate in range(1, system.rates + 1):
+            stream = system.encode(image, header, rate=rate, tags="auto")
+            lengths.append(len(stream))
+            c = system.guide(system.read(container.parse(stream)))[0].numpy()
+            row[rate - 1] = np.mean((c - latent) ** 2)
+        assert lengths == sorted(set(lengths))
+    mean = errors.mean(0)
+    assert (np.diff(mean) < 0).all(), mean
