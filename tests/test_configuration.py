@@ -78,3 +78,41 @@ def test_mistakes_are_named(schema: Path, place: tuple[str, ...], value: Any, me
     inner[place[-1]] = value
     with pytest.raises(ConfigError, match=message):
         make_run(config, schema)
+
+
+ICMH: dict[str, Any] = {**BASE, "codecs": {"diff-icmh": {"points": [{"rate": [1, 2]}]}}}
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"prior": {"steps": 5}}, r"prior\.steps makes another one, but training\.stage_2\.steps"),
+        ({"autoencoder": {"steps": 5}}, r"training\.prior\.steps, tagger\.steps, stage_2\.steps"),
+        ({"start": "scratch"}, r"training\.autoencoder\.steps is 0|prior\.steps, tagger\.steps"),
+        ({"variants": {"no-sc": {"semantic": 0}}}, r"variants: stage_1\.steps and stage_2\.steps"),
+        ({"variants": {"no sc": {}}}, r"'no sc' does not match"),
+        ({"codec": {"rate": [1]}}, r"training\.codec: unknown key 'rate'.*'rates'"),
+        ({"pool": {"scenes": {"train": 2, "tags": "x"}}}, r"'x' is not of type 'array'"),
+    ],
+)
+def test_training_of_diff_icmh_is_checked(
+    schema: Path, training: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_run({**ICMH, "training": training}, schema)
+
+
+def test_an_unknown_variant_is_named(schema: Path) -> None:
+    config = {
+        **BASE,
+        "codecs": {"diff-icmh": {"points": [{"rate": 1, "variant": "no-sv"}]}},
+        "training": {"stage_2": {"steps": 2}, "variants": {"no-sc": {"semantic": 0}}},
+    }
+    with pytest.raises(ConfigError, match=r"variant.*'no-sv': did you mean 'no-sc'"):
+        make_run(config, schema)
+
+
+def test_diff_icmh_alone_trains_nothing_of_mpd(schema: Path) -> None:
+    run = make_run({**ICMH, "training": {"stage_2": {"steps": 3}}}, schema)
+    assert (run.trained, run.guides, run.icmh) == ((), (), ("stage_2",))
+    assert run.pool
