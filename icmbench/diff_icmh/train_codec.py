@@ -40,7 +40,7 @@ from icmbench.training.tags import tag_pool
 
 SPREAD: Final = 1.5  # standard deviation of y and z at the start, in quantisation steps
 FORGET: Final = 0.1  # share of the examples whose text is dropped, each by itself
-DECODING: Final = {"sampler": "ddim", "steps": 8, "guidance": 1.5, "start": 400, "clip": 4.0}
+DECODING: Final = {"sampler": "ddim", "steps": 8, "guidance": 1.0, "start": 400, "clip": 4.0}
 
 # What fits beside the small prior: an eighth of the published codec's width.
 SMALL: Final = LfgcmSettings(
