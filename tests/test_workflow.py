@@ -62,7 +62,7 @@ def test_everything_is_there(first_run: Path) -> None:
     rd = pd.read_csv(results / "tables" / "rd.csv")
     head = ["dataset", "codec", "family", "images", "failed", "bpp", "bpp_lo", "bpp_hi"]
     assert list(rd.columns[:11]) == [*head, "psnr_rgb", "psnr_rgb_lo", "psnr_rgb_hi"]
-    assert len(rd) == 21
+    assert len(rd) == 26
     assert (rd["images"] == 6).all()
     assert (rd["failed"] == 0).all()
     lossless = rd[rd["codec"].isin(["identity", "raw-test"])]
@@ -80,9 +80,10 @@ def test_everything_is_there(first_run: Path) -> None:
     assert (timing["encode_s"] > 0).all()
     jobs = pd.read_csv(results / "tables" / "jobs.csv").set_index("rule")
     assert list(jobs.columns) == ["jobs", "seconds", "max_mb"]
-    assert jobs.loc["encode", "jobs"] == 5
+    assert jobs.loc["encode", "jobs"] == 6
     assert {"train_autoencoder", "train_contexts", "train_reverse", "mpd_states"} <= set(jobs.index)
     assert {"train_vgg", "pseudo_labels", "train_features", "retrieval"} <= set(jobs.index)
+    assert {"train_prior", "train_tagger", "train_stage_1", "train_stage_2"} <= set(jobs.index)
     assert {"dataset_shard", "decode", "measure", "rd_tables"} <= set(jobs.index)
     provenance = json.loads((results / "provenance.json").read_text())
     assert provenance["config"]["shards"] == 1
@@ -90,9 +91,9 @@ def test_everything_is_there(first_run: Path) -> None:
     report = (results / "report.html").read_text()
     for text in ("LPIPS", "alexnet-owt-7be5be79.pth", "no failures", "webp:quality=20"):
         assert text.lower() in report.lower(), text
-    assert len(list((results / "figures").glob("*.svg"))) == 22
+    assert len(list((results / "figures").glob("*.svg"))) == 28
     damaged = pd.read_csv(results / "tables" / "robustness.csv")
-    assert list(damaged.groupby("damage")["trials"].sum()[["bit-flip", "truncate"]]) == [20, 20]
+    assert list(damaged.groupby("damage")["trials"].sum()[["bit-flip", "truncate"]]) == [24, 24]
     states = pd.read_csv(results / "tables" / "mpd_states.csv")
     assert list(states["state"]) == 2 * list(range(7, -1, -1))
     labels = pd.read_csv(results / "tables" / "pseudo_labels.csv")
@@ -100,7 +101,8 @@ def test_everything_is_there(first_run: Path) -> None:
     assert labels["stability"].notna().sum() == labels["used"].sum() == 5
     retrieved = pd.read_csv(results / "tables" / "retrieval.csv")
     assert retrieved["representation"].iloc[-1] == "features, fft"
-    assert (results / "models" / "mpd" / "card.json").exists()
+    for model in ("mpd", "diff-icmh"):
+        assert (results / "models" / model / "card.json").exists()
 
 
 def test_rates_are_file_sizes(first_run: Path) -> None:
