@@ -579,6 +579,52 @@ def test_the_last_step_of_ddpm_adds_no_noise() -> None:
     assert float((moved - results[0]).abs().min()) > 1e-3
 
 
+@pytest.mark.parametrize(("steps", "start"), [(2, 1), (4, 3), (5, 400), (8, 998)])
+def test_schedules_that_begin_later(steps: int, start: int) -> None:
+    used = spaced(steps, start).used.tolist()
+    assert len(used) == len(set(used)) == steps
+    assert (used[0], used[-1]) == (0, start)
+
+
+@pytest.mark.parametrize(("steps", "start"), [(2, 0), (5, 3), (4, 1000), (4, -1)])
+def test_starts_that_are_none(steps: int, start: int) -> None:
+    with pytest.raises(ConfigError, match=f"start={start}: {steps} steps need {steps - 1} to 999"):
+        spaced(steps, start)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_walk_that_begins_later(sampler: str) -> None:
+    """From a latent with noise of that step; who knows the noise finds the latent."""
+    generator = torch.Generator().manual_seed(4)
+    latent, noise = torch.randn(2, 1, 4, 5, 5, generator=generator, dtype=torch.float64)
+    noisy = add_noise(latent, noise, torch.tensor([400]))
+    kept, seen = alphas_cumprod(), []
+
+    def predict(x: Tensor, step: int) -> Tensor:
+        seen.append(step)
+        return (x - math.sqrt(kept[step]) * latent) / math.sqrt(1 - kept[step])
+
+    found = sample(predict, noisy, 5, sampler, lambda: noise, start=400)
+    assert seen == [400, 300, 200, 100, 0]
+    torch.testing.assert_close(found, latent, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_predicted_latents_have_a_limit(sampler: str) -> None:
+    """No value leaves it, where it binds; where it does not, nothing changes."""
+    start = torch.linspace(-2, 2, 9)
+
+    def wild(x: Tensor, step: int) -> Tensor:
+        return -x
+
+    free = sample(wild, start, 6, sampler, lambda: torch.zeros(9))
+    held = sample(wild, start, 6, sampler, lambda: torch.zeros(9), clip=1.5)
+    assert float(free.abs().max()) > 3
+    assert float(held.abs().max()) <= 1.5 + 1e-5
+    wide = sample(wild, start, 6, sampler, lambda: torch.zeros(9), clip=1e9)
+    torch.testing.assert_close(wide, free, rtol=1e-4, atol=1e-4)
+
+
 def test_added_noise_is_what_the_samplers_remove() -> None:
     generator = torch.Generator().manual_seed(3)
     latent, noise = torch.randn(2, 3, 4, 5, 5, generator=generator)

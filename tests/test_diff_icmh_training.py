@@ -34,7 +34,7 @@ from icmbench.errors import ConfigError, ModelError
 from icmbench.images import write_png
 from icmbench.mpd.autoencoder import build_autoencoder
 from icmbench.mpd.model import part_file
-from icmbench.mpd.tensors import load_network, rounded, save_network
+from icmbench.mpd.tensors import load_arrays, load_network, rounded, save_network
 from icmbench.training import loop
 from icmbench.training.loop import Losses, Schedule, train
 from icmbench.training.pool import Pool, read_pool
@@ -543,6 +543,47 @@ def test_without_the_noise_term_the_control_network_stays(
     state, _ = load_network(tmp_path / "control.safetensors")
     start = rounded(train_codec.build_control(UNET, CONTROL, schedule.seed + 1).state_dict())
     assert all(torch.equal(tensor, start[name]) for name, tensor in state.items())
+
+
+def test_the_control_network_alone_can_be_trained(
+    tmp_path: Path, models: Path, pool: Pool, stage_one: Path
+) -> None:
+    """The codec's file stays bit by bit; several noise levels a picture share its c."""
+    schedule = dataclasses.replace(SCHEDULE, steps=2, average=0.0)
+    weights = dataclasses.replace(WEIGHTS, steer_only=True, draws=3)
+    run_stage(tmp_path, models, pool, schedule, 2, start=stage_one, weights=weights)
+    for name, stays in (("codec", True), ("tables", True), ("control", False)):
+        (ours, theirs) = (
+            load_arrays(place / f"{name}.safetensors")[0] for place in (tmp_path, stage_one)
+        )
+        assert all((array == theirs[key]).all() for key, array in ours.items()) == stays
+
+
+def test_noise_levels_of_a_picture_are_side_by_side(
+    models: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, loaded = fresh(), parts(models)
+    train_codec.calibrate(network.lfgcm, loaded.model, batch_of(pool).numpy())
+    given: list[tuple[Any, ...]] = []
+
+    def record(unet: Any, control: Any, noisy: Tensor, *rest: Any) -> Tensor:
+        given.append((noisy, *rest))
+        return torch.zeros_like(noisy)
+
+    monkeypatch.setattr(train_codec, "predict_noise", record)
+    weights = dataclasses.replace(WEIGHTS, draws=3, semantic=0.0)
+    level = torch.tensor([0, 0, 999, 0, 500, 999])
+    codec_losses(network, loaded, batch_of(pool), [(1,), ()], level, 1, weights)
+    noisy, hints, levels, texts = given[0]
+    assert len(noisy) == 6
+    assert torch.equal(levels, level)
+    for values in (hints, texts):
+        assert torch.equal(values[0], values[2])
+        assert not torch.equal(values[2], values[3])
+    # Almost without noise it is the latent: of one picture, then of the other.
+    latent = train_codec._latent(loaded.model, batch_of(pool))
+    for row, image in ((0, 0), (1, 0), (3, 1)):
+        assert float((noisy[row] - latent[image]).abs().max()) < 0.2
 
 
 def test_a_control_network_starts_as_a_copy_of_the_encoder(models: Path) -> None:

@@ -1,12 +1,23 @@
 """How often another machine would refuse a stream of diff-icmh: stand-ins, one process each.
 
     python tools/symbol_mismatch.py                     the bundled model on the photos data set
-    python tools/symbol_mismatch.py --images DIR --model DIR
+    python tools/symbol_mismatch.py --images DIR --model DIR --count 3
 
-Streams are written once, with one thread and oneDNN. Then a fresh process reads their symbols (no
-picture is made) under changed arithmetic. `SymbolMismatch` is the decoder's own error: the digest
-in the stream tells that other probabilities were computed. float32 is what the entropy path would
-be without float64: it shows what the wide numbers and the grid of 2^-20 are for.
+Every image is encoded at every rate, with one thread and oneDNN. Then fresh processes read the
+symbols (no picture is made), each with arithmetic that sums in another order:
+
+    same         as when writing
+    two threads  sums are split among threads
+    oneDNN off   other convolution kernels
+    older CPU    kernels without AVX, as an old processor would run
+    float32      (in the column `read`) networks that decide bits narrower than the writer's
+
+Columns: `refused` streams are those that the decoder itself finds out (SymbolMismatch, by the
+digest in the stream). `moved` streams have the right symbols, but some value of y by `largest` is
+not the writer's: a mean fell on another step of the grid of 2^-20, which no picture shows.
+
+All of it twice: with the entropy path in float64, as it is, and in float32 when writing and
+reading, which shows what the wide numbers are for.
 """
 
 from __future__ import annotations
@@ -18,63 +29,100 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-STAND_INS = ("same", "two threads", "oneDNN off", "float32 entropy path")
+if TYPE_CHECKING:
+    from icmbench.diff_icmh.system import System
+
+# What the process of a stand-in finds in its environment besides one thread.
+STAND_INS: dict[str, dict[str, str]] = {
+    "same": {},
+    "two threads": {"OMP_NUM_THREADS": "2"},
+    "oneDNN off": {},
+    "older CPU": {
+        "ATEN_CPU_CAPABILITY": "default",
+        "DNNL_MAX_CPU_ISA": "SSE41",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+    },
+}
+WIDTHS = ("float64", "float32")  # of the entropy path
+COLUMNS = ("written", "read", "stand-in", "streams", "refused", "moved", "largest")
+ROW = "{:8} {:8} {:12} {:>8} {:>8} {:>6}  {}"
 
 
-def read_all(path: Path, stand_in: str) -> None:
-    """Read every stream of a file under a stand-in; print how many were refused, and how."""
+def _system(model: Path, width: str) -> System:
+    """The model, its entropy path as wide as asked for."""
+    import torch
+
+    from icmbench.diff_icmh.system import System
+
+    def narrow(module: torch.nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(value.float() for value in given)
+
+    system = System(model, "cpu")
+    if width == "float32":
+        for part in system.codec.lfgcm.entropy_modules():
+            part.float()
+            for module in part.modules():
+                if not list(module.children()):
+                    module.register_forward_pre_hook(narrow)
+    return system
+
+
+def write_all(path: Path, model: Path, images: Path | None, count: int, width: str) -> None:
+    """Encode every image at every rate; keep the streams and the writer's own y in a file."""
     import torch
 
     from icmbench.bitstream import container
-    from icmbench.diff_icmh.system import System
-    from icmbench.errors import CodecError
-
-    torch.set_num_threads(2 if stand_in == "two threads" else 1)
-    torch.backends.mkldnn.enabled = stand_in != "oneDNN off"
-    model, streams = pickle.loads(path.read_bytes())
-    system = System(model, "cpu")
-    if stand_in == "float32 entropy path":
-        for module in system.codec.lfgcm.entropy_modules():
-            module.float()
-    refused = 0
-    for stream in streams:
-        try:
-            system.read(container.parse(stream))
-        except CodecError:
-            refused += 1
-    print(f"{stand_in:22} {len(streams):5} streams {refused:5} refused", flush=True)
-
-
-def write_all(path: Path, model: Path, images: Path | None) -> None:
-    """Encode every image at every rate and keep the streams in a file."""
-    import torch
-
-    from icmbench.bitstream.container import Header
     from icmbench.codecs.diff_icmh import CODEC_ID
-    from icmbench.diff_icmh.system import System
     from icmbench.images import read_image
 
     torch.set_num_threads(1)
-    system = System(model, "cpu")
-    streams = []
-    for file in _files(images):
-        image, _ = read_image(file)
-        header = Header(CODEC_ID, system.digest, image.shape[1], image.shape[0])
-        for rate in range(1, system.rates + 1):
-            streams.append(system.encode(image, header, rate=rate, tags="auto"))
-    path.write_bytes(pickle.dumps((model, streams)))
+    system = _system(model, width)
+    written = []
+    with tempfile.TemporaryDirectory(prefix="icmbench-photos-") as scratch:
+        for file in _files(images, Path(scratch))[: count or None]:
+            image, _ = read_image(file)
+            header = container.Header(CODEC_ID, system.digest, image.shape[1], image.shape[0])
+            for rate in range(1, system.rates + 1):
+                stream = system.encode(image, header, rate=rate, tags="auto")
+                written.append((stream, system.read(container.parse(stream)).y_hat.numpy()))
+    path.write_bytes(pickle.dumps((width, written)))
 
 
-def _files(folder: Path | None) -> list[Path]:
+def _files(folder: Path | None, scratch: Path) -> list[Path]:
     from icmbench.datasets.registry import make_dataset
     from icmbench.images import EXTENSIONS
 
     if folder is not None:
         return [p for p in sorted(folder.iterdir()) if p.suffix.lower() in EXTENSIONS]
-    target = Path(tempfile.mkdtemp(prefix="icmbench-photos-"))
-    photos = make_dataset("photos", {"max_megapixels": 0.25}, target)
-    return [target / record.path for record in photos.provide(photos.image_ids(), target)]
+    photos = make_dataset("photos", {"max_megapixels": 0.25}, scratch)
+    return [scratch / record.path for record in photos.provide(photos.image_ids(), scratch)]
+
+
+def read_all(path: Path, model: Path, stand_in: str, width: str) -> None:
+    """Read every stream of a file under a stand-in; print how many were refused, and moved."""
+    import numpy as np
+    import torch
+
+    from icmbench.bitstream import container
+    from icmbench.errors import CodecError
+
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    torch.backends.mkldnn.enabled = stand_in != "oneDNN off"
+    system = _system(model, width)
+    written_in, written = pickle.loads(path.read_bytes())
+    refused, apart = 0, []
+    for stream, values in written:
+        try:
+            found = system.read(container.parse(stream)).y_hat.numpy()
+        except CodecError:
+            refused += 1
+        else:
+            apart.append(float(np.abs(found - values).max()))
+    moved = sum(distance > 0 for distance in apart)
+    row = (len(written), refused, moved, f"{max(apart, default=0.0):.1e}")
+    print(ROW.format(written_in, width, stand_in, *row), flush=True)
 
 
 def main() -> None:
@@ -86,18 +134,33 @@ def main() -> None:
     )
     parser.add_argument("--images", type=Path, help="a folder; default: the photos data set")
     parser.add_argument("--model", type=Path, default=bundled(), help="default: the bundled one")
-    parser.add_argument("--read", nargs=2, metavar=("FILE", "STAND_IN"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.read:
-        return read_all(Path(arguments.read[0]), arguments.read[1])
+    parser.add_argument("--count", type=int, default=0, help="images; default: all")
+    parser.add_argument("--write", nargs=2, help=argparse.SUPPRESS)  # this process: FILE WIDTH
+    parser.add_argument("--read", nargs=3, help=argparse.SUPPRESS)  # FILE STAND_IN WIDTH
+    given = parser.parse_args()
+    if given.write:
+        write_all(Path(given.write[0]), given.model, given.images, given.count, given.write[1])
+        return
+    if given.read:
+        read_all(Path(given.read[0]), given.model, *given.read[1:])
+        return
+
+    def start(arguments: list[str], environment: dict[str, str]) -> None:
+        command = [sys.executable, __file__, "--model", str(given.model), *arguments]
+        settings = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+        subprocess.run(command, check=True, env=settings)
+
+    of_images = ["--count", str(given.count)]
+    of_images += ["--images", str(given.images)] if given.images else []
+    print(ROW.format(*COLUMNS), flush=True)
     with tempfile.TemporaryDirectory() as scratch:
-        streams = Path(scratch) / "streams"
-        write_all(streams, arguments.model, arguments.images)
-        for stand_in in STAND_INS:
-            threads = "2" if stand_in == "two threads" else "1"
-            command = [sys.executable, __file__, "--read", str(streams), stand_in]
-            subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": threads})
-    return None
+        for written in WIDTHS:
+            streams = str(Path(scratch) / written)
+            start([*of_images, "--write", streams, written], {})
+            readings = [(name, written) for name in STAND_INS]
+            readings += [("same", "float32")] if written == "float64" else []
+            for name, width in readings:
+                start(["--read", streams, name, width], STAND_INS[name])
 
 
 if __name__ == "__main__":

@@ -143,6 +143,7 @@ class ControlNetwork(torch.nn.Module):
     def __init__(self, unet: UnetSettings, settings: ControlSettings) -> None:
         super().__init__()
         self.settings = settings
+        self.unet_settings = unet
         channels = [int(c * settings.ratio) for c in unet.channels]
         widths = [largest_divisor(c, settings.head_width) for c in channels]
         heads = [c // width for c, width in zip(channels, widths, strict=True)]

@@ -63,6 +63,7 @@ def write_sections(
         vocabulary: number of tags there are.
     """
     lfgcm = codec.lfgcm
+    y, z = y.contiguous(), z.contiguous()  # as the decoder has them: same kernels, same sums
     medians = lfgcm.entropy_bottleneck.medians().double()[:, 0, :, None]
     z_symbols = _integers((z.double() - medians).round())
     coder = SymbolEncoder()

@@ -26,7 +26,7 @@ from icmbench.diff_icmh.model import (
 from icmbench.diff_icmh.stream import Coded, padded_size, read_sections, write_sections
 from icmbench.diff_icmh.tagger import chosen_tags, load_tagger
 from icmbench.diff_icmh.text import load_conditioned
-from icmbench.errors import CodecError
+from icmbench.errors import CodecError, ModelError
 from icmbench.files import seed_from
 from icmbench.mpd.latent import CELL, image_latent, latent_image
 from icmbench.mpd.palette import SCALE
@@ -49,6 +49,7 @@ class System:
         self.prior = load_conditioned(self.folder)
         self.control = load_control(self.folder)
         self.image_model = self.prior.image_model
+        self._check_sizes()
         fold_upsampling(self.image_model.autoencoder)
         for network in (self.image_model.autoencoder, self.prior.unet, self.control):
             network.to(device).to(memory_format=torch.channels_last)
@@ -61,6 +62,22 @@ class System:
             torch.backends.cudnn.benchmark = False
             torch.backends.cudnn.deterministic = True
             torch.backends.cudnn.allow_tf32 = False
+
+    def _check_sizes(self) -> None:
+        """ModelError naming the part that is of another model than those before it."""
+        latent, config = len(self.image_model.mean), self.prior.unet.config
+        told, hint = self.control.unet_settings, self.control.settings.hint
+        theirs = (told.latent, told.channels, told.layers, told.context, hint)
+        sizes = ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim")
+        ours = (*(config[name] for name in sizes), latent)
+        faults = {
+            "prior": config["in_channels"] != latent,
+            "codec": self.codec.lfgcm.settings.out_channels != latent,
+            "control": theirs != ours,
+        }
+        for part in (name for name, fault in faults.items() if fault):
+            path = part_file(self.folder, part)
+            raise ModelError(f"{path}: its sizes are not those of the other parts")
 
     def _synthesis(self) -> list[torch.nn.Module]:
         return [self.codec.lfgcm.decoder, self.codec.lfgcm.f_c]
