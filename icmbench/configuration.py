@@ -259,7 +259,7 @@ def given_files(folder: Path) -> list[Path]:
     if folder.name in (NAME, icmh.NAME):
         card = folder / CARD
         ours = folder.name == NAME
-        files = part_files(folder) if ours else icmh.stream_files(folder)
+        files = part_files(folder) if ours else icmh.stream_files(folder) + icmh.word_files(folder)
         files += guide_files(folder) if ours else icmh.side_files(folder)
         for name in [] if ours else icmh.variant_names(folder):
             place = folder / icmh.VARIANTS / name

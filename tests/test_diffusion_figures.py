@@ -64,7 +64,7 @@ COUNTS = {
     "preprocess_model.": 51_493_188,
 }
 HEIGHT, WIDTH = 100, 150
-STEPS = {"sampler": "ddim", "steps": 3, "guidance": 1.5}
+STEPS = {"sampler": "ddim", "steps": 3, "guidance": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,7 @@ def test_the_prior_alone_sees_no_symbol(codec: DiffIcmh, monkeypatch: pytest.Mon
     image, point = make_picture(64, 64), parse_string("diff-icmh:rate=2,steps=3")
     stream = codec.encode(image, rate=2)
     before, how = diffusion.prior_samples("cat", image, stream, point, codec)
-    assert how == {"sampler": "ddim", "steps": 3, "guidance": 1.5}
+    assert how == {"sampler": "ddim", "steps": 3, "guidance": 1.0}
     kinds = [(sample.kind, sample.tags, sample.draw) for sample in before]
     assert kinds == [
         ("c alone", SEEN, None),

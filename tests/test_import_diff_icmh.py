@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, make_picture
 from diffusers import AutoencoderKL
 from safetensors.torch import load_file, safe_open, save_file
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from icmbench.codecs.diff_icmh import DiffIcmh
 from icmbench.diff_icmh import import_official
 from icmbench.diff_icmh.control import (
     ControlSettings,
@@ -36,7 +37,7 @@ from icmbench.diff_icmh.import_official import (
 )
 from icmbench.diff_icmh.lfgcm import LfgcmSettings, build_lfgcm
 from icmbench.diff_icmh.official_names import PARTS, SCALE, Dropped, rename
-from icmbench.errors import ConfigError, ModelError
+from icmbench.errors import ConfigError, ModelError, WrongModel
 from icmbench.files import sha256_file
 from icmbench.mpd.tensors import fill_network, load_network
 
@@ -1004,3 +1005,47 @@ def test_the_fixtures_codec(imported: Path) -> None:
     out = codec(io["x"], io["ref"])
     assert close(out.c, io["c_latent"])
     assert float(out.bits) == pytest.approx(wanted["bits"]["y"] + wanted["bits"]["z"], rel=1e-4)
+
+
+# ----- from the checkpoint to a picture
+
+
+def words(folder: Path) -> None:
+    """A tokenizer that spells, within the 50 tokens of the small text encoder, and three tags."""
+    letters = "abcdefghijklmnopqrst"
+    tokens = [*letters, *(f"{c}</w>" for c in letters), ",", ",</w>"]
+    tokens += ["<|startoftext|>", "<|endoftext|>"]
+    (folder / "tokenizer").mkdir()
+    ids = {token: number for number, token in enumerate(tokens)}
+    (folder / "tokenizer" / "vocab.json").write_text(json.dumps(ids))
+    (folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
+    (folder / "tags.txt").write_text("cat\ndog\nhat\n")
+
+
+def test_an_imported_folder_codes_and_decodes(checkpoint: State, tmp_path: Path) -> None:
+    """As a user would: import, add the words, encode and decode; texts and words count."""
+    # As drawn, the networks' values run away; at a tenth of the weights they stay numbers.
+    mild = {k: v / 10 if v.is_floating_point() and v.ndim > 1 else v for k, v in checkpoint.items()}
+    import_checkpoint(save(tmp_path / "model.ckpt", mild), tmp_path / "diff-icmh", **HEADS)
+    folder = tmp_path / "diff-icmh"
+    with pytest.raises(ModelError, match=r"tags\.txt"):
+        DiffIcmh(models=tmp_path)
+    words(folder)
+    codec = DiffIcmh(models=tmp_path)
+    assert codec.system.rates == 1
+    assert codec.system.codec.defaults["start"] == 999
+    assert codec.system.codec.defaults["clip"] is None
+    image = make_picture(70, 90)
+    stream = codec.encode(image, rate=1)
+    shown = [codec.decode(stream, sampler=name, steps=2) for name in ("none", "ddim", "ddim")]
+    assert shown[0].shape == image.shape
+    assert (shown[1] == shown[2]).all()
+    assert (shown[0] != shown[1]).any()
+    assert dict(codec.describe(stream))["tags"] == "none"
+    texts = codec.system.prior.embedder([(0, 2), (1,), ()])
+    assert texts.shape == (3, TEXT["max_position_embeddings"], TEXT["hidden_size"])
+    assert not torch.equal(texts[0], texts[1])
+    assert not torch.equal(texts[1], texts[2])
+    (folder / "tags.txt").write_text("cat\ndog\nrat\n")
+    with pytest.raises(WrongModel):
+        DiffIcmh(models=tmp_path).decode(stream, sampler="none")

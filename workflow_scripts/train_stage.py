@@ -39,6 +39,8 @@ with log_to(snakemake.log[0]):
                 rate=tuple(losses["rates"]),
                 semantic=losses["semantic"],
                 tags=losses["tags"],
+                draws=losses["draws"],
+                steer_only=losses["steer_only"],
             ),
             source_tags=settings["source_tags"],
             crop=crop,

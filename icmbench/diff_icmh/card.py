@@ -13,7 +13,7 @@ from icmbench.diff_icmh.model import (
     stream_files,
     weights_digest,
 )
-from icmbench.files import sha256_file
+from icmbench.mpd.card import described
 from icmbench.mpd.tensors import read_metadata
 
 WHAT = {
@@ -33,14 +33,6 @@ def model_card(folder: Path) -> dict[str, Any]:
     Raises ModelError where a file is missing or damaged.
     """
     check_folder(folder)
-    files = {}
-    for path in [*stream_files(folder), *side_files(folder)]:
-        files[path.name] = {
-            "what": WHAT[path.stem],
-            "sha256": sha256_file(path),
-            "bytes": path.stat().st_size,
-            "provenance": read_metadata(path).get("provenance", {}),
-        }
     return {
         "model": NAME,
         "what": "weights of Diff-ICMH (NeurIPS 2025, arXiv 2511.22549), of small networks",
@@ -48,5 +40,5 @@ def model_card(folder: Path) -> dict[str, Any]:
         "licence": "BSD-3-Clause",
         "decoding": read_metadata(part_file(folder, "codec"))["decoding"],
         "weights_digest": weights_digest(folder).hex(),
-        "files": files,
+        "files": described([*stream_files(folder), *side_files(folder)], WHAT),
     }

@@ -9,6 +9,7 @@
 <models>/diff-icmh/tagger.safetensors       tags of an image; the encoder's side only
 <models>/diff-icmh/card.json                what they are and how they were made
 
+<models>/diff-icmh/tags.txt, tokenizer/     of imported models, the words
 <models>/diff-icmh/variants/<name>/         other trainings of it, folders like this one
 
 A stream depends on all but the tagger.
@@ -35,6 +36,9 @@ if TYPE_CHECKING:  # the workflow reads names and digests without loading torch
 NAME: Final = "diff-icmh"
 PARTS: Final = ("autoencoder", "prior", "codec", "control", "tables")
 TEXT: Final = "text"  # in imported models
+TOKENIZER: Final = "tokenizer"  # folder of vocab.json and merges.txt in an imported model
+WORDS: Final = ("vocab.json", "merges.txt")
+VOCABULARY: Final = "tags.txt"  # of an imported model: one name a line; a tag's id is its line
 TAGGER: Final = "tagger"
 CARD: Final = "card.json"
 VARIANTS: Final = "variants"  # other trainings, each a folder like this one
@@ -55,6 +59,15 @@ def part_file(folder: Path, part: str) -> Path:
 def stream_files(folder: Path) -> list[Path]:
     """The files that a stream depends on, of those that are there."""
     paths = [part_file(folder, part) for part in (*PARTS, TEXT)]
+    return [path for path in paths if path.is_file()]
+
+
+def word_files(folder: Path) -> list[Path]:
+    """The names of the tags and the tokenizer's files of an imported model, those that are there.
+
+    The decoder's pictures depend on them as on the weights.
+    """
+    paths = [folder / VOCABULARY, *(folder / TOKENIZER / name for name in WORDS)]
     return [path for path in paths if path.is_file()]
 
 
@@ -82,7 +95,8 @@ def check_folder(folder: Path, parts: Sequence[str] = PARTS) -> None:
 def weights_digest(folder: Path) -> bytes:
     """4 bytes that stand in every stream: of the names and contents of the parts' files."""
     check_folder(folder)
-    text = "".join(f"{path.name} {sha256_file(path)}\n" for path in stream_files(folder))
+    files = [*stream_files(folder), *word_files(folder)]
+    text = "".join(f"{path.name} {sha256_file(path)}\n" for path in files)
     return hashlib.sha256(text.encode()).digest()[:4]
 
 

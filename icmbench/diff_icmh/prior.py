@@ -94,10 +94,6 @@ class Prior(torch.nn.Module):
             torch.manual_seed(seed + 1)
             self.embedder = TagEmbedder(settings)
 
-    def forward(self, *_: object) -> torch.Tensor:
-        """Not used: see `icmbench.diff_icmh.control.predict_noise`."""
-        raise NotImplementedError
-
 
 def load_prior(path: Path) -> Prior:
     """The bundled kind of prior from its file; ModelError naming file and tensor."""

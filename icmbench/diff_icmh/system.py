@@ -209,7 +209,12 @@ class System:
         return sample(predict, noisy, steps, sampler, fresh, start=start, clip=clip)
 
     def show(self, latent: torch.Tensor, size: tuple[int, int]) -> Image:
-        """The image of a latent (1, C, h, w), cropped to `size` (height, width)."""
+        """The image of a latent (1, C, h, w), cropped to `size` (height, width).
+
+        Raises CodecError where the latent holds a value that is not finite.
+        """
+        if not torch.isfinite(latent).all():
+            raise CodecError("the diffusion gave a latent that is not finite")
         values = latent[0].permute(1, 2, 0).float().cpu().numpy()
         model = self.image_model
         whole = latent.shape[2] * CELL, latent.shape[3] * CELL

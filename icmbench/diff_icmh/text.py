@@ -15,15 +15,13 @@ import torch
 from diffusers import UNet2DConditionModel
 
 from icmbench.diff_icmh.control import UnetSettings, build_unet
-from icmbench.diff_icmh.model import TEXT, part_file
+from icmbench.diff_icmh.model import TEXT, TOKENIZER, VOCABULARY, WORDS, part_file
 from icmbench.diff_icmh.prior import load_prior
 from icmbench.errors import ModelError
 from icmbench.mpd.model import ImageModel, load_image_model
 from icmbench.mpd.tensors import fill_network, load_network
 
-TOKENS: Final = 77  # of a text
-TOKENIZER: Final = "tokenizer"  # folder of vocab.json and merges.txt in an imported model
-VOCABULARY: Final = "tags.txt"  # one name a line; a tag's id is its line
+TOKENS: Final = 77  # of a text of Stable Diffusion
 
 
 @dataclass(frozen=True)
@@ -89,16 +87,17 @@ class TextEmbedder(torch.nn.Module):
         self.encoder = clip(config).eval().requires_grad_(False)
         fill_network(self.encoder, state, path)
         words = folder / TOKENIZER
-        if not (words / "vocab.json").is_file() or not (words / "merges.txt").is_file():
+        if not all((words / name).is_file() for name in WORDS):
             raise ModelError(f"{words}: vocab.json and merges.txt of Stable Diffusion 2.1 missing")
         self.tokenizer = tokenizer.from_pretrained(words)
+        self.length = int(config.max_position_embeddings)
 
     def forward(self, sets: Sequence[Sequence[int]]) -> torch.Tensor:
         """Text of sets of tag ids, (n, 77, channels); surplus words are left out."""
         texts = [", ".join(self.names[tag] for tag in ids) for ids in sets]
         tokens = self.tokenizer(
             texts,
-            max_length=TOKENS,
+            max_length=self.length,
             padding="max_length",
             truncation=True,
             return_tensors="pt",

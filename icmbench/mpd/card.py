@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +29,24 @@ def model_card(folder: Path, parts: Sequence[str] | None = None) -> dict[str, An
     """
     parts = parts or [*PARTS, *(path.stem for path in guide_files(folder))]
     check_folder(folder, parts)
-    files = {}
-    for path in [part_file(folder, part) for part in parts]:
-        files[path.name] = {
-            "what": WHAT[path.stem],
-            "sha256": sha256_file(path),
-            "bytes": path.stat().st_size,
-            "provenance": read_metadata(path).get("provenance", {}),
-        }
     return {
         "model": NAME,
         "what": "weights of MPD, Markov palette diffusion (ACM MM 2023, arXiv 2410.06149)",
         "made_by": "icmbench, from scratch: no published weights are in them",
         "licence": "BSD-3-Clause",
         "weights_digest": weights_digest(folder).hex(),
-        "files": files,
+        "files": described([part_file(folder, part) for part in parts], WHAT),
+    }
+
+
+def described(paths: Sequence[Path], what: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The entries of a card, by file name: what each is, its digest, size and provenance."""
+    return {
+        path.name: {
+            "what": what[path.stem],
+            "sha256": sha256_file(path),
+            "bytes": path.stat().st_size,
+            "provenance": read_metadata(path).get("provenance", {}),
+        }
+        for path in paths
     }

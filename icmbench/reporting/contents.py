@@ -43,15 +43,6 @@ NOTES = {
         "and rounding: bits of the state's own section; over the states from 7 on they add up to "
         "8 times the bytes."
     ),
-    "diff_icmh_accounting": (
-        "The same files by our accounting and by that of the published evaluation. As published: "
-        "bits are divided by the pixels of the image continued to multiples of 64, and the picture "
-        "is measured before it is cropped, against the original continued with black."
-    ),
-    "complexity": (
-        "Parameters, multiply-adds and seconds of Diff-ICMH, stage by stage: measured on one "
-        "thread for the model of this run, computed from shapes for the published size."
-    ),
     "pseudo_labels": (
         "Clusters of the training pool's patches, per tap of the VGG and number of clusters that "
         "was tried. Distortion: share of the variance that the clusters leave. Kept: share of the "
@@ -106,15 +97,6 @@ CAPTIONS = {
     "labels": "Pseudo-labels of the training pool's clusters, drawn over an image.",
     "montage": "Typical patches of the training pool's clusters, nearest to the centre first.",
     "embedding": "Patches of held-out scenes: t-SNE of raw latents and of contrastive features.",
-    "diffusion_rates": (
-        "One image at every rate of Diff-ICMH: bits per pixel of the file, and the tags that the "
-        "file holds."
-    ),
-    "prior_alone": (
-        "What the diffusion model draws when the control network is left out, told the image's "
-        "tags or nothing; beside it c, the latent in the file, as it is and as it steers."
-    ),
-    "complexity": "Seconds of one image by stage, one thread.",
     "robustness": "What decoders showed of damaged streams, and the share that they refused.",
 }
 
@@ -215,20 +197,13 @@ _LEARNED_TITLES = {
 }
 
 
-_DIFFUSION_TITLES = {
-    "diffusion_rates": "Every rate",
-    "prior_alone": "The prior alone",
-    "complexity": "Seconds by stage",
-}
-
-
 def _kind(path: Path) -> str:
-    if path.stem in ("robustness", "complexity"):
-        return path.stem
+    if path.stem == "robustness":
+        return "robustness"
     for kind in _LEARNED_TITLES:
         if path.stem == kind or path.stem.startswith(kind + "_"):
             return kind
-    for kind in (*_PREFIXES, *_MPD_TITLES, *_DIFFUSION_TITLES):
+    for kind in (*_PREFIXES, *_MPD_TITLES):
         if path.stem.startswith(kind + "_"):
             return kind
     return "other"
@@ -248,12 +223,6 @@ def _figure(path: Path, config: Mapping[str, Any]) -> ReportFigure:
     if kind == "robustness":
         title = f"Damaged streams, {config['robustness']['dataset']}"
         return ReportFigure(path, title, CAPTIONS[kind], "Robustness")
-    if kind in _DIFFUSION_TITLES:
-        name = _DIFFUSION_TITLES[kind]
-        if rest:
-            item = config["diffusion"][int(rest.rpartition("_")[2])]
-            name += f", {item['image']}, {item['dataset']}"
-        return ReportFigure(path, name, CAPTIONS[kind], "Diff-ICMH")
     if kind in _MPD_TITLES:
         subject = config["hierarchy"][int(rest.rpartition("_")[2])] if kind == "palette" else {}
         name = f"{subject['image']}, {subject['dataset']}" if subject else rest

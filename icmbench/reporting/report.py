@@ -37,8 +37,6 @@ _TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "tasks": ("Machine tasks", ("dataset", "family", "task", "metric")),
     "robustness": ("Robustness", ("damage", "family")),
     "mpd_states": ("MPD states", ("dataset", "family", "encoding")),
-    "diff_icmh_accounting": ("Diff-ICMH accounting", ("dataset", "image")),
-    "complexity": ("Diff-ICMH complexity", ("model", "stage")),
     "alpha_sweep_blur": ("Weight of the guide blur", ("dataset", "metric")),
     "alpha_sweep_fft": ("Weight of the guide fft", ("dataset", "metric")),
     "alpha_sweep_mean": ("Weight of the guide mean", ("dataset", "metric")),

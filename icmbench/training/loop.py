@@ -112,26 +112,26 @@ def train(
 
 
 class _Average:
-    """The exponential moving average of parameters; without a decay there are no `values`.
+    """The exponential moving average of parameters; without a decay nothing is averaged.
 
     The first steps weigh as in a plain mean, so that the start of the training is soon forgotten.
     """
 
     def __init__(self, parameters: list[torch.nn.Parameter], decay: float) -> None:
-        self.parameters = parameters
+        self.parameters = parameters if decay else []
         self.decay = decay
-        self.values = [p.detach().clone() for p in parameters] if decay else []
+        self.values = [p.detach().clone() for p in self.parameters]
 
     def add(self, step: int) -> None:
         """Take the parameters behind a step in."""
         decay = min(self.decay, step / (step + 10))
-        for value, parameter in zip(self.values, self.parameters, strict=False):
+        for value, parameter in zip(self.values, self.parameters, strict=True):
             value.lerp_(parameter.detach(), 1 - decay)
 
     def apply(self) -> None:
         """Put the average into the network."""
         with torch.no_grad():
-            for value, parameter in zip(self.values, self.parameters, strict=False):
+            for value, parameter in zip(self.values, self.parameters, strict=True):
                 parameter.copy_(value)
 
 
