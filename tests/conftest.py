@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BAD_CODECS = """
 import os, signal, sys, time
 import numpy as np
+from icmbench.codecs.base import Key
 from icmbench.codecs.raw_test import RawTest
 from icmbench.errors import CodecError
 
@@ -84,6 +85,20 @@ class Shrinks(Bad):
     name = "shrinks"
     def decode(self, stream): return super().decode(stream)[:-1]
 
+class Batches(Bad):
+    # Its red plane says how many streams came together; one image spoils every batch.
+    name = "batches"
+    decode_keys = {"batch": Key(int, default=1, low=1, high=9)}
+    batch_key = "batch"
+    def decode(self, stream, batch=1):
+        return self.decode_batch([stream])[0]
+    def decode_batch(self, streams, batch=1):
+        pictures = [RawTest.decode(self, stream).copy() for stream in streams]
+        for picture in pictures:
+            if picture.shape[0] == 41: raise CodecError("planted: this image")
+            picture[:, :, 0] = len(streams)
+        return pictures
+
 class DoesNotLoad(Bad):
     name = "does-not-load"
     def __init__(self, **keys): raise FileNotFoundError("planted: no weights")
@@ -99,6 +114,7 @@ crashes-when-warm = bad_codecs:CrashesWhenWarm
 empty = bad_codecs:Empty
 vanishes = bad_codecs:Vanishes
 shrinks = bad_codecs:Shrinks
+batches = bad_codecs:Batches
 does-not-load = bad_codecs:DoesNotLoad
 """
 

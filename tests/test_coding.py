@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import make_picture
+from PIL import Image as PillowImage
 
 from icmbench.coding import archive
 from icmbench.coding.decode import decode_one, decode_shard
@@ -134,6 +136,30 @@ def test_planted_failures_are_rows(
         assert detail in rows.loc[image, "detail"]
         assert np.isnan(rows.loc[image, "psnr_rgb"])
         assert np.isnan(rows.loc[image, "bpp"])
+
+
+@pytest.mark.usefixtures("with_bad_codecs")
+def test_batches(shard, tmp_path: Path) -> None:
+    """Streams come together as the string says; one that fails costs the others nothing."""
+    one = family("batches", [{"batch": [1, 2, 3]}])
+    rows = run_jobs(one, shard, tmp_path)
+    failed = rows["status"] == "decode-failed"
+    assert set(rows["image"][failed]) == {"i1"}
+    assert (failed.sum(), len(rows)) == (3, 12)
+    assert set(rows["status"][~failed]) == {"ok"}
+    assert (rows["bytes"][~failed] > 0).all()
+    with archive.reader(tmp_path / "r.zip") as pictures:
+        names = sorted(pictures.namelist())
+        planes = {}
+        for name in names:
+            with PillowImage.open(io.BytesIO(pictures.read(name))) as picture:
+                planes[name] = int(np.asarray(picture)[0, 0, 0])
+    # Batches of i0 i1, i2 i3 and of i0 i1 i2, i3: those with i1 are decoded one by one.
+    assert planes == {
+        **{f"batches/i{n}.png": 1 for n in (0, 2, 3)},
+        **{"batches-batch2/i0.png": 1, "batches-batch2/i2.png": 2, "batches-batch2/i3.png": 2},
+        **{f"batches-batch3/i{n}.png": 1 for n in (0, 2, 3)},
+    }
 
 
 @pytest.mark.usefixtures("with_bad_codecs")

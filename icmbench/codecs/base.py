@@ -8,7 +8,7 @@ among decoders of one stream.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -89,6 +89,8 @@ class Codec(ABC):
         lossless: whether the picture must come out bit-identical; checked on every image.
         uses_device: whether it can run on a GPU; the others always say `cpu`.
         model_name: the folder of its trained weights below `models`; None: it has none.
+        batch_key: the decode key that says how many streams `decode_batch` is given at once; None:
+            every stream is decoded alone.
     """
 
     name: ClassVar[str]
@@ -104,6 +106,7 @@ class Codec(ABC):
     lossless: ClassVar[bool] = False
     uses_device: ClassVar[bool] = False
     model_name: ClassVar[str | None] = None
+    batch_key: ClassVar[str | None] = None
 
     def __init__(self, *, models: Path | None = None, device: str = "cpu") -> None:
         """Load what is needed once per job: `models` is the folder of all trained weights."""
@@ -120,6 +123,14 @@ class Codec(ABC):
 
         Raises TruncatedStream, CorruptStream, WrongModel, UnsupportedVersion or SymbolMismatch.
         """
+
+    def decode_batch(self, streams: Sequence[bytes], **keys: Any) -> list[Image]:
+        """The images of several streams, computed together; errors as those of `decode`.
+
+        Networks may sum in another order than for one stream, so the pictures may differ from
+        those of `decode`: the codec string names it by `batch_key`.
+        """
+        return [self.decode(stream, **keys) for stream in streams]
 
     def truncate(self, stream: bytes, **keys: Any) -> bytes:
         """The shorter file at a cut of an embedded stream."""

@@ -6,6 +6,7 @@ import io
 import logging
 import tempfile
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,52 +53,131 @@ def decode_shard(
         status: CSV that is written, one row per codec string and image; failed encodings too.
         timing: CSV of seconds that is written.
     """
-    rows: list[dict[str, Any]] = []
-    seconds: list[dict[str, Any]] = []
-    patience = Patience()
     before = read_rows(encoded, ENCODED)
-    points: dict[str, list[Point]] = {}
-    for point in family.points:
-        points.setdefault(point.encoding, []).append(point)
+    alone = [point for point in family.points if _batch(point) == 1]
+    together = [point for point in family.points if _batch(point) > 1]
     with (
         archive.reader(streams) as source,
         archive.create(pictures) as out,
         CodecProcess(family.setup) as process,
         tempfile.TemporaryDirectory(prefix="icmbench-") as scratch,
     ):
+        job = _Job(family, dataset, source, out, process, Path(scratch))
         for coded in tqdm(before, desc=f"decode {family.name}", unit="stream", disable=None):
-            for point in points[coded["encoding"]]:
-                row = {"codec": point.string, "device": process.device, **coded}
-                if coded["status"] == "ok":
-                    file = Path(scratch) / "stream"
-                    try:
-                        _extract(source, point, coded["image"], file)
-                        answer = _decode(process, patience, point, file)
-                    except Failed as failure:
-                        row |= {"status": f"decode-{failure.code}", "detail": failure.detail}
-                        log.warning("%s, %s: %s", point.string, coded["image"], failure.detail)
-                    else:
-                        image = answer["image"]
-                        out.add(archive.picture_member(point.string, coded["image"]), _png(image))
-                        row |= {"digest": pixel_sha256(image)[:16], "device": process.device}
-                        where = {
-                            "dataset": dataset,
-                            "family": family.name,
-                            "image": coded["image"],
-                        }
-                        what = {"stage": "decode", "codec": point.string}
-                        what["encoding"] = point.encoding
-                        pixels = image.shape[0] * image.shape[1]
-                        seconds.append({**where, **what, **timing_row(process, answer, pixels)})
-                    row["bytes"] = str(file.stat().st_size)
-                    patience.note(point.string, row["status"])
-                rows.append(row)
-    write_rows(status, DECODED, rows)
-    write_rows(timing, TIMING, seconds)
+            for point in alone:
+                if point.encoding == coded["encoding"]:
+                    job.decode([coded], point)
+        for point in together:
+            held = [coded for coded in before if coded["encoding"] == point.encoding]
+            batches = [held[i : i + _batch(point)] for i in range(0, len(held), _batch(point))]
+            for batch in tqdm(batches, desc=point.string, unit="batch", disable=None):
+                job.decode(batch, point)
+    write_rows(status, DECODED, job.rows)
+    write_rows(timing, TIMING, job.seconds)
+
+
+class _Job:
+    """Decodes streams at points and keeps a row of each."""
+
+    def __init__(
+        self,
+        family: Family,
+        dataset: str,
+        source: zipfile.ZipFile,
+        out: archive.Writer,
+        process: CodecProcess,
+        scratch: Path,
+    ) -> None:
+        self.family = family
+        self.dataset = dataset
+        self.source = source
+        self.out = out
+        self.process = process
+        self.scratch = scratch
+        self.patience = Patience()
+        self.rows: list[dict[str, Any]] = []
+        self.seconds: list[dict[str, Any]] = []
+
+    def decode(self, batch: Sequence[Mapping[str, str]], point: Point) -> None:
+        """Decode the streams of rows at a point, those that were coded together."""
+        files = [self.scratch / f"stream-{n}" for n in range(len(batch))]
+        good = []
+        for coded, file in zip(batch, files, strict=True):
+            if coded["status"] != "ok":
+                self.rows.append({"codec": point.string, "device": self.process.device, **coded})
+                continue
+            try:
+                _extract(self.source, point, coded["image"], file)
+                self.patience.check(point.string)
+                if point.codec.cut_keys:
+                    answer = self.process.call("truncate", point.cut, path=str(file))
+                    file.write_bytes(answer["stream"])
+            except Failed as failure:
+                self._failed(coded, point, file, failure)
+            else:
+                good.append((coded, file))
+        if good:
+            self._decode(good, point)
+
+    def _decode(self, good: Sequence[tuple[Mapping[str, str], Path]], point: Point) -> None:
+        try:
+            if _batch(point) > 1:
+                paths = [str(file) for _, file in good]
+                answer = self.process.call(
+                    "decode-batch", point.decode, images=len(good), paths=paths
+                )
+            else:
+                answer = self.process.call("decode", point.decode, path=str(good[0][1]))
+                answer["images"] = [answer["image"]]
+        except Failed as failure:
+            if len(good) == 1:
+                self._failed(good[0][0], point, good[0][1], failure)
+                return
+            # One of them spoils it for all: alone, each gets a row of its own.
+            log.warning("%s: %d streams one by one: %s", point.string, len(good), failure.detail)
+            for one in good:
+                self._decode([one], point)
+            return
+        for (coded, file), image in zip(good, answer["images"], strict=True):
+            self._decoded(coded, point, file, image, answer)
+
+    def _decoded(
+        self,
+        coded: Mapping[str, str],
+        point: Point,
+        file: Path,
+        image: Image,
+        answer: Mapping[str, Any],
+    ) -> None:
+        self.out.add(archive.picture_member(point.string, coded["image"]), _png(image))
+        place = {"dataset": self.dataset, "family": self.family.name, "image": coded["image"]}
+        what = {"stage": "decode", "codec": point.string, "encoding": point.encoding}
+        pixels = image.shape[0] * image.shape[1]
+        self.seconds.append({**place, **what, **timing_row(self.process, answer, pixels)})
+        self._row(coded, point, file, {"digest": pixel_sha256(image)[:16]})
+
+    def _failed(self, coded: Mapping[str, str], point: Point, file: Path, failure: Failed) -> None:
+        log.warning("%s, %s: %s", point.string, coded["image"], failure.detail)
+        found = {"status": f"decode-{failure.code}", "detail": failure.detail}
+        self._row(coded, point, file, found)
+
+    def _row(
+        self, coded: Mapping[str, str], point: Point, file: Path, found: Mapping[str, str]
+    ) -> None:
+        row = {"codec": point.string, "device": self.process.device, **coded, **found}
+        row["bytes"] = str(file.stat().st_size)
+        self.patience.note(point.string, row["status"])
+        self.rows.append(row)
+
+
+def _batch(point: Point) -> int:
+    """How many streams are decoded together at a point."""
+    key = point.codec.batch_key
+    return int(dict(point.decode)[key]) if key else 1
 
 
 def decode_one(family: Family, streams: Path, point: Point, image_id: str) -> Image:
-    """The picture of one member of a shard's streams, decoded as `decode_shard` does."""
+    """The picture of one member of a shard's streams, decoded as `decode_shard` does, but alone."""
     with (
         archive.reader(streams) as source,
         CodecProcess(family.setup) as process,

@@ -85,15 +85,18 @@ class CodecProcess:
     ) -> None:
         self.stop()
 
-    def call(self, do: str, keys: Sequence[tuple[str, Any]], **what: Any) -> dict[str, Any]:
-        """Answer of a request (see `worker.handle`).
+    def call(
+        self, do: str, keys: Sequence[tuple[str, Any]], images: int = 1, **what: Any
+    ) -> dict[str, Any]:
+        """Answer of a request (see `worker.handle`) that concerns a number of images.
 
         Raises Failed: `timeout` and `crashed` end the process, and the next call starts another.
         A codec that cannot even be loaded fails every call with the same reason.
         """
         if self._process is None:
             self._start()
-        answer = self._exchange({"do": do, "keys": dict(keys), **what}, self.setup.seconds)
+        request = {"do": do, "keys": dict(keys), **what}
+        answer = self._exchange(request, images * self.setup.seconds)
         if "error" in answer:
             text = f"{answer['error']}: {answer['detail']}"
             raise Failed("failed", text, typed=answer["typed"])

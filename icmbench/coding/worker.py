@@ -48,8 +48,8 @@ def receive(pipe: IO[bytes]) -> dict[str, Any] | None:
 def handle(codec: Codec, request: dict[str, Any]) -> dict[str, Any]:
     """Answer of one request.
 
-    `encode` (image), `truncate`, `salvage` or `decode` (path of a stream file), `warm-up` (keys of
-    a point).
+    `encode` (image), `truncate`, `salvage` or `decode` (path of a stream file), `decode-batch`
+    (paths of stream files), `warm-up` (keys of a point).
     """
     keys = request["keys"]
     if request["do"] == "warm-up":
@@ -60,6 +60,12 @@ def handle(codec: Codec, request: dict[str, Any]) -> dict[str, Any]:
         start = time.perf_counter()
         stream = codec.encode(image, **keys)
         return {"seconds": time.perf_counter() - start, "stream": stream}
+    if request["do"] == "decode-batch":
+        streams = [Path(path).read_bytes() for path in request["paths"]]
+        start = time.perf_counter()
+        pictures = [check_image(image) for image in codec.decode_batch(streams, **keys)]
+        seconds = (time.perf_counter() - start) / len(streams)
+        return {"seconds": seconds, "images": [np.ascontiguousarray(p) for p in pictures]}
     stream = Path(request["path"]).read_bytes()
     if request["do"] == "truncate":
         return {"stream": codec.truncate(stream, **keys)}

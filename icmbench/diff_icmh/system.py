@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,23 +139,38 @@ class System:
         start: int = 0,
     ) -> Image:
         """The image of a stream; see `DiffIcmh.decode`."""
-        coded = self.read(parsed)
-        size = parsed.header.height, parsed.header.width
-        seed = seed_from(hashlib.sha256(stream).hexdigest())
+        keys: dict[str, Any] = {"sampler": sampler, "steps": steps, "guidance": guidance}
+        return self.decode_batch([(stream, parsed)], **keys, start=start)[0]
+
+    def decode_batch(
+        self,
+        streams: Sequence[tuple[bytes, container.Stream]],
+        *,
+        sampler: str,
+        steps: int = 0,
+        guidance: float = 0.0,
+        start: int = 0,
+    ) -> list[Image]:
+        """The images of several streams; those of one size are sampled together."""
         defaults = self.codec.defaults
+        coded = [self.read(parsed) for _, parsed in streams]
         with torch.inference_mode():
-            latent = self.guide(coded)
+            latents = [self.guide(one) for one in coded]
             if sampler != "none":
-                latent = self.sample(
-                    latent,
-                    coded.tags,
-                    sampler=defaults["sampler"] if sampler == "model" else sampler,
-                    steps=steps or defaults["steps"],
-                    guidance=guidance or defaults["guidance"],
-                    start=start or defaults["start"],
-                    seed=seed,
-                )
-        return self.show(latent, size)
+                for places in _alike(latents):
+                    drawn = self.sample(
+                        torch.cat([latents[place] for place in places]),
+                        [coded[place].tags for place in places],
+                        sampler=defaults["sampler"] if sampler == "model" else sampler,
+                        steps=steps or defaults["steps"],
+                        guidance=guidance or defaults["guidance"],
+                        start=start or defaults["start"],
+                        seeds=[_seed(streams[place][0]) for place in places],
+                    )
+                    for number, place in enumerate(places):
+                        latents[place] = drawn[number : number + 1]
+        sizes = [(parsed.header.height, parsed.header.width) for _, parsed in streams]
+        return [self.show(latent, size) for latent, size in zip(latents, sizes, strict=True)]
 
     def guide(self, coded: Coded) -> torch.Tensor:
         """c, the latent that steers the diffusion, float32 (1, C, h, w)."""
@@ -164,47 +180,54 @@ class System:
 
     def sample(
         self,
-        hint: torch.Tensor,
-        tags: tuple[int, ...],
+        hints: torch.Tensor,
+        tags: Sequence[tuple[int, ...]],
         *,
         sampler: str,
         steps: int,
         guidance: float,
-        seed: int,
+        seeds: Sequence[int],
         start: int = STEPS - 1,
         controlled: bool = True,
     ) -> torch.Tensor:
-        """A latent drawn from the prior under control of c, float32 (1, C, h, w).
+        """Latents drawn from the prior under control of c, float32 (n, C, h, w).
 
         Args:
+            hints: the c of every picture, (n, C, h, w).
+            tags: of every picture.
             guidance: 1 evaluates the network with the tags alone, anything else with and without
                 them as one pair (Ho and Salimans 2021).
-            seed: of the noise, which is drawn on the CPU.
+            seeds: of every picture's noise, which is drawn on the CPU.
             start: step of the schedule where sampling begins: at the last one from noise alone, as
                 published, before it from c with as much noise as belongs there (Meng et al. 2022).
             controlled: without, the prior invents what it likes.
         """
-        generator = torch.Generator().manual_seed(seed)
-        single = guidance == 1 or not tags  # without tags both would see the same
-        sets = [tags] if single else [tags, ()]
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        count = len(hints)
+        single = guidance == 1 or not any(tags)  # without tags both would see the same
+        sets = [*tags] if single else [*tags, *[()] * count]
         context = self.prior.embedder(sets)
-        hints = hint.expand(len(sets), -1, -1, -1)
+        repeats = len(sets) // count
+        shown = hints.repeat(repeats, 1, 1, 1)
         control = self.control if controlled else None
 
         def predict(x: torch.Tensor, step: int) -> torch.Tensor:
-            both = x.expand(len(sets), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+            both = x.repeat(repeats, 1, 1, 1).contiguous(memory_format=torch.channels_last)
             level = torch.full((len(sets),), step, device=self.device)
-            noise = predict_noise(self.prior.unet, control, both, hints, level, context)
+            noise = predict_noise(self.prior.unet, control, both, shown, level, context)
             if single:
                 return noise
-            return noise[1:] + guidance * (noise[:1] - noise[1:])
+            told, untold = noise.chunk(2)
+            return untold + guidance * (told - untold)
 
         def fresh() -> torch.Tensor:
-            return draw(tuple(hint.shape), generator).to(self.device)
+            shape = (1, *hints.shape[1:])
+            return torch.cat([draw(shape, generator) for generator in generators]).to(self.device)
 
         noisy = fresh()
         if start < STEPS - 1:
-            noisy = add_noise(hint, noisy, torch.tensor([start], device=self.device))
+            levels = torch.full((count,), start, device=self.device)
+            noisy = add_noise(hints, noisy, levels)
         clip = self.codec.defaults["clip"]
         return sample(predict, noisy, steps, sampler, fresh, start=start, clip=clip)
 
@@ -262,6 +285,19 @@ def _continued(image: Image) -> Image:
     height, width = padded_size(*image.shape[:2])
     rows, columns = height - image.shape[0], width - image.shape[1]
     return np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
+
+
+def _seed(stream: bytes) -> int:
+    """Of a stream's noise: its own digest."""
+    return seed_from(hashlib.sha256(stream).hexdigest())
+
+
+def _alike(latents: Sequence[torch.Tensor]) -> list[list[int]]:
+    """The places of latents of one size, in order."""
+    groups: dict[torch.Size, list[int]] = {}
+    for place, latent in enumerate(latents):
+        groups.setdefault(latent.shape, []).append(place)
+    return list(groups.values())
 
 
 def _tensor(latent: Latent) -> torch.Tensor:

@@ -340,7 +340,7 @@ def _timed_stages(system: System, image: Image, clock: _Clock) -> tuple[dict[str
     hint = clock.run("synthesis", lambda: system.guide(coded))
     how = {key: codec.defaults[key] for key in ("sampler", "guidance")}
     drawn = clock.run(
-        SAMPLING, lambda: system.sample(hint, coded.tags, steps=STEPS[0], seed=0, **how)
+        SAMPLING, lambda: system.sample(hint, [coded.tags], steps=STEPS[0], seeds=[0], **how)
     )
     clock.run("picture", lambda: system.show(drawn, size))
     found = clock.medians

@@ -223,7 +223,7 @@ def prior_samples(
         latent = hint
         if draw is not None:
             seed, controlled = seed_from(image_id, draw), kind == CONTROLLED
-            latent = system.sample(hint, tags, seed=seed, controlled=controlled, **how)
+            latent = system.sample(hint, [tags], seeds=[seed], controlled=controlled, **how)
         shown = system.show(latent, (original.shape[0], original.shape[1]))
         psnr = meter(original, shown)["psnr_rgb"]
         found.append(Sample(kind, names if tags else (), draw, psnr, shown))
