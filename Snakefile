@@ -33,6 +33,11 @@ wildcard_constraints:
 include: "rules/datasets.smk"
 
 
+if run.pool:
+
+    include: "rules/training_pool.smk"
+
+
 if OWN_MODEL:
 
     include: "rules/training.smk"
@@ -46,6 +51,11 @@ if OWN_DIFFUSION:
 
 include: "rules/coding.smk"
 include: "rules/evaluation.smk"
+
+
+if run.tasks:
+
+    include: "rules/tasks.smk"
 
 
 if ROBUSTNESS:

@@ -6,7 +6,7 @@ import copy
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +33,18 @@ from icmbench.mpd.model import (
     part_files,
 )
 from icmbench.suggest import unknown
+from icmbench.tasks.base import Task
+from icmbench.tasks.bundled import BUNDLED
+from icmbench.tasks.bundled import FOLDER as TASK_FOLDER
+from icmbench.tasks.bundled import PARTS as BUNDLED_TASKS
+from icmbench.tasks.registry import make_task
 from icmbench.training.settings import (
     check_labels_settings,
     check_pool,
     make_pool_source,
     trained_icmh,
     trained_parts,
+    trained_tasks,
 )
 from icmbench.versions import package_version
 
@@ -108,6 +114,8 @@ class Run:
         trained: what is trained in this run, by the keys of the section `training`.
         guides: the files of the encoder's side that this run makes, of `icmbench.mpd.model.GUIDES`.
         icmh: what of diff-icmh is trained in this run, likewise.
+        tasks: task models by name.
+        task_parts: the bundled task models that this run goes on training, likewise.
     """
 
     config: Mapping[str, Any]
@@ -117,6 +125,8 @@ class Run:
     trained: tuple[str, ...]
     guides: tuple[str, ...]
     icmh: tuple[str, ...] = ()
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    task_parts: tuple[str, ...] = ()
 
 
 def complete(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
@@ -169,7 +179,49 @@ def make_run(config: Mapping[str, Any], schema: Path) -> Run:
                 raise ConfigError(unknown(kind, item["image"], ids[item["dataset"]]))
     _check_variants(filled, families)
     pool, trained, guides, icmh_trained = _training(filled, datasets, families, downloads)
-    return Run(filled, datasets, families, pool, trained, guides, icmh_trained)
+    return Run(
+        filled,
+        datasets,
+        families,
+        pool,
+        trained,
+        guides,
+        icmh_trained,
+        _tasks(filled, datasets),
+        tuple(trained_tasks(filled["training"], task_parts(filled))),
+    )
+
+
+def _tasks(config: Mapping[str, Any], datasets: Mapping[str, Dataset]) -> dict[str, Task]:
+    """The task models of a run, each checked against the data sets that it names."""
+    tasks = {}
+    for name, entry in config["tasks"].items():
+        _check_names(entry["datasets"], f"data set of task {name}", datasets)
+        for dataset in entry["datasets"]:
+            if not datasets[dataset].annotated:
+                raise ConfigError(f"task {name}: data set {dataset!r} has no annotations")
+        tasks[name] = make_task(name, task_entry(config, name))
+    return tasks
+
+
+def task_parts(config: Mapping[str, Any]) -> list[str]:
+    """The bundled task models that a run uses, sorted."""
+    entries = config["tasks"].values()
+    used = {e["type"] for e in entries if e["type"] in BUNDLED_TASKS and _own(e)}
+    return sorted(BUNDLED_TASKS[kind] for kind in used)
+
+
+def task_entry(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A task's entry as its jobs see it: a bundled model is the file that this run makes of it."""
+    entry = dict(config["tasks"][name])
+    if entry["type"] in BUNDLED_TASKS and _own(entry):
+        file = f"{BUNDLED_TASKS[entry['type']]}.safetensors"
+        entry["checkpoint"] = str(Path(config["results"]) / "models" / TASK_FOLDER / file)
+    return entry
+
+
+def _own(entry: Mapping[str, Any]) -> bool:
+    return bool(entry.get("checkpoint", BUNDLED) == BUNDLED)
 
 
 def _check_variants(config: Mapping[str, Any], families: Mapping[str, Family]) -> None:
@@ -327,14 +379,17 @@ def _training(
     mpd_only = NAME in needed or icmh.NAME not in needed
     trained = trained_parts(training, kinds) if mpd_only else _image_part(training)
     diffused = trained_icmh(training) if icmh.NAME in needed else []
-    if not needed:
+    tasks_trained = trained_tasks(training, task_parts(config))
+    if not needed and not tasks_trained:
         return {}, (), (), ()
+    if not needed:
+        return pool, (), (), ()
     guides = _guides(training, kinds, trained) if NAME in needed else []
     if training["start"] == "bundled":
         check_folder(bundled(), (*PARTS, *guides))
         if icmh.NAME in needed:
             icmh.check_folder(icmh.bundled(), (*icmh.PARTS, icmh.TAGGER))
-    if not trained and not diffused:
+    if not trained and not diffused and not tasks_trained:
         return {}, (), tuple(guides), ()
     for source in pool.values():
         source.image_ids()  # a folder that is not there is named now, not in a job

@@ -77,3 +77,9 @@ class ModelError(ConfigError):
     """A folder of weights lacks a file, or one of its files is damaged or of another network."""
 
     exit_code = 11
+
+
+class TaskError(IcmbenchError):
+    """A task model and a data set do not fit, or an operator that a model needs is missing."""
+
+    exit_code = 12

@@ -87,6 +87,7 @@ SWEEP_ANCHOR = next(
 )
 SWEEPS = SWEEPS if SWEEP_ANCHOR in run.config["anchors"] else {}
 OPTIONAL_TABLES += [f"alpha_sweep_{guide}" for guide in SWEEPS]
+OPTIONAL_TABLES += ["tasks", "tasks_bd_rate"] if run.tasks else []
 OPTIONAL_TABLES += ["pseudo_labels", "retrieval"] if LABELLED else []
 
 

@@ -53,6 +53,7 @@ rule annotations:
         instances="<results>/datasets/{dataset}/instances.json",
         landmarks="<results>/datasets/{dataset}/landmarks.json",
         classes="<results>/datasets/{dataset}/classes.json",
+        semantic="<results>/datasets/{dataset}/semantic.json",
     log:
         "<logs>/annotations/{dataset}.log",
     benchmark:

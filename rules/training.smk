@@ -5,29 +5,6 @@
 include: "training_common.smk"
 
 
-rule training_pool:
-    output:
-        records="<results>/training/pool/{source}/records.csv",
-        images=directory("<results>/training/pool/{source}/images"),
-    log:
-        "<logs>/training_pool/{source}.log",
-    benchmark:
-        "<benchmarks>/training_pool/{source}.tsv"
-    conda:
-        "../envs/core.yaml"
-    threads: 1
-    resources:
-        mem_mb=lambda wc, attempt: 1500 * attempt,
-        runtime=lambda wc, attempt: 240 * attempt,
-    params:
-        entry=lambda wc: TRAINING["pool"][wc.source],
-        downloads=run.config["downloads"],
-        fingerprint=lambda wc: run.pool[wc.source].fingerprint(run.pool[wc.source].image_ids()),
-        images=lambda wc: run.pool[wc.source].image_ids(),
-    script:
-        "../workflow_scripts/training_pool.py"
-
-
 rule train_autoencoder:
     input:
         **training_inputs("autoencoder"),

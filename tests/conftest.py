@@ -119,6 +119,11 @@ does-not-load = bad_codecs:DoesNotLoad
 """
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The workflow's tests first: where two processes share the files, the longest starts first."""
+    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository's root."""

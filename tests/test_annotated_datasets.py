@@ -603,7 +603,7 @@ def test_maps_that_are_none(tmp_path: Path, picture: Image.Image | bytes, messag
 def test_damaged_and_missing_maps(tmp_path: Path) -> None:
     write_town(tmp_path)
     target = tmp_path / "maps" / "a.b.png"
-    target.write_bytes(target.read_bytes()[:-20])
+    target.write_bytes(target.read_bytes()[:-26])
     with pytest.raises(DatasetError, match=r"a\.b\.png, the map of .*, is damaged"):
         merged(semantic_set(tmp_path), tmp_path / "out")
     target.unlink()

@@ -16,6 +16,8 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 RUN_HEAD = "# Every package of a run, pinned. Written by `make lock`; installed with --no-deps.\n"
 DEV_HEAD = "# What the tests need on top of requirements.lock. Written by `make lock`.\n"
+# Two packages own the module cv2: the one that needs no graphics libraries stands for both.
+STAND_INS = {"opencv-python": "opencv-python-headless"}
 ENV_HEAD = """\
 # For `--sdm conda`: the rules of the core. Written by `make lock` from requirements.lock.
 name: icmbench-core
@@ -34,7 +36,8 @@ def closure(requirements: list[str]) -> dict[str, str]:
     pending = [Requirement(text) for text in requirements]
     while pending:
         requirement = pending.pop()
-        key = (canonicalize_name(requirement.name), frozenset(requirement.extras))
+        name = canonicalize_name(requirement.name)
+        key = (STAND_INS.get(name, name), frozenset(requirement.extras))
         if key in found:
             continue
         distribution = importlib.metadata.distribution(key[0])

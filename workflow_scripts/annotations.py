@@ -1,5 +1,6 @@
 """Join the images' annotations into one COCO file and one file of landmarks."""
 
+import os
 from pathlib import Path
 
 from icmbench.datasets.base import shard_of
@@ -18,3 +19,10 @@ with log_to(snakemake.log[0]):
     write_json(snakemake.output.instances, merged.instances)
     write_json(snakemake.output.landmarks, merged.landmarks)
     write_json(snakemake.output.classes, merged.classes)
+    # Relative paths below the results, so that they can be moved as a whole.
+    home, results = Path(snakemake.output.semantic).parent, Path(snakemake.config["results"])
+    maps = {
+        image: os.path.relpath(path, home) if path.is_relative_to(results) else str(path.resolve())
+        for image, path in merged.semantic.items()
+    }
+    write_json(snakemake.output.semantic, {"ignore": merged.ignore, "maps": maps})

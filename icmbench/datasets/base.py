@@ -68,14 +68,20 @@ class Annotations:
     """What a data set knows beyond pixels, in the formats of the field.
 
     Attributes:
-        instances: COCO instances dictionary (boxes, RLE masks, categories).
-        landmarks: image id -> list of faces (bbox, 68 points).
+        instances: COCO instances dictionary (boxes, masks, categories); every entry of `images`
+            also has the key `image`, the id in the manifest. Empty: the data set has none.
+        landmarks: image id -> list of faces, each with `landmarks` (68 pairs x, y in pixels, a
+            pixel's centre at +0.5) and `bbox` (x, y, width, height).
         classes: names of the semantic classes, index = value in the maps.
+        semantic: image id -> file of its semantic map, a single-channel PNG.
+        ignore: value of the maps that is not judged.
     """
 
     instances: dict[str, Any] = field(default_factory=dict)
     landmarks: dict[str, Any] = field(default_factory=dict)
     classes: list[str] = field(default_factory=list)
+    semantic: dict[str, Path] = field(default_factory=dict)
+    ignore: int = 255
 
 
 class Dataset(ABC):

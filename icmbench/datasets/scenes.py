@@ -61,12 +61,13 @@ class Scenes(Dataset):
         )
 
     def merge_annotations(self, folder_of: Mapping[str, Path]) -> Annotations:
-        """COCO instances and landmarks of all scenes."""
-        from icmbench.datasets.scene_renderer import SEMANTIC_CLASSES, merge_annotations
+        """COCO instances, landmarks and semantic maps of all scenes."""
+        from icmbench.datasets.scene_renderer import IGNORE, SEMANTIC_CLASSES, merge_annotations
 
         records = [
             json.loads((folder / f"{image_id}.json").read_text())
             for image_id, folder in sorted(folder_of.items())
         ]
         instances, landmarks = merge_annotations(records)
-        return Annotations(instances, landmarks, list(SEMANTIC_CLASSES))
+        maps = {name: folder / f"{name}.semantic.png" for name, folder in folder_of.items()}
+        return Annotations(instances, landmarks, list(SEMANTIC_CLASSES), maps, IGNORE)

@@ -131,7 +131,9 @@ def _dataset_rows(
                     "images": len(common.images),
                 }
                 if anchor in curves or not common.images:
-                    entry = _entry(curves[family], curves.get(anchor), common, min_overlap)
+                    entry = compare_curves(
+                        curves[family], curves.get(anchor), len(common.images), min_overlap
+                    )
                 else:
                     entry = {"note": "the anchor was not measured on this data set"}
                 rows.append(key | entry)
@@ -175,12 +177,17 @@ def _family_curves(rate: Floats, quality: Floats, sample: _Sampler) -> Curves | 
     return fit(rates, qualities)
 
 
-def _entry(
-    family: Curves | None, anchor: Curves | None, common: Grid, min_overlap: float
+def compare_curves(
+    family: Curves | None, anchor: Curves | None, images: int, min_overlap: float
 ) -> dict[str, object]:
-    """The columns of one row from `bd_rate` on; what is left out is empty."""
+    """The columns of one row from `bd_rate` on; what is left out is empty.
+
+    Args:
+        family, anchor: row 0 is the original, the others are the resamples.
+        images: number of images compared.
+    """
     points = _points(family), _points(anchor)
-    notes = _point_notes(points, len(common.images))
+    notes = _point_notes(points, images)
     entry: dict[str, object] = {"points": points[0], "anchor_points": points[1]}
     if family and anchor and min(points) >= 2:
         overlap = float(common_interval(family, anchor)[2][0])
@@ -191,7 +198,7 @@ def _entry(
             notes.append(f"overlap {overlap:.3f} is below {min_overlap:g}")
         else:
             entry["bd_rate"] = _value(family, anchor)
-            if len(common.images) >= MIN_IMAGES:
+            if images >= MIN_IMAGES:
                 samples = rate_change(family, anchor, min_overlap)[1:]
                 lo, hi = interval(samples)
                 entry |= {"lo": lo, "hi": hi}

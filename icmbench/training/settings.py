@@ -14,6 +14,7 @@ from icmbench.errors import ConfigError
 AMOUNTS = {"autoencoder": "steps", "contexts": "images", "reverse": "steps"}
 GUIDE_AMOUNTS = {"vgg": "steps", "features": "steps"}  # of the encoder's side
 ICMH_AMOUNTS = {"prior": "steps", "tagger": "steps", "stage_1": "steps", "stage_2": "steps"}
+TASK_AMOUNTS = {"detector": "steps", "segmenter": "steps", "landmarks": "steps"}
 TEST_ONLY = ("kodak", "photos")
 
 
@@ -70,6 +71,23 @@ def trained_icmh(training: Mapping[str, Any]) -> list[str]:
     if training["variants"] and not codec:
         raise ConfigError("training.variants: stage_1.steps and stage_2.steps are 0: untrained")
     return trained
+
+
+def trained_tasks(training: Mapping[str, Any], used: Sequence[str]) -> list[str]:
+    """Which of the bundled task models in use are trained on here, by the keys of `TASK_AMOUNTS`.
+
+    Raises ConfigError where no source of the pool is of scenes: only they have all annotations.
+    """
+    trained = [part for part in TASK_AMOUNTS if part in used and training[part]["steps"]]
+    if trained and not scene_sources(training):
+        raise ConfigError(f"training.{trained[0]}: no source of training.pool is of scenes")
+    return trained
+
+
+def scene_sources(training: Mapping[str, Any]) -> list[str]:
+    """The sources of the pool that are scenes, sorted."""
+    pool = training["pool"]
+    return sorted(name for name, entry in pool.items() if entry.get("type", name) == "scenes")
 
 
 def source_tags(training: Mapping[str, Any]) -> dict[str, list[str]]:

@@ -79,7 +79,8 @@ def merge_annotations(records: Sequence[dict[str, Any]]) -> tuple[dict[str, Any]
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_number, record in enumerate(ordered, start=1):
-        images.append({"id": image_number, "file_name": f"{record['image_id']}.png",
+        images.append({"id": image_number, "image": record["image_id"],
+                       "file_name": f"{record['image_id']}.png",
                        "width": record["width"], "height": record["height"]})  # fmt: skip
         for item in record["instances"]:
             annotations.append({"id": len(annotations) + 1, "image_id": image_number, **item})

@@ -1,0 +1,193 @@
+"""The task tables: what models see in decoded pictures, against true rate, with intervals.
+
+The images are those that all codecs coded, as in the rate-distortion table. A metric of a task is
+computed over all of them at once (mAP and mIoU are no means of images), and again for every
+bootstrap draw of images, the same draws for every codec string.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from icmbench.reporting.bd_rate import COLUMNS as BD_COLUMNS
+from icmbench.reporting.bd_rate import compare_curves
+from icmbench.reporting.bootstrap import (
+    MIN_IMAGES,
+    Floats,
+    interval,
+    mean,
+    resample_indices,
+    resampled_means,
+)
+from icmbench.reporting.comparison import Grid, Point, compare, grids, restrict
+from icmbench.reporting.curves import Curves, fit
+from icmbench.tasks import store
+from icmbench.tasks.evaluate import Evaluator, Truth, evaluator
+from icmbench.tasks.run import ORIGINALS
+
+COLUMNS = (
+    "dataset", "codec", "family", "task", "model", "metric", "value", "lo", "hi", "ceiling",
+    "images", "failed", "bpp",
+)  # fmt: skip
+TASK_BD_COLUMNS = (*BD_COLUMNS[:1], "task", "model", *BD_COLUMNS[1:])
+
+
+# Point -> rate and every metric, on all images and then on every draw: (1 + resamples,).
+Samples = dict[Point, tuple[Floats, Mapping[str, Floats]]]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A task on one data set.
+
+    Attributes:
+        name: of the task, an entry of the configuration.
+        model: name of its model.
+        produces: kind of its predictions.
+    """
+
+    name: str
+    model: str
+    produces: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How scores are computed: `resamples` and `seed` of the bootstrap, and what is compared."""
+
+    resamples: int
+    seed: int
+    max_failed: float
+    min_overlap: float
+    anchors: Sequence[str]
+
+
+def score_task(
+    task: Scored,
+    measurements: pd.DataFrame,
+    truth: Truth,
+    predictions: Mapping[str, Sequence[Path]],
+    settings: Settings,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The task's rows of `tasks.csv` and of `tasks_bd_rate.csv` on one data set.
+
+    Args:
+        measurements: of this data set, all codecs.
+        predictions: family, and `ORIGINALS` -> the archives of its shards.
+
+    Returns:
+        Scores: `COLUMNS`, a row per codec string and metric; `ceiling` is the value on the
+        originals, `failed` the images without a picture. BD-rates: of accuracy against rate, with
+        the columns of `bd_rate.csv` and `task`, `model`.
+
+    Raises MeasurementError where a prediction is missing, TaskError where one does not fit.
+    """
+    (grid,) = grids(measurements, ())
+    common = restrict(grid, compare(grid, settings.max_failed))
+    judge = evaluator(task.produces, truth, common.images)
+    draws = resample_indices(
+        len(common.images), settings.resamples, seed=settings.seed, dataset=grid.dataset
+    )
+    weights = np.concatenate([np.ones((1, len(common.images)), np.int64), _weights(draws)])
+    originals = _samples(judge, predictions[ORIGINALS], ORIGINALS, task, common, weights)
+    scores: list[dict[str, object]] = []
+    samples: Samples = {}
+    for number, point in enumerate(common.points):
+        failed = grid.failed()[number]
+        rates = common.values["bpp"][number]
+        found: Mapping[str, Floats] = {}
+        if common.ok[number].all() and len(common.images):
+            found = _samples(judge, predictions[point.family], point.codec, task, common, weights)
+            bpp = np.concatenate([[mean(rates)], resampled_means(rates, draws)])
+            samples[point] = (bpp, found)
+        base: dict[str, object] = {"dataset": grid.dataset, "codec": point.codec}
+        base |= {"family": point.family, "task": task.name, "model": task.model, "failed": failed}
+        for metric in judge.metrics:
+            row = _row(found.get(metric), originals[metric], len(common.images))
+            scores.append({**base, "metric": metric, **row, "bpp": mean(rates)})
+    bd_rates = _bd_rates(task, grid.dataset, judge, samples, len(common.images), settings)
+    return _score_frame(scores), bd_rates
+
+
+def _weights(draws: np.ndarray) -> np.ndarray:
+    """How often every image was drawn, (resamples, images)."""
+    images = draws.shape[1]
+    return np.stack([np.bincount(row, minlength=images) for row in draws]).astype(np.int64)
+
+
+def _samples(
+    judge: Evaluator,
+    paths: Sequence[Path],
+    codec: str,
+    task: Scored,
+    common: Grid,
+    weights: np.ndarray,
+) -> dict[str, Floats]:
+    """Every metric on all images, then on every draw: (1 + resamples,)."""
+    found = store.read(paths, codec, common.images, task.produces)
+    return dict(judge.values(judge.count(found), weights))
+
+
+def _row(values: Floats | None, ceiling: Floats, images: int) -> dict[str, object]:
+    row: dict[str, object] = {"ceiling": float(ceiling[0]), "images": images}
+    if values is None:
+        return row | {"value": np.nan, "lo": np.nan, "hi": np.nan, "images": 0}
+    lo, hi = interval(values[1:]) if images >= MIN_IMAGES else (np.nan, np.nan)
+    return row | {"value": float(values[0]), "lo": lo, "hi": hi}
+
+
+def _score_frame(rows: list[dict[str, object]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    order = {name: place for place, name in enumerate(dict.fromkeys(frame["metric"]))}
+    frame["order"] = frame["metric"].map(order)
+    keys = ["dataset", "task", "order", "family", "bpp", "codec"]
+    return frame.sort_values(keys, kind="stable", ignore_index=True).drop(columns="order")
+
+
+def _bd_rates(
+    task: Scored,
+    dataset: str,
+    judge: Evaluator,
+    samples: Samples,
+    images: int,
+    settings: Settings,
+) -> pd.DataFrame:
+    """Every family with two points or more against every anchor, for every metric."""
+    rows = []
+    families = sorted({point.family for point in samples})
+    for metric, (_, higher_is_better) in judge.metrics.items():
+        curves = _curves(samples, metric, 1.0 if higher_is_better else -1.0)
+        for family in families:
+            points = sum(point.family == family for point in samples)
+            for anchor in settings.anchors:
+                if family == anchor or points < 2:
+                    continue
+                key: dict[str, object] = {"dataset": dataset, "task": task.name}
+                key["model"] = task.model
+                key |= {"family": family, "anchor": anchor, "metric": metric, "images": images}
+                pair = curves.get(family), curves.get(anchor)
+                rows.append({**key, **compare_curves(*pair, images, settings.min_overlap)})
+    return pd.DataFrame(rows, columns=list(TASK_BD_COLUMNS))
+
+
+def _curves(samples: Samples, metric: str, sign: float) -> dict[str, Curves]:
+    """The curve of every family that has a point with a value; row 0 is on all images.
+
+    A draw of images may lack what a metric is of (faces, say): it is left out for all families.
+    """
+    held = {p: (rate, sign * v[metric]) for p, (rate, v) in samples.items()}
+    held = {point: pair for point, pair in held.items() if np.isfinite(pair[1][0])}
+    if not held:
+        return {}
+    whole = np.isfinite(np.stack([quality for _, quality in held.values()])).all(axis=0)
+    curves = {}
+    for family in sorted({point.family for point in held}):
+        pairs = [pair for point, pair in held.items() if point.family == family]
+        rates = np.stack([rate[whole] for rate, _ in pairs], axis=1)
+        curves[family] = fit(rates, np.stack([quality[whole] for _, quality in pairs], axis=1))
+    return curves

@@ -1,0 +1,157 @@
+"""The task contract: a model that sees one picture at a time and says what it sees.
+
+A task never knows which codec a picture went through and is never adapted to one. What it says is
+kept (`icmbench.tasks.store`); what that is worth is computed afterwards, over all images of a data
+set (`icmbench.tasks.evaluate`), since mAP and mIoU are no means of images.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icmbench.datasets.base import Option
+from icmbench.errors import ConfigError, TaskError
+from icmbench.suggest import unknown
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+
+INSTANCES = "instances"
+SEMANTIC = "semantic"
+LANDMARKS = "landmarks"
+
+
+@dataclass(frozen=True)
+class Instances:
+    """Things found in one picture, in the data set's own categories.
+
+    Attributes:
+        boxes: float64 (n, 4), x1 y1 x2 y2 in pixels of the picture, x2 and y2 exclusive.
+        scores: float64 (n,), 0 to 1.
+        labels: int64 (n,), category ids of the data set.
+        masks: compressed RLE (`size`, `counts` as text) per thing; None: boxes alone.
+    """
+
+    boxes: Floats
+    scores: Floats
+    labels: NDArray[np.int64]
+    masks: tuple[Mapping[str, Any], ...] | None = None
+
+
+SemanticMap = NDArray[np.uint8]
+"""(H, W), the index of a class of the data set per pixel."""
+
+Faces = Floats
+"""(faces, 68, 2), x and y in pixels, a pixel's centre at +0.5; in the order of the given boxes."""
+
+Prediction = Instances | SemanticMap | Faces
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The classes of a data set, which a model must know.
+
+    Attributes:
+        dataset: its name, for messages.
+        categories: category id -> name, of COCO instances.
+        classes: names of the semantic classes.
+    """
+
+    dataset: str
+    categories: Mapping[int, str]
+    classes: tuple[str, ...]
+
+    def category_ids(self, known: Sequence[str], what: str) -> list[int]:
+        """For every class that a model knows, in its order, the data set's id; -1: it has none.
+
+        Raises TaskError, naming both sides, where the data set has a category that the model does
+        not know, and where it has none at all.
+        """
+        if not self.categories:
+            raise TaskError(f"data set {self.dataset!r} has no COCO categories; {what} finds things")
+        ids = {name: number for number, name in self.categories.items()}
+        self._check(list(ids), known, what)
+        return [ids.get(name, -1) for name in known]
+
+    def class_indices(self, known: Sequence[str], what: str) -> list[int]:
+        """The same for semantic classes: for every class of the model the index in the maps."""
+        if not self.classes:
+            raise TaskError(f"data set {self.dataset!r} has no semantic maps; {what} labels pixels")
+        self._check(self.classes, known, what)
+        ids = {name: number for number, name in enumerate(self.classes)}
+        return [ids.get(name, -1) for name in known]
+
+    def _check(self, needed: Sequence[str], known: Sequence[str], what: str) -> None:
+        if missing := [name for name in needed if name not in known]:
+            raise TaskError(
+                f"{what} knows {len(known)} classes ({', '.join(known[:5])}, ...), data set "
+                f"{self.dataset!r} has {', '.join(missing[:5])} beside them"
+            )
+
+
+class Task(ABC):
+    """A model for one task. Subclasses set `kind` and `options` and write three methods.
+
+    One file in `icmbench/tasks` (or an entry point of the group `icmbench.tasks`) is a kind; a
+    configuration entry names a model of it.
+    """
+
+    kind: ClassVar[str]
+    options: ClassVar[Mapping[str, Option]] = {}
+    packages: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, name: str, entry: Mapping[str, Any]) -> None:
+        """`entry` is the configuration's entry without `type` and `datasets`.
+
+        ConfigError for a wrong option. Nothing is read and no network is built yet.
+        """
+        self.name = name
+        for key in entry:
+            if key not in self.options:
+                raise ConfigError(unknown(f"option of task {name!r}", key, self.options))
+        self.values: dict[str, Any] = {}
+        for key, option in self.options.items():
+            value = entry.get(key, option.default)
+            if value is None and option.required:
+                raise ConfigError(f"task {name!r} needs the option {key!r}: {option.help}")
+            if value is not None:
+                option.check(f"task {name!r}: {key}", value)
+            self.values[key] = value
+
+    @property
+    @abstractmethod
+    def produces(self) -> str:
+        """What a prediction is: INSTANCES, SEMANTIC or LANDMARKS."""
+
+    @property
+    @abstractmethod
+    def model(self) -> str:
+        """Name of the model, as tables show it: as mmdet and mmseg name theirs, or the file's."""
+
+    def files(self) -> list[Path]:
+        """Files that the predictions depend on: weights, configurations. They need not exist yet."""
+        return []
+
+    @abstractmethod
+    def load(self, labels: Labels, device: str) -> None:
+        """Build the network and read its weights, once per job.
+
+        Raises TaskError where the model's classes and the data set's differ, ModelError where a
+        file is missing, damaged or of another network.
+        """
+
+    @abstractmethod
+    def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> Prediction:
+        """What the model sees in a picture uint8 (H, W, 3), sRGB.
+
+        Args:
+            faces: boxes x, y, width, height of the annotated faces, for LANDMARKS alone: which
+                face is which is given, as is usual for NME; where its points lie is not.
+        """

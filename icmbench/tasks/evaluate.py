@@ -1,0 +1,128 @@
+"""From predictions to numbers: the evaluator that a task needs, and the whole way in one call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icmbench.errors import MeasurementError, TaskError
+from icmbench.tasks.base import INSTANCES, LANDMARKS, SEMANTIC, Image, Labels, Prediction, Task
+from icmbench.tasks.store import as_stored
+
+FILES = ("instances.json", "landmarks.json", "classes.json", "semantic.json")
+
+
+class Evaluator(Protocol):
+    """Judges one codec string's predictions of all images of a data set, in two steps."""
+
+    @property
+    def metrics(self) -> Mapping[str, tuple[str, bool]]:
+        """Name -> title and whether higher is better, in the order of tables."""
+
+    def count(self, predictions: Mapping[str, Any]) -> Any:
+        """What the metrics need of every image: the slow part, once per codec string."""
+
+    def values(self, counts: Any, weights: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+        """Metrics (R,) where image i counts `weights[r, i]` times; weights of 1: the data set's."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known of a data set's pictures; see `icmbench.datasets.base.Annotations`."""
+
+    instances: Mapping[str, Any] = field(default_factory=dict)
+    landmarks: Mapping[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    maps: Mapping[str, Path] = field(default_factory=dict)
+    ignore: int = 255
+
+    def labels(self, dataset: str) -> Labels:
+        """The classes of the data set of this name, as a model has to know them."""
+        categories = {int(c["id"]): str(c["name"]) for c in self.instances.get("categories", [])}
+        return Labels(dataset, categories, self.classes)
+
+    def face_boxes(self, image_id: str) -> list[list[float]]:
+        """Boxes x, y, width, height of a picture's annotated faces; [] where there are none."""
+        return [list(face["bbox"]) for face in self.landmarks.get(image_id, [])]
+
+
+def read_truth(folder: Path) -> Truth:
+    """The annotations of a data set: its folder's `FILES`.
+
+    A data set without one kind of them has the file all the same, empty. Paths in `semantic.json`
+    are absolute or relative to the folder. Raises MeasurementError naming the file that is missing
+    or damaged.
+    """
+    instances, landmarks, classes, semantic = (_json(folder / name) for name in FILES)
+    try:
+        maps = {name: folder / path for name, path in semantic.get("maps", {}).items()}
+        ignore = int(semantic.get("ignore", 255))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise MeasurementError(f"{folder / FILES[3]}: not a list of maps: {error}") from error
+    return Truth(instances, landmarks, tuple(classes), maps, ignore)
+
+
+def evaluator(produces: str, truth: Truth, images: Sequence[str]) -> Evaluator:
+    """The evaluator of what a task produces, for these images.
+
+    Raises TaskError where the data set has no annotations of that kind, or malformed ones.
+    """
+    known = {
+        INSTANCES: bool(truth.instances.get("images")),
+        SEMANTIC: bool(truth.maps),
+        LANDMARKS: bool(truth.landmarks),
+    }
+    if not known[produces]:
+        raise TaskError(f"the data set has no annotations of the kind {produces}")
+    if produces == INSTANCES:
+        from icmbench.tasks.detection_metrics import DetectionEvaluator
+
+        return DetectionEvaluator(images, truth.instances)
+    if produces == SEMANTIC:
+        from icmbench.tasks.segmentation_metrics import SegmentationEvaluator
+
+        return SegmentationEvaluator(images, truth.maps, truth.classes, truth.ignore)
+    from icmbench.tasks.landmark_metrics import LandmarkEvaluator
+
+    return LandmarkEvaluator(images, truth.landmarks)
+
+
+def evaluate(
+    reconstructions: Mapping[str, Image], task: Task, truth: Truth
+) -> list[tuple[str, float]]:
+    """The metrics of a loaded task on decoded pictures: rows of metric and value.
+
+    Predictions are rounded as they are in files, so the workflow gives the same numbers.
+
+    Args:
+        reconstructions: image id -> uint8 (H, W, 3), sRGB.
+
+    Raises TaskError where the truth does not cover the images or does not fit the task,
+    MeasurementError where there is no picture.
+    """
+    images = sorted(reconstructions)
+    if not images:
+        raise MeasurementError("there is no picture to judge")
+    judge = evaluator(task.produces, truth, images)
+    predictions: dict[str, Prediction] = {}
+    for name in images:
+        found = task.predict(reconstructions[name], truth.face_boxes(name))
+        predictions[name] = as_stored(found)
+    once = np.ones((1, len(images)), np.int64)
+    values = judge.values(judge.count(predictions), once)
+    return [(metric, float(values[metric][0])) for metric in judge.metrics]
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise MeasurementError(f"{path}: no such file") from None
+    except ValueError as error:
+        raise MeasurementError(f"{path}: not JSON: {error}") from error

@@ -1,0 +1,37 @@
+"""`mmseg`: semantic segmentation by any model of MMSegmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from icmbench.tasks.base import SEMANTIC, Image, Labels, SemanticMap
+from icmbench.tasks.openmm_task import FOLDER, OpenMMTask
+
+OTHER: Final = 255  # a class that the data set does not have: never right, and never a class
+
+
+class MmSegmenter(OpenMMTask):
+    """A segmenter of mmseg; its own test pipeline prepares the pictures, whole ones."""
+
+    kind = "mmseg"
+    packages = ("mmsegmentation", "mmengine", "mmcv", "mmcv-lite", "torch", "torchvision")
+    package = "mmseg"
+    bundled = FOLDER / "segmenter.safetensors"
+    bundled_model = "Fast-SCNN"
+
+    @property
+    def produces(self) -> str:
+        """A semantic map."""
+        return SEMANTIC
+
+    def _match(self, labels: Labels, known: Sequence[str]) -> list[int]:
+        numbers = labels.class_indices(known, f"task {self.name!r} ({self.model})")
+        return [OTHER if number < 0 else number for number in numbers]
+
+    def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> SemanticMap:
+        """Per pixel the index of the data set's class; 255 where it has none for what is seen."""
+        seen = self._answer(image).pred_sem_seg.data[0].cpu().numpy()
+        return self._numbers[seen].astype(np.uint8)

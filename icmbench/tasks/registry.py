@@ -1,0 +1,33 @@
+"""All kinds of machine tasks, and the one that a configuration entry describes."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import icmbench.tasks
+from icmbench.errors import ConfigError
+from icmbench.registry import discover
+from icmbench.suggest import unknown
+from icmbench.tasks.base import Task
+
+ENTRY_POINTS = "icmbench.tasks"
+
+
+@functools.cache
+def kinds() -> dict[str, type[Task]]:
+    """Every task class by kind, sorted."""
+    return discover(icmbench.tasks, Task, ENTRY_POINTS, "kind")  # type: ignore[type-abstract]
+
+
+def make_task(name: str, entry: Mapping[str, Any]) -> Task:
+    """The task of a configuration entry; its `type` defaults to its name.
+
+    `datasets`, on which of them it is run, is the workflow's and no option of the model.
+    """
+    options = {key: value for key, value in entry.items() if key != "datasets"}
+    kind = options.pop("type", name)
+    if kind not in kinds():
+        raise ConfigError(unknown(f"type of task {name!r}", kind, kinds()))
+    return kinds()[kind](name, options)

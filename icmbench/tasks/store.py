@@ -1,0 +1,238 @@
+"""What a task said about the pictures of one shard, kept as a zip: complete or absent.
+
+One member per codec string and image, ``webp-quality20/astronaut.json`` (things and faces) or
+``.png`` (semantic maps). Numbers are rounded when they are written, and what is judged is what was
+written: a table can always be computed again from these files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from icmbench.codecs.strings import slug
+from icmbench.errors import MeasurementError, TaskError
+from icmbench.files import atomic_path
+from icmbench.tasks.base import (
+    INSTANCES,
+    LANDMARKS,
+    SEMANTIC,
+    Faces,
+    Instances,
+    Prediction,
+    SemanticMap,
+)
+
+EXTENSIONS: Final = {INSTANCES: "json", LANDMARKS: "json", SEMANTIC: "png"}
+DECIMALS: Final = 3  # of coordinates: a thousandth of a pixel
+DIGITS: Final = 6  # of scores, significant
+POINTS: Final = 68  # of a face
+_DATE: Final = (1980, 1, 1, 0, 0, 0)  # zip's earliest: equal contents give equal archives
+
+
+class Writer:
+    """Adds predictions to a zip that `writer` opened."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+
+    def add(
+        self,
+        codec_string: str,
+        image_id: str,
+        prediction: Prediction,
+        size: tuple[int, int] | None = None,
+    ) -> None:
+        """Store what was said about a decoded picture.
+
+        Args:
+            size: height and width of the picture, kept beside things for whoever draws them;
+                masks give it where it is left out.
+
+        Raises TaskError where the prediction is none (see `encode`), ValueError where there is one
+        of this image at this point already.
+        """
+        try:
+            extension, data = encode(prediction, size)
+        except TaskError as error:
+            raise TaskError(f"image {image_id!r} of {codec_string}: {error}") from error
+        name = f"{slug(codec_string)}/{image_id}.{extension}"
+        if name in self._archive.NameToInfo:
+            raise ValueError(f"member {name} is written twice")
+        info = zipfile.ZipInfo(name, _DATE)
+        info.external_attr = 0o644 << 16
+        self._archive.writestr(info, data, zipfile.ZIP_DEFLATED)
+
+
+@contextlib.contextmanager
+def writer(path: Path) -> Iterator[Writer]:
+    """A new zip of predictions; it appears under its name when the block has succeeded.
+
+    Members stand in the order in which they are added: the caller sorts.
+    """
+    with (
+        atomic_path(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        yield Writer(archive)
+
+
+def read(
+    paths: Sequence[Path], codec_string: str, image_ids: Sequence[str], produces: str
+) -> dict[str, Prediction]:
+    """The predictions of these images at one point of a codec, from the zips of all shards.
+
+    Args:
+        produces: INSTANCES, SEMANTIC or LANDMARKS.
+
+    Raises MeasurementError naming the file where it is damaged or missing, and the image that no
+    file or more than one holds.
+    """
+    found: dict[str, Prediction] = {}
+    wanted = {f"{slug(codec_string)}/{name}.{EXTENSIONS[produces]}": name for name in image_ids}
+    for path in paths:
+        with _opened(path) as archive:
+            # Its members in their order: a zip is read from front to back.
+            for member in archive.namelist():
+                image_id = wanted.get(member)
+                if image_id is None:
+                    continue
+                if image_id in found:
+                    raise MeasurementError(f"{path}: {member} is in another file or twice in it")
+                found[image_id] = decode(archive.read(member), produces)
+    if missing := [name for name in image_ids if name not in found]:
+        raise MeasurementError(
+            f"{', '.join(str(path) for path in paths) or 'no file'}: no prediction of "
+            f"{', '.join(missing[:5])} for {codec_string} ({len(missing)} of {len(image_ids)})"
+        )
+    return {name: found[name] for name in image_ids}
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """An archive to read from; whatever is wrong with it is MeasurementError naming it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except MeasurementError as error:
+        raise error if str(path) in str(error) else MeasurementError(f"{path}: {error}") from error
+    except MemoryError:
+        raise
+    # zipfile, zlib and Pillow raise what they like on damaged files.
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise MeasurementError(f"{path}: damaged: {reason}") from error
+
+
+def as_stored(prediction: Prediction) -> Prediction:
+    """A prediction as it comes back from a file: what is to be judged."""
+    if isinstance(prediction, Instances):
+        return decode(encode(prediction)[1], INSTANCES)
+    return decode(encode(prediction)[1], SEMANTIC if prediction.dtype == np.uint8 else LANDMARKS)
+
+
+def encode(prediction: Prediction, size: tuple[int, int] | None = None) -> tuple[str, bytes]:
+    """Extension and content of a prediction's file.
+
+    Raises TaskError where shapes or types are not those of `icmbench.tasks.base`, where a number is
+    not finite, and where a box ends before it begins.
+    """
+    if isinstance(prediction, Instances):
+        return "json", _json(_things(prediction, size))
+    if prediction.dtype == np.uint8 and prediction.ndim == 2 and prediction.size:
+        buffer = io.BytesIO()
+        PillowImage.fromarray(prediction).save(buffer, "PNG")
+        return "png", buffer.getvalue()
+    if prediction.dtype == np.float64 and prediction.shape[1:] == (POINTS, 2):
+        if not np.isfinite(prediction).all():
+            raise TaskError("a landmark is not finite")
+        return "json", _json([[_rounded(point) for point in face] for face in prediction])
+    raise TaskError(f"{prediction.dtype} {prediction.shape} is no map and no list of faces")
+
+
+def decode(data: bytes, produces: str) -> Prediction:
+    """The prediction of a file's content; MeasurementError where it is of another form."""
+    if produces == SEMANTIC:
+        with PillowImage.open(io.BytesIO(data), formats=("PNG",)) as picture:
+            if picture.mode != "L":
+                raise MeasurementError(f"a semantic map of mode {picture.mode}")
+            array: SemanticMap = np.array(picture)
+            return array
+    try:
+        value = json.loads(data)
+        return _faces(value) if produces == LANDMARKS else _instances(value)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise MeasurementError(
+            f"a member is not what was written as {produces}: {error}"
+        ) from error
+
+
+def _things(found: Instances, size: tuple[int, int] | None) -> dict[str, Any]:
+    _check(found)
+    if size is None and found.masks:
+        size = tuple(found.masks[0]["size"])
+    things = []
+    for number, (x1, y1, x2, y2) in enumerate(found.boxes.tolist()):
+        thing: dict[str, Any] = {
+            "category_id": int(found.labels[number]),
+            "bbox": _rounded([x1, y1, x2 - x1, y2 - y1]),
+            "score": float(f"{found.scores[number]:.{DIGITS}g}"),
+        }
+        if found.masks is not None:
+            mask = found.masks[number]
+            thing["segmentation"] = {"size": [int(n) for n in mask["size"]]} | {
+                "counts": mask["counts"]
+            }
+        things.append(thing)
+    # `masks` tells a detector from an instance segmenter that found nothing.
+    return {"size": size and list(size), "masks": found.masks is not None, "things": things}
+
+
+def _check(found: Instances) -> None:
+    """TaskError where the parts of a prediction do not belong together or have no meaning."""
+    count = len(found.scores)
+    shapes = (found.boxes.shape, found.scores.shape, found.labels.shape)
+    if shapes != ((count, 4), (count,), (count,)):
+        raise TaskError(f"boxes, scores and labels have the shapes {shapes}")
+    if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
+        raise TaskError("a box or a score is not finite")
+    if (found.boxes[:, 2:] < found.boxes[:, :2]).any():
+        raise TaskError("a box ends before it begins: x1 y1 x2 y2 are expected")
+    if found.masks is not None:
+        if len(found.masks) != count:
+            raise TaskError(f"{len(found.masks)} masks of {count} things")
+        if not all(isinstance(mask["counts"], str) for mask in found.masks):
+            raise TaskError("masks are expected as compressed RLE, their counts as text")
+
+
+def _instances(value: Mapping[str, Any]) -> Instances:
+    things = value["things"]
+    boxes = np.array([thing["bbox"] for thing in things], np.float64).reshape(-1, 4)
+    boxes[:, 2:] += boxes[:, :2]
+    masks = tuple(thing["segmentation"] for thing in things) if value["masks"] else None
+    return Instances(
+        boxes,
+        np.array([thing["score"] for thing in things], np.float64),
+        np.array([thing["category_id"] for thing in things], np.int64),
+        masks,
+    )
+
+
+def _faces(value: Sequence[Any]) -> Faces:
+    return np.array(value, np.float64).reshape(len(value), POINTS, 2)
+
+
+def _rounded(values: Sequence[float]) -> list[float]:
+    return [round(float(value), DECIMALS) + 0.0 for value in values]  # + 0.0: no -0.0
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()

@@ -1,0 +1,331 @@
+"""Training of the small detector and segmenter of the default run, on clean scenes alone.
+
+Networks and losses are those of mmdet and mmseg, named by their configurations; only widths differ.
+No picture that a codec has touched is ever seen: what a task is worth after coding is measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from pycocotools import mask as coco_mask
+
+from icmbench.datasets.scene_renderer.labels import CATEGORY_IDS, IGNORE, SEMANTIC_CLASSES, THINGS
+from icmbench.errors import ConfigError, DatasetError
+from icmbench.files import seed_from
+from icmbench.mpd.tensors import load_network, state_digest
+from icmbench.tasks.openmm import build_network, import_library, read_config
+from icmbench.tasks.openmm_task import describe_network
+from icmbench.tasks.openmm_weights import COUNTER, fill
+from icmbench.training.loop import Losses, Schedule, train
+from icmbench.training.pool import Pool
+
+DETECTOR: Final = "rtmdet-ins_tiny_8xb32-300e_coco"
+DETECTOR_OVERRIDES: Final[Mapping[str, Any]] = {
+    "model.backbone.widen_factor": 0.1875,
+    "model.neck.in_channels": [48, 96, 192],
+    "model.neck.out_channels": 48,
+    "model.bbox_head.in_channels": 48,
+    "model.bbox_head.feat_channels": 48,
+    "model.bbox_head.stacked_convs": 1,
+    "model.bbox_head.num_classes": len(THINGS),
+    "model.test_cfg.nms_pre": 300,
+    "model.test_cfg.max_per_img": 40,
+}
+SEGMENTER: Final = "fast_scnn_8xb4-160k_cityscapes-512x1024"
+SEGMENTER_OVERRIDES: Final[Mapping[str, Any]] = {
+    "model.decode_head.num_classes": len(SEMANTIC_CLASSES),
+    "model.decode_head.loss_decode.use_sigmoid": False,
+    "model.auxiliary_head": None,
+}
+SCALES: Final = (0.6, 1.4)  # of a picture's side, over that of what the network sees
+JITTER: Final = 0.15  # of brightness, contrast and colour balance
+GREY: Final = 114  # around a picture that is smaller than what the network sees
+STRIDE: Final = 2  # of the pixels that the segmenter is judged at: its own stride is 8
+SMALLEST: Final = (16, 0.1)  # what of a thing is left of pixels, and of its own, to be a target
+SETTLING: Final = (32, 8)  # batches, and pictures in each, that the norms are settled on
+
+
+@dataclass(frozen=True)
+class Example:
+    """What the network sees of a picture.
+
+    Attributes:
+        pixels: uint8 (size, size, 3), RGB.
+        labels: int64 (n,), positions of the things' names in `THINGS`.
+        masks: bool (n, size, size), of the things.
+        semantic: uint8 (size, size).
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    masks: NDArray[np.bool_]
+    semantic: NDArray[np.uint8]
+
+
+class Examples:
+    """Random views of the scenes of a pool, with their annotations.
+
+    Raises DatasetError for a picture of the pool without `<image>.json` and `<image>.semantic.png`
+    beside it.
+    """
+
+    def __init__(self, pool: Pool, size: int) -> None:
+        self.pool, self.size = pool, size
+        self.records = [_record(path) for path in pool.paths]
+        self.maps = [_map(path) for path in pool.paths]
+
+    def draw(self, rng: np.random.Generator, count: int) -> list[Example]:
+        """`count` views of as many pictures: scaled, cut or set in grey, mirrored, recoloured."""
+        total = len(self.records)
+        numbers = rng.choice(total, count, replace=count > total)
+        return [self._view(int(number), rng) for number in numbers]
+
+    def _view(self, number: int, rng: np.random.Generator) -> Example:
+        image, semantic = self.pool.images[number], self.maps[number]
+        labels, masks = _things(self.records[number])
+        side = max(1, round(self.size * rng.uniform(*SCALES)))
+        factor = side / min(image.shape[:2])
+        height, width = (max(1, round(length * factor)) for length in image.shape[:2])
+        place = [int(rng.integers(abs(self.size - n) + 1)) for n in (height, width)]
+        mirror = rng.random() < 0.5
+
+        def put(picture: NDArray[Any], fill: int, filter: PillowImage.Resampling) -> NDArray[Any]:
+            small = np.asarray(PillowImage.fromarray(picture).resize((width, height), filter))
+            placed = _place(small, self.size, place, fill)
+            return placed[:, ::-1] if mirror else placed
+
+        nearest = PillowImage.Resampling.NEAREST
+        pixels = put(image, GREY, PillowImage.Resampling.BILINEAR)
+        seen = [put(mask, 0, nearest) > 0 for mask in masks]
+        least = [max(SMALLEST[0], SMALLEST[1] * mask.sum() * factor**2) for mask in masks]
+        kept = [n for n, mask in enumerate(seen) if mask.sum() >= least[n]]
+        empty = np.zeros((0, self.size, self.size), bool)
+        return Example(
+            _recolour(pixels, rng),
+            labels[kept],
+            np.stack([seen[n] for n in kept]) if kept else empty,
+            put(semantic, IGNORE, nearest),
+        )
+
+
+def _record(path: Path) -> list[dict[str, Any]]:
+    file = path.with_suffix(".json")
+    try:
+        things: list[dict[str, Any]] = json.loads(file.read_text())["instances"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DatasetError(f"{file}: no annotations of a scene: {error}") from error
+    return things
+
+
+def _map(path: Path) -> NDArray[np.uint8]:
+    file = path.with_name(f"{path.stem}.semantic.png")
+    try:
+        with PillowImage.open(file) as picture:
+            values = np.asarray(picture)
+    except OSError as error:
+        raise DatasetError(f"{file}: no semantic map of a scene: {error}") from error
+    if values.ndim != 2 or values.dtype != np.uint8:
+        raise DatasetError(f"{file}: not a semantic map")
+    return values
+
+
+def _things(record: list[dict[str, Any]]) -> tuple[NDArray[np.int64], list[NDArray[np.uint8]]]:
+    """Positions in `THINGS` and masks uint8 (H, W) of the things of a scene."""
+    names = {number: THINGS.index(name) for name, number in CATEGORY_IDS.items()}
+    things = [item for item in record if not item["iscrowd"]]
+    labels = np.array([names[item["category_id"]] for item in things], np.int64)
+    return labels, [coco_mask.decode(item["segmentation"]) for item in things]
+
+
+def _place(picture: NDArray[Any], size: int, place: list[int], fill: int) -> NDArray[Any]:
+    """A square of a picture, or the picture in a square, or both: one for each side."""
+    out = np.full((size, size, *picture.shape[2:]), fill, picture.dtype)
+    source, target = [], []
+    for length, at in zip(picture.shape[:2], place, strict=True):
+        inside = min(length, size)
+        source.append(slice(at, at + inside) if length > size else slice(0, inside))
+        target.append(slice(0, inside) if length > size else slice(at, at + inside))
+    out[tuple(target)] = picture[tuple(source)]
+    return out
+
+
+def _recolour(pixels: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    gain = rng.uniform(1 - JITTER, 1 + JITTER) * rng.uniform(1 - JITTER / 2, 1 + JITTER / 2, 3)
+    contrast = rng.uniform(1 - JITTER, 1 + JITTER)
+    values = pixels.astype(np.float32) * gain.astype(np.float32)
+    values = values.mean() + (values - values.mean()) * np.float32(contrast)
+    return np.clip(np.round(values), 0, 255).astype(np.uint8)
+
+
+def boxes_of(masks: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Boxes x1 y1 x2 y2, float32 (n, 4), x2 and y2 exclusive, of masks (n, H, W), none empty."""
+    boxes = np.zeros((len(masks), 4), np.float32)
+    for number, mask in enumerate(masks):
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        boxes[number] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    return boxes
+
+
+def train_detector(
+    schedule: Schedule,
+    pool: Pool,
+    size: int,
+    *,
+    start: Path | None,
+    checkpoint: Path,
+    history: Path,
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Train RTMDet-Ins (Lyu et al. 2022) of a narrow width; returns its weights and metadata.
+
+    Args:
+        pool: scenes with their annotations beside them.
+        size: of what the network sees, in pixels, a multiple of 32.
+        start: file of a detector that `save_network` wrote; None: from scratch.
+
+    Raises DatasetError where annotations are missing, ModelError where the start is of another
+    network, ConfigError for another size.
+    """
+    return _train("mmdet", schedule, pool, size, start, checkpoint, history)
+
+
+def train_segmenter(
+    schedule: Schedule,
+    pool: Pool,
+    size: int,
+    *,
+    start: Path | None,
+    checkpoint: Path,
+    history: Path,
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Train Fast-SCNN (Poudel et al. 2019); arguments, values and errors of `train_detector`.
+
+    Without its auxiliary heads, and judged at every second row and column: of a step's time, the
+    losses at all pixels took most.
+    """
+    return _train("mmseg", schedule, pool, size, start, checkpoint, history)
+
+
+def _train(
+    package: str,
+    schedule: Schedule,
+    pool: Pool,
+    size: int,
+    start: Path | None,
+    checkpoint: Path,
+    history: Path,
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    if size < 64 or size % 32:
+        raise ConfigError(f"size {size}: a multiple of 32, at least 64")
+    import_library(package)
+    examples, network, state = Examples(pool, size), make_network(package, schedule.seed), None
+    if start is not None:
+        state, _ = load_network(start)
+        fill(network, state, start)
+    network.to(memory_format=torch.channels_last)
+
+    def losses(rng: np.random.Generator) -> Losses:
+        inputs, samples = _batch(package, network, examples.draw(rng, schedule.batch))
+        total, terms = network.parse_losses(network.loss(inputs, samples))
+        return {"loss": total, **{k: v for k, v in terms.items() if k != "loss"}}
+
+    train(
+        package,
+        network,
+        schedule,
+        losses,
+        checkpoint=checkpoint,
+        history=history,
+        describe={
+            "network": [*model_of(package)],
+            "pool": pool.digest,
+            "size": size,
+            "start": state_digest(state),
+            "views": [SCALES, JITTER, GREY, STRIDE, SMALLEST, SETTLING],
+        },
+    )
+    settle_norms(package, network, examples, schedule.seed)
+    config, overrides, classes = model_of(package)
+    return trained_state(network), describe_network(package, config, overrides, classes, size)
+
+
+def model_of(package: str) -> tuple[str, dict[str, Any], list[str]]:
+    """Configuration, overrides and classes of the network that is trained for a library."""
+    if package == "mmdet":
+        return DETECTOR, dict(DETECTOR_OVERRIDES), list(THINGS)
+    return SEGMENTER, dict(SEGMENTER_OVERRIDES), list(SEMANTIC_CLASSES)
+
+
+def make_network(package: str, seed: int) -> Any:
+    """The network that is trained for a library, with random weights."""
+    config, overrides, _ = model_of(package)
+    return build_network(package, read_config(package, config, overrides), seed)
+
+
+def trained_state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The network's weights without the norms' counters, which nothing reads any more."""
+    return {k: v for k, v in network.state_dict().items() if not k.endswith(COUNTER)}
+
+
+@torch.no_grad()
+def settle_norms(package: str, network: Any, examples: Examples, seed: int) -> None:
+    """Give the batch norms the statistics of the final weights, over `SETTLING` views, in place.
+
+    The moving statistics are of the weights of the last steps, not of their average.
+    """
+    rng = np.random.default_rng(seed_from(seed, package, "norms"))
+    norms = [m for m in network.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches
+    network.train()
+    for _ in range(SETTLING[0]):
+        inputs, _ = _batch(package, network, examples.draw(rng, SETTLING[1]))
+        network(inputs, mode="tensor")
+    network.eval()
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+def _batch(package: str, network: Any, examples: list[Example]) -> tuple[torch.Tensor, list[Any]]:
+    """Pictures as the network wants them (its own preprocessor), and targets in its classes."""
+    make = _detection_sample if package == "mmdet" else _semantic_sample
+    pictures = [torch.from_numpy(e.pixels[:, :, ::-1].transpose(2, 0, 1).copy()) for e in examples]
+    data = {"inputs": pictures, "data_samples": [make(e) for e in examples]}
+    data = network.data_preprocessor(data, False)
+    return data["inputs"].contiguous(memory_format=torch.channels_last), data["data_samples"]
+
+
+def _detection_sample(example: Example) -> Any:
+    from mmdet.structures import DetDataSample
+    from mmdet.structures.mask import BitmapMasks
+    from mmengine.structures import InstanceData
+
+    size = example.semantic.shape
+    things = InstanceData(
+        bboxes=torch.from_numpy(boxes_of(example.masks)),
+        labels=torch.from_numpy(example.labels),
+        masks=BitmapMasks(example.masks.astype(np.uint8), *size),
+    )
+    meta = {"img_shape": size, "ori_shape": size, "pad_shape": size, "scale_factor": (1.0, 1.0)}
+    return DetDataSample(gt_instances=things, metainfo={**meta, "batch_input_shape": size})
+
+
+def _semantic_sample(example: Example) -> Any:
+    from mmengine.structures import PixelData
+    from mmseg.structures import SegDataSample
+
+    size = example.semantic.shape
+    seen = example.semantic[STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
+    labels = torch.from_numpy(seen.astype(np.int64))[None]
+    meta = {"img_shape": size, "ori_shape": size, "pad_shape": size}
+    return SegDataSample(gt_sem_seg=PixelData(data=labels), metainfo=meta)

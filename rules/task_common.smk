@@ -1,0 +1,53 @@
+# What the rules of tasks share.
+
+from icmbench.configuration import task_entry, task_parts
+from icmbench.tasks.bundled import FOLDER as TASK_FOLDER
+from icmbench.tasks.bundled import PARTS as BUNDLED_TASKS
+from icmbench.tasks.bundled import bundled_file
+from icmbench.tasks.run import ORIGINALS
+from icmbench.training.settings import scene_sources
+
+TASK_PAIRS = [
+    (dataset, task) for task in run.tasks for dataset in run.config["tasks"][task]["datasets"]
+]
+
+
+def truth_files(dataset):
+    """The annotations of a data set."""
+    names = ("instances", "landmarks", "classes", "semantic")
+    return [f"<results>/datasets/{dataset}/{name}.json" for name in names]
+
+
+def task_files(task):
+    """The files that a task's predictions depend on; a bundled model is one that this run makes."""
+    return [str(path) for path in run.tasks[task].files()]
+
+
+def task_versions(task):
+    """Versions of what decides a task's predictions: new ones look again."""
+    return {name: package_version(name) for name in run.tasks[task].packages}
+
+
+def task_pool(pattern):
+    """The files of the pool's scenes, where a part is trained on."""
+
+    def files(wc):
+        home = "<results>/training/pool/{source}"
+        sources = scene_sources(TRAINING) if wc.part in run.task_parts else []
+        return expand(f"{home}/{pattern}", source=sources)
+
+    return files
+
+
+def task_training_settings(part):
+    """What decides a trained part's numbers besides its inputs; empty for a bundled one."""
+    if part not in run.task_parts:
+        return {}
+    versions = {name: package_version(name) for name in ("torch", "mmdet", "mmsegmentation")}
+    shared = {key: TRAINING[key] for key in ("seed",)}
+    return {**TRAINING[part], **shared, "versions": versions}
+
+
+def checkpoint_of(part):
+    """Not an output: Snakemake removes those of a job that was killed."""
+    return f"{run.config['results']}/training/checkpoints/{part}.pt"

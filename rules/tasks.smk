@@ -1,0 +1,146 @@
+# Machine vision on what was decoded. Included where the configuration has tasks.
+
+
+include: "task_common.smk"
+
+
+rule predict:
+    input:
+        pictures="<results>/reconstructions/{dataset}/{codec}/{shard}.zip",
+        decoded="<results>/decoded/{dataset}/{codec}/{shard}.csv",
+        truth=truth_files("{dataset}"),
+        weights=lambda wc: task_files(wc.task),
+    output:
+        "<results>/predictions/{dataset}/{task}/{codec}/{shard}.zip",
+    log:
+        "<logs>/predict/{dataset}.{task}.{codec}.{shard}.log",
+    benchmark:
+        "<benchmarks>/predict/{dataset}.{task}.{codec}.{shard}.tsv"
+    # Pictures are temporary: look at what is decoded before decoding more.
+    priority: 10
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=lambda wc, attempt: 240 * attempt,
+    params:
+        entry=lambda wc: task_entry(run.config, wc.task),
+        device=run.config["device"],
+        versions=lambda wc: task_versions(wc.task),
+    script:
+        "../workflow_scripts/predict.py"
+
+
+# What the models see in pictures that were never coded: the ceiling of every curve.
+rule predict_originals:
+    input:
+        records="<results>/datasets/{dataset}/shards/{shard}.csv",
+        images="<results>/datasets/{dataset}/images/{shard}",
+        truth=truth_files("{dataset}"),
+        weights=lambda wc: task_files(wc.task),
+    output:
+        f"<results>/predictions/{{dataset}}/{{task}}/{ORIGINALS}/{{shard}}.zip",
+    log:
+        "<logs>/predict_originals/{dataset}.{task}.{shard}.log",
+    benchmark:
+        "<benchmarks>/predict_originals/{dataset}.{task}.{shard}.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=lambda wc, attempt: 240 * attempt,
+    params:
+        entry=lambda wc: task_entry(run.config, wc.task),
+        device=run.config["device"],
+        versions=lambda wc: task_versions(wc.task),
+        split=run.config["split"],
+    script:
+        "../workflow_scripts/predict.py"
+
+
+rule task_scores:
+    input:
+        measurements=lambda wc: measurements(datasets=[wc.dataset]),
+        predictions=lambda wc: expand(
+            "<results>/predictions/{dataset}/{task}/{codec}/{shard}.zip",
+            dataset=wc.dataset,
+            task=wc.task,
+            codec=[ORIGINALS, *run.families],
+            shard=SHARDS,
+        ),
+        truth=truth_files("{dataset}"),
+    output:
+        scores="<results>/scores/{dataset}.{task}.csv",
+        bd_rate="<results>/scores/{dataset}.{task}.bd_rate.csv",
+    log:
+        "<logs>/task_scores/{dataset}.{task}.log",
+    benchmark:
+        "<benchmarks>/task_scores/{dataset}.{task}.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=lambda wc, attempt: 120 * attempt,
+    params:
+        entry=lambda wc: task_entry(run.config, wc.task),
+        anchors=run.config["anchors"],
+        bootstrap=run.config["bootstrap"],
+        comparison=run.config["comparison"],
+    script:
+        "../workflow_scripts/task_scores.py"
+
+
+rule tasks_tables:
+    input:
+        scores=[f"<results>/scores/{dataset}.{task}.csv" for dataset, task in TASK_PAIRS],
+        bd_rate=[f"<results>/scores/{dataset}.{task}.bd_rate.csv" for dataset, task in TASK_PAIRS],
+    output:
+        tasks="<results>/tables/tasks.csv",
+        bd_rate="<results>/tables/tasks_bd_rate.csv",
+    log:
+        "<logs>/tasks_tables.log",
+    benchmark:
+        "<benchmarks>/tasks_tables/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    script:
+        "../workflow_scripts/tasks_tables.py"
+
+
+rule train_task:
+    input:
+        bundled=lambda wc: str(bundled_file(wc.part)),
+        records=task_pool("records.csv"),
+        images=task_pool("images"),
+    output:
+        weights=f"<results>/models/{TASK_FOLDER}/{{part}}.safetensors",
+    log:
+        "<logs>/train_task/{part}.log",
+    benchmark:
+        "<benchmarks>/train_task/{part}.tsv"
+    wildcard_constraints:
+        part="|".join(BUNDLED_TASKS.values()),
+    priority: 5
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 4000 * attempt,
+        runtime=lambda wc, attempt: (1440 if wc.part in run.task_parts else 10) * attempt,
+    params:
+        settings=lambda wc: task_training_settings(wc.part),
+        checkpoint=checkpoint_of("{part}"),
+        history=f"{run.config['results']}/training/{{part}}.csv",
+    script:
+        "../workflow_scripts/train_task.py"
+
+
+localrules:
+    tasks_tables,

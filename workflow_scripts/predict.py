@@ -1,0 +1,24 @@
+"""What a task's model sees in the pictures of a shard, or in its originals; loaded once."""
+
+from pathlib import Path
+
+from icmbench.datasets.manifest import read_records, usable
+from icmbench.devices import resolve_device
+from icmbench.joblog import log_to
+from icmbench.tasks.evaluate import read_truth
+from icmbench.tasks.registry import make_task
+from icmbench.tasks.run import predict_originals, predict_pictures
+
+with log_to(snakemake.log[0]):
+    import torch
+
+    torch.set_num_threads(snakemake.threads)
+    files, wildcards, out = snakemake.input, snakemake.wildcards, Path(snakemake.output[0])
+    truth = read_truth(Path(files.truth[0]).parent)
+    task = make_task(wildcards.task, snakemake.params.entry)
+    task.load(truth.labels(wildcards.dataset), resolve_device(snakemake.params.device))
+    if files.get("pictures"):
+        predict_pictures(task, truth, Path(files.pictures), Path(files.decoded), out)
+    else:
+        records = usable(read_records(Path(files.records)), snakemake.params.split)
+        predict_originals(task, truth, records, Path(files.images), out)

@@ -1,0 +1,33 @@
+"""Metrics of one task on one data set, for every codec string, and their BD-rates."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from icmbench.joblog import log_to
+from icmbench.reporting.csv_files import write_csv
+from icmbench.reporting.tasks import Scored, Settings, score_task
+from icmbench.tasks.evaluate import read_truth
+from icmbench.tasks.registry import make_task
+
+with log_to(snakemake.log[0]):
+    params, files = snakemake.params, snakemake.input
+    task = make_task(snakemake.wildcards.task, params.entry)
+    predictions = {}
+    for path in map(Path, files.predictions):
+        predictions.setdefault(path.parent.name, []).append(path)
+    scores, bd_rates = score_task(
+        Scored(task.name, task.model, task.produces),
+        pd.concat([pd.read_parquet(path) for path in files.measurements], ignore_index=True),
+        read_truth(Path(files.truth[0]).parent),
+        predictions,
+        Settings(
+            resamples=params.bootstrap["bd_resamples"],
+            seed=params.bootstrap["seed"],
+            max_failed=params.comparison["max_failed"],
+            min_overlap=params.comparison["min_overlap"],
+            anchors=params.anchors,
+        ),
+    )
+    write_csv(scores, Path(snakemake.output.scores))
+    write_csv(bd_rates, Path(snakemake.output.bd_rate))

@@ -1,0 +1,13 @@
+"""The scores of all tasks and data sets in one table, and their BD-rates in another."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from icmbench.joblog import log_to
+from icmbench.reporting.csv_files import write_csv
+
+with log_to(snakemake.log[0]):
+    for key, out in (("scores", "tasks"), ("bd_rate", "bd_rate")):
+        parts = [pd.read_csv(path) for path in snakemake.input[key]]
+        write_csv(pd.concat(parts, ignore_index=True), Path(snakemake.output[out]))
