@@ -60,6 +60,7 @@ LOSSES += [
     for variant in ("main", *TRAINING["variants"])
     if stage in run.icmh
 ]
+LOSSES += list(run.task_parts)
 ROBUSTNESS = run.config["robustness"]["trials"] > 0
 MPD = [name for name, family in run.families.items() if family.codec == "mpd"]
 HIERARCHIES = [
@@ -226,6 +227,8 @@ def expected_benchmarks():
         "visual_comparison": ["all"] if VISUALS else [],
         **robustness_benchmarks(),
         **training_benchmarks(),
+        **task_benchmarks(),
+        **({"training_pool": list(run.pool), "loss_figure": LOSSES} if run.pool else {}),
         **mpd_benchmarks(),
         "ablation": ["all"] if ABLATION else [],
         "alpha_sweep": list(SWEEPS),
@@ -242,6 +245,26 @@ def robustness_benchmarks():
         "{dataset}.{codec}", dataset=run.config["robustness"]["dataset"], codec=run.families
     )
     return {"robustness": damaged, "robustness_table": ["all"]}
+
+
+def task_benchmarks():
+    """Benchmark files of the jobs of tasks, by rule, where there are such jobs."""
+    if not run.tasks:
+        return {}
+    pairs = [(data, task) for task in run.tasks for data in run.config["tasks"][task]["datasets"]]
+    looks = [
+        f"{dataset}.{task}.{codec}.{shard}"
+        for dataset, task in pairs
+        for codec in run.families
+        for shard in SHARDS
+    ]
+    return {
+        "predict": looks,
+        "predict_originals": [f"{data}.{task}.{shard}" for data, task in pairs for shard in SHARDS],
+        "task_scores": [f"{dataset}.{task}" for dataset, task in pairs],
+        "tasks_tables": ["all"],
+        "train_task": list(run.task_parts),
+    }
 
 
 def mpd_benchmarks():
@@ -269,7 +292,7 @@ def training_benchmarks():
         one = ("pseudo_labels_table", "retrieval", "clusters_figure")
         jobs |= dict.fromkeys(one, ["all"])
         jobs["taps_figure"] = ["all"] if DRAWN else []
-    return {**jobs, "training_pool": list(run.pool), "loss_figure": LOSSES}
+    return jobs
 
 
 def diffusion_training_benchmarks():

@@ -28,21 +28,8 @@ def task_versions(task):
     return {name: package_version(name) for name in run.tasks[task].packages}
 
 
-def task_pool(pattern):
-    """The files of the pool's scenes, where a part is trained on."""
-
-    def files(wc):
-        home = "<results>/training/pool/{source}"
-        sources = scene_sources(TRAINING) if wc.part in run.task_parts else []
-        return expand(f"{home}/{pattern}", source=sources)
-
-    return files
-
-
 def task_training_settings(part):
-    """What decides a trained part's numbers besides its inputs; empty for a bundled one."""
-    if part not in run.task_parts:
-        return {}
+    """What decides a trained part's numbers besides its inputs."""
     versions = {name: package_version(name) for name in ("torch", "mmdet", "mmsegmentation")}
     shared = {key: TRAINING[key] for key in ("seed",)}
     return {**TRAINING[part], **shared, "versions": versions}

@@ -85,7 +85,8 @@ rule task_scores:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
     params:
-        entry=lambda wc: task_entry(run.config, wc.task),
+        # Its own words: a bundled model is named, not the file that this run makes of it.
+        entry=lambda wc: run.config["tasks"][wc.task],
         anchors=run.config["anchors"],
         bootstrap=run.config["bootstrap"],
         comparison=run.config["comparison"],
@@ -114,33 +115,62 @@ rule tasks_tables:
         "../workflow_scripts/tasks_tables.py"
 
 
-rule train_task:
+if run.task_parts:
+
+    rule train_task:
+        input:
+            bundled=lambda wc: str(bundled_file(wc.part)),
+            records=expand(
+                "<results>/training/pool/{source}/records.csv", source=scene_sources(TRAINING)
+            ),
+            images=expand("<results>/training/pool/{source}/images", source=scene_sources(TRAINING)),
+        output:
+            weights=f"<results>/models/{TASK_FOLDER}/{{part}}.safetensors",
+            history="<results>/training/{part}.csv",
+        log:
+            "<logs>/train_task/{part}.log",
+        benchmark:
+            "<benchmarks>/train_task/{part}.tsv"
+        wildcard_constraints:
+            part="|".join(run.task_parts),
+        priority: 6
+        conda:
+            "../envs/core.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wc, attempt: 4000 * attempt,
+            runtime=lambda wc, attempt: 1440 * attempt,
+        params:
+            settings=lambda wc: task_training_settings(wc.part),
+            checkpoint=checkpoint_of("{part}"),
+        script:
+            "../workflow_scripts/train_task.py"
+
+
+# A part that is not trained on: the bundled file, byte for byte.
+rule bundled_task:
     input:
         bundled=lambda wc: str(bundled_file(wc.part)),
-        records=task_pool("records.csv"),
-        images=task_pool("images"),
     output:
         weights=f"<results>/models/{TASK_FOLDER}/{{part}}.safetensors",
     log:
-        "<logs>/train_task/{part}.log",
+        "<logs>/bundled_task/{part}.log",
     benchmark:
-        "<benchmarks>/train_task/{part}.tsv"
+        "<benchmarks>/bundled_task/{part}.tsv"
     wildcard_constraints:
-        part="|".join(BUNDLED_TASKS.values()),
-    priority: 5
+        part="|".join(sorted({*BUNDLED_TASKS.values()} - {*run.task_parts})) or "none",
     conda:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wc, attempt: 4000 * attempt,
-        runtime=lambda wc, attempt: (1440 if wc.part in run.task_parts else 10) * attempt,
+        mem_mb=1000,
+        runtime=10,
     params:
-        settings=lambda wc: task_training_settings(wc.part),
-        checkpoint=checkpoint_of("{part}"),
-        history=f"{run.config['results']}/training/{{part}}.csv",
+        settings={},
     script:
         "../workflow_scripts/train_task.py"
 
 
 localrules:
+    bundled_task,
     tasks_tables,

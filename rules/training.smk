@@ -93,26 +93,5 @@ rule model_card:
         "../workflow_scripts/model_card.py"
 
 
-rule loss_figure:
-    input:
-        "<results>/training/{network}.csv",
-    output:
-        figure_files("loss_{network}"),
-    log:
-        "<logs>/loss_figure/{network}.log",
-    benchmark:
-        "<benchmarks>/loss_figure/{network}.tsv"
-    wildcard_constraints:
-        network="|".join(LOSSES),
-    conda:
-        "../envs/core.yaml"
-    threads: 1
-    resources:
-        mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=lambda wc, attempt: 30 * attempt,
-    script:
-        "../workflow_scripts/loss_figure.py"
-
-
 localrules:
     model_card,

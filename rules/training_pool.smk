@@ -1,4 +1,5 @@
-# What is trained on: the images of every source of the pool. Included where something is trained.
+# What is trained on, the images of every source of the pool, and the curves of what was trained.
+# Included where something is trained.
 
 
 rule training_pool:
@@ -22,3 +23,24 @@ rule training_pool:
         images=lambda wc: run.pool[wc.source].image_ids(),
     script:
         "../workflow_scripts/training_pool.py"
+
+
+rule loss_figure:
+    input:
+        "<results>/training/{network}.csv",
+    output:
+        figure_files("loss_{network}"),
+    log:
+        "<logs>/loss_figure/{network}.log",
+    benchmark:
+        "<benchmarks>/loss_figure/{network}.tsv"
+    wildcard_constraints:
+        network="|".join(LOSSES),
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=lambda wc, attempt: 2000 * attempt,
+        runtime=lambda wc, attempt: 30 * attempt,
+    script:
+        "../workflow_scripts/loss_figure.py"

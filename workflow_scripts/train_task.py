@@ -26,7 +26,7 @@ with log_to(snakemake.log[0]):
             [Path(path) for path in files.images],
             start=Path(files.bundled),
             checkpoint=checkpoint,
-            history=Path(snakemake.params.history),
+            history=Path(snakemake.output.history),
         )
         save_network(Path(snakemake.output.weights), state, metadata)
         checkpoint.unlink(missing_ok=True)

@@ -112,6 +112,18 @@ def codecs(arguments: Namespace) -> None:
                 print(f"    {group:<6} {key:<10} {_key_text(spec)}")
 
 
+def tasks(arguments: Namespace) -> None:
+    """`icmbench tasks`."""
+    from icmbench.tasks.registry import kinds
+
+    for name, kind in kinds().items():
+        first = (kind.__doc__ or "").strip().split("\n")[0]
+        print(f"{name}: {first}")
+        for key, option in kind.options.items():
+            default = "needed" if option.required else f"default: {option.default}"
+            print(f"    {key:<16} {option.kind.__name__}; {default}; {option.help}")
+
+
 def metrics(arguments: Namespace) -> None:
     """`icmbench metrics`."""
     from icmbench.metrics import METRICS, available

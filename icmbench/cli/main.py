@@ -60,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     _decode(commands_of)
     _info(commands_of)
     _codecs(commands_of)
+    _tasks(commands_of)
     _metrics(commands_of)
     _compare(commands_of)
     _import(commands_of)
@@ -156,6 +157,11 @@ def _info(sub: Sub) -> None:
 def _codecs(sub: Sub) -> None:
     parser = _add(sub, "codecs", "list the codecs, their keys and settings", "icmbench codecs")
     parser.set_defaults(run=commands.codecs)
+
+
+def _tasks(sub: Sub) -> None:
+    parser = _add(sub, "tasks", "list the kinds of task models and their options", "icmbench tasks")
+    parser.set_defaults(run=commands.tasks)
 
 
 def _metrics(sub: Sub) -> None:

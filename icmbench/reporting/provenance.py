@@ -19,6 +19,7 @@ import psutil
 
 import icmbench
 from icmbench.codecs.registry import codec_class
+from icmbench.tasks.registry import make_task
 from icmbench.versions import package_version
 
 PACKAGES = (
@@ -49,6 +50,7 @@ def provenance(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
         "python": sys.version.split()[0],
         "packages": {name: package_version(name) for name in PACKAGES},
         "coders": coder_versions(),
+        "tasks": task_models(config["tasks"]),
         "machine": {
             "system": f"{platform.system()} {platform.release()}",
             "processor": _processor(),
@@ -60,6 +62,23 @@ def provenance(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
         "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "config": dict(config),
     }
+
+
+def task_models(tasks: Mapping[str, Any]) -> dict[str, Any]:
+    """Kind, model and versions of every task, and whose compiled operators serve mmdet and mmseg.
+
+    Without a full mmcv those of torchvision stand in for it: the numbers may differ.
+    """
+    found: dict[str, Any] = {}
+    for name, entry in sorted(tasks.items()):
+        task = make_task(name, entry)
+        versions = {package: package_version(package) for package in task.packages}
+        found[name] = {"kind": task.kind, "model": task.model, "versions": versions}
+        if task.kind in ("mmdet", "mmseg"):
+            from icmbench.tasks.mmcv_ext import ensure_ops
+
+            found[name]["operators"] = ensure_ops()
+    return found
 
 
 def codecs_table(config: Mapping[str, Any]) -> pd.DataFrame:

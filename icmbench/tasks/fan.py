@@ -137,6 +137,8 @@ def make_aligner(network: torch.nn.Module, device: str, mirror: bool) -> Any:
     """
     import face_alignment
 
+    keep_compiled()
+
     class Given(face_alignment.FaceAlignment):  # type: ignore[misc]
         def _load_native(
             self, network_name: str, network_size: int, device: str, dtype: torch.dtype
@@ -150,6 +152,17 @@ def make_aligner(network: torch.nn.Module, device: str, mirror: bool) -> Any:
         face_detector="folder",  # the boxes are given: it is never asked
         compile=False,
     )
+
+
+def keep_compiled() -> None:
+    """Let numba keep its code for the package's decoding: 15 s in every process that decodes."""
+    from face_alignment import utils
+
+    from icmbench.compiled import cache_folder
+
+    # It calls one function, in the same file: numba notices where either of them changes.
+    if cache_folder() is not None and not utils._get_preds_fromhm.signatures:
+        utils._get_preds_fromhm.enable_caching()
 
 
 def fetch_published() -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from PIL import UnidentifiedImageError
 
 from icmbench.errors import MeasurementError, TaskError
 from icmbench.tasks.base import SemanticMap
+
+NO_CLASS: Final = 255  # in a prediction: a class that the data set does not have, never right
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -57,13 +59,15 @@ class SegmentationEvaluator:
         self._ignore = ignore
 
     def count(self, predictions: Mapping[str, SemanticMap]) -> Counts:
-        """Confusion matrices int64 (images, C, C): pixels of true class, predicted class.
+        """Confusion matrices int64 (images, C, C + 1): pixels of true class, predicted class.
+
+        The last column is NO_CLASS, which only adds to what was missed, as in mmsegmentation.
 
         Raises MeasurementError where an image has no prediction; TaskError naming the file where a
         map is missing, damaged, of another size than the prediction or holds a value that is no
         class, and naming the image where a prediction holds one.
         """
-        matrices = np.zeros((len(self.images), self._classes, self._classes), np.int64)
+        matrices = np.zeros((len(self.images), self._classes, self._classes + 1), np.int64)
         for place, name in enumerate(self.images):
             if name not in predictions:
                 raise MeasurementError(f"image {name!r} has no prediction")
@@ -91,9 +95,9 @@ class SegmentationEvaluator:
             raise ValueError(f"weights {weights.shape} for {len(self.images)} images")
         # In floating point for the speed of BLAS: whole numbers below 2^53 are exact.
         drawn = weights.astype(np.float64)
-        both = drawn @ np.einsum("icc->ic", counts).astype(np.float64)
+        both = drawn @ np.einsum("icc->ic", counts[:, :, :-1]).astype(np.float64)
         true = drawn @ counts.sum(axis=2).astype(np.float64)
-        predicted = drawn @ counts.sum(axis=1).astype(np.float64)
+        predicted = drawn @ counts[:, :, :-1].sum(axis=1).astype(np.float64)
         return {
             "miou": _mean(both, true + predicted - both),
             "macc": _mean(both, true),
@@ -108,14 +112,16 @@ class SegmentationEvaluator:
                 f"prediction {predicted.shape[1]}x{predicted.shape[0]}"
             )
         judged = true != self._ignore
-        if predicted[judged].max(initial=0) >= self._classes:
+        found = predicted[judged].astype(np.int64)
+        found[found == NO_CLASS] = self._classes
+        if found.max(initial=0) > self._classes:
             raise TaskError(
-                f"image {name!r}: the prediction holds {predicted[judged].max()}, there are "
+                f"image {name!r}: the prediction holds {found.max()}, there are "
                 f"{self._classes} classes"
             )
-        pairs = true[judged].astype(np.int64) * self._classes + predicted[judged]
-        table = np.bincount(pairs, minlength=self._classes**2)
-        return table.reshape(self._classes, self._classes)
+        columns = self._classes + 1
+        pairs = true[judged].astype(np.int64) * columns + found
+        return np.bincount(pairs, minlength=self._classes * columns).reshape(-1, columns)
 
     def _true(self, name: str) -> SemanticMap:
         path = self._maps[name]

@@ -1,0 +1,1 @@
+"""Networks written out here, for weights that come without a library to build them."""

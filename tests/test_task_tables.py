@@ -1,0 +1,150 @@
+"""The task tables: values, intervals and BD-rates from stored predictions and true rate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from icmbench.errors import MeasurementError
+from icmbench.reporting.tasks import COLUMNS, Scored, Settings, score_task
+from icmbench.tasks import store
+from icmbench.tasks.evaluate import Truth
+from icmbench.tasks.run import ORIGINALS
+
+IMAGES = [f"i{n}" for n in range(8)]
+SIZE = 100
+TASK = Scored("points", "ruler", "landmarks")
+SETTINGS = Settings(resamples=50, seed=1, max_failed=0.25, min_overlap=0.1, anchors=["half"])
+# Bytes and error in pixels (the eyes are 40 pixels apart) of every string, before the image's own.
+POINTS = {
+    ("full", "jpeg:quality=10"): (400, 4.0),
+    ("full", "jpeg:quality=30"): (800, 2.0),
+    ("full", "jpeg:quality=50"): (1600, 1.0),
+    ("half", "webp:quality=10"): (200, 4.0),
+    ("half", "webp:quality=30"): (400, 2.0),
+    ("half", "webp:quality=50"): (800, 1.0),
+}
+
+
+def points(number: int) -> np.ndarray:
+    rng = np.random.default_rng(number)
+    face = rng.uniform(20, 80, (68, 2))
+    face[36], face[45] = (30, 50), (70, 50)
+    return face
+
+
+def truth() -> Truth:
+    faces = {
+        image: [{"landmarks": points(n).tolist(), "bbox": [20, 20, 60, 60]}]
+        for n, image in enumerate(IMAGES)
+    }
+    return Truth(landmarks=faces)
+
+
+def share(number: int) -> float:
+    """Of a string's error and bytes that an image gets: they differ from image to image."""
+    return 0.5 + number / 7
+
+
+def measured(failed: dict[str, set[str]] | None = None) -> pd.DataFrame:
+    rows = []
+    for (family, codec), (size, _) in POINTS.items():
+        for number, image in enumerate(IMAGES):
+            bad = image in (failed or {}).get(codec, set())
+            count = round(size * share(number))
+            row = {"dataset": "d", "image": image, "family": family, "codec": codec}
+            row |= {"bytes": count, "width": SIZE, "height": SIZE, "bpp": 8 * count / SIZE**2}
+            rows.append({**row, "status": "decode-failed" if bad else "ok"})
+    return pd.DataFrame(rows)
+
+
+def predicted(folder: Path, left_out: tuple[str, str] = ("", "")) -> dict[str, list[Path]]:
+    """Two shards per family; the error goes to the right, all points alike."""
+    found: dict[str, list[Path]] = {}
+    strings = {**POINTS, (ORIGINALS, ORIGINALS): (0, 0.4)}
+    for family in ("full", "half", ORIGINALS):
+        for shard in (0, 1):
+            path = folder / family / f"{shard}.zip"
+            path.parent.mkdir(exist_ok=True)
+            found.setdefault(family, []).append(path)
+            with store.writer(path) as out:
+                for (owner, codec), (_, error) in strings.items():
+                    for number in range(shard, len(IMAGES), 2):
+                        if owner != family or (codec, IMAGES[number]) == left_out:
+                            continue
+                        shift = np.array([error * share(number), 0.0])
+                        out.add(codec, IMAGES[number], (points(number) + shift)[None])
+    return found
+
+
+def test_values_by_hand(tmp_path: Path) -> None:
+    scores, _ = score_task(TASK, measured(), truth(), predicted(tmp_path), SETTINGS)
+    assert tuple(scores.columns) == COLUMNS
+    nme = scores[scores["metric"] == "nme"].set_index("codec")
+    mean_share = np.mean([share(n) for n in range(8)])
+    for (family, codec), (size, error) in POINTS.items():
+        row = nme.loc[codec]
+        assert row["value"] == pytest.approx(error * mean_share / 40, abs=2e-5)
+        assert row["ceiling"] == pytest.approx(0.4 * mean_share / 40, abs=2e-5)
+        assert row["bpp"] == pytest.approx(8 * size * mean_share / SIZE**2, rel=1e-3)
+        assert row["lo"] < row["value"] < row["hi"]
+        assert (row["family"], row["task"], row["model"]) == (family, "points", "ruler")
+        assert (row["images"], row["failed"]) == (8, 0)
+    # Above 0.08 of the eyes' distance, 3.2 pixels: the images whose share of 4 pixels is more.
+    failing = np.mean([4 * share(n) > 3.2 for n in range(8)])
+    rates = scores[scores["metric"] == "failure_rate"].set_index("codec")
+    assert rates.loc["jpeg:quality=10", "value"] == pytest.approx(failing)
+
+
+def test_bd_rate_of_half_the_bits_and_twice(tmp_path: Path) -> None:
+    _, bd = score_task(TASK, measured(), truth(), predicted(tmp_path), SETTINGS)
+    row = bd[bd["metric"] == "nme"].set_index("family").loc["full"]
+    assert row["bd_rate"] == pytest.approx(1.0, rel=0.01)  # twice the bits for the same error
+    assert row["lo"] == pytest.approx(1.0, rel=0.02)
+    assert row["hi"] == pytest.approx(1.0, rel=0.02)
+    assert row["overlap"] == pytest.approx(1.0)
+    assert (row["anchor"], row["task"], row["points"]) == ("half", "points", 3)
+    _, turned = score_task(
+        TASK, measured(), truth(), predicted(tmp_path), replace(SETTINGS, anchors=["full"])
+    )
+    value = turned[turned["metric"] == "nme"].set_index("family").loc["half", "bd_rate"]
+    assert value == pytest.approx(-0.5, rel=0.01)
+
+
+def test_all_are_compared_on_the_same_images(tmp_path: Path) -> None:
+    """An image that one string failed on counts for none; a string that fails often is left out."""
+    failed = {"webp:quality=30": {"i7"}, "jpeg:quality=10": {"i0", "i1", "i2"}}
+    scores, _ = score_task(
+        TASK, measured(failed), truth(), predicted(tmp_path, ("webp:quality=30", "i7")), SETTINGS
+    )
+    nme = scores[scores["metric"] == "nme"].set_index("codec")
+    some_share = np.mean([share(n) for n in range(7)])
+    assert nme.loc["webp:quality=50", "value"] == pytest.approx(1.0 * some_share / 40, abs=2e-5)
+    assert nme.loc["webp:quality=50", "ceiling"] == pytest.approx(0.4 * some_share / 40, abs=2e-5)
+    assert nme.loc["webp:quality=50", "bpp"] == pytest.approx(
+        8 * 800 * some_share / SIZE**2, rel=1e-3
+    )
+    assert list(nme.loc["webp:quality=30", ["images", "failed"]]) == [7, 1]
+    out = nme.loc["jpeg:quality=10"]
+    assert np.isnan(out["value"])
+    assert np.isnan(out["bpp"])
+    assert (out["images"], out["failed"]) == (0, 3)
+
+
+def test_a_missing_prediction_is_named(tmp_path: Path) -> None:
+    predictions = predicted(tmp_path, ("jpeg:quality=30", "i5"))
+    with pytest.raises(MeasurementError, match=r"i5 for jpeg:quality=30"):
+        score_task(TASK, measured(), truth(), predictions, SETTINGS)
+
+
+def test_rows_do_not_depend_on_order(tmp_path: Path) -> None:
+    predictions = predicted(tmp_path)
+    first = score_task(TASK, measured(), truth(), predictions, SETTINGS)
+    mixed = measured().sample(frac=1, random_state=1)
+    turned = {family: paths[::-1] for family, paths in predictions.items()}
+    for one, other in zip(first, score_task(TASK, mixed, truth(), turned, SETTINGS), strict=True):
+        pd.testing.assert_frame_equal(one, other)
