@@ -18,12 +18,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from conftest import ROOT, make_picture
 from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from icmbench.configuration import make_run
 from icmbench.datasets import coco2017 as coco2017_module
 from icmbench.datasets.base import Annotations, Dataset, shard_of
 from icmbench.datasets.coco_format import check_instances, decode_counts, read_instances
@@ -689,6 +691,56 @@ def test_coco2017(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     mine = make_dataset("val", {"type": "coco2017", **local}, tmp_path / "no")
     assert merged(mine, tmp_path / "out2").instances == got
     assert Files.asked == []
+
+
+# The configurations that name such sets.
+
+
+def fill_coco(data: Path) -> None:
+    instances = two_images()
+    instances["images"][0]["file_name"] = "000000000139.jpg"
+    write_set(data / "coco", instances, "ignored.json")
+    (data / "coco" / "images").rename(data / "coco" / "val2017")
+    (data / "coco" / "annotations").mkdir()
+    text = json.dumps(instances)
+    (data / "coco" / "annotations" / "instances_val2017.json").write_text(text)
+
+
+def fill_camvid(data: Path) -> None:
+    for folder in ("test", "testannot"):
+        write_png(data / "camvid" / folder / "0001TP_008550.png", make_picture(9, 9))
+
+
+def fill_helen(data: Path) -> None:
+    write_png(data / "helen" / "a.png", make_picture(9, 9))
+    (data / "helen" / "landmarks68.json").write_text(json.dumps({"a.png": [[1, 2]] * 68}))
+
+
+def fill_faces(data: Path) -> None:
+    write_png(data / "faces" / "a.png", make_picture(9, 9))
+    points = "1 2\n" * 68
+    (data / "faces" / "a.pts").write_text(f"version: 1\nn_points: 68\n{{\n{points}}}\n")
+
+
+@pytest.mark.parametrize("fill", [fill_coco, fill_camvid, fill_helen, fill_faces])
+def test_configurations(
+    fill: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With data where its head says, a configuration is valid as it stands, every option of it."""
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path / "data")
+    name = fill.__name__.removeprefix("fill_")
+    config = yaml.safe_load((ROOT / "configs" / f"{name}.yaml").read_text())
+    run = make_run(config, ROOT / "schemas" / "config.schema.json")
+    assert run.datasets[name].annotated
+    assert run.datasets[name].image_ids()
+    for task in run.tasks:
+        assert run.config["tasks"][task]["datasets"] == [name]
+    for family in run.families.values():
+        full = [p for p in family.points if dict(p.encode).get("scale", 1.0) == 1.0]
+        # The bundled model of diff-icmh has four rates, each with and without diffusion.
+        assert family.name == "identity" or len(full) >= 5
+    assert {"identity", "jpeg", "webp", "avif", "mpd", "diff-icmh"} == set(run.families)
 
 
 # The samples beside the project.

@@ -29,6 +29,7 @@ LAYERS = [
     {"diff_icmh"},
     {"codecs"},
     {"coding"},
+    {"tasks"},
     {"configuration", "reporting"},
     {"cli"},
     {"__main__"},

@@ -26,7 +26,8 @@ class Coco(Folder):
     `masks` names a second instances file of the same images, for sets whose boxes and masks are
     published apart. Where it lists an image, its annotations take the place of those of
     `annotations`, so that all of one image come from one source. An image that it does not list
-    keeps boxes alone; masks can be judged on the others only.
+    keeps what `annotations` says of it: boxes alone, as a rule. Where masks are judged only if
+    every object has one, name the file of masks as `annotations` instead.
     """
 
     kind = "coco"

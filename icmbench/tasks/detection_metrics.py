@@ -256,17 +256,16 @@ def match(overlaps: Floats, crowd: NDArray[np.bool_]) -> NDArray[np.int8]:
         crowd: (objects,).
     """
     verdict = np.full((len(THRESHOLDS), len(overlaps)), MISS, np.int8)
-    least = np.minimum(THRESHOLDS, 1 - 1e-10)
     single = overlaps[:, ~crowd]
     inside = overlaps[:, crowd].max(axis=1, initial=0.0)
     taken = np.zeros((len(THRESHOLDS), single.shape[1]), bool)
     levels, last = np.arange(len(THRESHOLDS)), single.shape[1] - 1
-    for place in np.flatnonzero(overlaps.max(axis=1) >= least[0]):
-        verdict[inside[place] >= least, place] = IGNORED
+    for place in np.flatnonzero(overlaps.max(axis=1) >= THRESHOLDS[0]):
+        verdict[inside[place] >= THRESHOLDS, place] = IGNORED
         if last >= 0:
             free = np.where(taken, -1.0, single[place])
             chosen = last - np.argmax(free[:, ::-1], axis=1)
-            hit = free[levels, chosen] >= least
+            hit = free[levels, chosen] >= THRESHOLDS
             taken[levels[hit], chosen[hit]] = True
             verdict[hit, place] = HIT
     return verdict

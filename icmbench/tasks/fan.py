@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 from numpy.typing import NDArray
 
-import icmbench
 from icmbench.datasets.base import Option
 from icmbench.errors import ConfigError, ModelError, TaskError
 from icmbench.files import sha256_file
 from icmbench.tasks.base import LANDMARKS, Faces, Image, Labels, Task
+from icmbench.tasks.bundled import BUNDLED, bundled_file
 
 if TYPE_CHECKING:  # every module of this package is read with the configuration, torch is slow
     import torch
@@ -31,7 +31,6 @@ FEATURES: Final = 64  # channels of the bundled network's hourglass
 RAISED: Final = 0.12  # the crop's centre lies above the box's, in heights of the box
 WIDER: Final = 200 / 195  # side of the crop, in sums of the box's width and height
 SMALLEST: Final = 4.0  # a face of less width and height together is none, in pixels
-BUNDLED: Final = Path(icmbench.__file__).parent / "weights" / "tasks" / "landmarks.safetensors"
 PUBLISHED: Final = "2DFAN-4"  # the package's own name
 MIRROR: Final = ("average", "none")
 
@@ -48,7 +47,7 @@ class FaceAlignment(Task):
     options = {
         "checkpoint": Option(
             str,
-            default="bundled",
+            default=BUNDLED,
             help="`bundled`, `published` (2DFAN-4, which the package downloads), or a file",
         ),
         "sha256": Option(str, help="of the file; another one is refused"),
@@ -76,7 +75,7 @@ class FaceAlignment(Task):
     def model(self) -> str:
         """`FAN`: the bundled one; `2DFAN-4`; or the file's name."""
         checkpoint = str(self.values["checkpoint"])
-        named = {"bundled": "FAN", "published": PUBLISHED}
+        named = {BUNDLED: "FAN", "published": PUBLISHED}
         return named.get(checkpoint, Path(checkpoint).stem)
 
     def files(self) -> list[Path]:
@@ -85,7 +84,9 @@ class FaceAlignment(Task):
 
     def _path(self) -> Path:
         checkpoint = str(self.values["checkpoint"])
-        return BUNDLED if checkpoint == "bundled" else Path(checkpoint).expanduser()
+        if checkpoint == BUNDLED:
+            return bundled_file("landmarks")
+        return Path(checkpoint).expanduser()
 
     def load(self, labels: Labels, device: str) -> None:
         """Build the network; nothing is downloaded unless `checkpoint` is `published`."""
@@ -155,14 +156,16 @@ def make_aligner(network: torch.nn.Module, device: str, mirror: bool) -> Any:
 
 
 def keep_compiled() -> None:
-    """Let numba keep its code for the package's decoding: 15 s in every process that decodes."""
+    """Let numba keep its code for the package's decoding: else 15 s in every process."""
     from face_alignment import utils
 
-    from icmbench.compiled import cache_folder
+    from icmbench import compiled
 
-    # It calls one function, in the same file: numba notices where either of them changes.
-    if cache_folder() is not None and not utils._get_preds_fromhm.signatures:
-        utils._get_preds_fromhm.enable_caching()
+    decode = utils._get_preds_fromhm  # it calls one other function, of the same file
+    if compiled.cache_folder() is None or getattr(decode, "signatures", True):
+        return  # nowhere to keep it, compiled already, or not to be compiled (NUMBA_DISABLE_JIT)
+    decode.enable_caching()
+    compiled._name_apart(decode._cache._cache_file)
 
 
 def fetch_published() -> Path:
@@ -248,6 +251,7 @@ def build_fan(features: int) -> torch.nn.Module:
     class NarrowFan(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
+            self.features = features
             quarter, half = features // 4, features // 2
             self.conv1 = torch.nn.Conv2d(3, quarter, 7, stride=2, padding=3)
             self.bn1 = torch.nn.BatchNorm2d(quarter)

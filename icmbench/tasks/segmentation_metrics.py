@@ -113,12 +113,13 @@ class SegmentationEvaluator:
             )
         judged = true != self._ignore
         found = predicted[judged].astype(np.int64)
-        found[found == NO_CLASS] = self._classes
-        if found.max(initial=0) > self._classes:
+        strange = found[(found >= self._classes) & (found != NO_CLASS)]
+        if len(strange):
             raise TaskError(
-                f"image {name!r}: the prediction holds {found.max()}, there are "
-                f"{self._classes} classes"
+                f"image {name!r}: the prediction holds {strange[0]}, there are {self._classes} "
+                f"classes"
             )
+        found[found == NO_CLASS] = self._classes
         columns = self._classes + 1
         pairs = true[judged].astype(np.int64) * columns + found
         return np.bincount(pairs, minlength=self._classes * columns).reshape(-1, columns)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from icmbench.errors import DatasetError
+from icmbench.errors import DatasetError, ModelError
 from icmbench.files import sha256_bytes
 from icmbench.images import read_image
 from icmbench.tasks.fan import CELLS, FEATURES, POINTS, SIDE, build_fan, crop_of, load_fan
@@ -106,11 +106,11 @@ def train_fan(
 
     Args:
         schedule: `batch` crops a step; with `settle` the norms keep their statistics.
-        features: channels of the hourglass, a multiple of 16 (with `start`: of that network).
+        features: channels of the hourglass, a multiple of 16; with `start` its own.
         start: file that `load_fan` reads; None: from scratch.
 
     Raises ConfigError where the loss is not finite or `features` are wrong, ModelError for a
-    damaged start or checkpoint.
+    start or checkpoint that is damaged or of another network.
     """
     import torch
 
@@ -124,6 +124,9 @@ def train_fan(
             network = build_fan(features)
     else:
         network = load_fan(start)
+        if not hasattr(network, "features"):
+            raise ModelError(f"{start}: not a narrow FAN, the start of its training")
+        features = int(network.features)
         origin = state_digest(network.state_dict())
 
     def losses(rng: np.random.Generator) -> Losses:

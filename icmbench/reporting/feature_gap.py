@@ -1,0 +1,95 @@
+"""The table of feature gaps: means over the images that all codecs coded, with intervals."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from icmbench.errors import MeasurementError
+from icmbench.reporting.bootstrap import (
+    MIN_IMAGES,
+    Floats,
+    Indices,
+    interval,
+    mean,
+    resample_indices,
+    resampled_means,
+)
+from icmbench.reporting.comparison import Grid, compare, grids, restrict
+
+COLUMNS: Final = (
+    "dataset", "codec", "family", "task", "model", "depth", "stage", "gap", "lo", "hi", "images",
+    "failed", "bpp",
+)  # fmt: skip
+
+
+def gap_table(
+    gaps: pd.DataFrame,
+    measurements: pd.DataFrame,
+    *,
+    task: str,
+    model: str,
+    resamples: int,
+    seed: int,
+    max_failed: float,
+) -> pd.DataFrame:
+    """Mean gap of every codec string at every depth of a task's model, on one data set.
+
+    Args:
+        gaps: `icmbench.tasks.feature_gap.COLUMNS`, all codecs and shards.
+        measurements: of this data set, all codecs; they say what is compared, and the rates.
+
+    Returns:
+        `COLUMNS`, sorted by family, rate, codec string and depth. `lo` and `hi`: 95 % percentile
+        interval over draws of images, the same draws for every codec and depth, none below 3
+        images. A codec string that failed on too many images has no value.
+
+    Raises:
+        MeasurementError: an image of the comparison has no gap at some depth, or two, and as
+            `grids` does.
+    """
+    (grid,) = grids(measurements, ())
+    chosen = compare(grid, max_failed)
+    common = restrict(grid, chosen)
+    draws = resample_indices(len(common.images), resamples, seed=seed, dataset=grid.dataset)
+    stages = gaps[["depth", "stage"]].drop_duplicates().sort_values("depth")
+    if stages["depth"].duplicated().any():
+        raise MeasurementError(f"feature gaps of {task} on {grid.dataset}: stages of two networks")
+    failed = grid.failed()
+    rows: list[dict[str, object]] = []
+    for number, point in enumerate(common.points):
+        mine = gaps[(gaps["family"] == point.family) & (gaps["codec"] == point.codec)]
+        whole = bool(common.images) and bool(common.ok[number].all())
+        base = {"dataset": grid.dataset, "codec": point.codec, "family": point.family}
+        base |= {"task": task, "model": model}
+        side = {"failed": failed[number], "bpp": mean(common.values["bpp"][number])}
+        for depth, stage in stages.itertuples(index=False):
+            found: dict[str, object] = {"gap": np.nan, "lo": np.nan, "hi": np.nan, "images": 0}
+            if whole:
+                where = f"{point.codec} ({task}, {stage})"
+                found = _entry(_values(mine[mine["depth"] == depth], common, where), draws)
+            rows.append({**base, "depth": depth, "stage": stage, **found, **side})
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    keys = ["dataset", "task", "family", "bpp", "codec", "depth"]
+    return frame.sort_values(keys, kind="stable", ignore_index=True)
+
+
+def _values(mine: pd.DataFrame, common: Grid, where: str) -> Floats:
+    """The gaps of the compared images in their order, (images,)."""
+    if mine["image"].duplicated().any():
+        raise MeasurementError(f"feature gaps of {where}: an image occurs twice")
+    values = mine.set_index("image")["gap"].reindex(list(common.images))
+    if values.isna().any():
+        name = values.index[values.isna()][0]
+        raise MeasurementError(f"feature gaps of {where}: none of image {name!r}")
+    found: Floats = values.to_numpy(np.float64)
+    return found
+
+
+def _entry(values: Floats, draws: Indices) -> dict[str, object]:
+    lo, hi = np.nan, np.nan
+    if len(values) >= MIN_IMAGES:
+        lo, hi = interval(resampled_means(values, draws))
+    return {"gap": mean(values), "lo": lo, "hi": hi, "images": len(values)}

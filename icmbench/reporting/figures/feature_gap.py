@@ -1,0 +1,130 @@
+"""How far features of decoded pictures are from the originals', by depth, at matched rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from icmbench.errors import MeasurementError
+from icmbench.reporting.bootstrap import MIN_IMAGES
+from icmbench.reporting.figures.axes import (
+    foot,
+    heading,
+    note_height,
+    panel_grid,
+    plain,
+    wrap_note,
+)
+from icmbench.reporting.figures.matching import OVER, WITHIN
+from icmbench.reporting.figures.placeholder import placeholder
+from icmbench.reporting.figures.rd_curves import _PANEL, LOSSLESS, _legend
+from icmbench.reporting.figures.style import MUTED, FamilyStyle, family_styles, theme
+from icmbench.reporting.figures.task_curves import lossy
+from icmbench.reporting.figures.task_objects import MOST, matched_points, shared_rates
+
+NEEDED: Final = (
+    "dataset", "task", "model", "codec", "family", "depth", "stage", "gap", "lo", "hi", "images",
+    "failed", "bpp",
+)  # fmt: skip
+
+
+def feature_gap(
+    table: pd.DataFrame, dataset: str, task: str, rates: Sequence[float] | None = None
+) -> Figure:
+    """Draw a panel per rate: mean 1 - cosine of every codec against the depth of the network.
+
+    Args:
+        table: `icmbench.reporting.feature_gap.COLUMNS`; families of all its rows decide the styles.
+        rates: bits per pixel, at most three; by default `shared_rates` decides.
+
+    Returns:
+        The figure; a placeholder where nothing was coded.
+
+    Raises:
+        MeasurementError: the table lacks a column, has no row of this task on this data set, or
+            two of one codec string and depth; more than three rates.
+    """
+    if missing := [name for name in NEEDED if name not in table]:
+        raise MeasurementError(f"a table of feature gaps lacks the columns {', '.join(missing)}")
+    rows = table[(table["dataset"] == dataset) & (table["task"] == task)]
+    if rows.empty:
+        raise MeasurementError(f"the table has no row of task {task!r} on {dataset!r}")
+    if rows.duplicated(["codec", "family", "depth"]).any():
+        raise MeasurementError(f"task {task!r} on {dataset!r}: a codec and depth occur twice")
+    title = f"Feature gap: {task}, {dataset}"
+    points = rows.drop_duplicates(["codec", "family"])
+    rates = shared_rates(points) if rates is None else sorted(rates)
+    if len(rates) > MOST:
+        raise MeasurementError(f"at most {MOST} rates stand side by side, not {len(rates)}")
+    if not rates:
+        return placeholder(title, "no lossy codec has a point; see the failures.")
+    matched = {rate: matched_points(points, rate) for rate in rates}
+    styles = family_styles(table["family"])
+    shown = {name: styles[name] for name in sorted(set(lossy(points)["family"]))}
+    wide = len(rates) * _PANEL[0] * (1.3 if len(rates) == 1 else 1)
+    columns = min(len(shown), int(wide / 1.35))
+    lines = wrap_note(_note(rows, matched), wide)
+    below = 0.3 + 0.19 * -(-len(shown) // columns) + note_height(lines) + 0.1
+    limit = 1.06 * float(np.nanmax(np.append(lossy(rows)[["gap", "hi"]].to_numpy(float), 0))) or 1.0
+    with theme():
+        figure, panels = panel_grid(len(rates), wide / len(rates), _PANEL[1], below=below)
+        heading(figure, title)
+        for axes, rate in zip(panels, rates, strict=True):
+            codecs = set(matched[rate]["codec"])
+            _panel(axes, rows[rows["codec"].isin(codecs)], styles)
+            axes.set_ylim(0, limit)
+            axes.set_title(f"at {plain(rate)} bpp", loc="left", pad=15)
+        _legend(figure, shown, (below - 0.06) / figure.get_size_inches()[1], columns)
+        foot(figure, lines)
+    return figure
+
+
+def _panel(axes: Axes, rows: pd.DataFrame, styles: Mapping[str, FamilyStyle]) -> None:
+    axes.text(
+        0, 1.025, "lower is better ↓", transform=axes.transAxes, fontsize=7.5, color=MUTED,
+        va="bottom",
+    )  # fmt: skip
+    axes.set_ylabel("1 \u2212 cosine")
+    stages = rows.drop_duplicates("depth").sort_values("depth")
+    axes.set_xlabel("depth (from the picture on)")
+    names = [str(name).replace(" ", "\n") for name in stages["stage"]]
+    axes.set_xticks(stages["depth"].to_numpy(), names)
+    axes.grid(False, axis="x")
+    for family, part in rows.groupby("family", sort=True):
+        style = styles[str(family)]
+        part = part.sort_values("depth")
+        depth, value, low, high = (part[n].to_numpy(float) for n in ("depth", "gap", "lo", "hi"))
+        axes.fill_between(depth, low, high, color=style.colour, alpha=0.13, linewidth=0, zorder=1)
+        axes.plot(
+            depth, value, color=style.colour, linestyle=style.dash, linewidth=style.width,
+            marker=style.marker, markersize=6 if style.marker in "*XP" else 4.4,
+            markeredgecolor=style.colour if style.marker in "*XP" else "white",
+            markeredgewidth=0.4, zorder=3, label=str(family),
+        )  # fmt: skip
+
+
+def _note(rows: pd.DataFrame, matched: Mapping[float, pd.DataFrame]) -> str:
+    """What a gap is, over how many images, and the rates that stand for each rate."""
+    images = int(rows["images"].max())
+    band = "shaded: 95\u00a0% bootstrap interval over images"
+    if images < MIN_IMAGES:
+        band = f"no intervals below {MIN_IMAGES} images"
+    text = (
+        f"Model: {rows['model'].iloc[0]}. 1 \u2212 cosine between the feature vectors of original "
+        "and decoded picture, 0 where they are equal: mean over positions, then over "
+        f"{images} image{'' if images == 1 else 's'}; {band}. At a rate stands each codec's "
+        f"operating point whose mean rate is nearest, from {WITHIN:g} times below to {OVER:g} "
+        "times above."
+    )
+    for rate, points in matched.items():
+        pairs = zip(points["family"], points["bpp"], strict=True)
+        listed = ", ".join(f"{family} {plain(float(f'{bpp:.2g}'))}" for family, bpp in pairs)
+        text += f" At {plain(rate)} bpp: {listed or 'none'}."
+    if (rows["family"] == LOSSLESS).any():
+        text += " The lossless reference (identity) is left out."
+    return text

@@ -1,0 +1,245 @@
+"""Objects that a detector misses and objects that it invents, codec by codec at matched rates."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from icmbench.errors import MeasurementError
+from icmbench.reporting.bootstrap import MIN_IMAGES
+from icmbench.reporting.figures.axes import foot, heading, note_height, plain, wrap_note
+from icmbench.reporting.figures.matching import OVER, WITHIN, matched_rate
+from icmbench.reporting.figures.placeholder import placeholder
+from icmbench.reporting.figures.rd_curves import LOSSLESS
+from icmbench.reporting.figures.style import (
+    INK,
+    MUTED,
+    FamilyStyle,
+    MetricInfo,
+    family_styles,
+    metric_label,
+    theme,
+)
+from icmbench.reporting.figures.task_curves import (
+    CEILING_DASH,
+    lossy,
+    shown_metrics,
+    task_rows,
+)
+
+OBJECTS: Final = ("missed", "hallucinated")
+MOST: Final = 3  # rates side by side
+APART: Final = 2.0  # least ratio of two of them
+_STEPS: Final = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
+_PANEL = (2.35, 0.25)  # inches: width of a panel, height of one row in it
+_RATES, _GAP = 0.42, 0.18  # inches: the rates beside a panel, between two columns
+_ABOVE, _BETWEEN = 0.78, 0.92  # inches above the first panels; between two rows of panels
+
+
+def matched_points(rows: pd.DataFrame, rate: float) -> pd.DataFrame:
+    """Of every family the codec string whose mean rate is nearest to `rate`, sorted by family.
+
+    The rule is that of the visual comparisons (`matching.matched_rate`), applied to means.
+    """
+    coded = lossy(rows)
+    if coded.empty:
+        return coded
+    one = coded.assign(dataset="", image="", status="ok")
+    return matched_rate(one, "", "", rate).drop(columns=["dataset", "image", "status"])
+
+
+def shared_rates(rows: pd.DataFrame, most: int = MOST) -> list[float]:
+    """At most `most` round rates that show as many families as possible, the lowest first.
+
+    The first is the rate at which most families have a point; each further one that at which most
+    families do that have not been shown, then most families. Equal ones go to the lower rate. Two
+    rates differ by a factor of `APART` or more, and each shows two families or a new one.
+    """
+    coded = lossy(rows)
+    if coded.empty:
+        return []
+    low, high = coded["bpp"].min() / OVER, coded["bpp"].max() * WITHIN
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    rates = [float(f"{step:g}e{decade}") for decade in decades for step in _STEPS]
+    found = {rate: set(matched_points(rows, rate)["family"]) for rate in rates}
+    chosen: list[float] = []
+    seen: set[str] = set()
+    while len(chosen) < most:
+        free = [r for r in rates if all(max(r / c, c / r) >= APART * 0.999 for c in chosen)]
+        ranked = [(len(found[r] - seen), len(found[r]), -r) for r in free]
+        new, families, rate = max(ranked, default=(0, 0, 0.0))
+        if not new and families < 2:
+            break
+        chosen.append(-rate)
+        seen |= found[-rate]
+    return sorted(chosen)
+
+
+def task_objects(
+    tasks: pd.DataFrame, dataset: str, task: str, rates: Sequence[float] | None = None
+) -> Figure:
+    """Draw missed and hallucinated objects of every codec at two or three rates.
+
+    Args:
+        tasks: the table `tasks`; families of all its rows decide the styles.
+        rates: bits per pixel, at most three; by default `shared_rates` decides.
+
+    Returns:
+        The figure: a column per rate, a row of panels per metric, a line per codec. A placeholder
+        where nothing was coded.
+
+    Raises:
+        MeasurementError: as `task_rows`; the task counts no objects; more than three rates.
+    """
+    rows = task_rows(tasks, dataset, task)
+    title = f"Missed and hallucinated objects: {task}, {dataset}"
+    metrics = shown_metrics(rows, OBJECTS)
+    if not metrics:
+        raise MeasurementError(f"task {task!r} on {dataset!r} has none of {', '.join(OBJECTS)}")
+    rates = shared_rates(rows) if rates is None else sorted(rates)
+    if len(rates) > MOST:
+        raise MeasurementError(f"at most {MOST} rates stand side by side, not {len(rates)}")
+    if not rates:
+        return placeholder(title, "no lossy codec has a point; see the failures.")
+    names = sorted(set(lossy(rows)["family"]))
+    matched = [matched_points(rows, rate) for rate in rates]
+    styles = family_styles(tasks["family"])
+    with theme():
+        sheet = _Sheet(len(rates), len(metrics), names, _note(rows))
+        for band, metric in enumerate(metrics):
+            limit = _limit(rows, matched, metric)
+            for column, (rate, points) in enumerate(zip(rates, matched, strict=True)):
+                axes = sheet.panel(band, column)
+                _panel(axes, points, metric, names, styles, limit)
+                _ceiling(axes, float(rows[f"{metric.name}_ceiling"].iloc[0]), len(names))
+                axes.set_title(f"at {plain(rate)} bpp", loc="left", fontsize=8.5)
+                axes.set_yticks(range(len(names)), names if column == 0 else [""] * len(names))
+        heading(sheet.figure, title)
+    return sheet.figure
+
+
+@dataclass
+class _Sheet:
+    """A figure with panels in a grid, room for the names on the left and for the note, written."""
+
+    across: int
+    down: int
+    names: Sequence[str]
+    note: str
+
+    def __post_init__(self) -> None:
+        self.left = 0.26 + 0.066 * max(len(name) for name in self.names)
+        pitch = _PANEL[0] + _RATES + _GAP
+        # A column alone would be too narrow for the heading.
+        self.wide = max(self.left + self.across * pitch, 4.6)
+        self.high = _PANEL[1] * (len(self.names) + 1.1)
+        lines = wrap_note(self.note, self.wide)
+        below = note_height(lines) + 0.56
+        between = (self.down - 1) * _BETWEEN
+        self.tall = _ABOVE + self.down * self.high + between + below
+        self.figure = Figure(figsize=(self.wide, self.tall))
+        foot(self.figure, lines)
+
+    def panel(self, band: int, column: int) -> Axes:
+        x = self.left + column * (_PANEL[0] + _RATES + _GAP)
+        y = self.tall - _ABOVE - band * _BETWEEN - (band + 1) * self.high
+        return self.figure.add_axes(
+            (x / self.wide, y / self.tall, _PANEL[0] / self.wide, self.high / self.tall)
+        )
+
+
+def _limit(rows: pd.DataFrame, matched: Sequence[pd.DataFrame], metric: MetricInfo) -> float:
+    """End of the axis that the panels of a metric share."""
+    ends = [rows[f"{metric.name}_ceiling"], *(p[n] for p in matched for n in _columns(metric))]
+    values = np.concatenate([np.asarray(end, np.float64) for end in ends])
+    return 1.06 * float(np.nanmax(np.append(values, 0.0))) or 1.0
+
+
+def _columns(metric: MetricInfo) -> tuple[str, str, str]:
+    return metric.name, f"{metric.name}_lo", f"{metric.name}_hi"
+
+
+def _panel(
+    axes: Axes,
+    points: pd.DataFrame,
+    metric: MetricInfo,
+    names: Sequence[str],
+    styles: Mapping[str, FamilyStyle],
+    limit: float,
+) -> None:
+    """One metric at one rate: a row per codec, its rate beside it."""
+    axes.set(xlim=(-0.02 * limit, limit), ylim=(len(names) + 0.6, -0.5))
+    axes.grid(False, axis="y")
+    axes.tick_params(axis="y", length=0)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.set_xlabel(f"← better, {metric_label(metric)}")
+    _beside(axes, -0.5, "bpp", bottom=True)
+    found = {row["family"]: row for row in points.to_dict("records")}
+    for y, name in enumerate(names):
+        value, low, high = (
+            float(found[name][key]) if name in found else math.nan for key in _columns(metric)
+        )
+        if not math.isfinite(value):
+            words = "no value" if name in found else "no point near this rate"
+            axes.text(
+                0.01 * limit, y, words, va="center", fontsize=7, color=MUTED, zorder=5,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
+            )  # fmt: skip
+            continue
+        style = styles[name]
+        _beside(axes, y, plain(float(f"{found[name]['bpp']:.2g}")))
+        if math.isfinite(low):
+            axes.plot([low, high], [y, y], color=style.colour, linewidth=1.5, zorder=3)
+        axes.plot(
+            [value], [y], linestyle="none", marker=style.marker, markersize=6, zorder=4,
+            color=style.colour, markeredgecolor="white" if style.marker not in "*XP" else None,
+            markeredgewidth=0.4, label=name,
+        )  # fmt: skip
+
+
+def _beside(axes: Axes, y: float, words: str, bottom: bool = False) -> None:
+    axes.annotate(
+        words, (1, y), (_RATES * 72 - 2, 4 if bottom else 0), xycoords=("axes fraction", "data"),
+        textcoords="offset points", ha="right", va="bottom" if bottom else "center", fontsize=7,
+        color=MUTED,
+    )  # fmt: skip
+
+
+def _ceiling(axes: Axes, ceiling: float, rows: int) -> None:
+    """A dotted line at the value on the originals, its label in the free row at the bottom."""
+    if not math.isfinite(ceiling):
+        return
+    axes.axvline(ceiling, color=INK, linestyle=CEILING_DASH, linewidth=1.2, zorder=2)
+    right = ceiling < axes.get_xlim()[1] / 2
+    axes.annotate(
+        f"originals {ceiling:.3g}", (ceiling, rows + 0.05), (3 if right else -3, 0),
+        textcoords="offset points", ha="left" if right else "right", va="center", fontsize=7,
+    )  # fmt: skip
+
+
+def _note(rows: pd.DataFrame) -> str:
+    """What is counted, how rates are matched and what the dotted line is."""
+    images = int(rows["images"].max())
+    text = (
+        "Missed: share of the objects that no box of score 0.5 or more and of the right class "
+        "covers at an IoU of 0.5. Hallucinated: such boxes, per image, that cover no object. At a "
+        "rate stands each codec's operating point whose mean rate is nearest, from "
+        f"{WITHIN:g} times below to {OVER:g} times above; its rate is at the right. "
+        f"{images} image{'' if images == 1 else 's'}; "
+    )
+    interval = "line: 95\u00a0% bootstrap interval over images."
+    text += interval if images >= MIN_IMAGES else f"no intervals below {MIN_IMAGES} images."
+    text += f" Dotted: the same model ({rows['model'].iloc[0]}) on the originals, never coded."
+    if failed := int(rows["failed"].sum()):
+        text += f" {failed} coding{'s' if failed > 1 else ''} failed, see the failures."
+    if (rows["family"] == LOSSLESS).any():
+        text += " The lossless reference (identity) is left out."
+    return text

@@ -1,0 +1,121 @@
+# Figures of the tasks. Accuracy against rate is part of a run. The others are not, minutes each:
+# `snakemake --cores all task_pictures feature_gap`. Included where the configuration has tasks.
+
+
+# One job for all: they are read off one table, which costs less than starting another process.
+rule task_figures:
+    input:
+        tasks="<results>/tables/tasks.csv",
+    output:
+        [file for name in TASK_FIGURES for file in figure_files(name)],
+    log:
+        "<logs>/task_figures.log",
+    benchmark:
+        "<benchmarks>/task_figures/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        figures=TASK_FIGURES,
+    script:
+        "../workflow_scripts/task_figures.py"
+
+
+if TASK_PICTURES:
+
+    # One job for all images, as for the visual comparisons.
+    rule task_pictures:
+        input:
+            **task_picture_inputs(),
+        output:
+            [file for name in TASK_PICTURES for file in figure_files(name)],
+        log:
+            "<logs>/task_pictures.log",
+        benchmark:
+            "<benchmarks>/task_pictures/all.tsv"
+        conda:
+            "../envs/core.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wc, attempt: 4000 * attempt,
+            runtime=lambda wc, attempt: 60 * attempt,
+        params:
+            pictures=run.config["task_pictures"],
+            names=TASK_PICTURES,
+            shards=len(SHARDS),
+            settings={name: coding_settings(run.config, name) for name in run.families},
+            tasks={name: task_entry(run.config, name) for name in run.tasks},
+        script:
+            "../workflow_scripts/task_pictures.py"
+
+
+if GAP_FIGURES:
+
+    # Decoded pictures are temporary: after a run they are decoded again, unless it keeps them.
+    rule feature_gap_shard:
+        input:
+            records="<results>/datasets/{dataset}/shards/{shard}.csv",
+            images="<results>/datasets/{dataset}/images/{shard}",
+            pictures="<results>/reconstructions/{dataset}/{codec}/{shard}.zip",
+            decoded="<results>/decoded/{dataset}/{codec}/{shard}.csv",
+            truth=truth_files("{dataset}"),
+            weights=lambda wc: task_files(wc.task),
+        output:
+            "<results>/feature_gap/{dataset}/{task}/{codec}/{shard}.parquet",
+        log:
+            "<logs>/feature_gap_shard/{dataset}.{task}.{codec}.{shard}.log",
+        benchmark:
+            "<benchmarks>/feature_gap_shard/{dataset}.{task}.{codec}.{shard}.tsv"
+        priority: 10
+        conda:
+            "../envs/core.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wc, attempt: 4000 * attempt,
+            runtime=lambda wc, attempt: 240 * attempt,
+        params:
+            entry=lambda wc: task_entry(run.config, wc.task),
+            device=run.config["device"],
+            versions=lambda wc: task_versions(wc.task),
+            split=run.config["split"],
+        script:
+            "../workflow_scripts/feature_gap.py"
+
+    rule feature_gap:
+        input:
+            gaps=[
+                file
+                for dataset, task in GAP_FIGURES.values()
+                for file in shard_files(
+                    "<results>/feature_gap/{dataset}/{task}/{codec}/{shard}.parquet",
+                    dataset=dataset,
+                    task=task,
+                    codec=run.families,
+                )
+            ],
+            measurements=measurements(
+                datasets=sorted({dataset for dataset, _ in GAP_FIGURES.values()})
+            ),
+        output:
+            table="<results>/tables/feature_gap.csv",
+            figures=[file for name in GAP_FIGURES for file in figure_files(name)],
+        log:
+            "<logs>/feature_gap.log",
+        benchmark:
+            "<benchmarks>/feature_gap/all.tsv"
+        conda:
+            "../envs/core.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wc, attempt: 2000 * attempt,
+            runtime=lambda wc, attempt: 30 * attempt,
+        params:
+            figures=GAP_FIGURES,
+            tasks={name: task_entry(run.config, name) for name in run.tasks},
+            bootstrap=run.config["bootstrap"],
+            comparison=run.config["comparison"],
+        script:
+            "../workflow_scripts/feature_gap.py"
