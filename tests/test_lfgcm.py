@@ -425,6 +425,9 @@ def test_rates_rise_with_their_index() -> None:
     gains = network.adapters.gain_y.exp()[:, 0]
     assert gains.tolist() == pytest.approx([1 / 8, 1 / 4, 1 / 2, 1])
     assert torch.equal(network.adapters.restore_y, -network.adapters.gain_y)
+    gains = network.adapters.gain_z.exp()[:, 0]
+    assert gains.tolist() == pytest.approx([5**-1, 5 ** (-2 / 3), 5 ** (-1 / 3), 1])
+    assert torch.equal(network.adapters.restore_z, -network.adapters.gain_z)
 
 
 def test_a_rate_per_image() -> None:

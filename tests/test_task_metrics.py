@@ -216,6 +216,17 @@ def against_pycocotools(instances: dict[str, Any], **found: Instances) -> float:
     return float(np.mean(mine))
 
 
+def test_an_overlap_at_a_threshold_is_the_one_of_the_stored_box() -> None:
+    """x + width - x is not the width: in its last bit this overlap would reach 0.6."""
+    x, y, width, height = stored = 186.956, 242.296, 118.656, 74.606
+    truth = one_picture((1, [x, y, 197.76, height], 0))
+    found = store.as_stored(things((1, 0.9, [x, y, x + width, y + height])))
+    results = {"p": [{"category_id": 1, "score": 0.9, "bbox": list(stored)}]}
+    expected, _ = pycocotools(truth, results, "bbox", {"p": 1})
+    assert expected[0] == pytest.approx(0.2)
+    assert judged(truth, p=found)["box_map"] == pytest.approx(0.2)
+
+
 def test_more_than_a_hundred_findings_of_a_category() -> None:
     """COCO judges the hundred best of each category in an image: no hit behind them counts."""
     for misses, share in ((99, 0.01), (100, 0.0)):
@@ -320,6 +331,9 @@ def test_missed_and_hallucinated_by_hand() -> None:
     assert values["hallucinated"] == 3
     assert judged(truth, p=things())["missed"] == 1
     assert np.isnan(judged(one_picture(), p=found)["missed"])
+    numbered = one_picture((1, [10, 10, 20, 20], 0))
+    numbered["annotations"][0]["id"] = 0  # pycocotools takes this id for "not found"
+    assert judged(numbered, p=found)["missed"] == 0
     assert judged(one_picture(), p=things())["hallucinated"] == 0
 
 

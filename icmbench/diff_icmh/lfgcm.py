@@ -44,6 +44,7 @@ STRIDE = 64  # height and width of an image are multiples of it
 REF_STRIDE = 8  # image pixels per value of ref and of c
 GRID = 2.0**20  # steps per unit of the scales and means that bits are decided by
 LOWEST_GAIN = 1 / 8  # factor of y at the lowest rate, before training
+LOWEST_GAIN_Z = 1 / 5  # of z: gains learn slowly, and at equal ones z would take most of a low rate
 
 Rate = int | Tensor
 Visit = Callable[[Tensor, Tensor, int, bool], Tensor]
@@ -319,12 +320,12 @@ class Adapters(nn.Module):
 
     def __init__(self, settings: LfgcmSettings) -> None:
         super().__init__()
-        steps = -torch.linspace(0, -math.log(LOWEST_GAIN), settings.rates).flip(0)
-        gain = steps[:, None].repeat(1, settings.latent)
-        self.gain_y = nn.Parameter(gain)
-        self.restore_y = nn.Parameter(-gain)
-        self.gain_z = nn.Parameter(torch.zeros(settings.rates, settings.hyper))
-        self.restore_z = nn.Parameter(torch.zeros(settings.rates, settings.hyper))
+        gain_y = _rising(LOWEST_GAIN, settings.rates, settings.latent)
+        gain_z = _rising(LOWEST_GAIN_Z, settings.rates, settings.hyper)
+        self.gain_y = nn.Parameter(gain_y)
+        self.restore_y = nn.Parameter(-gain_y)
+        self.gain_z = nn.Parameter(gain_z)
+        self.restore_z = nn.Parameter(-gain_z)
 
     def apply_gain(self, name: str, values: Tensor, rate: Rate) -> Tensor:
         """Values (n, c, h, w) times the gains `name` of a rate, or of one rate per image (n,).
@@ -487,6 +488,12 @@ class Lfgcm(nn.Module):
         if self.adapters is None or rate is None:
             return values
         return self.adapters.apply_gain(name, values, rate)
+
+
+def _rising(lowest: float, rates: int, channels: int) -> Tensor:
+    """Logarithms of gains from `lowest` to 1, in equal steps, alike for all channels."""
+    steps = -torch.linspace(0, -math.log(lowest), rates).flip(0)
+    return steps[:, None].repeat(1, channels)
 
 
 def _hyper_feature(channels: int) -> nn.Sequential:

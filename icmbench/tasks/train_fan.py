@@ -124,9 +124,9 @@ def train_fan(
             network = build_fan(features)
     else:
         network = load_fan(start)
-        if not hasattr(network, "features"):
+        features = int(getattr(network, "features", 0))
+        if not features:
             raise ModelError(f"{start}: not a narrow FAN, the start of its training")
-        features = int(network.features)
         origin = state_digest(network.state_dict())
 
     def losses(rng: np.random.Generator) -> Losses:
