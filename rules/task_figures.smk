@@ -1,5 +1,5 @@
 # Figures of the tasks. Accuracy against rate is part of a run. The others are not, minutes each:
-# `snakemake --cores all task_pictures feature_gap`. Included where the configuration has tasks.
+# `snakemake --cores all all task_pictures feature_gap`. Included where the configuration has tasks.
 
 
 # One job for all: they are read off one table, which costs less than starting another process.
@@ -54,7 +54,8 @@ if TASK_PICTURES:
 
 if GAP_FIGURES:
 
-    # Decoded pictures are temporary: after a run they are decoded again, unless it keeps them.
+    # Decoded pictures are temporary: asked for after a run that did not keep them, this decodes and
+    # measures again; together with the run (as above) it does not.
     rule feature_gap_shard:
         input:
             records="<results>/datasets/{dataset}/shards/{shard}.csv",

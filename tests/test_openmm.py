@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -25,7 +26,7 @@ from icmbench.datasets.scenes import Scenes
 from icmbench.errors import ConfigError, DatasetError, ModelError, TaskError
 from icmbench.files import sha256_file
 from icmbench.mpd.tensors import save_network
-from icmbench.tasks import mmcv_ext, openmm, train_openmm
+from icmbench.tasks import mmcv_ext, openmm, scene_views, train_openmm
 from icmbench.tasks.base import Labels
 from icmbench.tasks.import_yolox import CONFIG, yolox_from_onnx
 from icmbench.tasks.mm_detection import MmDetector
@@ -39,6 +40,14 @@ ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "realdata"
 LABELS = Labels("scenes", {c["id"]: c["name"] for c in CATEGORIES}, tuple(SEMANTIC_CLASSES))
 SIZE = 96
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
@@ -120,7 +129,7 @@ def test_nms_is_the_greedy_suppression(libraries: str, offset: int) -> None:
         expected = good[greedy(boxes[good].astype(float), scores[good], threshold, offset)][:3]
         assert first.tolist() == expected.tolist()
         assert len(few) == len(first)
-    assert suppressed > 300
+    assert suppressed > 100
 
 
 def test_batched_nms_leaves_boxes_of_other_classes_alone(libraries: str) -> None:
@@ -372,8 +381,8 @@ def test_views_keep_pixels_masks_and_maps_together(
         values = np.asarray(PillowImage.open(path.with_name(f"{path.stem}.semantic.png")))
         PillowImage.fromarray(np.stack([values] * 3, -1)).save(tmp_path / path.name)
         paths.append(tmp_path / path.name)
-    monkeypatch.setattr(train_openmm, "_recolour", lambda pixels, rng: pixels)
-    examples = train_openmm.Examples(read_pool([("grey", paths)], smallest=32), 64)
+    monkeypatch.setattr(scene_views, "_recolour", lambda pixels, rng: pixels)
+    examples = scene_views.Examples(read_pool([("grey", paths)], smallest=32), 64)
     rng = np.random.default_rng(1)
     things, padded = 0, 0
     for _ in range(30):
@@ -382,7 +391,7 @@ def test_views_keep_pixels_masks_and_maps_together(
         flat = example.pixels[..., 0]
         # Where a value's neighbourhood is flat, interpolation changes nothing.
         assert (flat[inside] == example.semantic[inside]).mean() > 0.8
-        padded += int((flat[~inside] == train_openmm.GREY).sum())
+        padded += int((flat[~inside] == scene_views.GREY).sum())
         for label, mask in zip(example.labels, example.masks, strict=True):
             assert (example.semantic[mask] == len(STUFF) + label).mean() > 0.95
             things += 1
@@ -394,15 +403,18 @@ def test_boxes_are_the_masks_extent() -> None:
     rng = np.random.default_rng(2)
     masks = rng.random((20, 9, 13)) > 0.93
     masks = masks[masks.any((1, 2))]
-    for mask, (x1, y1, x2, y2) in zip(masks, train_openmm.boxes_of(masks), strict=True):
+    for mask, (x1, y1, x2, y2) in zip(masks, scene_views.boxes_of(masks), strict=True):
         points = [(x, y) for y in range(9) for x in range(13) if mask[y, x]]
         assert (x1, y1) == (min(p[0] for p in points), min(p[1] for p in points))
         assert (x2, y2) == (max(p[0] for p in points) + 1, max(p[1] for p in points) + 1)
 
 
 @pytest.mark.parametrize("package", ["mmdet", "mmseg"])
-def test_training_learns_and_repeats(package: str, pool: Pool, tmp_path: Path) -> None:
-    schedule = Schedule(steps=12, batch=2, learning_rate=2e-3, checkpoint_every=6, average=0.5)
+def test_training_learns_and_repeats(
+    package: str, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_openmm, "SETTLING", (2, 4))
+    schedule = Schedule(steps=10, batch=2, learning_rate=2e-3, checkpoint_every=5, average=0.5)
     runs = []
     for name in ("one", "two"):
         function = {"mmdet": train_openmm.train_detector, "mmseg": train_openmm.train_segmenter}
@@ -427,7 +439,7 @@ def test_a_pool_without_annotations_is_refused(pool: Pool, tmp_path: Path) -> No
     path = tmp_path / "lonely.png"
     PillowImage.fromarray(picture()).save(path)
     with pytest.raises(DatasetError, match=r"lonely\.json"):
-        train_openmm.Examples(read_pool([("photos", [path])], smallest=32), 64)
+        scene_views.Examples(read_pool([("photos", [path])], smallest=32), 64)
     with pytest.raises(ConfigError, match="multiple of 32"):
         train_openmm.train_detector(
             Schedule(1, 1, 1e-3), pool, 100, start=None, checkpoint=path, history=path
@@ -466,8 +478,8 @@ def test_a_wrong_onnx_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"broken\.onnx"):
         yolox_from_onnx(broken)
     other = REAL / "weights" / "peppa_landmark"
-    with pytest.raises(ModelError, match="convolutions"):
-        yolox_from_onnx(sorted(other.glob("*.onnx"))[0])
+    with pytest.raises(ModelError, match="a convolution"):
+        yolox_from_onnx(sorted(other.rglob("*.onnx"))[0])
 
 
 def test_bundled_files_are_small_and_say_what_they_are() -> None:

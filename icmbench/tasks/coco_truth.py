@@ -21,7 +21,7 @@ LEAST_POLYGON: Final = 6  # numbers: three corners
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects of one category in one picture, crowd regions last.
+    """The objects of one category in one picture, in the order of the file.
 
     Attributes:
         boxes: float64 (n, 4), x y width height.
@@ -79,13 +79,12 @@ class CocoTruth:
         self.objects = {key: self._objects(key[0], group) for key, group in groups.items()}
 
     def _objects(self, column: int, group: Sequence[Mapping[str, Any]]) -> Objects:
-        entries = sorted(group, key=lambda entry: bool(entry.get("iscrowd", 0)))  # stable
         masks = None
         if self.has_masks:
-            masks = [_compressed(entry["segmentation"], self.sizes[column]) for entry in entries]
+            masks = [_compressed(entry["segmentation"], self.sizes[column]) for entry in group]
         return Objects(
-            np.array([entry["bbox"] for entry in entries], np.float64),
-            np.array([bool(entry.get("iscrowd", 0)) for entry in entries]),
+            np.array([entry["bbox"] for entry in group], np.float64),
+            np.array([bool(entry.get("iscrowd", 0)) for entry in group]),
             masks,
         )
 

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pycocotools import mask as coco_mask
 
 from icmbench.errors import MeasurementError, TaskError
 from icmbench.tasks.average_precision import (
     HIT,
-    IGNORED,
     MISS,
     THRESHOLDS,
     Ranked,
@@ -28,12 +25,12 @@ from icmbench.tasks.average_precision import (
     rank,
 )
 from icmbench.tasks.base import Instances
-from icmbench.tasks.coco_truth import CocoTruth, Objects
+from icmbench.tasks.coco_truth import CocoTruth
+from icmbench.tasks.detection_matching import listed, match, overlaps_of
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
-MAX_DETECTIONS: Final = 100  # of a category in an image: COCO's
 # Which detections are shown to a user, or acted on, is a choice; 0.5 is the usual one of mmdet's
 # and torchvision's demonstrations. mAP needs none.
 SHOWN: Final = 0.5
@@ -107,8 +104,8 @@ class DetectionEvaluator:
           pycocotools' `stats[:3]`.
         - `mask_map`, `mask_map50`: the same of masks; nan where there are none.
         - `missed`: share of the objects that no prediction of score 0.5 or more and of the right
-          category found at an IoU of 0.5 or more. Matching is COCO's: by falling score each box
-          takes the free object that it overlaps most.
+          category found: by boxes, at an IoU of 0.5 or more. Matching is COCO's: by falling score
+          each box takes the free object that it overlaps most.
         - `hallucinated`: mean number per image of predictions of score 0.5 or more that found none
           at an IoU of 0.5, a second box on one object among them; what lies in a crowd region does
           not count.
@@ -161,120 +158,29 @@ class DetectionEvaluator:
         self, found: Sequence[Instances], *, masks: bool
     ) -> tuple[dict[int, Ranked], Counts, Counts]:
         """Ranked findings by category; found objects and invented ones per image."""
-        listed = _listed(found, self._truth.order)
-        verdict = np.full((len(THRESHOLDS), len(listed.scores)), MISS, np.int8)
+        ranking = listed(found, self._truth.order)
+        verdict = np.full((len(THRESHOLDS), len(ranking.scores)), MISS, np.int8)
         for (column, category), objects in self._truth.objects.items():
-            here = listed.groups.get((column, category))
+            here = ranking.groups.get((column, category))
             if here is not None:
-                overlaps = _overlaps(found[column], listed.places[here], objects, masks)
+                overlaps = overlaps_of(found[column], ranking.places[here], objects, masks)
                 verdict[:, here] = match(overlaps, objects.crowd)
         ranked = {}
-        for category in np.unique(listed.labels).tolist():
-            mine = listed.labels == category
-            ranked[category] = rank(listed.images[mine], listed.scores[mine], verdict[:, mine])
-        shown = listed.scores >= SHOWN
+        for category in np.unique(ranking.labels).tolist():
+            mine = ranking.labels == category
+            ranked[category] = rank(ranking.images[mine], ranking.scores[mine], verdict[:, mine])
+        shown = ranking.scores >= SHOWN
 
         def per_image(state: int) -> Counts:
-            return np.bincount(listed.images[shown & (verdict[0] == state)], minlength=len(found))
+            return np.bincount(ranking.images[shown & (verdict[0] == state)], minlength=len(found))
 
         return ranked, per_image(HIT), per_image(MISS)
-
-
-@dataclass(frozen=True)
-class _Listed:
-    """Findings of all images: by category, image and falling score; equal ones as they were given.
-
-    Attributes:
-        labels, images, scores: (n,); an image as its column.
-        places: (n,), where each stands among its image's findings.
-        groups: column and category -> where their findings stand.
-    """
-
-    labels: Counts
-    images: Counts
-    scores: Floats
-    places: Counts
-    groups: Mapping[tuple[int, int], slice]
-
-
-def _listed(found: Sequence[Instances], order: Sequence[int]) -> _Listed:
-    """The `MAX_DETECTIONS` best of every category in every image, images in the order given."""
-    ordered = [found[column] for column in order]
-    sizes = [len(things.scores) for things in ordered]
-    none = np.zeros(0, np.int64)  # there may be no image at all
-    labels = np.concatenate([none, *(things.labels for things in ordered)])
-    scores = np.concatenate([none, *(things.scores for things in ordered)])
-    places = np.concatenate([none, *(np.arange(size) for size in sizes)])
-    position = np.repeat(np.arange(len(order)), sizes)
-    best = np.lexsort((-scores, position, labels))  # stable, like pycocotools' mergesort
-    begins = _begins(labels[best], position[best])
-    nth = np.arange(len(best)) - np.repeat(begins[:-1], np.diff(begins))
-    best = best[nth < MAX_DETECTIONS]
-    labels, images = labels[best], np.array(order, np.int64)[position[best]]
-    begins = _begins(labels, images)
-    keys = zip(images[begins[:-1]].tolist(), labels[begins[:-1]].tolist(), strict=True)
-    groups = {key: slice(*ends) for key, ends in zip(keys, pairwise(begins.tolist()), strict=True)}
-    return _Listed(labels, images, scores[best], places[best], groups)
-
-
-def _begins(first: Counts, second: Counts) -> Counts:
-    """Where a new pair of values begins, and the length at the end."""
-    new = (np.diff(first, prepend=-1) != 0) | (np.diff(second, prepend=-1) != 0)
-    new[:1] = True
-    return np.append(np.flatnonzero(new), len(first))
 
 
 def _all_masks(found: Sequence[Instances]) -> bool:
     """Whether predictions have masks; an image without things says nothing unless none has any."""
     missing = any(things.masks is None and len(things.scores) for things in found)
     return not missing and any(things.masks is not None for things in found)
-
-
-def _overlaps(things: Instances, places: Counts, objects: Objects, masks: bool) -> Floats:
-    """IoU (detections, objects); with a crowd region the share of the detection inside it."""
-    truth: Any = objects.boxes
-    if masks:
-        assert things.masks is not None
-        assert objects.masks is not None
-        found: Any = [dict(things.masks[place]) for place in places]
-        truth = objects.masks
-    else:
-        found = things.boxes[places]
-        # x + width - x is not quite the width; rounding to less than any file says restores it.
-        found[:, 2:] = np.round(found[:, 2:] - found[:, :2], 9)
-    return np.asarray(coco_mask.iou(found, truth, objects.crowd.astype(np.uint8)))
-
-
-def match(overlaps: Floats, crowd: NDArray[np.bool_]) -> NDArray[np.int8]:
-    """COCO's greedy matching of one category in one image: int8 (10, detections).
-
-    By falling score every detection takes, at each threshold, the free object that it overlaps
-    most (the last of equal ones); one that finds none free but lies in a crowd region is IGNORED.
-
-    Args:
-        overlaps: (detections, objects), detections by falling score, crowd regions last.
-        crowd: (objects,).
-    """
-    verdict = np.full((len(THRESHOLDS), len(overlaps)), MISS, np.int8)
-    single = overlaps[:, ~crowd]
-    inside = overlaps[:, crowd].max(axis=1, initial=0.0)
-    taken = np.zeros((len(THRESHOLDS), single.shape[1]), bool)
-    levels, last = np.arange(len(THRESHOLDS)), single.shape[1] - 1
-    for place in np.flatnonzero(overlaps.max(axis=1) >= THRESHOLDS[0]):
-        verdict[inside[place] >= THRESHOLDS, place] = IGNORED
-        if last >= 0:
-            free = np.where(taken, -1.0, single[place])
-            chosen = last - np.argmax(free[:, ::-1], axis=1)
-            hit = free[levels, chosen] >= THRESHOLDS
-            taken[levels[hit], chosen[hit]] = True
-            verdict[hit, place] = HIT
-    return verdict
-
-
-def _ranked(parts: Sequence[tuple[int, Floats, NDArray[np.int8]]]) -> Ranked:
-    columns, scores, verdicts = zip(*parts, strict=True)
-    image = np.repeat(np.array(columns), [len(part) for part in scores])
-    return rank(image, np.concatenate(scores), np.concatenate(verdicts, axis=1))
 
 
 def _ratio(above: Counts, below: Counts) -> Floats:

@@ -103,7 +103,9 @@ def read_convolutions(path: Path) -> list[tuple[NDArray[np.float32], NDArray[np.
     found = []
     for node in nodes:
         if len(node.input) != 3 or not all(name in tensors for name in node.input[1:]):
-            raise ModelError(f"{path}: {node.name} has no constant weight and bias")
+            raise ModelError(
+                f"{path}: a convolution {node.name!r} without constant weight and bias"
+            )
         found.append((_array(path, tensors[node.input[1]]), _array(path, tensors[node.input[2]])))
     return found
 

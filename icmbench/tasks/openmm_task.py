@@ -86,7 +86,7 @@ class OpenMMTask(Task):
         """The configuration's name; the bundled networks are narrower than their namesakes."""
         if self.values["checkpoint"] == BUNDLED:
             return self.bundled_model
-        return Path(self.values["config"] or self._path).name.removesuffix(".py")
+        return Path(str(self.values["config"] or self._path)).name.removesuffix(".py")
 
     def files(self) -> list[Path]:
         """Weights, and a configuration that is a file."""

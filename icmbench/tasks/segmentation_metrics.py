@@ -46,13 +46,14 @@ class SegmentationEvaluator:
             classes: names; a class's index is its value in the maps.
             ignore: value of pixels that are not judged.
 
-        Raises TaskError naming the image that has no map, and where there are no classes.
+        Raises TaskError naming the image that has no map, and where there are no classes or too
+        many for a byte.
         """
         for name in images:
             if name not in maps:
                 raise TaskError(f"image {name!r} has no semantic map")
-        if not classes:
-            raise TaskError("the semantic maps have no classes")
+        if not 0 < len(classes) <= NO_CLASS:
+            raise TaskError(f"{len(classes)} classes: semantic maps have 1 to {NO_CLASS}")
         self.images = list(images)
         self._maps = {name: Path(maps[name]) for name in images}
         self._classes = len(classes)

@@ -231,7 +231,7 @@ def _faces(value: Sequence[Any]) -> Faces:
 
 
 def _rounded(values: Sequence[float]) -> list[float]:
-    return [round(float(value), DECIMALS) + 0.0 for value in values]  # + 0.0: no -0.0
+    return [round(float(value), DECIMALS) for value in values]
 
 
 def _json(value: Any) -> bytes:

@@ -24,7 +24,6 @@ from icmbench.reporting.figures.matching import OVER, WITHIN
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.rd_curves import _PANEL, LOSSLESS, _legend
 from icmbench.reporting.figures.style import MUTED, FamilyStyle, family_styles, theme
-from icmbench.reporting.figures.task_curves import lossy
 from icmbench.reporting.figures.task_objects import MOST, matched_points, shared_rates
 
 NEEDED: Final = (
@@ -64,24 +63,32 @@ def feature_gap(
     if not rates:
         return placeholder(title, "no lossy codec has a point; see the failures.")
     matched = {rate: matched_points(points, rate) for rate in rates}
+    if all(found.empty for found in matched.values()):
+        return placeholder(title, "no lossy codec has a point near these rates.")
     styles = family_styles(table["family"])
-    shown = {name: styles[name] for name in sorted(set(lossy(points)["family"]))}
+    drawn = pd.concat(matched.values())
+    shown = {name: styles[name] for name in sorted(set(drawn["family"]))}
     wide = len(rates) * _PANEL[0] * (1.3 if len(rates) == 1 else 1)
     columns = min(len(shown), int(wide / 1.35))
     lines = wrap_note(_note(rows, matched), wide)
-    below = 0.3 + 0.19 * -(-len(shown) // columns) + note_height(lines) + 0.1
-    limit = 1.06 * float(np.nanmax(np.append(lossy(rows)[["gap", "hi"]].to_numpy(float), 0))) or 1.0
+    below = 0.3 + 0.19 * -(-len(shown) // columns) + note_height(lines) + 0.06
+    high = _at(rows, drawn)[["gap", "hi"]].to_numpy(float)
+    limit = 1.06 * float(np.nanmax(np.append(high, 0.0))) or 1.0
     with theme():
         figure, panels = panel_grid(len(rates), wide / len(rates), _PANEL[1], below=below)
         heading(figure, title)
         for axes, rate in zip(panels, rates, strict=True):
-            codecs = set(matched[rate]["codec"])
-            _panel(axes, rows[rows["codec"].isin(codecs)], styles)
+            _panel(axes, _at(rows, matched[rate]), styles)
             axes.set_ylim(0, limit)
             axes.set_title(f"at {plain(rate)} bpp", loc="left", pad=15)
-        _legend(figure, shown, (below - 0.06) / figure.get_size_inches()[1], columns)
+        _legend(figure, shown, (below - 0.14) / figure.get_size_inches()[1], columns)
         foot(figure, lines)
     return figure
+
+
+def _at(rows: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
+    """The rows of these families' codec strings; two families may have one string."""
+    return rows.merge(points[["family", "codec"]].drop_duplicates(), on=["family", "codec"])
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, styles: Mapping[str, FamilyStyle]) -> None:

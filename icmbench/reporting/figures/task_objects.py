@@ -69,7 +69,7 @@ def shared_rates(rows: pd.DataFrame, most: int = MOST) -> list[float]:
     low, high = coded["bpp"].min() / OVER, coded["bpp"].max() * WITHIN
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     rates = [float(f"{step:g}e{decade}") for decade in decades for step in _STEPS]
-    found = {rate: set(matched_points(rows, rate)["family"]) for rate in rates}
+    found = {rate: _near(coded, rate) for rate in rates}
     chosen: list[float] = []
     seen: set[str] = set()
     while len(chosen) < most:
@@ -81,6 +81,13 @@ def shared_rates(rows: pd.DataFrame, most: int = MOST) -> list[float]:
         chosen.append(-rate)
         seen |= found[-rate]
     return sorted(chosen)
+
+
+def _near(coded: pd.DataFrame, rate: float) -> set[str]:
+    """The families of which `matched_points` finds a point."""
+    bpp = coded["bpp"].to_numpy(float)
+    near = (bpp <= OVER * rate * (1 + 1e-12)) & (bpp * WITHIN * (1 + 1e-12) >= rate)
+    return set(coded["family"].to_numpy()[near])
 
 
 def task_objects(
@@ -113,7 +120,7 @@ def task_objects(
     matched = [matched_points(rows, rate) for rate in rates]
     styles = family_styles(tasks["family"])
     with theme():
-        sheet = _Sheet(len(rates), len(metrics), names, _note(rows))
+        sheet = _Sheet(len(rates), len(metrics), names, title, _note(rows))
         for band, metric in enumerate(metrics):
             limit = _limit(rows, matched, metric)
             for column, (rate, points) in enumerate(zip(rates, matched, strict=True)):
@@ -122,30 +129,31 @@ def task_objects(
                 _ceiling(axes, float(rows[f"{metric.name}_ceiling"].iloc[0]), len(names))
                 axes.set_title(f"at {plain(rate)} bpp", loc="left", fontsize=8.5)
                 axes.set_yticks(range(len(names)), names if column == 0 else [""] * len(names))
-        heading(sheet.figure, title)
     return sheet.figure
 
 
 @dataclass
 class _Sheet:
-    """A figure with panels in a grid, room for the names on the left and for the note, written."""
+    """A figure with its heading and note, room for names on the left, and panels in a grid."""
 
     across: int
     down: int
     names: Sequence[str]
+    title: str
     note: str
 
     def __post_init__(self) -> None:
         self.left = 0.26 + 0.066 * max(len(name) for name in self.names)
         pitch = _PANEL[0] + _RATES + _GAP
         # A column alone would be too narrow for the heading.
-        self.wide = max(self.left + self.across * pitch, 4.6)
+        self.wide = max(self.left + self.across * pitch, 0.24 + 0.095 * len(self.title))
         self.high = _PANEL[1] * (len(self.names) + 1.1)
         lines = wrap_note(self.note, self.wide)
         below = note_height(lines) + 0.56
         between = (self.down - 1) * _BETWEEN
         self.tall = _ABOVE + self.down * self.high + between + below
         self.figure = Figure(figsize=(self.wide, self.tall))
+        heading(self.figure, self.title)
         foot(self.figure, lines)
 
     def panel(self, band: int, column: int) -> Axes:
