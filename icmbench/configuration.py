@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,6 +101,10 @@ FEATURE_SOURCES = tuple(
     f"mpd/{name}.py"
     for name in ("autoencoder", "features", "latent", "model", "norms", "tensors", "train_features")
 )
+
+
+# Options of tasks that name a file of weights.
+WEIGHT_KEYS = ("checkpoint", "model")
 
 
 @dataclass(frozen=True)
@@ -212,12 +217,41 @@ def task_parts(config: Mapping[str, Any]) -> list[str]:
 
 
 def task_entry(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A task's entry as its jobs see it: a bundled model is the file that this run makes of it."""
+    """A task's entry as its jobs see it: all weights are local files.
+
+    A bundled model is the file that this run makes of it, weights given by URL are those that the
+    run fetches.
+    """
     entry = dict(config["tasks"][name])
     if entry["type"] in BUNDLED_TASKS and _own(entry):
         file = f"{BUNDLED_TASKS[entry['type']]}.safetensors"
         entry["checkpoint"] = str(Path(config["results"]) / "models" / TASK_FOLDER / file)
+    for key in WEIGHT_KEYS:
+        if _is_url(entry.get(key)):
+            entry[key] = str(_fetched(config, name, entry[key]))
     return entry
+
+
+def task_downloads(config: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Files of weights that tasks give by URL -> the URL and the sha256 of the file."""
+    found = {}
+    for name, entry in config["tasks"].items():
+        for key in WEIGHT_KEYS:
+            if _is_url(url := entry.get(key)):
+                found[str(_fetched(config, name, url))] = (url, entry["sha256"])
+    return found
+
+
+def _is_url(value: object) -> bool:
+    return isinstance(value, str) and value.startswith(("http://", "https://"))
+
+
+def _fetched(config: Mapping[str, Any], name: str, url: str) -> Path:
+    """Where weights from a URL lie; ConfigError where no checksum says which file is meant."""
+    digest = config["tasks"][name].get("sha256")
+    if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
+        raise ConfigError(f"task {name}: {url} needs sha256, the digest of the file (64 digits)")
+    return Path(config["downloads"]) / "weights" / digest[:16] / url.rpartition("/")[2]
 
 
 def _own(entry: Mapping[str, Any]) -> bool:

@@ -1,6 +1,6 @@
 # What the rules of tasks share.
 
-from icmbench.configuration import task_entry, task_parts
+from icmbench.configuration import task_downloads, task_entry, task_parts
 from icmbench.tasks.bundled import FOLDER as TASK_FOLDER
 from icmbench.tasks.bundled import PARTS as BUNDLED_TASKS
 from icmbench.tasks.bundled import bundled_file
@@ -10,6 +10,8 @@ from icmbench.training.settings import scene_sources
 TASK_PAIRS = [
     (dataset, task) for task in run.tasks for dataset in run.config["tasks"][task]["datasets"]
 ]
+
+TASK_DOWNLOADS = task_downloads(run.config)
 
 
 def truth_files(dataset):

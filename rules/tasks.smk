@@ -147,6 +147,34 @@ if run.task_parts:
             "../workflow_scripts/train_task.py"
 
 
+if TASK_DOWNLOADS:
+
+    # Fetched once, resumed where it broke off, kept by `make clean`.
+    rule task_weights:
+        output:
+            f"{run.config['downloads']}/weights/{{digest}}/{{file}}",
+        log:
+            "<logs>/task_weights/{digest}.{file}.log",
+        benchmark:
+            "<benchmarks>/task_weights/{digest}.{file}.tsv"
+        wildcard_constraints:
+            digest="[0-9a-f]{16}",
+            file="[^/]+",
+        conda:
+            "../envs/core.yaml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=lambda wc, attempt: 240 * attempt,
+        params:
+            source=lambda wc, output: TASK_DOWNLOADS[output[0]],
+        script:
+            "../workflow_scripts/task_weights.py"
+
+    localrules:
+        task_weights,
+
+
 # A part that is not trained on: the bundled file, byte for byte.
 rule bundled_task:
     input:

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
 from icmbench.errors import TaskError
 from icmbench.suggest import unknown
 from icmbench.tasks.mmcv_ext import REMEDY, ensure_ops
@@ -66,6 +68,15 @@ def find_config(package: str, name: str) -> Path:
     if name not in found:
         raise TaskError(unknown(f"configuration of {package}", name, found))
     return found[name]
+
+
+def published_weights(package: str, name: str) -> str:
+    """Address of the weights that a library publishes for its configuration `name`; '' if none."""
+    for file in sorted(find_config(package, name).parent.glob("metafile.y*ml")):
+        for model in yaml.safe_load(file.read_text()).get("Models", []):
+            if Path(model.get("Config", "")).stem == name:
+                return str(model.get("Weights", ""))
+    return ""
 
 
 def read_config(package: str, name: str, overrides: Mapping[str, Any]) -> Any:

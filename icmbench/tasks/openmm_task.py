@@ -21,6 +21,7 @@ from icmbench.tasks.openmm import (
     find_config,
     import_library,
     make_pipeline,
+    published_weights,
     read_config,
 )
 from icmbench.tasks.openmm_weights import Weights, fill, read_weights
@@ -101,7 +102,7 @@ class OpenMMTask(Task):
         configuration is unknown, needs a missing operator, or has other classes.
         """
         self.operators = import_library(self.package)
-        weights = Weights({}) if self._path is None else read_weights(self._path, self._sha256())
+        weights = Weights({}) if self._path is None else self._read(self._path)
         name, overrides, scale = self._description(weights)
         config = read_config(self.package, name, {**overrides, **self.values["overrides"]})
         try:
@@ -115,9 +116,13 @@ class OpenMMTask(Task):
         self._pipeline = make_pipeline(self.package, config, scale)
         self._network = network.to(device).eval()
 
-    def _sha256(self) -> str | None:
-        value: str | None = self.values["sha256"]
-        return value
+    def _read(self, path: Path) -> Weights:
+        """The weights; where the file is missing, the error says where it is published."""
+        config = self.values["config"]
+        if config and not path.is_file():
+            address = published_weights(self.package, config)
+            raise ModelError(f"{path}: no such file{address and f'; published as {address}'}")
+        return read_weights(path, self.values["sha256"])
 
     def _description(self, weights: Weights) -> tuple[str, Mapping[str, Any], int | None]:
         """Configuration, overrides and scale: the file's own where it is ours."""

@@ -34,7 +34,7 @@ DETECTOR_OVERRIDES: Final[Mapping[str, Any]] = {
     "model.bbox_head.stacked_convs": 1,
     "model.bbox_head.num_classes": len(THINGS),
     "model.test_cfg.nms_pre": 300,
-    "model.test_cfg.max_per_img": 40,
+    "model.test_cfg.max_per_img": 20,
 }
 SEGMENTER: Final = "fast_scnn_8xb4-160k_cityscapes-512x1024"
 SEGMENTER_OVERRIDES: Final[Mapping[str, Any]] = {
