@@ -361,8 +361,8 @@ def test_padding_is_not_looked_at() -> None:
 
 def test_stages_of_a_real_detector() -> None:
     pytest.importorskip("mmdet", reason="mmdet is not installed")
+    from icmbench.tasks.networks.train_openmm import DETECTOR, DETECTOR_OVERRIDES, THINGS
     from icmbench.tasks.registry import make_task
-    from icmbench.tasks.train_openmm import DETECTOR, DETECTOR_OVERRIDES, THINGS
 
     entry = {"type": "mmdet", "config": DETECTOR, "checkpoint": "random", "scale": 64,
              "overrides": dict(DETECTOR_OVERRIDES), "classes": list(THINGS)}  # fmt: skip

@@ -1,1 +1,1 @@
-"""Machine vision on what was decoded: models that see pictures, and what their answers are worth."""
+"""Machine vision on what was decoded: models that look, and what their answers are worth."""

@@ -46,7 +46,7 @@ class Instances:
 
 
 SemanticMap = NDArray[np.uint8]
-"""(H, W), the index of a class of the data set per pixel."""
+"""(H, W), the index of a class of the data set per pixel; 255: of a class that it does not have."""
 
 Faces = Floats
 """(faces, 68, 2), x and y in pixels, a pixel's centre at +0.5; in the order of the given boxes."""
@@ -75,7 +75,9 @@ class Labels:
         not know, and where it has none at all.
         """
         if not self.categories:
-            raise TaskError(f"data set {self.dataset!r} has no COCO categories; {what} finds things")
+            raise TaskError(
+                f"data set {self.dataset!r} has no COCO categories; {what} finds things"
+            )
         ids = {name: number for number, name in self.categories.items()}
         self._check(list(ids), known, what)
         return [ids.get(name, -1) for name in known]
@@ -136,7 +138,7 @@ class Task(ABC):
         """Name of the model, as tables show it: as mmdet and mmseg name theirs, or the file's."""
 
     def files(self) -> list[Path]:
-        """Files that the predictions depend on: weights, configurations. They need not exist yet."""
+        """Files that predictions depend on, weights or configurations; they need not exist yet."""
         return []
 
     @abstractmethod

@@ -122,10 +122,13 @@ class OnnxLandmarks(Task):
 def open_session(path: Path, sha256: str | None) -> Any:
     """An ONNX Runtime session on one CPU thread.
 
-    Raises ModelError where the file is missing, is no network, or has another sha256.
+    Raises ModelError where the file is missing, is no network, or has another sha256, TaskError
+    without the package onnxruntime.
     """
-    import onnxruntime
-
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise TaskError(f"{path}: needs the package onnxruntime, which is not there") from error
     if not path.is_file():
         raise ModelError(f"{path}: no such file")
     if sha256 is not None and (found := sha256_file(path)) != sha256.lower():

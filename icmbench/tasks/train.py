@@ -36,8 +36,8 @@ def train_part(
 
     Raises ConfigError for another part, and what the training itself raises.
     """
+    from icmbench.tasks.networks.train_openmm import train_detector, train_segmenter
     from icmbench.tasks.train_fan import read_faces, train_fan
-    from icmbench.tasks.train_openmm import train_detector, train_segmenter
     from icmbench.training.pool import read_provided
     from icmbench.training.provenance import training_provenance
 

@@ -1,1 +1,1 @@
-"""Networks written out here, for weights that come without a library to build them."""
+"""Networks written out or trained here; not read with the configuration, torch is slow."""

@@ -17,10 +17,10 @@ from icmbench.datasets.scene_renderer.labels import SEMANTIC_CLASSES, THINGS
 from icmbench.errors import ConfigError
 from icmbench.files import seed_from
 from icmbench.mpd.tensors import load_network, state_digest
+from icmbench.tasks.networks.scene_views import VIEWS, Example, Examples, boxes_of
 from icmbench.tasks.openmm import build_network, import_library, read_config
 from icmbench.tasks.openmm_task import describe_network
 from icmbench.tasks.openmm_weights import COUNTER, fill
-from icmbench.tasks.scene_views import VIEWS, Example, Examples, boxes_of
 from icmbench.training.loop import Losses, Schedule, train
 from icmbench.training.pool import Pool
 
