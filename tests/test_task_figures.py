@@ -142,6 +142,14 @@ def test_where_less_is_better_the_ceiling_is_below() -> None:
     assert line(figure.axes[0], "jpeg").get_xydata().tolist() == [[0.25, 0.25]]
 
 
+def test_a_model_that_sees_nothing_has_no_negative_axis() -> None:
+    table = task_table().assign(value=0.0, lo=0.0, hi=0.0, ceiling=0.0)
+    for axes in task_curves(table, "scenes", "detect").axes:
+        low, high = axes.get_ylim()
+        assert -0.1 * high < low < 0 < high
+        assert set(line(axes, "originals").get_ydata()) == {0}
+
+
 def test_curves_survive_what_has_no_value_and_refuse_nonsense() -> None:
     table = task_table()
     table.loc[table["codec"] == "jpeg:quality=30", ["value", "lo", "hi", "bpp"]] = math.nan

@@ -62,18 +62,20 @@ def measured(failed: dict[str, set[str]] | None = None) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def predicted(folder: Path, left_out: tuple[str, str] = ("", "")) -> dict[str, list[Path]]:
-    """Two shards per family; the error goes to the right, all points alike."""
+def predicted(
+    folder: Path, left_out: tuple[str, str] = ("", ""), shards: int = 2
+) -> dict[str, list[Path]]:
+    """Shards of every family; the error goes to the right, all points alike."""
     found: dict[str, list[Path]] = {}
     strings = {**POINTS, (ORIGINALS, ORIGINALS): (0, 0.4)}
     for family in ("full", "half", ORIGINALS):
-        for shard in (0, 1):
+        for shard in range(shards):
             path = folder / family / f"{shard}.zip"
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(exist_ok=True, parents=True)
             found.setdefault(family, []).append(path)
             with store.writer(path) as out:
                 for (owner, codec), (_, error) in strings.items():
-                    for number in range(shard, len(IMAGES), 2):
+                    for number in range(shard, len(IMAGES), shards):
                         if owner != family or (codec, IMAGES[number]) == left_out:
                             continue
                         shift = np.array([error * share(number), 0.0])
@@ -141,8 +143,16 @@ def test_a_missing_prediction_is_named(tmp_path: Path) -> None:
         score_task(TASK, measured(), truth(), predictions, SETTINGS)
 
 
-def test_rows_do_not_depend_on_order(tmp_path: Path) -> None:
+def test_rows_do_not_depend_on_order_and_shards(tmp_path: Path) -> None:
     predictions = predicted(tmp_path)
+    for shards in (1, 3):
+        other = predicted(tmp_path / str(shards), shards=shards)
+        for one, two in zip(
+            score_task(TASK, measured(), truth(), predictions, SETTINGS),
+            score_task(TASK, measured(), truth(), other, SETTINGS),
+            strict=True,
+        ):
+            pd.testing.assert_frame_equal(one, two, check_exact=True)
     first = score_task(TASK, measured(), truth(), predictions, SETTINGS)
     mixed = measured().sample(frac=1, random_state=1)
     turned = {family: paths[::-1] for family, paths in predictions.items()}

@@ -56,6 +56,7 @@ NEEDED: Final = (
     "images", "failed", "bpp",
 )  # fmt: skip
 CEILING_DASH: Final = (0, (1.0, 1.6))
+_ROOM = 0.09  # of an axis, for a label
 
 
 @dataclass(frozen=True)
@@ -204,12 +205,16 @@ def _panel(
 
 
 def _limits(limits: tuple[float, float], ceiling: float, higher: bool) -> tuple[float, float]:
-    """Limits that show the ceiling too, with room for its label on the side where it is good."""
-    if not np.isfinite(ceiling):
-        return limits
-    low, high = min(limits[0], ceiling), max(limits[1], ceiling)
-    room = 0.09 * (high - low)
-    return (low, max(high, ceiling + room)) if higher else (min(low, ceiling - room), high)
+    """Limits that show the ceiling too, with room for its label on the side where it is good.
+
+    No metric is negative: below 0 there is no more than such room.
+    """
+    low, high = limits
+    if np.isfinite(ceiling):
+        low, high = min(low, ceiling), max(high, ceiling)
+        room = _ROOM * (high - low)
+        low, high = (low, max(high, ceiling + room)) if higher else (min(low, ceiling - room), high)
+    return max(low, -_ROOM * high), high
 
 
 def draw_ceiling(axes: Axes, ceiling: float, higher_is_better: bool) -> None:
