@@ -56,6 +56,7 @@ include: "rules/evaluation.smk"
 if run.tasks:
 
     include: "rules/tasks.smk"
+    include: "rules/task_figures.smk"
 
 
 if ROBUSTNESS:

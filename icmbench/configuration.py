@@ -171,17 +171,21 @@ def make_run(config: Mapping[str, Any], schema: Path) -> Run:
         _check_names(entries, "codec entry of ablation", families)
         if not (ablation["without"] and ablation["bpp"]):
             raise ConfigError("ablation: without and bpp say what is compared, and at which rates")
-    for key in ("visual", "hierarchy", "diffusion"):
+    for key in ("visual", "hierarchy", "diffusion", "task_pictures"):
         _check_names([item["dataset"] for item in filled[key]], f"data set of {key}", datasets)
     if filled["robustness"]["trials"]:
         damaged = filled["robustness"]["dataset"]
         _check_names([damaged or ""], "data set of robustness", datasets)
     ids = {name: dataset.image_ids() for name, dataset in datasets.items()}
-    for key in ("visual", "hierarchy", "diffusion"):
+    for key in ("visual", "hierarchy", "diffusion", "task_pictures"):
         for item in filled[key]:
             kind = f"image of data set {item['dataset']!r} in {key}"
             if item["image"] not in ids[item["dataset"]]:
                 raise ConfigError(unknown(kind, item["image"], ids[item["dataset"]]))
+    for item in filled["task_pictures"]:
+        _check_names([item["task"]], "task of task_pictures", filled["tasks"])
+        if item["dataset"] not in filled["tasks"][item["task"]]["datasets"]:
+            raise ConfigError(f"task_pictures: task {item['task']} is not on {item['dataset']!r}")
     _check_variants(filled, families)
     pool, trained, guides, icmh_trained = _training(filled, datasets, families, downloads)
     return Run(

@@ -18,6 +18,7 @@ from icmbench.datasets.manifest import shard_ids
 from icmbench.diff_icmh import model as icmh
 from icmbench.errors import IcmbenchError
 from icmbench.mpd.model import CARD, NAME, PARTS, TAPS, bundled, part_file
+from icmbench.tasks.base import INSTANCES
 from icmbench.training.settings import source_tags
 from icmbench.versions import package_version
 
@@ -89,6 +90,14 @@ SWEEP_ANCHOR = next(
 SWEEPS = SWEEPS if SWEEP_ANCHOR in run.config["anchors"] else {}
 OPTIONAL_TABLES += [f"alpha_sweep_{guide}" for guide in SWEEPS]
 OPTIONAL_TABLES += ["tasks", "tasks_bd_rate"] if run.tasks else []
+# Figure -> its kind, data set and task.
+TASK_FIGURES = {
+    f"{kind}_{dataset}.{name}": (kind, dataset, name)
+    for name, task in run.tasks.items()
+    for dataset in run.config["tasks"][name]["datasets"]
+    for kind in ("task_curves", "task_objects")
+    if kind == "task_curves" or task.produces == INSTANCES
+}
 OPTIONAL_TABLES += ["pseudo_labels", "retrieval"] if LABELLED else []
 
 
@@ -263,6 +272,7 @@ def task_benchmarks():
         "predict_originals": [f"{data}.{task}.{shard}" for data, task in pairs for shard in SHARDS],
         "task_scores": [f"{dataset}.{task}" for dataset, task in pairs],
         "tasks_tables": ["all"],
+        "task_figures": ["all"],
         "train_task": list(run.task_parts),
     }
 
@@ -319,4 +329,5 @@ def all_figures():
     if LABELLED:
         names += [*CLUSTER_FIGURES, "embedding", *(["taps"] if DRAWN else [])]
         names += [f"montage_{kind}_{tap}" for kind in LABELLED for tap in TAPS]
+    names += TASK_FIGURES
     return expand("<results>/figures/{name}.png", name=names)

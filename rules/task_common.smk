@@ -4,6 +4,7 @@ from icmbench.configuration import task_downloads, task_entry, task_parts
 from icmbench.tasks.bundled import FOLDER as TASK_FOLDER
 from icmbench.tasks.bundled import PARTS as BUNDLED_TASKS
 from icmbench.tasks.bundled import bundled_file
+from icmbench.tasks.openmm_task import OpenMMTask
 from icmbench.tasks.run import ORIGINALS
 from icmbench.training.settings import scene_sources
 
@@ -12,6 +13,31 @@ TASK_PAIRS = [
 ]
 
 TASK_DOWNLOADS = task_downloads(run.config)
+TASK_PICTURES = [
+    f"task_pictures_{item['dataset']}_{n}" for n, item in enumerate(run.config["task_pictures"])
+]
+# Figure -> data set and task, of the models that have a backbone to look into.
+GAP_FIGURES = {
+    f"feature_gap_{dataset}.{task}": (dataset, task)
+    for dataset, task in TASK_PAIRS
+    if isinstance(run.tasks[task], OpenMMTask)
+}
+
+
+def task_picture_inputs():
+    """What the pictures of tasks read: as the visual comparisons do, and what the models said."""
+    items = run.config["task_pictures"]
+    measured = "<results>/measurements/{dataset}/{codec}/{shard}.parquet"
+    files = place_inputs(items, {**PLACES, "measurements": measured}, list(run.families))
+    files["predictions"] = sorted(
+        f"<results>/predictions/{item['dataset']}/{item['task']}/{codec}/{shard}.zip"
+        for item in items
+        for shard in [shard_of(item["image"], len(SHARDS))]
+        for codec in [ORIGINALS, *run.families]
+    )
+    sets = sorted({item["dataset"] for item in items})
+    files["truth"] = [file for dataset in sets for file in truth_files(dataset)]
+    return files
 
 
 def truth_files(dataset):

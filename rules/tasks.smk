@@ -85,8 +85,7 @@ rule task_scores:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
     params:
-        # Its own words: a bundled model is named, not the file that this run makes of it.
-        entry=lambda wc: run.config["tasks"][wc.task],
+        entry=lambda wc: task_entry(run.config, wc.task),
         anchors=run.config["anchors"],
         bootstrap=run.config["bootstrap"],
         comparison=run.config["comparison"],

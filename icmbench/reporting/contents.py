@@ -98,10 +98,22 @@ CAPTIONS = {
     "montage": "Typical patches of the training pool's clusters, nearest to the centre first.",
     "embedding": "Patches of held-out scenes: t-SNE of raw latents and of contrastive features.",
     "robustness": "What decoders showed of damaged streams, and the share that they refused.",
+    "task_curves": (
+        "What a model is worth on decoded pictures, against rate; dotted: the same model on the "
+        "originals. Lines and markers as in the RD curves."
+    ),
+    "task_objects": (
+        "Objects that a detector misses and objects that it invents, codec by codec at matched "
+        "rates, with 95 % intervals; dotted: on the originals."
+    ),
 }
 
 
 _PREFIXES = ("rate_time", "contact", "visual", "loss", "bd", "rd")
+_TASK_TITLES = {
+    "task_curves": "Accuracy against rate",
+    "task_objects": "Missed and hallucinated objects",
+}
 _MPD_TITLES = {
     "palette": "Palette hierarchy",
     "states": "Distortion and rate by state",
@@ -203,7 +215,7 @@ def _kind(path: Path) -> str:
     for kind in _LEARNED_TITLES:
         if path.stem == kind or path.stem.startswith(kind + "_"):
             return kind
-    for kind in (*_PREFIXES, *_MPD_TITLES):
+    for kind in (*_PREFIXES, *_MPD_TITLES, *_TASK_TITLES):
         if path.stem.startswith(kind + "_"):
             return kind
     return "other"
@@ -223,6 +235,10 @@ def _figure(path: Path, config: Mapping[str, Any]) -> ReportFigure:
     if kind == "robustness":
         title = f"Damaged streams, {config['robustness']['dataset']}"
         return ReportFigure(path, title, CAPTIONS[kind], "Robustness")
+    if kind in _TASK_TITLES:
+        dataset, _, task = rest.partition(".")  # names have no dots
+        title = f"{_TASK_TITLES[kind]}, {task}, {dataset}"
+        return ReportFigure(path, title, CAPTIONS[kind], "Machine tasks")
     if kind in _MPD_TITLES:
         subject = config["hierarchy"][int(rest.rpartition("_")[2])] if kind == "palette" else {}
         name = f"{subject['image']}, {subject['dataset']}" if subject else rest

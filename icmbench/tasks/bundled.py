@@ -17,6 +17,11 @@ def bundled_file(part: str) -> Path:
     return Path(icmbench.__file__).parent / "weights" / FOLDER / f"{part}.safetensors"
 
 
+def is_bundled(checkpoint: str, part: str) -> bool:
+    """Whether an option names a bundled model: the word, or the file that a run makes of it."""
+    return checkpoint == BUNDLED or Path(checkpoint).parts[-2:] == (FOLDER, f"{part}.safetensors")
+
+
 WHAT: Final = {
     "detector": "RTMDet-Ins of a narrow width (mmdet): boxes and masks of 8 kinds of things",
     "segmenter": "Fast-SCNN (mmseg): 17 classes per pixel",

@@ -19,7 +19,7 @@ from icmbench.datasets.base import Option
 from icmbench.errors import ConfigError, ModelError, TaskError
 from icmbench.files import sha256_file
 from icmbench.tasks.base import LANDMARKS, Faces, Image, Labels, Task
-from icmbench.tasks.bundled import BUNDLED, bundled_file
+from icmbench.tasks.bundled import BUNDLED, bundled_file, is_bundled
 
 if TYPE_CHECKING:  # every module of this package is read with the configuration, torch is slow
     import torch
@@ -75,7 +75,9 @@ class FaceAlignment(Task):
     def model(self) -> str:
         """`FAN`: the bundled one; `2DFAN-4`; or the file's name."""
         checkpoint = str(self.values["checkpoint"])
-        named = {BUNDLED: "FAN", "published": PUBLISHED}
+        named = {"published": PUBLISHED}
+        if is_bundled(checkpoint, "landmarks"):
+            return "FAN"
         return named.get(checkpoint, Path(checkpoint).stem)
 
     def files(self) -> list[Path]:

@@ -14,6 +14,7 @@ import icmbench
 from icmbench.datasets.base import Option
 from icmbench.errors import ConfigError, ModelError, TaskError
 from icmbench.tasks.base import Image, Labels, Task
+from icmbench.tasks.bundled import BUNDLED, is_bundled
 from icmbench.tasks.openmm import (
     build_network,
     count_classes,
@@ -27,7 +28,6 @@ from icmbench.tasks.openmm import (
 from icmbench.tasks.openmm_weights import Weights, fill, read_weights
 
 FOLDER: Final = Path(icmbench.__file__).parent / "weights" / "tasks"
-BUNDLED: Final = "bundled"
 RANDOM: Final = "random"
 
 OPTIONS: Final[Mapping[str, Option]] = {
@@ -85,7 +85,7 @@ class OpenMMTask(Task):
     @property
     def model(self) -> str:
         """The configuration's name; the bundled networks are narrower than their namesakes."""
-        if self.values["checkpoint"] == BUNDLED:
+        if is_bundled(str(self.values["checkpoint"]), self.bundled.stem):
             return self.bundled_model
         return Path(str(self.values["config"] or self._path)).name.removesuffix(".py")
 
