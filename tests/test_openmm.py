@@ -26,11 +26,12 @@ from icmbench.datasets.scenes import Scenes
 from icmbench.errors import ConfigError, DatasetError, ModelError, TaskError
 from icmbench.files import sha256_file
 from icmbench.mpd.tensors import save_network
-from icmbench.tasks import mmcv_ext, openmm, scene_views, train_openmm
+from icmbench.tasks import mmcv_ext, openmm
 from icmbench.tasks.base import Labels
 from icmbench.tasks.import_yolox import CONFIG, yolox_from_onnx
 from icmbench.tasks.mm_detection import MmDetector
 from icmbench.tasks.mm_segmentation import MmSegmenter
+from icmbench.tasks.networks import scene_views, train_openmm
 from icmbench.tasks.openmm_task import OpenMMTask, describe_network
 from icmbench.tasks.openmm_weights import fill, read_weights
 from icmbench.training.loop import Schedule

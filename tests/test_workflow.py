@@ -32,7 +32,7 @@ def snakemake(
         [*command, *arguments],
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=2400,
         check=False,
         env={**os.environ, **(env or {})},
     )

@@ -166,7 +166,7 @@ def uncropped(system: System, stream: bytes, parsed: container.Stream, point: Po
     """
     height, width = padded_size(parsed.header.height, parsed.header.width)
     larger = replace(parsed, header=replace(parsed.header, height=height, width=width))
-    keys: dict[str, Any] = dict(point.decode)
+    keys: dict[str, Any] = {k: v for k, v in point.decode if k != "batch"}  # alone, as all here
     return system.decode(stream, larger, **keys)
 
 
