@@ -396,7 +396,9 @@ def espnet_file(path: Path, classes: int = 5) -> Path:
 
 def espnet(path: Path, **entry: Any) -> Any:
     names = ["cat", "dog", "owl", "emu", "ant"]
-    task = make_task("roads", {"type": "espnet", "weights": str(path), "classes": names, **entry})
+    task = make_task(
+        "roads", {"type": "espnet", "checkpoint": str(path), "classes": names, **entry}
+    )
     task.load(LABELS, "cpu")
     return task
 
@@ -481,7 +483,7 @@ def plain_yolox(picture: np.ndarray, session: Any) -> list[tuple[float, list[flo
 
 @real_detector
 def test_yolox_finds_what_its_own_way_finds() -> None:
-    from icmbench.tasks.onnx_landmarks import open_session
+    from icmbench.tasks.onnx_task import open_session
 
     truth, pictures = coco(3)
     seen = 0
@@ -530,7 +532,7 @@ def test_espnet_is_as_good_as_published() -> None:
     pictures = {name: read_image(CAMVID / "images" / f"{name}.png")[0] for name in frames}
 
     def miou(**entry: Any) -> float:
-        task = make_task("roads", {"type": "espnet", "weights": str(ESPNET), "classes": names,
+        task = make_task("roads", {"type": "espnet", "checkpoint": str(ESPNET), "classes": names,
                                    **entry})  # fmt: skip
         task.load(truth.labels("camvid"), "cpu")
         return dict(evaluate(pictures, task, truth))["miou"]

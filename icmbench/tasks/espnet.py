@@ -36,7 +36,7 @@ class EspNetSegmenter(Task):
     kind = "espnet"
     packages = ("torch",)
     options = {
-        "weights": Option(str, required=True, help="state dictionary, as the authors publish it"),
+        "checkpoint": Option(str, required=True, help="state dictionary, as the authors publish it"),
         "sha256": Option(str, help="of the file; another one is refused"),
         "classes": Option(list, required=True, help="names, in the order of the scores"),
         **{key: replace(option, default=CAMVID[key]) for key, option in PIXELS.items()},
@@ -65,7 +65,7 @@ class EspNetSegmenter(Task):
         return [self._path()]
 
     def _path(self) -> Path:
-        return Path(self.values["weights"]).expanduser()
+        return Path(self.values["checkpoint"]).expanduser()
 
     def load(self, labels: Labels, device: str) -> None:
         """Build the network that the file is of, and read its weights.

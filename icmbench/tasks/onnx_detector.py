@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from icmbench.datasets.base import Option
-from icmbench.errors import ConfigError, ModelError, TaskError
-from icmbench.tasks.base import INSTANCES, Floats, Image, Instances, Labels, Task
+from icmbench.errors import ConfigError, TaskError
+from icmbench.tasks.base import INSTANCES, Floats, Image, Instances, Labels
 from icmbench.tasks.network_input import PIXELS, check_pixels, resize, to_tensor
-from icmbench.tasks.onnx_landmarks import open_session
+from icmbench.tasks.onnx_task import FILE, OnnxTask, check_choices
 
 STRIDES: Final = (8, 16, 32)  # of YOLOX's three levels
 CHOICES: Final = {"layout": ("yolox", "detr"), "letterbox": ("top-left", "centre", "stretch")}
@@ -31,7 +30,7 @@ COCO: Final = (
 )  # fmt: skip
 
 
-class OnnxDetector(Task):
+class OnnxDetector(OnnxTask):
     """A detector that says boxes and a score per class, in one of two layouts.
 
     `yolox`: one output (1, N, 5 + C), for every cell of the levels of stride 8, 16 and 32 the box
@@ -43,15 +42,13 @@ class OnnxDetector(Task):
     height as shares of the input (Carion et al. 2020, *DETR*, section 3). A box counts for its
     best class, and there are no doubles to suppress.
 
-    What the data set has no category for is dropped. It runs on the CPU, on one thread, whatever
-    the device: the same boxes on every machine.
+    What the data set has no category for is dropped.
     """
 
     kind = "onnx-detector"
     packages = ("onnxruntime", "torch", "torchvision")
     options = {
-        "model": Option(str, required=True, help="the .onnx file"),
-        "sha256": Option(str, help="of the file; another one is refused"),
+        **FILE,
         "layout": Option(str, default="yolox", help="of the output: yolox or detr"),
         "classes": Option(
             object, default="coco", help="names in the network's order; coco: its 80 categories"
@@ -75,36 +72,19 @@ class OnnxDetector(Task):
 
     def __init__(self, name: str, entry: Mapping[str, Any]) -> None:
         super().__init__(name, entry)
-        for key, known in CHOICES.items():
-            if self.values[key] not in known:
-                raise ConfigError(
-                    f"task {name!r}: {key}={self.values[key]!r} is none of {', '.join(known)}"
-                )
+        check_choices(name, self.values, CHOICES)
         check_pixels(f"task {name!r}", self.values)
         if self.values["layout"] == "yolox" and self.values["size"] % STRIDES[-1]:
             raise ConfigError(f"task {name!r}: size={self.values['size']} is no multiple of 32")
         if self.values["pad"] > 255:
             raise ConfigError(f"task {name!r}: pad={self.values['pad']} is above 255")
         self.classes = class_names(name, self.values["classes"])
-        self._session: Any = None
         self._ids = np.zeros(0, np.int64)
 
     @property
     def produces(self) -> str:
         """Boxes without masks."""
         return INSTANCES
-
-    @property
-    def model(self) -> str:
-        """The file's name without its ending."""
-        return self._path().stem
-
-    def files(self) -> list[Path]:
-        """The network."""
-        return [self._path()]
-
-    def _path(self) -> Path:
-        return Path(self.values["model"]).expanduser()
 
     def load(self, labels: Labels, device: str) -> None:
         """Read the network and try it on a grey picture.
@@ -113,9 +93,9 @@ class OnnxDetector(Task):
         ModelError where the file is missing, damaged or of another layout or size.
         """
         self._ids = np.array(labels.category_ids(self.classes, f"task {self.name!r}"), np.int64)
-        self._session = open_session(self._path(), self.values["sha256"])
+        self._open()
         size = self.values["size"]
-        self._run(np.full((size, size, 3), 128, np.uint8))
+        self._decoded(np.full((size, size, 3), 128, np.uint8))
 
     def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> Instances:
         """The boxes found in a picture uint8 (H, W, 3), inside it, by falling score."""
@@ -123,7 +103,7 @@ class OnnxDetector(Task):
         square, scale, offset = letterbox(
             image, self.values["size"], self.values["letterbox"], self.values["pad"]
         )
-        boxes, scores = self._run(square)
+        boxes, scores = self._decoded(square)
         boxes = (boxes - np.tile(offset, 2)) / np.tile(scale, 2)
         box, chosen = np.nonzero((scores > self.values["score_threshold"]) & (self._ids >= 0))
         order = np.argsort(-scores[box, chosen], kind="stable")
@@ -137,17 +117,9 @@ class OnnxDetector(Task):
         box, chosen = box[best], chosen[best]
         return Instances(found[best], scores[box, chosen], self._ids[chosen])
 
-    def _run(self, square: Image) -> tuple[Floats, Floats]:
+    def _decoded(self, square: Image) -> tuple[Floats, Floats]:
         """Boxes x1 y1 x2 y2 (N, 4) in pixels of the input, scores (N, C)."""
-        name = self._session.get_inputs()[0].name
-        try:
-            outputs = self._session.run(None, {name: to_tensor(square, self.values)})
-        # Its errors have no base class of their own.
-        except Exception as error:
-            size = self.values["size"]
-            raise ModelError(
-                f"{self._path()}: it does not take float32 (1, 3, {size}, {size}): {error}"
-            ) from error
+        outputs = self._run(to_tensor(square, self.values))
         decode = decode_yolox if self.values["layout"] == "yolox" else decode_detr
         try:
             return decode(outputs, self.values["size"], len(self.classes))

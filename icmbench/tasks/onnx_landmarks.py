@@ -7,7 +7,6 @@ points in turn.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -15,27 +14,25 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from icmbench.datasets.base import Option
-from icmbench.errors import ConfigError, ModelError, TaskError
-from icmbench.files import sha256_file
-from icmbench.tasks.base import LANDMARKS, Faces, Image, Labels, Task
+from icmbench.errors import ConfigError, TaskError
+from icmbench.tasks.base import LANDMARKS, Faces, Image, Labels
 from icmbench.tasks.fan import POINTS, check_box
+from icmbench.tasks.onnx_task import FILE, OnnxTask, check_choices
 
 CHOICES: Final = {"channels": ("rgb", "bgr"), "output": ("normalised", "pixels")}
 
 
-class OnnxLandmarks(Task):
+class OnnxLandmarks(OnnxTask):
     """A network that regresses 68 points in a crop around the face.
 
     The crop is a square of `enlarge` times the box's longer side with the box's centre, bilinear
-    without smoothing, black outside of the picture; the box is the tight one of the points. It
-    runs on the CPU, on one thread, whatever the device: such networks take milliseconds.
+    without smoothing, black outside of the picture; the box is the tight one of the points.
     """
 
     kind = "onnx-landmarks"
     packages = ("onnxruntime",)
     options = {
-        "model": Option(str, required=True, help="the .onnx file"),
-        "sha256": Option(str, help="of the file; another one is refused"),
+        **FILE,
         "size": Option(int, required=True, low=16, help="side of the network's input in pixels"),
         "channels": Option(str, default="rgb", help="their order in the input: rgb or bgr"),
         "mean": Option(
@@ -52,31 +49,14 @@ class OnnxLandmarks(Task):
 
     def __init__(self, name: str, entry: Mapping[str, Any]) -> None:
         super().__init__(name, entry)
-        for key, known in CHOICES.items():
-            if self.values[key] not in known:
-                raise ConfigError(
-                    f"task {name!r}: {key}={self.values[key]!r} is none of {', '.join(known)}"
-                )
+        check_choices(name, self.values, CHOICES)
         if self.values["scale"] == 0:
             raise ConfigError(f"task {name!r}: scale=0 cannot be divided by")
-        self._session: Any = None
 
     @property
     def produces(self) -> str:
         """Landmarks."""
         return LANDMARKS
-
-    @property
-    def model(self) -> str:
-        """The file's name without its ending."""
-        return self._path().stem
-
-    def files(self) -> list[Path]:
-        """The network."""
-        return [self._path()]
-
-    def _path(self) -> Path:
-        return Path(self.values["model"]).expanduser()
 
     def load(self, labels: Labels, device: str) -> None:
         """Read the network and try it on a black picture.
@@ -84,7 +64,7 @@ class OnnxLandmarks(Task):
         Raises TaskError where its input is not one of `size`, or its output holds fewer values
         than 68 points have.
         """
-        self._session = open_session(self._path(), self.values["sha256"])
+        self._open()
         inputs = self._session.get_inputs()
         size = self.values["size"]
         shape = inputs[0].shape
@@ -110,38 +90,12 @@ class OnnxLandmarks(Task):
         """(68, 2) in sides of the crop uint8 (size, size, 3)."""
         pixels = crop[:, :, ::-1] if self.values["channels"] == "bgr" else crop
         values = (pixels.astype(np.float32) - self.values["mean"]) / self.values["scale"]
-        name = self._session.get_inputs()[0].name
         planes = np.ascontiguousarray(values.transpose(2, 0, 1)[None], np.float32)
-        output = np.asarray(self._session.run(None, {name: planes})[0], np.float64).ravel()
+        output = np.asarray(self._run(planes)[0], np.float64).ravel()
         if output.size < 2 * POINTS:
             raise TaskError(f"{self._path()}: {output.size} outputs are fewer than 68 points have")
         points = output[: 2 * POINTS].reshape(POINTS, 2)
         return points / self.values["size"] if self.values["output"] == "pixels" else points
-
-
-def open_session(path: Path, sha256: str | None) -> Any:
-    """An ONNX Runtime session on one CPU thread.
-
-    Raises ModelError where the file is missing, is no network, or has another sha256, TaskError
-    without the package onnxruntime.
-    """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise TaskError(f"{path}: needs the package onnxruntime, which is not there") from error
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file")
-    if sha256 is not None and (found := sha256_file(path)) != sha256.lower():
-        raise ModelError(f"{path}: its sha256 is {found}, expected {sha256}")
-    settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = 1
-    settings.inter_op_num_threads = 1
-    settings.log_severity_level = 3  # errors: old exporters make hundreds of warnings
-    try:
-        return onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
-    # Its errors have no base class of their own.
-    except Exception as error:
-        raise ModelError(f"{path}: ONNX Runtime cannot read it: {error}") from error
 
 
 def square_of(box: Sequence[float], enlarge: float) -> tuple[NDArray[np.float64], float]:

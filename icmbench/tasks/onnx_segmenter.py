@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from icmbench.datasets.base import Option
-from icmbench.errors import ConfigError, ModelError, TaskError
-from icmbench.tasks.base import SEMANTIC, Image, Labels, SemanticMap, Task
+from icmbench.errors import ConfigError, TaskError
+from icmbench.tasks.base import SEMANTIC, Image, Labels, SemanticMap
 from icmbench.tasks.network_input import PIXELS, check_pixels, resize, resize_planes, to_tensor
-from icmbench.tasks.onnx_landmarks import open_session
+from icmbench.tasks.onnx_task import FILE, OnnxTask
 from icmbench.tasks.segmentation_metrics import NO_CLASS
 
 PROBE: Final = 64  # side of the picture that a network of any size is tried on
 
 
-class OnnxSegmenter(Task):
+class OnnxSegmenter(OnnxTask):
     """A network from a picture to one score per class and pixel, (1, C, h, w).
 
     Scores are brought to the picture's size, bilinearly, and a pixel has the class of the highest
-    one. It runs on the CPU, on one thread, whatever the device: the same maps on every machine.
+    one.
     """
 
     kind = "onnx-segmenter"
     packages = ("onnxruntime", "torch")
     options = {
-        "model": Option(str, required=True, help="the .onnx file"),
-        "sha256": Option(str, help="of the file; another one is refused"),
+        **FILE,
         "classes": Option(list, required=True, help="names, in the order of the scores"),
         "size": Option(
             list, help="height and width of the network's input; left out: the picture's own"
@@ -47,25 +45,12 @@ class OnnxSegmenter(Task):
             len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size)
         ):
             raise ConfigError(f"task {name!r}: size={size!r} is not [height, width]")
-        self._session: Any = None
         self._indices: list[int] = []
 
     @property
     def produces(self) -> str:
         """Semantic maps."""
         return SEMANTIC
-
-    @property
-    def model(self) -> str:
-        """The file's name without its ending."""
-        return self._path().stem
-
-    def files(self) -> list[Path]:
-        """The network."""
-        return [self._path()]
-
-    def _path(self) -> Path:
-        return Path(self.values["model"]).expanduser()
 
     def load(self, labels: Labels, device: str) -> None:
         """Read the network and try it on a grey picture.
@@ -74,7 +59,7 @@ class OnnxSegmenter(Task):
         ModelError where the file is missing, damaged or of another input or output.
         """
         self._indices = labels.class_indices(self.values["classes"], f"task {self.name!r}")
-        self._session = open_session(self._path(), self.values["sha256"])
+        self._open()
         declared = self._session.get_inputs()[0].shape[2:]
         own = [side if isinstance(side, int) else PROBE for side in declared]
         height, width = self.values["size"] or (own if len(own) == 2 else (PROBE, PROBE))
@@ -87,15 +72,7 @@ class OnnxSegmenter(Task):
         return label_pixels(scores, self._indices, height, width)
 
     def _scores(self, image: Image) -> NDArray[np.float32]:
-        name = self._session.get_inputs()[0].name
-        tensor = to_tensor(image, self.values)
-        try:
-            scores: NDArray[np.float32] = self._session.run(None, {name: tensor})[0]
-        # Its errors have no base class of their own.
-        except Exception as error:
-            raise ModelError(
-                f"{self._path()}: it does not take float32 {tensor.shape}: {error}"
-            ) from error
+        scores = self._run(to_tensor(image, self.values))[0]
         count = len(self.values["classes"])
         if scores.ndim != 4 or scores.shape[:2] != (1, count):
             raise TaskError(
