@@ -435,20 +435,24 @@ BAD_TRUTH = {
     "its box is None": _annotation(bbox=None),
     r"its box is \[1, 2, 3\]": _annotation(bbox=[1, 2, 3]),
     "its box is .*nan": _annotation(bbox=[1, 2, 3, float("nan")]),
-    r"has the size \[99, 200\]": _annotation(segmentation=rle(np.ones((99, 200)))),
-    r"size \[200, 100\], its image \[100, 200\]": _annotation(
+    r"is of size \[99, 200\]": _annotation(segmentation=rle(np.ones((99, 200)))),
+    r"size \[200, 100\], its image of \[100, 200\]": _annotation(
         segmentation=rle(np.ones((200, 100)))
     ),
-    "do not add up": _annotation(segmentation={"size": [100, 200], "counts": [5, 100 * 200]}),
-    "do not add up to": _annotation(
+    "covers 20005 of 20000": _annotation(
+        segmentation={"size": [100, 200], "counts": [5, 100 * 200]}
+    ),
+    "covers 19800 of 20000": _annotation(
         segmentation={"size": [100, 200], "counts": rle(np.ones((99, 200)))["counts"]}
     ),
-    "no compressed RLE": _annotation(segmentation={"size": [100, 200], "counts": "\x01"}),
-    "longer than any": _annotation(segmentation={"size": [100, 200], "counts": "oooooooo0"}),
-    "of type int": _annotation(segmentation={"size": [100, 200], "counts": 5}),
-    "no list of x, y": _annotation(segmentation=[[1, 1, 5, 5]]),
-    "of three corners": _annotation(segmentation=[[1, 1, 5, 5, 1, 5, 6]]),
-    "no list of": _annotation(segmentation="mask"),
+    "are not run lengths": _annotation(segmentation={"size": [100, 200], "counts": "\x01"}),
+    "covers 1099511627775 of": _annotation(
+        segmentation={"size": [100, 200], "counts": "oooooooo0"}
+    ),
+    "the counts of its RLE are not": _annotation(segmentation={"size": [100, 200], "counts": 5}),
+    "polygon 0 is not three": _annotation(segmentation=[[1, 1, 5, 5]]),
+    "is not three or more pairs": _annotation(segmentation=[[1, 1, 5, 5, 1, 5, 6]]),
+    "neither polygons nor RLE": _annotation(segmentation="mask"),
 }
 
 

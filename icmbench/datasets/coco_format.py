@@ -124,14 +124,15 @@ def _annotation_fault(
     if type(crowd) is not int or crowd not in (0, 1):
         return f"iscrowd={crowd!r} is neither 0 nor 1"
     image = images[annotation["image_id"]]
-    return _segmentation_fault(annotation.get("segmentation"), image["height"], image["width"])
+    return segmentation_fault(annotation.get("segmentation"), image["height"], image["width"])
 
 
 def _finite(values: list[Any]) -> bool:
     return set(map(type, values)) <= _NUMBERS and all(-_FAR < value < _FAR for value in values)
 
 
-def _segmentation_fault(segmentation: Any, height: int, width: int) -> str:
+def segmentation_fault(segmentation: Any, height: int, width: int) -> str:
+    """What is wrong with the polygons or RLE of an object; '' for legal ones, and for none."""
     if segmentation is None or segmentation == []:
         return ""
     if isinstance(segmentation, list):

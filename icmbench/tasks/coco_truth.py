@@ -8,15 +8,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
+from icmbench.datasets.coco_format import segmentation_fault
 from icmbench.errors import TaskError
-
-LEAST_POLYGON: Final = 6  # numbers: three corners
 
 
 @dataclass(frozen=True)
@@ -129,59 +128,12 @@ def _check(
         size = _size(images[entry["image_id"]])
         if 0 in size:
             raise TaskError("it has a mask, but its image has no width and height")
-        if isinstance(segmentation, Mapping):
-            _check_rle(segmentation, size)
-        else:
-            _check_polygons(segmentation)
+        if reason := segmentation_fault(segmentation, *size):
+            raise TaskError(reason)
 
 
 def _finite(value: object) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
-
-
-def _check_rle(rle: Mapping[str, Any], size: tuple[int, int]) -> None:
-    """TaskError where runs and sizes do not agree; the C code behind pycocotools trusts them."""
-    height, width = size
-    if list(rle.get("size", ())) != [height, width]:
-        raise TaskError(f"its mask has the size {rle.get('size')}, its image {[height, width]}")
-    counts = rle.get("counts")
-    if isinstance(counts, list):
-        runs = np.array(counts, np.int64)
-    elif isinstance(counts, str | bytes):
-        runs = _runs(counts if isinstance(counts, bytes) else counts.encode())
-    else:
-        raise TaskError(f"the counts of its mask are of type {type(counts).__name__}")
-    if (runs < 0).any() or runs.sum() != height * width:
-        raise TaskError(f"the runs of its mask do not add up to {width}x{height} pixels")
-
-
-def _runs(counts: bytes) -> NDArray[np.int64]:
-    """The runs of a compressed RLE: groups of 5 bits, from the third run on as differences.
-
-    Bit 5 of a group says that another follows, bit 4 of the last one is the sign; a run is stored
-    as its difference to the one before the last (`rleToString` of pycocotools).
-    """
-    groups = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
-    last = np.flatnonzero((groups & 32) == 0)
-    if not len(groups) or (groups < 0).any() or (groups > 63).any() or last[-1:] != len(groups) - 1:
-        raise TaskError("the counts of its mask are no compressed RLE")
-    start = np.concatenate([[0], last[:-1] + 1])
-    length = last - start + 1
-    if length.max() > 7:
-        raise TaskError("a run of its mask is longer than any image")
-    place = np.arange(len(groups)) - np.repeat(start, length)
-    values = np.add.reduceat((groups & 31) << (5 * place), start)
-    values -= ((groups[last] & 16) != 0) * (1 << (5 * length))
-    for first in (1, 2):  # the run at 0 is the only one that nothing refers to
-        values[first::2] = np.cumsum(values[first::2])
-    return values
-
-
-def _check_polygons(polygons: Any) -> None:
-    for polygon in polygons if isinstance(polygons, list | tuple) else [None]:
-        numbers = polygon if isinstance(polygon, list | tuple) else ()
-        if len(numbers) < LEAST_POLYGON or len(numbers) % 2 or not all(map(_finite, numbers)):
-            raise TaskError("a polygon of its mask is no list of x, y, x, y, ... of three corners")
 
 
 def _compressed(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:

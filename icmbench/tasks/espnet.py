@@ -36,7 +36,9 @@ class EspNetSegmenter(Task):
     kind = "espnet"
     packages = ("torch",)
     options = {
-        "checkpoint": Option(str, required=True, help="state dictionary, as the authors publish it"),
+        "checkpoint": Option(
+            str, required=True, help="state dictionary, as the authors publish it"
+        ),
         "sha256": Option(str, help="of the file; another one is refused"),
         "classes": Option(list, required=True, help="names, in the order of the scores"),
         **{key: replace(option, default=CAMVID[key]) for key, option in PIXELS.items()},
