@@ -1,7 +1,7 @@
 """Landmark error: the mean distance of a face's points, in distances between its eyes.
 
-NME divides by the distance of the outer eye corners, as 300-W does (Sagonas et al. 2016, section
-3); a face whose NME is above `FAILURE` has failed (Kowalski et al. 2017, section 4).
+NME divides by the distance of the outer eye corners, as 300-W does (Sagonas et al. 2016); a
+face whose NME is above `FAILURE` has failed (Kowalski et al. 2017).
 """
 
 from __future__ import annotations

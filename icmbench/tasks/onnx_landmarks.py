@@ -68,9 +68,11 @@ class OnnxLandmarks(OnnxTask):
         inputs = self._session.get_inputs()
         size = self.values["size"]
         shape = inputs[0].shape
-        fixed = [have in (want, None) or isinstance(have, str) for have, want in
-                 zip(shape, (1, 3, size, size), strict=False)]  # fmt: skip
-        if len(inputs) != 1 or len(shape) != 4 or not all(fixed):
+        fits = len(inputs) == 1 and len(shape) == 4 and all(
+            have in (want, None) or isinstance(have, str)  # a name: any size
+            for have, want in zip(shape, (1, 3, size, size), strict=True)
+        )  # fmt: skip
+        if not fits:
             described = ", ".join(f"{each.name} {each.shape}" for each in inputs)
             raise TaskError(f"{self._path()}: one input (1, 3, {size}, {size}) is expected, it has "
                             f"{described}")  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,7 +40,6 @@ def train_part(
     from icmbench.training.pool import read_provided
     from icmbench.training.provenance import training_provenance
 
-    schedule = replace(schedule, average=0.0 if start else schedule.average)
     pool = read_provided([str(p) for p in records], [str(p) for p in folders], smallest=SIZE // 2)
     files: dict[str, Any] = {"start": start, "checkpoint": checkpoint, "history": history}
     if part == "landmarks":
