@@ -261,15 +261,11 @@ def task_benchmarks():
     if not run.tasks:
         return {}
     pairs = [(data, task) for task in run.tasks for data in run.config["tasks"][task]["datasets"]]
-    looks = [
-        f"{dataset}.{task}.{codec}.{shard}"
-        for dataset, task in pairs
-        for codec in run.families
-        for shard in SHARDS
-    ]
+    sets = sorted({data for data, _ in pairs})
+    looks = expand("{data}.{codec}.{shard}", data=sets, codec=run.families, shard=SHARDS)
     return {
         "predict": looks,
-        "predict_originals": [f"{data}.{task}.{shard}" for data, task in pairs for shard in SHARDS],
+        "predict_originals": expand("{data}.{shard}", data=sets, shard=SHARDS),
         "task_scores": [f"{dataset}.{task}" for dataset, task in pairs],
         "tasks_tables": ["all"],
         "task_figures": ["all"],

@@ -29,12 +29,13 @@ def task_picture_inputs():
     items = run.config["task_pictures"]
     measured = "<results>/measurements/{dataset}/{codec}/{shard}.parquet"
     files = place_inputs(items, {**PLACES, "measurements": measured}, list(run.families))
-    files["predictions"] = sorted(
-        f"<results>/predictions/{item['dataset']}/{item['task']}/{codec}/{shard}.zip"
+    said = {
+        f"<results>/predictions/{item['dataset']}/{codec}/{shard}"
         for item in items
         for shard in [shard_of(item["image"], len(SHARDS))]
         for codec in [ORIGINALS, *run.families]
-    )
+    }
+    files["predictions"] = sorted(said)
     sets = sorted({item["dataset"] for item in items})
     files["truth"] = [file for dataset in sets for file in truth_files(dataset)]
     return files
@@ -46,14 +47,25 @@ def truth_files(dataset):
     return [f"<results>/datasets/{dataset}/{name}.json" for name in names]
 
 
-def task_files(task):
-    """The files that a task's predictions depend on; a bundled model is one that this run makes."""
-    return [str(path) for path in run.tasks[task].files()]
+def tasks_of(dataset):
+    """Names of the tasks of a data set, sorted."""
+    return sorted(task for data, task in TASK_PAIRS if data == dataset)
 
 
-def task_versions(task):
-    """Versions of what decides a task's predictions: new ones look again."""
-    return {name: package_version(name) for name in run.tasks[task].packages}
+def task_entries(dataset):
+    """The configuration of every task of a data set, by name."""
+    return {task: task_entry(run.config, task) for task in tasks_of(dataset)}
+
+
+def task_files(tasks):
+    """The files that predictions depend on; a bundled model is one that this run makes."""
+    return sorted({str(path) for task in tasks for path in run.tasks[task].files()})
+
+
+def task_versions(tasks):
+    """Versions of what decides predictions: new ones look again."""
+    packages = sorted({name for task in tasks for name in run.tasks[task].packages})
+    return {name: package_version(name) for name in packages}
 
 
 def task_training_settings(part):

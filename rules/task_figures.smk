@@ -63,7 +63,7 @@ if GAP_FIGURES:
             pictures="<results>/reconstructions/{dataset}/{codec}/{shard}.zip",
             decoded="<results>/decoded/{dataset}/{codec}/{shard}.csv",
             truth=truth_files("{dataset}"),
-            weights=lambda wc: task_files(wc.task),
+            weights=lambda wc: task_files([wc.task]),
         output:
             "<results>/feature_gap/{dataset}/{task}/{codec}/{shard}.parquet",
         log:
@@ -80,7 +80,7 @@ if GAP_FIGURES:
         params:
             entry=lambda wc: task_entry(run.config, wc.task),
             device=run.config["device"],
-            versions=lambda wc: task_versions(wc.task),
+            versions=lambda wc: task_versions([wc.task]),
             split=run.config["split"],
         script:
             "../workflow_scripts/feature_gap.py"

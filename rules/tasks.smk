@@ -4,18 +4,20 @@
 include: "task_common.smk"
 
 
+# One job looks with the models of all tasks of the data set: loading libraries and models takes
+# as long as looking at some hundred small pictures.
 rule predict:
     input:
         pictures="<results>/reconstructions/{dataset}/{codec}/{shard}.zip",
         decoded="<results>/decoded/{dataset}/{codec}/{shard}.csv",
         truth=truth_files("{dataset}"),
-        weights=lambda wc: task_files(wc.task),
+        weights=lambda wc: task_files(tasks_of(wc.dataset)),
     output:
-        "<results>/predictions/{dataset}/{task}/{codec}/{shard}.zip",
+        directory("<results>/predictions/{dataset}/{codec}/{shard}"),
     log:
-        "<logs>/predict/{dataset}.{task}.{codec}.{shard}.log",
+        "<logs>/predict/{dataset}.{codec}.{shard}.log",
     benchmark:
-        "<benchmarks>/predict/{dataset}.{task}.{codec}.{shard}.tsv"
+        "<benchmarks>/predict/{dataset}.{codec}.{shard}.tsv"
     # Pictures are temporary: look at what is decoded before decoding more.
     priority: 10
     conda:
@@ -25,9 +27,9 @@ rule predict:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 240 * attempt,
     params:
-        entry=lambda wc: task_entry(run.config, wc.task),
+        entries=lambda wc: task_entries(wc.dataset),
         device=run.config["device"],
-        versions=lambda wc: task_versions(wc.task),
+        versions=lambda wc: task_versions(tasks_of(wc.dataset)),
     script:
         "../workflow_scripts/predict.py"
 
@@ -38,13 +40,13 @@ rule predict_originals:
         records="<results>/datasets/{dataset}/shards/{shard}.csv",
         images="<results>/datasets/{dataset}/images/{shard}",
         truth=truth_files("{dataset}"),
-        weights=lambda wc: task_files(wc.task),
+        weights=lambda wc: task_files(tasks_of(wc.dataset)),
     output:
-        f"<results>/predictions/{{dataset}}/{{task}}/{ORIGINALS}/{{shard}}.zip",
+        directory(f"<results>/predictions/{{dataset}}/{ORIGINALS}/{{shard}}"),
     log:
-        "<logs>/predict_originals/{dataset}.{task}.{shard}.log",
+        "<logs>/predict_originals/{dataset}.{shard}.log",
     benchmark:
-        "<benchmarks>/predict_originals/{dataset}.{task}.{shard}.tsv"
+        "<benchmarks>/predict_originals/{dataset}.{shard}.tsv"
     conda:
         "../envs/core.yaml"
     threads: 1
@@ -52,9 +54,9 @@ rule predict_originals:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 240 * attempt,
     params:
-        entry=lambda wc: task_entry(run.config, wc.task),
+        entries=lambda wc: task_entries(wc.dataset),
         device=run.config["device"],
-        versions=lambda wc: task_versions(wc.task),
+        versions=lambda wc: task_versions(tasks_of(wc.dataset)),
         split=run.config["split"],
     script:
         "../workflow_scripts/predict.py"
@@ -64,9 +66,8 @@ rule task_scores:
     input:
         measurements=lambda wc: measurements(datasets=[wc.dataset]),
         predictions=lambda wc: expand(
-            "<results>/predictions/{dataset}/{task}/{codec}/{shard}.zip",
+            "<results>/predictions/{dataset}/{codec}/{shard}",
             dataset=wc.dataset,
-            task=wc.task,
             codec=[ORIGINALS, *run.families],
             shard=SHARDS,
         ),

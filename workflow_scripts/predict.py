@@ -1,4 +1,4 @@
-"""What a task's model sees in the pictures of a shard, or in its originals; loaded once."""
+"""What the models of tasks see in the pictures of a shard, or in its originals; loaded once."""
 
 from pathlib import Path
 
@@ -15,10 +15,11 @@ with log_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     files, wildcards, out = snakemake.input, snakemake.wildcards, Path(snakemake.output[0])
     truth = read_truth(Path(files.truth[0]).parent)
-    task = make_task(wildcards.task, snakemake.params.entry)
-    task.load(truth.labels(wildcards.dataset), resolve_device(snakemake.params.device))
+    tasks = [make_task(name, entry) for name, entry in snakemake.params.entries.items()]
+    for task in tasks:
+        task.load(truth.labels(wildcards.dataset), resolve_device(snakemake.params.device))
     if files.get("pictures"):
-        predict_pictures(task, truth, Path(files.pictures), Path(files.decoded), out)
+        predict_pictures(tasks, truth, Path(files.pictures), Path(files.decoded), out)
     else:
         records = usable(read_records(Path(files.records)), snakemake.params.split)
-        predict_originals(task, truth, records, Path(files.images), out)
+        predict_originals(tasks, truth, records, Path(files.images), out)

@@ -21,7 +21,7 @@ with log_to(snakemake.log[0]):
     for item, stem in zip(params.pictures, params.names, strict=True):
         dataset, number = item["dataset"], shard_of(item["image"], params.shards)
         home = results / "datasets" / dataset
-        said = results / "predictions" / dataset / item["task"]
+        said = results / "predictions" / dataset
         parts = [
             pd.read_parquet(results / "measurements" / dataset / name / f"{number}.parquet")
             for name in families
@@ -30,7 +30,10 @@ with log_to(snakemake.log[0]):
             home / "images" / str(number),
             pd.concat(parts, ignore_index=True),
             {name: results / "streams" / dataset / name / f"{number}.zip" for name in families},
-            {name: said / name / f"{number}.zip" for name in (ORIGINALS, *families)},
+            {
+                name: said / name / str(number) / f"{item['task']}.zip"
+                for name in (ORIGINALS, *families)
+            },
         )
         task = make_task(item["task"], params.tasks[item["task"]])
         figure = pictures_of_task(

@@ -14,8 +14,8 @@ with log_to(snakemake.log[0]):
     params, files = snakemake.params, snakemake.input
     task = make_task(snakemake.wildcards.task, params.entry)
     predictions = {}
-    for path in map(Path, files.predictions):
-        predictions.setdefault(path.parent.name, []).append(path)
+    for shard in map(Path, files.predictions):  # <codec>/<shard>
+        predictions.setdefault(shard.parent.name, []).append(shard / f"{task.name}.zip")
     scores, bd_rates = score_task(
         Scored(task.name, task.model, task.produces),
         pd.concat([pd.read_parquet(path) for path in files.measurements], ignore_index=True),

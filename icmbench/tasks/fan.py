@@ -139,6 +139,7 @@ def make_aligner(network: torch.nn.Module, device: str, mirror: bool) -> Any:
     nothing is downloaded and nothing of the package is changed.
     """
     import face_alignment
+    import torch
 
     keep_compiled()
 
@@ -146,7 +147,8 @@ def make_aligner(network: torch.nn.Module, device: str, mirror: bool) -> Any:
         def _load_native(
             self, network_name: str, network_size: int, device: str, dtype: torch.dtype
         ) -> torch.nn.Module:
-            return network.to(device, dtype=dtype).eval()
+            # The layout is faster on a CPU, as for the models of mmdet.
+            return network.to(device, dtype).to(memory_format=torch.channels_last).eval()
 
     return Given(
         face_alignment.LandmarksType.TWO_D,

@@ -101,6 +101,8 @@ class OpenMMTask(Task):
         Raises ModelError for weights as in `read_weights` and `fill`, TaskError where the
         configuration is unknown, needs a missing operator, or has other classes.
         """
+        import torch
+
         self.operators = import_library(self.package)
         weights = Weights({}) if self._path is None else self._read(self._path)
         name, overrides, scale = self._description(weights)
@@ -114,7 +116,8 @@ class OpenMMTask(Task):
         known = self._known(weights, config, network)
         self._numbers = np.array(self._match(labels, known), np.int64)
         self._pipeline = make_pipeline(self.package, config, scale)
-        self._network = network.to(device).eval()
+        # On a CPU convolutions of this layout take half to four fifths of the time.
+        self._network = network.to(device, memory_format=torch.channels_last).eval()
 
     def _read(self, path: Path) -> Weights:
         """The weights; where the file is missing, the error says where it is published."""

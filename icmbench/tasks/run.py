@@ -1,9 +1,10 @@
-"""The jobs of a task: what a model sees in the pictures of a shard, and in the originals."""
+"""The jobs of tasks: what models see in the pictures of a shard, and in the originals."""
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,36 +16,50 @@ from icmbench.coding.shard import DECODED, read_rows
 from icmbench.datasets.base import Record
 from icmbench.images import read_image
 from icmbench.tasks import store
-from icmbench.tasks.base import Task
+from icmbench.tasks.base import Image, Task
 from icmbench.tasks.evaluate import Truth
 
 ORIGINALS = "originals"  # stands where a codec's name does: what was never coded
 
 
-def predict_pictures(task: Task, truth: Truth, pictures: Path, decoded: Path, out: Path) -> None:
+def predict_pictures(
+    tasks: Sequence[Task], truth: Truth, pictures: Path, decoded: Path, folder: Path
+) -> None:
     """Predictions for every picture that a shard's decoding job wrote.
 
     Args:
-        task: loaded.
+        tasks: loaded.
         pictures, decoded: what `icmbench.coding.decode.decode_shard` wrote; failed rows have none.
-        out: the archive that is written.
+        folder: gets an archive `<task>.zip` per task.
     """
     rows = [row for row in read_rows(decoded, DECODED) if row["status"] == "ok"]
-    with archive.reader(pictures) as source, store.writer(out) as stored:
-        for row in tqdm(rows, desc=f"{task.name} {out.parent.name}", unit="picture", disable=None):
+    with archive.reader(pictures) as source, _writers(tasks, folder) as writers:
+        for row in tqdm(rows, desc=f"looking at {folder.parent.name}", unit="pic", disable=None):
             data = source.read(archive.picture_member(row["codec"], row["image"]))
             with PillowImage.open(io.BytesIO(data), formats=["PNG"]) as picture:
                 image = np.asarray(picture)
-            found = task.predict(image, truth.face_boxes(row["image"]))
-            stored.add(row["codec"], row["image"], found, image.shape[:2])
+            _look(writers, truth, row["codec"], row["image"], image)
 
 
 def predict_originals(
-    task: Task, truth: Truth, records: Sequence[Record], folder: Path, out: Path
+    tasks: Sequence[Task], truth: Truth, records: Sequence[Record], images: Path, folder: Path
 ) -> None:
     """Predictions for the original images of a shard: what no codec can be better than, usually."""
-    with store.writer(out) as stored:
-        for record in tqdm(records, desc=f"{task.name} {ORIGINALS}", unit="image", disable=None):
-            image, _ = read_image(folder / record.path)
-            found = task.predict(image, truth.face_boxes(record.image))
-            stored.add(ORIGINALS, record.image, found, image.shape[:2])
+    with _writers(tasks, folder) as writers:
+        for record in tqdm(records, desc=f"looking at {ORIGINALS}", unit="pic", disable=None):
+            image, _ = read_image(images / record.path)
+            _look(writers, truth, ORIGINALS, record.image, image)
+
+
+@contextlib.contextmanager
+def _writers(tasks: Sequence[Task], folder: Path) -> Iterator[list[tuple[Task, store.Writer]]]:
+    """Every task with the archive that it writes to."""
+    with contextlib.ExitStack() as stack:
+        yield [(t, stack.enter_context(store.writer(folder / f"{t.name}.zip"))) for t in tasks]
+
+
+def _look(
+    writers: Sequence[tuple[Task, store.Writer]], truth: Truth, codec: str, name: str, image: Image
+) -> None:
+    for task, stored in writers:
+        stored.add(codec, name, task.predict(image, truth.face_boxes(name)), image.shape[:2])
