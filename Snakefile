@@ -18,6 +18,13 @@ if not workflow.overwrite_configfiles:
 include: "rules/common.smk"
 
 
+# A workstation shares one GPU among jobs (profiles/default); a cluster has more. Decoded pictures
+# lie on one file system, wherever they are made.
+resource_scopes:
+    gpu="local",
+    disk_mb="global",
+
+
 pathvars:
     results=run.config["results"],
     logs="<results>/logs",

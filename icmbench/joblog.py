@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from icmbench.errors import IcmbenchError
+
+STARTED = "start on"  # first line of a log, before the machine's name
 
 
 @contextlib.contextmanager
@@ -33,6 +36,8 @@ def log_to(path: str | Path) -> Iterator[None]:
             format="%(asctime)s %(levelname)s %(message)s",
             force=True,
         )
+        slurm = os.environ.get("SLURM_JOB_ID")
+        logging.info("%s %s%s", STARTED, platform.node(), f", Slurm job {slurm}" if slurm else "")
         try:
             yield
         except IcmbenchError as error:

@@ -20,6 +20,7 @@ rule encode:
     conda:
         "../envs/core.yaml"
     resources:
+        gpu=lambda wc: gpus(wc.codec),
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
     params:
@@ -50,9 +51,11 @@ rule decode:
     conda:
         "../envs/core.yaml"
     resources:
+        gpu=lambda wc: gpus(wc.codec),
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
-        disk_mb=4000,
+        # Its pictures, until all that look at them are done: they ask for the same again.
+        disk_mb=lambda wc: pictures_mb(wc.dataset, wc.codec, wc.shard),
     params:
         settings=lambda wc: coding_settings(run.config, wc.codec),
     script:

@@ -2,8 +2,10 @@
 
 import functools
 import os
+import shutil
 from pathlib import Path
 
+from icmbench.codecs.registry import codec_class
 from icmbench.configuration import (
     alpha_sweeps,
     coding_settings,
@@ -99,6 +101,32 @@ TASK_FIGURES = {
     if kind == "task_curves" or task.produces == INSTANCES
 }
 OPTIONAL_TABLES += ["pseudo_labels", "retrieval"] if LABELLED else []
+
+
+@functools.cache
+def network_gpus():
+    """GPUs of a job that runs networks: 0 or 1.
+
+    None where the configuration says cpu. With auto, one where there can be one: on this machine,
+    or on the nodes of a cluster that jobs can be sent to from here.
+    """
+    if run.config["device"] == "auto":
+        return int(os.path.exists("/dev/nvidiactl") or shutil.which("sbatch") is not None)
+    return int(run.config["device"] == "cuda")
+
+
+def gpus(*codecs):
+    """GPUs of a job that runs codecs: 0 or 1."""
+    return network_gpus() * any(codec_class(run.families[c].codec).uses_device for c in codecs)
+
+
+@functools.cache
+def pictures_mb(dataset, codec, shard):
+    """What the decoded pictures of a shard take, estimated: megabytes on the disk."""
+    data, points = run.datasets[dataset], run.families[codec].points
+    images = len(shard_ids(data, int(shard), len(SHARDS)))
+    # PNG of a photograph: about half of its raw bytes, 1.6 bytes per pixel.
+    return max(10, round(1.6 * data.megapixels * images * len(points)))
 
 
 @functools.cache
@@ -237,7 +265,8 @@ def expected_benchmarks():
         **robustness_benchmarks(),
         **training_benchmarks(),
         **task_benchmarks(),
-        **({"training_pool": list(run.pool), "loss_figure": LOSSES} if run.pool else {}),
+        **({"training_pool": list(run.pool)} if run.pool else {}),
+        "loss_figures": ["all"] if LOSSES else [],
         **mpd_benchmarks(),
         "ablation": ["all"] if ABLATION else [],
         "alpha_sweep": list(SWEEPS),

@@ -17,6 +17,7 @@ rule diffusion_pictures:
         "../envs/core.yaml"
     threads: 1
     resources:
+        gpu=gpus(*DIFFUSION),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 60 * attempt,
     params:
@@ -42,6 +43,7 @@ rule complexity_table:
         "../envs/core.yaml"
     threads: 1
     resources:
+        gpu=gpus(*DIFFUSION),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 30 * attempt,
     params:

@@ -20,6 +20,7 @@ rule train_prior:
         "../envs/core.yaml"
     threads: 1
     resources:
+        gpu=network_gpus(),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: (1440 if "prior" in run.icmh else 10) * attempt,
     params:
@@ -45,6 +46,7 @@ rule train_tagger:
         "../envs/core.yaml"
     threads: 1
     resources:
+        gpu=network_gpus(),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: (1440 if "tagger" in run.icmh else 10) * attempt,
     params:
@@ -71,6 +73,7 @@ rule train_stage_1:
         "../envs/core.yaml"
     threads: 1
     resources:
+        gpu=network_gpus(),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: (1440 if "stage_1" in run.icmh else 10) * attempt,
     params:
@@ -96,6 +99,7 @@ rule train_stage_2:
         "../envs/core.yaml"
     threads: 1
     resources:
+        gpu=network_gpus(),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: (1440 if "stage_2" in run.icmh else 10) * attempt,
     params:

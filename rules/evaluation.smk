@@ -14,12 +14,13 @@ rule measure:
     benchmark:
         "<benchmarks>/measure/{dataset}.{codec}.{shard}.tsv"
     # Pictures are temporary: measure what is decoded before decoding more.
-    priority: 10
+    priority: 100
     conda:
         "../envs/core.yaml"
     resources:
         mem_mb=lambda wc, attempt: 3500 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
+        disk_mb=lambda wc: pictures_mb(wc.dataset, wc.codec, wc.shard),
     params:
         metrics=run.config["metrics"],
         weights=run.config["weights"],

@@ -39,6 +39,7 @@ rule visual_comparison:
     conda:
         "../envs/core.yaml"
     resources:
+        gpu=gpus(*run.families),
         mem_mb=2000,
         runtime=30,
     params:

@@ -19,6 +19,7 @@ rule mpd_states:
         "../envs/core.yaml"
     threads: 1
     resources:
+        gpu=lambda wc: gpus(wc.codec),
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
     params:
@@ -75,6 +76,7 @@ rule palette_hierarchy:
         "../envs/core.yaml"
     threads: 1
     resources:
+        gpu=gpus(*MPD),
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=lambda wc, attempt: 30 * attempt,
     params:

@@ -25,6 +25,7 @@ rule robustness:
         "../envs/core.yaml"
     resources:
         # A damaged header may ask for a very large picture.
+        gpu=lambda wc: gpus(wc.codec),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
     params:
@@ -35,8 +36,14 @@ rule robustness:
         "../workflow_scripts/robustness.py"
 
 
+def verifications():
+    """What `icmbench verify` has written: a new one makes the table again, none is needed."""
+    return sorted(map(str, Path(run.config["results"]).glob("verification/*.csv")))
+
+
 rule robustness_table:
     input:
+        verifications=verifications(),
         trials=expand(
             "<results>/robustness/{dataset}/{codec}.parquet",
             dataset=run.config["robustness"]["dataset"],

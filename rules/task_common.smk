@@ -62,6 +62,11 @@ def task_files(tasks):
     return sorted({str(path) for task in tasks for path in run.tasks[task].files()})
 
 
+def task_gpus(tasks):
+    """GPUs of a job that looks with the models of tasks: 0 or 1."""
+    return network_gpus() * any(run.tasks[task].uses_device for task in tasks)
+
+
 def task_versions(tasks):
     """Versions of what decides predictions: new ones look again."""
     packages = sorted({name for task in tasks for name in run.tasks[task].packages})

@@ -40,6 +40,7 @@ if TASK_PICTURES:
             "../envs/core.yaml"
         threads: 1
         resources:
+            gpu=gpus(*run.families),
             mem_mb=lambda wc, attempt: 4000 * attempt,
             runtime=lambda wc, attempt: 60 * attempt,
         params:
@@ -70,13 +71,15 @@ if GAP_FIGURES:
             "<logs>/feature_gap_shard/{dataset}.{task}.{codec}.{shard}.log",
         benchmark:
             "<benchmarks>/feature_gap_shard/{dataset}.{task}.{codec}.{shard}.tsv"
-        priority: 10
+        priority: 100
         conda:
             "../envs/core.yaml"
         threads: 1
         resources:
+            gpu=lambda wc: task_gpus([wc.task]),
             mem_mb=lambda wc, attempt: 4000 * attempt,
             runtime=lambda wc, attempt: 240 * attempt,
+            disk_mb=lambda wc: pictures_mb(wc.dataset, wc.codec, wc.shard),
         params:
             entry=lambda wc: task_entry(run.config, wc.task),
             device=run.config["device"],

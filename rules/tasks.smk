@@ -19,13 +19,15 @@ rule predict:
     benchmark:
         "<benchmarks>/predict/{dataset}.{codec}.{shard}.tsv"
     # Pictures are temporary: look at what is decoded before decoding more.
-    priority: 10
+    priority: 100
     conda:
         "../envs/core.yaml"
     threads: 1
     resources:
+        gpu=lambda wc: task_gpus(tasks_of(wc.dataset)),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 240 * attempt,
+        disk_mb=lambda wc: pictures_mb(wc.dataset, wc.codec, wc.shard),
     params:
         entries=lambda wc: task_entries(wc.dataset),
         device=run.config["device"],
@@ -51,6 +53,7 @@ rule predict_originals:
         "../envs/core.yaml"
     threads: 1
     resources:
+        gpu=lambda wc: task_gpus(tasks_of(wc.dataset)),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 240 * attempt,
     params:

@@ -25,22 +25,23 @@ rule training_pool:
         "../workflow_scripts/training_pool.py"
 
 
-rule loss_figure:
-    input:
-        "<results>/training/{network}.csv",
-    output:
-        figure_files("loss_{network}"),
-    log:
-        "<logs>/loss_figure/{network}.log",
-    benchmark:
-        "<benchmarks>/loss_figure/{network}.tsv"
-    wildcard_constraints:
-        network="|".join(LOSSES),
-    conda:
-        "../envs/core.yaml"
-    threads: 1
-    resources:
-        mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=lambda wc, attempt: 30 * attempt,
-    script:
-        "../workflow_scripts/loss_figure.py"
+if LOSSES:
+
+    # One job for all: they are drawn from small tables, which costs less than starting processes.
+    rule loss_figures:
+        input:
+            expand("<results>/training/{network}.csv", network=LOSSES),
+        output:
+            [file for network in LOSSES for file in figure_files(f"loss_{network}")],
+        log:
+            "<logs>/loss_figures.log",
+        benchmark:
+            "<benchmarks>/loss_figures/all.tsv"
+        conda:
+            "../envs/core.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wc, attempt: 2000 * attempt,
+            runtime=lambda wc, attempt: 30 * attempt,
+        script:
+            "../workflow_scripts/loss_figures.py"

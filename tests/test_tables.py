@@ -25,7 +25,7 @@ from icmbench.reporting.comparison import Point, comparison_set, describe
 from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.curves import common_interval, fit, pareto, rate_change
 from icmbench.reporting.failures import failures_table
-from icmbench.reporting.jobs import jobs_table
+from icmbench.reporting.jobs import jobs_table, log_of
 from icmbench.reporting.natural import natural_key
 from icmbench.reporting.provenance import bare_version, codecs_table, coder_versions
 from icmbench.reporting.timing import encodings, timing_table
@@ -740,30 +740,53 @@ def test_encodings() -> None:
 def test_jobs(tmp_path: Path) -> None:
     from snakemake.benchmark import BenchmarkRecord
 
-    long, short = BenchmarkRecord(running_time=12.5, max_rss=300.25), BenchmarkRecord()
-    small = BenchmarkRecord(running_time=1.0, max_rss=20.0)
-    long.data_collected, small.data_collected, short.running_time = True, True, 0.25
-    header = "\t".join(BenchmarkRecord.get_header())
+    def record(**values: object) -> BenchmarkRecord:
+        made = BenchmarkRecord(wildcards={}, params={}, threads=1, input=[], **values)
+        # As Snakemake sets them once a job has run.
+        made.wildcards, made.params, made.resources = {}, {"text": "a\tb"}, values["resources"]
+        made.data_collected = "max_rss" in values
+        return made
 
-    def write(name: str, *records: BenchmarkRecord) -> Path:
-        path = tmp_path / name
-        path.write_text("\n".join([header, *(r.to_tsv(False) for r in records)]) + "\n")
+    asked = {"mem_mb": 600, "runtime": 10, "gpu": 1}
+    long = record(running_time=12.5, max_rss=300.25, cpu_time=12.0, resources=asked)
+    small = record(running_time=1.0, max_rss=200.0, cpu_time=0.5, resources={"mem_mb": 250})
+    short = record(running_time=0.25, resources={"mem_mb": 100, "runtime": 1})
+
+    def write(name: str, *records: BenchmarkRecord, extended: bool = True) -> Path:
+        lines = ["\t".join(BenchmarkRecord.get_header(extended))]
+        path = tmp_path / "benchmarks" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join([*lines, *(r.to_tsv(extended) for r in records)]) + "\n")
         return path
 
     assert "NA" in short.to_tsv(False)
-    table = jobs_table(
-        [
-            ("encode", write("b", short)),
-            ("encode", write("a", long, small)),
-            ("collect", write("c", short)),
-        ]
-    )
-    assert list(table.columns) == ["rule", "jobs", "seconds", "max_mb"]
-    assert table.iloc[1].tolist() == ["encode", 3, 13.75, 300.25]
-    assert table.iloc[0].tolist()[:3] == ["collect", 1, 0.25]
-    assert np.isnan(table.loc[0, "max_mb"])
+    logs = tmp_path / "logs"
+    for name, host in (("encode/a", "n2"), ("encode/b", "n1"), ("encode/d", "n1")):
+        (logs / "encode").mkdir(parents=True, exist_ok=True)
+        (logs / f"{name}.log").write_text(
+            f"2026-01-01 INFO start on {host}, Slurm job 7\nstart on x"
+        )
+    benchmarks = [
+        ("encode", write("encode/b.tsv", short)),
+        ("encode", write("encode/d.tsv", short)),
+        ("encode", write("encode/a.tsv", long, small)),
+        ("collect", write("collect/all.tsv", short, extended=False)),
+    ]
+    table = jobs_table([(rule, path, log_of(rule, path, logs)) for rule, path in benchmarks])
+    assert log_of(*benchmarks[-1], logs) == logs / "collect.log"
+    row = table.set_index("rule").loc["encode"]
+    assert row[["jobs", "seconds", "longest_s", "max_mb"]].tolist() == [4, 14.0, 12.5, 300.25]
+    assert row[["asked_mb", "asked_min", "gpus", "cpu_s"]].tolist() == [600, 10, 1, 12.5]
+    assert row["memory_used"] == 0.8  # of the small one: what matters is the nearest to its limit
+    assert row["time_used"] == pytest.approx(12.5 / 600)
+    assert row["hosts"] == "n1 n2"
+    plain = table.set_index("rule").loc["collect"]
+    assert plain[["jobs", "seconds"]].tolist() == [1, 0.25]
+    assert plain[["max_mb", "asked_mb", "memory_used", "gpus"]].isna().all()
+    assert plain["hosts"] == ""
+    header = "\t".join(BenchmarkRecord.get_header())
     (tmp_path / "dash").write_text(header + "\n" + "\t".join(["7.0"] + ["-"] * 9) + "\n")
-    assert jobs_table([("r", tmp_path / "dash")])["seconds"].tolist() == [7.0]
+    assert jobs_table([("r", tmp_path / "dash", None)])["seconds"].tolist() == [7.0]
 
 
 @pytest.mark.parametrize(
@@ -772,7 +795,7 @@ def test_jobs(tmp_path: Path) -> None:
 def test_broken_benchmarks_are_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "bench.tsv").write_text(text)
     with pytest.raises(MeasurementError, match=r"bench\.tsv"):
-        jobs_table([("r", tmp_path / "bench.tsv")])
+        jobs_table([("r", tmp_path / "bench.tsv", None)])
 
 
 def test_failures() -> None:

@@ -763,7 +763,7 @@ def test_only_the_codec_with_a_model_waits_for_it(tmp_path: Path) -> None:
     planned = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", text, re.M)}
     once = ("training_pool", "train_autoencoder", "train_contexts", "train_reverse", "model_card")
     assert {name: planned.get(name) for name in once} == dict.fromkeys(once, 1)
-    assert planned["loss_figure"] == 2
+    assert planned["loss_figures"] == 1
     jobs = re.findall(r"input: (.*)\n +output: results/(\S+?),", text)
     inputs = {output: files for files, output in jobs}
     for stage in ("streams/scenes/{}/0.zip", "reconstructions/scenes/{}/0.zip"):

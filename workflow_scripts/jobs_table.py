@@ -1,11 +1,16 @@
-"""Seconds and memory of every rule, from Snakemake's benchmark files."""
+"""What every rule took of what it had asked for, from benchmark files and logs."""
 
 from pathlib import Path
 
 from icmbench.joblog import log_to
 from icmbench.reporting.csv_files import write_csv
-from icmbench.reporting.jobs import jobs_table
+from icmbench.reporting.jobs import jobs_table, log_of
 
 with log_to(snakemake.log[0]):
-    files = [(r, Path(path)) for r, paths in snakemake.params.benchmarks.items() for path in paths]
+    logs = Path(snakemake.config["results"]) / "logs"
+    files = [
+        (rule, path, log_of(rule, path, logs))
+        for rule, paths in snakemake.params.benchmarks.items()
+        for path in map(Path, paths)
+    ]
     write_csv(jobs_table(files), Path(snakemake.output[0]))

@@ -1,9 +1,10 @@
-"""What the decoders made of damaged streams: the table and its figure."""
+"""What the decoders made of damaged streams, and other machines of whole ones: table and figure."""
 
 from pathlib import Path
 
 import pandas as pd
 
+from icmbench.coding.agreement import read_verification
 from icmbench.joblog import log_to
 from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.figures.robustness import robustness_figure
@@ -14,6 +15,7 @@ with log_to(snakemake.log[0]):
     trials = pd.concat(
         [pd.read_parquet(path) for path in snakemake.input.trials], ignore_index=True
     )
-    write_csv(robustness_table(trials), Path(snakemake.output.table))
+    verified = {Path(path).stem: read_verification(path) for path in snakemake.input.verifications}
+    write_csv(robustness_table(trials, verified), Path(snakemake.output.table))
     figure = robustness_figure(trials, snakemake.params.dataset)
     save(figure, Path(snakemake.output.figure[0]).with_suffix(""))

@@ -111,6 +111,11 @@ class Dataset(ABC):
                 option.check(f"data set {name!r}: {key}", value)
             self.values[key] = value
 
+    @property
+    def megapixels(self) -> float:
+        """Size of an image, roughly: what disk space is planned by. No pixel is read for it."""
+        return 0.5
+
     @abstractmethod
     def image_ids(self) -> list[str]:
         """Sorted ids of all images; cheap: no pixel is read."""

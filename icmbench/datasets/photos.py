@@ -143,6 +143,11 @@ class Photos(Dataset):
         "only": Option(list, help="take only these"),
     }
 
+    @property
+    def megapixels(self) -> float:
+        """What larger ones are reduced to."""
+        return float(self.values["max_megapixels"])
+
     def image_ids(self) -> list[str]:
         """Names of the photographs."""
         names = self.values["only"] or PHOTOS

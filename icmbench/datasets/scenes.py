@@ -27,6 +27,11 @@ class Scenes(Dataset):
         "test": Option(int, default=48, low=0, help="scenes of the test split"),
     }
 
+    @property
+    def megapixels(self) -> float:
+        """All are of one size."""
+        return int(self.values["size"]) ** 2 / 1e6
+
     def image_ids(self) -> list[str]:
         """`<split>-<index>` of every scene."""
         counts = {split: self.values[split] for split in ("test", "train", "val")}

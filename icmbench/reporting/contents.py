@@ -64,7 +64,11 @@ NOTES = {
         "BD-rate of every weight of what guides the clustering against the plain palette, as a "
         "fraction. Chosen: the weight of the least mean over data sets and metrics."
     ),
-    "jobs": "Wall-clock seconds and largest memory of every rule that ran before this table.",
+    "jobs": (
+        "Every rule that ran before this table: how often, seconds, memory in MB, the most that "
+        "one of its jobs asked for (MB, minutes, GPUs), the largest share of it that one took, and "
+        "where they ran. A share near 1 was nearly killed; one far below 0.5 asks for too much."
+    ),
     "codecs": "The exact settings behind every curve.",
 }
 CAPTIONS = {

@@ -103,11 +103,16 @@ class Task(ABC):
 
     One file in `icmbench/tasks` (or an entry point of the group `icmbench.tasks`) is a kind; a
     configuration entry names a model of it.
+
+    Attributes:
+        packages: whose versions decide its predictions.
+        uses_device: whether it can run on a GPU.
     """
 
     kind: ClassVar[str]
     options: ClassVar[Mapping[str, Option]] = {}
     packages: ClassVar[tuple[str, ...]] = ()
+    uses_device: ClassVar[bool] = True
 
     def __init__(self, name: str, entry: Mapping[str, Any]) -> None:
         """`entry` is the configuration's entry without `type` and `datasets`.

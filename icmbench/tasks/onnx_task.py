@@ -27,6 +27,7 @@ class OnnxTask(Task):
     """
 
     options = FILE
+    uses_device = False
     _session: Any = None
 
     @property
