@@ -157,7 +157,11 @@ def make_run(config: Mapping[str, Any], schema: Path) -> Run:
     datasets = {
         name: make_dataset(name, entry, downloads) for name, entry in filled["datasets"].items()
     }
-    families = {n: make_family(n, coding_settings(filled, n)) for n in filled["codecs"]}
+    # Which device there is, is found out in the jobs: the machine that plans may have no GPU.
+    families = {
+        name: make_family(name, {**coding_settings(filled, name), "device": "cpu"})
+        for name in filled["codecs"]
+    }
     seen: dict[str, str] = {}
     for family in families.values():
         for point in family.points:

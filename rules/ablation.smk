@@ -15,7 +15,7 @@ if ABLATION:
         benchmark:
             "<benchmarks>/ablation/all.tsv"
         conda:
-            "../envs/core.yaml"
+            "../envs/reporting.yaml"
         threads: 1
         resources:
             mem_mb=2000,
@@ -50,7 +50,7 @@ if SWEEPS:
         wildcard_constraints:
             guide="|".join(SWEEPS),
         conda:
-            "../envs/core.yaml"
+            "../envs/reporting.yaml"
         threads: 1
         resources:
             mem_mb=2000,

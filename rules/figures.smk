@@ -15,7 +15,7 @@ rule rate_figures:
     benchmark:
         "<benchmarks>/rate_figures/{dataset}.tsv"
     conda:
-        "../envs/core.yaml"
+        "../envs/reporting.yaml"
     resources:
         mem_mb=2000,
         runtime=30,

@@ -48,7 +48,6 @@ localrules:
 
 # What came of it, to be sent home: `icmbench verify` compares it with what was decoded there.
 rule decoded:
-    default_target: True
     input:
         streams=unit_files("streams", ".zip"),
         pictures=unit_files("reconstructions", ".zip"),

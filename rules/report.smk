@@ -19,7 +19,7 @@ rule report:
     benchmark:
         "<benchmarks>/report/all.tsv"
     conda:
-        "../envs/core.yaml"
+        "../envs/reporting.yaml"
     resources:
         mem_mb=2000,
         runtime=30,

@@ -85,7 +85,7 @@ rule pseudo_labels_table:
     benchmark:
         "<benchmarks>/pseudo_labels_table/all.tsv"
     conda:
-        "../envs/core.yaml"
+        "../envs/reporting.yaml"
     threads: 1
     resources:
         mem_mb=1000,

@@ -57,7 +57,7 @@ rule robustness_table:
     benchmark:
         "<benchmarks>/robustness_table/all.tsv"
     conda:
-        "../envs/core.yaml"
+        "../envs/reporting.yaml"
     resources:
         mem_mb=2000,
         runtime=30,

@@ -15,7 +15,7 @@ rule rd_tables:
     benchmark:
         "<benchmarks>/rd_tables/all.tsv"
     conda:
-        "../envs/core.yaml"
+        "../envs/reporting.yaml"
     resources:
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=60,
@@ -45,7 +45,7 @@ rule timing_table:
     benchmark:
         "<benchmarks>/timing_table/all.tsv"
     conda:
-        "../envs/core.yaml"
+        "../envs/reporting.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
@@ -62,7 +62,7 @@ rule provenance:
     benchmark:
         "<benchmarks>/provenance/all.tsv"
     conda:
-        "../envs/core.yaml"
+        "../envs/tasks.yaml" if run.tasks else "../envs/core.yaml"
     resources:
         mem_mb=1500,
         runtime=10,
@@ -89,7 +89,7 @@ rule jobs_table:
     benchmark:
         "<benchmarks>/jobs_table/all.tsv"
     conda:
-        "../envs/core.yaml"
+        "../envs/reporting.yaml"
     resources:
         mem_mb=1000,
         runtime=10,

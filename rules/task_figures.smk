@@ -13,7 +13,7 @@ rule task_figures:
     benchmark:
         "<benchmarks>/task_figures/all.tsv"
     conda:
-        "../envs/core.yaml"
+        "../envs/reporting.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -37,7 +37,7 @@ if TASK_PICTURES:
         benchmark:
             "<benchmarks>/task_pictures/all.tsv"
         conda:
-            "../envs/core.yaml"
+            "../envs/tasks.yaml"
         threads: 1
         resources:
             gpu=gpus(*run.families),
@@ -73,7 +73,7 @@ if GAP_FIGURES:
             "<benchmarks>/feature_gap_shard/{dataset}.{task}.{codec}.{shard}.tsv"
         priority: 100
         conda:
-            "../envs/core.yaml"
+            "../envs/tasks.yaml"
         threads: 1
         resources:
             gpu=lambda wc: task_gpus([wc.task]),
@@ -111,7 +111,7 @@ if GAP_FIGURES:
         benchmark:
             "<benchmarks>/feature_gap/all.tsv"
         conda:
-            "../envs/core.yaml"
+            "../envs/tasks.yaml"
         threads: 1
         resources:
             mem_mb=lambda wc, attempt: 2000 * attempt,

@@ -21,7 +21,7 @@ rule predict:
     # Pictures are temporary: look at what is decoded before decoding more.
     priority: 100
     conda:
-        "../envs/core.yaml"
+        "../envs/tasks.yaml"
     threads: 1
     resources:
         gpu=lambda wc: task_gpus(tasks_of(wc.dataset)),
@@ -50,7 +50,7 @@ rule predict_originals:
     benchmark:
         "<benchmarks>/predict_originals/{dataset}.{shard}.tsv"
     conda:
-        "../envs/core.yaml"
+        "../envs/tasks.yaml"
     threads: 1
     resources:
         gpu=lambda wc: task_gpus(tasks_of(wc.dataset)),
@@ -83,7 +83,7 @@ rule task_scores:
     benchmark:
         "<benchmarks>/task_scores/{dataset}.{task}.tsv"
     conda:
-        "../envs/core.yaml"
+        "../envs/tasks.yaml"
     threads: 1
     resources:
         mem_mb=lambda wc, attempt: 4000 * attempt,
@@ -109,7 +109,7 @@ rule tasks_tables:
     benchmark:
         "<benchmarks>/tasks_tables/all.tsv"
     conda:
-        "../envs/core.yaml"
+        "../envs/reporting.yaml"
     threads: 1
     resources:
         mem_mb=1000,
@@ -138,7 +138,7 @@ if run.task_parts:
             part="|".join(run.task_parts),
         priority: 6
         conda:
-            "../envs/core.yaml"
+            "../envs/tasks.yaml"
         threads: 1
         resources:
             mem_mb=lambda wc, attempt: 4000 * attempt,
@@ -191,7 +191,7 @@ rule bundled_task:
     wildcard_constraints:
         part="|".join(sorted({*BUNDLED_TASKS.values()} - {*run.task_parts})) or "none",
     conda:
-        "../envs/core.yaml"
+        "../envs/tasks.yaml"
     threads: 1
     resources:
         mem_mb=1000,

@@ -38,7 +38,7 @@ if LOSSES:
         benchmark:
             "<benchmarks>/loss_figures/all.tsv"
         conda:
-            "../envs/core.yaml"
+            "../envs/reporting.yaml"
         threads: 1
         resources:
             mem_mb=lambda wc, attempt: 2000 * attempt,
