@@ -795,3 +795,27 @@ def test_camvid_sample(tmp_path: Path) -> None:
     assert (got.classes[0], got.classes[-1], len(got.classes)) == ("Sky", "Bicyclist", 11)
     with pytest.raises(DatasetError, match="holds 11, neither one of the 11 classes"):
         merged(make_dataset("camvid", {**entry, "ignore": 255}, tmp_path), tmp_path / "out")
+
+
+def test_faces_without_points_have_a_box(tmp_path: Path) -> None:
+    """`reference: originals` reads no points and gives every image one face, in its own pixels."""
+    for name, height, width in (("a", 80, 100), ("b", 64, 64)):
+        write_png(tmp_path / f"{name}.png", make_picture(height, width, 3))
+    entry = {"path": str(tmp_path), "reference": "originals", "face": [0.1, 0.25, 0.8, 0.5]}
+    data = make_dataset("faces", {"type": "landmarks", **entry}, tmp_path)
+    records = data.provide(data.image_ids(), tmp_path / "out")
+    assert [record.status for record in records] == ["ok", "ok"]
+    found = data.merge_annotations(dict.fromkeys(data.image_ids(), tmp_path)).landmarks
+    assert found["a.png"] == [{"bbox": [10, 20, 80, 40]}]
+    assert found["b.png"] == [{"bbox": pytest.approx([6.4, 16, 51.2, 32])}]
+    for wrong, words in (
+        ({"reference": "mine"}, "neither annotated nor originals"),
+        ({"landmarks": "x.json"}, "landmarks are given"),
+        ({"face": [0.5, 0.1, 0.6, 0.5]}, "not x, y, width, height"),
+        ({"face": [0, 0, 0, 1]}, "not x, y, width, height"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            make_dataset("faces", {"type": "landmarks", **entry, **wrong}, tmp_path)
+    data = make_dataset("faces", {"type": "landmarks", "path": str(tmp_path)}, tmp_path)
+    with pytest.raises(DatasetError, match="no points"):  # never by accident
+        data.provide(data.image_ids(), tmp_path / "out")

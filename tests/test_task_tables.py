@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from icmbench.errors import MeasurementError
+from icmbench.errors import MeasurementError, TaskError
 from icmbench.reporting.tasks import COLUMNS, Scored, Settings, score_task
 from icmbench.tasks import store
-from icmbench.tasks.evaluate import Truth
+from icmbench.tasks.base import LANDMARKS
+from icmbench.tasks.evaluate import Truth, evaluator
 from icmbench.tasks.run import ORIGINALS
 
 IMAGES = [f"i{n}" for n in range(8)]
@@ -158,3 +159,27 @@ def test_rows_do_not_depend_on_order_and_shards(tmp_path: Path) -> None:
     turned = {family: paths[::-1] for family, paths in predictions.items()}
     for one, other in zip(first, score_task(TASK, mixed, truth(), turned, SETTINGS), strict=True):
         pd.testing.assert_frame_equal(one, other)
+
+
+def test_without_points_the_originals_are_the_reference(tmp_path: Path) -> None:
+    """Against what was found in the originals, in the tables' own words; and never by accident."""
+    bare = replace(
+        truth(),
+        landmarks={
+            name: [{"bbox": face["bbox"]} for face in faces]
+            for name, faces in truth().landmarks.items()
+        },
+    )
+    scores, _ = score_task(TASK, measured(), bare, predicted(tmp_path), SETTINGS)
+    nme = scores[scores["metric"] == "nme"].set_index("codec")
+    mean_share = np.mean([share(n) for n in range(8)])
+    for (_, codec), (_, error) in POINTS.items():
+        expected = abs(error - 0.4) * mean_share / 40
+        assert nme.loc[codec, "value"] == pytest.approx(expected, abs=2e-5)
+    assert (nme["ceiling"] == 0).all()
+    assert set(nme["model"]) == {"ruler, against its points on the originals"}
+    with pytest.raises(TaskError, match="faces without points"):
+        evaluator(LANDMARKS, bare, IMAGES)
+    two = {name: [*faces, *faces] for name, faces in bare.landmarks.items()}
+    with pytest.raises(TaskError, match="'i0': 2 faces, 1 found"):
+        score_task(TASK, measured(), replace(bare, landmarks=two), predicted(tmp_path), SETTINGS)

@@ -11,12 +11,15 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image as PillowImage
 
 from icmbench.datasets.base import Annotations, Option, Record
 from icmbench.datasets.folder import Folder
-from icmbench.errors import DatasetError
+from icmbench.errors import ConfigError, DatasetError
 
 POINTS: Final = 68
+ANNOTATED: Final = "annotated"
+ORIGINALS: Final = "originals"
 ZERO_BASED: Final = 0.5  # added to the index of a pixel, so that its centre lies at +0.5
 ONE_BASED: Final = -0.5
 
@@ -29,6 +32,9 @@ class Landmarks(Folder):
     A JSON file maps names of images (below `path`) to 68 pairs x, y or to a list of faces, each 68
     pairs or an object with `landmarks`; or it holds `faces`: a list of objects with `file` and
     `pts68`. Without one, every image has a file of iBUG's beside it (`a.jpg`, `a.pts`): one face.
+
+    With `reference: originals` nothing is annotated: a task's own points on the original are what
+    its points on decoded pictures are compared with, in the box `face` of every image.
 
     Coordinates are shifted so that a pixel's centre lies at +0.5. In JSON they are taken as
     indices from 0 (+0.5), in .pts as indices from 1, as iBUG counts (-0.5); `offset` says
@@ -43,10 +49,36 @@ class Landmarks(Folder):
         "offset": Option(
             float, help="added to every coordinate; by default 0.5 for JSON and -0.5 for .pts"
         ),
+        "reference": Option(
+            str,
+            default=ANNOTATED,
+            help="annotated, or originals: no points are read; what a model finds in the original "
+            "is taken for right, so its value on the originals is perfect by definition",
+        ),
+        "face": Option(
+            list,
+            default=[0.15, 0.25, 0.7, 0.65],
+            help="with `reference: originals`: where the 68 points lie in every image, x, y, "
+            "width, height as shares of its size; of an aligned set such as FFHQ",
+        ),
     }
+
+    def __init__(self, name: str, entry: Mapping[str, Any], downloads: Path) -> None:
+        super().__init__(name, entry, downloads)
+        reference = self.values["reference"]
+        if reference not in (ANNOTATED, ORIGINALS):
+            raise ConfigError(
+                f"data set {name!r}: reference: {reference} is neither {ANNOTATED} nor {ORIGINALS}"
+            )
+        self._bare = reference == ORIGINALS
+        if self._bare and self.values["landmarks"] is not None:
+            raise ConfigError(f"data set {name!r}: landmarks are given, and reference: {ORIGINALS}")
+        _check_share(name, self.values["face"])
 
     def fingerprint(self, image_ids: Sequence[str]) -> str:
         """Digest of the names, sizes and modification times of images and points."""
+        if self._bare:
+            return super().fingerprint(image_ids)
         digest = hashlib.sha256(super().fingerprint(image_ids).encode())
         json_file = self._json()
         files = self._files()
@@ -59,7 +91,8 @@ class Landmarks(Folder):
 
     def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
         """Read every image once; the points too, so that what is wrong with them shows early."""
-        self._points(image_ids)
+        if not self._bare:
+            self._points(image_ids)
         return super().provide(image_ids, folder)
 
     def merge_annotations(self, folder_of: Mapping[str, Path]) -> Annotations:
@@ -68,10 +101,25 @@ class Landmarks(Folder):
         Raises DatasetError naming the file for an image without points, points without an image,
         not 68 points, a value that is not finite, and a file of another format.
         """
+        if self._bare:
+            files = self._files()
+            return Annotations(
+                landmarks={name: [self._unmarked(files[name])] for name in sorted(folder_of)}
+            )
         found = self._points(sorted(folder_of))
         return Annotations(
             landmarks={name: [_face(points) for points in faces] for name, faces in found.items()}
         )
+
+    def _unmarked(self, path: Path) -> dict[str, Any]:
+        """The face of an image without points: its box alone; no image, an empty one."""
+        try:
+            with PillowImage.open(path) as image:
+                size = image.size
+        except OSError:  # a broken image is a row of the manifest already
+            size = (0, 0)
+        x, y, width, height = self.values["face"]
+        return {"bbox": [x * size[0], y * size[1], width * size[0], height * size[1]]}
 
     def _json(self) -> Path | None:
         name = self.values["landmarks"]
@@ -97,6 +145,15 @@ class Landmarks(Folder):
         usual = ONE_BASED if path is None else ZERO_BASED
         offset = usual if self.values["offset"] is None else self.values["offset"]
         return {name: [points + offset for points in each] for name, each in faces.items()}
+
+
+def _check_share(name: str, face: Sequence[Any]) -> None:
+    """ConfigError where a box is not four shares of an image, inside of it."""
+    fits = len(face) == 4 and all(isinstance(v, int | float) and 0 <= v <= 1 for v in face)
+    if not fits or min(face[2:]) <= 0 or face[0] + face[2] > 1 or face[1] + face[3] > 1:
+        raise ConfigError(
+            f"data set {name!r}: face: {face} is not x, y, width, height within 0 to 1"
+        )
 
 
 def _pts(image: Path) -> Path:

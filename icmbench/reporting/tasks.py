@@ -8,7 +8,7 @@ bootstrap draw of images, the same draws for every codec string.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,14 @@ from icmbench.reporting.bootstrap import (
 from icmbench.reporting.comparison import Grid, Point, compare, grids, restrict
 from icmbench.reporting.curves import Curves, fit
 from icmbench.tasks import store
-from icmbench.tasks.evaluate import Evaluator, Truth, evaluator
+from icmbench.tasks.base import LANDMARKS
+from icmbench.tasks.evaluate import (
+    Evaluator,
+    Truth,
+    evaluator,
+    has_reference,
+    refer_to_originals,
+)
 from icmbench.tasks.run import ORIGINALS
 
 COLUMNS = (
@@ -85,10 +92,18 @@ def score_task(
         originals, `failed` the images without a picture. BD-rates: of accuracy against rate, with
         the columns of `bd_rate.csv` and `task`, `model`.
 
+    Of faces without points, those found in the originals are taken for right; `model` says so.
+
     Raises MeasurementError where a prediction is missing, TaskError where one does not fit.
     """
     (grid,) = grids(measurements, ())
     common = restrict(grid, compare(grid, settings.max_failed))
+    if task.produces == LANDMARKS and not has_reference(truth):
+        paths = predictions[ORIGINALS]
+        truth = refer_to_originals(
+            truth, store.read(paths, ORIGINALS, common.images, task.produces)
+        )
+        task = replace(task, model=f"{task.model}, against its points on the originals")
     judge = evaluator(task.produces, truth, common.images)
     draws = resample_indices(
         len(common.images), settings.resamples, seed=settings.seed, dataset=grid.dataset

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -68,11 +68,37 @@ def read_truth(folder: Path) -> Truth:
     return Truth(instances, landmarks, tuple(classes), maps, ignore)
 
 
+def has_reference(truth: Truth) -> bool:
+    """Whether every face has points; where none has, the originals' are the reference."""
+    return all("landmarks" in face for faces in truth.landmarks.values() for face in faces)
+
+
+def refer_to_originals(truth: Truth, found: Mapping[str, Prediction]) -> Truth:
+    """The truth, with what a model found in the originals as the points of every face.
+
+    Args:
+        found: image id -> landmarks (faces, 68, 2) on the original.
+
+    Raises TaskError naming an image of which there are not as many faces.
+    """
+    faces: dict[str, Any] = {}
+    for name, points in found.items():
+        boxes = truth.landmarks[name]
+        if len(points) != len(boxes):
+            raise TaskError(f"image {name!r}: {len(boxes)} faces, {len(points)} found in it")
+        faces[name] = [
+            {**face, "landmarks": each.tolist()} for face, each in zip(boxes, points, strict=True)
+        ]
+    return replace(truth, landmarks=faces)
+
+
 def evaluator(produces: str, truth: Truth, images: Sequence[str]) -> Evaluator:
     """The evaluator of what a task produces, for these images.
 
     Raises TaskError where the data set has no annotations of that kind, or malformed ones.
     """
+    if produces == LANDMARKS and not has_reference(truth):
+        raise TaskError("faces without points: `refer_to_originals` gives them")
     known = {
         INSTANCES: bool(truth.instances.get("images")),
         SEMANTIC: bool(truth.maps),
