@@ -2,7 +2,6 @@
 
 import functools
 import os
-import shutil
 from pathlib import Path
 
 from icmbench.codecs.registry import codec_class
@@ -106,11 +105,12 @@ OPTIONAL_TABLES += ["pseudo_labels", "retrieval"] if LABELLED else []
 def network_gpus():
     """GPUs of a job that runs networks: 0 or 1.
 
-    None where the configuration says cpu. With auto, one where there can be one: on this machine,
-    or on the nodes of a cluster that jobs can be sent to from here.
+    None where the configuration says cpu. With auto, one where jobs are sent to a cluster, or where
+    this machine has one.
     """
     if run.config["device"] == "auto":
-        return int(os.path.exists("/dev/nvidiactl") or shutil.which("sbatch") is not None)
+        cluster = workflow.resource_settings.nodes is not None  # `--jobs`, of a cluster's profile
+        return int(cluster or os.path.exists("/dev/nvidiactl"))
     return int(run.config["device"] == "cuda")
 
 
