@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from scipy import ndimage
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -148,6 +149,21 @@ def make_picture(height: int, width: int, seed: int = 0) -> np.ndarray:
 def picture() -> np.ndarray:
     """One 96x80 picture."""
     return make_picture(96, 80)
+
+
+@pytest.fixture(scope="session")
+def micro() -> dict:
+    """configs/micro.yaml, writing to `results`."""
+    config = yaml.safe_load((ROOT / "configs" / "micro.yaml").read_text())
+    return {**config, "results": "results"}
+
+
+@pytest.fixture(scope="session")
+def first_run(micro: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the micro configuration has run on this machine, once for all tests."""
+    from running import once, snakemake, succeed
+
+    return once(tmp_path_factory, "micro", lambda folder: succeed(snakemake(folder, micro)))
 
 
 @pytest.fixture(scope="session")

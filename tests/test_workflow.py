@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -14,47 +13,11 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT, make_picture
+from running import snakemake, succeed
 
 from icmbench.images import write_png
 
 pytestmark = pytest.mark.workflow
-
-
-def snakemake(
-    folder: Path, config: dict, *arguments: str, env: dict[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """`snakemake --cores 2` on a configuration, in a folder of its own."""
-    path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--directory", str(folder), "--configfile", str(path), "--cores", "2"]
-    return subprocess.run(
-        [*command, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=2400,
-        check=False,
-        env={**os.environ, **(env or {})},
-    )
-
-
-def succeed(done: subprocess.CompletedProcess[str]) -> str:
-    text = done.stdout + done.stderr
-    assert done.returncode == 0, text[-4000:]
-    return text
-
-
-@pytest.fixture(scope="module")
-def micro() -> dict:
-    config = yaml.safe_load((ROOT / "configs" / "micro.yaml").read_text())
-    return {**config, "results": "results"}
-
-
-@pytest.fixture(scope="module")
-def first_run(micro: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("first")
-    succeed(snakemake(folder, micro))
-    return folder
 
 
 def test_everything_is_there(first_run: Path) -> None:
@@ -79,7 +42,8 @@ def test_everything_is_there(first_run: Path) -> None:
     ]  # fmt: skip
     assert (timing["encode_s"] > 0).all()
     jobs = pd.read_csv(results / "tables" / "jobs.csv").set_index("rule")
-    assert list(jobs.columns) == ["jobs", "seconds", "max_mb"]
+    assert (jobs.loc["measure", ["memory_used", "time_used"]].between(0.01, 1)).all()
+    assert jobs["hosts"].notna().all()
     assert jobs.loc["encode", "jobs"] == 6
     assert {"train_autoencoder", "train_contexts", "train_reverse", "mpd_states"} <= set(jobs.index)
     assert {"train_vgg", "pseudo_labels", "train_features", "retrieval"} <= set(jobs.index)
@@ -304,8 +268,27 @@ def test_a_mistake_in_the_configuration_is_one_sentence(micro: dict, tmp_path: P
 
 
 def test_the_default_profile_leaves_the_cluster_alone() -> None:
-    """profiles/default is loaded always and wins per key: it may not say how jobs are run."""
-    keys = yaml.safe_load((ROOT / "profiles" / "default" / "profile.yaml").read_text())
-    forbidden = {"executor", "jobs", "cores", "retries", "default-resources", "set-resources"}
-    assert not forbidden & set(keys)
+    """profiles/default is loaded always and wins key by key: it may not say how jobs are run."""
+    default, slurm = (
+        yaml.safe_load((ROOT / "profiles" / name / "profile.yaml").read_text())
+        for name in ("default", "slurm")
+    )
+    assert {key for key in default if key in slurm and default[key] != slurm[key]} == set()
+    how = {"executor", "jobs", "cores", "retries", "default-resources", "set-resources", "groups"}
+    assert not how & set(default)
     assert (ROOT / "slurm" / "profile.yaml").samefile(ROOT / "profiles" / "slurm" / "profile.yaml")
+
+
+def test_no_rule_names_a_site() -> None:
+    """Partitions and accounts stand in the profile: rules and code run on any cluster."""
+    files = [ROOT / "Snakefile", ROOT / "config.yaml", *(ROOT / "configs").glob("*.yaml")]
+    files += [*(ROOT / "rules").glob("*.smk"), *(ROOT / "workflow_scripts").glob("*.py")]
+    files += (ROOT / "icmbench").rglob("*.py")
+    site = re.compile(r"slurm_(partition|account|extra|cluster)|\bqos\b|--(partition|account)\b")
+    named = {
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for path in files
+        for line in path.read_text().splitlines()
+        if site.search(line)
+    }
+    assert named == set()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import icmbench
-from icmbench.cli import commands
+from icmbench.cli import commands, elsewhere
 from icmbench.errors import IcmbenchError
 
 EPILOG = """examples:
@@ -20,10 +20,12 @@ EPILOG = """examples:
   icmbench compare photo.png decoded.png --file small.avif
   icmbench info small.avif
   icmbench codecs
+  icmbench pack results --out streams.tar
 
 exit codes: 0 done, 1 other error, 2 wrong codec, key or argument, 3 file missing or not an image,
-4 cannot be measured, 5 cannot be coded, 6 truncated stream, 7 altered stream, 8 wrong model,
-9 unknown stream version or codec, 10 symbols differ from the encoder's, 11 damaged model folder
+4 cannot be measured or packed, 5 cannot be coded, 6 truncated stream, 7 altered stream,
+8 wrong model, 9 unknown stream version or codec, 10 symbols differ from the encoder's,
+11 damaged model folder
 """
 
 
@@ -64,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     _metrics(commands_of)
     _compare(commands_of)
     _import(commands_of)
+    _pack(commands_of)
+    _unpack(commands_of)
+    _verify(commands_of)
     return parser
 
 
@@ -208,6 +213,49 @@ def _import(sub: Sub) -> None:
         "--control-head-width", type=int, default=16, help="of the control network's; default: 16"
     )
     parser.set_defaults(run=commands.import_diff_icmh)
+
+
+def _pack(sub: Sub) -> None:
+    parser = _add(
+        sub,
+        "pack",
+        "pack the streams and models of a run, to be decoded on another machine",
+        "icmbench pack results --out streams.tar\n"
+        "  icmbench pack results --out streams.tar --dataset photos --codec mpd --codec webp",
+    )
+    parser.add_argument("results", help="the folder of a finished run")
+    parser.add_argument("--out", required=True, metavar="FILE", help="the tar to write")
+    for what, of in (("dataset", "data set"), ("codec", "codec entry")):
+        parser.add_argument(
+            f"--{what}", action="append", default=[], metavar="NAME", help=f"only this {of}; repeat"
+        )
+    parser.set_defaults(run=elsewhere.pack)
+
+
+def _unpack(sub: Sub) -> None:
+    parser = _add(
+        sub,
+        "unpack",
+        "unpack what `icmbench pack` packed, ready to be decoded",
+        "icmbench unpack streams.tar --to streams\n"
+        "  snakemake --cores all --configfile streams/config.yaml",
+    )
+    parser.add_argument("file", help="a file of `icmbench pack`")
+    parser.add_argument("--to", required=True, metavar="FOLDER", help="a new folder")
+    parser.set_defaults(run=elsewhere.unpack)
+
+
+def _verify(sub: Sub) -> None:
+    parser = _add(
+        sub,
+        "verify",
+        "compare what another machine decoded with what this run decoded",
+        "icmbench verify results decoded.tar --name laptop",
+    )
+    parser.add_argument("results", help="the folder of the run that was packed")
+    parser.add_argument("returned", help="the decoded.tar that the other machine made")
+    parser.add_argument("--name", required=True, help="of the other machine, for the tables")
+    parser.set_defaults(run=elsewhere.verify)
 
 
 if __name__ == "__main__":
