@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image as PillowImage
-from tqdm import tqdm
 
 from icmbench.codecs.base import Image
 from icmbench.codecs.strings import Point
@@ -28,6 +27,7 @@ from icmbench.coding.shard import (
     write_rows,
 )
 from icmbench.images import pixel_sha256
+from icmbench.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -63,14 +63,14 @@ def decode_shard(
         tempfile.TemporaryDirectory(prefix="icmbench-") as scratch,
     ):
         job = _Job(family, dataset, source, out, process, Path(scratch))
-        for coded in tqdm(before, desc=f"decode {family.name}", unit="stream", disable=None):
+        for coded in progress(before, desc=f"decode {family.name}", unit="stream"):
             for point in alone:
                 if point.encoding == coded["encoding"]:
                     job.decode([coded], point)
         for point in together:
             held = [coded for coded in before if coded["encoding"] == point.encoding]
             batches = [held[i : i + _batch(point)] for i in range(0, len(held), _batch(point))]
-            for batch in tqdm(batches, desc=point.string, unit="batch", disable=None):
+            for batch in progress(batches, desc=point.string, unit="batch"):
                 job.decode(batch, point)
     write_rows(status, DECODED, job.rows)
     write_rows(timing, TIMING, job.seconds)

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from icmbench.codecs.base import Image
 from icmbench.codecs.strings import Point
 from icmbench.coding import archive
@@ -16,6 +14,7 @@ from icmbench.coding.pool import CodecProcess, Failed
 from icmbench.coding.shard import ENCODED, TIMING, Family, Patience, timing_row, write_rows
 from icmbench.datasets.base import Record
 from icmbench.images import read_image
+from icmbench.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +41,7 @@ def encode_shard(
     seconds: list[dict[str, Any]] = []
     patience = Patience()
     with archive.create(streams) as out, CodecProcess(family.setup) as process:
-        for record in tqdm(records, desc=f"encode {family.name}", unit="image", disable=None):
+        for record in progress(records, desc=f"encode {family.name}", unit="image"):
             image, _ = read_image(folder / record.path)
             for encoding, point in family.encodings().items():
                 row = {"encoding": encoding, "image": record.image, "status": "ok"}

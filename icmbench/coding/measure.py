@@ -15,7 +15,6 @@ import jsonschema
 import numpy as np
 import pandas as pd
 from PIL import Image as PillowImage
-from tqdm import tqdm
 
 from icmbench.codecs.base import Image
 from icmbench.codecs.strings import parse_string
@@ -26,6 +25,7 @@ from icmbench.errors import MeasurementError
 from icmbench.files import atomic_path
 from icmbench.images import read_image
 from icmbench.metrics.meter import Meter
+from icmbench.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def measure_shard(
         rows_of[row["image"]].append(row)
     rows: list[dict[str, Any]] = []
     with archive.reader(pictures) as source:
-        for record in tqdm(records, desc=f"measure {family}", unit="image", disable=None):
+        for record in progress(records, desc=f"measure {family}", unit="image"):
             original, _ = read_image(folder / record.path)
             for coded in rows_of[record.image]:
                 base: dict[str, Any] = {"dataset": dataset, "family": family, **coded}

@@ -8,13 +8,12 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from icmbench.datasets.base import Option, Record
 from icmbench.datasets.coco import Coco
 from icmbench.datasets.download import download
 from icmbench.errors import DatasetError
 from icmbench.files import write_bytes
+from icmbench.progress import progress
 
 IMAGE_URL = "http://images.cocodataset.org/val2017/{image}"
 ANNOTATIONS_URL = "http://images.cocodataset.org/annotations/annotations_trainval2017.zip"
@@ -86,7 +85,7 @@ class Coco2017(Coco):
             return super().provide(image_ids, folder)
         files, listed = self._files(), self._listed()
         url = {i: self.values["url"].format(image=listed[i]["file_name"]) for i in image_ids}
-        for image_id in tqdm(image_ids, desc=f"{self.name}: fetching", unit="image", disable=None):
+        for image_id in progress(image_ids, desc=f"{self.name}: fetching", unit="image"):
             download(url[image_id], files[image_id])
         records = super().provide(image_ids, folder)
         for record in records:

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 import requests
-from tqdm import tqdm
 
 from icmbench.errors import DatasetError
 from icmbench.files import sha256_file
+from icmbench.progress import progress
 
 TIMEOUT = (10, 60)  # seconds to connect, seconds without a byte
 BLOCK = 1 << 16
@@ -63,13 +63,12 @@ def _fetch(url: str, part: Path) -> None:
         total = int(length) + (have if resumed else 0) if length else None
         with (
             open(part, "ab" if resumed else "wb") as handle,
-            tqdm(
+            progress(
                 total=total,
                 initial=have if resumed else 0,
                 desc=part.stem,
                 unit="B",
                 unit_scale=True,
-                disable=None,
             ) as bar,
         ):
             for block in response.iter_content(BLOCK):

@@ -6,12 +6,11 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from icmbench.datasets.base import Dataset, Option, Record
 from icmbench.errors import DatasetError, ImageError
 from icmbench.files import sha256_file
 from icmbench.images import EXTENSIONS, read_image
+from icmbench.progress import progress
 
 
 class Folder(Dataset):
@@ -66,7 +65,7 @@ class Folder(Dataset):
         """Read every image once: its size, checksum and note; a broken one gets a status."""
         files = self._files()
         records = []
-        for image_id in tqdm(image_ids, desc=self.name, unit="image", disable=None):
+        for image_id in progress(image_ids, desc=self.name, unit="image"):
             records.append(self._record(image_id, files[image_id].absolute()))
         return records
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from icmbench.datasets.base import Dataset, Option, Record
 from icmbench.datasets.download import download
 from icmbench.errors import DatasetError, ImageError
 from icmbench.files import sha256_file
 from icmbench.images import pixel_sha256, read_image
+from icmbench.progress import progress
 
 URL = "https://r0k.us/graphics/kodak/kodak/{image}.png"
 
@@ -61,7 +60,7 @@ class Kodak(Dataset):
 
     def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
         """Fetch (resumable) or find the images and check their pixels."""
-        bar = tqdm(image_ids, desc=self.name, unit="image", disable=None)
+        bar = progress(image_ids, desc=self.name, unit="image")
         return [self._record(image_id) for image_id in bar]
 
     def _forget(self, path: Path) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PIL import Image as PillowImage
-from tqdm import tqdm
 
 from icmbench.datasets.base import Annotations, Dataset, Option, Record
 from icmbench.files import atomic_path, sha256_file, write_json
 from icmbench.images import write_png
+from icmbench.progress import progress
 
 
 class Scenes(Dataset):
@@ -39,7 +39,7 @@ class Scenes(Dataset):
 
     def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
         """Render the scenes: a PNG, a JSON record and a semantic map each."""
-        bar = tqdm(image_ids, desc=self.name, unit="scene", disable=None)
+        bar = progress(image_ids, desc=self.name, unit="scene")
         return [self._record(image_id, folder) for image_id in bar]
 
     def _record(self, image_id: str, folder: Path) -> Record:

@@ -15,7 +15,6 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from icmbench.errors import ConfigError
 
@@ -102,7 +101,6 @@ def sample(
     *,
     start: int = STEPS - 1,
     clip: float | None = None,
-    progress: bool = False,
 ) -> torch.Tensor:
     """Walk from noise to a latent.
 
@@ -122,7 +120,7 @@ def sample(
         raise ConfigError(f"sampler={sampler}: expected one of {', '.join(SAMPLERS)}")
     plan = spaced(steps, start)
     x = noisy
-    for k in tqdm(range(steps - 1, -1, -1), desc=sampler, disable=None if progress else True):
+    for k in range(steps - 1, -1, -1):
         eps = predict(x, int(plan.used[k]))
         kept, before = float(plan.kept[k]), float(plan.before[k])
         estimate = np.sqrt(1 / kept) * x - np.sqrt(1 / kept - 1) * eps

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from tqdm import tqdm
 
 from icmbench.errors import DatasetError
 from icmbench.mpd.latent import CELL, image_latent
 from icmbench.mpd.model import Model
 from icmbench.mpd.palette import SCALE
+from icmbench.progress import progress
 from icmbench.training.pool import Pool
 
 
@@ -35,7 +35,7 @@ def make_views(model: Model, pool: Pool, cells: int, device: str = "cpu") -> lis
     """All views of at least `cells` cells a side; DatasetError where there is none."""
     model.autoencoder.to(device, memory_format=torch.channels_last)
     views = []
-    for number, image in enumerate(tqdm(pool.images, desc="latents", unit="image", disable=None)):
+    for number, image in enumerate(progress(pool.images, desc="latents", unit="image")):
         for picture in _pictures(image, cells * CELL):
             latent = image_latent(model.autoencoder, picture, model.mean, model.std, device)
             views.append(View(number, latent))

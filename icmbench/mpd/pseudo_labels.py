@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
-from tqdm import tqdm
 
 from icmbench.errors import ConfigError, DatasetError, ModelError
 from icmbench.files import seed_from
 from icmbench.mpd.descriptors import KINDS, descriptor
 from icmbench.mpd.latent import CELL
 from icmbench.mpd.tensors import Arrays, load_arrays, save_arrays
+from icmbench.progress import progress
 
 DIMENSIONS: Final = 32  # of the PCA, at most
 STARTS: Final = 4  # of k-means, the best of which is kept
@@ -223,12 +223,11 @@ def patch_descriptors(
     if not len(patches):
         raise DatasetError("there are no patches to describe")
     batches = list(
-        tqdm(
+        progress(
             _described(taps, images, patches, kind),
             desc="descriptors",
             unit="batch",
             total=-(-len(patches) // BATCH),
-            disable=None,
         )
     )
     return [np.concatenate(parts) for parts in zip(*batches, strict=True)]

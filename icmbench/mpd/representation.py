@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from icmbench.errors import DatasetError
 from icmbench.files import sha256_file
 from icmbench.mpd.pseudo_labels import Level, Patches, PseudoLabels, fit_level, patch_descriptors
 from icmbench.mpd.vgg import load_vgg, taps
+from icmbench.progress import progress
 from icmbench.training.pool import Pool
 
 Floats = NDArray[np.float32]
@@ -70,11 +70,10 @@ def make_pseudo_labels(
     descriptors = patch_descriptors(network, pool.images, patches, kind)
     levels: list[Level] = [
         fit_level(values, counts, chosen, seed)
-        for values, chosen in tqdm(
+        for values, chosen in progress(
             list(zip(descriptors, clusters, strict=True)),
             desc="clusters",
             unit="level",
-            disable=None,
         )
     ]
     about: Mapping[str, Any] = {"channels": list(network.channels)}

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from icmbench.bitstream.arithmetic import AGES, Model
 from icmbench.errors import ConfigError, ModelError
@@ -18,6 +17,7 @@ from icmbench.mpd.guidance import surroundings
 from icmbench.mpd.model import part_file
 from icmbench.mpd.shared_palette import SharedPalette, make_shared_palette
 from icmbench.mpd.tensors import load_arrays
+from icmbench.progress import progress
 from icmbench.training.pool import Pool
 
 OLDEST_SLOT: Final = 40  # trained slots are young enough to follow an image
@@ -36,7 +36,7 @@ def train_contexts(model_folder: Path, pool: Pool, images: int) -> dict[str, NDA
     chosen = [pool.images[index * len(pool.images) // count] for index in range(count)]
     latents = [
         image_latent(model.autoencoder, image, model.mean, model.std)
-        for image in tqdm(chosen, desc="latents", unit="image", disable=None)
+        for image in progress(chosen, desc="latents", unit="image")
     ]
     return context_arrays(latents)
 
@@ -47,7 +47,7 @@ def context_arrays(latents: Sequence[Latent]) -> dict[str, NDArray[Any]]:
     adaptive = ctx.fresh_model()
     fresh = ctx.fresh_model()
     for palette in (None, shared):
-        for latent in tqdm(latents, desc="contexts", unit="image", disable=None):
+        for latent in progress(latents, desc="contexts", unit="image"):
             guide = surroundings(latent) if palette is None else None
             encode_latent(latent, shared=palette, adaptive=adaptive, keep=True, guide=guide)
             adaptive.slots[ctx.SHARED :] = fresh.slots[ctx.SHARED :]

@@ -16,7 +16,6 @@ from typing import Any, Final, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from icmbench.errors import ConfigError, DatasetError, ModelError
 from icmbench.files import sha256_bytes, sha256_file
@@ -32,6 +31,7 @@ from icmbench.mpd.model import Model, load_model, part_file
 from icmbench.mpd.norms import freeze_norms
 from icmbench.mpd.palette import SCALE
 from icmbench.mpd.tensors import fill_network, load_network, rounded, state_digest
+from icmbench.progress import progress
 from icmbench.training.loop import Losses, Schedule, train
 from icmbench.training.pool import Pool
 
@@ -218,7 +218,7 @@ def pool_latents(model: Model, pool: Pool) -> list[NDArray[np.int16]]:
     network = model.autoencoder.to(memory_format=torch.channels_last)
     return [
         image_latent(network, image, model.mean, model.std)
-        for image in tqdm(pool.images, desc="latents", unit="image", disable=None)
+        for image in progress(pool.images, desc="latents", unit="image")
     ]
 
 

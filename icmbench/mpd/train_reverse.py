@@ -9,7 +9,6 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from icmbench.errors import DatasetError, ModelError
 from icmbench.files import sha256_file
@@ -21,6 +20,7 @@ from icmbench.mpd.norms import freeze_norms
 from icmbench.mpd.palette import SCALE, STATES
 from icmbench.mpd.reverse import ReverseSettings, build_reverse, predict
 from icmbench.mpd.tensors import fill_network, load_network, state_digest
+from icmbench.progress import progress
 from icmbench.training.loop import Losses, Schedule, train
 from icmbench.training.losses import picture_losses
 from icmbench.training.pool import Pool
@@ -122,7 +122,7 @@ def make_examples(model: Model, pool: Pool) -> list[Example]:
     large = [image for image in pool.images if min(image.shape[:2]) >= CROP * CELL]
     if not large:
         raise DatasetError(f"the training pool has no image of {CROP * CELL} pixels a side")
-    for image in tqdm(large, desc="states", unit="image", disable=None):
+    for image in progress(large, desc="states", unit="image"):
         latent = image_latent(model.autoencoder, image, model.mean, model.std)
         _, states = encode_latent(latent, guide=surroundings(latent))
         by_state = {state.state: state.latent() for state in states}

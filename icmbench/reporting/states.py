@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from icmbench.codecs.mpd import Mpd
 from icmbench.codecs.strings import Point
@@ -20,6 +19,7 @@ from icmbench.errors import CodecError
 from icmbench.images import read_image
 from icmbench.mpd.inspect import SECTION_PARTS, layers
 from icmbench.mpd.rdo import latent_error
+from icmbench.progress import progress
 from icmbench.reporting.bootstrap import (
     MIN_IMAGES,
     interval,
@@ -83,7 +83,7 @@ def write_states(
     """
     rows: list[dict[str, Any]] = []
     codec = make_codec(family) if records else None
-    for record in tqdm(records, desc=f"states {family.name}", unit="image", disable=None):
+    for record in progress(records, desc=f"states {family.name}", unit="image"):
         assert codec is not None
         image, _ = read_image(folder / record.path)
         latent = codec.system.latent(image)

@@ -17,13 +17,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from tqdm import tqdm
 
 from icmbench.coding import archive
 from icmbench.coding.shard import DECODED, read_rows
 from icmbench.datasets.base import Record
 from icmbench.errors import MeasurementError, TaskError
 from icmbench.images import read_image
+from icmbench.progress import progress
 from icmbench.tasks.base import Image
 from icmbench.tasks.openmm_task import OpenMMTask
 
@@ -170,7 +170,7 @@ def shard_gaps(
             held.setdefault(row["image"], []).append(row["codec"])
     rows = []
     with archive.reader(pictures) as source:
-        for record in tqdm(records, desc=f"{task.name} {family}", unit="image", disable=None):
+        for record in progress(records, desc=f"{task.name} {family}", unit="image"):
             if record.image not in held:
                 continue
             image, _ = read_image(folder / record.path)

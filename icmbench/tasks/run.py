@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as PillowImage
-from tqdm import tqdm
 
 from icmbench.coding import archive
 from icmbench.coding.shard import DECODED, read_rows
 from icmbench.datasets.base import Record
 from icmbench.images import read_image
+from icmbench.progress import progress
 from icmbench.tasks import store
 from icmbench.tasks.base import Image, Task
 from icmbench.tasks.evaluate import Truth
@@ -34,7 +34,7 @@ def predict_pictures(
     """
     rows = [row for row in read_rows(decoded, DECODED) if row["status"] == "ok"]
     with archive.reader(pictures) as source, _writers(tasks, folder) as writers:
-        for row in tqdm(rows, desc=f"looking at {folder.parent.name}", unit="pic", disable=None):
+        for row in progress(rows, desc=f"looking at {folder.parent.name}", unit="pic"):
             data = source.read(archive.picture_member(row["codec"], row["image"]))
             with PillowImage.open(io.BytesIO(data), formats=["PNG"]) as picture:
                 image = np.asarray(picture)
@@ -46,7 +46,7 @@ def predict_originals(
 ) -> None:
     """Predictions for the original images of a shard: what no codec can be better than, usually."""
     with _writers(tasks, folder) as writers:
-        for record in tqdm(records, desc=f"looking at {ORIGINALS}", unit="pic", disable=None):
+        for record in progress(records, desc=f"looking at {ORIGINALS}", unit="pic"):
             image, _ = read_image(images / record.path)
             _look(writers, truth, ORIGINALS, record.image, image)
 

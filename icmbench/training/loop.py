@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from icmbench.errors import ConfigError, ModelError
 from icmbench.files import atomic_path, seed_from, sha256_bytes
+from icmbench.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def train(
     averaged = _Average(parameters, schedule.average)
     start, rows = _resume(checkpoint, key, network, optimiser, averaged)
     network.train()
-    bar = tqdm(range(start, schedule.steps), desc=name, unit="step", disable=None)
+    bar = progress(range(start, schedule.steps), desc=name, unit="step")
     with _deterministic():
         for step in bar:
             if step >= schedule.settle * schedule.steps:

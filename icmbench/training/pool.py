@@ -12,7 +12,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from tqdm import tqdm
 
 from icmbench.datasets.kodak import PIXELS
 from icmbench.datasets.manifest import read_records
@@ -20,6 +19,7 @@ from icmbench.datasets.photos import PHOTOS
 from icmbench.errors import DatasetError
 from icmbench.files import sha256_bytes
 from icmbench.images import pixel_sha256, read_image
+from icmbench.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def read_pool(sources: Sequence[tuple[str, Sequence[Path]]], *, smallest: int) -
     kept: list[Path] = []
     for name, paths in sources:
         before = len(images)
-        for path in tqdm(sorted(paths), desc=name, unit="image", disable=None):
+        for path in progress(sorted(paths), desc=name, unit="image"):
             image, _ = read_image(path)
             if min(image.shape[:2]) >= smallest:
                 images.append(image)

@@ -1,0 +1,62 @@
+"""Progress of long work: a bar on a terminal, now and then a line in a job's log, else silence."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable
+from typing import Any, Final
+
+from tqdm import tqdm
+
+log = logging.getLogger(__name__)
+
+EVERY: Final = 30.0  # seconds between lines of a log; what takes less leaves none
+LINE: Final = (
+    "{desc}: {n_fmt} of {total_fmt}, {rate_fmt}, {elapsed} gone, {remaining} left{postfix}"
+)
+
+
+class _LogFile:
+    """What a bar writes to where there is no terminal: one record per line."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        line = text.strip()
+        if line:
+            log.info("%s", line)
+        return len(text)
+
+    def flush(self) -> None:
+        """Records are flushed by their handler."""
+
+
+class _Lines(tqdm):  # type: ignore[type-arg]
+    monitor_interval = 0  # no thread that redraws
+
+
+def progress(
+    items: Iterable[Any] | None = None, *, desc: str, unit: str, **options: Any
+) -> tqdm[Any]:
+    """Items, counted as they are taken; without items, something to call `update` of.
+
+    Args:
+        desc: what is done.
+        unit: of what is counted.
+        options: `total`, `initial`, `unit_scale` and others of `tqdm.tqdm`.
+    """
+    if sys.stderr.isatty():
+        return tqdm(items, desc=desc, unit=unit, **options)
+    return _Lines(
+        items,
+        desc=desc,
+        unit=unit,
+        file=_LogFile(),
+        mininterval=EVERY,
+        miniters=1,
+        delay=EVERY,
+        position=0,
+        bar_format=LINE,
+        **options,
+    )
