@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from icmbench.codecs.base import Codec, Image
 from icmbench.codecs.strings import Point
@@ -28,6 +27,7 @@ from icmbench.files import atomic_path
 from icmbench.images import read_image
 from icmbench.metrics.picture import Picture
 from icmbench.metrics.pixel import psnr_rgb
+from icmbench.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def damage_trials(
         tempfile.TemporaryDirectory(prefix="icmbench-") as scratch,
     ):
         decoder = _Decoder(process, point, Path(scratch) / "stream")
-        for subject in tqdm(subjects, desc=f"damage {family.name}", unit="image", disable=None):
+        for subject in progress(subjects, desc=f"damage {family.name}", unit="image"):
             base = {"dataset": dataset, "family": family.name, "codec": point.string}
             base |= {"image": subject.image}
             whole, row = _undamaged(decoder, subject)

@@ -73,7 +73,7 @@ def has_reference(truth: Truth) -> bool:
     return all("landmarks" in face for faces in truth.landmarks.values() for face in faces)
 
 
-def refer_to_originals(truth: Truth, found: Mapping[str, Prediction]) -> Truth:
+def refer_to_originals(truth: Truth, found: Mapping[str, Any]) -> Truth:
     """The truth, with what a model found in the originals as the points of every face.
 
     Args:
