@@ -178,6 +178,28 @@ if TASK_DOWNLOADS:
         task_weights,
 
 
+if package_version("mmcv") != "not installed":  # mmcv-lite is another distribution
+
+    # `snakemake --cores all mmcv_check`: where the stand-in can be compared with what it stands for.
+    rule mmcv_check:
+        output:
+            "<results>/tables/mmcv_check.csv",
+        log:
+            "<logs>/mmcv_check.log",
+        benchmark:
+            "<benchmarks>/mmcv_check/all.tsv"
+        conda:
+            "../envs/tasks.yaml"
+        threads: 1
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            versions={name: package_version(name) for name in ("mmcv", "torch", "torchvision")},
+        script:
+            "../workflow_scripts/mmcv_check.py"
+
+
 # A part that is not trained on: the bundled file, byte for byte.
 rule bundled_task:
     input:

@@ -31,6 +31,7 @@ from icmbench.tasks.base import Labels
 from icmbench.tasks.import_yolox import CONFIG, yolox_from_onnx
 from icmbench.tasks.mm_detection import MmDetector
 from icmbench.tasks.mm_segmentation import MmSegmenter
+from icmbench.tasks.mmcv_check import compare_operators
 from icmbench.tasks.networks import scene_views, train_openmm
 from icmbench.tasks.openmm_task import OpenMMTask, describe_network
 from icmbench.tasks.openmm_weights import fill, read_weights
@@ -172,6 +173,34 @@ def test_roi_align_is_torchvisions_with_its_gradient(
     assert torch.equal(one, two)
     assert torch.equal(ours.grad, theirs.grad)
     assert float(ours.grad.abs().sum()) > 1
+
+
+class Other:
+    """mmcv's operators, played by the stand-in's; a planted one is wrong."""
+
+    def __init__(self, **planted: object) -> None:
+        for name in ("nms", "roi_align_forward", "roi_align_backward"):
+            setattr(self, name, planted.get(name, getattr(mmcv_ext, name)))
+
+
+def test_the_comparison_with_mmcv_finds_what_is_wrong() -> None:
+    """The rule's comparison passes equal operators, and names one that is off by a little."""
+    table = compare_operators(Other())
+    assert table["largest_difference"].tolist() == [0, 0]
+    with pytest.raises(TaskError, match=r"nms, .*iou_threshold"):
+        compare_operators(Other(nms=lambda *boxes, **keys: mmcv_ext.nms(*boxes, **keys).flip(0)))
+
+    def off(
+        features: torch.Tensor,
+        rois: torch.Tensor,
+        output: torch.Tensor,
+        *rest: object,
+        **keys: object,
+    ) -> None:
+        mmcv_ext.roi_align_forward(features, rois + 0.01, output, *rest, **keys)
+
+    with pytest.raises(TaskError, match="roi_align"):
+        compare_operators(Other(roi_align_forward=off))
 
 
 def test_roi_align_of_a_ramp_is_its_value_at_the_bins_centres(libraries: str) -> None:
