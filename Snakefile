@@ -15,9 +15,6 @@ if not workflow.overwrite_configfiles:
     configfile: workflow.source_path("config.yaml")
 
 
-include: "rules/common.smk"
-
-
 # A workstation shares one GPU among jobs (profiles/default); a cluster has more. Decoded pictures
 # lie on one file system, wherever they are made.
 resource_scopes:
@@ -25,79 +22,81 @@ resource_scopes:
     disk_mb="global",
 
 
-pathvars:
-    results=run.config["results"],
-    logs="<results>/logs",
-    benchmarks="<results>/benchmarks",
+# Streams of another machine (docs/decoding-elsewhere.md): there is nothing to make but pictures.
+if config.get("packed"):
 
+    include: "rules/packed.smk"
 
-wildcard_constraints:
-    dataset="|".join(run.datasets),
-    codec="|".join(run.families),
-    shard=r"\d+",
+    localrules:
+        all,
 
+    rule all:
+        default_target: True
+        input:
+            "<results>/decoded.tar",
 
-include: "rules/datasets.smk"
+else:
 
+    include: "rules/common.smk"
 
-if run.pool:
+    pathvars:
+        results=run.config["results"],
+        logs="<results>/logs",
+        benchmarks="<results>/benchmarks",
 
-    include: "rules/training_pool.smk"
+    wildcard_constraints:
+        dataset="|".join(run.datasets),
+        codec="|".join(run.families),
+        shard=r"\d+",
 
+    include: "rules/datasets.smk"
 
-if OWN_MODEL:
+    if run.pool:
 
-    include: "rules/training.smk"
-    include: "rules/representation.smk"
+        include: "rules/training_pool.smk"
 
+    if OWN_MODEL:
 
-if OWN_DIFFUSION:
+        include: "rules/training.smk"
+        include: "rules/representation.smk"
 
-    include: "rules/diffusion_training.smk"
+    if OWN_DIFFUSION:
 
+        include: "rules/diffusion_training.smk"
+    include: "rules/coding.smk"
+    include: "rules/evaluation.smk"
 
-include: "rules/coding.smk"
-include: "rules/evaluation.smk"
+    if run.tasks:
 
+        include: "rules/tasks.smk"
+        include: "rules/task_figures.smk"
 
-if run.tasks:
+    if ROBUSTNESS:
 
-    include: "rules/tasks.smk"
-    include: "rules/task_figures.smk"
+        include: "rules/robustness.smk"
 
+    if MPD:
 
-if ROBUSTNESS:
+        include: "rules/palette.smk"
 
-    include: "rules/robustness.smk"
+    if DIFFUSION:
 
+        include: "rules/diffusion.smk"
+    include: "rules/tables.smk"
+    include: "rules/ablation.smk"
+    include: "rules/figures.smk"
+    include: "rules/report.smk"
 
-if MPD:
+    localrules:
+        all,
 
-    include: "rules/palette.smk"
-
-
-if DIFFUSION:
-
-    include: "rules/diffusion.smk"
-
-
-include: "rules/tables.smk"
-include: "rules/ablation.smk"
-include: "rules/figures.smk"
-include: "rules/report.smk"
-
-
-localrules:
-    all,
-
-
-rule all:
-    default_target: True
-    input:
-        "<results>/report.html",
-        "<results>/tables/rd.csv",
-        "<results>/tables/bd_rate.csv",
-        "<results>/tables/timing.csv",
-        "<results>/tables/jobs.csv",
-        "<results>/provenance.json",
-        expand("<results>/tables/{name}.csv", name=OPTIONAL_TABLES),
+    rule all:
+        default_target: True
+        input:
+            "<results>/report.html",
+            "<results>/tables/rd.csv",
+            "<results>/tables/bd_rate.csv",
+            "<results>/tables/timing.csv",
+            "<results>/tables/jobs.csv",
+            "<results>/provenance.json",
+            expand("<results>/tables/{name}.csv", name=OPTIONAL_TABLES),

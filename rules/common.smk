@@ -4,7 +4,6 @@ import functools
 import os
 from pathlib import Path
 
-from icmbench.codecs.registry import codec_class
 from icmbench.configuration import (
     alpha_sweeps,
     coding_settings,
@@ -37,6 +36,10 @@ except IcmbenchError as error:
     raise WorkflowError(str(error)) from None
 
 config.update(run.config)  # scripts see the defaults, too
+
+
+include: "gpu_common.smk"
+
 
 SHARDS = list(range(run.config["shards"]))
 ANNOTATED = [name for name, dataset in run.datasets.items() if dataset.annotated]
@@ -99,24 +102,6 @@ TASK_FIGURES = {
     if kind == "task_curves" or task.produces == INSTANCES
 }
 OPTIONAL_TABLES += ["pseudo_labels", "retrieval"] if LABELLED else []
-
-
-@functools.cache
-def network_gpus():
-    """GPUs of a job that runs networks: 0 or 1.
-
-    None where the configuration says cpu. With auto, one where jobs are sent to a cluster, or where
-    this machine has one.
-    """
-    if run.config["device"] == "auto":
-        cluster = workflow.resource_settings.nodes is not None  # `--jobs`, of a cluster's profile
-        return int(cluster or os.path.exists("/dev/nvidiactl"))
-    return int(run.config["device"] == "cuda")
-
-
-def gpus(*codecs):
-    """GPUs of a job that runs codecs: 0 or 1."""
-    return network_gpus() * any(codec_class(run.families[c].codec).uses_device for c in codecs)
 
 
 @functools.cache

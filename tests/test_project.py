@@ -31,6 +31,7 @@ LAYERS = [
     {"coding"},
     {"tasks"},
     {"configuration", "reporting"},
+    {"elsewhere"},
     {"cli"},
     {"__main__"},
 ]

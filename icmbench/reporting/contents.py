@@ -34,7 +34,9 @@ NOTES = {
         "in a process with a time limit. Refused is the right answer; decoded wrong is a picture "
         "that differs from the undamaged stream's. In the rows of best effort, what precedes the "
         "damage was decoded where the strict decoder refuses: there decoded wrong means that a "
-        "whole earlier state was shown, which is its purpose. PSNR against the original."
+        "whole earlier state was shown, which is its purpose. PSNR against the original. Rows of "
+        "another machine: undamaged streams that it decoded, and how its pictures compare with "
+        "those of this run; within 1: no code value is further away than 1."
     ),
     "mpd_states": (
         "What the streams of MPD hold at every diffusion state, means over images with 95 % "

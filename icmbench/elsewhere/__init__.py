@@ -1,0 +1,1 @@
+"""Decoding elsewhere: streams and models travel, pictures come back and are compared."""

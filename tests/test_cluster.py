@@ -1,0 +1,340 @@
+"""The workflow on a real Slurm of one node: the same bytes, and what goes wrong comes right."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+from faulty import Faulty, wait_until
+
+from icmbench.images import pixel_sha256, read_image
+
+pytestmark = [pytest.mark.workflow, pytest.mark.cluster]
+IMPATIENT = ROOT / "tests" / "cluster" / "impatient.py"  # snakemake
+TABLES = ("rd", "tasks", "bd_rate", "failures", "robustness")
+# What a test changes in the profile: where to look for jobs, and patience that fits small jobs.
+SETTINGS = {
+    "slurm-status-command": "squeue",
+    "slurm-init-seconds-before-status-checks": 1,
+    "latency-wait": 5,
+    "slurm-partition-config": ROOT / "slurm" / "partitions.yaml",  # a path from where one starts
+}
+
+
+def free_ports() -> int:
+    """The first of two free ports."""
+    for port in range(17817, 18817, 2):
+        with socket.socket() as one, socket.socket() as two:
+            try:
+                one.bind(("127.0.0.1", port))
+                two.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+    raise OSError("no two free ports")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Environment in which Slurm's commands speak to a cluster of this test's own."""
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+    missing = [
+        name for name in ("munged", "slurmctld", "slurmd") if not shutil.which(name, path=path)
+    ]
+    if missing:
+        pytest.skip(f"no {missing[0]} (packages slurm-wlm and munge): nothing is run on a cluster")
+    folder = tmp_path_factory.mktemp("slurm")
+    script = str(ROOT / "tests" / "cluster" / "slurm.sh")
+    env = {**os.environ, "SLURM_TEST_PORT": str(free_ports())}
+    try:
+        subprocess.run([script, "start", str(folder)], check=True, env=env, timeout=180)
+        yield {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": f"{folder}/bin:{path}"}
+    finally:
+        subprocess.run([script, "stop", str(folder)], check=True, timeout=180)
+
+
+class Head:
+    """A `snakemake --profile slurm` in the background, started in the repository's root."""
+
+    def __init__(self, folder: Path, config: dict, env: dict[str, str], *arguments: str) -> None:
+        folder.mkdir(exist_ok=True)
+        number = len(list(folder.glob("head*.log")))
+        self.log = folder / f"head{number}.log"
+        self.env = {**os.environ, "OMP_NUM_THREADS": "1", **env}
+        path = folder / "config.yaml"
+        path.write_text(yaml.safe_dump(config))
+        command = [sys.executable, str(IMPATIENT), "--profile", "slurm"]
+        for key, value in {**SETTINGS, "slurm-logdir": folder / "slurm"}.items():
+            command += [f"--{key}", str(value)]
+        self.command = [*command, "--configfile", str(path), "--directory", str(folder), *arguments]
+        with open(self.log, "w") as handle:
+            self.process = subprocess.Popen(
+                self.command, cwd=ROOT, env=self.env, stdout=handle, stderr=subprocess.STDOUT
+            )
+
+    def text(self) -> str:
+        return self.log.read_text()
+
+    def kill(self) -> None:
+        """`kill -9`, where it still runs."""
+        self.process.kill()
+        self.process.wait()
+
+    def wait(self, seconds: float) -> str:
+        """Wait for the end, which is a good one; the log."""
+        code = self.process.wait(timeout=seconds)
+        assert code == 0, self.text()[-6000:]
+        return self.text()
+
+    def wait_for(self, faulty: Faulty, stage: str) -> None:
+        """Wait until a job of the stage hangs, as it was told to."""
+
+        def over_or_held() -> bool:
+            assert self.process.poll() is None, self.text()[-6000:]
+            return faulty.held(stage)
+
+        wait_until(over_or_held, 240, self.text)
+
+    @property
+    def run_id(self) -> str:
+        found = re.search(r"SLURM run ID: (\S+)", self.text())
+        assert found, self.text()[-4000:]
+        return found[1]
+
+    def submitted(self) -> list[tuple[str, str]]:
+        """Rule and Slurm's number of every job that was submitted."""
+        found = re.findall(r"SLURM jobid (\d+) \(log: \S+/(?:rule|group)_(\w+)/", self.text())
+        return [(rule, number) for number, rule in found]
+
+    def jobs(self) -> dict[str, dict[str, str]]:
+        """State and memory of every job of this run, over or not, by Slurm's number."""
+        command = ["squeue", "--states", "all", "--noheader", "--format", "%i|%T|%m|%P"]
+        text = self.slurm(*command, "--name", self.run_id)
+        rows = [line.split("|") for line in text.splitlines()]
+        return {
+            row[0]: dict(zip(("state", "memory", "partition"), row[1:], strict=True))
+            for row in rows
+        }
+
+    def alive(self) -> list[str]:
+        """States of the jobs of this run that are not over."""
+        states = [job["state"] for job in self.jobs().values()]
+        return [state for state in states if state in ("PENDING", "RUNNING", "COMPLETING")]
+
+    def slurm(self, *command: str) -> str:
+        """Output of a command that succeeds, run as the head is."""
+        done = subprocess.run(
+            command, cwd=ROOT, env=self.env, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+
+# --- the same bytes -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def micro_head(
+    micro: dict, cluster: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Head]:
+    """The micro configuration on the cluster, started and not waited for."""
+    head = Head(tmp_path_factory.mktemp("micro"), micro, cluster)
+    yield head
+    head.kill()
+
+
+def streams(folder: Path) -> dict[tuple[str, str], bytes]:
+    """Every file that was coded: shard and member -> content."""
+    found = {}
+    for path in sorted((folder / "results" / "streams").rglob("*.zip")):
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                found[str(path.relative_to(folder)), name] = archive.read(name)
+    return found
+
+
+def digests(folder: Path) -> dict[tuple[str, str, str], str]:
+    """Digest of every decoded picture: file, codec string, image -> digest."""
+    found = {}
+    for path in sorted((folder / "results" / "decoded").rglob("*.csv")):
+        with open(path, newline="") as handle:
+            for row in csv.DictReader(handle):
+                found[str(path.relative_to(folder)), row["codec"], row["image"]] = row["digest"]
+    return found
+
+
+# --- what goes wrong ----------------------------------------------------------------------------
+
+
+class Story:
+    """One small run with everything against it: heads one after the other, in one folder."""
+
+    def __init__(self, folder: Path, cluster: dict[str, str]) -> None:
+        self.folder = folder
+        self.faulty = Faulty(folder / "faulty")
+        self.env = {**cluster, **self.faulty.env}
+        self.heads: list[Head] = []
+        self.after_kill: list[str] = []  # states of the jobs that the killed head left
+        self.refused = ""  # what the next head said
+        self.half: list[Path] = []  # outputs that were planted
+
+    def head(self) -> Head:
+        """The same command, once more."""
+        more = ("results/tables/rd.csv", "--set-resources", "decode:gpu=1")
+        self.heads.append(Head(self.folder / "run", self.faulty.config, self.env, *more))
+        return self.heads[-1]
+
+
+@pytest.fixture(scope="module")
+def story(cluster: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    """Killed while encoding; over the memory and interrupted while decoding; cancelled; done."""
+    told = Story(tmp_path_factory.mktemp("story"), cluster)
+    try:
+        be_killed(told)
+        be_interrupted(told)
+        be_cancelled(told)
+        yield told
+    finally:
+        for head in told.heads:
+            head.kill()
+
+
+def be_killed(told: Story) -> None:
+    """`kill -9`: what it leaves behind, what the next head says, and how to clear it away."""
+    told.faulty.hold("encode")
+    first = told.head()
+    first.wait_for(told.faulty, "encode")
+    first.kill()
+    told.after_kill = first.alive()
+    second = told.head()
+    assert second.process.wait(timeout=120) != 0
+    told.refused = second.text()
+    first.slurm("scancel", "--name", first.run_id)
+    first.slurm(*first.command, "--unlock")
+    wait_until(lambda: not first.alive(), 60, first.text)
+
+
+def be_interrupted(told: Story) -> None:
+    """Encoding takes more than the job asked for; Ctrl-C comes while decoding."""
+    killed = told.heads[0]
+    memory = killed.jobs()[dict(killed.submitted())["encode"]]["memory"]
+    (told.faulty.flags / "encode.eat").write_text(str(int(1.2 * int(memory.removesuffix("M")))))
+    told.faulty.release("encode")
+    told.faulty.hold("decode")
+    head = told.head()
+    head.wait_for(told.faulty, "decode")
+    told.half = plant_half_outputs(told.folder / "run" / "results")
+    head.process.send_signal(signal.SIGINT)
+    assert head.process.wait(timeout=120) != 0
+    # The plugin forgets its jobs for as long as it asks after them: be sure.
+    head.slurm("scancel", "--name", head.run_id)
+    wait_until(lambda: not head.alive(), 60, head.text)
+
+
+def be_cancelled(told: Story) -> None:
+    """`scancel` of the decoding job; then the run comes to its end."""
+    told.faulty.hold("decode")
+    head = told.head()
+    head.wait_for(told.faulty, "decode")
+    head.slurm("scancel", dict(head.submitted())["decode"])
+    wait_until(lambda: not head.alive() or len(head.submitted()) > 1, 60, head.text)
+    told.faulty.release("decode")
+    head.wait(300)
+
+
+def plant_half_outputs(results: Path) -> list[Path]:
+    """All outputs of the decoding job in flight, as one that writes in place would leave them."""
+    place = "mine/faulty/0"
+    planted = {
+        results / "reconstructions" / f"{place}.zip": b"PK\x03\x04 and then nothing",
+        results / "decoded" / f"{place}.csv": b"codec,encoding,image,status,detail,bytes,digest,de",
+        results / "timing" / f"{place}.decode.csv": b"stage,dataset",
+    }
+    for path, data in planted.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    return list(planted)
+
+
+def rules(head: Head) -> list[str]:
+    return [rule for rule, _ in head.submitted()]
+
+
+def test_jobs_are_started_by_slurm(micro_head: Head) -> None:
+    """And run on while the tests below do."""
+    wait_until(lambda: "RUNNING" in micro_head.alive(), 120, micro_head.text)
+    assert {job["partition"] for job in micro_head.jobs().values()} == {"cpu"}
+
+
+def test_a_killed_head_leaves_its_jobs_and_a_lock(story: Story) -> None:
+    killed, *_ = story.heads
+    assert rules(killed) == ["dataset_shard", "encode"]
+    assert story.after_kill == ["RUNNING"]
+    assert "--unlock" in story.refused
+    assert "has been submitted" not in story.refused
+
+
+def test_a_job_over_its_memory_gets_more(story: Story) -> None:
+    _, _, interrupted, _ = story.heads
+    assert rules(interrupted) == ["encode", "encode", "decode"]
+    first, second = (interrupted.jobs()[job] for _, job in interrupted.submitted()[:2])
+    assert first["state"] in ("OUT_OF_MEMORY", "FAILED", "CANCELLED")
+    assert second["state"] == "COMPLETED"
+    memory = [int(job["memory"].removesuffix("M")) for job in (first, second)]
+    assert memory[1] == 2 * memory[0]
+
+
+def test_an_interrupted_head_leaves_no_job_behind(story: Story) -> None:
+    _, _, interrupted, _ = story.heads
+    assert interrupted.jobs()[interrupted.submitted()[-1][1]]["state"] == "CANCELLED"
+    assert not interrupted.alive()
+
+
+def test_then_only_what_is_missing_is_done(story: Story) -> None:
+    """A cancelled job is submitted again; a half-written output never counted as done."""
+    last = story.heads[-1]
+    assert rules(last) == ["decode", "decode", "measure", "rd_tables"]
+    states = [last.jobs()[job]["state"] for _, job in last.submitted()]
+    assert states == ["CANCELLED", *3 * ["COMPLETED"]]
+    results = story.half[0].parents[3]
+    pictures = sorted(story.faulty.pictures.iterdir())
+    expected = {path.name: pixel_sha256(read_image(path)[0])[:16] for path in pictures}
+    with open(results / "decoded" / "mine" / "faulty" / "0.csv", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert {row["image"]: row["digest"] for row in rows} == expected
+    assert {row["status"] for row in rows} == {"ok"}
+
+
+def test_a_job_that_asks_for_a_gpu_has_one(story: Story) -> None:
+    assert (story.faulty.flags / "encode.gpus").read_text() == "none"
+    assert (story.faulty.flags / "decode.gpus").read_text() in ("0", "1")
+    last = story.heads[-1]
+    partitions = {rule: last.jobs()[job]["partition"] for rule, job in last.submitted()}
+    assert partitions == {"decode": "gpu", "measure": "cpu", "rd_tables": "cpu"}
+
+
+def test_as_on_this_machine(micro_head: Head, first_run: Path) -> None:
+    """The micro configuration: streams, decoded pictures and tables do not differ in a byte."""
+    micro_head.wait(600)
+    there = micro_head.log.parent
+    assert streams(there) == streams(first_run)
+    assert digests(there) == digests(first_run)
+    for name in TABLES:
+        table = Path("results") / "tables" / f"{name}.csv"
+        assert (there / table).read_bytes() == (first_run / table).read_bytes(), name
+    assert len(streams(there)) > 100
+    assert len(digests(there)) > 150
+    ran = {rule for rule, _ in micro_head.submitted()}
+    assert {"encode", "decode", "measure", "predict", "train_autoencoder"} <= ran
+    assert {job["state"] for job in micro_head.jobs().values()} == {"COMPLETED"}

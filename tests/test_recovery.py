@@ -1,0 +1,128 @@
+"""What a workstation's run survives: an interruption, a killed Snakemake, a full disk."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_picture
+from faulty import Faulty, wait_until
+from running import command, snakemake, succeed
+
+from icmbench.images import write_png
+
+pytestmark = pytest.mark.workflow
+TARGET = "results/tables/rd.csv"
+
+
+class Background:
+    """A Snakemake in the background, in a session of its own."""
+
+    def __init__(self, folder: Path, faulty: Faulty) -> None:
+        self.log = folder / "head.log"
+        with open(self.log, "w") as handle:
+            self.process = subprocess.Popen(
+                command(folder, faulty.config, "--cores", "1", TARGET),
+                stdout=handle, stderr=subprocess.STDOUT, start_new_session=True,
+                env={**os.environ, **faulty.env},
+            )  # fmt: skip
+
+    def text(self) -> str:
+        return self.log.read_text()
+
+    def interrupt(self) -> None:
+        """Ctrl-C: the terminal sends it to Snakemake and to its jobs."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        assert self.process.wait(timeout=60) != 0
+
+    def kill(self) -> None:
+        """Snakemake alone, and then what it leaves behind: jobs run on."""
+        self.process.kill()
+        self.process.wait()
+        os.killpg(self.process.pid, signal.SIGKILL)
+
+
+def rules(text: str) -> list[str]:
+    """Rules of the jobs that Snakemake has started."""
+    return re.findall(r"^(?:local)?rule (\w+):$", text, re.M)
+
+
+def test_interrupted_then_killed_then_done(tmp_path: Path) -> None:
+    """Ctrl-C, then `kill -9`, which leaves a lock: then the same command does what is missing."""
+    faulty = Faulty(tmp_path / "faulty")
+    faulty.hold("encode")
+    first = Background(tmp_path, faulty)
+    wait_until(lambda: faulty.held("encode"), 60, first.text)
+    first.interrupt()
+    assert rules(first.text()) == ["dataset_shard", "encode"]
+    assert not list((tmp_path / "results" / "streams").rglob("*.*"))
+
+    faulty.hold("encode")
+    second = Background(tmp_path, faulty)
+    wait_until(lambda: faulty.held("encode"), 60, second.text)
+    assert rules(second.text()) == ["encode"]
+    second.kill()
+    # As if the job had written straight to its outputs, and not come to the end.
+    shard = tmp_path / "results" / "streams" / "mine" / "faulty"
+    shard.mkdir(parents=True, exist_ok=True)
+    (shard / "0.zip").write_bytes(b"PK and then nothing")
+    (shard / "0.csv").write_text("encoding,image,status,detail,bytes\n")
+    faulty.release("encode")
+
+    refused = snakemake(tmp_path, faulty.config, TARGET, env=faulty.env)
+    assert refused.returncode != 0
+    assert "--unlock" in refused.stdout + refused.stderr
+    succeed(snakemake(tmp_path, faulty.config, TARGET, "--unlock", env=faulty.env))
+    text = succeed(snakemake(tmp_path, faulty.config, TARGET, env=faulty.env))
+    assert sorted(rules(text)) == sorted(["encode", "decode", "manifest", "measure", "rd_tables"])
+    rd = pd.read_csv(tmp_path / TARGET)
+    assert list(rd["images"]) == [2]
+    assert np.isinf(rd["psnr_rgb"]).all()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder whose `results` is a file system of 400 KiB."""
+    results = tmp_path / "results"
+    results.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=400k", "icmbench-test", str(results)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    yield tmp_path
+    subprocess.run(["umount", "--lazy", str(results)], check=True)
+
+
+def test_a_full_disk_is_named_and_the_run_resumes(small_disk: Path) -> None:
+    """Noise does not compress: the streams of the second codec do not fit."""
+    pictures = small_disk / "pictures"
+    for index in range(3):
+        noise = np.random.default_rng(index).integers(0, 256, (200, 300, 3), np.uint8)
+        write_png(pictures / f"noise{index}.png", noise)
+    write_png(pictures / "calm.png", make_picture(40, 48))
+    config = {
+        "datasets": {"mine": {"type": "folder", "path": str(pictures)}},
+        "codecs": {"jpeg": {"points": [{"quality": 1}]}, "identity": {"points": [{}]}},
+        "metrics": ["psnr_rgb"],
+    }
+    done = snakemake(small_disk, config, TARGET)
+    text = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert re.search(r"results/streams/mine/identity/0\.zip: No space left on device", text), text
+    assert not (small_disk / "results" / "streams" / "mine" / "identity" / "0.zip").exists()
+    assert not list((small_disk / "results").rglob("*.part*"))  # the half file is gone
+
+    results = small_disk / "results"
+    subprocess.run(["mount", "-o", "remount,size=50m", str(results)], check=True)
+    again = succeed(snakemake(small_disk, config, TARGET))
+    assert not set(rules(again)) & {"dataset_shard"}
+    rd = pd.read_csv(small_disk / TARGET).set_index("codec")
+    assert (rd["images"] == 4).all()
+    assert np.isinf(rd.loc["identity", "psnr_rgb"])
