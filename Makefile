@@ -3,6 +3,7 @@
 # make bench     speed of codecs and metrics, as a table
 # make clean     remove what a run wrote (downloads stay)
 # make check     formatting, lint, types
+# make envs      resolve the environments of `--sdm conda` anew
 # make lock      write the locks from the packages installed in .venv
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHON
 
-.PHONY: results test bench clean check lock environment environment-dev
+.PHONY: results test bench clean check envs lock environment environment-dev
 
 results: environment
 	@snakemake --cores $(CORES)
@@ -38,6 +39,9 @@ clean:
 	@find results -mindepth 1 ! -name README.md -delete
 	@rm -rf .snakemake
 	@echo "results/ is empty; downloads/ and .venv/ are kept"
+
+envs: environment
+	@python tools/check_envs.py
 
 lock: environment-dev
 	@python tools/lock.py

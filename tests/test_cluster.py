@@ -293,6 +293,8 @@ def test_a_job_over_its_memory_gets_more(story: Story) -> None:
     assert second["state"] == "COMPLETED"
     memory = [int(job["memory"].removesuffix("M")) for job in (first, second)]
     assert memory[1] == 2 * memory[0]
+    (log,) = (story.folder / "run" / "slurm").rglob(f"{interrupted.submitted()[0][1]}.log")
+    assert "exceeded memory limit" in log.read_text()
 
 
 def test_an_interrupted_head_leaves_no_job_behind(story: Story) -> None:

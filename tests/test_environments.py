@@ -111,21 +111,19 @@ def test_every_dependency_is_in_one_family(lock: ModuleType) -> None:
             lock.check_families(asked, planted)
 
 
-def absent(modules: ModuleType, script: Path, environment: str) -> dict[str, str]:
+def absent(
+    modules: ModuleType, script: Path, environment: str, tasks: bool = True
+) -> dict[str, str]:
     """Modules that a script can reach and an environment lacks -> where they are imported."""
     owners = distributions()
     held = env_pins(environment).keys()
     found = {}
-    for statement, where in modules.imports_of(script).items():
+    for statement, where in modules.imports_of(script, tasks).items():
         top = modules.top_level(statement)
         assert top in owners, f"{where}: {statement}: of no installed package"
         if not {canonicalize_name(owner) for owner in owners[top]} & held:
             found[top] = where
     return found
-
-
-# It records versions as `provenance` does, which looks at tasks; a packed run has none.
-EXCEPTIONS = {"decoded": "core"}
 
 
 def test_every_rule_names_the_smallest_environment_that_serves_it(walker: ModuleType) -> None:
@@ -136,25 +134,20 @@ def test_every_rule_names_the_smallest_environment_that_serves_it(walker: Module
     for rule in rules:
         assert rule.environments, f"{rule.file}: rule {rule.name} names no environment"
         assert set(rule.environments) <= set(NAMES), f"{rule.file}: rule {rule.name}"
-        lacking = {name: absent(walker, rule.script, name) for name in NAMES}
-        smallest = next((name for name in NAMES if not lacking[name]), None)
-        expected = EXCEPTIONS.get(rule.name, smallest)
         # A script that imports nothing of others runs in any.
-        if walker.imports_of(rule.script):
-            assert rule.environments[0] == expected, (
-                f"{rule.file}: rule {rule.name} names {rule.environments[0]} and {expected} would "
-                f"do; lacking: {lacking}"
+        for named, tasks in rule.uses() if walker.imports_of(rule.script) else []:
+            lacking = {name: absent(walker, rule.script, name, tasks) for name in NAMES}
+            smallest = next((name for name in NAMES if not lacking[name]), None)
+            assert named == smallest, (
+                f"{rule.file}: rule {rule.name} names {named}, {smallest} would do; "
+                f"lacking: {lacking}"
             )
 
 
 def test_a_rule_with_a_wrong_environment_is_found(walker: ModuleType) -> None:
     scripts = ROOT / "workflow_scripts"
     lacking = absent(walker, scripts / "predict.py", "core")
-    assert {"mmengine", "mmdet", "face_alignment", "onnxruntime", "cv2"} & lacking.keys() >= {
-        "mmengine",
-        "face_alignment",
-        "onnxruntime",
-    }
+    assert lacking.keys() >= {"mmengine", "mmdet", "face_alignment", "onnxruntime"}
     assert "torch" in absent(walker, scripts / "measure.py", "reporting")
     assert not absent(walker, scripts / "measure.py", "core")
 
@@ -217,7 +210,8 @@ except ModuleNotFoundError:
 
 def test_scripts_of_reporting_import_without_torch(walker: ModuleType) -> None:
     """Not read but run: every module that they reach, where only the environment's packages are."""
-    scripts = {rule.script for rule in walker.workflow_rules() if "reporting" in rule.environments}
+    rules = walker.workflow_rules()
+    scripts = {rule.script for rule in rules if "reporting" in rule.environments}
     modules = sorted({name for script in scripts for name in walker.modules_of(script)})
     assert "icmbench.reporting.report" in modules
     outside = sorted({text for script in scripts for text in walker.imports_of(script)})

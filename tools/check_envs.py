@@ -57,9 +57,9 @@ def pins_of(name: str) -> dict[str, str]:
 
 def statements_of(name: str) -> list[str]:
     """What the scripts of an environment's rules import, and what comes first."""
-    scripts = {rule.script for rule in workflow_rules() if name in rule.environments}
-    modules = sorted({module for script in scripts for module in modules_of(script)})
-    others = sorted({statement for script in scripts for statement in imports_of(script)})
+    uses = {(r.script, t) for r in workflow_rules() for used, t in r.uses() if used == name}
+    modules = sorted({module for use in uses for module in modules_of(*use)})
+    others = sorted({statement for use in uses for statement in imports_of(*use)})
     return [*FIRST.get(name, []), *(f"import {module}" for module in modules), *others]
 
 

@@ -21,17 +21,26 @@ PACKAGE: Final = "icmbench"
 ENGINES: Final = {"read_parquet": "import pyarrow", "to_parquet": "import pyarrow"}
 DISCOVER: Final = "discover"  # icmbench.registry's: it imports every module of a package
 ALL: Final = "*"  # in a `Place`: everything that a module defines
+NO_TASKS: Final = {"decoded"}  # rules of runs that have no tasks: those of packed.smk
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule that runs a script: `environments` as it names them, the one it needs first."""
+    """A rule that runs a script.
+
+    `environments`: those that it names; a second one is for runs without tasks.
+    """
 
     name: str
     file: str
     environments: tuple[str, ...]
     script: Path
+
+    def uses(self) -> list[tuple[str, bool]]:
+        """Its environments, and for each whether its script looks at tasks there."""
+        tasks = self.name not in NO_TASKS
+        return list(zip(self.environments, (tasks, False), strict=False))
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,9 @@ class Place:
 
     module: str
     name: str = ""
+
+
+MAKE_TASK: Final = Place("icmbench.tasks.registry", "make_task")
 
 
 @dataclass
@@ -68,32 +80,36 @@ def workflow_rules(folder: Path = ROOT / "rules") -> list[Rule]:
 
 
 @functools.cache
-def imports_of(script: Path) -> dict[str, str]:
+def imports_of(script: Path, tasks: bool = True) -> dict[str, str]:
     """Import statements of other packages that a script can reach -> where one of them stands.
 
     Such as `from scipy import ndimage`. The standard library is left out.
+
+    Args:
+        tasks: False: the run has none, so that no task is made.
     """
     found: dict[str, str] = {}
-    for place in sorted(_places(script), key=lambda place: (place.module, place.name)):
+    for place in sorted(_places(script, tasks), key=lambda place: (place.module, place.name)):
         for statement, where in _reached(place)[0].items():
             found.setdefault(statement, where)
     return dict(sorted(found.items()))
 
 
-def modules_of(script: Path) -> list[str]:
+def modules_of(script: Path, tasks: bool = True) -> list[str]:
     """The modules of icmbench that a script can reach, sorted."""
-    return sorted({place.module for place in _places(script) if not place.module.endswith(".py")})
+    modules = {place.module for place in _places(script, tasks)}
+    return sorted(name for name in modules if not name.endswith(".py"))
 
 
-def _places(script: Path) -> set[Place]:
+def _places(script: Path, tasks: bool) -> set[Place]:
     pending = [Place(str(script), ALL)]
-    seen: set[Place] = set()
+    seen: set[Place] = set() if tasks else {MAKE_TASK}
     while pending:
         place = pending.pop()
         if place not in seen:
             seen.add(place)
             pending += _reached(place)[1]
-    return seen
+    return seen - {MAKE_TASK} if not tasks else seen
 
 
 def top_level(statement: str) -> str:
