@@ -19,6 +19,10 @@ class ConfigError(IcmbenchError):
     exit_code = 2
 
 
+class StorageError(IcmbenchError):
+    """The disk, or the share of it that one may use, is full."""
+
+
 class DatasetError(IcmbenchError):
     """A data set cannot be provided: a file is missing, its checksum differs, a URL fails."""
 

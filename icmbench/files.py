@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from icmbench.errors import StorageError
+
 
 def sha256_bytes(data: bytes) -> str:
     """Hexadecimal sha256 of bytes."""
@@ -39,7 +41,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     A reader therefore sees the old file or the whole new one, never a half. On an exception the
     temporary file is removed and the old file stays.
 
-    Raises OSError naming `path` where it is a folder, a device or another special file.
+    Raises OSError naming `path` where it is a folder, a device or another special file,
+    StorageError naming it where the disk is full.
     """
     target = Path(path)
     if target.exists() and not target.is_file():
@@ -57,6 +60,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, target)
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(f"{path}: {os.strerror(error.errno)}") from error
         if error.filename == str(temporary):
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise

@@ -304,6 +304,21 @@ def test_unpacked_is_what_was_packed(home: Path, tmp_path: Path) -> None:
     assert (tmp_path / "empty" / ABOUT).is_file()
 
 
+def test_a_folder_is_complete_or_absent(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack_streams(home, tmp_path / "a.tar")
+
+    def full(self: bundles.Bundle, folder: Path) -> None:
+        (folder / "half").write_text("half")
+        raise OSError("planted: no space left")
+
+    monkeypatch.setattr(bundles.Bundle, "extract", full)
+    with pytest.raises(OSError, match="planted"):
+        unpack_streams(tmp_path / "a.tar", tmp_path / "new" / "there")
+    assert not list((tmp_path / "new").iterdir())
+
+
 def test_damage_on_the_way_is_found(home: Path, tmp_path: Path) -> None:
     """Any byte altered, any length: an error that names the file, or exactly what was packed."""
     pack_streams(home, tmp_path / "a.tar", codecs=["jpeg"])
@@ -331,6 +346,15 @@ def test_damage_on_the_way_is_found(home: Path, tmp_path: Path) -> None:
             assert found == {k: v for k, v in good.items() if k.name != "config.yaml"}
     assert refused > 75  # the others struck padding
     assert not list(tmp_path.glob(".*"))
+
+
+def test_an_altered_setting_is_found(home: Path, tmp_path: Path) -> None:
+    """pack.json is under no other member's sha256; it has its own."""
+    pack_streams(home, tmp_path / "a.tar")
+    data = (tmp_path / "a.tar").read_bytes()
+    assert data.count(b'"threads": 1') == 1
+    (tmp_path / "b.tar").write_bytes(data.replace(b'"threads": 1', b'"threads": 2'))
+    assert "b.tar: its pack.json is damaged" in refusal(tmp_path / "b.tar", tmp_path / "to")
 
 
 def refusal(file: Path, folder: Path) -> str:

@@ -21,7 +21,7 @@ from icmbench.images import write_png
 
 LAYERS = [
     {"errors"},
-    {"files", "suggest", "devices", "deep_images", "versions"},
+    {"files", "suggest", "devices", "deep_images", "versions", "progress"},
     {"registry", "joblog", "images", "compiled"},
     {"bitstream", "metrics", "datasets"},
     {"training"},

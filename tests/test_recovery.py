@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -40,13 +41,17 @@ class Background:
     def interrupt(self) -> None:
         """Ctrl-C: the terminal sends it to Snakemake and to its jobs."""
         os.killpg(self.process.pid, signal.SIGINT)
-        assert self.process.wait(timeout=60) != 0
+        assert self.process.wait(timeout=120) != 0
 
-    def kill(self) -> None:
-        """Snakemake alone, and then what it leaves behind: jobs run on."""
+    def __enter__(self) -> Background:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Snakemake alone is killed, then what it leaves behind: its jobs run on."""
         self.process.kill()
         self.process.wait()
-        os.killpg(self.process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
 
 
 def rules(text: str) -> list[str]:
@@ -58,17 +63,16 @@ def test_interrupted_then_killed_then_done(tmp_path: Path) -> None:
     """Ctrl-C, then `kill -9`, which leaves a lock: then the same command does what is missing."""
     faulty = Faulty(tmp_path / "faulty")
     faulty.hold("encode")
-    first = Background(tmp_path, faulty)
-    wait_until(lambda: faulty.held("encode"), 60, first.text)
-    first.interrupt()
+    with Background(tmp_path, faulty) as first:
+        wait_until(lambda: faulty.held("encode"), 240, first.text)
+        first.interrupt()
     assert rules(first.text()) == ["dataset_shard", "encode"]
     assert not list((tmp_path / "results" / "streams").rglob("*.*"))
 
     faulty.hold("encode")
-    second = Background(tmp_path, faulty)
-    wait_until(lambda: faulty.held("encode"), 60, second.text)
+    with Background(tmp_path, faulty) as second:
+        wait_until(lambda: faulty.held("encode"), 240, second.text)
     assert rules(second.text()) == ["encode"]
-    second.kill()
     # As if the job had written straight to its outputs, and not come to the end.
     shard = tmp_path / "results" / "streams" / "mine" / "faulty"
     shard.mkdir(parents=True, exist_ok=True)

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from icmbench.joblog import log_to
 from icmbench.reporting.csv_files import write_csv
-from icmbench.tasks.mmcv_check import compare_operators
+from icmbench.tasks.mmcv_check import COLUMNS, compare_operators
 
 with log_to(snakemake.log[0]):
     from mmcv import _ext
 
-    write_csv(compare_operators(_ext), Path(snakemake.output[0]))
+    table = pd.DataFrame(compare_operators(_ext), columns=list(COLUMNS))
+    write_csv(table, Path(snakemake.output[0]))

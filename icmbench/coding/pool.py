@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import icmbench
 from icmbench.coding import worker
 from icmbench.errors import IcmbenchError
 
@@ -130,13 +131,11 @@ class CodecProcess:
     def _load(self) -> None:
         if self._unusable is not None:
             raise self._unusable
-        threads = str(self.setup.threads)
-        names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
         self._process = subprocess.Popen(
             [sys.executable, "-m", worker.__name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, **dict.fromkeys(names, threads)},
+            env=_environment(self.setup.threads),
             preexec_fn=_die_with_parent,
         )
         first = {
@@ -176,6 +175,14 @@ class CodecProcess:
             how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             raise Failed("crashed", f"the codec's process ended with {how}")
         return answer
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """Of a codec's process: threads, and where this package is, which need not be installed."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    paths = [str(Path(icmbench.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+    path = os.pathsep.join(filter(None, paths))
+    return {**os.environ, **dict.fromkeys(names, str(threads)), "PYTHONPATH": path}
 
 
 def _die_with_parent() -> None:

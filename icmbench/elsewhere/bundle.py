@@ -16,11 +16,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
-from tqdm import tqdm
-
 import icmbench
 from icmbench.errors import MeasurementError
 from icmbench.files import atomic_path, sha256_bytes, sha256_file
+from icmbench.progress import progress
 
 FORMAT: Final = 1
 STREAMS: Final = "streams"  # streams and models, on their way out
@@ -48,7 +47,7 @@ def write_bundle(
         tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as archive,
     ):
         archive.addfile(_member(ABOUT, len(text)), io.BytesIO(text))
-        for name, digest in tqdm(digests.items(), desc=path.name, unit="file", disable=None):
+        for name, digest in progress(digests.items(), desc=path.name, unit="file"):
             with open(files[name], "rb") as handle:
                 source = _Hashing(handle)
                 archive.addfile(_member(name, os.fstat(handle.fileno()).st_size), source)

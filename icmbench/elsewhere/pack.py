@@ -131,9 +131,4 @@ def _check_weights(what: str, head: bytes, weights: Collection[bytes]) -> None:
 
 def decoding_config(about: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The configuration that decodes an unpacked file: only what `packed.smk` needs."""
-    return {
-        "packed": True,
-        "results": str(folder),
-        "models": str(folder / "models"),
-        **about["config"],
-    }
+    return {"packed": True, "results": str(folder), **about["config"]}

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from PIL import Image as PillowImage
-from tqdm import tqdm
 
 from icmbench.codecs.base import Image
 from icmbench.coding import archive
@@ -35,6 +34,7 @@ from icmbench.errors import (
 )
 from icmbench.files import sha256_file, write_bytes, write_json
 from icmbench.images import pixel_sha256
+from icmbench.progress import progress
 from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.natural import natural_key
 
@@ -71,7 +71,7 @@ def verify_pictures(results: Path, returned: Path, name: str) -> pd.DataFrame:
         units = _units(bundle, results, here["config"])
         families = run_families(here["config"], units)
         rows: list[dict[str, Any]] = []
-        for unit in tqdm(units, desc="verify", unit="shard", disable=None):
+        for unit in progress(units, desc="verify", unit="shard"):
             found = _Unit(unit, families[unit.family], results, bundle, Path(scratch)).compare()
             for row in found:
                 row["here"] = _machine(here, row["here"])

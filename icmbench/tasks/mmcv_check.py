@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-import pandas as pd
-import torch
+from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.errors import TaskError
 from icmbench.tasks import mmcv_ext
+
+if TYPE_CHECKING:  # this module is read with every configuration, torch takes seconds
+    import torch
 
 CASES: Final = 200
 LARGEST: Final = 1e-4  # difference of float32 sums in another order
 COLUMNS: Final = ("operator", "cases", "largest_difference")
 
 
-def compare_operators(theirs: Any, ours: Any = mmcv_ext) -> pd.DataFrame:
-    """Random cases through both: a row per operator, columns `COLUMNS`.
+def compare_operators(theirs: Any, ours: Any = mmcv_ext) -> list[tuple[str, int, float]]:
+    """Random cases through both: a row of `COLUMNS` per operator.
 
     Args:
         theirs: `mmcv._ext`.
@@ -24,16 +24,19 @@ def compare_operators(theirs: Any, ours: Any = mmcv_ext) -> pd.DataFrame:
     Raises TaskError naming the operator and the case where nms keeps other boxes or roi_align
     (values, gradients) differs by more than `LARGEST`.
     """
+    import torch
+
     generator = torch.Generator().manual_seed(1)
     for case in range(CASES):
         _check_nms(theirs, ours, case, generator)
     worst = max(_roi_align_difference(theirs, ours, case, generator) for case in range(CASES))
-    rows = [("nms", CASES, 0.0), ("roi_align", CASES, worst)]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return [("nms", CASES, 0.0), ("roi_align", CASES, worst)]
 
 
 def _check_nms(theirs: Any, ours: Any, case: int, generator: torch.Generator) -> None:
     """Both keep the same boxes in the same order."""
+    import torch
+
     corners = torch.rand(50, 2, generator=generator) * 60
     boxes = torch.cat([corners, corners + torch.rand(50, 2, generator=generator) * 40], 1)
     scores = torch.rand(50, generator=generator)
@@ -45,6 +48,8 @@ def _check_nms(theirs: Any, ours: Any, case: int, generator: torch.Generator) ->
 
 def _roi_align_difference(theirs: Any, ours: Any, case: int, generator: torch.Generator) -> float:
     """Largest difference of values and gradients."""
+    import torch
+
     features = torch.rand(2, 3, 15, 20, generator=generator)
     corners = torch.rand(7, 2, generator=generator) * 100
     sides = torch.rand(7, 2, generator=generator) * 60
