@@ -120,7 +120,7 @@ class Head:
             assert self.process.poll() is None, self.text()[-6000:]
             return faulty.held(stage)
 
-        wait_until(over_or_held, 240, self.text)
+        wait_until(over_or_held, 300, self.text)
 
     @property
     def run_id(self) -> str:
@@ -235,11 +235,11 @@ def be_killed(told: Story) -> None:
     first.kill()
     told.after_kill = first.alive()
     second = told.head()
-    assert second.process.wait(timeout=120) != 0
+    assert second.process.wait(timeout=300) != 0
     told.refused = second.text()
     first.slurm("scancel", "--name", first.run_id)
     first.slurm(*first.command, "--unlock")
-    wait_until(lambda: not first.alive(), 120, first.text)
+    wait_until(lambda: not first.alive(), 300, first.text)
     plant_halves(told.results, "encode")
 
 
@@ -254,10 +254,10 @@ def be_interrupted(told: Story) -> None:
     head.wait_for(told.faulty, "decode")
     plant_halves(told.results, "decode")
     head.process.send_signal(signal.SIGINT)
-    assert head.process.wait(timeout=120) != 0
+    assert head.process.wait(timeout=300) != 0
     # The plugin forgets its jobs for as long as it asks after them: be sure.
     head.slurm("scancel", "--name", head.run_id)
-    wait_until(lambda: not head.alive(), 120, head.text)
+    wait_until(lambda: not head.alive(), 300, head.text)
 
 
 def be_cancelled(told: Story) -> None:
@@ -266,9 +266,9 @@ def be_cancelled(told: Story) -> None:
     head = told.head()
     head.wait_for(told.faulty, "decode")
     head.slurm("scancel", dict(head.submitted())["decode"])
-    wait_until(lambda: not head.alive() or len(head.submitted()) > 1, 120, head.text)
+    wait_until(lambda: not head.alive() or len(head.submitted()) > 1, 300, head.text)
     told.faulty.release("decode")
-    head.wait(300)
+    head.wait(600)
 
 
 def plant_halves(results: Path, stage: str) -> None:
@@ -290,7 +290,7 @@ def rules(head: Head) -> list[str]:
 
 def test_jobs_are_started_by_slurm(micro_head: Head) -> None:
     """And run on while the tests below do."""
-    wait_until(lambda: "RUNNING" in micro_head.alive(), 240, micro_head.text)
+    wait_until(lambda: "RUNNING" in micro_head.alive(), 300, micro_head.text)
     assert {job["partition"] for job in micro_head.jobs().values()} == {"cpu"}
 
 

@@ -41,7 +41,7 @@ class Background:
     def interrupt(self) -> None:
         """Ctrl-C: the terminal sends it to Snakemake and to its jobs."""
         os.killpg(self.process.pid, signal.SIGINT)
-        assert self.process.wait(timeout=120) != 0
+        assert self.process.wait(timeout=300) != 0
 
     def __enter__(self) -> Background:
         return self
@@ -64,14 +64,14 @@ def test_interrupted_then_killed_then_done(tmp_path: Path) -> None:
     faulty = Faulty(tmp_path / "faulty")
     faulty.hold("encode")
     with Background(tmp_path, faulty) as first:
-        wait_until(lambda: faulty.held("encode"), 240, first.text)
+        wait_until(lambda: faulty.held("encode"), 300, first.text)
         first.interrupt()
     assert rules(first.text()) == ["dataset_shard", "encode"]
     assert not list((tmp_path / "results" / "streams").rglob("*.*"))
 
     faulty.hold("encode")
     with Background(tmp_path, faulty) as second:
-        wait_until(lambda: faulty.held("encode"), 240, second.text)
+        wait_until(lambda: faulty.held("encode"), 300, second.text)
     assert rules(second.text()) == ["encode"]
     # As if the job had written straight to its outputs, and not come to the end.
     shard = tmp_path / "results" / "streams" / "mine" / "faulty"

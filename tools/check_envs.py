@@ -21,7 +21,8 @@ from pathlib import Path
 
 import yaml
 from packaging.utils import canonicalize_name
-from script_imports import ROOT, imports_of, modules_of, workflow_rules
+from script_imports import ROOT, imports_of, modules_of
+from workflow_rules import workflow_rules
 
 # Run before the imports: what no import statement of a script shows.
 FIRST = {

@@ -28,13 +28,13 @@ FAMILIES: Final[dict[str, tuple[str, ...]]] = {
     # Tables, figures and the report.
     "reporting": (
         "bjontegaard", "jinja2", "matplotlib", "numpy", "pandas", "pillow", "pyarrow",
-        "pycocotools", "scipy", "seaborn",
+        "pycocotools", "scipy", "seaborn", "ssimulacra2",
     ),
     # Data sets, codecs, metrics, training.
     "core": (
         "constriction", "diffusers", "imagecodecs", "jsonschema", "lpips", "numba", "pillow-heif",
         "piq", "psutil", "pytorch-msssim", "requests", "safetensors", "scikit-image",
-        "scikit-learn", "ssimulacra2", "threadpoolctl", "tifffile", "torch", "torchvision",
+        "scikit-learn", "threadpoolctl", "tifffile", "torch", "torchvision",
         "tqdm", "transformers",
     ),
     # Models of machine tasks.

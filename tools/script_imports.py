@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import functools
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,27 +19,9 @@ PACKAGE: Final = "icmbench"
 # Methods that import a package by themselves, and what they import.
 ENGINES: Final = {"read_parquet": "import pyarrow", "to_parquet": "import pyarrow"}
 DISCOVER: Final = "discover"  # icmbench.registry's: it imports every module of a package
+FIND: Final = "find_spec"  # importlib.util's: what is looked for by name is used where it is found
 ALL: Final = "*"  # in a `Place`: everything that a module defines
-NO_TASKS: Final = {"decoded"}  # rules of runs that have no tasks: those of packed.smk
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A rule that runs a script.
-
-    `environments`: those that it names; a second one is for runs without tasks.
-    """
-
-    name: str
-    file: str
-    environments: tuple[str, ...]
-    script: Path
-
-    def uses(self) -> list[tuple[str, bool]]:
-        """Its environments, and for each whether its script looks at tasks there."""
-        tasks = self.name not in NO_TASKS
-        return list(zip(self.environments, (tasks, False), strict=False))
 
 
 @dataclass(frozen=True)
@@ -51,7 +32,11 @@ class Place:
     name: str = ""
 
 
-MAKE_TASK: Final = Place("icmbench.tasks.registry", "make_task")
+# Not reached in a run without tasks.
+OF_TASKS: Final = {
+    Place("icmbench.tasks.registry", "make_task"),
+    Place("icmbench.tasks.mmcv_ext", "ensure_ops"),
+}
 
 
 @dataclass
@@ -62,21 +47,6 @@ class Module:
     statements: list[ast.stmt] = field(default_factory=list)
     definitions: dict[str, Definition] = field(default_factory=dict)
     names: dict[str, Place] = field(default_factory=dict)
-
-
-def workflow_rules(folder: Path = ROOT / "rules") -> list[Rule]:
-    """Every rule of a folder of rule files that runs a script, in the order of the files."""
-    found = []
-    for path in sorted(folder.glob("*.smk")):
-        parts = re.split(r"^ *rule (\w+):\n", path.read_text(), flags=re.MULTILINE)
-        for name, body in zip(parts[1::2], parts[2::2], strict=True):
-            script = re.search(r'^ *script:\n +"(.+)"', body, re.MULTILINE)
-            conda = re.search(r"^ *conda:\n(.+)", body, re.MULTILINE)
-            if script:
-                named = re.findall(r'"\.\./envs/(\w+)\.yaml"', conda[1]) if conda else []
-                file = (folder / script[1]).resolve()
-                found.append(Rule(name, path.name, tuple(named), file))
-    return found
 
 
 @functools.cache
@@ -103,13 +73,14 @@ def modules_of(script: Path, tasks: bool = True) -> list[str]:
 
 def _places(script: Path, tasks: bool) -> set[Place]:
     pending = [Place(str(script), ALL)]
-    seen: set[Place] = set() if tasks else {MAKE_TASK}
+    skipped = set() if tasks else OF_TASKS
+    seen = set(skipped)
     while pending:
         place = pending.pop()
         if place not in seen:
             seen.add(place)
             pending += _reached(place)[1]
-    return seen - {MAKE_TASK} if not tasks else seen
+    return seen - skipped
 
 
 def top_level(statement: str) -> str:
@@ -233,6 +204,9 @@ class _Visitor(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         if isinstance(node.func, ast.Name) and node.func.id == DISCOVER:
             self._discover(".".join(_chain(node.args[0]) or []))
+        named = [node.func.attr] if isinstance(node.func, ast.Attribute) else []
+        if named == [FIND] and isinstance(node.args[0], ast.Constant):
+            self._outside(f"import {node.args[0].value}", str(node.args[0].value), node.lineno)
         self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> None:
