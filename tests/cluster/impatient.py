@@ -1,8 +1,8 @@
 """`snakemake`, asking after its Slurm jobs every second, and squeue alone.
 
 The plugin asks more and more rarely while no job ends, up to every three minutes. That is right for
-a cluster, and most of the time that small jobs would take. And if `scontrol` is slow to answer once,
-it turns to sacct, which knows nothing where there is no accounting: the run would wait for ever.
+a cluster, and most of the time that small jobs would take. And if `scontrol` is slow to answer
+once, it turns to sacct, which knows nothing where there is no accounting: it would wait for ever.
 """
 
 import sys
