@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
+from pathlib import Path
 
 from icmbench.errors import ConfigError
 
@@ -26,6 +27,11 @@ def resolve_device(device: str) -> str:
     if device == "cuda":
         raise ConfigError("device: cuda is asked for, but torch finds no CUDA device")
     return "cpu"
+
+
+def has_nvidia() -> bool:
+    """Whether the driver of a GPU is there; asked without torch, which takes seconds to load."""
+    return Path("/dev/nvidiactl").exists()
 
 
 @functools.cache

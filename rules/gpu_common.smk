@@ -1,21 +1,21 @@
 # Which jobs ask for a GPU; of `run` and of this machine.
 
 import functools
-import os
-import shutil
 
 from icmbench.codecs.registry import codec_class
+from icmbench.devices import has_nvidia
 
 
 @functools.cache
 def network_gpus():
     """GPUs of a job that runs networks: 0 or 1.
 
-    None where the configuration says cpu. With auto, one where there can be one: on this machine,
-    or on the nodes of a cluster that jobs can be sent to from here.
+    None where the configuration says cpu. With auto, one where jobs are sent to a cluster, or where
+    this machine has one.
     """
     if run.config["device"] == "auto":
-        return int(os.path.exists("/dev/nvidiactl") or shutil.which("sbatch") is not None)
+        cluster = workflow.resource_settings.nodes is not None  # `--jobs`, of a cluster's profile
+        return int(cluster or has_nvidia())
     return int(run.config["device"] == "cuda")
 
 

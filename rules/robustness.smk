@@ -36,14 +36,12 @@ rule robustness:
         "../workflow_scripts/robustness.py"
 
 
-def verifications():
-    """What `icmbench verify` has written: a new one makes the table again, none is needed."""
-    return sorted(map(str, Path(run.config["results"]).glob("verification/*.csv")))
-
-
 rule robustness_table:
     input:
-        verifications=verifications(),
+        # What `icmbench verify` has written: a new one makes the table again, none is needed.
+        verifications=lambda wc: sorted(
+            map(str, Path(run.config["results"]).glob("verification/*.csv"))
+        ),
         trials=expand(
             "<results>/robustness/{dataset}/{codec}.parquet",
             dataset=run.config["robustness"]["dataset"],
