@@ -64,6 +64,8 @@ def free_ports() -> int:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Environment in which Slurm's commands speak to a cluster of this test's own."""
+    if not os.environ.get("ICMBENCH_TEST_SLURM"):
+        pytest.skip("ICMBENCH_TEST_SLURM is not set: nothing is run on a cluster")
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
     missing = [
         name for name in ("munged", "slurmctld", "slurmd") if not shutil.which(name, path=path)
