@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -35,6 +36,11 @@ def snakemake(
         check=False,
         env={**os.environ, **(env or {})},
     )
+
+
+def hear_interrupts() -> None:
+    """In a new process: Ctrl-C means what it means in a terminal, also where tests run with `&`."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def succeed(done: subprocess.CompletedProcess[str]) -> str:

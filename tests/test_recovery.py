@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from conftest import make_picture
 from faulty import Faulty, wait_until
-from running import command, snakemake, succeed
+from running import command, hear_interrupts, snakemake, succeed
 
 from icmbench.images import write_png
 
@@ -32,7 +32,7 @@ class Background:
             self.process = subprocess.Popen(
                 command(folder, faulty.config, "--cores", "1", TARGET),
                 stdout=handle, stderr=subprocess.STDOUT, start_new_session=True,
-                env={**os.environ, **faulty.env},
+                env={**os.environ, **faulty.env}, preexec_fn=hear_interrupts,
             )  # fmt: skip
 
     def text(self) -> str:

@@ -5,7 +5,7 @@
 #   slurm.sh start FOLDER    start it and wait for the node; then `source FOLDER/env`
 #   slurm.sh stop FOLDER     cancel its jobs, end its daemons
 #
-# What the node claims, whatever the machine has: SLURM_TEST_CPUS (4), SLURM_TEST_MEM_MB (64000), two
+# What the node claims, whatever the machine has: SLURM_TEST_CPUS (6), SLURM_TEST_MEM_MB (64000), two
 # GPUs. SLURM_TEST_PORT (17817): the first of two free ports.
 set -euo pipefail
 
@@ -90,7 +90,7 @@ KillWait=5
 # Jobs that are over stay visible to squeue, which is all there is without accounting.
 MinJobAge=3600
 GresTypes=gpu
-NodeName=$host NodeAddr=127.0.0.1 CPUs=${SLURM_TEST_CPUS:-4} RealMemory=${SLURM_TEST_MEM_MB:-64000} Gres=gpu:2
+NodeName=$host NodeAddr=127.0.0.1 CPUs=${SLURM_TEST_CPUS:-6} RealMemory=${SLURM_TEST_MEM_MB:-64000} Gres=gpu:2
 PartitionName=cpu Nodes=$host Default=YES MaxTime=INFINITE State=UP
 PartitionName=gpu Nodes=$host MaxTime=INFINITE State=UP
 CONF
