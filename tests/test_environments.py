@@ -6,6 +6,7 @@ import functools
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -23,6 +24,7 @@ from packaging.utils import canonicalize_name
 from running import snakemake, succeed
 
 from icmbench.images import write_png
+from icmbench.processes import environment
 
 NAMES = ("reporting", "core", "tasks")  # each holds the packages of the one before it
 ALIAS = {"opencv-python": "opencv-python-headless"}
@@ -273,6 +275,27 @@ def conda(tmp_path: Path) -> Path:
     (base / "sitecustomize.py").write_text(SITECUSTOMIZE.format(base=base))
     (base / "packages.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
     return base
+
+
+def test_processes_find_icmbench_where_it_is_not_installed(tmp_path: Path) -> None:
+    """`-S`: without the packages that are installed, this one among them."""
+    command = [sys.executable, "-S", "-c", "import icmbench.errors"]
+    plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    for env, code in ((environment(), 0), (plain, 1)):
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False)
+        assert done.returncode == code
+    assert environment(OMP_NUM_THREADS="7")["OMP_NUM_THREADS"] == "7"
+
+
+def test_every_child_process_is_told() -> None:
+    """Whatever starts Python from within the package hands that environment on."""
+    starting = []
+    for path in sorted((ROOT / "icmbench").rglob("*.py")):
+        text = path.read_text()
+        if count := len(re.findall(r"\[sys\.executable", text)):
+            starting.append(path.name)
+            assert count == len(re.findall(r"env=environment\(", text)), path
+    assert starting == ["pool.py", "complexity.py"]
 
 
 @pytest.mark.workflow

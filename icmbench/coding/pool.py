@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import logging
-import os
 import select
 import signal
 import subprocess
@@ -17,13 +16,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import icmbench
 from icmbench.coding import worker
 from icmbench.errors import IcmbenchError
+from icmbench.processes import environment
 
 log = logging.getLogger(__name__)
 
 START_SECONDS = 900.0  # loading a large model from a slow disk
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _PR_SET_PDEATHSIG = 1
 
 
@@ -135,7 +135,7 @@ class CodecProcess:
             [sys.executable, "-m", worker.__name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=_environment(self.setup.threads),
+            env=environment(**dict.fromkeys(_THREADS, str(self.setup.threads))),
             preexec_fn=_die_with_parent,
         )
         first = {
@@ -175,14 +175,6 @@ class CodecProcess:
             how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             raise Failed("crashed", f"the codec's process ended with {how}")
         return answer
-
-
-def _environment(threads: int) -> dict[str, str]:
-    """Of a codec's process: threads, and where this package is, which need not be installed."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    paths = [str(Path(icmbench.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
-    path = os.pathsep.join(filter(None, paths))
-    return {**os.environ, **dict.fromkeys(names, str(threads)), "PYTHONPATH": path}
 
 
 def _die_with_parent() -> None:

@@ -50,6 +50,7 @@ from icmbench.errors import MeasurementError
 from icmbench.mpd.latent import image_latent
 from icmbench.mpd.model import load_image_model
 from icmbench.mpd.palette import SCALE
+from icmbench.processes import environment
 
 COLUMNS: Final = (
     "model",
@@ -392,7 +393,9 @@ def peak_memory(folder: Path, device: str, size: int, stream: bytes = b"") -> fl
     Raises MeasurementError where the process fails.
     """
     command = [sys.executable, "-m", "icmbench.reporting.complexity", str(folder), device]
-    done = subprocess.run([*command, str(size)], input=stream, capture_output=True, check=False)
+    done = subprocess.run(
+        [*command, str(size)], input=stream, capture_output=True, env=environment(), check=False
+    )
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines()
         raise MeasurementError(f"peak memory: the process failed: {said[-1] if said else ''}")
