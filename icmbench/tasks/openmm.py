@@ -6,8 +6,10 @@ Nothing is downloaded and nothing of a library is changed: weights come from a f
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -27,10 +29,17 @@ WITHOUT_COMPILED: Final = (
 )
 HEADS: Final = ("bbox_head", "decode_head")  # whose classes are the things' or the pixels'
 INSTALL: Final = "pip install mmdet mmsegmentation mmcv-lite"
+# mmdet imports them where they are installed: for detectors that are asked in words, for drawings of
+# tracks. Two thirds of the seconds that importing it takes are theirs.
+SELDOM: Final = ("transformers", "seaborn")
 
 
-def import_library(package: str) -> str:
+def import_library(package: str, *, whole: bool = True) -> str:
     """Import mmdet or mmseg and register their parts; whose operators serve (`ensure_ops`).
+
+    Args:
+        whole: False: as if `SELDOM` were not installed, unless somebody has imported them already.
+            It lasts as long as the process.
 
     Raises TaskError where the library is not installed.
     """
@@ -40,8 +49,21 @@ def import_library(package: str) -> str:
     from mmengine.logging import MMLogger
 
     MMLogger.get_current_instance().setLevel("WARNING")  # else it prints a line per tensor
-    importlib.import_module(f"{package}.utils").register_all_modules(init_default_scope=False)
+    with contextlib.nullcontext() if whole else _not_installed(SELDOM):
+        importlib.import_module(f"{package}.utils").register_all_modules(init_default_scope=False)
     return served
+
+
+@contextlib.contextmanager
+def _not_installed(names: Sequence[str]) -> Iterator[None]:
+    """Importing one of these packages fails as if it were not there, unless it was imported."""
+    absent = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None: Python's own way
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
 
 
 def known_configs(package: str) -> dict[str, Path]:
