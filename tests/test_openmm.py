@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,6 +110,26 @@ def greedy(boxes: np.ndarray, scores: np.ndarray, threshold: float, offset: int)
         else:
             kept.append(int(one))
     return kept
+
+
+WITHOUT = """
+import sys
+from icmbench.tasks import openmm
+assert openmm.import_library("mmdet", whole=False) in ("mmcv", "torchvision")
+assert not {*openmm.SELDOM} & {*sys.modules}
+name = "rtmdet-ins_tiny_8xb32-300e_coco"
+openmm.build_network("mmdet", openmm.read_config("mmdet", name, {}))
+import seaborn, transformers
+assert seaborn.color_palette and transformers.AutoTokenizer
+print("done")
+"""
+
+
+def test_what_mmdet_seldom_needs_is_left_out_and_stays_usable() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.endswith("done\n"), done.stderr
 
 
 @pytest.mark.parametrize("offset", [0, 1])

@@ -104,10 +104,11 @@ def watch(limit: int) -> None:
             "robustness": {"trials": 0},
         }
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-        command += ["--directory", name, "--configfile", str(folder / "config.yaml")]
-        command += ["--cores", "4", "--resources", f"disk_mb={limit}", "--quiet", "all"]
-        run = subprocess.Popen([*command, "results/tables/rd.csv"])
+        command = [sys.executable, "-m", "snakemake", "results/tables/rd.csv", "--quiet", "all"]
+        command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", name]
+        command += ["--configfile", str(folder / "config.yaml")]
+        command += ["--cores", "4", "--resources", f"disk_mb={limit}"]
+        run = subprocess.Popen(command)
         most = archives = 0
         while run.poll() is None:
             sizes = [size(path) for path in (folder / "results/reconstructions").rglob("*")]
