@@ -29,6 +29,7 @@ from icmbench.datasets.scene_renderer import (
     merge_annotations,
     render_scene,
     scene_annotations,
+    surfaces,
 )  # fmt: skip
 from icmbench.datasets.scene_renderer.camera import Camera
 from icmbench.datasets.scene_renderer.render import majority
@@ -91,6 +92,16 @@ def test_any_size(width: int, height: int) -> None:
         scene = render_scene(3, "train", index, width, height)
         assert scene.image.shape == (height, width, 3)
         check_scene(scene)
+
+
+@pytest.mark.parametrize("maker", [surfaces.brick, surfaces.slabs])
+def test_stones_at_the_seam(maker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Just below 0 is the last stone's end, which float32 rounds to the stone after the last."""
+    assert np.float32(-1e-9) % 4 == 4
+    size = surfaces.SIZE
+    monkeypatch.setattr(surfaces, "_noise", lambda *_: np.full((size, size), -1e-6, np.float32))
+    for seed in range(4):
+        assert np.isfinite(maker(np.random.default_rng(seed))).all()
 
 
 @pytest.mark.parametrize(("width", "height"), [(63, 64), (64, 2049)])

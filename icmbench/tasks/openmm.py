@@ -29,8 +29,8 @@ WITHOUT_COMPILED: Final = (
 )
 HEADS: Final = ("bbox_head", "decode_head")  # whose classes are the things' or the pixels'
 INSTALL: Final = "pip install mmdet mmsegmentation mmcv-lite"
-# mmdet imports them where they are installed: for detectors that are asked in words, for drawings of
-# tracks. Two thirds of the seconds that importing it takes are theirs.
+# mmdet imports them where they are installed: for detectors that are asked in words, for drawings
+# of tracks. Two fifths of the seconds that importing it takes are theirs.
 SELDOM: Final = ("transformers", "seaborn")
 
 

@@ -93,7 +93,8 @@ def slabs(rng: Generator) -> Array:
     count = int(rng.choice([2, 3, 4]))
     wobble = _noise(rng, 1.4) * 0.008
     x, y = (_COLUMN * (count / SIZE) + wobble) % count, (_ROW * (count / SIZE) + wobble) % count
-    index = np.floor(y).astype(int) * count + np.floor(x).astype(int)
+    # In float32 x and y can be `count` itself: -1e-9 % 4 is 4.
+    index = (np.floor(y).astype(int) * count + np.floor(x).astype(int)) % count**2
     edge = np.minimum(0.5 - np.abs(x % 1 - 0.5), 0.5 - np.abs(y % 1 - 0.5))
     inside = smoothstep(0.008, 0.022, edge)
     base = linear(*(rng.uniform(0.5, 0.68) + rng.uniform(-0.05, 0.05, 3)))
