@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from icmbench.errors import MeasurementError, TaskError
+from icmbench.reporting import tasks as reporting_tasks
 from icmbench.reporting.tasks import COLUMNS, Scored, Settings, score_task
 from icmbench.tasks import store
 from icmbench.tasks.base import LANDMARKS
@@ -183,3 +184,26 @@ def test_without_points_the_originals_are_the_reference(tmp_path: Path) -> None:
     two = {name: [*faces, *faces] for name, faces in bare.landmarks.items()}
     with pytest.raises(TaskError, match="'i0': 2 faces, 1 found"):
         score_task(TASK, measured(), replace(bare, landmarks=two), predicted(tmp_path), SETTINGS)
+
+
+@pytest.mark.parametrize(("value", "metrics"), [(0.5, ["boxes"]), (np.nan, ["boxes", "masks"])])
+def test_what_a_model_does_not_say_has_no_rows(
+    value: float, metrics: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A detector without masks has no mask mAP; where nothing has a value, everything has rows."""
+
+    class Judge:
+        metrics = {"boxes": ("Boxes", True), "masks": ("Masks", True)}
+
+        def count(self, predictions: object) -> int:
+            return 0
+
+        def values(self, counts: int, weights: np.ndarray) -> dict[str, np.ndarray]:
+            both = {"boxes": value, "masks": np.nan}
+            return {name: np.full(len(weights), found) for name, found in both.items()}
+
+    monkeypatch.setattr(reporting_tasks, "evaluator", lambda *_: Judge())
+    scores, bd = score_task(TASK, measured(), truth(), predicted(tmp_path), SETTINGS)
+    assert list(scores["metric"].unique()) == metrics
+    assert list(bd["metric"].unique()) == metrics
+    assert len(scores) == len(POINTS) * len(metrics)

@@ -88,7 +88,7 @@ def score_task(
         predictions: family, and `ORIGINALS` -> the archives of its shards.
 
     Returns:
-        Scores: `COLUMNS`, a row per codec string and metric; `ceiling` is the value on the
+        Scores: `COLUMNS`, a row per codec string and metric that the model has; `ceiling` is the value on the
         originals, `failed` the images without a picture. BD-rates: of accuracy against rate, with
         the columns of `bd_rate.csv` and `task`, `model`.
 
@@ -110,6 +110,7 @@ def score_task(
     )
     weights = np.concatenate([np.ones((1, len(common.images)), np.int64), _weights(draws)])
     originals = _samples(judge, predictions[ORIGINALS], ORIGINALS, task, common, weights)
+    metrics = _defined(judge, originals)
     scores: list[dict[str, object]] = []
     samples: Samples = {}
     for number, point in enumerate(common.points):
@@ -122,10 +123,10 @@ def score_task(
             samples[point] = (bpp, found)
         base: dict[str, object] = {"dataset": grid.dataset, "codec": point.codec}
         base |= {"family": point.family, "task": task.name, "model": task.model, "failed": failed}
-        for metric in judge.metrics:
+        for metric in metrics:
             row = _row(found.get(metric), originals[metric], len(common.images))
             scores.append({**base, "metric": metric, **row, "bpp": mean(rates)})
-    bd_rates = _bd_rates(task, grid.dataset, judge, samples, len(common.images), settings)
+    bd_rates = _bd_rates(task, grid.dataset, metrics, samples, len(common.images), settings)
     return _score_frame(scores), bd_rates
 
 
@@ -148,6 +149,15 @@ def _samples(
     return dict(judge.values(judge.count(found), weights))
 
 
+def _defined(judge: Evaluator, originals: Mapping[str, Floats]) -> Mapping[str, tuple[str, bool]]:
+    """The metrics that the originals have values of: a model without masks has no `mask_map`.
+
+    All, where there is no value at all: rows without values say that something is wrong.
+    """
+    held = {m: about for m, about in judge.metrics.items() if np.isfinite(originals[m][0])}
+    return held or judge.metrics
+
+
 def _row(values: Floats | None, ceiling: Floats, images: int) -> dict[str, object]:
     row: dict[str, object] = {"ceiling": float(ceiling[0]), "images": images}
     if values is None:
@@ -167,7 +177,7 @@ def _score_frame(rows: list[dict[str, object]]) -> pd.DataFrame:
 def _bd_rates(
     task: Scored,
     dataset: str,
-    judge: Evaluator,
+    metrics: Mapping[str, tuple[str, bool]],
     samples: Samples,
     images: int,
     settings: Settings,
@@ -175,7 +185,7 @@ def _bd_rates(
     """Every family with two points or more against every anchor, for every metric."""
     rows = []
     families = sorted({point.family for point in samples})
-    for metric, (_, higher_is_better) in judge.metrics.items():
+    for metric, (_, higher_is_better) in metrics.items():
         curves = _curves(samples, metric, 1.0 if higher_is_better else -1.0)
         for family in families:
             points = sum(point.family == family for point in samples)
