@@ -88,9 +88,9 @@ def score_task(
         predictions: family, and `ORIGINALS` -> the archives of its shards.
 
     Returns:
-        Scores: `COLUMNS`, a row per codec string and metric that the model has; `ceiling` is the value on the
-        originals, `failed` the images without a picture. BD-rates: of accuracy against rate, with
-        the columns of `bd_rate.csv` and `task`, `model`.
+        Scores: `COLUMNS`, a row per codec string and metric that the model has; `ceiling` is the
+        value on the originals, `failed` the images without a picture. BD-rates: of accuracy
+        against rate, with the columns of `bd_rate.csv` and `task`, `model`.
 
     Of faces without points, those found in the originals are taken for right; `model` says so.
 
