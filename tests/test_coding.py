@@ -13,7 +13,7 @@ import pytest
 from conftest import make_picture
 from PIL import Image as PillowImage
 
-from icmbench.coding import archive
+from icmbench.coding import archive, pool
 from icmbench.coding.decode import decode_one, decode_shard
 from icmbench.coding.encode import encode_shard
 from icmbench.coding.measure import check_measurements, measure_shard
@@ -171,6 +171,27 @@ def test_a_codec_that_hangs_ends(shard, tmp_path: Path) -> None:
     assert list(rows["status"]) == ["encode-timeout"] * 4
     assert "no answer within 1 s" in rows["detail"].iloc[0]
     assert "not tried" in rows["detail"].iloc[3]
+
+
+@pytest.mark.usefixtures("with_bad_codecs")
+def test_time_without_a_processor_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process was kept waiting for three of the seconds since it was asked."""
+    waits = iter([10.0, 10.0])
+    monkeypatch.setattr(pool, "_kept_waiting", lambda _: next(waits, 13.0))
+    with CodecProcess(Setup("hangs", seconds=1)) as process:
+        process._load()
+        waits = iter([10.0, 10.0])
+        start = time.monotonic()
+        with pytest.raises(Failed, match="no answer within 1 s"):
+            process.call("encode", (), image=np.zeros((8, 8, 3), np.uint8))
+        assert 3.5 < time.monotonic() - start < 15
+
+
+def test_waiting_is_read_from_the_kernel() -> None:
+    """It is what the system says, and never what is not known."""
+    assert pool._kept_waiting(2**22 + 1) == 0.0  # above every process's number
+    if Path("/proc/self/schedstat").exists():
+        assert 0 <= pool._kept_waiting(os.getpid()) < time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:

@@ -162,8 +162,7 @@ class CodecProcess:
         assert process.stdout is not None
         try:
             worker.send(process.stdin, message)
-            ready, _, _ = select.select([process.stdout], [], [], seconds)
-            if not ready:
+            if not _answers(process, seconds):
                 self.stop()
                 raise Failed("timeout", f"no answer within {seconds:g} s")
             answer = worker.receive(process.stdout)
@@ -175,6 +174,27 @@ class CodecProcess:
             how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             raise Failed("crashed", f"the codec's process ended with {how}")
         return answer
+
+
+def _answers(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether a process writes something within so many seconds in which it could run.
+
+    On a crowded machine an image would else be lost to whoever takes the processors.
+    """
+    assert process.stdout is not None
+    end = time.monotonic() + seconds - _kept_waiting(process.pid)
+    while (left := end + _kept_waiting(process.pid) - time.monotonic()) > 0:
+        if select.select([process.stdout], [], [], left)[0]:
+            return True
+    return False
+
+
+def _kept_waiting(pid: int) -> float:
+    """Seconds that a process was ready to run and had no processor; 0 where nobody counts them."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
 
 
 def _die_with_parent() -> None:
