@@ -21,7 +21,7 @@ from icmbench.images import write_png
 
 LAYERS = [
     {"errors"},
-    {"files", "suggest", "devices", "deep_images", "versions", "progress"},
+    {"files", "suggest", "devices", "deep_images", "versions", "progress", "processes"},
     {"registry", "joblog", "images", "compiled"},
     {"bitstream", "metrics", "datasets"},
     {"training"},
