@@ -34,7 +34,7 @@ SETTINGS = {
 }
 # What is compared. Drawing figures on the cluster as well would take as long as half of the rest.
 TABLES = (
-    "bd_rate", "codecs", "diff_icmh_accounting", "failures", "mpd_states", "pseudo_labels", "rd",
+    "bd_rate", "codecs", "failures", "mpd_states", "pseudo_labels", "rd",
     "retrieval", "robustness", "tasks", "tasks_bd_rate",
 )  # fmt: skip
 # Rules whose jobs go into one Slurm job each: reading the rules twice costs every Slurm job seven
