@@ -12,7 +12,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHON
 
-.PHONY: results test bench clean check envs lock environment environment-dev
+.PHONY: results test bench clean check lint types envs lock environment environment-dev
 
 results: environment
 	@snakemake --cores $(CORES)
@@ -29,11 +29,16 @@ bench: environment
 	@python tools/bench_mpd.py
 
 check: environment-dev
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync types lint
+
+lint:
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile rules
-	mypy
 	snakemake --lint
+
+types:
+	mypy
 
 clean:
 	@find results -mindepth 1 ! -name README.md -delete

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from diffusers import UNet2DConditionModel
 from safetensors.torch import save
 from torch import Tensor
 
@@ -24,6 +23,7 @@ from icmbench.diff_icmh.control import (
     predict_noise,
 )
 from icmbench.diff_icmh.diffusion import SAMPLERS, draw, sample
+from icmbench.diffusers_networks import UNet2DConditionModel
 from icmbench.files import write_bytes
 
 FILE = Path(__file__).parent / "data" / "diff_icmh" / "control_golden.safetensors"

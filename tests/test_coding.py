@@ -164,10 +164,10 @@ def test_batches(shard, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("with_bad_codecs")
 def test_a_codec_that_hangs_ends(shard, tmp_path: Path) -> None:
-    """Three time limits in a row, then the rest is not tried: four images cost 3 s, not 240."""
+    """Three time limits in a row, then the rest is not tried: four images cost 3 s and four starts, not 240."""
     start = time.monotonic()
     rows = run_jobs(family("hangs", [{}], seconds=1), shard, tmp_path)
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 120  # tests have the processors as well
     assert list(rows["status"]) == ["encode-timeout"] * 4
     assert "no answer within 1 s" in rows["detail"].iloc[0]
     assert "not tried" in rows["detail"].iloc[3]

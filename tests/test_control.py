@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from diffusers import UNet2DConditionModel
 from golden_control import (
     FILE,
     UNET,
@@ -46,6 +45,7 @@ from icmbench.diff_icmh.diffusion import (
 )
 from icmbench.diff_icmh.official_names import PREFIXES, SCALE, rename
 from icmbench.diff_icmh.train_codec import semantic_loss
+from icmbench.diffusers_networks import UNet2DConditionModel
 from icmbench.errors import ConfigError
 from icmbench.mpd.tensors import fill_network
 

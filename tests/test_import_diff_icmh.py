@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, make_picture
-from diffusers import AutoencoderKL
 from safetensors.torch import load_file, safe_open, save_file
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
@@ -37,6 +36,7 @@ from icmbench.diff_icmh.import_official import (
 )
 from icmbench.diff_icmh.lfgcm import LfgcmSettings, build_lfgcm
 from icmbench.diff_icmh.official_names import PARTS, SCALE, Dropped, rename
+from icmbench.diffusers_networks import AutoencoderKL
 from icmbench.errors import ConfigError, ModelError, WrongModel
 from icmbench.files import sha256_file
 from icmbench.mpd.tensors import fill_network, load_network

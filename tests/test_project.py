@@ -21,8 +21,8 @@ from icmbench.images import write_png
 
 LAYERS = [
     {"errors"},
-    {"files", "suggest", "devices", "deep_images", "versions", "progress", "processes"},
-    {"registry", "joblog", "images", "compiled"},
+    {"files", "suggest", "devices", "deep_images", "versions", "progress", "processes", "imports"},
+    {"registry", "joblog", "images", "compiled", "diffusers_networks"},
     {"bitstream", "metrics", "datasets"},
     {"training"},
     {"mpd"},

@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from diffusers import UNet2DConditionModel
-from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+
+from icmbench.diffusers_networks import TimestepEmbedding, Timesteps, UNet2DConditionModel
 
 NORM_GROUPS = 32  # of every group norm, or the largest divisor of its channels below
 

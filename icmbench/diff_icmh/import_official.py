@@ -347,7 +347,7 @@ class _Sizes:
 
     def autoencoder(self) -> Told:
         """Arguments of diffusers' `AutoencoderKL`."""
-        from diffusers import AutoencoderKL
+        from icmbench.diffusers_networks import AutoencoderKL
 
         part = "autoencoder"
         settings = {

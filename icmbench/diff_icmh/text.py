@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from diffusers import UNet2DConditionModel
 
 from icmbench.diff_icmh.control import UnetSettings, build_unet
 from icmbench.diff_icmh.model import TEXT, TOKENIZER, VOCABULARY, WORDS, part_file
 from icmbench.diff_icmh.prior import load_prior
+from icmbench.diffusers_networks import UNet2DConditionModel
 from icmbench.errors import ModelError
 from icmbench.mpd.model import ImageModel, load_image_model
 from icmbench.mpd.tensors import fill_network, load_network

@@ -94,12 +94,11 @@ def _score(name: str, weights: Path | None, device: str) -> Score:
 @contextlib.contextmanager
 def _settled_torch() -> Iterator[None]:
     threads = torch.get_num_threads()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    before = torch.get_deterministic_debug_mode()
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.set_deterministic_debug_mode(before)
         torch.set_num_threads(threads)

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL
 
+from icmbench.diffusers_networks import AutoencoderKL
 from icmbench.mpd.norms import fixed_norms
 
 

@@ -28,7 +28,7 @@ from icmbench.files import sha256_file
 from icmbench.mpd.tensors import fill_network, load_network
 
 if TYPE_CHECKING:
-    from diffusers import AutoencoderKL
+    from icmbench.diffusers_networks import AutoencoderKL
 
 NAME = "mpd"
 PARTS = ("autoencoder", "contexts", "reverse")

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from diffusers import UNet2DModel
 from numpy.typing import NDArray
 
+from icmbench.diffusers_networks import UNet2DModel
 from icmbench.errors import ModelError
 from icmbench.mpd.coder import State
 from icmbench.mpd.latent import LATENT_TILE, LATENT_WHOLE, in_tiles, tiles

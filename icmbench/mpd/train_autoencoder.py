@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 
+from icmbench.diffusers_networks import AutoencoderKL
 from icmbench.errors import ModelError
 from icmbench.mpd.autoencoder import AutoencoderSettings, build_autoencoder
 from icmbench.mpd.model import load_model, part_file

@@ -9,7 +9,8 @@ differs in the last bits, so a decoder is folded either always or never.
 from __future__ import annotations
 
 import torch
-from diffusers.models.upsampling import Upsample2D
+
+from icmbench.diffusers_networks import Upsample2D
 
 
 class FoldedUpsample(torch.nn.Module):

@@ -25,7 +25,6 @@ import numpy as np
 import pandas as pd
 import skimage.data
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from PIL import Image as PillowImage
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -46,6 +45,7 @@ from icmbench.diff_icmh.model import NAME, part_file
 from icmbench.diff_icmh.stream import Coded, read_sections, write_sections
 from icmbench.diff_icmh.system import Image, System
 from icmbench.diff_icmh.text import TOKENS
+from icmbench.diffusers_networks import AutoencoderKL, UNet2DConditionModel
 from icmbench.errors import MeasurementError
 from icmbench.mpd.latent import image_latent
 from icmbench.mpd.model import load_image_model

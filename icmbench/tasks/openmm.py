@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +16,7 @@ from typing import Any, Final
 import yaml
 
 from icmbench.errors import TaskError
+from icmbench.imports import as_if_missing
 from icmbench.suggest import unknown
 from icmbench.tasks.mmcv_ext import REMEDY, ensure_ops
 
@@ -38,8 +38,7 @@ def import_library(package: str, *, whole: bool = True) -> str:
     """Import mmdet or mmseg and register their parts; whose operators serve (`ensure_ops`).
 
     Args:
-        whole: False: as if `SELDOM` were not installed, unless somebody has imported them already.
-            It lasts as long as the process.
+        whole: False: as if `SELDOM` were not installed. It lasts as long as the process.
 
     Raises TaskError where the library is not installed.
     """
@@ -49,21 +48,9 @@ def import_library(package: str, *, whole: bool = True) -> str:
     from mmengine.logging import MMLogger
 
     MMLogger.get_current_instance().setLevel("WARNING")  # else it prints a line per tensor
-    with contextlib.nullcontext() if whole else _not_installed(SELDOM):
+    with contextlib.nullcontext() if whole else as_if_missing(SELDOM):
         importlib.import_module(f"{package}.utils").register_all_modules(init_default_scope=False)
     return served
-
-
-@contextlib.contextmanager
-def _not_installed(names: Sequence[str]) -> Iterator[None]:
-    """Importing one of these packages fails as if it were not there, unless it was imported."""
-    absent = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None: Python's own way
-    try:
-        yield
-    finally:
-        for name in absent:
-            del sys.modules[name]
 
 
 def known_configs(package: str) -> dict[str, Path]:

@@ -171,12 +171,12 @@ def _report(name: str, done: int, schedule: Schedule, rows: list[dict[str, Any]]
 @contextlib.contextmanager
 def _deterministic() -> Iterator[None]:
     """Only algorithms that give the same sums every time; the caller's setting comes back."""
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
+    before = torch.get_deterministic_debug_mode()
+    torch.set_deterministic_debug_mode("error")
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.set_deterministic_debug_mode(before)
 
 
 def write_history(path: Path, rows: list[dict[str, Any]]) -> None:

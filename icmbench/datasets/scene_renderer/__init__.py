@@ -12,13 +12,27 @@ functions and ray marching), `camera`, `noise`, `labels`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from icmbench.datasets.scene_renderer.annotations import merge_annotations, scene_annotations
 from icmbench.datasets.scene_renderer.draw import draw_annotations
 from icmbench.datasets.scene_renderer.labels import CATEGORIES, IGNORE, SEMANTIC_CLASSES
 from icmbench.datasets.scene_renderer.records import Face, Instance, Scene, check_scene
-from icmbench.datasets.scene_renderer.scene import render_scene
+
+if TYPE_CHECKING:
+    from icmbench.datasets.scene_renderer.scene import render_scene
 
 __all__ = [
     "CATEGORIES", "IGNORE", "SEMANTIC_CLASSES", "Face", "Instance", "Scene", "check_scene",
     "draw_annotations", "merge_annotations", "render_scene", "scene_annotations",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when it is asked for: labels are read in every start of the workflow, and rendering
+    # takes SciPy's transforms and filters, half a second of it.
+    if name == "render_scene":
+        from icmbench.datasets.scene_renderer.scene import render_scene
+
+        return render_scene
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,24 @@
+"""Importing a package without the large ones that it would load where they are installed."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+
+
+@contextlib.contextmanager
+def as_if_missing(names: Sequence[str]) -> Iterator[None]:
+    """Importing one of these packages fails as if it were not there.
+
+    Afterwards all is as before. What was imported meanwhile goes on without them for as long as the
+    process lives: only for parts of a package that have no use for them.
+    """
+    before = {name: sys.modules[name] for name in names if name in sys.modules}
+    sys.modules.update(dict.fromkeys(names))  # type: ignore[arg-type]  # None: Python's own way
+    try:
+        yield
+    finally:
+        for name in names:
+            del sys.modules[name]
+        sys.modules.update(before)
