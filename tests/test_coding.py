@@ -164,7 +164,7 @@ def test_batches(shard, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("with_bad_codecs")
 def test_a_codec_that_hangs_ends(shard, tmp_path: Path) -> None:
-    """Three time limits in a row, then the rest is not tried: four images cost 3 s and four starts, not 240."""
+    """Three time limits in a row, then the rest is not tried: three seconds and starts, not 240."""
     start = time.monotonic()
     rows = run_jobs(family("hangs", [{}], seconds=1), shard, tmp_path)
     assert time.monotonic() - start < 120  # tests have the processors as well
