@@ -136,15 +136,16 @@ def test_pictures_are_temporary(first_run: Path) -> None:
     assert not list((first_run / "results").rglob("reconstructions/**/*.zip"))
 
 
-def test_fresh_runs_and_shards_give_the_same_bytes(
-    micro: dict, first_run: Path, tmp_path: Path
-) -> None:
+def test_shards_give_the_same_bytes(micro: dict, first_run: Path, tmp_path: Path) -> None:
     """Another folder, three shards, codecs in another order: the tables do not differ in a byte."""
-    # Without tasks and Diff-ICMH, most of a run's time: that their numbers do not depend on shards
-    # is tested on stored predictions and in test_diff_icmh.py.
+    # With the first run's models: that training gives them again is tested in test_training.py,
+    # test_diff_icmh_training.py and, all of them, in test_cluster.py. Without tasks and Diff-ICMH,
+    # most of a run's time: that their numbers do not depend on shards is tested on stored
+    # predictions and in test_diff_icmh.py.
     codecs = {name: micro["codecs"][name] for name in ("mpd", "webp", "jpeg")}
     other = {**micro, "shards": 3, "codecs": codecs, "tasks": {}, "task_pictures": []}
     other |= {"diffusion": [], "training": {**micro["training"], "variants": {}}}
+    other |= {"models": str(first_run / "results" / "models")}
     targets = [f"results/tables/{name}.csv" for name in ("rd", "bd_rate", "failures", "robustness")]
     succeed(snakemake(tmp_path, other, *targets, env={"PYTHONHASHSEED": "7"}))
 

@@ -6,29 +6,19 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
-import torch
 
 from icmbench.errors import MeasurementError
 from icmbench.metrics.picture import Picture
-from icmbench.metrics.pixel import psnr_rgb, psnr_y
 from icmbench.metrics.registry import METRICS
-from icmbench.metrics.ssimulacra2 import ssimulacra2
-from icmbench.metrics.structural import fsim, gmsd, haarpsi, ms_ssim, ssim
 
 Score = Callable[[Picture, Picture], float]
 
-_PLAIN: dict[str, Score] = {
-    "psnr_rgb": psnr_rgb,
-    "psnr_y": psnr_y,
-    "ssim": ssim,
-    "ms_ssim": ms_ssim,
-    "haarpsi": haarpsi,
-    "gmsd": gmsd,
-    "fsim": fsim,
-    "ssimulacra2": ssimulacra2,
-}
+PIXEL = ("psnr_rgb", "psnr_y")  # computed without torch
+STRUCTURAL = ("ssim", "ms_ssim")
+SIMILARITY = ("haarpsi", "gmsd", "fsim")
 
 
 class Meter:
@@ -65,7 +55,8 @@ class Meter:
             )
         ours = self._remembered(original)
         theirs = Picture(reconstruction, self._device)
-        with _settled_torch(), torch.inference_mode():
+        plain = {*self.names} <= {*PIXEL}
+        with contextlib.nullcontext() if plain else _settled_torch():
             return {
                 name: score(ours, theirs) if ours.min_side >= METRICS[name].min_side else math.nan
                 for name, score in self._scores.items()
@@ -81,11 +72,25 @@ class Meter:
 
 
 def _score(name: str, weights: Path | None, device: str) -> Score:
-    if name in _PLAIN:
-        return _PLAIN[name]
     if name not in METRICS:
         raise MeasurementError(f"no metric is called {name!r}; there are {', '.join(METRICS)}")
-    # Imported here: torchvision and lpips take a second that runs without them need not spend.
+    # Imported where they are used: torch, piq, torchvision and lpips take seconds in every job.
+    if name in PIXEL:
+        from icmbench.metrics import pixel
+
+        return cast(Score, getattr(pixel, name))
+    if name in STRUCTURAL:
+        from icmbench.metrics import structural
+
+        return cast(Score, getattr(structural, name))
+    if name in SIMILARITY:
+        from icmbench.metrics import similarity
+
+        return cast(Score, getattr(similarity, name))
+    if name == "ssimulacra2":
+        from icmbench.metrics.ssimulacra2 import ssimulacra2
+
+        return ssimulacra2
     from icmbench.metrics import learned
 
     return {"lpips": learned.load_lpips, "dists": learned.load_dists}[name](weights, device)
@@ -93,12 +98,15 @@ def _score(name: str, weights: Path | None, device: str) -> Score:
 
 @contextlib.contextmanager
 def _settled_torch() -> Iterator[None]:
+    import torch
+
     threads = torch.get_num_threads()
     before = torch.get_deterministic_debug_mode()
     torch.set_num_threads(1)
     torch.set_deterministic_debug_mode("error")
     try:
-        yield
+        with torch.inference_mode():
+            yield
     finally:
         torch.set_deterministic_debug_mode(before)
         torch.set_num_threads(threads)
