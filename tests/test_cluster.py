@@ -215,7 +215,7 @@ class Story:
 
     def head(self) -> Head:
         """The same command, once more."""
-        more = ("results/tables/rd.csv", "--set-resources", "decode:gpu=1")
+        more = ("results/decoded/mine/faulty/0.csv", "--set-resources", "decode:gpu=1")
         self.heads.append(Head(self.folder / "run", self.faulty.config, self.env, *more))
         return self.heads[-1]
 
@@ -352,9 +352,9 @@ def test_an_interrupted_head_leaves_no_job_behind(story: Story) -> None:
 def test_then_only_what_is_missing_is_done(story: Story) -> None:
     """A cancelled job is submitted again; half-written outputs never counted as done."""
     last = story.heads[-1]
-    assert rules(last) == ["decode", "decode", "measure", "rd_tables"]
+    assert rules(last) == ["decode", "decode"]
     states = [last.jobs()[job]["state"] for _, job in last.submitted()]
-    assert states == ["CANCELLED", *3 * ["COMPLETED"]]
+    assert states == ["CANCELLED", "COMPLETED"]
     pictures = sorted(story.faulty.pictures.iterdir())
     expected = {path.name: pixel_sha256(read_image(path)[0])[:16] for path in pictures}
     with open(story.results / "decoded" / "mine" / "faulty" / "0.csv", newline="") as handle:
@@ -366,9 +366,9 @@ def test_then_only_what_is_missing_is_done(story: Story) -> None:
 def test_a_job_that_asks_for_a_gpu_has_one(story: Story) -> None:
     assert (story.faulty.flags / "encode.gpus").read_text() == "none"
     assert (story.faulty.flags / "decode.gpus").read_text() in ("0", "1")
-    last = story.heads[-1]
-    partitions = {rule: last.jobs()[job]["partition"] for rule, job in last.submitted()}
-    assert partitions == {"decode": "gpu", "measure": "cpu", "rd_tables": "cpu"}
+    for head in (story.heads[0], story.heads[-1]):
+        for rule, job in head.submitted():
+            assert head.jobs()[job]["partition"] == ("gpu" if rule == "decode" else "cpu")
 
 
 def test_as_on_this_machine(micro_head: Head, first_run: Path) -> None:
