@@ -93,6 +93,41 @@ def picture(height: int = SIZE, width: int = SIZE) -> np.ndarray:
     return np.asarray(PillowImage.fromarray(coarse).resize((width, height)))
 
 
+@pytest.mark.parametrize("package", ["mmdet", "mmseg"])
+def test_folded_norms_leave_the_function(package: str, libraries: str) -> None:
+    """With norms that do something: of 1 000 outputs the largest differs in its sixth digit."""
+    network = train_openmm.make_network(package, 3).eval()
+    generator = torch.Generator().manual_seed(4)
+    before_folding = norms(network)
+    with torch.no_grad():
+        for norm in before_folding:
+            for value in (norm.running_mean, norm.bias, norm.weight, norm.running_var):
+                value.add_(0.3 * torch.rand(value.shape, generator=generator))
+        inputs = torch.randn((1, 3, SIZE, SIZE), generator=generator)
+        before = network(inputs, mode="tensor")
+        openmm.fold_norms(network)
+        after = network(inputs, mode="tensor")
+    left = norms(network)
+    assert len(left) == len(norms(getattr(network, "bbox_head", torch.nn.Identity())))
+    assert len(left) < len(before_folding) / 2
+    pairs = list(zip(tensors(before), tensors(after), strict=True))
+    assert sum(one.numel() for one, _ in pairs) > 1000
+    for one, other in pairs:
+        assert float((one - other).abs().max()) < 1e-5 * max(1.0, float(one.abs().max()))
+        assert float(one.std()) > 0
+
+
+def norms(network: torch.nn.Module) -> list[torch.nn.Module]:
+    return [m for m in network.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+
+
+def tensors(value: object) -> list[torch.Tensor]:
+    """All tensors of what a network returns."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    return [tensor for part in value or () for tensor in tensors(part)]
+
+
 # The stand-in for mmcv's operators.
 
 
@@ -119,8 +154,8 @@ assert openmm.import_library("mmdet", whole=False) in ("mmcv", "torchvision")
 assert not {*openmm.SELDOM} & {*sys.modules}
 name = "rtmdet-ins_tiny_8xb32-300e_coco"
 openmm.build_network("mmdet", openmm.read_config("mmdet", name, {}))
-import seaborn, transformers
-assert seaborn.color_palette and transformers.AutoTokenizer
+import seaborn, sklearn.mixture, transformers
+assert seaborn.color_palette and transformers.AutoTokenizer and sklearn.mixture.GaussianMixture
 print("done")
 """
 
