@@ -377,7 +377,7 @@ def test_as_on_this_machine(micro_head: Head, first_run: Path) -> None:
     there = micro_head.log.parent
     assert streams(there) == streams(first_run)
     assert digests(there) == digests(first_run)
-    assert (len(streams(there)), len(digests(there))) == (66, 114)
+    assert (len(streams(there)), len(digests(there))) == (90, 138)
     tables = {path.stem for path in (first_run / "results" / "tables").glob("*.csv")}
     assert tables - TIMES == set(TABLES)
     for name in TABLES:
