@@ -156,8 +156,8 @@ def build_network(package: str, config: Any, seed: int = 1) -> Any:
 def fold_norms(network: Any) -> None:
     """Put batch norms into the convolutions before them: the same function but for rounding.
 
-    An eighth of the bundled RTMDet-Ins's time, a fifth of Fast-SCNN's. The heads of detectors stay: RTMDet's share convolutions that
-    have norms of their own per level.
+    An eighth of the bundled RTMDet-Ins's time, a fifth of Fast-SCNN's. The heads of detectors stay:
+    RTMDet's share convolutions that have norms of their own per level.
     """
     from mmcv.cnn.utils.fuse_conv_bn import fuse_conv_bn
 
