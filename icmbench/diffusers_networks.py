@@ -1,17 +1,42 @@
 """The classes of diffusers that the two codecs are built of.
 
-diffusers loads transformers, torchvision and SciPy for its pipelines and schedulers, which nothing
-here uses: two fifths of the seconds that importing its networks takes, in every job and every
+For its pipelines, schedulers and compiled networks, none of which is used here, diffusers loads
+transformers, torchvision, SciPy and torch's compiler, and looks through the files of every package
+that is installed: most of the seconds that importing its networks takes, in every job and in every
 process of a codec.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import torch
+
 from icmbench.imports import as_if_missing
 
-SELDOM = ("transformers", "torchvision", "scipy")
+SELDOM = ("transformers", "torchvision", "scipy", "torch._dynamo")
 
-with as_if_missing(SELDOM):
+
+def _disable(function: Callable | None = None, **_: Any) -> Callable:
+    """`torch.compiler.disable` where nothing is compiled: the function itself."""
+    return (lambda function: function) if function is None else function
+
+
+@contextlib.contextmanager
+def _networks_alone() -> Iterator[None]:
+    with (
+        as_if_missing(SELDOM),
+        mock.patch.object(importlib.metadata, "packages_distributions", dict),
+        mock.patch.object(torch.compiler, "disable", _disable),
+    ):
+        yield
+
+
+with _networks_alone():
     from diffusers import AutoencoderKL, UNet2DConditionModel, UNet2DModel
     from diffusers.models.embeddings import TimestepEmbedding, Timesteps
     from diffusers.models.upsampling import Upsample2D

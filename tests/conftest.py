@@ -159,11 +159,22 @@ def micro() -> dict:
 
 
 @pytest.fixture(scope="session")
-def first_run(micro: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the micro configuration has run on this machine, once for all tests."""
+def every_rule() -> dict:
+    """configs/micro.yaml with another codec, more tasks and a variant of the training."""
+    from snakemake.utils import update_config
+
+    config = yaml.safe_load((ROOT / "configs" / "micro.yaml").read_text())
+    more = yaml.safe_load((ROOT / "tests" / "data" / "every_rule.yaml").read_text())
+    update_config(config, more)
+    return {**config, "results": "results"}
+
+
+@pytest.fixture(scope="session")
+def first_run(every_rule: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which `every_rule` has run on this machine, once for all tests."""
     from running import once, snakemake, succeed
 
-    return once(tmp_path_factory, "micro", lambda folder: succeed(snakemake(folder, micro)))
+    return once(tmp_path_factory, "first", lambda folder: succeed(snakemake(folder, every_rule)))
 
 
 @pytest.fixture(scope="session")

@@ -13,15 +13,22 @@ from conftest import ROOT
 from icmbench.imports import as_if_missing
 
 NETWORKS = """
+import importlib.metadata
 import sys
 import icmbench.diff_icmh.tables  # takes a part of SciPy
 from icmbench.diffusers_networks import AutoencoderKL
 import icmbench.diff_icmh.control, icmbench.mpd.model, icmbench.mpd.reverse
-loaded = {"transformers", "torchvision", "scipy.stats", "scipy.optimize"} & {*sys.modules}
+seldom = {"transformers", "torchvision", "scipy.stats", "scipy.optimize", "torch._dynamo"}
+loaded = seldom & {*sys.modules}
 assert not loaded, loaded
 AutoencoderKL(block_out_channels=(32,))
-import scipy.stats, torchvision, transformers
+import scipy.stats, torch, torchvision, transformers
 assert transformers.CLIPTextModel and torchvision.ops.nms and scipy.stats.norm
+assert importlib.metadata.packages_distributions()["diffusers"] == ["diffusers"]
+layer = torch.nn.Linear(2, 2)
+assert torch.compiler.disable(layer.forward) is not layer.forward  # torch's own again
+torch.optim.SGD(layer.parameters(), 0.1).step()
+assert "torch._dynamo" in sys.modules
 print("done")
 """
 
