@@ -33,14 +33,14 @@ SETTINGS = {
     "slurm-partition-config": ROOT / "slurm" / "partitions.yaml",  # a path from where one starts
 }
 # What the run on this machine has beside the micro configuration, as its tables name it.
-MORE = re.compile(r"\b(webp|no-sc|detection|segmentation)\b")
+MORE = re.compile("webp|no-sc|detection|segmentation")
 # What is compared. Drawing figures on the cluster as well would take as long as half of the rest.
 TABLES = (
     "bd_rate", "codecs", "failures", "mpd_states", "pseudo_labels", "rd",
     "retrieval", "robustness", "tasks", "tasks_bd_rate",
 )  # fmt: skip
-# Rules whose jobs go into one Slurm job each, which takes them one after the other: to start takes a
-# Slurm job some ten seconds of a processor, more than most of these need.
+# Rules whose jobs go into one Slurm job each, which takes them one after the other: to start takes
+# a Slurm job some ten seconds of a processor, more than most of these need.
 GROUPS = {
     "originals": "annotations predict_originals",
     "autoencoder": "training_pool train_autoencoder",

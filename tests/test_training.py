@@ -115,7 +115,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(
     checkpoint = tmp_path / "checkpoint.pt"
     command = [sys.executable, "-c", SLOW_TRAINING, str(tmp_path), str(ROOT / "tests")]
     with subprocess.Popen(command, cwd=ROOT) as process:
-        end = time.monotonic() + 600  # a machine may be crowded: this waits for one step, not for speed
+        end = time.monotonic() + 600  # a crowded machine may take its time: one step, not speed
         while not checkpoint.exists() and process.poll() is None and time.monotonic() < end:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
