@@ -21,7 +21,7 @@ from icmbench.imports import as_if_missing
 SELDOM = ("transformers", "torchvision", "scipy", "torch._dynamo")
 
 
-def _disable(function: Callable | None = None, **_: Any) -> Callable:
+def _disable(function: Callable[..., Any] | None = None, **_: Any) -> Callable[..., Any]:
     """`torch.compiler.disable` where nothing is compiled: the function itself."""
     return (lambda function: function) if function is None else function
 
