@@ -24,6 +24,7 @@ from icmbench.images import pixel_sha256, read_image
 
 pytestmark = [pytest.mark.workflow, pytest.mark.cluster]
 IMPATIENT = ROOT / "tests" / "cluster" / "impatient.py"  # snakemake
+PATIENCE = 900  # seconds: other tests may have the processors
 TIMES = {"jobs", "timing"}  # tables that no second run repeats
 # What a test changes in the profile: where to look for jobs, and patience that fits small jobs.
 SETTINGS = {
@@ -126,7 +127,7 @@ class Head:
             assert self.process.poll() is None, self.text()[-6000:]
             return faulty.held(stage)
 
-        wait_until(over_or_held, 300, self.text)
+        wait_until(over_or_held, PATIENCE, self.text)
 
     @property
     def run_id(self) -> str:
@@ -172,6 +173,7 @@ def micro_head(
     """The micro configuration on the cluster, started and not waited for."""
     groups = [f"{rule}={group}" for group, names in GROUPS.items() for rule in names.split()]
     together = ["--groups", *groups, "--group-components", "tables=20", "--cores", "2"]
+    together += ["--jobs", "2"]  # the machine's processors; the story's jobs need a place, too
     targets = [f"results/tables/{name}.csv" for name in TABLES]
     head = Head(tmp_path_factory.mktemp("micro"), micro, cluster, *together, *targets)
     yield head
@@ -252,11 +254,11 @@ def be_killed(told: Story) -> None:
     first.kill()
     told.after_kill = first.alive()
     second = told.head()
-    assert second.process.wait(timeout=300) != 0
+    assert second.process.wait(timeout=PATIENCE) != 0
     told.refused = second.text()
     plant_halves(told.results, "encode")
     lose_power(first, dict(first.submitted())["encode"])
-    wait_until(lambda: not first.alive(), 300, first.text)
+    wait_until(lambda: not first.alive(), PATIENCE, first.text)
     first.slurm("scancel", "--name", first.run_id)
     first.slurm(*first.command, "--unlock")
     told.left = sorted(path.name for path in told.results.glob("streams/mine/faulty/*"))
@@ -273,10 +275,10 @@ def be_interrupted(told: Story) -> None:
     head.wait_for(told.faulty, "decode")
     plant_halves(told.results, "decode")
     head.process.send_signal(signal.SIGINT)
-    assert head.process.wait(timeout=300) != 0
+    assert head.process.wait(timeout=PATIENCE) != 0
     # The plugin forgets its jobs for as long as it asks after them: be sure.
     head.slurm("scancel", "--name", head.run_id)
-    wait_until(lambda: not head.alive(), 300, head.text)
+    wait_until(lambda: not head.alive(), PATIENCE, head.text)
 
 
 def be_cancelled(told: Story) -> None:
@@ -285,7 +287,7 @@ def be_cancelled(told: Story) -> None:
     head = told.head()
     head.wait_for(told.faulty, "decode")
     head.slurm("scancel", dict(head.submitted())["decode"])
-    wait_until(lambda: not head.alive() or len(head.submitted()) > 1, 300, head.text)
+    wait_until(lambda: not head.alive() or len(head.submitted()) > 1, PATIENCE, head.text)
     told.faulty.release("decode")
     head.wait(600)
 
@@ -323,8 +325,8 @@ def rules(head: Head) -> list[str]:
 
 def test_jobs_are_started_by_slurm(micro_head: Head) -> None:
     """And run on while the tests below do."""
-    wait_until(micro_head.submitted, 300, micro_head.text)
-    wait_until(lambda: "RUNNING" in micro_head.alive(), 300, micro_head.text)
+    wait_until(micro_head.submitted, PATIENCE, micro_head.text)
+    wait_until(lambda: "RUNNING" in micro_head.alive(), PATIENCE, micro_head.text)
     assert {job["partition"] for job in micro_head.jobs().values()} == {"cpu"}
 
 
