@@ -121,8 +121,12 @@ does-not-load = bad_codecs:DoesNotLoad
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The workflow's tests first: where two processes share the files, the longest starts first."""
-    items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+    """The cluster's tests first: the longest, and half of their time they wait.
+
+    Where two processes share the files, the run on this machine that they are compared with comes
+    when the cluster's is over: more processes than processors cost each of them twice its seconds.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("cluster") is None)
 
 
 @pytest.fixture(scope="session")
