@@ -132,19 +132,30 @@ def test_any_symbols_in_any_passes(message: tuple[Tables, list[Pass]]) -> None:
     assert 8 * len(payload) <= 1.003 * information(passes, tables) + 24
 
 
+ZERO = np.array([0])
+
+
 @settings(deadline=None, max_examples=100)
 @given(message=messages(), byte=st.binary(min_size=1, max_size=3))
+@example(message=(GAUSSIAN, [(ZERO + 65, ZERO), (ZERO + 1, ZERO)]), byte=b"\1")
 def test_no_shorter_payload_would_do_and_no_longer_one_is_legal(
     message: tuple[Tables, list[Pass]], byte: bytes
 ) -> None:
+    """Of what says the same: a longer payload may be the only one of another message."""
     tables, passes = message
     payload = write(passes, tables)
     indexes = [indexes for _, indexes in passes]
     said = [symbols.tolist() for symbols, _ in passes]
     for length in range(max(0, len(payload) - 9), len(payload)):
         assert symbols_or_none(payload[:length], indexes, tables, strict=False) != said
-    for surplus in (byte, b"\0", bytes(9)):
-        assert symbols_or_none(payload + surplus, indexes, tables) is None
+    for surplus in (byte, byte + b"\0\1"):
+        other = symbols_or_none(payload + surplus, indexes, tables)
+        assert other != said
+        if other is not None:
+            symbols = [np.array(each, np.int64) for each in other]
+            assert write(list(zip(symbols, indexes, strict=True)), tables) == payload + surplus
+    for zeros in (b"\0", bytes(9)):
+        assert symbols_or_none(payload + zeros, indexes, tables) is None
 
 
 def symbols_or_none(
