@@ -154,6 +154,14 @@ assert openmm.import_library("mmdet", whole=False) in ("mmcv", "torchvision")
 assert not {*openmm.SELDOM} & {*sys.modules}
 name = "rtmdet-ins_tiny_8xb32-300e_coco"
 openmm.build_network("mmdet", openmm.read_config("mmdet", name, {}))
+import torch
+from mmcv.ops import nms
+boxes = torch.tensor([[0.0, 0, 8, 8], [1, 1, 9, 9], [20, 20, 30, 30]])
+kept = nms(boxes, torch.tensor([0.5, 0.9, 0.1]), 0.3)[1]
+assert kept.tolist() == [1, 2]
+assert not {"torchvision", "torch._dynamo"} & {*sys.modules}  # two seconds of every job
+import torchvision
+assert torchvision.ops.nms(boxes, torch.tensor([0.5, 0.9, 0.1]), 0.3).tolist() == [1, 2]
 import seaborn, sklearn.mixture, transformers
 assert seaborn.color_palette and transformers.AutoTokenizer and sklearn.mixture.GaussianMixture
 print("done")

@@ -11,6 +11,8 @@ import importlib.machinery
 import importlib.util
 import sys
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -62,6 +64,24 @@ def _missing(name: str) -> Callable[..., Any]:
     return operator
 
 
+@cache
+def _operators() -> Any:
+    """torchvision's compiled operators.
+
+    Its Python loads its models and torch's compiler with them, two seconds of every job; the
+    library alone registers the operators. Where its file is named otherwise, all is imported.
+    """
+    import torch
+
+    spec = importlib.util.find_spec("torchvision")
+    for folder in spec.submodule_search_locations or () if spec else ():
+        for library in sorted(Path(folder).glob("_C*.so")):
+            torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
+    if not hasattr(torch.ops.torchvision, "roi_align"):
+        importlib.import_module("torchvision")
+    return torch.ops.torchvision
+
+
 def nms(
     boxes: torch.Tensor, scores: torch.Tensor, iou_threshold: float, offset: int
 ) -> torch.Tensor:
@@ -71,11 +91,9 @@ def nms(
         boxes: (n, 4), x1 y1 x2 y2.
         offset: what is added to a side: 1 where x2 and y2 are of the last pixel inside.
     """
-    import torchvision
-
     if offset:
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
-    kept: torch.Tensor = torchvision.ops.nms(boxes, scores, iou_threshold)
+    kept: torch.Tensor = _operators().nms(boxes, scores, iou_threshold)
     return kept
 
 
@@ -101,12 +119,10 @@ def roi_align_forward(
 
     Raises TaskError for the largest sample instead of the mean (`pool_mode` 0).
     """
-    import torchvision
-
     _check_pooling(pool_mode)
     size = (aligned_height, aligned_width)
     ratio = _ratio(sampling_ratio)
-    output.copy_(torchvision.ops.roi_align(features, rois, size, spatial_scale, ratio, aligned))
+    output.copy_(_operators().roi_align(features, rois, spatial_scale, *size, ratio, aligned))
 
 
 def roi_align_backward(
@@ -124,11 +140,8 @@ def roi_align_backward(
     aligned: bool,
 ) -> None:
     """The gradient of `roi_align_forward` by its features, written into `grad_input`."""
-    import torch
-    import torchvision  # noqa: F401 - it registers the operator
-
     _check_pooling(pool_mode)
-    backward = torch.ops.torchvision._roi_align_backward
+    backward = _operators()._roi_align_backward
     size = (aligned_height, aligned_width, *grad_input.shape)
     ratio = _ratio(sampling_ratio)
     grad_input.copy_(backward(gradient, rois, spatial_scale, *size, ratio, aligned))
