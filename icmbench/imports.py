@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
+from types import ModuleType
 
 
 @contextlib.contextmanager
@@ -22,3 +23,21 @@ def as_if_missing(names: Sequence[str]) -> Iterator[None]:
         for name in names:
             del sys.modules[name]
         sys.modules.update(before)
+
+
+@contextlib.contextmanager
+def without_module(name: str, *classes: str) -> Iterator[None]:
+    """Importing classes from the module `name` gives empty ones, and the module is left alone.
+
+    For a package that imports its own module whether it is used or not. Afterwards as after
+    `as_if_missing`; a module that was imported before serves as it is.
+    """
+    if name in sys.modules:
+        yield
+        return
+    stand_in = sys.modules[name] = ModuleType(name, "Empty.")
+    vars(stand_in).update({each: type(each, (), {}) for each in classes})
+    try:
+        yield
+    finally:
+        del sys.modules[name]

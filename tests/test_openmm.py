@@ -151,7 +151,8 @@ WITHOUT = """
 import sys
 from icmbench.tasks import openmm
 assert openmm.import_library("mmdet", whole=False) in ("mmcv", "torchvision")
-assert not {*openmm.SELDOM} & {*sys.modules}
+seldom = {*openmm.SELDOM, "torch.distributed.fsdp", "torch.distributed.tensor", "sympy"}
+assert not seldom & {*sys.modules}, seldom & {*sys.modules}
 name = "rtmdet-ins_tiny_8xb32-300e_coco"
 openmm.build_network("mmdet", openmm.read_config("mmdet", name, {}))
 import torch
@@ -164,6 +165,10 @@ import torchvision
 assert torchvision.ops.nms(boxes, torch.tensor([0.5, 0.9, 0.1]), 0.3).tolist() == [1, 2]
 import seaborn, sklearn.mixture, transformers
 assert seaborn.color_palette and transformers.AutoTokenizer and sklearn.mixture.GaussianMixture
+from mmengine._strategy.fsdp import FSDPStrategy
+from mmengine.model.wrappers.fully_sharded_distributed import MMFullyShardedDataParallel
+assert FSDPStrategy.__init__ is not object.__init__
+assert issubclass(MMFullyShardedDataParallel, torch.nn.Module)
 print("done")
 """
 

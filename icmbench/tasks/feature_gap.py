@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
@@ -28,6 +27,7 @@ from icmbench.tasks.base import Image
 from icmbench.tasks.openmm_task import OpenMMTask
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
 
 log = logging.getLogger(__name__)
@@ -164,6 +164,8 @@ def shard_gaps(
         pictures, decoded: what `icmbench.coding.decode.decode_shard` wrote; failed rows and
             pictures of another size have no gap.
     """
+    import pandas as pd
+
     held: dict[str, list[str]] = {}
     for row in read_rows(decoded, DECODED):
         if row["status"] == "ok":

@@ -16,7 +16,7 @@ from typing import Any, Final
 import yaml
 
 from icmbench.errors import TaskError
-from icmbench.imports import as_if_missing
+from icmbench.imports import as_if_missing, without_module
 from icmbench.suggest import unknown
 from icmbench.tasks.mmcv_ext import REMEDY, ensure_ops
 
@@ -30,8 +30,13 @@ WITHOUT_COMPILED: Final = (
 HEADS: Final = ("bbox_head", "decode_head")  # whose classes are the things' or the pixels'
 INSTALL: Final = "pip install mmdet mmsegmentation mmcv-lite"
 # mmdet imports them where they are installed: for detectors that are asked in words, for drawings
-# of tracks and for filling their gaps. Half of the seconds that importing it takes are theirs.
-SELDOM: Final = ("transformers", "seaborn", "sklearn")
+# of tracks and for filling their gaps; mmengine the last, for optimizers in parts on many machines.
+# Most of the seconds that importing them takes are theirs and those of `IN_PARTS`.
+SELDOM: Final = ("transformers", "seaborn", "sklearn", "torch.distributed.optim")
+IN_PARTS: Final = (
+    ("mmengine.model.wrappers.fully_sharded_distributed", "MMFullyShardedDataParallel"),
+    ("mmengine._strategy.fsdp", "FSDPStrategy"),
+)
 FOLDED: Final = ("backbone", "neck", "decode_head")
 
 
@@ -39,7 +44,8 @@ def import_library(package: str, *, whole: bool = True) -> str:
     """Import mmdet or mmseg and register their parts; whose operators serve (`ensure_ops`).
 
     Args:
-        whole: False: as if `SELDOM` were not installed. It lasts as long as the process.
+        whole: False: as if `SELDOM` were not installed, and without `IN_PARTS`. It lasts as long as
+            the process.
 
     Raises TaskError where the library is not installed.
     """
@@ -49,9 +55,18 @@ def import_library(package: str, *, whole: bool = True) -> str:
     from mmengine.logging import MMLogger
 
     MMLogger.get_current_instance().setLevel("WARNING")  # else it prints a line per tensor
-    with contextlib.nullcontext() if whole else as_if_missing(SELDOM):
+    with contextlib.nullcontext() if whole else _alone():
         importlib.import_module(f"{package}.utils").register_all_modules(init_default_scope=False)
     return served
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(as_if_missing(SELDOM))
+        for names in IN_PARTS:
+            stack.enter_context(without_module(*names))
+        yield
 
 
 def known_configs(package: str) -> dict[str, Path]:

@@ -168,7 +168,7 @@ class OpenMMTask(Task):
         data = self._pipeline({"img": np.ascontiguousarray(image[:, :, ::-1]), "img_id": 0})
         batch = {"inputs": [data["inputs"]], "data_samples": [data["data_samples"]]}
         try:
-            with torch.no_grad():
+            with torch.inference_mode():
                 return self._network.test_step(batch)[0]
         except TaskError as error:  # an operator that is no layer
             raise TaskError(f"{self.model}: {error}") from error
