@@ -634,3 +634,26 @@ def test_the_bundled_segmenter_labels_scenes_it_has_not_seen(unseen: list[Path])
         right += int((seen == truth)[truth != IGNORE].sum())
         total += int((truth != IGNORE).sum())
     assert right / total > 0.8
+
+
+@pytest.mark.parametrize("kind", [MmDetector, MmSegmenter])
+def test_what_is_not_scaled_is_as_if_it_had_been(
+    kind: type[OpenMMTask], unseen: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To scale an answer of the picture's size to the picture's size changes none of it."""
+    task = bundled(kind)
+    with PillowImage.open(unseen[0]) as picture:
+        whole = np.asarray(picture.convert("RGB"))
+    for image in (whole, whole[:230, :190], whole[16:, :]):
+        fast = task.predict(image, ())
+        with monkeypatch.context() as inherited:
+            inherited.setattr(kind, "_see", OpenMMTask._see)
+            slow = task.predict(image, ())
+        if kind is MmSegmenter:
+            assert fast.shape == image.shape[:2]
+            np.testing.assert_array_equal(fast, slow)
+        else:
+            assert len(fast.scores) > 0
+            np.testing.assert_array_equal(fast.boxes, slow.boxes)
+            np.testing.assert_array_equal(fast.scores, slow.scores)
+            assert fast.masks == slow.masks

@@ -5,7 +5,7 @@
 
 The job is the workflow's own: pictures from a decoding job's archive, every picture read once, all
 bundled task models, one thread. A network's time is that of its `forward` (for mmdet and mmseg
-of `test_step`, which holds nothing but normalising, the network and what makes boxes, masks and
+of `_see`, which holds nothing but normalising, the network and what makes boxes, masks and
 labels of its maps).
 """
 
@@ -95,7 +95,7 @@ def main() -> None:
             if task.name == "landmarks":
                 networks.around(task._aligner.face_alignment_net, "forward")
             else:
-                networks.around(task._network, "test_step")
+                networks.around(task, "_see")
             whole.around(task, "predict")
         loaded = time.perf_counter() - start
         predict_pictures(tasks, truth, pictures, rows, folder / "said")

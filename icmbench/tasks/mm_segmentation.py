@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -30,6 +30,16 @@ class MmSegmenter(OpenMMTask):
     def _match(self, labels: Labels, known: Sequence[str]) -> list[int]:
         numbers = labels.class_indices(known, f"task {self.name!r} ({self.model})")
         return [OTHER if number < 0 else number for number in numbers]
+
+    def _see(self, batch: dict[str, Any]) -> Any:
+        """As inherited; values of the picture's size are not scaled to it once more."""
+        if not self._ours:
+            return super()._see(batch)
+        data = self._network.data_preprocessor(batch, False)
+        samples = data["data_samples"]
+        values = self._network.inference(data["inputs"], [each.metainfo for each in samples])
+        scaled = tuple(values.shape[-2:]) != tuple(samples[0].ori_shape)
+        return self._network.postprocess_result(values, samples if scaled else None)[0]
 
     def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> SemanticMap:
         """Per pixel the index of the data set's class; 255 where it has none for what is seen."""

@@ -31,11 +31,12 @@ HEADS: Final = ("bbox_head", "decode_head")  # whose classes are the things' or 
 INSTALL: Final = "pip install mmdet mmsegmentation mmcv-lite"
 # mmdet imports them where they are installed: for detectors that are asked in words, for drawings
 # of tracks and for filling their gaps; mmengine the last, for optimizers in parts on many machines.
-# Most of the seconds that importing them takes are theirs and those of `IN_PARTS`.
 SELDOM: Final = ("transformers", "seaborn", "sklearn", "torch.distributed.optim")
-IN_PARTS: Final = (
+# Modules of theirs that load more than all others do, with the class that is imported from them.
+UNUSED: Final = (
     ("mmengine.model.wrappers.fully_sharded_distributed", "MMFullyShardedDataParallel"),
     ("mmengine._strategy.fsdp", "FSDPStrategy"),
+    ("mmdet.utils.mot_error_visualize", "imshow_mot_errors"),
 )
 FOLDED: Final = ("backbone", "neck", "decode_head")
 
@@ -44,7 +45,7 @@ def import_library(package: str, *, whole: bool = True) -> str:
     """Import mmdet or mmseg and register their parts; whose operators serve (`ensure_ops`).
 
     Args:
-        whole: False: as if `SELDOM` were not installed, and without `IN_PARTS`. It lasts as long as
+        whole: False: as if `SELDOM` were not installed, and without `UNUSED`. It lasts as long as
             the process.
 
     Raises TaskError where the library is not installed.
@@ -64,7 +65,7 @@ def import_library(package: str, *, whole: bool = True) -> str:
 def _alone() -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(as_if_missing(SELDOM))
-        for names in IN_PARTS:
+        for names in UNUSED:
             stack.enter_context(without_module(*names))
         yield
 

@@ -169,9 +169,13 @@ class OpenMMTask(Task):
         batch = {"inputs": [data["inputs"]], "data_samples": [data["data_samples"]]}
         try:
             with torch.inference_mode():
-                return self._network.test_step(batch)[0]
+                return self._see(batch)
         except TaskError as error:  # an operator that is no layer
             raise TaskError(f"{self.model}: {error}") from error
+
+    def _see(self, batch: dict[str, Any]) -> Any:
+        """The network's data sample for a batch of one picture."""
+        return self._network.test_step(batch)[0]
 
 
 def describe_network(
