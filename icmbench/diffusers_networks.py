@@ -1,9 +1,9 @@
 """The classes of diffusers that the two codecs are built of.
 
 For its pipelines, schedulers and compiled networks, none of which is used here, diffusers loads
-transformers, torchvision, SciPy and torch's compiler, and looks through the files of every package
-that is installed: most of the seconds that importing its networks takes, in every job and in every
-process of a codec.
+transformers, torchvision, SciPy, torch's compiler and SymPy, and looks through the files of every
+package that is installed: most of the seconds that importing its networks takes, in every job and
+in every process of a codec.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from unittest import mock
 
 import torch
 
-from icmbench.imports import as_if_missing
+from icmbench.imports import as_if_missing, without_module
 
 SELDOM = ("transformers", "torchvision", "scipy", "torch._dynamo")
+ATTENTION = "torch.nn.attention.flex_attention"  # one of its ways to compute attention, unused
 
 
 def _disable(function: Callable[..., Any] | None = None, **_: Any) -> Callable[..., Any]:
@@ -30,6 +31,7 @@ def _disable(function: Callable[..., Any] | None = None, **_: Any) -> Callable[.
 def _networks_alone() -> Iterator[None]:
     with (
         as_if_missing(SELDOM),
+        without_module(ATTENTION, "BlockMask", "create_block_mask"),
         mock.patch.object(importlib.metadata, "packages_distributions", dict),
         mock.patch.object(torch.compiler, "disable", _disable),
     ):
