@@ -23,7 +23,7 @@ loaded = seldom & {*sys.modules}
 assert not loaded, loaded
 AutoencoderKL(block_out_channels=(32,))
 import scipy.stats, torch, torchvision, transformers
-assert transformers.CLIPTextModel and torchvision.ops.nms and scipy.stats.norm
+assert transformers.CLIPTextConfig and torchvision.ops.nms and scipy.stats.norm
 from torch.nn.attention.flex_attention import BlockMask
 assert BlockMask.from_kv_blocks
 assert importlib.metadata.packages_distributions()["diffusers"] == ["diffusers"]
