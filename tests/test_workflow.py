@@ -301,6 +301,11 @@ def test_the_rules_are_read_without_torch(micro: dict, tmp_path: Path) -> None:
     imported = set(re.findall(r"\| +(\w+)$", done.stderr, re.M))
     assert "snakemake" in imported
     assert not {"torch", "torchvision", "mmcv", "mmengine", "onnxruntime"} & imported
+    # And the plan is the one that a new site is told to compare with.
+    stated = (ROOT / "docs" / "cluster.md").read_text().partition("Job stats:")[2].partition("```")
+    counts = [set(re.findall(r"^(\w+) +(\d+)$", text, re.M)) for text in (stated[0], done.stdout)]
+    assert len(counts[0]) == 5
+    assert counts[0] <= counts[1]
 
 
 def test_no_rule_names_a_site() -> None:
