@@ -1,4 +1,6 @@
 # Images: every data set is provided shard by shard; the manifest is the list of all its images.
+# Priority 8 is that of all which a look at decoded pictures waits for: before any is decoded, since
+# pictures are temporary and would pile up meanwhile.
 
 
 rule dataset_shard:
@@ -9,6 +11,7 @@ rule dataset_shard:
         "<logs>/dataset_shard/{dataset}.{shard}.log",
     benchmark:
         "<benchmarks>/dataset_shard/{dataset}.{shard}.tsv"
+    priority: 8
     conda:
         "../envs/core.yaml"
     resources:
@@ -34,6 +37,7 @@ rule manifest:
         "<logs>/manifest/{dataset}.log",
     benchmark:
         "<benchmarks>/manifest/{dataset}.tsv"
+    priority: 8
     conda:
         "../envs/core.yaml"
     resources:
@@ -58,6 +62,7 @@ rule annotations:
         "<logs>/annotations/{dataset}.log",
     benchmark:
         "<benchmarks>/annotations/{dataset}.tsv"
+    priority: 8
     conda:
         "../envs/core.yaml"
     resources:

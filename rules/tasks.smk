@@ -136,7 +136,7 @@ if run.task_parts:
             "<benchmarks>/train_task/{part}.tsv"
         wildcard_constraints:
             part="|".join(run.task_parts),
-        priority: 6
+        priority: 8
         conda:
             "../envs/tasks.yaml"
         threads: 1
@@ -163,6 +163,7 @@ if TASK_DOWNLOADS:
         wildcard_constraints:
             digest="[0-9a-f]{16}",
             file="[^/]+",
+        priority: 8
         conda:
             "../envs/core.yaml"
         threads: 1
@@ -212,6 +213,7 @@ rule bundled_task:
         "<benchmarks>/bundled_task/{part}.tsv"
     wildcard_constraints:
         part="|".join(sorted({*BUNDLED_TASKS.values()} - {*run.task_parts})) or "none",
+    priority: 8
     conda:
         "../envs/tasks.yaml"
     threads: 1

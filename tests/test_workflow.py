@@ -308,6 +308,25 @@ def test_the_rules_are_read_without_torch(micro: dict, tmp_path: Path) -> None:
     assert counts[0] <= counts[1]
 
 
+def test_what_looks_at_pictures_never_waits_for_a_small_job(root: Path) -> None:
+    """Decoded pictures are temporary: whatever a look at them needs is made before any decoding."""
+    found = {}
+    for path in sorted((root / "rules").glob("*.smk")):
+        for name, body in re.findall(
+            r"^ *rule (\w+):\n(.*?)(?=^ *(?:rule|use rule|localrules)\b|\Z)",
+            path.read_text(), re.M | re.S,
+        ):  # fmt: skip
+            given = re.search(r"^ +priority: (?:lambda wc: )?(\d+)", body, re.M)
+            found[path.stem, name] = int(given[1]) if given else 0
+    first = [("datasets", name) for name in ("dataset_shard", "manifest", "annotations")]
+    first += [("tasks", name) for name in ("train_task", "task_weights", "bundled_task")]
+    looks = {("tasks", "predict"), ("evaluation", "measure"), ("task_figures", "feature_gap_shard")}
+    assert looks == {rule for rule, priority in found.items() if priority == 100}
+    coding = max(found["coding", "encode"], found["coding", "decode"])
+    assert coding == 5
+    assert all(coding < found[rule] < 100 for rule in first)
+
+
 def test_no_rule_names_a_site() -> None:
     """Partitions and accounts stand in the profile: rules and code run on any cluster."""
     files = [ROOT / "Snakefile", ROOT / "config.yaml", *(ROOT / "configs").glob("*.yaml")]
