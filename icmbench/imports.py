@@ -26,8 +26,8 @@ def as_if_missing(names: Sequence[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def without_module(name: str, *classes: str) -> Iterator[None]:
-    """Importing classes from the module `name` gives empty ones, and the module is left alone.
+def without_module(name: str, *contents: str) -> Iterator[None]:
+    """Importing `contents` from the module `name` gives empty classes; the module is left alone.
 
     For a package that imports its own module whether it is used or not. Afterwards as after
     `as_if_missing`; a module that was imported before serves as it is.
@@ -36,7 +36,7 @@ def without_module(name: str, *classes: str) -> Iterator[None]:
         yield
         return
     stand_in = sys.modules[name] = ModuleType(name, "Empty.")
-    vars(stand_in).update({each: type(each, (), {}) for each in classes})
+    vars(stand_in).update({each: type(each, (), {}) for each in contents})
     try:
         yield
     finally:

@@ -152,6 +152,7 @@ import sys
 from icmbench.tasks import openmm
 assert openmm.import_library("mmdet", whole=False) in ("mmcv", "torchvision")
 seldom = {*openmm.SELDOM, "torch.distributed.fsdp", "torch.distributed.tensor", "sympy"}
+seldom |= {"matplotlib.pyplot"}
 assert not seldom & {*sys.modules}, seldom & {*sys.modules}
 name = "rtmdet-ins_tiny_8xb32-300e_coco"
 openmm.build_network("mmdet", openmm.read_config("mmdet", name, {}))
@@ -163,8 +164,10 @@ assert kept.tolist() == [1, 2]
 assert not {"torchvision", "torch._dynamo"} & {*sys.modules}  # two seconds of every job
 import torchvision
 assert torchvision.ops.nms(boxes, torch.tensor([0.5, 0.9, 0.1]), 0.3).tolist() == [1, 2]
-import seaborn, sklearn.base, transformers
-assert seaborn.color_palette and transformers.CLIPTextConfig and sklearn.base.BaseEstimator
+import seaborn, sklearn.mixture, transformers
+assert seaborn.color_palette and transformers.AutoTokenizer and sklearn.mixture.GaussianMixture
+from mmdet.utils.mot_error_visualize import imshow_mot_errors
+assert not isinstance(imshow_mot_errors, type)  # the function, no empty stand-in
 from mmengine._strategy.fsdp import FSDPStrategy
 from mmengine.model.wrappers.fully_sharded_distributed import MMFullyShardedDataParallel
 assert FSDPStrategy.__init__ is not object.__init__

@@ -164,7 +164,7 @@ def shard_gaps(
         pictures, decoded: what `icmbench.coding.decode.decode_shard` wrote; failed rows and
             pictures of another size have no gap.
     """
-    import pandas as pd
+    import pandas as pd  # half a second; every job with a task imports this module
 
     held: dict[str, list[str]] = {}
     for row in read_rows(decoded, DECODED):

@@ -32,7 +32,7 @@ INSTALL: Final = "pip install mmdet mmsegmentation mmcv-lite"
 # mmdet imports them where they are installed: for detectors that are asked in words, for drawings
 # of tracks and for filling their gaps; mmengine the last, for optimizers in parts on many machines.
 SELDOM: Final = ("transformers", "seaborn", "sklearn", "torch.distributed.optim")
-# Modules of theirs that load more than all others do, with the class that is imported from them.
+# Modules of theirs that load more than all others do, with what is imported from them.
 UNUSED: Final = (
     ("mmengine.model.wrappers.fully_sharded_distributed", "MMFullyShardedDataParallel"),
     ("mmengine._strategy.fsdp", "FSDPStrategy"),

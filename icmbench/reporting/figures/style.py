@@ -15,14 +15,11 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import matplotlib as mpl
+import seaborn as sns
 from matplotlib.figure import Figure
 
 from icmbench.errors import MeasurementError
 from icmbench.files import atomic_path
-from icmbench.imports import as_if_missing
-
-with as_if_missing(("scipy",)):  # for densities and dendrograms, where it is installed
-    import seaborn as sns
 
 DPI = 200
 INK = "#222222"
