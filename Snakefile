@@ -6,7 +6,10 @@
 
 from snakemake.utils import min_version
 
+from icmbench.processes import end_quickly
+
 min_version("9.27")
+end_quickly()  # on a cluster Snakemake starts twice for every job
 
 
 # A configuration file on the command line replaces config.yaml; single --config values change it.

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from icmbench.errors import IcmbenchError
+from icmbench.processes import end_quickly
 
 STARTED = "start on"  # first line of a log, before the machine's name
 
@@ -20,8 +21,9 @@ def log_to(path: str | Path) -> Iterator[None]:
     """Send standard output, standard error and the log records of the block to a file.
 
     An `IcmbenchError` ends the process with one line on the real standard error; any other
-    exception leaves its traceback in both.
+    exception leaves its traceback in both. The process ends quickly (`end_quickly`).
     """
+    end_quickly()  # a job's process is at its end when the block is
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     terminal = os.dup(2)
     with open(path, "w", buffering=1) as handle:

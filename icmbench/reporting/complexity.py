@@ -50,7 +50,7 @@ from icmbench.errors import MeasurementError
 from icmbench.mpd.latent import image_latent
 from icmbench.mpd.model import load_image_model
 from icmbench.mpd.palette import SCALE
-from icmbench.processes import environment
+from icmbench.processes import end_quickly, environment
 
 COLUMNS: Final = (
     "model",
@@ -404,6 +404,7 @@ def peak_memory(folder: Path, device: str, size: int, stream: bytes = b"") -> fl
 
 def _measure_peak(folder: str, device: str, size: str) -> None:
     """The measuring process: print the peak in bytes."""
+    end_quickly()
     torch.set_num_threads(1)
     stream = sys.stdin.buffer.read()
     system = System(Path(folder), device)
