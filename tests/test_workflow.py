@@ -191,7 +191,7 @@ def test_failures_are_rows_and_the_rest_is_complete(
             "halftone": {"points": [{"bits": [1, 2, 4, 8]}]},
             **{name: {"points": [{}]} for name in bad},
         },
-        "metrics": ["psnr_rgb", "ssim"],
+        "metrics": ["psnr_rgb", "psnr_y"],
         "anchors": ["jpeg"],
         "limits": {"seconds_per_image": 1},
         "bootstrap": {"resamples": 50, "bd_resamples": 20},
