@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import make_picture
+from running import snakemake, succeed
+
+from icmbench.images import write_png
 
 # What is left when a process ends: a cycle, and work put off to its exit.
 LEFT = """
@@ -41,8 +44,29 @@ def test_only_programs_leave_memory_to_the_system(name: str, tmp_path: Path) -> 
     assert text.count("finalised") == (2 if name == "library" else 1)
 
 
-def test_snakemake_too(tmp_path: Path) -> None:
-    """The Snakefile says so, before anything else: jobs on a cluster read no more of it."""
-    lines = (ROOT / "Snakefile").read_text().splitlines()
-    code = [line for line in lines if line and line[0] not in "# "]
-    assert [line.split("(")[0] for line in code[2:4]] == ["min_version", "end_quickly"]
+# Read by every Python at its start: says, after all that is done at exit, what is left alone.
+SPY = """
+import atexit, gc, os, sys
+def tell():
+    with open(os.environ["SPY"], "a") as handle:
+        print(gc.get_freeze_count() > 1000, " ".join(sys.orig_argv), file=handle)
+atexit.register(tell)
+"""
+
+
+@pytest.mark.workflow
+def test_every_process_of_a_run(tmp_path: Path) -> None:
+    """Snakemake, which starts twice for each job on a cluster, and scripts. (Workers are killed.)"""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(SPY)
+    write_png(tmp_path / "pictures" / "i.png", make_picture(40, 48))
+    config = {
+        "datasets": {"mine": {"type": "folder", "path": str(tmp_path / "pictures")}},
+        "codecs": {"jpeg": {"points": [{"quality": 10}]}},
+    }
+    env = {"PYTHONPATH": str(site), "SPY": str(tmp_path / "ends")}
+    succeed(snakemake(tmp_path, config, "results/streams/mine/jpeg/0.zip", env=env))
+    ends = (tmp_path / "ends").read_text().splitlines()
+    for part in ("-m snakemake", "dataset_shard.py", "encode.py"):
+        assert [line.split()[0] for line in ends if part in line] == ["True"], part

@@ -21,7 +21,6 @@ from icmbench.codecs.base import Codec, check_image
 from icmbench.codecs.registry import codec_class
 from icmbench.codecs.strings import make_point
 from icmbench.errors import IcmbenchError
-from icmbench.processes import end_quickly
 
 LENGTH = struct.Struct(">Q")
 
@@ -97,7 +96,6 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     requests = sys.stdin.buffer
-    end_quickly()
     setup = receive(requests)
     assert setup is not None, "the parent sent nothing"
     try:
