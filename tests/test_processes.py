@@ -56,7 +56,7 @@ atexit.register(tell)
 
 @pytest.mark.workflow
 def test_every_process_of_a_run(tmp_path: Path) -> None:
-    """Snakemake, which starts twice for each job on a cluster, and scripts. (Workers are killed.)"""
+    """Snakemake, which starts twice for each job on a cluster, and scripts; workers are killed."""
     site = tmp_path / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(SPY)
