@@ -22,9 +22,9 @@ def environment(**changes: str) -> dict[str, str]:
 def end_quickly() -> None:
     """Spare this process the search for garbage at its end: all its memory goes back anyway.
 
-    With torch loaded the search takes a second or two of a processor, more than most small jobs
-    work. Whatever is registered with `atexit` is still done, and the standard streams are flushed.
-    Objects that are alive then are not finalised: files must have been closed. For programs: a
-    library leaves its process's end alone.
+    With torch loaded the search takes a second of a processor or more. Whatever is registered with
+    `atexit` is still done, and the standard streams are flushed. Objects that are alive then are
+    not finalised: files must have been closed. For programs: a library leaves its process's end
+    alone.
     """
     atexit.register(gc.freeze)
