@@ -1,5 +1,6 @@
 # make results   the default run: environment, workflow, report
 # make test      the tests
+# make test-all  the tests and the slow ones: fuzzing, whole runs under hostile conditions
 # make bench     speed of codecs and metrics, as a table
 # make clean     remove what a run wrote (downloads stay)
 # make check     formatting, lint, types
@@ -12,7 +13,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHON
 
-.PHONY: results test bench clean check lint types envs lock environment environment-dev
+.PHONY: results test test-all bench clean check lint types envs lock environment environment-dev
 
 results: environment
 	@snakemake --cores $(CORES)
@@ -21,8 +22,13 @@ results: environment
 	@echo
 	@echo "report: $(CURDIR)/results/report.html"
 
+TESTS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: environment-dev
-	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(TESTS) -m "not slow"
+
+test-all: environment-dev
+	@$(TESTS)
 
 bench: environment
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 python tools/bench.py
