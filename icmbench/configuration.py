@@ -140,7 +140,7 @@ def complete(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
     Raises ConfigError that names the place, what is wrong and, for a mistyped key, the nearest
     right one.
     """
-    rules = json.loads(schema.read_text())
+    rules = json.loads(schema.read_text(encoding="utf-8"))
     filled = copy.deepcopy(dict(config))
     _fill(filled, rules)
     checker = jsonschema.Draft202012Validator(rules)

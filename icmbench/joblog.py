@@ -26,7 +26,7 @@ def log_to(path: str | Path) -> Iterator[None]:
     end_quickly()  # a job's process is at its end when the block is
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     terminal = os.dup(2)
-    with open(path, "w", buffering=1) as handle:
+    with open(path, "w", encoding="utf-8", buffering=1) as handle:
         # The descriptors are replaced, not only sys.stderr: child processes inherit them.
         sys.stdout.flush()
         sys.stderr.flush()

@@ -55,7 +55,7 @@ def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], obje
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent
     folder = base / f"shared-{name}"
-    with open(base / f"shared-{name}.lock", "a+") as handle:
+    with open(base / f"shared-{name}.lock", "a+", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         handle.seek(0)
         before = handle.read()

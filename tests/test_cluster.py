@@ -100,7 +100,7 @@ class Head:
         for key, value in {**SETTINGS, "slurm-logdir": folder / "slurm"}.items():
             command += [f"--{key}", str(value)]
         self.command = [*command, "--configfile", str(path), "--directory", str(folder), *arguments]
-        with open(self.log, "w") as handle:
+        with open(self.log, "w", encoding="utf-8") as handle:
             self.process = subprocess.Popen(
                 self.command, cwd=ROOT, env=self.env, stdout=handle, stderr=subprocess.STDOUT,
                 preexec_fn=hear_interrupts,
@@ -194,7 +194,7 @@ def digests(folder: Path) -> dict[tuple[str, str, str], str]:
     """Digest of every decoded picture: file, codec string, image -> digest."""
     found = {}
     for path in sorted((folder / "results" / "decoded").rglob("*.csv")):
-        with open(path, newline="") as handle:
+        with open(path, encoding="utf-8", newline="") as handle:
             for row in csv.DictReader(handle):
                 found[str(path.relative_to(folder)), row["codec"], row["image"]] = row["digest"]
     return found
@@ -202,7 +202,7 @@ def digests(folder: Path) -> dict[tuple[str, str, str], str]:
 
 def without_more(table: Path) -> str:
     """The table of a run on this machine, as that of the micro configuration alone would be."""
-    lines = table.read_text().splitlines(keepends=True)
+    lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
     return "".join(line for line in lines if not MORE.search(line))
 
 
@@ -366,7 +366,9 @@ def test_then_only_what_is_missing_is_done(story: Story) -> None:
     assert states == ["CANCELLED", "COMPLETED"]
     pictures = sorted(story.faulty.pictures.iterdir())
     expected = {path.name: pixel_sha256(read_image(path)[0])[:16] for path in pictures}
-    with open(story.results / "decoded" / "mine" / "faulty" / "0.csv", newline="") as handle:
+    with open(
+        story.results / "decoded" / "mine" / "faulty" / "0.csv", encoding="utf-8", newline=""
+    ) as handle:
         rows = list(csv.DictReader(handle))
     assert {row["image"]: row["digest"] for row in rows} == expected
     assert {row["status"] for row in rows} == {"ok"}

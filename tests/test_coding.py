@@ -203,9 +203,9 @@ def test_waiting_is_read_from_the_kernel() -> None:
     assert pool._kept_waiting(2**22 + 1) == 0.0  # above every process's number
     counted = Path("/proc/self/schedstat")
     if counted.exists():
-        before = int(counted.read_text().split()[1]) / 1e9
+        before = int(counted.read_text(encoding="utf-8").split()[1]) / 1e9
         waited = pool._kept_waiting(os.getpid())
-        assert before <= waited <= int(counted.read_text().split()[1]) / 1e9
+        assert before <= waited <= int(counted.read_text(encoding="utf-8").split()[1]) / 1e9
 
 
 def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:

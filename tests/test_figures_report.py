@@ -716,7 +716,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_report_is_self_contained_and_escapes(report: Path) -> None:
-    text = report.read_text()
+    text = report.read_text(encoding="utf-8")
     page = _Page(text)
     assert all(a.startswith(("#", "data:")) for a in page.addresses)
     assert not re.search(r"@import|url\(", text)
@@ -743,7 +743,7 @@ def test_report_is_reproducible_and_says_no_failures(tmp_path: Path, report: Pat
 
 def _visible(page: Path) -> str:
     """The page's text without style, script and embedded data."""
-    text = re.sub(r"<(style|script)>.*?</\1>", "", page.read_text(), flags=re.S)
+    text = re.sub(r"<(style|script)>.*?</\1>", "", page.read_text(encoding="utf-8"), flags=re.S)
     return " ".join(re.sub(r"<[^>]+>", " ", text).split())
 
 

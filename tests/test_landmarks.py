@@ -495,7 +495,7 @@ def made(folder: Path, **options: Any) -> Annotations:
 
 def write_pts(path: Path, points: np.ndarray) -> None:
     lines = "\n".join(f"{x!r} {y!r}" for x, y in points.tolist())
-    path.write_text(f"version: 1\nn_points:  {len(points)}\n{{\n{lines}\n}}\n")
+    path.write_text(f"version: 1\nn_points:  {len(points)}\n{{\n{lines}\n}}\n", encoding="utf-8")
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ class Background:
 
     def __init__(self, folder: Path, faulty: Faulty) -> None:
         self.log = folder / "head.log"
-        with open(self.log, "w") as handle:
+        with open(self.log, "w", encoding="utf-8") as handle:
             self.process = subprocess.Popen(
                 command(folder, faulty.config, "--cores", "1", TARGET),
                 stdout=handle, stderr=subprocess.STDOUT, start_new_session=True,

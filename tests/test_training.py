@@ -699,7 +699,7 @@ def test_changed_code_makes_its_own_results_anew(
 
     monkeypatch.setattr(icmbench, "__file__", str(package / "__init__.py"))
     before = digests()
-    with open(package / changed, "a") as handle:
+    with open(package / changed, "a", encoding="utf-8") as handle:
         handle.write("# another\n")
     after = digests()
     configuration.source_digest.cache_clear()

@@ -151,7 +151,7 @@ def test_shards_give_the_same_bytes(micro: dict, first_run: Path, tmp_path: Path
     def lines(path: Path) -> list[str]:
         return [
             line
-            for line in path.read_text().splitlines()
+            for line in path.read_text(encoding="utf-8").splitlines()
             if not re.search(r"\b(diff-icmh|identity|webp)\b", line)
         ]
 

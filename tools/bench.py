@@ -40,7 +40,7 @@ def seconds(task: Callable[[], object], repeat: int) -> tuple[float, float]:
 
 def tasks(picture: np.ndarray) -> Iterator[tuple[str, str, Callable[[], object]]]:
     """(what, with which, task) of everything that is measured."""
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
     decoded = picture
     for family, entry in config["codecs"].items():
         points = expand_points(entry.get("codec", family), entry["points"])

@@ -51,7 +51,7 @@ class Fault(Exception):
 
 def pins_of(name: str) -> dict[str, str]:
     """The pins of an environment's pip part, by canonical name."""
-    content = yaml.safe_load((ROOT / "envs" / f"{name}.yaml").read_text())
+    content = yaml.safe_load((ROOT / "envs" / f"{name}.yaml").read_text("utf-8"))
     lines = next(item["pip"] for item in content["dependencies"] if isinstance(item, dict))
     return {canonicalize_name(n): version for n, version in (line.split("==") for line in lines)}
 
@@ -70,7 +70,7 @@ def run(command: Sequence[object], given: str = "", **environment: str) -> str:
         [str(part) for part in command],
         input=given,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=False,
         cwd=tempfile.gettempdir(),
         env={**os.environ, "PYTHONPATH": "", **environment},
@@ -87,7 +87,7 @@ def resolve(python: Path, requirements: Path, pins: dict[str, str]) -> None:
     run([python, "-m", "pip", "install", *options, "-r", requirements])
     found = {
         canonicalize_name(item["metadata"]["name"]): item["metadata"]["version"]
-        for item in json.loads(report.read_text())["install"]
+        for item in json.loads(report.read_text("utf-8"))["install"]
     }
     both = sorted(pins.items() ^ found.items())
     if both:
@@ -120,7 +120,9 @@ def check(name: str, really: bool) -> None:
     with tempfile.TemporaryDirectory(prefix=f"icmbench-{name}-") as home:
         run([sys.executable, "-m", "venv", f"{home}/venv"])
         python, requirements = Path(home, "venv", "bin", "python"), Path(home, "pip.txt")
-        requirements.write_text("".join(f"{n}=={version}\n" for n, version in pins.items()))
+        requirements.write_text(
+            "".join(f"{n}=={version}\n" for n, version in pins.items()), encoding="utf-8"
+        )
         start = time.perf_counter()
         resolve(python, requirements, pins)
         told = f"{len(pins)} packages resolve to their pins in {time.perf_counter() - start:.0f} s"

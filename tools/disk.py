@@ -22,7 +22,7 @@ import numpy as np
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-LIMIT_MB = yaml.safe_load((ROOT / "profiles/default/profile.yaml").read_text())["resources"][
+LIMIT_MB = yaml.safe_load((ROOT / "profiles/default/profile.yaml").read_text("utf-8"))["resources"][
     "disk_mb"
 ]
 DECODE, LOOK = 0, 1  # later stages have the higher priority
@@ -103,7 +103,7 @@ def watch(limit: int) -> None:
             "anchors": ["jpeg"],
             "robustness": {"trials": 0},
         }
-        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         command = [sys.executable, "-m", "snakemake", "results/tables/rd.csv", "--quiet", "all"]
         command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", name]
         command += ["--configfile", str(folder / "config.yaml")]

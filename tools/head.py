@@ -2,11 +2,11 @@
 
 import sys
 
-import pandas as pd
+from icmbench.tables import read_table
 
 COLUMNS = ["dataset", "codec", "images", "failed", "bpp", "psnr_rgb", "ms_ssim"]
 
-table = pd.read_csv(sys.argv[1])
+table = read_table(sys.argv[1])
 shown = table[[name for name in COLUMNS if name in table]].head(10)
 print(shown.to_string(index=False, float_format="%.4g"))
 print(f"... {len(table)} rows in {sys.argv[1]}")

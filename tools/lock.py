@@ -140,7 +140,7 @@ def deployment_text(name: str) -> str:
 
 def main() -> None:
     """Write the locks and the environments."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     check_families(project["dependencies"], FAMILIES)
     run = closure(project["dependencies"])
     dev = closure([*project["optional-dependencies"]["dev"], "setuptools"])
@@ -149,12 +149,14 @@ def main() -> None:
         ("requirements.lock", RUN_HEAD, run),
         ("requirements-dev.lock", DEV_HEAD, rest),
     ):
-        (ROOT / name).write_text(head + "".join(f"{n}=={v}\n" for n, v in sorted(pins.items())))
+        (ROOT / name).write_text(
+            head + "".join(f"{n}=={v}\n" for n, v in sorted(pins.items())), encoding="utf-8"
+        )
     for name in ENVIRONMENTS:
-        (ROOT / "envs" / f"{name}.yaml").write_text(environment_text(name))
+        (ROOT / "envs" / f"{name}.yaml").write_text(environment_text(name), encoding="utf-8")
         script = deployment_text(name)
         if script:
-            (ROOT / "envs" / f"{name}.post-deploy.sh").write_text(script)
+            (ROOT / "envs" / f"{name}.post-deploy.sh").write_text(script, encoding="utf-8")
 
 
 if __name__ == "__main__":

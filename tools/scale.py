@@ -45,7 +45,7 @@ def configuration(folder: Path, images: int, codecs: int, shards: int) -> dict[s
     thing = {"id": 1, "image_id": 0, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81}
     thing |= {"iscrowd": 0, "segmentation": [[0, 0, 9, 0, 9, 9]]}
     truth = {"images": records, "annotations": [thing], "categories": [{"id": 1, "name": "person"}]}
-    (folder / "instances.json").write_text(json.dumps(truth))
+    (folder / "instances.json").write_text(json.dumps(truth), encoding="utf-8")
     (folder / "images").mkdir()
     for name in names:
         (folder / "images" / name).touch()
@@ -91,12 +91,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = configuration(folder, given.images, given.codecs, given.shards)
-        (folder / "config.yaml").write_text(yaml.safe_dump(config))
+        (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
         command = [sys.executable, "-m", "snakemake", "--cores", "1", "-n", "--quiet", "rules"]
         start = time.perf_counter()
         done = subprocess.run(
             [*command, "--configfile", str(folder / "config.yaml")],
-            cwd=ROOT, capture_output=True, text=True, check=False,
+            cwd=ROOT, capture_output=True, encoding="utf-8", check=False,
         )  # fmt: skip
         seconds = time.perf_counter() - start
     text = done.stdout + done.stderr

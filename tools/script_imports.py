@@ -132,7 +132,7 @@ def _module(name: str) -> Module:
     if path is None:
         raise FileNotFoundError(f"{name}: no such module")
     module = Module(path)
-    for statement in _flat(ast.parse(path.read_text()).body):
+    for statement in _flat(ast.parse(path.read_text("utf-8")).body):
         if isinstance(statement, Definition):
             module.definitions[statement.name] = statement
         else:

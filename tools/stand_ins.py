@@ -72,7 +72,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="icmbench-") as scratch:
         folder = Path(scratch)
         (folder / "hook").mkdir()
-        (folder / "hook" / "sitecustomize.py").write_text(HOOK)
+        (folder / "hook" / "sitecustomize.py").write_text(HOOK, encoding="utf-8")
         packed = folder / "streams.tar"
         icmbench("pack", given.results, "--out", packed, *chosen)
         for name in given.stand_in or STAND_INS:

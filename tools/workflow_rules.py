@@ -33,7 +33,7 @@ def workflow_rules(folder: Path = RULES) -> list[Rule]:
     """Every rule of a folder of rule files that runs a script, in the order of the files."""
     found = []
     for path in sorted(folder.glob("*.smk")):
-        parts = re.split(r"^ *rule (\w+):\n", path.read_text(), flags=re.MULTILINE)
+        parts = re.split(r"^ *rule (\w+):\n", path.read_text("utf-8"), flags=re.MULTILINE)
         for name, body in zip(parts[1::2], parts[2::2], strict=True):
             script = re.search(r'^ *script:\n +"(.+)"', body, re.MULTILINE)
             conda = re.search(r"^ *conda:\n(.+)", body, re.MULTILINE)

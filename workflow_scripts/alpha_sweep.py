@@ -2,18 +2,17 @@
 
 from pathlib import Path
 
-import pandas as pd
-
 from icmbench.joblog import log_to
 from icmbench.metrics import METRICS
 from icmbench.reporting.alpha_sweep import alpha_sweep_table, chosen_weight, sweep_rows
 from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.figures.style import save
 from icmbench.reporting.figures.sweep import sweep_figure
+from icmbench.tables import read_table
 
 with log_to(snakemake.log[0]):
     params, out = snakemake.params, snakemake.output
-    table = alpha_sweep_table(pd.read_csv(snakemake.input.bd_rate), params.weights, params.anchor)
+    table = alpha_sweep_table(read_table(snakemake.input.bd_rate), params.weights, params.anchor)
     write_csv(table, Path(out.table))
     rows = sweep_rows(table, [METRICS[name] for name in params.metrics])
     for stem in sorted({Path(path).with_suffix("") for path in out.figures}):

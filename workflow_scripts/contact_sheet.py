@@ -22,7 +22,9 @@ with log_to(snakemake.log[0]):
         if params.annotated and record.annotation:
             from icmbench.datasets.scene_renderer import draw_annotations
 
-            image = draw_annotations(image, json.loads((folder / record.annotation).read_text()))
+            image = draw_annotations(
+                image, json.loads((folder / record.annotation).read_text("utf-8"))
+            )
         images.append(image)
     cell, columns = (320, 6) if params.annotated else (256, 6)
     sheet = contact_sheet(images, [record.image for record in records], columns, cell)

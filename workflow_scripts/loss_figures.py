@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-import pandas as pd
 from matplotlib import pyplot
 
 from icmbench.joblog import log_to
 from icmbench.reporting.figures.loss import loss_curves
 from icmbench.reporting.figures.style import save
+from icmbench.tables import read_table
 
 with log_to(snakemake.log[0]):
     folder = Path(snakemake.output[0]).parent
     for history in map(Path, snakemake.input):
-        figure = loss_curves(pd.read_csv(history), history.stem)
+        figure = loss_curves(read_table(history), history.stem)
         save(figure, folder / f"loss_{history.stem}")
         pyplot.close(figure)

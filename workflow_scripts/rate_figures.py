@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pandas as pd
 from matplotlib import pyplot
 
 from icmbench.joblog import log_to
@@ -11,13 +10,14 @@ from icmbench.reporting.figures.bd_heatmap import bd_heatmap
 from icmbench.reporting.figures.rate_time import rate_time
 from icmbench.reporting.figures.rd_curves import rd_curves
 from icmbench.reporting.figures.style import save
+from icmbench.tables import read_table
 
 with log_to(snakemake.log[0]):
     dataset, folder = snakemake.wildcards.dataset, Path(snakemake.output[0]).parent
     metrics = [METRICS[name] for name in snakemake.params.metrics]
-    rd = pd.read_csv(snakemake.input.rd)
-    bd = pd.read_csv(snakemake.input.bd_rate)
-    timing = pd.read_csv(snakemake.input.timing)
+    rd = read_table(snakemake.input.rd)
+    bd = read_table(snakemake.input.bd_rate)
+    timing = read_table(snakemake.input.timing)
     figures = {
         f"rd_{dataset}": rd_curves(rd, dataset, metrics),
         f"rate_time_{dataset}": rate_time(timing, rd, dataset),

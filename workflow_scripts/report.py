@@ -12,7 +12,7 @@ with log_to(snakemake.log[0]):
         config=snakemake.params.config,
         tables=[Path(path) for path in snakemake.input.tables],
         manifests=[Path(path) for path in snakemake.input.manifests],
-        comparison=json.loads(Path(snakemake.input.comparison).read_text()),
-        provenance=json.loads(Path(snakemake.input.provenance).read_text()),
+        comparison=json.loads(Path(snakemake.input.comparison).read_text(encoding="utf-8")),
+        provenance=json.loads(Path(snakemake.input.provenance).read_text(encoding="utf-8")),
         figures=[Path(path) for path in snakemake.input.figures],
     )

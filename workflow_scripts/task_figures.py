@@ -2,18 +2,18 @@
 
 from pathlib import Path
 
-import pandas as pd
 from matplotlib import pyplot
 
 from icmbench.joblog import log_to
 from icmbench.reporting.figures.style import save
 from icmbench.reporting.figures.task_curves import task_curves
 from icmbench.reporting.figures.task_objects import task_objects
+from icmbench.tables import read_table
 
 DRAW = {"task_curves": task_curves, "task_objects": task_objects}
 
 with log_to(snakemake.log[0]):
-    tasks = pd.read_csv(snakemake.input.tasks)
+    tasks = read_table(snakemake.input.tasks)
     folder = Path(snakemake.output[0]).parent
     for name, (kind, dataset, task) in snakemake.params.figures.items():
         figure = DRAW[kind](tasks, dataset, task)

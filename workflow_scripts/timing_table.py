@@ -7,11 +7,12 @@ import pandas as pd
 from icmbench.joblog import log_to
 from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.timing import encodings, timing_table
+from icmbench.tables import read_table
 
 with log_to(snakemake.log[0]):
     columns = ["codec", "encoding"]
     rows = [pd.read_parquet(path, columns=columns) for path in snakemake.input.measurements]
-    parts = [pd.read_csv(path) for path in snakemake.input.parts]
+    parts = [read_table(path) for path in snakemake.input.parts]
     filled = [part for part in parts if len(part)] or parts[:1]
     table = timing_table(
         pd.concat(filled, ignore_index=True), encodings(pd.concat(rows, ignore_index=True))

@@ -10,6 +10,7 @@ import pandas as pd
 
 from icmbench.codecs.base import Image
 from icmbench.errors import MeasurementError
+from icmbench.tables import read_table
 
 # Of the other machine's picture against the one made here: equal; no code value further away than
 # 1; further away, or of another size; its decoder raised one of our stream errors (the symbols'
@@ -59,15 +60,10 @@ def agreement(here: Image, elsewhere: Image) -> Agreement:
 
 def read_verification(path: Path) -> pd.DataFrame:
     """A table that `icmbench verify` wrote; MeasurementError naming the file where it is none."""
-    text = {name: "str" for name, kind in COLUMNS.items() if kind == "str"}
     try:
-        frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=_NUMBERS)
-        frame = frame[list(COLUMNS)].astype(COLUMNS)
+        frame = read_table(path)[list(COLUMNS)].astype(COLUMNS)
     except (KeyError, ValueError, TypeError) as error:
         raise MeasurementError(f"{path}: not a table of `icmbench verify`: {error}") from error
     if wrong := sorted(set(frame["outcome"]) - set(AGREEMENT)):
         raise MeasurementError(f"{path}: unknown outcome {wrong[0]!r}")
     return frame
-
-
-_NUMBERS = {name: [""] for name, kind in COLUMNS.items() if kind != "str"}

@@ -91,7 +91,7 @@ def check_measurements(frame: pd.DataFrame, schema: Path) -> None:
     Raises MeasurementError naming the first row that does not fit, so that a codec or a metric
     that writes nonsense stops here and not in a figure.
     """
-    checker = jsonschema.Draft202012Validator(json.loads(schema.read_text()))
+    checker = jsonschema.Draft202012Validator(json.loads(schema.read_text(encoding="utf-8")))
     for index, row in enumerate(frame.astype(object).to_dict("records")):
         plain = {key: None if pd.isna(value) else value for key, value in row.items()}
         for error in checker.iter_errors(plain):

@@ -192,7 +192,7 @@ def _answers(process: subprocess.Popen[bytes], seconds: float) -> bool:
 def _kept_waiting(pid: int) -> float:
     """Seconds that a process was ready to run and had no processor; 0 where nobody counts them."""
     try:
-        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="utf-8").split()[1]) / 1e9
     except (OSError, IndexError):
         return 0.0
 

@@ -114,7 +114,7 @@ def write_rows(path: Path, fields: Sequence[str], rows: Iterable[Mapping[str, An
 
 def read_rows(path: Path, fields: Sequence[str]) -> list[dict[str, str]]:
     """Rows of a CSV side file; MeasurementError where its columns are not `fields`."""
-    with open(path, newline="") as handle:
+    with open(path, encoding="utf-8", newline="") as handle:
         reader = csv.DictReader(handle)
         if tuple(reader.fieldnames or ()) != tuple(fields):
             raise MeasurementError(f"{path}: columns {reader.fieldnames}, expected {list(fields)}")

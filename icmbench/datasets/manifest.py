@@ -40,7 +40,7 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 def read_records(path: Path) -> list[Record]:
     """Records of a CSV that `write_records` wrote."""
-    with open(path, newline="") as handle:
+    with open(path, encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle))
     try:
         return [_record(row) for row in rows]

@@ -70,7 +70,7 @@ class Scenes(Dataset):
         from icmbench.datasets.scene_renderer import IGNORE, SEMANTIC_CLASSES, merge_annotations
 
         records = [
-            json.loads((folder / f"{image_id}.json").read_text())
+            json.loads((folder / f"{image_id}.json").read_text("utf-8"))
             for image_id, folder in sorted(folder_of.items())
         ]
         instances, landmarks = merge_annotations(records)

@@ -22,6 +22,6 @@ def read_sizes(folder_of: Mapping[str, Path]) -> dict[str, tuple[int, int]]:
     """Image id -> width, height in pixels as decoded, sorted; without those that are not usable."""
     sizes: dict[str, tuple[int, int]] = {}
     for folder in sorted(set(folder_of.values())):
-        for image_id, (width, height) in json.loads((folder / NAME).read_text()).items():
+        for image_id, (width, height) in json.loads((folder / NAME).read_text("utf-8")).items():
             sizes[image_id] = (width, height)
     return {image_id: sizes[image_id] for image_id in sorted(folder_of) if image_id in sizes}

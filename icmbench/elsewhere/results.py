@@ -35,7 +35,7 @@ def read_provenance(results: Path) -> dict[str, Any]:
     """
     path = results / "provenance.json"
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
         found["config"]["results"] = str(results)
         found["config"]["codecs"], found["config"]["datasets"], found["machine"]
     except FileNotFoundError:

@@ -31,7 +31,7 @@ def unpack_streams(file: Path, folder: Path) -> Path:
         bundle.extract(temporary)
         config = yaml.safe_dump(decoding_config(bundle.about, folder), sort_keys=False)
         head = _HEAD.format(path=folder / CONFIG)
-        (temporary / CONFIG).write_text(head + config)
+        (temporary / CONFIG).write_text(head + config, encoding="utf-8")
     return folder / CONFIG
 
 

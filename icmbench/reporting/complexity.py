@@ -425,7 +425,9 @@ def _process_peak() -> int:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else 1024 * peak
     # Linux hands `ru_maxrss` down through fork and exec: it would be the parent's peak.
-    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    line = next(
+        line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
+    )
     return 1024 * int(line.split()[1])
 
 

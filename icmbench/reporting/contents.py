@@ -13,6 +13,7 @@ from PIL import Image as PillowImage
 from icmbench.errors import MeasurementError
 from icmbench.metrics import METRICS, available
 from icmbench.reporting.report import ContactSheet, ReportFigure, build_report
+from icmbench.tables import read_table
 
 NOTES = {
     "rd": (
@@ -138,7 +139,7 @@ def assemble_report(
     figures: Sequence[Path],
 ) -> None:
     """Read a run's files and write its report."""
-    frames = {path.stem: pd.read_csv(path) for path in tables if path.stem != "failures"}
+    frames = {path.stem: read_table(path) for path in tables if path.stem != "failures"}
     (failures,) = (path for path in tables if path.stem == "failures")
     frames["manifest"] = _manifest(manifests)
     weights = Path(config["weights"]) if config["weights"] else None
@@ -158,7 +159,7 @@ def assemble_report(
         },
         comparison_notes=comparison_lines(comparison),
         # Families and codec strings of refused images are empty, not missing.
-        failures=pd.read_csv(failures, keep_default_na=False),
+        failures=read_table(failures),
         metrics=[METRICS[name] for name in config["metrics"] if name in names],
     )
 
@@ -177,7 +178,7 @@ def _summary(config: Mapping[str, Any], frames: Mapping[str, pd.DataFrame]) -> s
 def _manifest(paths: Sequence[Path]) -> pd.DataFrame:
     parts = []
     for path in paths:
-        part = pd.read_csv(path, keep_default_na=False)
+        part = read_table(path)
         part.insert(0, "dataset", path.parent.name)
         parts.append(part.drop(columns=["annotation"]))
     return pd.concat(parts, ignore_index=True)

@@ -252,8 +252,8 @@ def build_report(
             missing_metrics=sorted(missing_metrics.items()),
             metrics=[(metric, _flat(getattr(metric, "settings", {}))) for metric in metrics],
             provenance=_flat(provenance),
-            css=Markup((TEMPLATES / "report.css").read_text()),
-            js=Markup((TEMPLATES / "report.js").read_text()),
+            css=Markup((TEMPLATES / "report.css").read_text("utf-8")),
+            js=Markup((TEMPLATES / "report.js").read_text("utf-8")),
         )
     )
     write_text(out, page)

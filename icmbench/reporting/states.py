@@ -28,6 +28,7 @@ from icmbench.reporting.bootstrap import (
     resampled_means,
 )
 from icmbench.reporting.natural import natural_key
+from icmbench.tables import read_table
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ def _state_rows(
 
 def read_states(paths: Sequence[Path]) -> pd.DataFrame:
     """The rows of many shards, with the types of `COLUMNS`."""
-    parts = [pd.read_csv(path, dtype=COLUMNS, keep_default_na=False) for path in paths]
+    parts = [read_table(path).astype(COLUMNS) for path in paths]
     return pd.concat(parts, ignore_index=True)
 
 

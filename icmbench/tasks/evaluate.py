@@ -147,7 +147,7 @@ def evaluate(
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise MeasurementError(f"{path}: no such file") from None
     except ValueError as error:

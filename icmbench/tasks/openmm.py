@@ -99,7 +99,7 @@ def find_config(package: str, name: str) -> Path:
 def published_weights(package: str, name: str) -> str:
     """Address of the weights that a library publishes for its configuration `name`; '' if none."""
     for file in sorted(find_config(package, name).parent.glob("metafile.y*ml")):
-        for model in yaml.safe_load(file.read_text()).get("Models", []):
+        for model in yaml.safe_load(file.read_text("utf-8")).get("Models", []):
             if Path(model.get("Config", "")).stem == name:
                 return str(model.get("Weights", ""))
     return ""

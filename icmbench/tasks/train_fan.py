@@ -72,7 +72,7 @@ def read_faces(folder_of: Mapping[str, Path]) -> FacePool:
             raise DatasetError(f"faces to train on: {image_id} is of the split for testing only")
         path = folder / f"{image_id}.json"
         try:
-            found = json.loads(path.read_text())["faces"]
+            found = json.loads(path.read_text("utf-8"))["faces"]
             boxes = [(face["bbox"], face["landmarks"], face["inside"]) for face in found]
         except (OSError, ValueError, KeyError) as error:
             raise DatasetError(f"{path}: not a record of a scene: {error!r}") from error

@@ -182,7 +182,10 @@ def _deterministic() -> Iterator[None]:
 def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
     """The losses of every step as CSV; a network that was not trained has none."""
     fields = list(rows[0]) if rows else ["step", "loss"]
-    with atomic_path(path) as temporary, open(temporary, "w", newline="") as handle:
+    with (
+        atomic_path(path) as temporary,
+        open(temporary, "w", encoding="utf-8", newline="") as handle,
+    ):
         writer = csv.DictWriter(handle, fields, lineterminator="\n")
         writer.writeheader()
         writer.writerows(

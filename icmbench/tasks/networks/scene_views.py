@@ -89,7 +89,7 @@ class Examples:
 def _record(path: Path) -> list[dict[str, Any]]:
     file = path.with_suffix(".json")
     try:
-        things: list[dict[str, Any]] = json.loads(file.read_text())["instances"]
+        things: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))["instances"]
     except (OSError, ValueError, KeyError) as error:
         raise DatasetError(f"{file}: no annotations of a scene: {error}") from error
     return things
