@@ -6,9 +6,10 @@
 
 from snakemake.utils import min_version
 
-from icmbench.processes import end_quickly
+from icmbench.processes import end_quickly, protect_children
 
 min_version("9.27")
+protect_children()
 end_quickly()  # on a cluster Snakemake starts twice for every job
 
 

@@ -1,22 +1,61 @@
-"""The environment and the end of processes that import this package."""
+"""Child processes with this package: their start and environment; fast interpreter exit."""
 
 from __future__ import annotations
 
 import atexit
 import gc
 import os
+import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import icmbench
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """This process's environment with changes, and where this package is: it need not be installed.
+    """This process's environment with changes, in which Python imports this very package.
 
-    Under `--sdm conda` it never is: jobs find it beside the Snakefile, their children must be told.
+    The folder of the package is first in PYTHONPATH: it need not be installed (under `--sdm conda`
+    it never is), and an installed one of another checkout is not taken. The working directory is
+    not searched, neither by `python -m` nor because of an empty entry of PYTHONPATH: a user's
+    `random.py` or another checkout may lie there.
     """
-    paths = [str(Path(icmbench.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, **changes, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    home = str(Path(icmbench.__file__).parent.parent)
+    given = changes.get("PYTHONPATH", os.environ.get("PYTHONPATH", "")).split(os.pathsep)
+    paths = [home, *(path for path in given if path and path != home)]
+    search = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}
+    return {**os.environ, **changes, **search}
+
+
+def protect_children() -> None:
+    """Give all children of this process, whoever starts them, the paths of `environment`.
+
+    For the Snakefile: Snakemake starts jobs as `python -m snakemake` where the user stands.
+    """
+    os.environ.update(environment())
+
+
+def start_python(
+    *arguments: object, changes: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.Popen[bytes]:
+    """Start a Python process that imports this very package; see `environment`.
+
+    Args:
+        arguments: of the interpreter, such as `-m` and a module, or a script.
+        changes: environment variables to set.
+        options: of `subprocess.Popen`.
+    """
+    command = [sys.executable, "-P", *map(str, arguments)]
+    return subprocess.Popen(command, env=environment(**(changes or {})), **options)
+
+
+def run_python(*arguments: object, changes: Mapping[str, str] | None = None) -> None:
+    """Run such a process to its end; CalledProcessError where it fails."""
+    with start_python(*arguments, changes=changes) as process:
+        if process.wait():
+            raise subprocess.CalledProcessError(process.returncode, process.args)
 
 
 def end_quickly() -> None:

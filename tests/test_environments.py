@@ -6,7 +6,6 @@ import functools
 import importlib.metadata
 import json
 import os
-import re
 import subprocess
 import sys
 import sysconfig
@@ -285,17 +284,6 @@ def test_processes_find_icmbench_where_it_is_not_installed(tmp_path: Path) -> No
         done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, check=False)
         assert done.returncode == code
     assert environment(OMP_NUM_THREADS="7")["OMP_NUM_THREADS"] == "7"
-
-
-def test_every_child_process_is_told() -> None:
-    """Whatever starts Python from within the package hands that environment on."""
-    starting = []
-    for path in sorted((ROOT / "icmbench").rglob("*.py")):
-        text = path.read_text()
-        if count := len(re.findall(r"\[sys\.executable", text)):
-            starting.append(path.name)
-            assert count == len(re.findall(r"env=environment\(", text)), path
-    assert starting == ["pool.py", "complexity.py"]
 
 
 @pytest.mark.workflow

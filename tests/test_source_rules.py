@@ -113,3 +113,21 @@ def test_one_module_reads_tables() -> None:
         if name == "read_csv" or ast.unparse(call.func) in readers
     }
     assert found == {"icmbench/tables.py"}
+
+
+def test_one_module_starts_python() -> None:
+    """`start_python` keeps the working directory out of the modules' search path."""
+    others = {"sys.executable", "sys._base_executable", "os.fork", "os.system", "os.popen"}
+    found = {}
+    for path in sources():
+        text = path.read_text("utf-8")
+        names = {ast.unparse(n) for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Attribute)}
+        known = {n for n in names if n in others or n.startswith(("os.exec", "os.spawn"))}
+        known |= {n for n in ("multiprocessing", "ProcessPoolExecutor") if n in text}
+        if known:
+            found[path.relative_to(ROOT).as_posix()] = sorted(known)
+    # The second makes an environment for others, in a folder of its own.
+    assert found == {
+        "icmbench/processes.py": ["sys.executable"],
+        "tools/check_envs.py": ["sys.executable"],
+    }

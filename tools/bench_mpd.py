@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import argparse
 import resource
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
 from PIL import Image as PillowImage
+
+from icmbench.processes import run_python
 
 SIZES = ((768, 512), (4000, 3000))
 
@@ -84,10 +84,10 @@ def main() -> None:
     print("\n| MPD | picture | threads | seconds |\n|---|---|---:|---:|", flush=True)
     for width, height in SIZES:
         for threads in (1, 2):
-            command = [sys.executable, __file__, "--size", str(width), str(height)]
+            command = [__file__, "--size", width, height]
             repeat = str(arguments.repeat if width < 1000 else 1)
             command += ["--repeat", repeat, "--threads", str(threads)]
-            subprocess.run(command, check=True)
+            run_python(*command)
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def run(command: Sequence[object], given: str = "", **environment: str) -> str:
         encoding="utf-8",
         check=False,
         cwd=tempfile.gettempdir(),
-        env={**os.environ, "PYTHONPATH": "", **environment},
+        env={**os.environ, "PYTHONPATH": "", "PYTHONSAFEPATH": "1", **environment},
     )
     if done.returncode != 0:
         raise Fault((done.stderr or done.stdout).strip()[-2000:])

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import heapq
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+
+from icmbench.processes import start_python
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_MB = yaml.safe_load((ROOT / "profiles/default/profile.yaml").read_text("utf-8"))["resources"][
@@ -104,11 +105,11 @@ def watch(limit: int) -> None:
             "robustness": {"trials": 0},
         }
         (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-        command = [sys.executable, "-m", "snakemake", "results/tables/rd.csv", "--quiet", "all"]
+        command = ["-m", "snakemake", "results/tables/rd.csv", "--quiet", "all"]
         command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", name]
         command += ["--configfile", str(folder / "config.yaml")]
         command += ["--cores", "4", "--resources", f"disk_mb={limit}"]
-        run = subprocess.Popen(command)
+        run = start_python(*command)
         most = archives = 0
         while run.poll() is None:
             sizes = [size(path) for path in (folder / "results/reconstructions").rglob("*")]

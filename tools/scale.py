@@ -20,6 +20,8 @@ from pathlib import Path
 
 import yaml
 
+from icmbench.processes import start_python
+
 ROOT = Path(__file__).resolve().parent.parent
 QUALITIES = [5, 15, 25, 35, 50, 65, 80, 90]
 # One grid of eight points per kind of codec; entries are added with other settings up to fifteen.
@@ -92,15 +94,14 @@ def main() -> None:
         folder = Path(name)
         config = configuration(folder, given.images, given.codecs, given.shards)
         (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-        command = [sys.executable, "-m", "snakemake", "--cores", "1", "-n", "--quiet", "rules"]
+        command = ["-m", "snakemake", "--cores", "1", "-n", "--quiet", "rules"]
         start = time.perf_counter()
-        done = subprocess.run(
-            [*command, "--configfile", str(folder / "config.yaml")],
-            cwd=ROOT, capture_output=True, encoding="utf-8", check=False,
-        )  # fmt: skip
+        command += ["--configfile", str(folder / "config.yaml")]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "encoding": "utf-8"}
+        with start_python(*command, cwd=ROOT, **pipes) as process:
+            text = process.communicate()[0]
         seconds = time.perf_counter() - start
-    text = done.stdout + done.stderr
-    if done.returncode:
+    if process.returncode:
         sys.exit(text[-3000:])
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     megabytes, processor = used.ru_maxrss / 1024, used.ru_utime + used.ru_stime

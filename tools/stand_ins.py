@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
+
+from icmbench.processes import run_python
 
 ROOT = Path(__file__).resolve().parent.parent
 # Python runs a module of this name when it starts; only the processes that run codecs are changed.
@@ -85,7 +85,7 @@ def main() -> None:
 
 def decode(name: str, there: Path, hook: Path) -> None:
     """What a user types there, with the stand-in's environment."""
-    environment = {**os.environ, "STAND_IN": name, **STAND_INS[name]}
+    environment = {"STAND_IN": name, **STAND_INS[name]}
     if name in HOOKED:
         paths = filter(None, (str(hook), os.environ.get("PYTHONPATH")))
         environment["PYTHONPATH"] = os.pathsep.join(paths)
@@ -99,13 +99,12 @@ def decode(name: str, there: Path, hook: Path) -> None:
         str(there / "config.yaml"),
     ]
     command += ["--config", "device=cpu", f"threads={1 + (name == 'threads')}"]
-    subprocess.run([sys.executable, *command], check=True, env=environment)
+    run_python(*command, changes=environment)
 
 
 def icmbench(*arguments: object) -> None:
     """A subcommand."""
-    command = [sys.executable, "-m", "icmbench", *map(str, arguments)]
-    subprocess.run(command, check=True)
+    run_python("-m", "icmbench", *arguments)
 
 
 if __name__ == "__main__":

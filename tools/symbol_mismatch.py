@@ -25,11 +25,11 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from icmbench.processes import run_python
 
 if TYPE_CHECKING:
     from icmbench.diff_icmh.system import System
@@ -146,9 +146,8 @@ def main() -> None:
         return
 
     def start(arguments: list[str], environment: dict[str, str]) -> None:
-        command = [sys.executable, __file__, "--model", str(given.model), *arguments]
-        settings = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-        subprocess.run(command, check=True, env=settings)
+        settings = {"OMP_NUM_THREADS": "1", **environment}
+        run_python(__file__, "--model", given.model, *arguments, changes=settings)
 
     of_images = ["--count", str(given.count)]
     of_images += ["--images", str(given.images)] if given.images else []

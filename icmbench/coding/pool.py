@@ -18,7 +18,7 @@ from typing import Any
 
 from icmbench.coding import worker
 from icmbench.errors import IcmbenchError
-from icmbench.processes import environment
+from icmbench.processes import start_python
 
 log = logging.getLogger(__name__)
 
@@ -131,11 +131,12 @@ class CodecProcess:
     def _load(self) -> None:
         if self._unusable is not None:
             raise self._unusable
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", worker.__name__],
+        self._process = start_python(
+            "-m",
+            worker.__name__,
+            changes=dict.fromkeys(_THREADS, str(self.setup.threads)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment(**dict.fromkeys(_THREADS, str(self.setup.threads))),
             preexec_fn=_die_with_parent,
         )
         first = {

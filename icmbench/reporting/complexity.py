@@ -50,7 +50,7 @@ from icmbench.errors import MeasurementError
 from icmbench.mpd.latent import image_latent
 from icmbench.mpd.model import load_image_model
 from icmbench.mpd.palette import SCALE
-from icmbench.processes import end_quickly, environment
+from icmbench.processes import end_quickly, start_python
 
 COLUMNS: Final = (
     "model",
@@ -392,14 +392,14 @@ def peak_memory(folder: Path, device: str, size: int, stream: bytes = b"") -> fl
     CPU the whole process's, with Python and torch; on a GPU, what torch had allocated there.
     Raises MeasurementError where the process fails.
     """
-    command = [sys.executable, "-m", "icmbench.reporting.complexity", str(folder), device]
-    done = subprocess.run(
-        [*command, str(size)], input=stream, capture_output=True, env=environment(), check=False
-    )
-    if done.returncode:
-        said = done.stderr.decode(errors="replace").strip().splitlines()
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    module = "icmbench.reporting.complexity"
+    with start_python("-m", module, folder, device, size, **pipes) as process:
+        output, errors = process.communicate(stream)
+    if process.returncode:
+        said = errors.decode(errors="replace").strip().splitlines()
         raise MeasurementError(f"peak memory: the process failed: {said[-1] if said else ''}")
-    return float(done.stdout.decode().split()[-1]) / 1e6
+    return float(output.decode().split()[-1]) / 1e6
 
 
 def _measure_peak(folder: str, device: str, size: str) -> None:

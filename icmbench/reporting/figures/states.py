@@ -22,7 +22,7 @@ from icmbench.reporting.natural import natural_key
 
 _PANEL = (4.0, 3.2)
 _PANELS = {
-    "latent_mse": ("Latent distortion", "mean squared error of $z_t$ (σ², log scale)"),
+    "latent_mse": ("Latent distortion", "mean squared error of zₜ (σ², log scale)"),
     "bpp": ("Rate", "bits per pixel of the file (log scale)"),
 }
 

@@ -108,6 +108,8 @@ _RC: Any = {
     "font.family": "sans-serif",
     # Ships with matplotlib: the same glyphs, hence the same bytes, on every machine.
     "font.sans-serif": ["DejaVu Sans"],
+    # Names of images and classes hold dollar signs; no figure holds a formula.
+    "text.parse_math": False,
     "font.size": 8.5,
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
