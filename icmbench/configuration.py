@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import copy
 import functools
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import jsonschema
 
 import icmbench
 from icmbench.codecs.diff_icmh import MAIN
 from icmbench.codecs.registry import codec_class
 from icmbench.coding.shard import Family, make_family
+from icmbench.config_checks import (
+    PICTURES,
+    check_file,
+    check_folder_exists,
+    check_names,
+    drop_references,
+    drop_unknown_images,
+    shards_hint,
+)
+from icmbench.config_schema import Problems, complete_or_note, removed_entries
 from icmbench.datasets.base import Dataset
 from icmbench.datasets.registry import make_dataset
 from icmbench.diff_icmh import model as icmh
@@ -33,7 +39,6 @@ from icmbench.mpd.model import (
     guide_files,
     part_files,
 )
-from icmbench.suggest import unknown
 from icmbench.tasks.base import Task
 from icmbench.tasks.bundled import BUNDLED
 from icmbench.tasks.bundled import FOLDER as TASK_FOLDER
@@ -121,6 +126,8 @@ class Run:
         icmh: what of diff-icmh is trained in this run, likewise.
         tasks: task models by name.
         task_parts: the bundled task models that this run goes on training, likewise.
+        notices: sentences about entries that were left out or are not sensible.
+        unavailable: reason by name of each codec entry and metric that cannot run here.
     """
 
     config: Mapping[str, Any]
@@ -132,66 +139,64 @@ class Run:
     icmh: tuple[str, ...] = ()
     tasks: Mapping[str, Task] = field(default_factory=dict)
     task_parts: tuple[str, ...] = ()
-
-
-def complete(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
-    """The configuration with defaults, checked against the schema.
-
-    Raises ConfigError that names the place, what is wrong and, for a mistyped key, the nearest
-    right one.
-    """
-    rules = json.loads(schema.read_text(encoding="utf-8"))
-    filled = copy.deepcopy(dict(config))
-    _fill(filled, rules)
-    checker = jsonschema.Draft202012Validator(rules)
-    errors = sorted(checker.iter_errors(filled), key=lambda error: list(map(str, error.path)))
-    if errors:
-        raise ConfigError("configuration: " + "; ".join(_explain(error) for error in errors))
-    return filled
+    notices: tuple[str, ...] = ()
+    unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_run(config: Mapping[str, Any], schema: Path) -> Run:
-    """Validate a configuration down to every codec string, data-set option and metric."""
-    filled = complete(config, schema)
+    """Validate a configuration down to every codec string, data-set option, metric and file.
+
+    Raises one error that lists every problem with its key path.
+    """
+    problems = Problems()
+    filled = complete_or_note(config, schema, problems)
+    removed = removed_entries(config)
+    notices = [f"{s}.{n} is null: left out" for s, names in removed.items() for n in names]
+    unavailable = _drop_unavailable(filled, removed, problems)
+    notices += drop_references(filled, removed)
+    # What stands in the configuration, right or wrong: a wrong entry is one problem, not several.
+    declared = {s: {*config.get(s, ()), *filled[s]} for s in ("datasets", "codecs", "tasks")}
     downloads = Path(filled["downloads"])
-    datasets = {
-        name: make_dataset(name, entry, downloads) for name, entry in filled["datasets"].items()
-    }
-    # Which device there is, is found out in the jobs: the machine that plans may have no GPU.
-    families = {
-        name: make_family(name, {**coding_settings(filled, name), "device": "cpu"})
-        for name in filled["codecs"]
-    }
-    seen: dict[str, str] = {}
-    for family in families.values():
-        for point in family.points:
-            if (other := seen.setdefault(point.string, family.name)) != family.name:
-                raise ConfigError(f"{point.string} stands in both {other!r} and {family.name!r}")
-    _check_names(filled["metrics"], "metric", METRICS)
-    _check_names(filled["anchors"], "anchor (no codec entry; add one or drop the anchor)", families)
-    ablation = filled["ablation"]
-    if ablation["full"]:
-        entries = [ablation["full"], *ablation["without"].values()]
-        _check_names(entries, "codec entry of ablation", families)
-        if not (ablation["without"] and ablation["bpp"]):
-            raise ConfigError("ablation: without and bpp say what is compared, and at which rates")
-    for key in ("visual", "hierarchy", "diffusion", "task_pictures"):
-        _check_names([item["dataset"] for item in filled[key]], f"data set of {key}", datasets)
+    datasets: dict[str, Dataset] = {}
+    for name, entry in filled["datasets"].items():
+        with problems.collect(f"datasets.{name}"):
+            datasets[name] = make_dataset(name, entry, downloads)
+    families = _families(filled, problems)
+    check_names(problems, "metrics", filled["metrics"], "metric", METRICS)
+    kind = "anchor (no codec entry; add one or drop the anchor)"
+    check_names(problems, "anchors", filled["anchors"], kind, declared["codecs"])
+    _check_ablation(filled, declared["codecs"], problems)
+    for key in PICTURES:
+        names = [item["dataset"] for item in filled[key]]
+        check_names(problems, key, names, f"data set of {key}", declared["datasets"])
     if filled["robustness"]["trials"]:
-        damaged = filled["robustness"]["dataset"]
-        _check_names([damaged or ""], "data set of robustness", datasets)
-    ids = {name: dataset.image_ids() for name, dataset in datasets.items()}
-    for key in ("visual", "hierarchy", "diffusion", "task_pictures"):
-        for item in filled[key]:
-            kind = f"image of data set {item['dataset']!r} in {key}"
-            if item["image"] not in ids[item["dataset"]]:
-                raise ConfigError(unknown(kind, item["image"], ids[item["dataset"]]))
+        damaged = [filled["robustness"]["dataset"] or ""]
+        kind = "data set of robustness"
+        check_names(problems, "robustness.dataset", damaged, kind, declared["datasets"])
+    if filled["weights"]:
+        what = "the weight files of LPIPS and DISTS"
+        check_folder_exists(problems, "weights", Path(filled["weights"]), what)
     for item in filled["task_pictures"]:
-        _check_names([item["task"]], "task of task_pictures", filled["tasks"])
-        if item["dataset"] not in filled["tasks"][item["task"]]["datasets"]:
-            raise ConfigError(f"task_pictures: task {item['task']} is not on {item['dataset']!r}")
-    _check_variants(filled, families)
-    pool, trained, guides, icmh_trained = _training(filled, datasets, families, downloads)
+        kind = "task of task_pictures"
+        check_names(problems, "task_pictures", [item["task"]], kind, declared["tasks"])
+        entry = filled["tasks"].get(item["task"])
+        if entry and item["dataset"] not in entry["datasets"]:
+            problems.add(f"task_pictures: task {item['task']} is not on {item['dataset']!r}")
+    tasks = _tasks(filled, datasets, declared["datasets"], problems)
+    _check_variants(filled, families, problems)
+    pool: Mapping[str, Dataset] = {}
+    trained, guides, icmh_trained, task_trained = (), (), (), ()
+    with problems.collect():
+        pool, trained, guides, icmh_trained = _training(
+            filled, datasets, families, downloads, problems
+        )
+        task_trained = tuple(trained_tasks(filled["training"], task_parts(filled)))
+    ids = {}
+    for name, dataset in datasets.items():
+        with problems.collect(f"datasets.{name}"):
+            ids[name] = dataset.image_ids()
+    notices += drop_unknown_images(filled, ids) + shards_hint(filled, ids)
+    problems.raise_all()
     return Run(
         filled,
         datasets,
@@ -200,21 +205,80 @@ def make_run(config: Mapping[str, Any], schema: Path) -> Run:
         trained,
         guides,
         icmh_trained,
-        _tasks(filled, datasets),
-        tuple(trained_tasks(filled["training"], task_parts(filled))),
+        tasks,
+        task_trained,
+        tuple(notices),
+        unavailable,
     )
 
 
-def _tasks(config: Mapping[str, Any], datasets: Mapping[str, Dataset]) -> dict[str, Task]:
-    """The task models of a run, each checked against the data sets that it names."""
-    tasks = {}
+def announcements(run: Run) -> list[str]:
+    """Sentences to print before anything runs: what is unavailable, left out or not sensible."""
+    absent = [f"unavailable: {name}: {reason}" for name, reason in run.unavailable.items()]
+    return [*absent, *run.notices]
+
+
+def _families(config: Mapping[str, Any], problems: Problems) -> dict[str, Family]:
+    """The codec entries of a run, by name."""
+    families: dict[str, Family] = {}
+    seen: dict[str, str] = {}
+    for name in config["codecs"]:
+        with problems.collect(f"codecs.{name}"):
+            # Which device there is, is found out in the jobs: the machine that plans may have none.
+            families[name] = make_family(name, {**coding_settings(config, name), "device": "cpu"})
+            for point in families[name].points:
+                if (other := seen.setdefault(point.string, name)) != name:
+                    problems.add(f"{point.string} stands in both {other!r} and {name!r}")
+    return families
+
+
+def _drop_unavailable(
+    config: dict[str, Any], removed: dict[str, list[str]], problems: Problems
+) -> dict[str, str]:
+    """Take out codec entries and metrics that cannot run here -> their reasons, by name."""
+    return {}
+
+
+def _check_ablation(config: Mapping[str, Any], codecs: Collection[str], problems: Problems) -> None:
+    ablation = config["ablation"]
+    if ablation["full"]:
+        entries = [ablation["full"], *ablation["without"].values()]
+        check_names(problems, "ablation", entries, "codec entry of ablation", codecs)
+        if not (ablation["without"] and ablation["bpp"]):
+            problems.add("ablation: without and bpp say what is compared, and at which rates")
+
+
+def _tasks(
+    config: Mapping[str, Any],
+    datasets: Mapping[str, Dataset],
+    declared: Collection[str],
+    problems: Problems,
+) -> dict[str, Task]:
+    """The task models of a run, each checked against the data sets and files that it names."""
+    tasks: dict[str, Task] = {}
     for name, entry in config["tasks"].items():
-        _check_names(entry["datasets"], f"data set of task {name}", datasets)
+        where = f"tasks.{name}"
+        check_names(problems, where, entry["datasets"], f"data set of task {name}", declared)
         for dataset in entry["datasets"]:
-            if not datasets[dataset].annotated:
-                raise ConfigError(f"task {name}: data set {dataset!r} has no annotations")
-        tasks[name] = make_task(name, task_entry(config, name))
+            if dataset in datasets and not datasets[dataset].annotated:
+                problems.add(f"{where}: task {name}: data set {dataset!r} has no annotations")
+        with problems.collect(where):
+            tasks[name] = make_task(name, task_entry(config, name))
+            _check_task_files(config, tasks[name], problems)
     return tasks
+
+
+def _check_task_files(config: Mapping[str, Any], task: Task, problems: Problems) -> None:
+    """Files that a task names by path must be there; those that this run makes or fetches not."""
+    folder = Path(config["results"]) / "models" / TASK_FOLDER
+    made = {folder / f"{part}.safetensors" for part in BUNDLED_TASKS.values()}
+    made |= {Path(path) for path in task_downloads(config)}
+    for path in task.files():
+        if path not in made:
+            given = config["tasks"][task.name].items()
+            keys = [k for k, v in given if isinstance(v, str) and Path(v).expanduser() == path]
+            where = ".".join(["tasks", task.name, *keys[:1]])
+            check_file(problems, where, path, "the model's file: correct the path, or fetch it")
 
 
 def task_parts(config: Mapping[str, Any]) -> list[str]:
@@ -266,8 +330,10 @@ def _own(entry: Mapping[str, Any]) -> bool:
     return bool(entry.get("checkpoint", BUNDLED) == BUNDLED)
 
 
-def _check_variants(config: Mapping[str, Any], families: Mapping[str, Family]) -> None:
-    """ConfigError where a point names a variant that this run does not train."""
+def _check_variants(
+    config: Mapping[str, Any], families: Mapping[str, Family], problems: Problems
+) -> None:
+    """A problem where a point names a variant that this run does not train."""
     if config["models"]:
         return
     used = {
@@ -275,9 +341,8 @@ def _check_variants(config: Mapping[str, Any], families: Mapping[str, Family]) -
         for f in families.values()
         for point in f.points
     }
-    _check_names(
-        sorted(used - {MAIN}), "variant of training.variants", config["training"]["variants"]
-    )
+    kind, known = "variant of training.variants", config["training"]["variants"]
+    check_names(problems, "codecs", sorted(used - {MAIN}), kind, known)
 
 
 def model_name(config: Mapping[str, Any], name: str) -> str | None:
@@ -399,17 +464,24 @@ def _training(
     datasets: Mapping[str, Dataset],
     families: Mapping[str, Family],
     downloads: Path,
+    problems: Problems,
 ) -> tuple[dict[str, Dataset], tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Pool, trained parts and guides of MPD, trained parts of Diff-ICMH.
 
-    The checks are made even where no codec needs a model.
+    The checks are made even where no codec needs a model. Independent ones add to `problems`; one
+    that the others rest on raises.
     """
     training = config["training"]
     kinds = sorted({kind for family in families.values() for kind in used_guides(family)})
-    check_labels_settings(training["pseudo_labels"])
-    pool = {n: make_pool_source(n, entry, downloads) for n, entry in training["pool"].items()}
-    check_pool(pool, datasets, config["split"])
-    names = {name: model_name(config, name) for name in config["codecs"]}
+    pool: dict[str, Dataset] = {}
+    with problems.collect():
+        check_labels_settings(training["pseudo_labels"])
+    for name, entry in training["pool"].items():
+        with problems.collect(f"training.pool.{name}"):
+            pool[name] = make_pool_source(name, entry, downloads)
+    with problems.collect():
+        check_pool(pool, datasets, config["split"])
+    names = {name: codec_class(family.codec).model_name for name, family in families.items()}
     needed = {model for model in names.values() if model}
     if config["models"]:
         for model in sorted(needed):
@@ -433,8 +505,12 @@ def _training(
             icmh.check_folder(icmh.bundled(), (*icmh.PARTS, icmh.TAGGER))
     if not trained and not diffused and not tasks_trained:
         return {}, (), tuple(guides), ()
-    for source in pool.values():
-        source.image_ids()  # a folder that is not there is named now, not in a job
+    if network := training["pseudo_labels"]["network"]:
+        where = "training.pseudo_labels.network"
+        check_file(problems, where, Path(network), "torchvision's VGG-16 (.pth)")
+    for name, source in pool.items():
+        with problems.collect(f"training.pool.{name}"):
+            source.image_ids()  # a folder that is not there is named now, not in a job
     return pool, tuple(trained), tuple(guides), tuple(diffused)
 
 
@@ -464,26 +540,3 @@ def _check_models(folder: Path, model: str, kinds: list[str]) -> None:
         icmh.check_folder(folder)
     elif not folder.is_dir():
         raise ConfigError(f"model folder {folder}: no such folder")
-
-
-def _fill(value: dict[str, Any], rules: Mapping[str, Any]) -> None:
-    for key, rule in rules.get("properties", {}).items():
-        if "default" in rule:
-            value.setdefault(key, copy.deepcopy(rule["default"]))
-        if isinstance(value.get(key), dict):
-            _fill(value[key], rule)
-
-
-def _explain(error: jsonschema.ValidationError) -> str:
-    where = ".".join(map(str, error.absolute_path)) or "top level"
-    if error.validator == "additionalProperties" and isinstance(error.schema, Mapping):
-        known = error.schema.get("properties", {})
-        wrong = [key for key in error.instance if key not in known]
-        return "; ".join(f"{where}: {unknown('key', key, known)}" for key in wrong)
-    return f"{where}: {error.message}"
-
-
-def _check_names(names: list[str], kind: str, known: Mapping[str, Any]) -> None:
-    for name in names:
-        if name not in known:
-            raise ConfigError(unknown(kind, name, known))

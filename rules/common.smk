@@ -2,10 +2,12 @@
 
 import functools
 import os
+import sys
 from pathlib import Path
 
 from icmbench.configuration import (
     alpha_sweeps,
+    announcements,
     coding_settings,
     given_files,
     make_run,
@@ -36,6 +38,10 @@ except IcmbenchError as error:
     raise WorkflowError(str(error)) from None
 
 config.update(run.config)  # scripts see the defaults, too
+
+if workflow.is_main_process:  # once, not in the start of every job
+    for line in announcements(run):
+        print(f"icmbench: {line}", file=sys.stderr)
 
 
 include: "gpu_common.smk"

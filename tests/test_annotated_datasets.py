@@ -731,6 +731,10 @@ def test_configurations(
     fill(tmp_path / "data")
     name = fill.__name__.removeprefix("fill_")
     config = yaml.safe_load((ROOT / "configs" / f"{name}.yaml").read_text())
+    (tmp_path / "weights").mkdir()
+    for entry in config["tasks"].values():
+        for key in {"model", "checkpoint"} & set(entry):
+            (tmp_path / entry[key]).touch()
     run = make_run(config, ROOT / "schemas" / "config.schema.json")
     assert run.datasets[name].annotated
     assert run.datasets[name].image_ids()

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from icmbench.configuration import make_run
-from icmbench.errors import ConfigError
+from icmbench.errors import ConfigError, IcmbenchError
 
 BASE: dict[str, Any] = {
     "datasets": {"scenes": {"test": 2}},
@@ -59,11 +59,24 @@ def test_defaults_are_filled(schema: Path) -> None:
         (("metrics",), ["psnr"], r"unknown metric 'psnr': did you mean 'psnr_"),
         (("anchors",), ["avif"], r"unknown anchor .*drop the anchor.* 'avif'"),
         (("visual",), [{"dataset": "x", "image": "y", "bpp": 1}], r"data set of visual 'x'"),
+        (("datasets", "mine"), {"type": "folder", "path": "/nowhere"}, r"mine.*/nowhere is not a"),
+        (("weights",), "/nowhere", r"weights: /nowhere: no such folder"),
         (
-            ("visual",),
-            [{"dataset": "scenes", "image": "test-0001", "bpp": 1}],
-            r"image of data set 'scenes' in visual 'test-0001': did you mean 'test-00001'",
+            ("codecs", "jpeg", "points"),
+            [{"quality": []}],
+            r"codecs\.jpeg\.points\.0\.quality: \[\]",
         ),
+        (
+            ("codecs", "jpeg", "points"),
+            [{"quality": 20}, {"quality": 2, "scale": []}],
+            r"scale: \[\]",
+        ),
+        (("datasets", 1), {"type": "photos"}, r"datasets: the key 1 is of type int.* quote it"),
+        (("datasets", True), {"type": "photos"}, r"datasets: the key True is of type bool.* quote"),
+        ((5,), 3, r"top level: the key 5 is of type int.* quote it"),
+        (("datasets", "scenes"), {"test": 2, 5: 1}, r"datasets\.scenes: the key 5 .* quote it"),
+        (("anchors",), [2017], r"anchors\.0: 2017 is not of type 'string': quote it"),
+        (("results",), "~nobody-here/out", r"results: ~nobody-here/out: there is no such user"),
         (("datasets", "scenes"), {"test": -3}, r"test=-3 is below 0"),
         (("datasets", "scenes"), {"test": True}, r"test=True is not of type int"),
         (("datasets", "mine"), {"type": "folder", "path": 5}, r"path=5 is not of type str"),
@@ -76,7 +89,7 @@ def test_mistakes_are_named(schema: Path, place: tuple[str, ...], value: Any, me
     for key in place[:-1]:
         inner = inner[key]
     inner[place[-1]] = value
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(IcmbenchError, match=message):
         make_run(config, schema)
 
 
@@ -116,3 +129,104 @@ def test_diff_icmh_alone_trains_nothing_of_mpd(schema: Path) -> None:
     run = make_run({**ICMH, "training": {"stage_2": {"steps": 3}}}, schema)
     assert (run.trained, run.guides, run.icmh) == ((), (), ("stage_2",))
     assert run.pool
+
+
+def test_all_problems_are_listed_at_once(schema: Path) -> None:
+    """Schema, names, values, files: one list; a wrong entry is one problem, not several."""
+    config = {
+        "shrads": 3,
+        "device": "gpu",
+        "datasets": {"mine": {"type": "folder", "path": "/nowhere"}, "scenes": {"tset": 2}},
+        "codecs": {
+            "jpeg": {"points": [{"quality": [10, 500]}, {"qualty": 5}]},
+            "webp": {"points": []},
+        },
+        "anchors": ["jpeg", "webp", "avif"],
+        "metrics": ["psnr", "lpips"],
+        "tasks": {"boxes": {"type": "onnx-detector", "datasets": ["scenes"], "layout": "yolox"}},
+        "training": {"pool": {"kodak": {}, "mine": {"type": "folder"}}},
+    }
+    with pytest.raises(ConfigError) as caught:
+        make_run(config, schema)
+    text = str(caught.value)
+    for part in (
+        "unknown key 'shrads'",
+        "device: 'gpu'",
+        "/nowhere",
+        "'tset'",
+        "quality=500",
+        "'qualty'",
+        "codecs.webp.points",
+        "unknown anchor",
+        "'psnr'",
+        "needs the option 'model'",
+        "kodak is for testing only",
+        "training.pool.mine",
+    ):
+        assert text.count(part) >= 1, (part, text)
+    assert "11 problems" in text, text
+    assert text.count("'avif'") == 1
+    assert "jpeg'" not in text.replace("did you mean 'jpeg'", "")  # known, although its points fail
+
+
+def test_files_that_a_task_names_are_checked(schema: Path, tmp_path: Path) -> None:
+    task = {"type": "onnx-detector", "datasets": ["scenes"], "layout": "yolox", "size": 64}
+    task |= {"classes": "coco", "model": str(tmp_path / "net.onnx")}
+    config = {**BASE, "tasks": {"boxes": task}}
+    with pytest.raises(ConfigError, match=r"tasks\.boxes\.model: .*net\.onnx: no such file"):
+        make_run(config, schema)
+    (tmp_path / "net.onnx").touch()
+    assert list(make_run(config, schema).tasks) == ["boxes"]
+
+
+def test_a_picture_that_is_absent_is_a_notice(schema: Path) -> None:
+    here = {"dataset": "scenes", "image": "test-00001"}
+    gone = {"dataset": "scenes", "image": "test-0001"}
+    config = {**BASE, "visual": [{**gone, "bpp": 1}, {**here, "bpp": 1}], "hierarchy": [gone]}
+    run = make_run(config, schema)
+    assert run.config["visual"] == [{**here, "bpp": 1}]
+    assert run.config["hierarchy"] == []
+    first, second = run.notices
+    assert first.startswith("visual[0] is left out: data set 'scenes' has no image 'test-0001'")
+    assert "nearest: test-00001" in first
+    assert second.startswith("hierarchy[0] is left out")
+
+
+def test_null_takes_an_entry_out_with_what_refers_to_it(root: Path, schema: Path) -> None:
+    """What `--config 'datasets={scenes: null}'` makes of config.yaml."""
+    config = yaml.safe_load((root / "config.yaml").read_text())
+    config["datasets"]["scenes"] = None
+    config["codecs"]["avif"] = None
+    run = make_run(config, schema)
+    assert list(run.datasets) == ["photos"]
+    assert "avif" not in run.families
+    assert run.config["anchors"] == ["jpeg"]
+    assert not run.tasks
+    assert not run.config["task_pictures"]
+    assert {item["dataset"] for item in run.config["visual"]} == {"photos"}
+    assert any(notice.startswith("datasets.scenes is null") for notice in run.notices)
+    config["datasets"] = {"photos": None, "scenes": {"test": 2}}
+    run = make_run(config, schema)
+    assert run.config["robustness"]["trials"] == 0
+    with pytest.raises(ConfigError, match="datasets"):
+        make_run({**config, "datasets": {"photos": None}}, schema)
+
+
+def test_too_many_shards_get_a_hint(schema: Path) -> None:
+    config = {**BASE, "datasets": {"scenes": {"test": 16}}}
+    assert make_run({**config, "shards": 4}, schema).notices == ()
+    (hint,) = make_run({**config, "shards": 5}, schema).notices
+    assert hint.startswith("shards: 5 for at most 16 images")
+
+
+def test_a_tilde_is_the_home_folder(
+    schema: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "weights").mkdir()
+    given = {"results": "~/out", "downloads": "~/down", "weights": "~/weights"}
+    run = make_run({**BASE, **given}, schema)
+    assert run.config["results"] == str(tmp_path / "out")
+    assert run.config["downloads"] == str(tmp_path / "down")
+    assert run.config["weights"] == str(tmp_path / "weights")
+    assert run.datasets["scenes"].downloads.is_relative_to(tmp_path)

@@ -26,7 +26,8 @@ from icmbench.coding.agreement import AGREEMENT, COLUMNS, agreement, read_verifi
 from icmbench.coding.decode import decode_shard
 from icmbench.coding.encode import encode_shard
 from icmbench.coding.shard import DECODED, ENCODED, make_family, read_rows, write_rows
-from icmbench.configuration import coding_settings, complete
+from icmbench.config_schema import complete
+from icmbench.configuration import coding_settings
 from icmbench.datasets.base import Record, shard_of
 from icmbench.elsewhere import bundle as bundles
 from icmbench.elsewhere.bundle import ABOUT, PICTURES, STREAMS, open_bundle, write_bundle

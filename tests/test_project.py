@@ -30,6 +30,8 @@ LAYERS = [
     {"codecs"},
     {"coding"},
     {"tasks"},
+    {"config_schema"},
+    {"config_checks"},
     {"configuration", "reporting"},
     {"elsewhere"},
     {"cli"},

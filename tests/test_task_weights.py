@@ -16,7 +16,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from icmbench.configuration import complete, make_run, task_downloads, task_entry
+from icmbench.config_schema import complete
+from icmbench.configuration import make_run, task_downloads, task_entry
 from icmbench.errors import ConfigError
 
 SCHEMA = ROOT / "schemas" / "config.schema.json"

@@ -27,6 +27,7 @@ from safetensors.torch import save_file as save_torch
 import icmbench
 from icmbench import configuration
 from icmbench.coding.pool import CodecProcess, Failed, Setup
+from icmbench.config_schema import complete
 from icmbench.configuration import coding_settings, given_files, make_run, training_sources
 from icmbench.datasets import kodak
 from icmbench.datasets.base import Record
@@ -689,7 +690,7 @@ def test_changed_code_makes_its_own_results_anew(
     for folder in ("mpd", "bitstream", "training", "codecs"):
         shutil.copytree(Path(icmbench.__file__).parent / folder, package / folder)
     (package / "__init__.py").touch()
-    config = configuration.complete(learned, schema)
+    config = complete(learned, schema)
 
     def digests() -> dict[str, Any]:
         configuration.source_digest.cache_clear()

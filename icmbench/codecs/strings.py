@@ -89,17 +89,33 @@ def expand_points(name: str, grids: Sequence[Mapping[str, Any]]) -> list[Point]:
     """The points of a codec's configuration entry: each grid is a product of lists of values.
 
     ``[{"quality": [10, 50]}, {"quality": [10], "scale": [0.5, 0.25]}]`` are four points.
+
+    Raises ConfigError that names every wrong key and value, an empty list of values, a point that
+    is listed twice, and a codec without any point.
     """
+    codec_class(name)
     points: list[Point] = []
+    wrong: list[str] = []
     for grid in grids:
         axes = [value if isinstance(value, list) else [value] for value in grid.values()]
+        for key, axis in zip(grid, axes, strict=True):
+            if not axis:
+                wrong.append(f"codec {name}: the list of values of {key} is empty")
         for values in itertools.product(*axes):
-            points.append(make_point(name, dict(zip(grid, values, strict=True))))
-    seen: set[str] = set()
-    for point in points:
-        if point.string in seen:
-            raise ConfigError(f"codec {name}: the point {point.string} is listed twice")
-        seen.add(point.string)
+            try:
+                points.append(make_point(name, dict(zip(grid, values, strict=True))))
+            except ConfigError as error:
+                wrong.append(str(error))
+    strings = [point.string for point in points]
+    wrong += [
+        f"codec {name}: the point {string} is listed twice"
+        for string in dict.fromkeys(strings)
+        if strings.count(string) > 1
+    ]
+    if not (points or wrong):
+        wrong.append(f"codec {name}: it has no point")
+    if wrong:
+        raise ConfigError("; ".join(dict.fromkeys(wrong)))
     return points
 
 

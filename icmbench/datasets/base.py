@@ -58,7 +58,8 @@ class Option:
         kinds: tuple[type, ...] = (int, float) if self.kind is float else (self.kind,)
         right = isinstance(value, kinds) and not isinstance(value, bool)
         if not right:
-            raise ConfigError(f"{what}={value!r} is not of type {self.kind.__name__}")
+            quote = ": quote it" if self.kind is str and not isinstance(value, list | dict) else ""
+            raise ConfigError(f"{what}={value!r} is not of type {self.kind.__name__}{quote}")
         if self.low is not None and value < self.low:
             raise ConfigError(f"{what}={value!r} is below {self.low:g}")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.coding.shard import Family
-from icmbench.configuration import complete
+from icmbench.config_schema import complete
 from icmbench.elsewhere.bundle import ABOUT, PICTURES, write_bundle
 from icmbench.elsewhere.results import Unit, chosen_units, run_families
 from icmbench.errors import ConfigError
