@@ -1,0 +1,269 @@
+"""Fake CUDA: tensors that are on `cuda` and computed on the CPU, for machines without a GPU.
+
+    with fake_cuda():
+        network.to("cuda")
+        values = network(pixels.to("cuda"))  # values.device.type == "cuda"
+        values.cpu().numpy()                 # what the CPU computes
+        values.numpy()                       # TypeError, as on a GPU
+
+Every operation that a CUDA tensor takes part in runs twice: on fake tensors, where torch's
+`FakeTensorMode` checks and propagates devices as a GPU does ("Expected all tensors to be on the
+same device"), and on the values, on the CPU. So branches on values and integers on the CPU get
+true ones. Speed, memory, kernels and rounding of a GPU are not covered.
+
+Networks too large to compute are built on the device `meta`, without values, and moved to `cuda` as
+others are. What they compute has no values either: on the CPU it is zero (a truth value: true).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import torch
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+)
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+from icmbench.devices import resolve_device
+
+_CUDA = torch.device("cuda", 0)
+_COMPOSITE = "CompositeImplicitAutograd"
+_SCALAR = torch.ops.aten._local_scalar_dense.default
+
+
+class CudaTensor(torch.Tensor):
+    """A tensor on `cuda`: its values on the CPU (or on `meta`: none), its fake for the checks.
+
+    Only Python and the fakes are told of `cuda`. The wrapper is a CPU tensor to C++, so that
+    gradients need neither streams nor a driver, and the CPU's kernels run.
+    """
+
+    values: torch.Tensor
+    fake: torch.Tensor
+    device = property(lambda self: _CUDA)
+    is_cuda = property(lambda self: True)
+    is_cpu = property(lambda self: False)
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, values: torch.Tensor, fake: torch.Tensor) -> CudaTensor:
+        made: CudaTensor = torch.Tensor._make_wrapper_subclass(
+            cls,
+            values.shape,
+            strides=values.stride(),
+            storage_offset=values.storage_offset(),
+            dtype=values.dtype,
+            layout=values.layout,
+            device="cpu",
+        )
+        made.values, made.fake = values, fake
+        return made
+
+    def __repr__(self, *, tensor_contents: object = None) -> str:
+        return f"CudaTensor({tuple(self.shape)}, {self.dtype})"
+
+    @classmethod
+    def __torch_dispatch__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        raise RuntimeError(f"{func}: a fake CUDA tensor is used outside `fake_cuda`")
+
+    def numpy(self, *, force: bool = False) -> Any:
+        """As on a GPU: only what is on the CPU is an array."""
+        if force:
+            return self.detach().cpu().numpy()
+        raise TypeError(f"can't convert {self.device} device type tensor to numpy: use .cpu()")
+
+    def tolist(self) -> Any:
+        """The values, by way of the CPU."""
+        return self.detach().cpu().tolist()
+
+    def get_device(self) -> int:
+        """The GPU's number."""
+        return 0
+
+    def cpu(self, memory_format: Any = torch.preserve_format) -> torch.Tensor:
+        """A copy on the CPU."""
+        return self.to("cpu", memory_format=memory_format)
+
+    def to(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """As `torch.Tensor.to`, which would take this for a tensor of the CPU."""
+        if args and isinstance(args[0], torch.Tensor):
+            args = (args[0].device, args[0].dtype, *args[1:])
+        format_ = kwargs.pop("memory_format", torch.preserve_format)
+        device, dtype, _, parsed = torch._C._nn._parse_to(*args, **kwargs)
+        device, dtype = device or self.device, dtype or self.dtype
+        format_ = parsed or format_
+        kept = format_ is torch.preserve_format or self.is_contiguous(memory_format=format_)
+        if device.type == "cuda" and dtype == self.dtype and kept and not kwargs.get("copy"):
+            return self
+        made: torch.Tensor = _Move.apply(self, device, dtype, format_)
+        return made
+
+
+class _Move(torch.autograd.Function):
+    """A copy on another device or of another type; the gradient goes back to where it came from."""
+
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor, device: Any, dtype: Any, format_: Any) -> Any:
+        ctx.before = values.device, values.dtype
+        if device.type == "cuda":
+            return torch.ops.aten._to_copy(values, dtype=dtype, memory_format=format_)
+        plain = values.values
+        if plain.is_meta:
+            plain = torch.zeros(plain.shape, dtype=dtype)
+        return plain.to(dtype, copy=True, memory_format=format_)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        device, dtype = ctx.before
+        return gradients[0].to(device, dtype), None, None, None
+
+
+class _Autocast(torch.autocast):
+    """Autocast of `cuda` by the CPU's rules: its C++ takes the tensors for the CPU's."""
+
+    def __init__(self, device_type: str, *args: Any, **kwargs: Any) -> None:
+        _AUTOCASTS.append(device_type)
+        super().__init__("cpu" if device_type == "cuda" else device_type, *args, **kwargs)
+
+
+_AUTOCASTS: list[str] = []  # device types that the current machine was asked for
+
+
+class _Machine(TorchDispatchMode):
+    """Runs what concerns CUDA tensors on fakes and on values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fakes = FakeTensorMode(allow_non_fake_inputs=True)
+        self.operations = 0  # that ran on `cuda`
+        self.autocasts = _AUTOCASTS  # their device types
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        given = tree_leaves((args, kwargs))
+        if not any(_on_cuda(value) for value in given):
+            return func(*args, **kwargs)
+        if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _COMPOSITE):
+            with self:  # in inference mode: made of others, `cpu()` for instance
+                return func.decompose(*args, **kwargs)
+        self.operations += 1
+        if kwargs.get("device") == torch.device("cpu"):
+            kwargs["device"] = _CUDA  # from C++: the device of a wrapper
+        if func is _SCALAR and args[0].values.is_meta:
+            return args[0].dtype == torch.bool
+        for value in given:
+            if isinstance(value, torch.Generator) and value.device.type != "cuda":
+                raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
+        hollow = any(_is_hollow(value) for value in given)
+        fakes = self._on_fakes(func, args, kwargs)
+        args_, kwargs_ = tree_map(functools.partial(_to_values, hollow), (args, kwargs))
+        owner = {id(v.values): v for v in given if isinstance(v, CudaTensor)}
+        found = func(*args_, **kwargs_)
+
+        def wrap(value: Any, fake: Any) -> Any:
+            if not isinstance(value, torch.Tensor) or id(value) in owner:
+                return owner.get(id(value), value)
+            return CudaTensor(value, fake)
+
+        if fakes is None:  # the shape depends on values: the result is where the arguments are
+            fakes = tree_map(self._like, found)
+        return tree_map(wrap, found, fakes)
+
+    def _on_fakes(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """Results on fake tensors; None where fakes cannot say. Raises as a GPU would."""
+        with self.fakes:
+            args, kwargs = tree_map(self._to_fake, (args, kwargs))
+            try:
+                return func(*args, **kwargs)
+            except (DataDependentOutputException, DynamicOutputShapeException):
+                return None
+
+    def _to_fake(self, value: Any) -> Any:
+        if isinstance(value, CudaTensor):
+            return value.fake
+        return self.fakes.from_tensor(value) if isinstance(value, torch.Tensor) else value
+
+    def _like(self, value: Any) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return value
+        with self.fakes:
+            return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=_CUDA)
+
+
+def _on_cuda(value: Any) -> bool:
+    return isinstance(value, CudaTensor) or (
+        isinstance(value, torch.device) and value.type == "cuda"
+    )
+
+
+def _is_hollow(value: Any) -> bool:
+    value = value.values if isinstance(value, CudaTensor) else value
+    return isinstance(value, torch.Tensor) and value.is_meta
+
+
+def _to_values(hollow: bool, value: Any) -> Any:
+    """An argument for the CPU; for `meta`, where values are missing."""
+    if isinstance(value, torch.device) and value.type == "cuda":
+        return torch.device("meta" if hollow else "cpu")
+    if isinstance(value, torch.device):
+        return torch.device("meta") if hollow else value
+    if isinstance(value, torch.Generator):
+        return None
+    if isinstance(value, CudaTensor):
+        value = value.values
+    if isinstance(value, torch.Tensor):
+        return value.to("meta") if hollow else value
+    return value
+
+
+@contextlib.contextmanager
+def fake_cuda() -> Iterator[_Machine]:
+    """A machine with a GPU, as far as devices go; see the module. Tensors made inside end with it.
+
+    Gives the machine: `operations` counts what ran on `cuda`, `autocasts` lists the device types
+    of every `torch.autocast`.
+    """
+    answers: dict[str, Any] = {
+        "_lazy_init": None,
+        "is_available": True,
+        "device_count": 1,
+        "get_device_name": "fake",
+        "synchronize": None,
+        "empty_cache": None,
+        "reset_peak_memory_stats": None,
+        "max_memory_allocated": 0,
+        "max_memory_reserved": 0,
+        "memory_allocated": 0,
+    }
+    resolve_device.cache_clear()
+    _AUTOCASTS.clear()
+    before = torch._C._only_lift_cpu_tensors()
+    torch._C._ensureCUDADeviceGuardSet()
+    with contextlib.ExitStack() as stack:
+        for name, answer in answers.items():
+            patch = mock.patch.object(torch.cuda, name, lambda *_, answer=answer, **__: answer)
+            stack.enter_context(patch)
+        stack.callback(resolve_device.cache_clear)
+        # `torch.tensor(..., device="cuda")` makes its tensor on the CPU and moves it.
+        torch._C._set_only_lift_cpu_tensors(True)
+        stack.callback(torch._C._set_only_lift_cpu_tensors, before)
+        stack.enter_context(mock.patch.object(torch, "autocast", _Autocast))
+        # A parameter cannot change its kind of tensor in place: `Module.to` makes new ones.
+        stack.callback(
+            torch.__future__.set_overwrite_module_params_on_conversion,
+            torch.__future__.get_overwrite_module_params_on_conversion(),
+        )
+        torch.__future__.set_overwrite_module_params_on_conversion(True)
+        yield stack.enter_context(_Machine())
