@@ -41,12 +41,14 @@ def _networks_alone() -> Iterator[None]:
 with _networks_alone():
     from diffusers import AutoencoderKL, UNet2DConditionModel, UNet2DModel
     from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+    from diffusers.models.transformers.transformer_2d import Transformer2DModel
     from diffusers.models.upsampling import Upsample2D
 
 __all__ = [
     "AutoencoderKL",
     "TimestepEmbedding",
     "Timesteps",
+    "Transformer2DModel",
     "UNet2DConditionModel",
     "UNet2DModel",
     "Upsample2D",

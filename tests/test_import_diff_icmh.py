@@ -25,17 +25,20 @@ from icmbench.diff_icmh.control import (
     UnetSettings,
     build_control,
     build_unet,
+    control_channels,
+    head_widths,
     predict_noise,
 )
 from icmbench.diff_icmh.import_official import (
     Conversion,
     Report,
-    _ratio,
     convert,
     import_checkpoint,
 )
 from icmbench.diff_icmh.lfgcm import LfgcmSettings, build_lfgcm
+from icmbench.diff_icmh.official_lookup import published_name
 from icmbench.diff_icmh.official_names import PARTS, SCALE, Dropped, rename
+from icmbench.diff_icmh.official_sizes import control_ratio
 from icmbench.diffusers_networks import AutoencoderKL
 from icmbench.errors import ConfigError, ModelError, WrongModel
 from icmbench.files import sha256_file
@@ -457,12 +460,36 @@ def test_what_is_known_and_not_needed_is_counted(checkpoint: State, tmp_path: Pa
     [((320, 640, 1280, 1280), 0.2, 0.2), ((32, 64, 64, 64), 0.75, 0.75), ((32, 64), 0.3, None)],
 )
 def test_ratio_is_found_again(base: tuple[int, ...], control: float, ratio: float | None) -> None:
-    own = [int(c * control) for c in base]
-    found = _ratio(own, base)
-    assert [int(c * found) for c in base] == own
+    own = control_channels(base, control)
+    found = control_ratio(own, base)
+    assert control_channels(base, found) == own
     assert ratio is None or found == ratio
     with pytest.raises(ValueError, match="no ratio"):
-        _ratio([own[0], own[1] + 7, *own[2:]], base)
+        control_ratio([own[0], own[1] + 7, *own[2:]], base)
+
+
+def test_the_first_resolution_is_rounded_and_the_others_follow() -> None:
+    """int(320 * 0.203) = 64, then times 2 and 4; each rounded alone would be 129 and 259."""
+    assert control_channels((320, 640, 1280, 1280), 0.203) == [64, 128, 256, 256]
+    assert control_channels((32, 48, 96), 1.0) == [32, 48, 96]
+
+
+def test_the_middle_has_the_head_width_of_the_last_resolution_with_attention() -> None:
+    assert head_widths((32, 24, 48), (True, True, False), 16) == [16, 12, 16, 12]
+    assert head_widths((32, 24, 48), (True, False, False), 16) == [16, 12, 16, 16]
+    assert head_widths((32, 24), (False, False), 16) == [16, 12, 12]
+
+
+@pytest.mark.parametrize(("last", "inner"), [(48, 48), (40, 36)])
+def test_heads_of_the_middle_need_not_make_up_its_channels(last: int, inner: int) -> None:
+    """24 channels give heads of 12; the official middle of 40 channels has 40 // 12 of them."""
+    unet = UnetSettings(channels=(32, 24, last), attention=(True, True, False), context=8)
+    control = build_control(unet, ControlSettings(head_width=16), 0)
+    layer = control.encoder.mid_block.attentions[0].transformer_blocks[0].attn1
+    assert layer.heads == inner // 12
+    assert layer.to_q.weight.shape == (inner, inner)
+    x, level = torch.ones(1, 4, 8, 8), torch.zeros(1)
+    assert control.injections(x, x, level, torch.ones(1, 3, 8)).middle.shape[1] == last
 
 
 # A checkpoint over another
@@ -525,10 +552,10 @@ def uneven(tensor: torch.Tensor) -> torch.Tensor:
 IN = "cond_stage_model.model.transformer.resblocks.3.attn.in_proj_weight"
 QUERY = "first_stage_model.encoder.mid.attn_1.q.weight"
 FAULTS: dict[str, tuple[Callable[[State], State], str]] = {
-    "entropy tensor missing": (without(MATRIX), "codec entropy_bottleneck.matrices.2: missing"),
+    "entropy tensor missing": (without(MATRIX), f"{MATRIX}: missing"),
     "quantiles missing": (
         without(f"{PRE}entropy_bottleneck.quantiles"),
-        "codec entropy_bottleneck.quantiles: missing",
+        f"{PRE}entropy_bottleneck.quantiles: missing",
     ),
     "old and new": (
         lambda state: {**state, old_name(MATRIX): state[MATRIX]},
@@ -536,7 +563,7 @@ FAULTS: dict[str, tuple[Callable[[State], State], str]] = {
     ),
     "wrong shape": (
         having(f"{PRE}decoder.g_s0.conv_0.weight", lambda t: t[:-1]),
-        "decoder.g_s0.conv_0.weight of the shape (11, 12, 3, 3), expected (12, 12, 3, 3)",
+        "decoder.g_s0.conv_0.weight: of the shape (11, 12, 3, 3), expected (12, 12, 3, 3)",
     ),
     "extra": (having("lpips.weight", torch.ones_like), "lpips.weight: not known"),
     "loss": (having("loss.logvar", torch.ones_like), "loss.logvar: not known"),
@@ -546,7 +573,7 @@ FAULTS: dict[str, tuple[Callable[[State], State], str]] = {
     ),
     "extra in a known place": (
         having(f"{PRE}encoder.g_a9.weight", torch.ones_like),
-        "encoder.g_a9.weight: as codec encoder.g_a9.weight not one of the network's",
+        "encoder.g_a9.weight: not one of the network's (here codec encoder.g_a9.weight)",
     ),
     "adapters": (having(f"{PRE}adapters.gain_y", torch.ones_like), "adapters.gain_y: not known"),
     "zero convolution too many": (
@@ -567,11 +594,11 @@ FAULTS: dict[str, tuple[Callable[[State], State], str]] = {
     ),
     "no size": (
         without("model.diffusion_model.input_blocks.0.0.weight"),
-        "prior unet.conv_in.weight: missing or empty, and the size cannot be told",
+        "model.diffusion_model.input_blocks.0.0.weight: missing or empty, and the size",
     ),
     "empty": (
         having("model.diffusion_model.input_blocks.0.0.weight", lambda t: t[:, :0]),
-        "prior unet.conv_in.weight: missing or empty",
+        "model.diffusion_model.input_blocks.0.0.weight: missing or empty",
     ),
     "not thirds": (having(IN, lambda t: t[1:]), f"{IN}: shape (95, 32), expected three equal"),
     "not 1 x 1": (
@@ -581,7 +608,7 @@ FAULTS: dict[str, tuple[Callable[[State], State], str]] = {
     "whole numbers": (having(MATRIX, lambda t: t.int()), f"{MATRIX}: holds int32, not weights"),
     "not finite": (
         having(MATRIX, not_finite),
-        "codec entropy_bottleneck.matrices.2: holds a value that is not finite",
+        f"{MATRIX}: holds a value that is not finite",
     ),
     "another schedule": (
         having("betas", lambda t: t * 1.01),
@@ -596,7 +623,7 @@ FAULTS: dict[str, tuple[Callable[[State], State], str]] = {
         having(f"{PRE}gaussian_conditional.scale_table", lambda t: t.new_ones(64)),
         "scale_table: not the values",
     ),
-    "scale missing": (without(SCALE), "control scale_list: missing"),
+    "scale missing": (without(SCALE), f"{SCALE}: missing"),
     "scales not constant": (having(SCALE, uneven), "scale_list is not constant"),
     "scales of another number": (having(SCALE, lambda t: t[1:]), "scale_list has the shape (24,)"),
 }
@@ -608,6 +635,18 @@ def test_faults_are_named_and_nothing_is_written(
 ) -> None:
     change, text = FAULTS[fault]
     refused(tmp_path, change(checkpoint), text)
+
+
+def test_every_missing_tensor_has_its_published_name(checkpoint: State) -> None:
+    """For each tensor of the file in turn: without it, its own name is in the error."""
+    taken = {key for key in checkpoint if isinstance(rename(key), tuple)}
+    assert len(taken) > 1000
+    named = set()
+    for key in taken:
+        for target in rename(key):
+            assert not isinstance(target, Dropped)
+            named.add(published_name(target.part, target.name))
+    assert named == taken
 
 
 def test_no_entropy_tensors_at_all(checkpoint: State, tmp_path: Path) -> None:
@@ -624,7 +663,8 @@ def test_many_faults_are_counted_and_twenty_are_named(checkpoint: State, tmp_pat
 
 
 def test_heads_that_do_not_fit(checkpoint: State, tmp_path: Path) -> None:
-    refused(tmp_path, checkpoint, "heads of 64 channels do not fit into 32", head_width=64)
+    text = "heads of 64 channels do not fit into 32; --head-width names the width"
+    refused(tmp_path, checkpoint, text, head_width=64)
     with pytest.raises(ConfigError, match="1 is the least"):
         run(tmp_path, checkpoint, head_width=0)
 
@@ -662,6 +702,8 @@ class Trap:
 def test_code_in_a_checkpoint_is_not_run(checkpoint: State, tmp_path: Path) -> None:
     text = refused(tmp_path, {**checkpoint, "trap": Trap(tmp_path / "sprung")}, "none of which")
     assert "weights_only" not in text
+    assert "posix.mkdir" in text
+    assert ".safetensors" in text
     assert not (tmp_path / "sprung").exists()
     pickled = tmp_path / "plain.pt"
     pickled.write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
@@ -1012,7 +1054,7 @@ def test_the_fixtures_codec(imported: Path) -> None:
 
 def words(folder: Path) -> None:
     """A tokenizer that spells, within the 50 tokens of the small text encoder, and three tags."""
-    letters = "abcdefghijklmnopqrst"
+    letters = "abcdefghijklmnopqrstuvw"
     tokens = [*letters, *(f"{c}</w>" for c in letters), ",", ",</w>"]
     tokens += ["<|startoftext|>", "<|endoftext|>"]
     (folder / "tokenizer").mkdir()
@@ -1020,6 +1062,23 @@ def words(folder: Path) -> None:
     (folder / "tokenizer" / "vocab.json").write_text(json.dumps(ids))
     (folder / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
     (folder / "tags.txt").write_text("cat\ndog\nhat\n")
+
+
+def test_the_words_are_checked_and_copied_at_import(checkpoint: State, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.mkdir()
+    words(given)
+    keys = {"tokenizer": given / "tokenizer", "tags": given / "tags.txt"}
+    run(tmp_path, checkpoint, **keys)
+    for name in ("tokenizer/vocab.json", "tokenizer/merges.txt", "tags.txt"):
+        assert (tmp_path / "out" / name).read_bytes() == (given / name).read_bytes()
+    (given / "tags.txt").write_text("cat\ncat\n")
+    (tmp_path / "other").mkdir()
+    refused(tmp_path / "other", checkpoint, "stands there twice", tags=given / "tags.txt")
+    vocabulary = json.loads((given / "tokenizer" / "vocab.json").read_text())
+    (given / "tokenizer" / "vocab.json").write_text(json.dumps({**vocabulary, "z": 50}))
+    text = "vocab.json: 51 tokens, the text encoder has 50"
+    refused(tmp_path / "other", checkpoint, text, tokenizer=given / "tokenizer")
 
 
 def test_an_imported_folder_codes_and_decodes(checkpoint: State, tmp_path: Path) -> None:

@@ -325,7 +325,7 @@ def test_files_of_networks(tmp_path: Path) -> None:
     save_network(path, without, {"network": {"features": 16}})
     refused("'conv1.weight' is missing")
     (tmp_path / "x.pth").write_bytes(b"nothing")
-    refused("not a file of tensors", "x.pth")
+    refused("damaged or not a file of weights", "x.pth")
     torch.save([1, 2], tmp_path / "x.pth")
     refused("not a state dictionary", "x.pth")
     torch.save({"a": torch.zeros(1)}, tmp_path / "x.pth")

@@ -216,7 +216,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="holds a list, not named tensors"):
         load_vgg(path)
     torch.save(Evil(tmp_path / "was_run"), path)
-    with pytest.raises(ModelError, match="damaged or not a file of weights"):
+    with pytest.raises(ModelError, match=r"holds more than tensors \(.*pathlib\.PosixPath"):
         load_vgg(path)
     assert not (tmp_path / "was_run").exists()
     for name in ("none.pth", "none.safetensors"):

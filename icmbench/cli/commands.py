@@ -271,7 +271,12 @@ def import_diff_icmh(arguments: Namespace) -> None:
         base=Path(arguments.base) if arguments.base else None,
         head_width=arguments.head_width,
         control_head_width=arguments.control_head_width,
+        tokenizer=_path(arguments.tokenizer),
+        tags=_path(arguments.tags),
     )
     for line in report.lines():
         print(line)
-    print(f"{arguments.out}: complete; tokenizer/ and tags.txt are still to be put there")
+    given = {"tokenizer/": arguments.tokenizer, "tags.txt": arguments.tags}
+    missing = [name for name, value in given.items() if not value]
+    left = f"; {' and '.join(missing)} must still be put there" if missing else ""
+    print(f"{arguments.out}: complete{left}")

@@ -198,15 +198,24 @@ def _import(sub: Sub) -> None:
         sub,
         "import-diff-icmh",
         "convert a published checkpoint of Diff-ICMH to a folder that the codec diff-icmh loads",
-        "icmbench import-diff-icmh model.ckpt --out models/diff-icmh --base v2-1.ckpt\n"
+        "icmbench import-diff-icmh model.ckpt --out models/diff-icmh --base v2-1.ckpt \\\n"
+        "      --tokenizer stable-diffusion-2-1-base/tokenizer --tags ram_tag_list.txt\n"
         "  icmbench encode photo.png photo.icb --codec diff-icmh:rate=1 --models models\n\n"
-        "Put Stable Diffusion 2.1's tokenizer (vocab.json, merges.txt) into OUT/tokenizer and\n"
-        "the names of the tags, one a line, into OUT/tags.txt.",
+        "Without --tokenizer and --tags, put vocab.json and merges.txt into OUT/tokenizer and the\n"
+        "names of the tags, one a line, into OUT/tags.txt.",
     )
     parser.add_argument("checkpoint", help=".ckpt, .pt or .safetensors with the published names")
     parser.add_argument("--out", required=True, metavar="DIR", help="the folder to make")
     parser.add_argument(
         "--base", metavar="FILE", help="Stable Diffusion 2.1, for what the checkpoint lacks"
+    )
+    parser.add_argument(
+        "--tokenizer",
+        metavar="DIR",
+        help="vocab.json and merges.txt of Stable Diffusion 2.1: checked and copied",
+    )
+    parser.add_argument(
+        "--tags", metavar="FILE", help="the names of the tags, one a line: checked and copied"
     )
     parser.add_argument(
         "--head-width", type=int, default=64, help="of the prior's attention; default: 64"

@@ -17,7 +17,12 @@ from typing import Any
 
 import torch
 
-from icmbench.diffusers_networks import TimestepEmbedding, Timesteps, UNet2DConditionModel
+from icmbench.diffusers_networks import (
+    TimestepEmbedding,
+    Timesteps,
+    Transformer2DModel,
+    UNet2DConditionModel,
+)
 
 NORM_GROUPS = 32  # of every group norm, or the largest divisor of its channels below
 
@@ -65,7 +70,7 @@ class ControlSettings:
     """Size of the control network beside a UNet.
 
     Attributes:
-        ratio: its channels over those of the UNet.
+        ratio: its channels over those of the UNet; see `control_channels`.
         head_width: channels of an attention head, or the largest divisor below.
         hint: channels of the codec's latent c.
         scale: factor of everything that is injected.
@@ -84,6 +89,28 @@ class ControlSettings:
     def values(self) -> dict[str, Any]:
         """The settings as plain values."""
         return asdict(self)
+
+
+def control_channels(base: Sequence[int], ratio: float) -> list[int]:
+    """Channels of the control network's resolutions.
+
+    As in the official code the channels of the first resolution are scaled and rounded down, and
+    the others follow from them by the UNet's own multipliers.
+    """
+    first = int(base[0] * ratio)
+    return [first * channels // base[0] for channels in base]
+
+
+def head_widths(channels: Sequence[int], attention: Sequence[bool], width: int) -> list[int]:
+    """Channels of an attention head, of the control network's resolutions and then of the middle.
+
+    Each is the largest divisor of its resolution's channels that is at most `width`. The middle
+    keeps that of the last resolution with attention, as in the official code, whether or not it
+    divides the channels of the middle.
+    """
+    widths = [largest_divisor(c, width) for c in channels]
+    attending = [w for w, attends in zip(widths, attention, strict=True) if attends]
+    return [*widths, (attending or widths)[-1]]
 
 
 def largest_divisor(number: int, most: int) -> int:
@@ -127,6 +154,18 @@ def _unet(
     )
 
 
+def _attention(channels: int, head_width: int, context: int) -> Transformer2DModel:
+    """An attention layer whose heads, of a given width, need not make up all channels."""
+    return Transformer2DModel(
+        num_attention_heads=channels // head_width,
+        attention_head_dim=head_width,
+        in_channels=channels,
+        cross_attention_dim=context,
+        norm_num_groups=1,  # set by `_regroup`
+        use_linear_projection=True,
+    )
+
+
 def _regroup(network: torch.nn.Module) -> None:
     for module in network.modules():
         if isinstance(module, torch.nn.GroupNorm):
@@ -144,10 +183,12 @@ class ControlNetwork(torch.nn.Module):
         super().__init__()
         self.settings = settings
         self.unet_settings = unet
-        channels = [int(c * settings.ratio) for c in unet.channels]
-        widths = [largest_divisor(c, settings.head_width) for c in channels]
+        channels = control_channels(unet.channels, settings.ratio)
+        *widths, middle = head_widths(channels, unet.attention, settings.head_width)
         heads = [c // width for c, width in zip(channels, widths, strict=True)]
         self.encoder = _unet(unet, unet.latent + settings.hint, channels, heads)
+        if middle != widths[-1]:
+            self.encoder.mid_block.attentions[0] = _attention(channels[-1], middle, unet.context)
         _regroup(self.encoder)
         # The sinusoid and the embedding's inner widths are the full ones, whatever the ratio.
         full = unet.channels[0]

@@ -5,6 +5,7 @@ an error that names it. What a network of ours needs and the file lacks is an er
 with `strict=False` leaves learned tables random where names differ, and nobody is told.)
 
 <out>/{autoencoder,prior,text,codec,control}.safetensors   in the published number types
+<out>/tokenizer/, <out>/tags.txt                           copies of the files given
 <out>/import.json                                          what was taken over and what was not
 """
 
@@ -12,12 +13,9 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import shutil
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,41 +25,37 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from icmbench.diff_icmh.control import (
-    ControlSettings,
-    UnetSettings,
-    block_channels,
-    build_control,
-    build_unet,
-)
 from icmbench.diff_icmh.diffusion import Floats, alphas_cumprod
 from icmbench.diff_icmh.entropy import LIKELIHOOD_FLOOR, SCALE_FLOOR, TAIL_MASS
-from icmbench.diff_icmh.lfgcm import LfgcmSettings, build_lfgcm
-from icmbench.diff_icmh.model import part_file
+from icmbench.diff_icmh.model import TOKENIZER, VOCABULARY, WORDS, part_file
+from icmbench.diff_icmh.official_lookup import published_name
 from icmbench.diff_icmh.official_names import (
-    LAYERS,
-    LEVELS,
     PARTS,
     PREFIXES,
-    SCALE,
     SCHEDULE,
-    TEXT_BLOCKS,
     Dropped,
     Transform,
     rename,
 )
+from icmbench.diff_icmh.official_sizes import (
+    LATENT_SCALE,
+    Described,
+    Shape,
+    Sizes,
+    State,
+    Unknown,
+)
 from icmbench.diff_icmh.rate_tables import write_tables
 from icmbench.diff_icmh.tables import SCALES
+from icmbench.diff_icmh.text import read_vocabulary
+from icmbench.diff_icmh.tokenizer import Tokenizer
 from icmbench.errors import ConfigError, ModelError
-from icmbench.files import atomic_path, sha256_file, write_json
+from icmbench.files import atomic_path, sha256_file, write_bytes, write_json
 from icmbench.mpd.tensors import KEY
-from icmbench.mpd.vgg import UNREADABLE
+from icmbench.pickles import UNREADABLE, load_pickle
 
 REPORT: Final = "import.json"
-LATENT_SCALE: Final = 0.18215  # the diffusion model's latent is the autoencoder's times this
-VAE_GROUPS: Final = 32  # of the autoencoder's norms; shapes do not tell
-TEXT_HEAD_WIDTH: Final = 64  # of OpenCLIP's text encoders; shapes do not tell
-# 50 spaced steps are the published evaluation's; the guidance is ours to choose: none is published.
+# The published evaluation's: 50 spaced steps, and a guidance of 5.0 (README of the official code).
 PUBLISHED_DECODING: Final = {
     "sampler": "ddpm-spaced",
     "steps": 50,
@@ -76,10 +70,7 @@ KEPT: Final = (torch.float16, torch.float32, torch.float64)
 # Types that numpy, which reads our files, does not have. Widening is exact.
 WIDENED: Final = (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
 
-Shape = tuple[int, ...]
-State = Mapping[str, Tensor]
 Sources = dict[tuple[str, str], str]  # published name of a part's tensor
-Told = tuple[dict[str, Any], State]  # settings, and the tensors of a network of that size
 
 
 @dataclass(frozen=True)
@@ -156,6 +147,8 @@ def import_checkpoint(
     base: Path | None = None,
     head_width: int = 64,
     control_head_width: int = 16,
+    tokenizer: Path | None = None,
+    tags: Path | None = None,
 ) -> Report:
     """Convert a published checkpoint to a model folder; nothing is written unless all is right.
 
@@ -165,9 +158,12 @@ def import_checkpoint(
         base: a Stable Diffusion 2.1 checkpoint, for what `path` does not hold.
         head_width: channels of an attention head of the prior, which no shape tells.
         control_head_width: the same of the control network, or the largest divisor below.
+        tokenizer: folder of vocab.json and merges.txt of Stable Diffusion 2.1, copied to `out`.
+        tags: names of the tags, one a line, copied to `out`.
 
-    Raises ModelError for a file that cannot be read or holds more than tensors, and one that names
-    the tensors that are unknown, missing or wrong; ConfigError where `out` is in use.
+    Raises ModelError for a file that cannot be read or holds more than tensors, one that names
+    the tensors that are unknown, missing or wrong, and one for a tokenizer that is not of the
+    checkpoint's text encoder; ConfigError where `out` is in use.
     """
     _check_free(out)
     if min(head_width, control_head_width) < 1:
@@ -181,6 +177,7 @@ def import_checkpoint(
     _check_values({**below, **state}, conversion)
     if conversion.problems:
         raise ModelError(_refusal(path, conversion.problems))
+    words = _words(conversion, tokenizer, tags)
     report = Report(
         source=path.name,
         sha256=sha256_file(path),
@@ -189,8 +186,21 @@ def import_checkpoint(
         parts={name: _size(part) for name, part in conversion.parts.items()},
         dropped={name: asdict(group) for name, group in conversion.dropped.items()},
     )
-    _write(out, conversion, report)
+    _write(out, conversion, report, words)
     return report
+
+
+def _words(conversion: Conversion, tokenizer: Path | None, tags: Path | None) -> dict[str, Path]:
+    """The checked files of words by their place in the model folder."""
+    found: dict[str, Path] = {}
+    if tokenizer is not None:
+        settings = conversion.parts["text"].settings
+        Tokenizer(tokenizer, settings["vocab_size"], settings["max_position_embeddings"])
+        found |= {f"{TOKENIZER}/{name}": tokenizer / name for name in WORDS}
+    if tags is not None:
+        read_vocabulary(tags)
+        found[VOCABULARY] = tags
+    return found
 
 
 def convert(state: State, *, head_width: int = 64, control_head_width: int = 16) -> Conversion:
@@ -206,8 +216,8 @@ def convert(state: State, *, head_width: int = 64, control_head_width: int = 16)
         part: {name: tuple(tensor.shape) for name, tensor in tensors.items()}
         for part, tensors in parts.items()
     }
-    sizes = _Sizes(shapes)
-    tell: dict[str, Callable[[], Told]] = {
+    sizes = Sizes(shapes)
+    described: dict[str, Callable[[], Described]] = {
         "autoencoder": sizes.autoencoder,
         "prior": lambda: sizes.prior(head_width),
         "text": sizes.text,
@@ -215,10 +225,10 @@ def convert(state: State, *, head_width: int = 64, control_head_width: int = 16)
         "control": lambda: sizes.control(control_head_width, state),
     }
     for part in PARTS:
-        told = _told(part, shapes[part], tell[part], conversion)
-        if told is not None:
-            _compare(part, shapes[part], told[1], sources, conversion)
-            conversion.parts[part] = Part(dict(sorted(parts[part].items())), told[0])
+        found = _described(part, shapes[part], described[part], conversion)
+        if found is not None:
+            _compare(part, shapes[part], found[1], sources, conversion)
+            conversion.parts[part] = Part(dict(sorted(parts[part].items())), found[0])
     for what, one, other in sizes.joints():
         if one is not None and other is not None and one != other:
             conversion.note(what, f"{one} and {other} channels")
@@ -269,9 +279,9 @@ def _transformed(tensor: Tensor, transform: Transform) -> Tensor | str:
     return tensor.chunk(3)[int(transform[-1])]
 
 
-def _told(
-    part: str, found: Mapping[str, Shape], tell: Callable[[], Told], conversion: Conversion
-) -> Told | None:
+def _described(
+    part: str, found: Mapping[str, Shape], describe: Callable[[], Described], conversion: Conversion
+) -> Described | None:
     """Settings and network of a part, built without memory; None where the shapes do not tell."""
     if not found:
         hint = "; a Stable Diffusion 2.1 checkpoint as base has it" if part in BASED else ""
@@ -279,9 +289,10 @@ def _told(
         return None
     try:
         with torch.device("meta"):
-            return tell()
-    except _Unknown as error:
-        conversion.note(f"{part} {error}", "missing or empty, and the size cannot be told without")
+            return describe()
+    except Unknown as error:
+        text = "missing or empty, and the size of the network cannot be found without it"
+        conversion.note(str(error), text)
     except (ArithmeticError, ImportError, RuntimeError, ValueError) as error:
         conversion.note(f"{PREFIXES[part]}*", f"the {part} cannot be built: {error}")
     return None
@@ -291,199 +302,13 @@ def _compare(
     part: str, found: Mapping[str, Shape], wanted: State, sources: Sources, conversion: Conversion
 ) -> None:
     for name in wanted.keys() - found.keys():
-        conversion.note(f"{part} {name}", f"missing ({PREFIXES[part]}*)")
+        conversion.note(published_name(part, name), "missing")
     for name, shape in found.items():
         if name not in wanted:
-            conversion.note(sources[part, name], f"as {part} {name} not one of the network's")
+            conversion.note(sources[part, name], f"not one of the network's (here {part} {name})")
         elif (expected := tuple(wanted[name].shape)) != shape:
-            text = f"as {part} {name} of the shape {shape}, expected {expected}"
+            text = f"of the shape {shape}, expected {expected} (here {part} {name})"
             conversion.note(sources[part, name], text)
-
-
-class _Unknown(Exception):
-    """A tensor, or what is named, that the size of a network cannot be told without."""
-
-
-class _Sizes:
-    """What the shapes, by part and our name, say about the sizes of the networks.
-
-    Raises _Unknown where they do not say it, and whatever networks raise that cannot be.
-    """
-
-    def __init__(self, shapes: Mapping[str, Mapping[str, Shape]]) -> None:
-        self.shapes = shapes
-        self.unet: UnetSettings | None = None
-
-    def joints(self) -> Iterator[tuple[str, int | None, int | None]]:
-        """Channels on both sides where parts meet; None where a side is not known."""
-        latent = self._axis("prior", "unet.conv_in.weight", 1)
-        inputs = self._axis("control", "encoder.conv_in.weight", 1)
-        hint = None if inputs is None or latent is None else inputs - latent
-        coded = self._axis(*_CODED)
-        context = None if self.unet is None else self.unet.context
-        yield "latent of autoencoder and prior", self._axis(*_LATENT), latent
-        yield "latent of codec and prior", coded, latent
-        yield "latent of codec and hint of control", coded, hint
-        yield "text and context of prior", self._axis("text", _TOKENS, 1), context
-
-    def _axis(self, part: str, name: str, axis: int) -> int | None:
-        shape = self.shapes[part].get(name, ())
-        return shape[axis] if axis < len(shape) else None
-
-    def _side(self, part: str, name: str, axis: int) -> int:
-        """The size of a tensor along an axis; one that is empty or too flat tells nothing."""
-        size = self._axis(part, name, axis)
-        if not size:
-            raise _Unknown(name)
-        return size
-
-    def _counted(self, part: str, pattern: str, axis: int) -> list[int]:
-        """Sizes of the tensors that a pattern names for 0, 1, ... as far as they go."""
-        names = map(pattern.format, count())
-        return [
-            self._side(part, name, axis)
-            for name in takewhile(self.shapes[part].__contains__, names)
-        ]
-
-    def autoencoder(self) -> Told:
-        """Arguments of diffusers' `AutoencoderKL`."""
-        from icmbench.diffusers_networks import AutoencoderKL
-
-        part = "autoencoder"
-        settings = {
-            "in_channels": self._side(part, "encoder.conv_in.weight", 1),
-            "out_channels": self._side(part, "decoder.conv_out.weight", 0),
-            "latent_channels": self._side(*_LATENT),
-            "block_out_channels": [
-                self._side(part, f"encoder.down_blocks.{level}.resnets.0.conv1.weight", 0)
-                for level in range(LEVELS)
-            ],
-            "layers_per_block": LAYERS,
-            "down_block_types": ["DownEncoderBlock2D"] * LEVELS,
-            "up_block_types": ["UpDecoderBlock2D"] * LEVELS,
-            "norm_num_groups": VAE_GROUPS,
-            "scaling_factor": LATENT_SCALE,
-        }
-        return settings, AutoencoderKL(**settings).state_dict()
-
-    def prior(self, head_width: int) -> Told:
-        """`UnetSettings` under `unet`."""
-        part, first = "prior", "unet.conv_in.weight"
-        channels = self._counted(part, "unet.down_blocks.{}.resnets.0.conv1.weight", 0)
-        attention = [
-            any(name.startswith(f"unet.down_blocks.{i}.attentions.") for name in self.shapes[part])
-            for i in range(len(channels))
-        ]
-        # The middle has attention whatever the resolutions have.
-        attending = [c for c, a in zip(channels, attention, strict=True) if a] + channels[-1:]
-        uneven = [c for c in attending if c % head_width]
-        if uneven:
-            raise ValueError(f"heads of {head_width} channels do not fit into {uneven[0]}")
-        context = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"
-        self.unet = UnetSettings(
-            latent=self._side(part, first, 1),
-            channels=tuple(channels),
-            layers=LAYERS,
-            attention=tuple(attention),
-            head_width=head_width,
-            context=self._side(part, context, 1),
-        )
-        tensors = build_unet(self.unet, 0).state_dict()
-        return (
-            {"kind": "clip", "unet": self.unet.values()},
-            {f"unet.{name}": tensor for name, tensor in tensors.items()},
-        )
-
-    def text(self) -> Told:
-        """Arguments of transformers' `CLIPTextConfig`."""
-        # Seconds to load, and only here.
-        from transformers import CLIPTextConfig, CLIPTextModel
-
-        part = "text"
-        width = self._side(part, _TOKENS, 1)
-        settings: dict[str, Any] = {
-            "vocab_size": self._side(part, _TOKENS, 0),
-            "hidden_size": width,
-            "intermediate_size": self._side(part, "encoder.layers.0.mlp.fc1.weight", 0),
-            "num_hidden_layers": TEXT_BLOCKS - 1,
-            "num_attention_heads": max(1, width // TEXT_HEAD_WIDTH),
-            "max_position_embeddings": self._side(part, _POSITIONS, 0),
-            "hidden_act": "gelu",
-            "layer_norm_eps": 1e-5,
-        }
-        return settings, CLIPTextModel(CLIPTextConfig(**settings)).state_dict()
-
-    def codec(self) -> Told:
-        """`LfgcmSettings`."""
-        part = "codec"
-        slices = self._counted(part, "local_context.{}.weight", 1)
-        strided = ("g_a1.0", "g_a1.4", "g_a1.8", "g_a2.0")
-        hidden = LfgcmSettings().context_hidden
-        if len(slices) > 1:  # the first has no context
-            names = (f"channel_context.1.fushion.{index}.weight" for index in (0, 2))
-            hidden = tuple(self._side(part, name, 0) for name in names)
-        settings = LfgcmSettings(
-            in_channels=self._side(part, "encoder.g_a1.0.conv1.weight", 1),
-            out_channels=self._side(*_CODED),
-            encoder=tuple(self._side(part, f"encoder.{n}.conv1.weight", 0) for n in strided),
-            hyper=self._side(part, "hyper_enc.h_a0.weight", 0),
-            latent=self._side(part, "encoder.g_a6.weight", 0),
-            prior=self._side(part, "encoder.sft_1_8.0.weight", 0),
-            slices=tuple(slices),
-            sft_hidden=self._side(part, "encoder.g_a1_ref.mlp_shared.0.weight", 0),
-            context_hidden=hidden,
-            rates=0,
-        )
-        return settings.values(), build_lfgcm(settings, 0).state_dict()
-
-    def control(self, head_width: int, state: State) -> Told:
-        """`ControlSettings`; after the prior, whose size belongs to it."""
-        unet = self.unet
-        if unet is None:
-            raise _Unknown("size of the prior")
-        part, first = "control", "encoder.conv_in.weight"
-        own = self._counted(part, "encoder.down_blocks.{}.resnets.0.conv1.weight", 0)
-        settings = ControlSettings(
-            ratio=_ratio(own, unet.channels),
-            head_width=head_width,
-            hint=self._side(part, first, 1) - unet.latent,
-            scale=_scale(state, unet),
-        )
-        return settings.values(), build_control(unet, settings, 0).state_dict()
-
-
-_LATENT: Final = ("autoencoder", "decoder.conv_in.weight", 1)
-_CODED: Final = ("codec", "decoder.g_s4.weight", 0)
-_TOKENS: Final = "embeddings.token_embedding.weight"
-_POSITIONS: Final = "embeddings.position_embedding.weight"
-
-
-def _ratio(own: Sequence[int], base: Sequence[int]) -> float:
-    """The shortest decimal that gives the control's channels, which are rounded down.
-
-    Raises ValueError where no ratio does.
-    """
-    if len(own) == len(base):
-        least = max(o / b for o, b in zip(own, base, strict=True))
-        for digits in range(1, 10):
-            for ratio in (round(least, digits), round(least + 0.5 * 10**-digits, digits)):
-                if [int(b * ratio) for b in base] == list(own):
-                    return ratio
-    raise ValueError(f"channels {list(own)} are in no ratio to the prior's {list(base)}")
-
-
-def _scale(state: State, unet: UnetSettings) -> float:
-    """The factor of what is injected, which the published network can hold one by one."""
-    if SCALE not in state:
-        raise _Unknown("scale_list")
-    injections = 2 * len(block_channels(unet.channels, unet.layers)) + 1
-    scales = state[SCALE]
-    if scales.shape != (injections,):
-        raise ValueError(f"scale_list has the shape {tuple(scales.shape)}, not ({injections},)")
-    values = set(scales.double().tolist())
-    if len(values) != 1 or not np.isfinite(scale := values.pop()):
-        raise ValueError("scale_list is not constant: an injection has another scale")
-    return float(scale)
 
 
 def _check_overlay(state: State, below: State, conversion: Conversion) -> None:
@@ -497,7 +322,8 @@ def _check_values(state: State, conversion: Conversion) -> None:
     for part, found in conversion.parts.items():
         for name, tensor in found.tensors.items():
             if not torch.isfinite(tensor).all():
-                conversion.note(f"{part} {name}", "holds a value that is not finite")
+                key = published_name(part, name)
+                conversion.note(key, "holds a value that is not finite")
     constants = {**_schedule(), **_codec_constants(state)}
     for key in constants.keys() & state.keys():
         if not _agrees(state[key], constants[key]):
@@ -566,24 +392,12 @@ def _refusal(path: Path, problems: Mapping[str, str]) -> str:
 
 def _read(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by name, on the CPU; mapped into memory where the format allows."""
-    try:
-        if path.suffix == ".safetensors":
-            found: Any = load_file(path)
-        elif path.suffix in (".ckpt", ".pt", ".pth"):
-            # Only tensors are read: a pickle can name any function to be called.
-            mapped = zipfile.is_zipfile(path)
-            found = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-        else:
-            raise ModelError(f"{path}: neither .ckpt, .pt, .pth nor .safetensors: which is it?")
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such file") from None
-    except pickle.UnpicklingError as error:  # its text advises to read the file without care
-        raise ModelError(
-            f"{path}: damaged, or it holds more than tensors, none of which was run; "
-            "where the model is published as .safetensors too, that can be imported"
-        ) from error
-    except (SafetensorError, *UNREADABLE) as error:
-        raise ModelError(f"{path}: damaged or not a file of weights: {error}") from error
+    if path.suffix == ".safetensors":
+        found: Any = _read_safetensors(path)
+    elif path.suffix in (".ckpt", ".pt", ".pth"):
+        found = load_pickle(path, mapped=True)
+    else:
+        raise ModelError(f"{path}: neither .ckpt, .pt, .pth nor .safetensors: of which format?")
     if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
         found = found["state_dict"]
     if not isinstance(found, Mapping):
@@ -592,6 +406,15 @@ def _read(path: Path) -> dict[str, Tensor]:
         if not (isinstance(name, str) and isinstance(tensor, Tensor) and _plain(tensor)):
             raise ModelError(f"{path}: {name!r} is not a plain tensor")
     return {name: tensor.detach() for name, tensor in found.items()}
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such file") from None
+    except (SafetensorError, *UNREADABLE) as error:
+        raise ModelError(f"{path}: damaged or not a file of weights: {error}") from error
 
 
 def _plain(tensor: Tensor) -> bool:
@@ -609,7 +432,7 @@ def _size(part: Part) -> dict[str, int]:
     return {"tensors": len(part.tensors), "elements": elements}
 
 
-def _write(out: Path, conversion: Conversion, report: Report) -> None:
+def _write(out: Path, conversion: Conversion, report: Report, words: Mapping[str, Path]) -> None:
     """Make the folder beside its place and move it there whole."""
     out = out.resolve()
     folder = out.with_name(f".{out.name}.{os.getpid()}.part")
@@ -627,6 +450,8 @@ def _write(out: Path, conversion: Conversion, report: Report) -> None:
                 temporary.chmod(folder.stat().st_mode & 0o666)  # it is written for its owner alone
         if "codec" in conversion.parts:
             write_tables(part_file(folder, "tables"), part_file(folder, "codec"))
+        for place, source in words.items():
+            write_bytes(folder / place, source.read_bytes())
         write_json(folder / REPORT, report.values())
         os.replace(folder, out)
     finally:

@@ -84,7 +84,7 @@ _BUFFERS = Dropped("codec, derived", "constants and tables, computed from the we
 _NUMBER = r"(0|[1-9][0-9]*)"
 _LEAF = r"(weight|bias)"
 
-_RESNET: Final = {
+RESNET: Final = {
     "in_layers.0": "norm1",
     "in_layers.2": "conv1",
     "emb_layers.1": "time_emb_proj",
@@ -98,10 +98,10 @@ _IN_BLOCK: Final = (
     *(f"{attention}.{name}" for attention in ("attn1", "attn2") for name in _PROJECTIONS),
     *("ff.net.0.proj", "ff.net.2", "norm1", "norm2", "norm3"),
 )
-_TRANSFORMER: Final = {
+TRANSFORMER: Final = {
     name: name for name in ("norm", "proj_in", "proj_out", *(_BLOCK + n for n in _IN_BLOCK))
 }
-_UNET_ENDS: Final = {
+UNET_ENDS: Final = {
     "time_embed.0": "time_embedding.linear_1",
     "time_embed.2": "time_embedding.linear_2",
     "input_blocks.0.0": "conv_in",
@@ -111,21 +111,21 @@ _UNET_ENDS: Final = {
 _UNET_MIDDLE: Final = {"0": "resnets.0", "1": "attentions.0", "2": "resnets.1"}
 _DECODER_ONLY: Final = ("up_blocks.", "conv_norm_out.", "conv_out.")
 
-_VAE_RESNET: Final = {
+VAE_RESNET: Final = {
     "norm1": "norm1",
     "conv1": "conv1",
     "norm2": "norm2",
     "conv2": "conv2",
     "nin_shortcut": "conv_shortcut",
 }
-_VAE_ATTENTION: Final = {
+VAE_ATTENTION: Final = {
     "norm": "group_norm",
     "q": "to_q",
     "k": "to_k",
     "v": "to_v",
     "proj_out": "to_out.0",
 }
-_VAE_ENDS: Final = {
+VAE_ENDS: Final = {
     "encoder.conv_in": "encoder.conv_in",
     "encoder.norm_out": "encoder.conv_norm_out",
     "encoder.conv_out": "encoder.conv_out",
@@ -136,14 +136,14 @@ _VAE_ENDS: Final = {
     "post_quant_conv": "post_quant_conv",
 }
 
-_TEXT_ENDS: Final = {
+TEXT_ENDS: Final = {
     "token_embedding.weight": "embeddings.token_embedding.weight",
     "positional_embedding": "embeddings.position_embedding.weight",
     "ln_final.weight": "final_layer_norm.weight",
     "ln_final.bias": "final_layer_norm.bias",
 }
 _TEXT_UNUSED: Final = ("text_projection", "logit_scale", "attn_mask")
-_TEXT_BLOCK: Final = {
+TEXT_BLOCK: Final = {
     "ln_1": "layer_norm1",
     "attn.out_proj": "self_attn.out_proj",
     "ln_2": "layer_norm2",
@@ -230,8 +230,8 @@ def _unet(name: str) -> str | None:
     module, _, leaf = name.rpartition(".")
     if leaf not in ("weight", "bias"):
         return None
-    if module in _UNET_ENDS:
-        return f"{_UNET_ENDS[module]}.{leaf}"
+    if module in UNET_ENDS:
+        return f"{UNET_ENDS[module]}.{leaf}"
     found = re.fullmatch(rf"(input_blocks|output_blocks)\.{_NUMBER}\.([0-2])\.(.+)", module)
     if found:
         side, number, place, inner = found.groups()
@@ -239,7 +239,7 @@ def _unet(name: str) -> str | None:
         ours = block(int(number), place, inner)
     elif found := re.fullmatch(r"middle_block\.([0-2])\.(.+)", module):
         place, inner = found.groups()
-        known = _TRANSFORMER if place == "1" else _RESNET
+        known = TRANSFORMER if place == "1" else RESNET
         ours = _inside(f"mid_block.{_UNET_MIDDLE[place]}", known, inner)
     else:
         ours = None
@@ -268,9 +268,9 @@ def _unet_output(number: int, place: str, inner: str) -> str | None:
 
 def _layer(block: str, index: int, place: str, inner: str) -> str | None:
     if place == "0":
-        return _inside(f"{block}.resnets.{index}", _RESNET, inner)
+        return _inside(f"{block}.resnets.{index}", RESNET, inner)
     if place == "1":
-        return _inside(f"{block}.attentions.{index}", _TRANSFORMER, inner)
+        return _inside(f"{block}.attentions.{index}", TRANSFORMER, inner)
     return None
 
 
@@ -285,18 +285,18 @@ def _autoencoder(name: str) -> Renamed:
     attention = re.fullmatch(r"(encoder|decoder)\.mid\.attn_1\.(.+)", module)
     if attention:
         side, inner = attention.groups()
-        ours = _inside(f"{side}.mid_block.attentions.0", _VAE_ATTENTION, inner)
+        ours = _inside(f"{side}.mid_block.attentions.0", VAE_ATTENTION, inner)
         matrix = inner != "norm" and leaf == "weight"
         transform: Transform = "linear" if matrix else "same"
     else:
-        ours, transform = _VAE_ENDS.get(module) or _vae_block(module), "same"
+        ours, transform = VAE_ENDS.get(module) or _vae_block(module), "same"
     return None if ours is None else (Target("autoencoder", f"{ours}.{leaf}", transform),)
 
 
 def _vae_block(module: str) -> str | None:
     if found := re.fullmatch(r"(encoder|decoder)\.mid\.block_([12])\.(.+)", module):
         side, number, inner = found.groups()
-        return _inside(f"{side}.mid_block.resnets.{int(number) - 1}", _VAE_RESNET, inner)
+        return _inside(f"{side}.mid_block.resnets.{int(number) - 1}", VAE_RESNET, inner)
     if found := re.fullmatch(rf"(encoder\.down|decoder\.up)\.{_NUMBER}\.(.+)", module):
         side, level, rest = found.groups()
         if int(level) >= LEVELS:
@@ -306,15 +306,15 @@ def _vae_block(module: str) -> str | None:
         if rest == ("upsample.conv" if up else "downsample.conv"):
             return f"{block}.{'up' if up else 'down'}samplers.0.conv"
         if inside := re.fullmatch(rf"block\.{_NUMBER}\.(.+)", rest):
-            return _inside(f"{block}.resnets.{inside[1]}", _VAE_RESNET, inside[2])
+            return _inside(f"{block}.resnets.{inside[1]}", VAE_RESNET, inside[2])
     return None
 
 
 def _text(name: str) -> Renamed:
     if name in _TEXT_UNUSED:
         return _UNUSED
-    if name in _TEXT_ENDS:
-        return (Target("text", _TEXT_ENDS[name]),)
+    if name in TEXT_ENDS:
+        return (Target("text", TEXT_ENDS[name]),)
     found = re.fullmatch(rf"transformer\.resblocks\.{_NUMBER}\.(.+)[._]{_LEAF}", name)
     if not found or int(found[1]) >= TEXT_BLOCKS:
         return None
@@ -326,8 +326,8 @@ def _text(name: str) -> Renamed:
             Target("text", f"{layer}.self_attn.{which}_proj.{leaf}", transform)
             for which, transform in _THIRDS
         )
-    elif inner in _TEXT_BLOCK and name.endswith(f".{leaf}"):
-        targets = (Target("text", f"{layer}.{_TEXT_BLOCK[inner]}.{leaf}"),)
+    elif inner in TEXT_BLOCK and name.endswith(f".{leaf}"):
+        targets = (Target("text", f"{layer}.{TEXT_BLOCK[inner]}.{leaf}"),)
     else:
         return None
     return _UNUSED if int(number) == TEXT_BLOCKS - 1 else targets

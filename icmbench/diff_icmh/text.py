@@ -9,19 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 
 from icmbench.diff_icmh.control import UnetSettings, build_unet
-from icmbench.diff_icmh.model import TEXT, TOKENIZER, VOCABULARY, WORDS, part_file
+from icmbench.diff_icmh.model import TEXT, TOKENIZER, VOCABULARY, part_file
 from icmbench.diff_icmh.prior import load_prior
+from icmbench.diff_icmh.tokenizer import Tokenizer
 from icmbench.diffusers_networks import UNet2DConditionModel
 from icmbench.errors import ModelError
 from icmbench.mpd.model import ImageModel, load_image_model
 from icmbench.mpd.tensors import fill_network, load_network
-
-TOKENS: Final = 77  # of a text of Stable Diffusion
 
 
 @dataclass(frozen=True)
@@ -71,44 +70,38 @@ def read_vocabulary(path: Path) -> tuple[str, ...]:
 
 
 class TextEmbedder(torch.nn.Module):
-    """Sets of tags to the text encoder's penultimate layer, normalised (Stable Diffusion 2.1)."""
+    """Sets of tags to the text encoder's penultimate layer, normalised (Stable Diffusion 2.1).
+
+    The published encoder attends to padding as to text, so no attention mask is given.
+    """
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        """Read the encoder and its tokenizer; ModelError where one is missing."""
+        """Read the encoder and its tokenizer; ModelError where they are missing or do not fit."""
         super().__init__()
         self.names = tuple(names)
         path = part_file(folder, TEXT)
-        clip, tokenizer = _transformers(path)
+        clip = _transformers(path)
         state, metadata = load_network(path)
         try:
             config = clip.config_class(**metadata["network"])
+            tokens, length = int(config.vocab_size), int(config.max_position_embeddings)
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
+        self.tokenizer = Tokenizer(folder / TOKENIZER, tokens, length)
         self.encoder = clip(config).eval().requires_grad_(False)
         fill_network(self.encoder, state, path)
-        words = folder / TOKENIZER
-        if not all((words / name).is_file() for name in WORDS):
-            raise ModelError(f"{words}: vocab.json and merges.txt of Stable Diffusion 2.1 missing")
-        self.tokenizer = tokenizer.from_pretrained(words)
-        self.length = int(config.max_position_embeddings)
 
     def forward(self, sets: Sequence[Sequence[int]]) -> torch.Tensor:
         """Text of sets of tag ids, (n, 77, channels); surplus words are left out."""
         texts = [", ".join(self.names[tag] for tag in ids) for ids in sets]
-        tokens = self.tokenizer(
-            texts,
-            max_length=self.length,
-            padding="max_length",
-            truncation=True,
-            return_tensors="pt",
-        ).input_ids
-        hidden: torch.Tensor = self.encoder(tokens.to(self.encoder.device)).last_hidden_state
+        tokens = self.tokenizer(texts).to(self.encoder.device)
+        hidden: torch.Tensor = self.encoder(tokens).last_hidden_state
         return hidden
 
 
-def _transformers(path: Path) -> tuple[Any, Any]:
+def _transformers(path: Path) -> Any:
     try:
-        from transformers import CLIPTextModel, CLIPTokenizer
+        from transformers import CLIPTextModel
     except ImportError as error:
         raise ModelError(f"{path}: a text encoder needs the package transformers") from error
-    return CLIPTextModel, CLIPTokenizer
+    return CLIPTextModel

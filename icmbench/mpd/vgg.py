@@ -7,7 +7,6 @@ channels alone, and either can be loaded wherever taps are needed.
 
 from __future__ import annotations
 
-import pickle
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -19,6 +18,7 @@ import torch
 from icmbench.errors import ImageError, ModelError
 from icmbench.mpd.model import TAPS
 from icmbench.mpd.tensors import fill_network, load_network
+from icmbench.pickles import load_pickle
 
 STRIDES: Final = (1, 2, 4, 8, 16)
 CONVOLUTIONS: Final = (2, 2, 3, 3, 3)  # of the five stages
@@ -37,20 +37,6 @@ CLASSIFIER: Final = {
     "classifier.6.weight": (1000, 4096),
     "classifier.6.bias": (1000,),
 }
-
-# What torch's reader raises where a byte of a pickle is wrong: it depends on the byte.
-UNREADABLE: Final = (
-    pickle.UnpicklingError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 
 @dataclass(frozen=True)
@@ -159,12 +145,7 @@ def load_vgg(path: Path) -> torch.nn.Module:
 
 def _published(path: Path) -> dict[str, torch.Tensor]:
     """The state dictionary of a published file without exactly the tensors of `CLASSIFIER`."""
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such file") from None
-    except UNREADABLE as error:
-        raise ModelError(f"{path}: damaged or not a file of weights: {error}") from error
+    found = load_pickle(path)
     if not isinstance(found, Mapping):
         raise ModelError(f"{path}: it holds a {type(found).__name__}, not named tensors")
     state: dict[str, torch.Tensor] = {}

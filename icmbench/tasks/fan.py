@@ -7,7 +7,6 @@ downloads itself when it is built, and the bundled one has fewer channels.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from icmbench.datasets.base import Option
 from icmbench.errors import ConfigError, ModelError, TaskError
 from icmbench.files import sha256_file
+from icmbench.pickles import load_pickle
 from icmbench.tasks.base import LANDMARKS, Faces, Image, Labels, Task
 from icmbench.tasks.bundled import BUNDLED, bundled_file, is_bundled
 
@@ -219,10 +219,7 @@ def load_fan(path: Path, sha256: str | None = None) -> torch.nn.Module:
 def _read_pickle(path: Path) -> dict[str, torch.Tensor]:
     import torch
 
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{path}: not a file of tensors: {error}") from error
+    state = load_pickle(path)
     if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
         raise ModelError(f"{path}: not a state dictionary")
     return dict(state)

@@ -6,7 +6,6 @@ says. That is done for a file alone whose sha256 the configuration gives.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.errors import ModelError
 from icmbench.files import sha256_file
+from icmbench.pickles import UnsafePickle, load_pickle
 
 if TYPE_CHECKING:
     import torch
@@ -63,13 +63,13 @@ def read_weights(path: Path, sha256: str | None) -> Weights:
 def _unpickle(path: Path, *, trusted: bool) -> Mapping[str, Any]:
     import torch
 
-    damaged = (RuntimeError, EOFError, ValueError, KeyError, OSError)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+        content = load_pickle(path)
+    except UnsafePickle as error:
         if not trusted:
+            names = ", ".join(error.objects[:LISTED])
             raise ModelError(
-                f"{path}: holds Python objects beside tensors, or is damaged; reading those runs "
+                f"{path}: holds Python objects beside tensors ({names}); reading those runs "
                 f"code. If you trust the file, give its sha256: {sha256_file(path)}"
             ) from error
         try:
@@ -77,8 +77,6 @@ def _unpickle(path: Path, *, trusted: bool) -> Mapping[str, Any]:
         # What a pickle raises is the pickle's own.
         except Exception as inner:
             raise ModelError(f"{path}: not a checkpoint: {inner}") from inner
-    except damaged as error:
-        raise ModelError(f"{path}: not a checkpoint: {error}") from error
     if not isinstance(content, Mapping):
         raise ModelError(f"{path}: holds {type(content).__name__}, not a state dictionary")
     return content
@@ -99,9 +97,11 @@ def _classes(meta: Any) -> tuple[str, ...]:
     """Class names in the `meta` of a checkpoint: of mmdet 3 and mmseg 1, or of those before."""
     if not isinstance(meta, Mapping):
         return ()
-    known = meta.get("dataset_meta") or {}
+    known = meta.get("dataset_meta")
+    known = known if isinstance(known, Mapping) else {}
     lower = {str(key).lower(): value for key, value in {**meta, **known}.items()}
-    return tuple(lower.get("classes") or ())
+    classes = lower.get("classes")
+    return tuple(map(str, classes)) if isinstance(classes, list | tuple) else ()
 
 
 def fill(network: Any, state: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -1,0 +1,104 @@
+"""Files of torch.save: tensors are read, other objects are named and not run, damage is typed."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from icmbench.errors import ModelError
+from icmbench.pickles import UnsafePickle, load_pickle
+from icmbench.tasks.fan import load_fan
+from icmbench.tasks.openmm_weights import read_weights
+
+
+class Trap:
+    """A pickle of it calls a function as it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.mkdir, (str(self.path),))
+
+
+def test_tensors_and_plain_values_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    for zipped in (True, False):
+        torch.save(
+            {"a": torch.arange(3), "n": [1, "x"]}, path, _use_new_zipfile_serialization=zipped
+        )
+        found = load_pickle(path, mapped=True)
+        assert found["a"].tolist() == [0, 1, 2]
+        assert found["n"] == [1, "x"]
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_objects_are_named_and_not_run(tmp_path: Path, zipped: bool) -> None:
+    path, sprung = tmp_path / "a.ckpt", tmp_path / "sprung"
+    content = {"state_dict": {"a": torch.ones(1)}, "callbacks": Trap(sprung)}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(UnsafePickle, match=r"posix\.mkdir") as caught:
+        load_pickle(path)
+    assert "posix.mkdir" in caught.value.objects
+    assert "weights_only" not in str(caught.value)
+    assert not sprung.exists()
+
+
+def test_all_objects_of_an_archive_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.ckpt"
+    torch.save({"a": Path("x"), "b": random.Random(1)}, path)
+    with pytest.raises(UnsafePickle) as caught:
+        load_pickle(path)
+    assert {"random.Random", "pathlib.PosixPath"} <= set(caught.value.objects)
+
+
+JUNK = (b"", b"junk", b"<html>404</html>", b"hello", b"J\1", b"(((", b"\x80\x02.", b"PK\3\4")
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_a_few_bytes_of_anything(tmp_path: Path, junk: bytes) -> None:
+    path = tmp_path / "a.pth"
+    path.write_bytes(junk)
+    for read in (load_pickle, load_fan, lambda file: read_weights(file, None)):
+        with pytest.raises(ModelError, match="damaged or not a file of weights"):
+            read(path)
+
+
+def test_metadata_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.pth"
+    for meta in (5, {"dataset_meta": 5}, {"dataset_meta": {"classes": 3}}, {"CLASSES": {"a": 1}}):
+        torch.save({"state_dict": {"a": torch.ones(1)}, "meta": meta}, path)
+        assert read_weights(path, None).classes == ()
+    torch.save({"state_dict": {"a": torch.ones(1)}, "meta": {"CLASSES": ["cat"]}}, path)
+    assert read_weights(path, None).classes == ("cat",)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_files_raise_typed_errors_or_hold_values(tmp_path: Path) -> None:
+    """2,000 files with bytes changed, cut or doubled: typed errors, or some content."""
+    path, source = tmp_path / "a.pth", random.Random(7)
+    originals = []
+    for zipped in (True, False):
+        torch.save({"a": torch.ones(5), "b": [1, "x"]}, path, _use_new_zipfile_serialization=zipped)
+        originals.append(path.read_bytes())
+    originals.append(pickle.dumps({"a": 1, "b": (2.5, "c")}, protocol=2))
+    errors = 0
+    for _ in range(2000):
+        data = bytearray(source.choice(originals))
+        for _ in range(source.randint(1, 4)):
+            data[source.randrange(len(data))] = source.randrange(256)
+        if source.random() < 0.3:
+            del data[source.randrange(len(data)) :]
+        path.write_bytes(data)
+        try:
+            load_pickle(path)
+        except ModelError:
+            errors += 1
+    assert errors > 500
