@@ -21,6 +21,7 @@ if ABLATION:
             mem_mb=2000,
             runtime=30,
         params:
+            code=code_of("ablation"),
             full=ABLATION["full"],
             without=ABLATION["without"],
             rates=ABLATION["bpp"],
@@ -56,6 +57,7 @@ if SWEEPS:
             mem_mb=2000,
             runtime=30,
         params:
+            code=code_of("alpha_sweep"),
             weights=lambda wc: SWEEPS[wc.guide],
             anchor=SWEEP_ANCHOR,
             metrics=metrics_available(),

@@ -24,6 +24,7 @@ rule encode:
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
     params:
+        code=code_of("encode"),
         settings=lambda wc: coding_settings(run.config, wc.codec),
         split=run.config["split"],
     script:
@@ -57,6 +58,7 @@ rule decode:
         # Its pictures, until all that look at them are done: they ask for the same again.
         disk_mb=lambda wc: pictures_mb(wc.dataset, wc.codec, wc.shard),
     params:
+        code=code_of("decode"),
         settings=lambda wc: coding_settings(run.config, wc.codec),
     script:
         "../workflow_scripts/decode.py"

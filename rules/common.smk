@@ -45,6 +45,7 @@ if workflow.is_main_process:  # once, not in the start of every job
 
 
 include: "gpu_common.smk"
+include: "fingerprints.smk"
 
 
 SHARDS = list(range(run.config["shards"]))

@@ -18,6 +18,7 @@ rule dataset_shard:
         mem_mb=lambda wc, attempt: 1500 * attempt,
         runtime=lambda wc, attempt: 60 * attempt,
     params:
+        code=code_of("dataset_shard"),
         entry=lambda wc: run.config["datasets"][wc.dataset],
         downloads=run.config["downloads"],
         shards=len(SHARDS),
@@ -43,6 +44,8 @@ rule manifest:
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        code=code_of("manifest"),
     script:
         "../workflow_scripts/manifest.py"
 
@@ -69,6 +72,7 @@ rule annotations:
         mem_mb=2000,
         runtime=30,
     params:
+        code=code_of("annotations"),
         entry=lambda wc: run.config["datasets"][wc.dataset],
         downloads=run.config["downloads"],
         shards=len(SHARDS),

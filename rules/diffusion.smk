@@ -21,6 +21,7 @@ rule diffusion_pictures:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 60 * attempt,
     params:
+        code=code_of("diffusion_pictures", codecs=DIFFUSION[:1]),
         diffusion=run.config["diffusion"],
         shards=len(SHARDS),
         codec=DIFFUSION[0],
@@ -47,6 +48,7 @@ rule complexity_table:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 30 * attempt,
     params:
+        code=code_of("complexity", codecs=DIFFUSION[:1]),
         codec=DIFFUSION[0],
         settings=coding_settings(run.config, DIFFUSION[0]),
     script:

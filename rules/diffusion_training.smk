@@ -24,6 +24,7 @@ rule train_prior:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: (1440 if "prior" in run.icmh else 10) * attempt,
     params:
+        code=code_of("train_prior", made="prior" in run.icmh),
         settings=icmh_settings("prior"),
         checkpoint=checkpoint("prior"),
     script:
@@ -50,6 +51,7 @@ rule train_tagger:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: (1440 if "tagger" in run.icmh else 10) * attempt,
     params:
+        code=code_of("train_prior", made="tagger" in run.icmh),
         settings=icmh_settings("tagger"),
         checkpoint=checkpoint("tagger"),
     script:
@@ -77,6 +79,7 @@ rule train_stage_1:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: (1440 if "stage_1" in run.icmh else 10) * attempt,
     params:
+        code=code_of("train_stage", made="stage_1" in run.icmh),
         settings=lambda wc: stage_settings("stage_1", wc.variant),
         checkpoint=checkpoint("stage_1-{variant}"),
         stage=1,
@@ -103,6 +106,7 @@ rule train_stage_2:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: (1440 if "stage_2" in run.icmh else 10) * attempt,
     params:
+        code=code_of("train_stage", made="stage_2" in run.icmh),
         settings=stage_settings("stage_2", "main"),
         checkpoint=checkpoint("stage_2-main"),
         stage=2,
@@ -129,6 +133,7 @@ if VARIANTS:
         wildcard_constraints:
             variant="|".join(VARIANTS),
         params:
+            code=code_of("train_stage", made="stage_2" in run.icmh),
             settings=lambda wc: stage_settings("stage_2", wc.variant),
             checkpoint=checkpoint("stage_2-{variant}"),
             stage=2,
@@ -157,6 +162,8 @@ rule icmh_shared:
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
         runtime=lambda wc, attempt: 10 * attempt,
+    params:
+        code=code_of("icmh_shared"),
     script:
         "../workflow_scripts/icmh_shared.py"
 
@@ -176,6 +183,8 @@ rule icmh_card:
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
         runtime=lambda wc, attempt: 10 * attempt,
+    params:
+        code=code_of("icmh_card"),
     script:
         "../workflow_scripts/icmh_card.py"
 

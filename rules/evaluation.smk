@@ -22,6 +22,7 @@ rule measure:
         runtime=lambda wc, attempt: 120 * attempt,
         disk_mb=lambda wc: pictures_mb(wc.dataset, wc.codec, wc.shard),
     params:
+        code=code_of("measure", metrics=metrics_available()),
         metrics=run.config["metrics"],
         weights=run.config["weights"],
         available=metrics_available(),

@@ -20,6 +20,7 @@ rule rate_figures:
         mem_mb=2000,
         runtime=30,
     params:
+        code=code_of("rate_figures"),
         metrics=metrics_available(),
         anchors=run.config["anchors"],
     script:
@@ -43,6 +44,7 @@ rule visual_comparison:
         mem_mb=2000,
         runtime=30,
     params:
+        code=code_of("visual_comparison"),
         visuals=run.config["visual"],
         shards=len(SHARDS),
         settings={name: coding_settings(run.config, name) for name in run.families},
@@ -68,6 +70,7 @@ rule contact_sheet:
         mem_mb=2000,
         runtime=30,
     params:
+        code=code_of("contact_sheet"),
         shards=len(SHARDS),
         split=run.config["split"],
         annotated=lambda wc: wc.dataset in ANNOTATED,

@@ -17,6 +17,7 @@ config.update(run.config)  # scripts see the defaults, too
 
 
 include: "gpu_common.smk"
+include: "fingerprints.smk"
 
 
 pathvars:
@@ -62,6 +63,7 @@ rule decoded:
         mem_mb=1500,
         runtime=60,
     params:
+        code=code_of("pack_pictures", codecs=run.families, datasets=(), tasks=()),
         config=run.config,
     script:
         "../workflow_scripts/pack_pictures.py"
@@ -88,6 +90,7 @@ rule decode:
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
     params:
+        code=code_of("decode"),
         settings=lambda wc: coding_settings(run.config, wc.codec),
     script:
         "../workflow_scripts/decode.py"

@@ -23,6 +23,7 @@ rule mpd_states:
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
     params:
+        code=code_of("mpd_states"),
         settings=lambda wc: coding_settings(run.config, wc.codec),
         split=run.config["split"],
     script:
@@ -56,6 +57,7 @@ rule mpd_states_table:
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=lambda wc, attempt: 30 * attempt,
     params:
+        code=code_of("mpd_states_table", codecs=MPD),
         datasets=list(run.datasets),
         bootstrap=run.config["bootstrap"],
     script:
@@ -80,6 +82,7 @@ rule palette_hierarchy:
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=lambda wc, attempt: 30 * attempt,
     params:
+        code=code_of("palette_hierarchy", codecs=MPD[:1]),
         hierarchy=run.config["hierarchy"],
         shards=len(SHARDS),
         codec=MPD[0],
@@ -105,6 +108,7 @@ rule mpd_framework_table:
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=lambda wc, attempt: 30 * attempt,
     params:
+        code=code_of("mpd_framework", codecs=MPD[:1]),
         hierarchy=run.config["hierarchy"],
         shards=len(SHARDS),
         codec=MPD[0],

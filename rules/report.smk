@@ -24,6 +24,7 @@ rule report:
         mem_mb=2000,
         runtime=30,
     params:
+        code=code_of("report"),
         config=run.config,
     script:
         "../workflow_scripts/report.py"

@@ -19,6 +19,7 @@ rule train_vgg:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: training_minutes("vgg", attempt),
     params:
+        code=code_of("train_vgg", made="vgg" in run.trained),
         settings=training_settings("vgg"),
         checkpoint=checkpoint("vgg"),
     script:
@@ -46,6 +47,7 @@ rule pseudo_labels:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 240 * attempt,
     params:
+        code=code_of("pseudo_labels"),
         settings=label_settings(),
     script:
         "../workflow_scripts/pseudo_labels.py"
@@ -68,6 +70,7 @@ rule train_features:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: training_minutes("features", attempt),
     params:
+        code=code_of("train_features", made="features" in run.trained),
         settings=training_settings("features"),
         checkpoint=checkpoint("features-{kind}"),
     script:
@@ -90,6 +93,8 @@ rule pseudo_labels_table:
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        code=code_of("pseudo_labels_table"),
     script:
         "../workflow_scripts/pseudo_labels_table.py"
 
@@ -112,6 +117,7 @@ rule retrieval:
         mem_mb=lambda wc, attempt: 3000 * attempt,
         runtime=lambda wc, attempt: 60 * attempt,
     params:
+        code=code_of("retrieval"),
         scenes=TRAINING["retrieval"],
         patch=TRAINING["pseudo_labels"]["size"],
         kinds=LABELLED,
@@ -143,6 +149,7 @@ if run.config["hierarchy"]:
             mem_mb=lambda wc, attempt: 3000 * attempt,
             runtime=lambda wc, attempt: 30 * attempt,
         params:
+            code=code_of("taps_figure"),
             place=run.config["hierarchy"][:1],
             shards=len(SHARDS),
             size=TRAINING["pseudo_labels"]["size"],
@@ -175,6 +182,7 @@ rule clusters_figure:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
     params:
+        code=code_of("clusters_figure"),
         datasets=list(run.datasets),
         places=DRAWN,
         split=run.config["split"],

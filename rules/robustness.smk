@@ -29,6 +29,7 @@ rule robustness:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
     params:
+        code=code_of("robustness"),
         settings=lambda wc: coding_settings(run.config, wc.codec),
         robustness=run.config["robustness"],
         split=run.config["split"],
@@ -60,6 +61,7 @@ rule robustness_table:
         mem_mb=2000,
         runtime=30,
     params:
+        code=code_of("robustness_table"),
         dataset=run.config["robustness"]["dataset"],
     script:
         "../workflow_scripts/robustness_table.py"

@@ -20,6 +20,7 @@ rule rd_tables:
         mem_mb=lambda wc, attempt: 2000 * attempt,
         runtime=60,
     params:
+        code=code_of("rd_tables"),
         metrics=metrics_available(),
         anchors=run.config["anchors"],
         bootstrap=run.config["bootstrap"],
@@ -49,6 +50,8 @@ rule timing_table:
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        code=code_of("timing_table"),
     script:
         "../workflow_scripts/timing_table.py"
 
@@ -67,6 +70,7 @@ rule provenance:
         mem_mb=1500,
         runtime=10,
     params:
+        code=code_of("provenance"),
         config=run.config,
     script:
         "../workflow_scripts/provenance.py"
@@ -94,6 +98,7 @@ rule jobs_table:
         mem_mb=1000,
         runtime=10,
     params:
+        code=code_of("jobs_table"),
         benchmarks=expected_benchmarks(),
     script:
         "../workflow_scripts/jobs_table.py"

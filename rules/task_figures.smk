@@ -19,6 +19,7 @@ rule task_figures:
         mem_mb=2000,
         runtime=30,
     params:
+        code=code_of("task_figures"),
         figures=TASK_FIGURES,
     script:
         "../workflow_scripts/task_figures.py"
@@ -44,6 +45,7 @@ if TASK_PICTURES:
             mem_mb=lambda wc, attempt: 4000 * attempt,
             runtime=lambda wc, attempt: 60 * attempt,
         params:
+            code=code_of("task_pictures"),
             pictures=run.config["task_pictures"],
             names=TASK_PICTURES,
             shards=len(SHARDS),
@@ -81,6 +83,7 @@ if GAP_FIGURES:
             runtime=lambda wc, attempt: 240 * attempt,
             disk_mb=lambda wc: pictures_mb(wc.dataset, wc.codec, wc.shard),
         params:
+            code=code_of("feature_gap", metrics=()),
             entry=lambda wc: task_entry(run.config, wc.task),
             device=run.config["device"],
             versions=lambda wc: task_versions([wc.task]),
@@ -117,6 +120,7 @@ if GAP_FIGURES:
             mem_mb=lambda wc, attempt: 2000 * attempt,
             runtime=lambda wc, attempt: 30 * attempt,
         params:
+            code=code_of("feature_gap"),
             figures=GAP_FIGURES,
             tasks={name: task_entry(run.config, name) for name in run.tasks},
             bootstrap=run.config["bootstrap"],

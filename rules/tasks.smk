@@ -29,6 +29,7 @@ rule predict:
         runtime=lambda wc, attempt: 240 * attempt,
         disk_mb=lambda wc: pictures_mb(wc.dataset, wc.codec, wc.shard),
     params:
+        code=code_of("predict"),
         entries=lambda wc: task_entries(wc.dataset),
         device=run.config["device"],
         versions=lambda wc: task_versions(tasks_of(wc.dataset)),
@@ -57,6 +58,7 @@ rule predict_originals:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 240 * attempt,
     params:
+        code=code_of("predict", codecs=()),
         entries=lambda wc: task_entries(wc.dataset),
         device=run.config["device"],
         versions=lambda wc: task_versions(tasks_of(wc.dataset)),
@@ -89,6 +91,7 @@ rule task_scores:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
     params:
+        code=code_of("task_scores"),
         entry=lambda wc: task_entry(run.config, wc.task),
         anchors=run.config["anchors"],
         bootstrap=run.config["bootstrap"],
@@ -114,6 +117,8 @@ rule tasks_tables:
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        code=code_of("tasks_tables"),
     script:
         "../workflow_scripts/tasks_tables.py"
 
@@ -144,6 +149,7 @@ if run.task_parts:
             mem_mb=lambda wc, attempt: 4000 * attempt,
             runtime=lambda wc, attempt: 1440 * attempt,
         params:
+            code=code_of("train_task"),
             settings=lambda wc: task_training_settings(wc.part),
             checkpoint=checkpoint_of("{part}"),
         script:
@@ -171,6 +177,7 @@ if TASK_DOWNLOADS:
             mem_mb=1000,
             runtime=lambda wc, attempt: 240 * attempt,
         params:
+            code=code_of("task_weights"),
             source=lambda wc, output: TASK_DOWNLOADS[output[0]],
         script:
             "../workflow_scripts/task_weights.py"
@@ -196,6 +203,7 @@ if package_version("mmcv") != "not installed":  # mmcv-lite is another distribut
             mem_mb=2000,
             runtime=30,
         params:
+            code=code_of("mmcv_check"),
             versions={name: package_version(name) for name in ("mmcv", "torch", "torchvision")},
         script:
             "../workflow_scripts/mmcv_check.py"
@@ -221,6 +229,7 @@ rule bundled_task:
         mem_mb=1000,
         runtime=10,
     params:
+        code=code_of("train_task", made=False),
         settings={},
     script:
         "../workflow_scripts/train_task.py"

@@ -22,6 +22,7 @@ rule train_autoencoder:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: training_minutes("autoencoder", attempt),
     params:
+        code=code_of("train_autoencoder", made="autoencoder" in run.trained),
         settings=training_settings("autoencoder"),
         checkpoint=checkpoint("autoencoder"),
     script:
@@ -45,6 +46,7 @@ rule train_contexts:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: training_minutes("contexts", attempt),
     params:
+        code=code_of("train_contexts", made="contexts" in run.trained),
         settings=training_settings("contexts"),
     script:
         "../workflow_scripts/train_contexts.py"
@@ -67,6 +69,7 @@ rule train_reverse:
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: training_minutes("reverse", attempt),
     params:
+        code=code_of("train_reverse", made="reverse" in run.trained),
         settings=training_settings("reverse"),
         checkpoint=checkpoint("reverse"),
     script:
@@ -89,6 +92,8 @@ rule model_card:
     resources:
         mem_mb=lambda wc, attempt: 1000 * attempt,
         runtime=lambda wc, attempt: 10 * attempt,
+    params:
+        code=code_of("model_card"),
     script:
         "../workflow_scripts/model_card.py"
 

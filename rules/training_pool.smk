@@ -17,6 +17,7 @@ rule training_pool:
         mem_mb=lambda wc, attempt: 1500 * attempt,
         runtime=lambda wc, attempt: 240 * attempt,
     params:
+        code=code_of("training_pool"),
         entry=lambda wc: TRAINING["pool"][wc.source],
         downloads=run.config["downloads"],
         fingerprint=lambda wc: run.pool[wc.source].fingerprint(run.pool[wc.source].image_ids()),
@@ -43,5 +44,7 @@ if LOSSES:
         resources:
             mem_mb=lambda wc, attempt: 2000 * attempt,
             runtime=lambda wc, attempt: 30 * attempt,
+        params:
+            code=code_of("loss_figures"),
         script:
             "../workflow_scripts/loss_figures.py"

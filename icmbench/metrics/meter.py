@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -16,9 +17,28 @@ from icmbench.metrics.registry import METRICS
 
 Score = Callable[[Picture, Picture], float]
 
+# Imported by name where they are used: torch, piq, torchvision and lpips take seconds in every
+# job, and an edit of one metric measures again where that metric is measured.
+MODULES = {
+    "psnr_rgb": "pixel",
+    "psnr_y": "pixel",
+    "ssim": "structural",
+    "ms_ssim": "structural",
+    "haarpsi": "similarity",
+    "gmsd": "similarity",
+    "fsim": "similarity",
+    "ssimulacra2": "ssimulacra2",
+    "lpips": "learned",
+    "dists": "learned",
+}
 PIXEL = ("psnr_rgb", "psnr_y")  # computed without torch
-STRUCTURAL = ("ssim", "ms_ssim")
-SIMILARITY = ("haarpsi", "gmsd", "fsim")
+
+
+def metric_module(name: str) -> str:
+    """The module that computes a metric; MeasurementError for an unknown name."""
+    if name not in METRICS:
+        raise MeasurementError(f"no metric is called {name!r}; there are {', '.join(METRICS)}")
+    return f"{__package__}.{MODULES[name]}"
 
 
 class Meter:
@@ -72,28 +92,10 @@ class Meter:
 
 
 def _score(name: str, weights: Path | None, device: str) -> Score:
-    if name not in METRICS:
-        raise MeasurementError(f"no metric is called {name!r}; there are {', '.join(METRICS)}")
-    # Imported where they are used: torch, piq, torchvision and lpips take seconds in every job.
-    if name in PIXEL:
-        from icmbench.metrics import pixel
-
-        return cast(Score, getattr(pixel, name))
-    if name in STRUCTURAL:
-        from icmbench.metrics import structural
-
-        return cast(Score, getattr(structural, name))
-    if name in SIMILARITY:
-        from icmbench.metrics import similarity
-
-        return cast(Score, getattr(similarity, name))
-    if name == "ssimulacra2":
-        from icmbench.metrics.ssimulacra2 import ssimulacra2
-
-        return ssimulacra2
-    from icmbench.metrics import learned
-
-    return {"lpips": learned.load_lpips, "dists": learned.load_dists}[name](weights, device)
+    module = importlib.import_module(metric_module(name))
+    if METRICS[name].needs_weights:
+        return cast(Score, getattr(module, f"load_{name}")(weights, device))
+    return cast(Score, getattr(module, name))
 
 
 @contextlib.contextmanager

@@ -12,6 +12,8 @@ from icmbench.errors import ConfigError
 from icmbench.tasks.base import INSTANCES, Image, Instances, Labels
 from icmbench.tasks.openmm_task import FOLDER, OPTIONS, OpenMMTask
 
+LOADS = ("mmdet",)  # imported by name: a new version predicts again
+
 
 class MmDetector(OpenMMTask):
     """A detector of mmdet; its own test pipeline prepares the pictures.
@@ -22,7 +24,7 @@ class MmDetector(OpenMMTask):
 
     kind = "mmdet"
     packages = ("mmdet", "mmengine", "mmcv", "mmcv-lite", "torch", "torchvision")
-    package = "mmdet"
+    package = LOADS[0]
     bundled = FOLDER / "detector.safetensors"
     bundled_model = "RTMDet-Ins"
     options = {

@@ -1,0 +1,21 @@
+# The code of jobs: a parameter of every rule that runs a script, so that an edit reruns what depends
+# on it and nothing else.
+
+from icmbench.fingerprint import Code
+from icmbench.job_code import JobCode
+
+JOB_CODE = JobCode(
+    run.config,
+    Path(workflow.basedir) / "workflow_scripts",
+    Code(Path(".snakemake") / "icmbench" / "sources.json"),
+)
+
+
+def code_of(script, made=True, **entries):
+    """The fingerprint of the jobs of a workflow script, as a function of their wildcards.
+
+    made: False: the jobs only copy a bundled file. entries: as in `JobCode.of_job`.
+    """
+    if not made:
+        return JOB_CODE.of_copy()
+    return lambda wc: JOB_CODE.of_job(script, dict(wc.items()), **entries)
