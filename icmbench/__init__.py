@@ -9,6 +9,7 @@ Layers, each importing only those below it::
     mpd                      the networks, palettes and streams of Markov palette diffusion
     training                 one loop for every network, the pool of images
     bitstream, metrics, datasets
+    sources, fingerprint     the code of jobs: import closures, hashed (job_code: of a run's jobs)
     images, files, errors
 
 The library knows nothing of Snakemake and can be used by itself::

@@ -22,7 +22,8 @@ from icmbench.images import write_png
 LAYERS = [
     {"errors"},
     {"files", "suggest", "devices", "deep_images", "versions", "progress", "processes", "imports"},
-    {"registry", "joblog", "images", "compiled", "diffusers_networks"},
+    {"registry", "joblog", "images", "compiled", "diffusers_networks", "sources"},
+    {"fingerprint"},
     {"bitstream", "metrics", "datasets"},
     {"training"},
     {"mpd"},
@@ -32,6 +33,7 @@ LAYERS = [
     {"tasks"},
     {"config_schema"},
     {"config_checks"},
+    {"job_code"},
     {"configuration", "reporting"},
     {"elsewhere"},
     {"cli"},
