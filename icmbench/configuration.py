@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import icmbench
 from icmbench.codecs.diff_icmh import MAIN
 from icmbench.codecs.registry import codec_class
 from icmbench.coding.shard import Family, make_family
@@ -27,7 +25,6 @@ from icmbench.datasets.base import Dataset
 from icmbench.datasets.registry import make_dataset
 from icmbench.diff_icmh import model as icmh
 from icmbench.errors import ConfigError
-from icmbench.files import sha256_bytes, sha256_file
 from icmbench.metrics import METRICS
 from icmbench.mpd.model import (
     CARD,
@@ -52,61 +49,6 @@ from icmbench.training.settings import (
     trained_parts,
     trained_tasks,
 )
-from icmbench.versions import package_version
-
-# The code that decides MPD's streams and pictures; `train_contexts` reads the tables, too.
-CODER_SOURCES = ("bitstream/*.py", "codecs/mpd.py", "mpd/*.py")
-NOT_CODER = tuple(
-    f"mpd/{name}.py"
-    for name in (
-        "card",
-        "descriptors",
-        "inspect",
-        "pseudo_labels",
-        "representation",
-        "train_autoencoder",
-        "train_features",
-        "train_reverse",
-        "train_vgg",
-        "vgg",
-    )
-)
-# The code that decides the streams and pictures of diff-icmh, and what its training adds.
-ICMH_SOURCES = (
-    "bitstream/container.py",
-    "codecs/diff_icmh.py",
-    *(
-        f"diff_icmh/{name}.py"
-        for name in (
-            "control", "diffusion", "entropy", "layers", "lfgcm", "model", "prior", "stream",
-            "symbols", "system", "tables", "tagger", "tags", "text",
-        )
-    ),
-    *(f"mpd/{name}.py" for name in ("autoencoder", "latent", "norms", "tensors", "upsample")),
-)  # fmt: skip
-ICMH_TRAINING = {
-    "prior": ("control", "diffusion", "prior", "train_prior", "views"),
-    "tagger": ("tagger", "train_prior", "views"),
-    "codec": (
-        "control", "diffusion", "entropy", "layers", "lfgcm", "prior", "rate_tables", "tables",
-        "train_codec",
-    ),
-}  # fmt: skip
-# The code that decides a part's numbers: the autoencoder's do not depend on the coder.
-LOOP_SOURCES = ("training/loop.py", "training/losses.py", "training/pool.py")
-AUTOENCODER_SOURCES = tuple(
-    f"mpd/{name}.py" for name in ("autoencoder", "model", "norms", "tensors", "train_autoencoder")
-)
-VGG_SOURCES = tuple(f"mpd/{name}.py" for name in ("tensors", "train_vgg", "vgg"))
-LABEL_SOURCES = (
-    *(f"mpd/{n}.py" for n in ("descriptors", "pseudo_labels", "representation", "vgg")),
-    "training/pool.py",
-)
-FEATURE_SOURCES = tuple(
-    f"mpd/{name}.py"
-    for name in ("autoencoder", "features", "latent", "model", "norms", "tensors", "train_features")
-)
-
 
 # Options of tasks that name a file of weights.
 WEIGHT_KEYS = ("checkpoint", "model")
@@ -364,53 +306,7 @@ def coding_settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
         **{key: config[key] for key in keys},
         # Only where it is used: another model must not code again what has none.
         "models": str(models_folder(config)) if codec.model_name else None,
-        # Not used by the job: a new version of the codec must not go by its old streams.
-        "settings": codec.settings,
-        "versions": {package: package_version(package) for package in codec.packages},
-        "sources": _coder_sources(codec.model_name),
     }
-
-
-def _coder_sources(model: str | None) -> str | None:
-    """Digest of the code that codes by a model of ours."""
-    if model == NAME:
-        return source_digest(CODER_SOURCES, NOT_CODER)
-    return source_digest(ICMH_SOURCES) if model == icmh.NAME else None
-
-
-def training_sources(part: str) -> str:
-    """Digest of the code that decides the numbers of a trained part of the model."""
-    own = {"autoencoder": AUTOENCODER_SOURCES, "vgg": VGG_SOURCES, "features": FEATURE_SOURCES}
-    if part in own:
-        return source_digest((*own[part], *LOOP_SOURCES))
-    if part in ICMH_TRAINING:
-        names = [f"diff_icmh/{name}.py" for name in ICMH_TRAINING[part]]
-        return source_digest((*names, *AUTOENCODER_SOURCES, *LOOP_SOURCES, "training/tags.py"))
-    if part == "pseudo_labels":
-        return source_digest(LABEL_SOURCES)
-    loop = LOOP_SOURCES if part == "reverse" else ("training/pool.py",)
-    without = tuple(name for name in NOT_CODER if name != f"mpd/train_{part}.py")
-    return source_digest((*CODER_SOURCES, *loop), without)
-
-
-@functools.cache
-def source_digest(patterns: tuple[str, ...], without: tuple[str, ...] = ()) -> str:
-    """sha256 of source files' names and contents.
-
-    Args:
-        patterns: below the package, each of at least one file; ConfigError names one that is of
-            none.
-        without: files that are left out.
-    """
-    package = Path(icmbench.__file__).parent
-    files: set[Path] = set()
-    for pattern in patterns:
-        if not (found := set(package.glob(pattern))):
-            raise ConfigError(f"{package}: no source file {pattern}")
-        files |= found
-    files -= {package / name for name in without}
-    lines = [f"{path.relative_to(package)} {sha256_file(path)}\n" for path in sorted(files)]
-    return sha256_bytes("".join(lines).encode())
 
 
 def given_files(folder: Path) -> list[Path]:

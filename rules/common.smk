@@ -165,12 +165,6 @@ def metrics_available():
     return [name for name in run.config["metrics"] if name in names]
 
 
-def metric_versions():
-    """Versions of what computes the metrics: new ones measure again."""
-    packages = ("torch", "piq", "pytorch-msssim", "ssimulacra2", "lpips")
-    return {name: package_version(name) for name in packages}
-
-
 def model_files(*codecs):
     """The files of the models that codec entries need: inputs of every job that runs them."""
     names = sorted({model_name(run.config, codec) for codec in codecs} - {None})

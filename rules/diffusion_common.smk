@@ -27,9 +27,7 @@ def icmh_settings(part):
     if part not in run.icmh:
         return {}
     shared = {key: TRAINING[key] for key in ("start", "precision", "seed", "crop", "codec")}
-    versions = {name: package_version(name) for name in ("torch", "diffusers")}
-    sources = training_sources("codec" if part.startswith("stage") else part)
-    own = {"versions": versions, "sources": sources, "source_tags": source_tags(TRAINING)}
+    own = {"source_tags": source_tags(TRAINING)}
     # The tagger looks at what the prior was trained on.
     cells = {"cells": TRAINING["prior"]["cells"]}
     return {**cells, **TRAINING[part], **shared, **own, "device": run.config["device"]}

@@ -26,7 +26,6 @@ rule measure:
         metrics=run.config["metrics"],
         weights=run.config["weights"],
         available=metrics_available(),
-        versions=metric_versions(),
         split=run.config["split"],
     script:
         "../workflow_scripts/measure.py"

@@ -67,17 +67,9 @@ def task_gpus(tasks):
     return network_gpus() * any(run.tasks[task].uses_device for task in tasks)
 
 
-def task_versions(tasks):
-    """Versions of what decides predictions: new ones look again."""
-    packages = sorted({name for task in tasks for name in run.tasks[task].packages})
-    return {name: package_version(name) for name in packages}
-
-
 def task_training_settings(part):
     """What decides a trained part's numbers besides its inputs."""
-    versions = {name: package_version(name) for name in ("torch", "mmdet", "mmsegmentation")}
-    shared = {key: TRAINING[key] for key in ("seed",)}
-    return {**TRAINING[part], **shared, "versions": versions}
+    return {**TRAINING[part], "seed": TRAINING["seed"]}
 
 
 def checkpoint_of(part):

@@ -86,7 +86,6 @@ if GAP_FIGURES:
             code=code_of("feature_gap", metrics=()),
             entry=lambda wc: task_entry(run.config, wc.task),
             device=run.config["device"],
-            versions=lambda wc: task_versions([wc.task]),
             split=run.config["split"],
         script:
             "../workflow_scripts/feature_gap.py"

@@ -32,7 +32,6 @@ rule predict:
         code=code_of("predict"),
         entries=lambda wc: task_entries(wc.dataset),
         device=run.config["device"],
-        versions=lambda wc: task_versions(tasks_of(wc.dataset)),
     script:
         "../workflow_scripts/predict.py"
 
@@ -61,7 +60,6 @@ rule predict_originals:
         code=code_of("predict", codecs=()),
         entries=lambda wc: task_entries(wc.dataset),
         device=run.config["device"],
-        versions=lambda wc: task_versions(tasks_of(wc.dataset)),
         split=run.config["split"],
     script:
         "../workflow_scripts/predict.py"
@@ -204,7 +202,6 @@ if package_version("mmcv") != "not installed":  # mmcv-lite is another distribut
             runtime=30,
         params:
             code=code_of("mmcv_check"),
-            versions={name: package_version(name) for name in ("mmcv", "torch", "torchvision")},
         script:
             "../workflow_scripts/mmcv_check.py"
 

@@ -1,7 +1,5 @@
 # What the rules of training share: the inputs, outputs and settings of one part of the model.
 
-from icmbench.configuration import training_sources
-
 # What decides a part's numbers besides its own amounts: the tables are counted, not learned.
 SHARED = {
     "autoencoder": ("start", "precision", "crop", "seed"),
@@ -46,18 +44,13 @@ def training_settings(part):
     if part not in run.trained:
         return {}
     shared = {key: TRAINING[key] for key in SHARED[part]}
-    versions = {name: package_version(name) for name in ("torch", "diffusers")}
-    sources = training_sources(part)
     crop = {"crop": TRAINING["pseudo_labels"]["size"]} if part == "vgg" else {}
-    return {**TRAINING[part], **shared, **crop, "versions": versions, "sources": sources}
+    return {**TRAINING[part], **shared, **crop}
 
 
 def label_settings():
     """What decides the pseudo-labels besides their inputs."""
-    versions = {name: package_version(name) for name in ("torch", "scikit-learn")}
-    sources = training_sources("pseudo_labels")
-    shared = {"seed": TRAINING["seed"], "versions": versions, "sources": sources}
-    return {**TRAINING["pseudo_labels"], **shared}
+    return {**TRAINING["pseudo_labels"], "seed": TRAINING["seed"]}
 
 
 def model_parts(*parts):

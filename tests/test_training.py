@@ -24,11 +24,8 @@ from conftest import ROOT, make_picture
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import save_file as save_torch
 
-import icmbench
-from icmbench import configuration
 from icmbench.coding.pool import CodecProcess, Failed, Setup
-from icmbench.config_schema import complete
-from icmbench.configuration import coding_settings, given_files, make_run, training_sources
+from icmbench.configuration import coding_settings, given_files, make_run
 from icmbench.datasets import kodak
 from icmbench.datasets.base import Record
 from icmbench.datasets.manifest import write_records
@@ -661,50 +658,6 @@ def test_which_model_a_job_is_given(
     alien = {**learned, "codecs": {"stranger": {"points": [{}]}}}
     with pytest.raises(ConfigError, match=r"codec stranger needs the model 'other'.*set models"):
         make_run(alien, schema)
-
-
-@pytest.mark.parametrize(
-    ("changed", "noticed"),
-    [
-        ("mpd/rdo.py", {"coding", "contexts", "reverse"}),
-        ("mpd/train_contexts.py", {"coding", "contexts", "reverse"}),
-        ("bitstream/container.py", {"coding", "contexts", "reverse"}),
-        ("codecs/mpd.py", {"coding", "contexts", "reverse"}),
-        ("mpd/new.py", {"coding", "contexts", "reverse"}),
-        ("mpd/norms.py", {"coding", "autoencoder", "contexts", "reverse"}),
-        ("mpd/train_autoencoder.py", {"autoencoder"}),
-        ("mpd/train_reverse.py", {"reverse"}),
-        ("training/losses.py", {"autoencoder", "reverse"}),
-        ("training/pool.py", {"autoencoder", "contexts", "reverse"}),
-        ("mpd/card.py", set()),
-        ("mpd/inspect.py", set()),
-        ("codecs/jpeg.py", set()),
-    ],
-)
-def test_changed_code_makes_its_own_results_anew(
-    learned: dict[str, Any], schema: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    changed: str, noticed: set[str],
-) -> None:  # fmt: skip
-    """In a copy of the package: what is coded, and which parts are trained again."""
-    package = tmp_path / "icmbench"
-    for folder in ("mpd", "bitstream", "training", "codecs"):
-        shutil.copytree(Path(icmbench.__file__).parent / folder, package / folder)
-    (package / "__init__.py").touch()
-    config = complete(learned, schema)
-
-    def digests() -> dict[str, Any]:
-        configuration.source_digest.cache_clear()
-        assert coding_settings(config, "jpeg")["sources"] is None
-        parts = {p: training_sources(p) for p in ("autoencoder", "contexts", "reverse")}
-        return {"coding": coding_settings(config, "learned"), **parts}
-
-    monkeypatch.setattr(icmbench, "__file__", str(package / "__init__.py"))
-    before = digests()
-    with open(package / changed, "a", encoding="utf-8") as handle:
-        handle.write("# another\n")
-    after = digests()
-    configuration.source_digest.cache_clear()
-    assert {name for name in before if before[name] != after[name]} == noticed
 
 
 def test_blocks_of_steps_are_medians() -> None:
