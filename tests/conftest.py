@@ -129,6 +129,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("cluster") is None)
 
 
+@pytest.fixture
+def no_formulas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All text that is drawn stands as it is: names hold dollar signs, as in `$5_$10.png`."""
+    from matplotlib import rcParams
+    from matplotlib.text import Text
+
+    def checked(self: Text) -> bool:
+        # Labels of ticks are made when they are drawn: some tests do that outside of the theme.
+        if not rcParams["text.parse_math"]:
+            assert not self._parse_math, f"a formula where it holds dollars: {self.get_text()}"
+        return False
+
+    monkeypatch.setattr(Text, "get_parse_math", checked)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository's root."""

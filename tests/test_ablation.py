@@ -28,6 +28,8 @@ from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.figures.ablation import ablation_figure
 from icmbench.reporting.figures.sweep import sweep_figure
 
+pytestmark = pytest.mark.usefixtures("no_formulas")
+
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow_scripts"
 PIXELS = 1000
 PSNR = {"psnr_rgb": True}

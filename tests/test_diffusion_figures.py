@@ -55,6 +55,8 @@ from icmbench.reporting.figures.diffusion_rates import Panel, diffusion_rates, p
 from icmbench.reporting.figures.prior_alone import prior_alone
 from icmbench.reporting.figures.style import save
 
+pytestmark = pytest.mark.usefixtures("no_formulas")
+
 FIXTURE = ROOT.parent / "shared" / "fixtures" / "diff_icmh" / "published_keys.json"
 # Numbers of the published checkpoint that training decides, by the prefix of their names.
 COUNTS = {

@@ -56,6 +56,8 @@ from icmbench.reporting.figures.style import KNOWN
 from icmbench.reporting.report import ContactSheet, ReportFigure, build_report
 from icmbench.reporting.report_tables import csv_text, table_view
 
+pytestmark = pytest.mark.usefixtures("no_formulas")
+
 HOSTILE = '<script>document.title="owned"</script>'
 
 
@@ -966,3 +968,12 @@ def test_page_fits_a_phone(browser: Any) -> None:
     assert figure[1] < 400 < figure[2]
     assert sheet[0] < 400
     assert all(width < 150 and titled for width, titled in cells)
+
+
+@pytest.mark.parametrize("text", ["$5_$10.png", "a$b$c", "$\\frac{", "100$", "\\$x\\$ $^2$"])
+def test_names_are_no_formulas(text: str, tmp_path: Path) -> None:
+    """Two dollars without a syntax error would change the text silently."""
+    figure = placeholder(text, f"{text} is missing")
+    for path in save(figure, tmp_path / "f"):
+        assert path.stat().st_size
+    assert all(not found.get_parse_math() for found in figure.texts)

@@ -38,6 +38,8 @@ from icmbench.reporting.figures.taps import (
     taps_and_spectra,
 )
 
+pytestmark = pytest.mark.usefixtures("no_formulas")
+
 TAPS = ("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3")
 LONG = "a data set with a name that is very much longer than others, validation split"
 COUNTS = (2, 4, 8, 16, 32, 64)

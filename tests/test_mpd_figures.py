@@ -44,6 +44,8 @@ from icmbench.reporting.figures.hierarchy import Level, entry_colours, palette_h
 from icmbench.reporting.figures.palette_tree import parents, places, tree_levels
 from icmbench.reporting.figures.states import states_figure
 
+pytestmark = pytest.mark.usefixtures("no_formulas")
+
 CHANNELS = 3
 DIGEST = b"tiny"
 

@@ -35,6 +35,8 @@ from icmbench.reporting.figures.robustness import robustness_figure
 from icmbench.reporting.figures.style import save
 from icmbench.reporting.robustness import robustness_table
 
+pytestmark = pytest.mark.usefixtures("no_formulas")
+
 # Right on the undamaged stream; on a damaged one (its checksums tell) each does its own worst.
 PLANTED = """
 import os, signal, time

@@ -46,6 +46,8 @@ from icmbench.tasks import store
 from icmbench.tasks.base import INSTANCES, Instances, Labels
 from icmbench.tasks.run import ORIGINALS
 
+pytestmark = pytest.mark.usefixtures("no_formulas")
+
 # codec string, family, bpp, box mAP50, box mAP, missed, hallucinated
 POINTS = [
     ("avif:quality=10", "avif", 0.10, 0.30, 0.20, 0.60, 0.50),
