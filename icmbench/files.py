@@ -76,8 +76,19 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write a UTF-8 text file atomically."""
-    write_bytes(path, text.encode())
+    """Write a UTF-8 text file atomically.
+
+    Raises StorageError naming `path` where the text is none: it holds a file name that cannot be
+    read in the locale's encoding.
+    """
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        line = text[: error.start].rpartition("\n")[2] + text[error.start :].partition("\n")[0]
+        raise StorageError(
+            f"{path}: {line[:200]!a} is not text: rename that file or folder, or set LC_ALL=C.UTF-8"
+        ) from error
+    write_bytes(path, data)
 
 
 def write_json(path: Path | str, value: Any) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from icmbench.errors import IcmbenchError
-from icmbench.processes import end_quickly
+from icmbench.processes import end_quickly, print_any_text
 
 STARTED = "start on"  # first line of a log, before the machine's name
 
@@ -32,6 +32,7 @@ def log_to(path: str | Path) -> Iterator[None]:
         sys.stderr.flush()
         os.dup2(handle.fileno(), 1)
         os.dup2(handle.fileno(), 2)
+        print_any_text("utf-8")
         logging.basicConfig(
             level=logging.INFO,
             stream=sys.stderr,
@@ -44,7 +45,8 @@ def log_to(path: str | Path) -> Iterator[None]:
             yield
         except IcmbenchError as error:
             logging.exception("failed")
-            os.write(terminal, f"icmbench: error: {error} (log: {path})\n".encode())
+            line = f"icmbench: error: {error} (log: {path})\n"
+            os.write(terminal, line.encode(errors="backslashreplace"))
             raise SystemExit(error.exit_code) from error
         except Exception:
             logging.exception("failed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import io
 import os
 import subprocess
 import sys
@@ -56,6 +57,16 @@ def run_python(*arguments: object, changes: Mapping[str, str] | None = None) -> 
     with start_python(*arguments, changes=changes) as process:
         if process.wait():
             raise subprocess.CalledProcessError(process.returncode, process.args)
+
+
+def print_any_text(encoding: str | None = None) -> None:
+    """Let standard output and error print any text; None: in the encoding that they have.
+
+    What it lacks stands as an escape (`\\u65e5`): a file name is no reason to fail.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # it may be replaced, by tests for one
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def end_quickly() -> None:

@@ -22,7 +22,7 @@ from icmbench.images import write_png
 LAYERS = [
     {"errors"},
     {"files", "suggest", "devices", "deep_images", "versions", "progress", "processes", "imports"},
-    {"registry", "joblog", "images", "compiled", "diffusers_networks", "sources"},
+    {"registry", "joblog", "images", "compiled", "diffusers_networks", "sources", "tables"},
     {"fingerprint"},
     {"bitstream", "metrics", "datasets"},
     {"training"},

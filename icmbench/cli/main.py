@@ -11,7 +11,7 @@ from typing import TypeAlias
 import icmbench
 from icmbench.cli import commands, elsewhere
 from icmbench.errors import IcmbenchError
-from icmbench.processes import end_quickly
+from icmbench.processes import end_quickly, print_any_text
 
 EPILOG = """examples:
   icmbench encode photo.png photo.webp --codec webp:quality=20
@@ -32,6 +32,7 @@ exit codes: 0 done, 1 other error, 2 wrong codec, key or argument, 3 file missin
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; errors of the library become one line and their exit code."""
+    print_any_text()
     arguments = _parser().parse_args(argv)
     end_quickly()
     try:

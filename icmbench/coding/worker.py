@@ -21,6 +21,7 @@ from icmbench.codecs.base import Codec, check_image
 from icmbench.codecs.registry import codec_class
 from icmbench.codecs.strings import make_point
 from icmbench.errors import IcmbenchError
+from icmbench.processes import print_any_text
 
 LENGTH = struct.Struct(">Q")
 
@@ -95,6 +96,7 @@ def main() -> None:
     # Codecs and their C libraries may print: that goes to the log, the answers keep their pipe.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    print_any_text("utf-8")  # in the job's log
     requests = sys.stdin.buffer
     setup = receive(requests)
     assert setup is not None, "the parent sent nothing"
@@ -115,7 +117,8 @@ def main() -> None:
 
 
 def _failure(error: Exception) -> dict[str, Any]:
-    text = " ".join(str(error).split())
+    # A file name in it may be no text, and the row that it gets is written as UTF-8.
+    text = " ".join(str(error).encode(errors="backslashreplace").decode().split())
     typed = isinstance(error, IcmbenchError)
     return {"error": type(error).__name__, "detail": text[:300], "typed": typed}
 
