@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import icmbench
-from icmbench.cli import commands, elsewhere
+from icmbench.cli import commands, elsewhere, rates
 from icmbench.errors import IcmbenchError
 from icmbench.processes import end_quickly, print_any_text
 
@@ -21,6 +21,7 @@ EPILOG = """examples:
   icmbench compare photo.png decoded.png --file small.avif
   icmbench info small.avif
   icmbench codecs
+  icmbench bd-rate results/tables/rd.csv --points 'avif:quality=*' --anchor avif
   icmbench pack results --out streams.tar
 
 exit codes: 0 done, 1 other error, 2 wrong codec, key or argument, 3 file missing or not an image,
@@ -68,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     _tasks(commands_of)
     _metrics(commands_of)
     _compare(commands_of)
+    _bd_rate(commands_of)
     _import(commands_of)
     _pack(commands_of)
     _unpack(commands_of)
@@ -192,6 +194,39 @@ def _compare(sub: Sub) -> None:
     parser.add_argument("--metrics", help="comma-separated names; default: all")
     parser.add_argument("--weights", metavar="DIR", help="folder with the weights of LPIPS, DISTS")
     parser.set_defaults(run=commands.compare)
+
+
+def _bd_rate(sub: Sub) -> None:
+    parser = _add(
+        sub,
+        "bd-rate",
+        "compute BD-rates from a run's rd.csv over a subset of its points",
+        "icmbench bd-rate results/tables/rd.csv --anchor avif\n"
+        "  icmbench bd-rate rd.csv --anchor avif --points 'avif:quality=*' --metrics ssim,gmsd\n"
+        "  icmbench bd-rate rd.csv --anchor avif --points 'mpd:state=[4-7]' mpd 'avif:*scale=0.5'",
+    )
+    parser.add_argument("table", help="rd.csv of a run: results/tables/rd.csv")
+    parser.add_argument(
+        "--points",
+        nargs="+",
+        default=[],
+        metavar="POINT",
+        help="codec strings as in the table, or patterns with * ? [...] (in quotes); of a family "
+        "with a named point only the named ones count, the other families keep all",
+    )
+    parser.add_argument(
+        "--anchor", nargs="+", required=True, metavar="FAMILY", help="curves to compare with"
+    )
+    parser.add_argument("--metrics", help="comma-separated columns; default: all of the table")
+    parser.add_argument("--dataset", help="one data set; default: all of the table")
+    parser.add_argument(
+        "--min-overlap",
+        type=float,
+        default=0.25,
+        help="no value where the curves share less of their quality range; default: 0.25",
+    )
+    parser.add_argument("--out", metavar="CSV", help="write the rates, as fractions, here too")
+    parser.set_defaults(run=rates.bd_rate)
 
 
 def _import(sub: Sub) -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from icmbench.errors import MeasurementError
 from icmbench.reporting.bootstrap import (
     MIN_IMAGES,
     Floats,
     Indices,
-    interval,
     mean,
     resample_indices,
     resampled_means,
 )
+from icmbench.reporting.calibration import calibrated, jackknife_groups
 from icmbench.reporting.comparison import MAX_FAILED, Grid, compare, grids, restrict
 from icmbench.reporting.curves import Curves, common_interval, fit, rate_change
 
@@ -28,6 +30,7 @@ COLUMNS = (
     "bd_rate",
     "lo",
     "hi",
+    "failed_resamples",
     "overlap",
     "images",
     "points",
@@ -37,6 +40,7 @@ COLUMNS = (
 MIN_OVERLAP = 0.25
 FEW_POINTS = 4
 _TYPES = dict.fromkeys(("bd_rate", "lo", "hi", "overlap"), "float64") | {
+    "failed_resamples": "Int64",
     "images": "int64",
     "points": "Int64",
     "anchor_points": "Int64",
@@ -66,9 +70,10 @@ def bd_rate_table(
     the compared images (`comparison_set`); `points` and `anchor_points` count them. The value is
     that of the `bjontegaard` package with PCHIP (see `curves`), `overlap` the intersection ÷ union
     of the two quality ranges; there is no value below `min_overlap`. `lo` and `hi` are the 95 %
-    percentile interval over draws of images, the same for both curves, which are computed anew,
-    Pareto selection included, for every draw; there is none below 3 images or if fewer than 90 %
-    of the draws give a value.
+    interval of `calibration.calibrated` (of the mean difference of log-rates) over draws of images,
+    the same for both curves, which are computed anew, Pareto selection included, for every draw.
+    `failed_resamples` counts the draws without a value: where they are at most 10 %, the interval
+    is that of the others, else there is none. Nor is there one below 3 images.
 
     Raises `MeasurementError` as `grids` and `resample_indices` do.
     """
@@ -78,24 +83,42 @@ def bd_rate_table(
     for grid in grids(measurements, metrics):
         chosen = compare(grid, max_failed, metrics)
         draws = resample_indices(len(chosen.images), resamples, seed=seed, dataset=grid.dataset)
-        rows += _dataset_rows(restrict(grid, chosen), metrics, anchors, draws, min_overlap)
+        groups = jackknife_groups(len(chosen.images), seed=seed, dataset=grid.dataset)
+        sample, resampled = _sampler(draws, groups), Resampled(resamples)
+        common = restrict(grid, chosen)
+        rows += _dataset_rows(common, metrics, anchors, sample, resampled, min_overlap)
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(_TYPES)
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """The rows of resampled curves: row 0 is on all images, then the draws, then the jackknife's.
+
+    Attributes:
+        draws: number of bootstrap draws.
+        whole: (rows,), false where a statistic is undefined on the row's images.
+    """
+
+    draws: int
+    whole: NDArray[np.bool_] | None = None
 
 
 _Sampler = Callable[[Floats], Floats]
 
 
-def _sampler(draws: Indices) -> _Sampler:
-    """values (images,) -> their mean, then its resamples: (1 + resamples,).
+def _sampler(draws: Indices, groups: NDArray[np.int64]) -> _Sampler:
+    """values (images,) -> the mean of all, of every draw and without every group of the jackknife.
 
     Equal columns are computed once: the rates are the same for every metric.
     """
     known: dict[bytes, Floats] = {}
+    kept = [groups != group for group in range(int(groups.max(initial=-1)) + 1)]
 
     def sample(values: Floats) -> Floats:
         key = values.tobytes()
         if key not in known:
-            known[key] = np.concatenate([[mean(values)], resampled_means(values, draws)])
+            deleted = [mean(values[images]) for images in kept]
+            known[key] = np.concatenate([[mean(values)], resampled_means(values, draws), deleted])
         return known[key]
 
     return sample
@@ -105,10 +128,10 @@ def _dataset_rows(
     common: Grid,
     metrics: Mapping[str, bool],
     anchors: Sequence[str],
-    draws: Indices,
+    sample: _Sampler,
+    resampled: Resampled,
     min_overlap: float,
 ) -> list[dict[str, object]]:
-    sample = _sampler(draws)
     table = {
         metric: _metric_curves(common, metric, higher_is_better, sample)
         for metric, higher_is_better in metrics.items()
@@ -131,9 +154,8 @@ def _dataset_rows(
                     "images": len(common.images),
                 }
                 if anchor in curves or not common.images:
-                    entry = compare_curves(
-                        curves[family], curves.get(anchor), len(common.images), min_overlap
-                    )
+                    pair = curves[family], curves.get(anchor)
+                    entry = compare_curves(*pair, len(common.images), min_overlap, resampled)
                 else:
                     entry = {"note": "the anchor was not measured on this data set"}
                 rows.append(key | entry)
@@ -178,16 +200,21 @@ def _family_curves(rate: Floats, quality: Floats, sample: _Sampler) -> Curves | 
 
 
 def compare_curves(
-    family: Curves | None, anchor: Curves | None, images: int, min_overlap: float
+    family: Curves | None,
+    anchor: Curves | None,
+    images: int,
+    min_overlap: float,
+    resampled: Resampled | None = None,
 ) -> dict[str, object]:
     """The columns of one row from `bd_rate` on; what is left out is empty.
 
     Args:
-        family, anchor: row 0 is the original, the others are the resamples.
-        images: number of images compared.
+        family, anchor: row 0 is the original, the others are as `resampled` describes.
+        images: number of images compared; 0 where their number does not matter (no intervals).
+        resampled: None: the curves have no other rows, and there is no interval.
     """
     points = _points(family), _points(anchor)
-    notes = _point_notes(points, images)
+    notes = _point_notes(points, images if resampled else MIN_IMAGES)
     entry: dict[str, object] = {"points": points[0], "anchor_points": points[1]}
     if family and anchor and min(points) >= 2:
         overlap = float(common_interval(family, anchor)[2][0])
@@ -198,22 +225,36 @@ def compare_curves(
             notes.append(f"overlap {overlap:.3f} is below {min_overlap:g}")
         else:
             entry["bd_rate"] = _value(family, anchor)
-            if images >= MIN_IMAGES:
-                samples = rate_change(family, anchor, min_overlap)[1:]
-                lo, hi = interval(samples)
-                entry |= {"lo": lo, "hi": hi}
-                notes += _interval_notes(samples, lo)
+            if resampled and images >= MIN_IMAGES:
+                interval, more = _interval(rate_change(family, anchor, min_overlap), resampled)
+                entry |= interval
+                notes += more
     return entry | {"note": "; ".join(notes)}
+
+
+def _interval(changes: Floats, resampled: Resampled) -> tuple[dict[str, object], list[str]]:
+    """`lo`, `hi` and `failed_resamples` of a BD-rate, and notes on them.
+
+    Taken of the mean difference of log-rates, which has no lower end at -100 %.
+    """
+    logs = np.log1p(changes)
+    if resampled.whole is not None:
+        logs = np.where(resampled.whole, logs, np.nan)
+    draws = logs[1 : 1 + resampled.draws]
+    low, high, note = calibrated(float(logs[0]), draws, logs[1 + resampled.draws :])
+    failed = int(np.isnan(draws).sum())
+    columns = {"lo": np.expm1(low), "hi": np.expm1(high), "failed_resamples": failed}
+    notes = [note] if note else []
+    if failed and np.isnan(low):
+        notes.append(f"no interval: {failed} of {draws.size} resamples give no value")
+    elif failed:
+        rest = draws.size - failed
+        notes.append(f"interval of {rest} of {draws.size} resamples: the others give no value")
+    return columns, notes
 
 
 def _points(curves: Curves | None) -> int:
     return 0 if curves is None else int(curves.points[0])
-
-
-def _interval_notes(samples: Floats, lo: float) -> list[str]:
-    missing = int(np.isnan(samples).sum())
-    kind = "no interval" if np.isnan(lo) else "interval is incomplete"
-    return [f"{kind}: {missing} of {samples.size} resamples give no value"] if missing else []
 
 
 def _point_notes(points: tuple[int, int], images: int) -> list[str]:

@@ -22,7 +22,9 @@ NOTES = {
     ),
     "bd_rate": (
         "Change of rate at equal quality against the anchor, as a fraction: -0.2 is 20 % fewer "
-        "bits. No value where the curves overlap by less than the configured share."
+        "bits. No value where the curves overlap by less than the configured share. Intervals are "
+        "bootstrap intervals, corrected for bias and width; of the draws without a value, failed "
+        "resamples, at most 10 % are left out, else there is no interval."
     ),
     "timing": (
         "Median seconds per image on one thread, interquartile range as spread; process start and "

@@ -27,6 +27,7 @@ _HEADERS: dict[str, tuple[str, str]] = {
     "metric": ("Metric", ""),
     "bd_rate": ("BD-rate", "% ↓"),
     "overlap": ("Overlap", "%"),
+    "failed_resamples": ("Failed resamples", ""),
     "points": ("Points", ""),
     "anchor_points": ("Anchor points", ""),
     "note": ("Note", ""),

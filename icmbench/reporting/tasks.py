@@ -2,7 +2,7 @@
 
 The images are those that all codecs coded, as in the rate-distortion table. A metric of a task is
 computed over all of them at once (mAP and mIoU are no means of images), and again for every
-bootstrap draw of images, the same draws for every codec string.
+bootstrap draw of images and without every group of a jackknife, the same for every codec string.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from icmbench.reporting.bd_rate import COLUMNS as BD_COLUMNS
-from icmbench.reporting.bd_rate import compare_curves
+from icmbench.reporting.bd_rate import Resampled, compare_curves
 from icmbench.reporting.bootstrap import (
     MIN_IMAGES,
     Floats,
-    interval,
     mean,
     resample_indices,
     resampled_means,
 )
+from icmbench.reporting.calibration import calibrated, jackknife_groups, jackknife_weights
 from icmbench.reporting.comparison import Grid, Point, compare, grids, restrict
 from icmbench.reporting.curves import Curves, fit
 from icmbench.tasks import store
@@ -44,7 +45,8 @@ COLUMNS = (
 TASK_BD_COLUMNS = (*BD_COLUMNS[:1], "task", "model", *BD_COLUMNS[1:])
 
 
-# Point -> rate and every metric, on all images and then on every draw: (1 + resamples,).
+# Point -> rate and every metric, on all images, then on every draw, then without every group of the
+# jackknife: (1 + resamples + groups,).
 Samples = dict[Point, tuple[Floats, Mapping[str, Floats]]]
 
 
@@ -108,7 +110,10 @@ def score_task(
     draws = resample_indices(
         len(common.images), settings.resamples, seed=settings.seed, dataset=grid.dataset
     )
-    weights = np.concatenate([np.ones((1, len(common.images)), np.int64), _weights(draws)])
+    groups = jackknife_groups(len(common.images), seed=settings.seed, dataset=grid.dataset)
+    deleted = jackknife_weights(groups)
+    once = np.ones((1, len(common.images)), np.int64)
+    weights = np.concatenate([once, _weights(draws), deleted])
     originals = _samples(judge, predictions[ORIGINALS], ORIGINALS, task, common, weights)
     metrics = _defined(judge, originals)
     scores: list[dict[str, object]] = []
@@ -119,12 +124,13 @@ def score_task(
         found: Mapping[str, Floats] = {}
         if common.ok[number].all() and len(common.images):
             found = _samples(judge, predictions[point.family], point.codec, task, common, weights)
-            bpp = np.concatenate([[mean(rates)], resampled_means(rates, draws)])
+            without = [mean(rates[row > 0]) for row in deleted]
+            bpp = np.concatenate([[mean(rates)], resampled_means(rates, draws), without])
             samples[point] = (bpp, found)
         base: dict[str, object] = {"dataset": grid.dataset, "codec": point.codec}
         base |= {"family": point.family, "task": task.name, "model": task.model, "failed": failed}
         for metric in metrics:
-            row = _row(found.get(metric), originals[metric], len(common.images))
+            row = _row(metric, found.get(metric), originals[metric], len(common.images), settings)
             scores.append({**base, "metric": metric, **row, "bpp": mean(rates)})
     bd_rates = _bd_rates(task, grid.dataset, metrics, samples, len(common.images), settings)
     return _score_frame(scores), bd_rates
@@ -144,7 +150,7 @@ def _samples(
     common: Grid,
     weights: np.ndarray,
 ) -> dict[str, Floats]:
-    """Every metric on all images, then on every draw: (1 + resamples,)."""
+    """Every metric, (rows of weights,)."""
     found = store.read(paths, codec, common.images, task.produces)
     return dict(judge.values(judge.count(found), weights))
 
@@ -158,12 +164,22 @@ def _defined(judge: Evaluator, originals: Mapping[str, Floats]) -> Mapping[str, 
     return held or judge.metrics
 
 
-def _row(values: Floats | None, ceiling: Floats, images: int) -> dict[str, object]:
+# Every other metric of a task is a share, from 0 to 1.
+_UNBOUNDED = ("nme", "hallucinated")
+
+
+def _row(
+    metric: str, values: Floats | None, ceiling: Floats, images: int, settings: Settings
+) -> dict[str, object]:
     row: dict[str, object] = {"ceiling": float(ceiling[0]), "images": images}
     if values is None:
         return row | {"value": np.nan, "lo": np.nan, "hi": np.nan, "images": 0}
-    lo, hi = interval(values[1:]) if images >= MIN_IMAGES else (np.nan, np.nan)
-    return row | {"value": float(values[0]), "lo": lo, "hi": hi}
+    low = high = np.nan
+    if images >= MIN_IMAGES:
+        bounds = (0.0, np.inf if metric in _UNBOUNDED else 1.0)
+        end = 1 + settings.resamples
+        low, high, _ = calibrated(float(values[0]), values[1:end], values[end:], bounds)
+    return row | {"value": float(values[0]), "lo": low, "hi": high}
 
 
 def _score_frame(rows: list[dict[str, object]]) -> pd.DataFrame:
@@ -186,7 +202,8 @@ def _bd_rates(
     rows = []
     families = sorted({point.family for point in samples})
     for metric, (_, higher_is_better) in metrics.items():
-        curves = _curves(samples, metric, 1.0 if higher_is_better else -1.0)
+        curves, whole = _curves(samples, metric, 1.0 if higher_is_better else -1.0)
+        resampled = Resampled(settings.resamples, whole)
         for family in families:
             points = sum(point.family == family for point in samples)
             for anchor in settings.anchors:
@@ -196,23 +213,29 @@ def _bd_rates(
                 key["model"] = task.model
                 key |= {"family": family, "anchor": anchor, "metric": metric, "images": images}
                 pair = curves.get(family), curves.get(anchor)
-                rows.append({**key, **compare_curves(*pair, images, settings.min_overlap)})
+                entry = compare_curves(*pair, images, settings.min_overlap, resampled)
+                rows.append({**key, **entry})
     return pd.DataFrame(rows, columns=list(TASK_BD_COLUMNS))
 
 
-def _curves(samples: Samples, metric: str, sign: float) -> dict[str, Curves]:
+def _curves(
+    samples: Samples, metric: str, sign: float
+) -> tuple[dict[str, Curves], NDArray[np.bool_] | None]:
     """The curve of every family that has a point with a value; row 0 is on all images.
 
-    A draw of images may lack what a metric is of (faces, say): it is left out for all families.
+    A draw of images may lack what a metric is of (faces, say): it counts as failed for all
+    families. Returned beside the curves: which rows are whole; a row that is not has the curve of
+    row 0 in its place.
     """
     held = {p: (rate, sign * v[metric]) for p, (rate, v) in samples.items()}
     held = {point: pair for point, pair in held.items() if np.isfinite(pair[1][0])}
     if not held:
-        return {}
+        return {}, None
     whole = np.isfinite(np.stack([quality for _, quality in held.values()])).all(axis=0)
     curves = {}
     for family in sorted({point.family for point in held}):
         pairs = [pair for point, pair in held.items() if point.family == family]
-        rates = np.stack([rate[whole] for rate, _ in pairs], axis=1)
-        curves[family] = fit(rates, np.stack([quality[whole] for _, quality in pairs], axis=1))
-    return curves
+        rates = np.stack([np.where(whole, rate, rate[0]) for rate, _ in pairs], axis=1)
+        qualities = np.stack([np.where(whole, q, q[0]) for _, q in pairs], axis=1)
+        curves[family] = fit(rates, qualities)
+    return curves, whole

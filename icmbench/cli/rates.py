@@ -1,0 +1,43 @@
+"""`icmbench bd-rate`: BD-rates of an existing table over a subset of its points."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from icmbench.errors import ConfigError
+from icmbench.suggest import unknown
+
+
+def bd_rate(arguments: Namespace) -> None:
+    """`icmbench bd-rate rd.csv --points PATTERN … --anchor FAMILY …`."""
+    # Imported here: pandas takes half a second, which the other subcommands need not wait for.
+    from icmbench.metrics import METRICS
+    from icmbench.reporting.csv_files import write_csv
+    from icmbench.reporting.point_subsets import choose_points, read_rd, subset_bd_rates
+
+    table = read_rd(Path(arguments.table))
+    known = {name: m.higher_is_better for name, m in METRICS.items() if name in table}
+    wanted = arguments.metrics.split(",") if arguments.metrics else list(known)
+    for name in wanted:
+        if name not in known:
+            raise ConfigError(unknown(f"metric of {arguments.table}", name, known))
+    if arguments.dataset and arguments.dataset not in set(table["dataset"]):
+        raise ConfigError(unknown("data set", arguments.dataset, set(table["dataset"])))
+    if arguments.dataset:
+        table = table[table["dataset"] == arguments.dataset]
+    chosen = choose_points(table, arguments.points)
+    rates = subset_bd_rates(
+        chosen, {m: known[m] for m in wanted}, arguments.anchor, min_overlap=arguments.min_overlap
+    )
+    if arguments.out:
+        write_csv(rates, Path(arguments.out))
+    print(f"{len(chosen)} of {len(table)} points; BD-rates in percent, no intervals (means only)")
+    for row in rates.itertuples(index=False):
+        value = "" if row.bd_rate != row.bd_rate else f"{100 * row.bd_rate:+.1f}"
+        overlap = "" if row.overlap != row.overlap else f"{100 * row.overlap:.0f} %"
+        print(
+            f"{row.dataset:<10} {row.family:<14} against {row.anchor:<8} {row.metric:<12} "
+            f"{value:>7}  overlap {overlap:>5}  points {row.points}, {row.anchor_points}"
+            f"{'  ' + row.note if row.note else ''}"
+        )
