@@ -12,8 +12,10 @@ from pathlib import Path
 
 from icmbench.errors import IcmbenchError
 from icmbench.processes import end_quickly, print_any_text
+from icmbench.revision import current_revision
 
 STARTED = "start on"  # first line of a log, before the machine's name
+REVISION = "revision"  # in the same line, before the revision of the code
 
 
 @contextlib.contextmanager
@@ -40,7 +42,8 @@ def log_to(path: str | Path) -> Iterator[None]:
             force=True,
         )
         slurm = os.environ.get("SLURM_JOB_ID")
-        logging.info("%s %s%s", STARTED, platform.node(), f", Slurm job {slurm}" if slurm else "")
+        where = f"{platform.node()}, Slurm job {slurm}" if slurm else platform.node()
+        logging.info("%s %s, %s %s", STARTED, where, REVISION, current_revision())
         try:
             yield
         except IcmbenchError as error:

@@ -14,10 +14,10 @@ from icmbench.errors import MeasurementError
 TEXT: Final = frozenset(
     {
         "anchor", "annotation", "codec", "damage", "dataset", "detail", "device", "digest",
-        "elsewhere", "encoding", "family", "first_image", "here", "host", "hosts", "image", "kind",
-        "level", "licence", "metric", "model", "note", "operator", "outcome", "part", "path",
-        "representation", "rule", "settings", "sha256", "size", "source", "split", "stage",
-        "status", "task", "versions", "without",
+        "elsewhere", "encoding", "family", "first_image", "here", "host", "hosts", "image",
+        "job", "kind", "level", "licence", "metric", "model", "note", "operator", "outcome",
+        "part", "path", "representation", "revision", "rule", "settings", "sha256", "size",
+        "source", "split", "stage", "status", "task", "versions", "without",
     }
 )  # fmt: skip
 _MISSING: Final = ("", "nan")  # a number that is not known

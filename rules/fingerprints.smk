@@ -1,14 +1,17 @@
 # The code of jobs: a parameter of every rule that runs a script, so that an edit reruns what depends
 # on it and nothing else.
 
+import os
+
 from icmbench.fingerprint import Code
 from icmbench.job_code import JobCode
+from icmbench.revision import VARIABLE, code_revision
 
-JOB_CODE = JobCode(
-    run.config,
-    Path(workflow.basedir) / "workflow_scripts",
-    Code(Path(".snakemake") / "icmbench" / "sources.json"),
-)
+SOURCES = Code(Path(".snakemake") / "icmbench" / "sources.json")
+JOB_CODE = JobCode(run.config, Path(workflow.basedir) / "workflow_scripts", SOURCES)
+
+# Every job writes it into its log.
+os.environ[VARIABLE] = code_revision(Path(workflow.basedir), SOURCES.digest)
 
 
 def code_of(script, made=True, **entries):

@@ -5,7 +5,16 @@ rule report:
     input:
         tables=expand(
             "<results>/tables/{name}.csv",
-            name=["rd", "bd_rate", "timing", "jobs", "codecs", "failures", *OPTIONAL_TABLES],
+            name=[
+                "rd",
+                "bd_rate",
+                "timing",
+                "jobs",
+                "revisions",
+                "codecs",
+                "failures",
+                *OPTIONAL_TABLES,
+            ],
         ),
         comparison="<results>/tables/comparison.json",
         provenance="<results>/provenance.json",

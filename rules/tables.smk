@@ -87,7 +87,8 @@ rule jobs_table:
         model_cards(),
         figures=all_figures(),
     output:
-        "<results>/tables/jobs.csv",
+        jobs="<results>/tables/jobs.csv",
+        revisions="<results>/tables/revisions.csv",
     log:
         "<logs>/jobs_table.log",
     benchmark:

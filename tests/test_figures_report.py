@@ -55,6 +55,7 @@ from icmbench.reporting.figures.rd_curves import reduced_scale
 from icmbench.reporting.figures.style import KNOWN
 from icmbench.reporting.report import ContactSheet, ReportFigure, build_report
 from icmbench.reporting.report_tables import csv_text, table_view
+from icmbench.reporting.revisions import revisions_table
 
 pytestmark = pytest.mark.usefixtures("no_formulas")
 
@@ -837,6 +838,59 @@ def test_assembled_report_reads_refused_images_from_the_failures(tmp_path: Path)
     assert "2 images, 1 refused" in words
     assert "photos bad0 not an image" in words
     assert "are missing from the averages above" not in words
+
+
+@pytest.mark.parametrize(
+    ("made_by", "shown"),
+    [
+        (("a1", "a1"), []),
+        (("b2", "a1"), ["a1 encode 1 photos.jpeg.1", "a1 report 1 all", "b2 encode 1"]),
+        (("b2", "b2"), ["b2 encode 2 photos.jpeg.0, photos.jpeg.1", "a1 report 1 all"]),
+    ],
+)
+def test_a_report_of_mixed_revisions_names_what_each_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_by: tuple[str, ...], shown: list[str]
+) -> None:
+    """The revision of every job is read from its log; the report itself is one of them."""
+    files = []
+    for number, revision in enumerate(made_by):
+        log = tmp_path / f"{number}.log"
+        monkeypatch.setenv("ICMBENCH_REVISION", revision)
+        logged = subprocess.run(
+            [sys.executable, "-c", f"from icmbench.joblog import log_to\nwith log_to({str(log)!r}):"
+             " print('revision x9')"],
+            check=False,
+        )  # fmt: skip
+        assert logged.returncode == 0
+        files.append(("encode", tmp_path / f"photos.jpeg.{number}.tsv", log))
+    table = revisions_table(files)
+    assert sorted(table["revision"]) == sorted(made_by)
+    write_csv(table, tmp_path / "revisions.csv")
+    write_csv(_failures(), tmp_path / "failures.csv")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "manifest.csv").write_text("image,annotation,status\na,,ok\n")
+    monkeypatch.setenv("ICMBENCH_REVISION", "a1")
+    contents.assemble_report(
+        tmp_path / "report.html",
+        config={"weights": "", "metrics": ["psnr_rgb"], "codecs": {"jpeg": {}},
+                "datasets": {"photos": {}}, "anchors": ["jpeg"]},
+        tables=[tmp_path / "revisions.csv", tmp_path / "failures.csv"],
+        manifests=[tmp_path / "photos" / "manifest.csv"],
+        comparison={},
+        provenance={"revision": "a1"},
+        figures=[],
+    )  # fmt: skip
+    words = _visible(tmp_path / "report.html")
+    assert ("Revisions of the code" in words) == bool(shown)
+    assert words.count("2 revisions: see the table of revisions") == 2 * bool(shown)
+    for text in shown:
+        assert text in words, text
+
+
+def test_a_log_without_a_revision_is_unknown(tmp_path: Path) -> None:
+    (tmp_path / "old.log").write_text("2026-01-01 INFO start on n2, Slurm job 7\nrevision x9\n")
+    files = [("encode", Path("a.tsv"), tmp_path / "old.log"), ("decode", Path("all.tsv"), None)]
+    assert revisions_table(files)["revision"].tolist() == ["unknown", "unknown"]
 
 
 def test_report_refuses_a_figure_that_was_never_saved(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from icmbench.codecs.strings import parse_string
 from icmbench.images import write_png
 
 LAYERS = [
-    {"errors"},
+    {"errors", "revision"},
     {"files", "suggest", "devices", "deep_images", "versions", "progress", "processes", "imports"},
     {"registry", "joblog", "images", "compiled", "diffusers_networks", "sources", "tables"},
     {"fingerprint"},

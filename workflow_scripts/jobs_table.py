@@ -1,10 +1,11 @@
-"""What every rule took of what it had asked for, from benchmark files and logs."""
+"""What every rule took of what it had asked for, and the revision of every job's code."""
 
 from pathlib import Path
 
 from icmbench.joblog import log_to
 from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.jobs import jobs_table, log_of
+from icmbench.reporting.revisions import revisions_table
 
 with log_to(snakemake.log[0]):
     logs = Path(snakemake.config["results"]) / "logs"
@@ -13,4 +14,5 @@ with log_to(snakemake.log[0]):
         for rule, paths in snakemake.params.benchmarks.items()
         for path in map(Path, paths)
     ]
-    write_csv(jobs_table(files), Path(snakemake.output[0]))
+    write_csv(jobs_table(files), Path(snakemake.output.jobs))
+    write_csv(revisions_table(files), Path(snakemake.output.revisions))

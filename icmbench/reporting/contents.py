@@ -13,6 +13,8 @@ from PIL import Image as PillowImage
 from icmbench.errors import MeasurementError
 from icmbench.metrics import METRICS, available
 from icmbench.reporting.report import ContactSheet, ReportFigure, build_report
+from icmbench.reporting.revisions import mixed_revisions
+from icmbench.revision import current_revision
 from icmbench.tables import read_table
 
 NOTES = {
@@ -75,6 +77,11 @@ NOTES = {
         "where they ran. A share near 1 was nearly killed; one far below 0.5 asks for too much."
     ),
     "codecs": "The exact settings behind every curve.",
+    "revisions": (
+        "Artefacts of this run were made by different revisions of the code. Jobs are named by "
+        "their wildcards, as their log files are; a revision with + is a changed working copy, "
+        "followed by the digest of its code."
+    ),
 }
 CAPTIONS = {
     "rd": (
@@ -143,6 +150,11 @@ def assemble_report(
     """Read a run's files and write its report."""
     frames = {path.stem: read_table(path) for path in tables if path.stem != "failures"}
     (failures,) = (path for path in tables if path.stem == "failures")
+    revisions = frames.pop("revisions", pd.DataFrame({"revision": []}))
+    mixed = mixed_revisions(revisions, current_revision())
+    if len(mixed):
+        frames["revisions"] = mixed
+        provenance = {**provenance, "revision": _several(mixed)}
     frames["manifest"] = _manifest(manifests)
     weights = Path(config["weights"]) if config["weights"] else None
     names, reasons = available(weights)
@@ -166,6 +178,10 @@ def assemble_report(
     )
 
 
+def _several(mixed: pd.DataFrame) -> str:
+    return f"{mixed['revision'].nunique()} revisions: see the table of revisions"
+
+
 def _sweep_notes(frames: Mapping[str, pd.DataFrame]) -> dict[str, str]:
     """One note for the sweep of every guide."""
     return {name: NOTES["alpha_sweep"] for name in frames if name.startswith("alpha_sweep_")}
@@ -174,7 +190,9 @@ def _sweep_notes(frames: Mapping[str, pd.DataFrame]) -> dict[str, str]:
 def _summary(config: Mapping[str, Any], frames: Mapping[str, pd.DataFrame]) -> str:
     codecs = ", ".join(config["codecs"])
     sets = ", ".join(config["datasets"])
-    return f"{codecs} on {sets}: every number from a real file, decoded by a fresh process."
+    text = f"{codecs} on {sets}: every number from a real file, decoded by a fresh process."
+    mixed = f" The code: {_several(frames['revisions'])}." if "revisions" in frames else ""
+    return text + mixed
 
 
 def _manifest(paths: Sequence[Path]) -> pd.DataFrame:

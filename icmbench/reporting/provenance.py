@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import re
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ import psutil
 
 import icmbench
 from icmbench.codecs.registry import codec_class
+from icmbench.revision import VARIABLE, git_revision
 from icmbench.tasks.registry import make_task
 from icmbench.versions import package_version
 
@@ -46,7 +46,8 @@ def provenance(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
     text = json.dumps(config, sort_keys=True)
     return {
         "icmbench": icmbench.__version__,
-        "revision": _revision(root),
+        # Of this file: other artefacts may be of other revisions (tables/revisions.csv).
+        "revision": os.environ.get(VARIABLE) or git_revision(root),
         "python": sys.version.split()[0],
         "packages": {name: package_version(name) for name in PACKAGES},
         "coders": coder_versions(),
@@ -113,17 +114,6 @@ def bare_version(name: str, text: str) -> str:
     """
     found = re.search(r"\d[\w.+-]*", text.removeprefix(name))
     return found[0] if found else text
-
-
-def _revision(root: Path) -> str:
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, encoding="utf-8", errors="replace", check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown: not a git working copy"
-    return done.stdout.strip()
 
 
 def _processor() -> str:

@@ -46,6 +46,7 @@ _TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "timing": ("Timing", ("dataset", "family")),
     "jobs": ("Jobs", ()),
     "codecs": ("Codec settings", ()),
+    "revisions": ("Revisions of the code", ("revision", "rule")),
     "manifest": ("Images", ("dataset", "split")),
 }
 
