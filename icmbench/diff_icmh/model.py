@@ -123,14 +123,14 @@ def load_codec(folder: Path) -> Codec:
     """The codec of a folder; ModelError naming file and tensor where something is wrong."""
     from icmbench.diff_icmh.lfgcm import LfgcmSettings, build_lfgcm
     from icmbench.diff_icmh.tables import Tables
-    from icmbench.mpd.tensors import fill_network, load_arrays, load_network
+    from icmbench.mpd.tensors import load_arrays, load_network, make_network
 
     path = part_file(folder, "codec")
     state, metadata = load_network(path)
     defaults = _read(path, lambda: _defaults(metadata["decoding"]))
-    settings = _read(path, lambda: LfgcmSettings.read(metadata["network"]))
-    lfgcm = build_lfgcm(settings, seed=0)
-    fill_network(lfgcm, state, path)
+    lfgcm = make_network(
+        path, state, metadata.get("network"), lambda s: build_lfgcm(LfgcmSettings.read(s), seed=0)
+    )
     lfgcm.eval().requires_grad_(False)
     lfgcm.entropy_to_double()
     tables = part_file(folder, "tables")
@@ -139,37 +139,54 @@ def load_codec(folder: Path) -> Codec:
         y_tables, z_tables = (Tables.from_arrays(arrays, prefix) for prefix in ("y", "z"))
     except ModelError as error:
         raise ModelError(f"{tables}: {error}") from None
-    if len(z_tables) != settings.hyper:
-        raise ModelError(f"{tables}: {len(z_tables)} tables of z, the codec has {settings.hyper}")
+    if len(z_tables) != (hyper := lfgcm.settings.hyper):
+        raise ModelError(f"{tables}: {len(z_tables)} tables of z, the codec has {hyper}")
     return Codec(lfgcm, y_tables, z_tables, defaults, metadata)
 
 
 def load_control(folder: Path) -> ControlNetwork:
     """The control network of a folder; ModelError naming file and tensor."""
     from icmbench.diff_icmh.control import ControlSettings, UnetSettings, build_control
-    from icmbench.mpd.tensors import fill_network, load_network
+    from icmbench.mpd.tensors import load_network, make_network
 
     path = part_file(folder, "control")
     state, metadata = load_network(path)
-    unet = _read(path, lambda: UnetSettings.read(metadata["network"]["unet"]))
-    settings = _read(path, lambda: ControlSettings.read(metadata["network"]["control"]))
-    control = build_control(unet, settings, seed=0)
-    fill_network(control, state, path)
+
+    def build(settings: Any) -> ControlNetwork:
+        unet, own = UnetSettings.read(settings["unet"]), ControlSettings.read(settings["control"])
+        return build_control(unet, own, seed=0)
+
+    control = make_network(path, state, metadata.get("network"), build)
     return control.eval().requires_grad_(False)
 
 
 def _defaults(values: dict[str, Any]) -> dict[str, Any]:
-    return {
+    """How the model decodes where a codec string leaves it open.
+
+    Raises ValueError where a value is outside of the range that codec strings have.
+    """
+    from icmbench.diff_icmh.diffusion import SAMPLERS, STEPS
+
+    defaults: dict[str, Any] = {
         "sampler": str(values["sampler"]),
         "steps": int(values["steps"]),
         "guidance": float(values["guidance"]),
         "start": int(values["start"]),
         "clip": None if values["clip"] is None else float(values["clip"]),
     }
+    ranges = {"steps": (2, STEPS), "guidance": (0, 30), "start": (0, STEPS - 1)}
+    for name, (low, high) in ranges.items():
+        if not low <= defaults[name] <= high:
+            raise ValueError(f"{name} {defaults[name]} is not from {low} to {high}")
+    if defaults["sampler"] not in SAMPLERS:
+        raise ValueError(f"sampler {defaults['sampler']!r} is none of {', '.join(SAMPLERS)}")
+    if defaults["clip"] is not None and not defaults["clip"] > 0:
+        raise ValueError(f"clip {defaults['clip']} is not positive")
+    return defaults
 
 
 def _read(path: Path, read: Any) -> Any:
     try:
         return read()
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(f"{path}: its metadata is incomplete: {error}") from error

@@ -16,7 +16,7 @@ import torch
 
 from icmbench.diff_icmh.control import UnetSettings, build_unet
 from icmbench.errors import ConfigError, ModelError
-from icmbench.mpd.tensors import fill_network, load_network
+from icmbench.mpd.tensors import load_network, make_network
 
 # What fits into a few minutes on a CPU: attention only where a cell is 32 pixels wide.
 SMALL: Final = UnetSettings(
@@ -98,8 +98,8 @@ class Prior(torch.nn.Module):
 def load_prior(path: Path) -> Prior:
     """The bundled kind of prior from its file; ModelError naming file and tensor."""
     state, metadata = load_network(path)
-    prior = Prior(read_settings(path, metadata), seed=0)
-    fill_network(prior, state, path)
+    settings = metadata.get("network")
+    prior = make_network(path, state, settings, lambda s: Prior(PriorSettings.read(s), seed=0))
     return prior.eval().requires_grad_(False)
 
 

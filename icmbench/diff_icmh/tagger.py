@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from icmbench.errors import ModelError
-from icmbench.mpd.tensors import fill_network, load_network
+from icmbench.mpd.tensors import load_network, make_network
 
 MOST = 12  # tags of a picture: those of highest score
 THRESHOLD = 0.5
@@ -89,6 +89,7 @@ def load_tagger(path: Path, vocabulary: Sequence[str]) -> Tagger:
         raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
     if settings.vocabulary != tuple(vocabulary):
         raise ModelError(f"{path}: its tags are not those of the prior")
-    tagger = build_tagger(settings, seed=0)
-    fill_network(tagger, state, path)
+    tagger = make_network(
+        path, state, metadata["network"], lambda s: build_tagger(TaggerSettings.read(s), seed=0)
+    )
     return tagger.eval().requires_grad_(False)

@@ -20,7 +20,7 @@ from icmbench.diff_icmh.tokenizer import Tokenizer
 from icmbench.diffusers_networks import UNet2DConditionModel
 from icmbench.errors import ModelError
 from icmbench.mpd.model import ImageModel, load_image_model
-from icmbench.mpd.tensors import fill_network, load_network
+from icmbench.mpd.tensors import load_network, make_network
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ def load_conditioned(folder: Path) -> Conditioned:
         prior = load_prior(path)
         return Conditioned(image_model, prior.unet, prior.embedder, prior.settings.vocabulary)
     state, metadata = load_network(path)
-    try:
-        settings = UnetSettings.read(metadata["network"]["unet"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
-    unet = build_unet(settings, seed=0)
-    fill_network(unet, {k.removeprefix("unet."): v for k, v in state.items()}, path)
+    unet = make_network(
+        path,
+        {name.removeprefix("unet."): tensor for name, tensor in state.items()},
+        metadata.get("network"),
+        lambda settings: build_unet(UnetSettings.read(settings["unet"]), seed=0),
+    )
     names = read_vocabulary(folder / VOCABULARY)
     embedder = TextEmbedder(folder, names)
     return Conditioned(image_model, unet.eval().requires_grad_(False), embedder, names)
@@ -82,14 +82,12 @@ class TextEmbedder(torch.nn.Module):
         path = part_file(folder, TEXT)
         clip = _transformers(path)
         state, metadata = load_network(path)
-        try:
-            config = clip.config_class(**metadata["network"])
-            tokens, length = int(config.vocab_size), int(config.max_position_embeddings)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
+        encoder = make_network(
+            path, state, metadata.get("network"), lambda s: clip(clip.config_class(**s))
+        )
+        self.encoder = encoder.eval().requires_grad_(False)
+        tokens, length = encoder.config.vocab_size, encoder.config.max_position_embeddings
         self.tokenizer = Tokenizer(folder / TOKENIZER, tokens, length)
-        self.encoder = clip(config).eval().requires_grad_(False)
-        fill_network(self.encoder, state, path)
 
     def forward(self, sets: Sequence[Sequence[int]]) -> torch.Tensor:
         """Text of sets of tag ids, (n, 77, channels); surplus words are left out."""

@@ -64,7 +64,6 @@ def build_autoencoder(settings: AutoencoderSettings, seed: int) -> AutoencoderKL
     return network
 
 
-def build_published(config: Mapping[str, Any]) -> tuple[AutoencoderKL, int]:
-    """A published network of diffusers' own layout, and its latent's channels."""
-    network = AutoencoderKL(**config)
-    return network, int(network.config["latent_channels"])
+def build_published(config: Mapping[str, Any]) -> AutoencoderKL:
+    """A published network of diffusers' own layout."""
+    return AutoencoderKL(**config)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from icmbench.errors import ModelError
 from icmbench.mpd.norms import FixedNorm
 from icmbench.mpd.palette import SCALE
-from icmbench.mpd.tensors import fill_network, load_network
+from icmbench.mpd.tensors import load_network, make_network
 
 MOST_DIMS: Final = 8  # of a point; every one makes the palette's clustering slower
 LARGEST: Final = 32767  # of a point's coordinate
@@ -167,7 +167,10 @@ def load_features(path: Path, channels: int) -> Features:
         raise ModelError(f"{path}: it is of {settings.latent} channels, the latent has {channels}")
     if not (math.isfinite(scale) and scale > 0):
         raise ModelError(f"{path}: 'scale' is {scale}, not a positive number")
-    network = build_features(settings, seed=0)
-    fill_network(network, weights, path)
+
+    def build(settings: Any) -> FeatureNetwork:
+        return build_features(FeatureSettings.read(settings), seed=0)
+
+    network = make_network(path, weights, metadata["network"], build)
     network.eval().requires_grad_(False)
     return Features(network, scale)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 import icmbench
 from icmbench.errors import ModelError
 from icmbench.files import sha256_file
-from icmbench.mpd.tensors import fill_network, load_network
+from icmbench.mpd.tensors import load_network, make_network
 
 if TYPE_CHECKING:
     from icmbench.diffusers_networks import AutoencoderKL
@@ -129,17 +129,22 @@ def load_image_model(path: Path) -> ImageModel:
     from icmbench.mpd.autoencoder import AutoencoderSettings, build_autoencoder, build_published
 
     state, metadata = load_network(path)
-    try:
+
+    def build(settings: Any) -> AutoencoderKL:
         if metadata.get("layout") == PUBLISHED:
-            network, channels = build_published(metadata["network"])
-        else:
-            settings = AutoencoderSettings.read(metadata["network"])
-            network, channels = build_autoencoder(settings, seed=0), settings.latent
-        mean, std = (np.asarray(metadata[key], np.float32) for key in ("mean", "std"))
-    except (KeyError, TypeError, ValueError) as error:
+            return build_published(settings)
+        return build_autoencoder(AutoencoderSettings.read(settings), seed=0)
+
+    try:
+        settings = metadata["network"]
+        with np.errstate(over="ignore"):  # what is beyond float32 is refused below
+            mean, std = (np.asarray(metadata[key], np.float32) for key in ("mean", "std"))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
-    if mean.shape != (channels,) or std.shape != mean.shape or not (std > 0).all():
+    network = make_network(path, state, settings, build)
+    channels = int(network.config["latent_channels"])
+    finite = np.isfinite(mean).all() and np.isfinite(std).all()
+    if mean.shape != (channels,) or std.shape != mean.shape or not (std > 0).all() or not finite:
         raise ModelError(f"{path}: mean and std are not those of {channels} channels")
-    fill_network(network, state, path)
     network.eval().requires_grad_(False)
     return ImageModel(network, mean, std, metadata)

@@ -23,7 +23,7 @@ from icmbench.mpd.latent import LATENT_TILE, LATENT_WHOLE, in_tiles, tiles
 from icmbench.mpd.model import part_file
 from icmbench.mpd.norms import fixed_norms
 from icmbench.mpd.palette import SCALE, STATES
-from icmbench.mpd.tensors import fill_network, load_network
+from icmbench.mpd.tensors import load_network, make_network
 
 KEEP: Final = 0.6  # share of the old residual in a step of `diffusion`; the rest is fresh noise
 
@@ -86,16 +86,17 @@ def load_reverse(folder: Path, channels: int) -> tuple[UNet2DModel, list[float]]
     path = part_file(folder, "reverse")
     weights, metadata = load_network(path)
     try:
-        settings = ReverseSettings.read(metadata["network"])
+        latent = metadata["network"]["latent"]
         noise = [float(value) for value in metadata["noise"]]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
-    if settings.latent != channels:
-        raise ModelError(f"{path}: it is of {settings.latent} channels, the latent has {channels}")
+    if latent != channels:
+        raise ModelError(f"{path}: it is of {latent} channels, the latent has {channels}")
     if len(noise) != STATES or min(noise) <= 0:
         raise ModelError(f"{path}: 'noise' is not one positive number per state")
-    network = build_reverse(settings, seed=0)
-    fill_network(network, weights, path)
+    network = make_network(
+        path, weights, metadata["network"], lambda s: build_reverse(ReverseSettings.read(s), seed=0)
+    )
     network.eval().requires_grad_(False)
     return network, noise
 

@@ -83,9 +83,10 @@ class SharedPalette:
     @classmethod
     def read(cls, arrays: Mapping[str, NDArray[np.int32]], channels: int) -> SharedPalette:
         """From what `arrays` gave; ConfigError where it is not a hierarchy of such a latent."""
-        left, right, means = (
-            np.asarray(arrays[f"palette.{name}"], np.int64) for name in ("left", "right", "means")
-        )
+        found = [arrays[f"palette.{name}"] for name in ("left", "right", "means")]
+        if any(array.dtype != np.int32 for array in found):
+            raise ConfigError("the model's palette is not of int32")
+        left, right, means = (array.astype(np.int64) for array in found)
         leaves = left.size + 1
         made = np.sort(np.concatenate([left, right]))
         if means.ndim != 2 or len(means) != 2 * leaves - 1 or leaves > MAX_LEAVES:

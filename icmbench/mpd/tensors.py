@@ -7,9 +7,10 @@ the same numbers before and after its file only where it was rounded first (`rou
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,18 @@ if TYPE_CHECKING:  # torch takes seconds to load, and tables of integers do not 
     import torch
 
 KEY = "icmbench"  # of the metadata in the file's header, as JSON
+# What building a network raises where its settings are wrong: it depends on the setting.
+BUILDING: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
+NetworkT = TypeVar("NetworkT", bound="torch.nn.Module")
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -56,6 +68,56 @@ def load_network(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     return state, metadata
 
 
+def make_network(
+    path: Path,
+    state: Mapping[str, torch.Tensor],
+    settings: Any,
+    build: Callable[[Any], NetworkT],
+) -> NetworkT:
+    """The network of a model file with its weights.
+
+    The settings are compared with the tensors before anything of the settings' size is made: no
+    number in them may exceed every side and the number of the tensors, and the network is first
+    built without memory.
+
+    Args:
+        state: the tensors of the file.
+        settings: sizes of the network, from the file's metadata.
+        build: the network of such settings; it is called twice.
+
+    Raises ModelError naming `path` and the setting or the first tensor that is wrong.
+    """
+    import torch
+
+    most = max([len(state), *(side for tensor in state.values() for side in tensor.shape)])
+    for name, number in _numbers("network", settings):
+        if isinstance(number, int) and not 0 <= number <= most:
+            raise ModelError(f"{path}: metadata {name} is {number}, no tensor is of that size")
+    try:
+        with torch.device("meta"):
+            expected = build(settings).state_dict()
+    except BUILDING as error:
+        raise ModelError(f"{path}: its metadata describe no network: {error!r}") from error
+    _compare(expected, state, path)
+    network = build(settings)
+    network.load_state_dict(dict(state))
+    return network
+
+
+def _numbers(name: str, value: Any) -> Iterator[tuple[str, int | float]]:
+    """The numbers in nested settings, with their places."""
+    if isinstance(value, bool):
+        return
+    if isinstance(value, int | float):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _numbers(f"{name}.{key}", inner)
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            yield from _numbers(f"{name}.{place}", inner)
+
+
 def fill_network(
     network: torch.nn.Module, state: Mapping[str, torch.Tensor], path: Path | str
 ) -> None:
@@ -63,7 +125,13 @@ def fill_network(
 
     Raises ModelError naming `path`, where the weights are from, and the first wrong tensor.
     """
-    expected = network.state_dict()
+    _compare(network.state_dict(), state, path)
+    network.load_state_dict(dict(state))
+
+
+def _compare(
+    expected: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], path: Path | str
+) -> None:
     for name, tensor in expected.items():
         if name not in state:
             raise ModelError(f"{path}: tensor {name!r} is missing")
@@ -73,7 +141,6 @@ def fill_network(
     for name in sorted(state):
         if name not in expected:
             raise ModelError(f"{path}: tensor {name!r} is not one of the network's")
-    network.load_state_dict(dict(state))
 
 
 def rounded(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -117,10 +184,27 @@ def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
     for name, array in arrays.items():
         _check_finite(path, name, array)
     try:
-        metadata: dict[str, Any] = json.loads(header[KEY])
-    except (KeyError, ValueError) as error:
+        metadata = json.loads(header[KEY], parse_float=_finite, parse_constant=_refuse)
+    except _NotFinite as error:
+        raise ModelError(f"{path}: its metadata hold {error}, which is no finite number") from None
+    except (KeyError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: its header has no metadata of icmbench") from error
+    if not isinstance(metadata, dict):
+        kind = type(metadata).__name__
+        raise ModelError(f"{path}: its metadata are a {kind}, not names with values")
     return arrays, metadata
+
+
+class _NotFinite(Exception):
+    """A number of JSON that is none: its text."""
+
+
+def _refuse(text: str) -> NoReturn:
+    raise _NotFinite(text)
+
+
+def _finite(text: str) -> float:
+    return value if math.isfinite(value := float(text)) else _refuse(text)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

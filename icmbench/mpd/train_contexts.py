@@ -85,7 +85,8 @@ def load_contexts(folder: Path, channels: int) -> tuple[Model, SharedPalette]:
     slots = arrays["slots"]
     if slots.min() < 0 or slots.max() >= 1 << 22:
         raise ModelError(f"{path}: table 'slots' holds what is no probability")
-    if arrays["turns"].min() < 0 or np.abs(arrays["weights"]).max() > 1 << 19:
+    weights = arrays["weights"].astype(np.int64)  # the least int32 has no absolute value
+    if arrays["turns"].min() < 0 or np.abs(weights).max() > 1 << 19:
         raise ModelError(f"{path}: the tables 'turns' and 'weights' are not a mixer's")
     if channels > ctx.MAX_CHANNELS:
         raise ModelError(f"{path}: {channels} channels, the coder has {ctx.MAX_CHANNELS} at most")

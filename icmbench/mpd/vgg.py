@@ -17,7 +17,7 @@ import torch
 
 from icmbench.errors import ImageError, ModelError
 from icmbench.mpd.model import TAPS
-from icmbench.mpd.tensors import fill_network, load_network
+from icmbench.mpd.tensors import load_network, make_network
 from icmbench.pickles import load_pickle
 
 STRIDES: Final = (1, 2, 4, 8, 16)
@@ -130,16 +130,14 @@ def load_vgg(path: Path) -> torch.nn.Module:
     """
     if path.suffix == ".safetensors":
         state, metadata = load_network(path)
-        try:
-            settings = VggSettings.read(metadata["network"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
+        settings = metadata.get("network")
     elif path.suffix == ".pth":
-        state, settings = _published(path), PUBLISHED
+        state, settings = _published(path), PUBLISHED.values()
     else:
         raise ModelError(f"{path}: neither .safetensors nor .pth: of which format is it?")
-    network = build_vgg(settings, seed=0)
-    fill_network(network, state, path)
+    network = make_network(
+        path, state, settings, lambda found: build_vgg(VggSettings.read(found), seed=0)
+    )
     return network.eval().requires_grad_(False)
 
 
