@@ -98,11 +98,11 @@ def make_run(config: Mapping[str, Any], schema: Path) -> Run:
     notices += drop_references(filled, removed)
     # What stands in the configuration, right or wrong: a wrong entry is one problem, not several.
     declared = {s: {*config.get(s, ()), *filled[s]} for s in ("datasets", "codecs", "tasks")}
-    downloads = Path(filled["downloads"])
+    downloads, results = Path(filled["downloads"]), Path(filled["results"])
     datasets: dict[str, Dataset] = {}
     for name, entry in filled["datasets"].items():
         with problems.collect(f"datasets.{name}"):
-            datasets[name] = make_dataset(name, entry, downloads)
+            datasets[name] = make_dataset(name, entry, downloads, results)
     families = _families(filled, problems)
     check_names(problems, "metrics", filled["metrics"], "metric", METRICS)
     kind = "anchor (no codec entry; add one or drop the anchor)"
@@ -137,6 +137,7 @@ def make_run(config: Mapping[str, Any], schema: Path) -> Run:
     for name, dataset in datasets.items():
         with problems.collect(f"datasets.{name}"):
             ids[name] = dataset.image_ids()
+            notices += [f"data set {name}: {note}" for note in dataset.notes()]
     notices += drop_unknown_images(filled, ids) + shards_hint(filled, ids)
     problems.raise_all()
     return Run(
@@ -369,6 +370,7 @@ def _training(
     """
     training = config["training"]
     kinds = sorted({kind for family in families.values() for kind in used_guides(family)})
+<<<<<<< HEAD
     pool: dict[str, Dataset] = {}
     with problems.collect():
         check_labels_settings(training["pseudo_labels"])
@@ -378,6 +380,16 @@ def _training(
     with problems.collect():
         check_pool(pool, datasets, config["split"])
     names = {name: codec_class(family.codec).model_name for name, family in families.items()}
+=======
+    check_labels_settings(training["pseudo_labels"])
+    results = Path(config["results"])
+    pool = {
+        name: make_pool_source(name, entry, downloads, results)
+        for name, entry in training["pool"].items()
+    }
+    check_pool(pool, datasets, config["split"])
+    names = {name: model_name(config, name) for name in config["codecs"]}
+>>>>>>> 1c5cbc1 (Follow links once in data folders, leave results out, check annotations before C code)
     needed = {model for model in names.values() if model}
     if config["models"]:
         for model in sorted(needed):

@@ -805,13 +805,19 @@ def test_faces_without_points_have_a_box(tmp_path: Path) -> None:
     """`reference: originals` reads no points and gives every image one face, in its own pixels."""
     for name, height, width in (("a", 80, 100), ("b", 64, 64)):
         write_png(tmp_path / f"{name}.png", make_picture(height, width, 3))
+    (tmp_path / "broken.jpg").write_bytes(b"broken")
+    turned = Image.fromarray(make_picture(30, 40))
+    turned.getexif()[0x112] = 6
+    turned.save(tmp_path / "turned.jpg", exif=turned.getexif())
     entry = {"path": str(tmp_path), "reference": "originals", "face": [0.1, 0.25, 0.8, 0.5]}
     data = make_dataset("faces", {"type": "landmarks", **entry}, tmp_path)
     records = data.provide(data.image_ids(), tmp_path / "out")
-    assert [record.status for record in records] == ["ok", "ok"]
-    found = data.merge_annotations(dict.fromkeys(data.image_ids(), tmp_path)).landmarks
+    assert [record.status == "ok" for record in records] == [True, True, False, True]
+    found = merged(data, tmp_path / "out").landmarks
     assert found["a.png"] == [{"bbox": [10, 20, 80, 40]}]
     assert found["b.png"] == [{"bbox": pytest.approx([6.4, 16, 51.2, 32])}]
+    assert found["turned.jpg"] == [{"bbox": pytest.approx([3, 10, 24, 20])}]  # read as 30x40
+    assert "broken.jpg" not in found  # a row of the manifest; a box of no size ends a task's job
     for wrong, words in (
         ({"reference": "mine"}, "neither annotated nor originals"),
         ({"landmarks": "x.json"}, "landmarks are given"),

@@ -601,7 +601,7 @@ def test_images_and_points_must_match(folder: Path, tmp_path: Path) -> None:
         with pytest.raises(DatasetError, match=reason):
             made(folder, landmarks=str(path))
     path.write_text("{")
-    with pytest.raises(DatasetError, match=r"x\.json: cannot be read as JSON"):
+    with pytest.raises(DatasetError, match=r"x\.json: not JSON"):
         made(folder, landmarks=str(path))
 
 

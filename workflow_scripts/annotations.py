@@ -11,7 +11,10 @@ from icmbench.joblog import log_to
 
 with log_to(snakemake.log[0]):
     params = snakemake.params
-    dataset = make_dataset(snakemake.wildcards.dataset, params.entry, Path(params.downloads))
+    results = Path(snakemake.config["results"])
+    dataset = make_dataset(
+        snakemake.wildcards.dataset, params.entry, Path(params.downloads), results
+    )
     folders = [Path(folder) for folder in snakemake.input.images]
     records = read_records(Path(snakemake.input.manifest))
     folder_of = {r.image: folders[shard_of(r.image, params.shards)] for r in records}
@@ -20,7 +23,7 @@ with log_to(snakemake.log[0]):
     write_json(snakemake.output.landmarks, merged.landmarks)
     write_json(snakemake.output.classes, merged.classes)
     # Relative paths below the results, so that they can be moved as a whole.
-    home, results = Path(snakemake.output.semantic).parent, Path(snakemake.config["results"])
+    home = Path(snakemake.output.semantic).parent
     maps = {
         image: os.path.relpath(path, home) if path.is_relative_to(results) else str(path.resolve())
         for image, path in merged.semantic.items()

@@ -8,7 +8,8 @@ from icmbench.joblog import log_to
 
 with log_to(snakemake.log[0]):
     name, params = snakemake.wildcards.dataset, snakemake.params
-    dataset = make_dataset(name, params.entry, Path(params.downloads))
+    results = Path(snakemake.config["results"])
+    dataset = make_dataset(name, params.entry, Path(params.downloads), results)
     folder = Path(snakemake.output.images)
     records = provide_shard(dataset, int(snakemake.wildcards.shard), params.shards, folder)
     write_records(Path(snakemake.output.records), records)

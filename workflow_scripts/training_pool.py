@@ -8,6 +8,7 @@ from icmbench.training.settings import make_pool_source, training_records
 
 with log_to(snakemake.log[0]):
     name, params = snakemake.wildcards.source, snakemake.params
-    source = make_pool_source(name, params.entry, Path(params.downloads))
+    results = Path(snakemake.config["results"])
+    source = make_pool_source(name, params.entry, Path(params.downloads), results)
     records = provide_shard(source, 0, 1, Path(snakemake.output.images))
     write_records(Path(snakemake.output.records), training_records(source, records))

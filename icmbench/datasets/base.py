@@ -91,6 +91,7 @@ class Dataset(ABC):
     kind: ClassVar[str]
     options: ClassVar[Mapping[str, Option]] = {}
     annotated: ClassVar[bool] = False
+    outputs: tuple[Path, ...] = ()  # folders of the run's own files, which are no images of a set
 
     def __init__(self, name: str, entry: Mapping[str, Any], downloads: Path) -> None:
         """`entry` is the configuration's entry without `type`; ConfigError for a wrong option.
@@ -120,6 +121,10 @@ class Dataset(ABC):
     @abstractmethod
     def image_ids(self) -> list[str]:
         """Sorted ids of all images; cheap: no pixel is read."""
+
+    def notes(self) -> list[str]:
+        """Sentences about the set for the terminal and the report: such as files left out."""
+        return []
 
     def fingerprint(self, image_ids: Sequence[str]) -> str:
         """A text that changes when the images of these ids change; '' where they never do."""

@@ -12,7 +12,7 @@ from typing import Any
 from icmbench.datasets.base import Annotations, Option, Record
 from icmbench.datasets.coco_format import read_instances
 from icmbench.datasets.folder import Folder
-from icmbench.datasets.sizes import read_sizes, write_sizes
+from icmbench.datasets.sizes import read_sizes, turned_text, write_sizes
 from icmbench.errors import DatasetError
 
 
@@ -92,16 +92,12 @@ class Coco(Folder):
         """Read every image once, as `folder` does; the licence is the one that the file names."""
         records = super().provide(image_ids, folder)
         write_sizes(records, folder)
-        names = {
-            entry.get("id"): str(entry.get("name", ""))
-            for entry in self._instances().get("licenses", [])
-            if isinstance(entry, dict)
-        }
+        names = _licences(self._instances()["licenses"])
         listed = self._listed()
         return [
             dataclasses.replace(
                 record,
-                licence=record.licence or names.get(listed[record.image].get("license"), ""),
+                licence=record.licence or names.get(str(listed[record.image].get("license")), ""),
             )
             for record in records
         ]
@@ -117,8 +113,9 @@ class Coco(Folder):
         for image_id, (width, height) in sizes.items():
             entry = listed[image_id]
             if (entry["width"], entry["height"]) != (width, height):
+                turned = turned_text(self._folder() / entry["file_name"])
                 raise DatasetError(
-                    f"data set {self.name!r}: image {image_id} is {width}x{height}, "
+                    f"data set {self.name!r}: image {image_id} is {width}x{height}{turned}, "
                     f"{self._instance_files()[0]} says {entry['width']}x{entry['height']}"
                 )
         whole = self._instances()
@@ -126,6 +123,15 @@ class Coco(Folder):
         kept = {entry["id"] for entry in images}
         annotations = [a for a in whole["annotations"] if a["image_id"] in kept]
         return Annotations({**whole, "images": images, "annotations": annotations})
+
+
+def _licences(entries: Any) -> dict[str, str]:
+    """Text of a licence's id -> its name; without entries that are malformed."""
+    return {
+        str(entry.get("id")): " ".join(str(entry.get("name", "")).split())
+        for entry in (entries if isinstance(entries, list) else ())
+        if isinstance(entry, dict) and isinstance(entry.get("id"), int | str)
+    }
 
 
 def _state(path: Path) -> tuple[int, int]:
@@ -148,7 +154,7 @@ def _load(files: tuple[tuple[Path, tuple[int, int]], ...]) -> dict[str, Any]:
     shift = max(0, 1 - min((a["id"] for a in annotations), default=1))
     return {
         "info": first.get("info", {}),
-        "licenses": first.get("licenses") or [],
+        "licenses": first.get("licenses") or [],  # not checked: no number depends on it
         **{key: first[key] for key in ("images", "categories")},
         "annotations": [
             {

@@ -6,16 +6,19 @@ something else, or stop at in the middle of a run, is refused here with a name.
 
 from __future__ import annotations
 
-import json
+import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from icmbench.datasets.foreign import LARGEST_ID, is_number, name_fault, read_json
 from icmbench.errors import DatasetError
 
 LISTS: Final = ("images", "annotations", "categories")
-_NUMBERS: Final = {int, float}
-_FAR: Final = 1e9  # pixels; NaN and infinity are not below it either
+# What pycocotools' C code is given follows the image: it allocates by the length of a polygon.
+_LONGEST_SIDE: Final = 100_000  # pixels; `read_image` takes 170 megapixels
+_FAR: Final = 1000.0  # pixels outside of an image, or its larger side
+_LONGEST: Final = 1e6  # pixels, perimeter of a polygon
 
 
 def read_instances(path: Path) -> dict[str, Any]:
@@ -24,12 +27,7 @@ def read_instances(path: Path) -> dict[str, Any]:
     Raises DatasetError, naming the file, where it is missing, is not JSON or does not pass
     `check_instances`.
     """
-    try:
-        instances = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
-        raise DatasetError(f"{path}: not JSON: {error}") from error
+    instances = read_json(path)
     check_instances(instances, str(path))
     return dict(instances)
 
@@ -40,7 +38,8 @@ def check_instances(instances: Any, what: str) -> None:
     Checked: ids are unique whole numbers; names of categories and files are unique; every image has
     a size; every annotation refers to an image and a category that exist and has a box of four
     finite numbers, an area, `iscrowd` 0 or 1, and a legal segmentation or none: polygons, or runs
-    (plain or compressed) that cover its image exactly. A segmentation that is missing, null or an
+    (plain or compressed) that cover its image exactly. Boxes and polygons end at most 1,000 pixels,
+    or the image's larger side, outside of their image. A segmentation that is missing, null or an
     empty list is none: sets of boxes alone have those.
 
     Args:
@@ -70,7 +69,8 @@ def _by_id(entries: list[Any], kind: str, what: str) -> dict[int, dict[str, Any]
     found: dict[int, dict[str, Any]] = {}
     for position, entry in enumerate(entries):
         number = entry.get("id") if isinstance(entry, dict) else None
-        if type(number) is not int:  # bool is an int to isinstance
+        # bool is an int to isinstance; above 2**53 other programs round.
+        if type(number) is not int or abs(number) > LARGEST_ID:
             raise DatasetError(f"{what}: {kind} at position {position}: its id is not an integer")
         if number in found:
             raise DatasetError(f"{what}: two entries have the {kind} id {number}")
@@ -91,14 +91,16 @@ def _is_text(value: Any) -> bool:
 
 
 def _image_fault(image: Mapping[str, Any]) -> str:
-    name: Any = image.get("file_name")
-    if not _is_text(name):
-        return f"file_name={name!r} is not text"
-    if Path(name).is_absolute() or ".." in Path(name).parts:
-        return f"file_name={name!r} leads out of the folder of images"
-    for key in ("width", "height"):
-        if type(image.get(key)) is not int or image[key] < 1:
-            return f"{key}={image.get(key)!r} is not a number of pixels"
+    if reason := name_fault(image.get("file_name")):
+        return f"file_name={reason}"
+    return size_fault(image.get("height"), image.get("width"))
+
+
+def size_fault(height: Any, width: Any) -> str:
+    """Why two values cannot be an image's size in pixels; '' where they can."""
+    for key, value in (("width", width), ("height", height)):
+        if type(value) is not int or not 1 <= value <= _LONGEST_SIDE:
+            return f"{key}={value!r} is not a number of pixels (1 to {_LONGEST_SIDE})"
     return ""
 
 
@@ -114,21 +116,29 @@ def _annotation_fault(
             return f"{key}={value!r} is the id of no entry of {key.removesuffix('_id')}s"
     box: Any = annotation.get("bbox")
     area: Any = annotation.get("area")
-    if not (isinstance(box, list) and len(box) == 4 and _finite(box)):
+    if not (isinstance(box, list) and len(box) == 4 and all(map(is_number, box))):
         return f"bbox={box!r} is not four finite numbers"
     if box[2] < 0 or box[3] < 0:
         return f"bbox={box!r} has a negative size"
-    if not _finite([area]) or area < 0:
+    if not is_number(area) or area < 0:
         return f"area={area!r} is not a finite number of pixels"
     crowd = annotation.get("iscrowd")
     if type(crowd) is not int or crowd not in (0, 1):
         return f"iscrowd={crowd!r} is neither 0 nor 1"
     image = images[annotation["image_id"]]
+    corners = [*box[:2], box[0] + box[2], box[1] + box[3]]
+    if far_outside(corners, image["height"], image["width"]):
+        return f"bbox={box!r} lies far outside of its image, {image['width']}x{image['height']}"
     return segmentation_fault(annotation.get("segmentation"), image["height"], image["width"])
 
 
-def _finite(values: list[Any]) -> bool:
-    return set(map(type, values)) <= _NUMBERS and all(-_FAR < value < _FAR for value in values)
+def far_outside(values: list[float], height: int, width: int) -> bool:
+    """Whether one of x, y, x, y... lies further outside of an image than its objects can."""
+    margin = max(height, width, _FAR)
+    return any(
+        not -margin <= value <= side + margin
+        for value, side in zip(values, itertools.cycle((width, height)), strict=False)
+    )
 
 
 def segmentation_fault(segmentation: Any, height: int, width: int) -> str:
@@ -140,16 +150,31 @@ def segmentation_fault(segmentation: Any, height: int, width: int) -> str:
             # pycocotools takes four numbers for a box, and an odd one for the next x.
             if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
                 return f"segmentation: polygon {position} is not three or more pairs of numbers"
-            if not _finite(polygon):
+            if not all(map(is_number, polygon)):
                 return f"segmentation: polygon {position} holds what is not a finite number"
+            if far_outside(polygon, height, width):
+                return (
+                    f"segmentation: polygon {position} lies far outside of its image, "
+                    f"{width}x{height}"
+                )
+            if (length := _perimeter(polygon)) > _LONGEST:
+                return f"segmentation: polygon {position} is {length:.0f} pixels long"
         return ""
     if not isinstance(segmentation, dict):
         return "segmentation is neither polygons nor RLE"
     return _rle_fault(segmentation, height, width)
 
 
+def _perimeter(polygon: list[float]) -> float:
+    """Length of a closed polygon x, y, x, y..., in steps from pixel to pixel."""
+    corners = list(zip(polygon[::2], polygon[1::2], strict=True))
+    pairs = zip(corners, corners[1:] + corners[:1], strict=True)
+    return sum(max(abs(b[0] - a[0]), abs(b[1] - a[1])) for a, b in pairs)
+
+
 def _rle_fault(rle: Mapping[str, Any], height: int, width: int) -> str:
-    if rle.get("size") != [height, width]:
+    size = rle.get("size")
+    if size != [height, width] or any(type(side) is not int for side in size):
         return (
             f"segmentation: its RLE is of size {rle.get('size')!r}, its image of "
             f"{[height, width]} (height, width)"

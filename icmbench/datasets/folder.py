@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from icmbench.datasets.base import Dataset, Option, Record
+from icmbench.datasets.listing import Listing, is_picture, list_files
 from icmbench.errors import DatasetError, ImageError
 from icmbench.files import sha256_file
 from icmbench.images import EXTENSIONS, read_image
@@ -17,7 +18,8 @@ class Folder(Dataset):
     """Images are read where they lie; nothing is copied.
 
     The id is the file's path below the folder, `/` as `+`, with its suffix (so that `a.png` and
-    `a.jpg` differ). Sub-folders are included.
+    `a.jpg` differ). Sub-folders are included, linked ones too. What lies in the folder and is no
+    image of the set (hidden files, results of runs, other kinds of pictures) stands in `notes`.
     """
 
     kind = "folder"
@@ -27,15 +29,27 @@ class Folder(Dataset):
         "licence": Option(str, default="", help="stands in the manifest"),
     }
 
-    def _files(self) -> dict[str, Path]:
+    def _folder(self) -> Path:
+        """Where the images lie; DatasetError where that is no folder."""
         root = Path(self.values["path"]).expanduser()
         if not root.is_dir():
             raise DatasetError(f"data set {self.name!r}: {root} is not a directory")
+        return root
+
+    def _listing(self) -> Listing:
+        try:
+            return list_files(self._folder(), self.outputs, self.downloads.parent)
+        except DatasetError as error:
+            raise DatasetError(f"data set {self.name!r}: {error}") from error
+
+    def notes(self) -> list[str]:
+        """What lies in the folder and is left out."""
+        return self._listing().notes()
+
+    def _files(self) -> dict[str, Path]:
+        root, listing = self._folder(), self._listing()
         found: dict[str, Path] = {}
-        for path in sorted(root.rglob("*")):
-            hidden = path.name.startswith(".")  # such as the ._x.png that macOS leaves
-            if hidden or path.suffix.lower() not in EXTENSIONS or not path.is_file():
-                continue
+        for path in filter(is_picture, listing.files):
             image_id = str(path.relative_to(root)).replace("/", "+")
             if not image_id.isprintable():
                 raise DatasetError(
@@ -45,7 +59,8 @@ class Folder(Dataset):
                 raise DatasetError(f"data set {self.name!r}: {other} and {path} have the same id")
         if not found:
             kinds = " ".join(EXTENSIONS)
-            raise DatasetError(f"data set {self.name!r}: no image ({kinds}) in {root}")
+            reasons = "".join(f"; {note}" for note in listing.notes())
+            raise DatasetError(f"data set {self.name!r}: no image ({kinds}) in {root}{reasons}")
         return dict(sorted(found.items())[: self.values["limit"]])
 
     def image_ids(self) -> list[str]:
@@ -57,7 +72,10 @@ class Folder(Dataset):
         files = self._files()
         digest = hashlib.sha256()
         for image_id in image_ids:
-            stat = files[image_id].stat()
+            try:
+                stat = files[image_id].stat()
+            except OSError:  # a link into nowhere: its own state, until what it names is there
+                stat = files[image_id].lstat()
             digest.update(f"{image_id}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
         return digest.hexdigest()[:16]
 

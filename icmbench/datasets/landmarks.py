@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,10 +11,12 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
 from icmbench.datasets.base import Annotations, Option, Record
 from icmbench.datasets.folder import Folder
+from icmbench.datasets.foreign import is_number, name_fault, read_text
+from icmbench.datasets.foreign import read_json as read_json_file
+from icmbench.datasets.sizes import read_sizes, write_sizes
 from icmbench.errors import ConfigError, DatasetError
 
 POINTS: Final = 68
@@ -22,6 +24,8 @@ ANNOTATED: Final = "annotated"
 ORIGINALS: Final = "originals"
 ZERO_BASED: Final = 0.5  # added to the index of a pixel, so that its centre lies at +0.5
 ONE_BASED: Final = -0.5
+PTS_FORMS: Final = "version: 1, n_points: 68, { pairs }; or 68 lines of a pair each"
+FAR: Final = 1e6  # pixels; no image is as large
 
 Points = NDArray[np.float64]
 
@@ -93,31 +97,28 @@ class Landmarks(Folder):
         """Read every image once; the points too, so that what is wrong with them shows early."""
         if not self._bare:
             self._points(image_ids)
-        return super().provide(image_ids, folder)
+        records = super().provide(image_ids, folder)
+        write_sizes(records, folder)
+        return records
 
     def merge_annotations(self, folder_of: Mapping[str, Path]) -> Annotations:
-        """The faces of all images.
+        """The faces of all images; without points, of those that could be read.
 
         Raises DatasetError naming the file for an image without points, points without an image,
         not 68 points, a value that is not finite, and a file of another format.
         """
         if self._bare:
-            files = self._files()
+            sizes = read_sizes(folder_of)
             return Annotations(
-                landmarks={name: [self._unmarked(files[name])] for name in sorted(folder_of)}
+                landmarks={name: [self._unmarked(size)] for name, size in sizes.items()}
             )
         found = self._points(sorted(folder_of))
         return Annotations(
             landmarks={name: [_face(points) for points in faces] for name, faces in found.items()}
         )
 
-    def _unmarked(self, path: Path) -> dict[str, Any]:
-        """The face of an image without points: its box alone; no image, an empty one."""
-        try:
-            with PillowImage.open(path) as image:
-                size = image.size
-        except OSError:  # a broken image is a row of the manifest already
-            size = (0, 0)
+    def _unmarked(self, size: tuple[int, int]) -> dict[str, Any]:
+        """The face of an image of (width, height) without points: its box alone."""
         x, y, width, height = self.values["face"]
         return {"bbox": [x * size[0], y * size[1], width * size[0], height * size[1]]}
 
@@ -130,12 +131,13 @@ class Landmarks(Folder):
         path, files = self._json(), self._files()
         root = Path(self.values["path"]).expanduser()
         if path is None:
-            _check_pts(root, files, self.values["limit"] is None)
+            listed = [path for path in self._listing().files if path.suffix == ".pts"]
+            _check_pts(files, listed if self.values["limit"] is None else [])
             faces = {name: [read_pts(_pts(files[name]))] for name in image_ids}
         else:
             by_name = read_json(path)
             for name in by_name:
-                if not (root / name).is_file():
+                if not os.path.isfile(root / name):
                     raise DatasetError(f"{path}: points of {name!r}, but {root / name} is missing")
             found = {name.replace("/", "+"): points for name, points in by_name.items()}
             for name in image_ids:
@@ -160,33 +162,41 @@ def _pts(image: Path) -> Path:
     return image.with_suffix(".pts")
 
 
-def _check_pts(root: Path, files: Mapping[str, Path], whole: bool) -> None:
-    """DatasetError for an image without points and, where the list is `whole`, the reverse."""
+def _check_pts(files: Mapping[str, Path], listed: Sequence[Path]) -> None:
+    """DatasetError for an image without points, and for points of `listed` without an image."""
     expected = {_pts(path) for path in files.values()}
     for image in files.values():
         if not _pts(image).is_file():
             raise DatasetError(f"{image}: no points: {_pts(image).name} is not beside it")
-    for path in sorted(root.rglob("*.pts")) if whole else ():
-        if path not in expected and not path.name.startswith("."):
+    for path in listed:
+        if path not in expected:
             raise DatasetError(f"{path}: points without an image of this name")
 
 
 def read_pts(path: Path) -> Points:
     """The 68 points of a file of iBUG's, as they stand in it: (68, 2), counted from 1.
 
-    `version: 1`, `n_points: 68`, and one pair a line in braces. DatasetError for anything else.
+    `version: 1`, `n_points: 68`, and one pair a line in braces; or 68 lines of a pair each and
+    nothing else. DatasetError for anything else.
     """
+    text = read_text(path)
+    match = re.fullmatch(r"\s*version:\s*1\s+n_points:\s*([0-9]+)\s*\{([^{}]*)\}\s*", text)
+    lines = [line.split() for line in (match[2] if match else text).splitlines() if line.strip()]
+    if match is None and not re.fullmatch(r"[-+.\w\s]*[0-9][-+.\w\s]*", text):
+        raise DatasetError(f"{path}: not a .pts file: {PTS_FORMS}")
+    if match is not None and match[1].lstrip("0") != str(len(lines)):
+        raise DatasetError(f"{path}: n_points: {match[1][:9]}, but {len(lines)} lines of points")
     try:
-        text = path.read_text("ascii")
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: cannot be read: {error}") from error
-    match = re.fullmatch(r"\s*version:\s*1\s+n_points:\s*(\d+)\s*\{([^{}]*)\}\s*", text)
-    if match is None:
-        raise DatasetError(f"{path}: not a .pts file: version: 1, n_points: 68, {{ pairs }}")
-    rows = [line.split() for line in match[2].splitlines() if line.strip()]
-    if int(match[1]) != len(rows):
-        raise DatasetError(f"{path}: n_points: {match[1]}, but {len(rows)} lines of points")
+        rows = [[_pts_number(word) for word in line] for line in lines]
+    except ValueError as error:
+        raise DatasetError(f"{path}: not pairs of numbers: {error}") from error
     return _array(rows, str(path))
+
+
+def _pts_number(word: str) -> float:
+    if re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?(nan|inf)", word):
+        return float(word)
+    raise ValueError(f"{word[:40]!r} is not a number")
 
 
 def read_json(path: Path) -> dict[str, list[Points]]:
@@ -194,19 +204,20 @@ def read_json(path: Path) -> dict[str, list[Points]]:
 
     Raises DatasetError naming file, image and reason.
     """
-    try:
-        content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path}: cannot be read as JSON: {error}") from error
+    content = read_json_file(path)
     found: dict[str, list[Points]] = {}
     if isinstance(content, dict) and isinstance(content.get("faces"), list):
         for number, face in enumerate(content["faces"]):
             if not isinstance(face, dict) or not {"file", "pts68"} <= face.keys():
                 raise DatasetError(f"{path}: entry {number} of `faces` has no `file` and `pts68`")
+            if reason := name_fault(face["file"]):
+                raise DatasetError(f"{path}: entry {number} of `faces`: file={reason}")
             where = f"{path}: {face['file']!r}"
-            found.setdefault(str(face["file"]), []).append(_array(face["pts68"], where))
+            found.setdefault(face["file"], []).append(_array(face["pts68"], where))
     elif isinstance(content, dict):
         for name, value in content.items():
+            if reason := name_fault(name):
+                raise DatasetError(f"{path}: name of an image: {reason}")
             faces = value if _many(value) else [value]
             found[name] = [_array(_bare(face), f"{path}: {name!r}") for face in faces]
     else:
@@ -228,15 +239,19 @@ def _bare(face: Any) -> Any:
 
 def _array(rows: Any, where: str) -> Points:
     """68 pairs as float64; DatasetError that begins with `where`."""
-    try:
-        points = np.array(rows, np.float64)
-    except (TypeError, ValueError) as error:
-        raise DatasetError(f"{where}: not pairs of numbers: {error}") from error
-    if points.shape != (POINTS, 2):
-        raise DatasetError(f"{where}: points of the shape {points.shape}, expected ({POINTS}, 2)")
-    if not np.isfinite(points).all():
-        raise DatasetError(f"{where}: a coordinate is not finite")
-    return points
+    if not isinstance(rows, list):
+        raise DatasetError(f"{where}: not pairs of numbers, but {type(rows).__name__}")
+    for number, pair in enumerate(rows, 1):
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise DatasetError(f"{where}: not pairs of numbers: point {number} is no pair")
+        for value in pair:
+            if not is_number(value):
+                raise DatasetError(f"{where}: point {number}: {value!r:.40}: not finite numbers")
+            if abs(value) > FAR:
+                raise DatasetError(f"{where}: point {number}: {value!r} is far from any image")
+    if len(rows) != POINTS:
+        raise DatasetError(f"{where}: points of the shape ({len(rows)}, 2), expected ({POINTS}, 2)")
+    return np.array(rows, np.float64)
 
 
 def _face(points: Points) -> dict[str, Any]:

@@ -22,10 +22,19 @@ def kinds() -> dict[str, type[Dataset]]:
     return discover(icmbench.datasets, Dataset, ENTRY_POINTS, "kind")  # type: ignore[type-abstract]
 
 
-def make_dataset(name: str, entry: Mapping[str, Any], downloads: Path) -> Dataset:
-    """The data set of a configuration entry; its `type` defaults to its name."""
+def make_dataset(
+    name: str, entry: Mapping[str, Any], downloads: Path, results: Path | None = None
+) -> Dataset:
+    """The data set of a configuration entry; its `type` defaults to its name.
+
+    Args:
+        downloads: folder of fetched files.
+        results: folder of the run's outputs: never images, should they lie in the set's folder.
+    """
     options = dict(entry)
     kind = options.pop("type", name)
     if kind not in kinds():
         raise ConfigError(unknown(f"type of data set {name!r}", kind, kinds()))
-    return kinds()[kind](name, options, downloads)
+    dataset = kinds()[kind](name, options, downloads)
+    dataset.outputs = () if results is None else (results,)
+    return dataset

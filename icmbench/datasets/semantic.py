@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 
 from icmbench.datasets.base import Annotations, Option, Record
 from icmbench.datasets.folder import Folder
-from icmbench.datasets.sizes import read_sizes, write_sizes
+from icmbench.datasets.sizes import read_sizes, turned_text, write_sizes
 from icmbench.errors import ConfigError, DatasetError
 
 _KINDS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}  # PNG, section 11.2.2
@@ -102,7 +102,7 @@ class Semantic(Folder):
         classes, ignore = self.values["classes"], self.values["ignore"]
         semantic = {}
         for image_id, size in read_sizes(folder_of).items():
-            if reason := _map_fault(maps[image_id], size, len(classes), ignore):
+            if reason := _map_fault(maps[image_id], size, len(classes), ignore, files[image_id]):
                 raise DatasetError(
                     f"data set {self.name!r}: {maps[image_id]}, the map of {files[image_id]}, "
                     f"{reason}"
@@ -111,9 +111,14 @@ class Semantic(Folder):
         return Annotations(classes=list(classes), semantic=semantic, ignore=ignore)
 
 
-def _map_fault(path: Path, size: tuple[int, int], classes: int, ignore: int) -> str:
+def _map_fault(
+    path: Path, size: tuple[int, int], classes: int, ignore: int, image: Path | None = None
+) -> str:
     """What is wrong with a map; '' where nothing is."""
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
     if len(data) < 26 or not data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "is not a PNG"
     width, height, depth, kind = struct.unpack(">2I2B", data[16:26])
@@ -121,12 +126,13 @@ def _map_fault(path: Path, size: tuple[int, int], classes: int, ignore: int) -> 
     if kind != 3 and (kind, depth) != (0, 8):
         return f"is {depth}-bit {_KINDS.get(kind, 'unknown')}, not 8-bit grey or palette indices"
     if (width, height) != size:
-        return f"is {width}x{height}, the image {size[0]}x{size[1]}"
+        turned = turned_text(image) if image is not None else ""
+        return f"is {width}x{height}, the image {size[0]}x{size[1]}{turned}"
     try:
         with PillowImage.open(io.BytesIO(data), formats=("PNG",)) as picture:
             values = np.asarray(picture)
-    except (OSError, SyntaxError) as error:
-        return f"is damaged: {error}"
+    except Exception as error:  # noqa: BLE001 - a foreign decoder raises whatever it likes
+        return f"is damaged: {' '.join(str(error).split()) or type(error).__name__}"
     for value in np.unique(values).tolist():
         if value >= classes and value != ignore:
             return (

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
-from icmbench.datasets.coco_format import segmentation_fault
+from icmbench.datasets.coco_format import segmentation_fault, size_fault
 from icmbench.errors import TaskError
 
 
@@ -128,7 +128,7 @@ def _check(
         size = _size(images[entry["image_id"]])
         if 0 in size:
             raise TaskError("it has a mask, but its image has no width and height")
-        if reason := segmentation_fault(segmentation, *size):
+        if reason := size_fault(*size) or segmentation_fault(segmentation, *size):
             raise TaskError(reason)
 
 

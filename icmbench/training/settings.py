@@ -106,7 +106,9 @@ def check_labels_settings(settings: Mapping[str, Any]) -> None:
         raise ConfigError(f"{where}.patches: {settings['patches']} for {counts[-1]} clusters")
 
 
-def make_pool_source(name: str, entry: Mapping[str, Any], downloads: Path) -> Dataset:
+def make_pool_source(
+    name: str, entry: Mapping[str, Any], downloads: Path, results: Path | None = None
+) -> Dataset:
     """One source of the training pool: a data-set entry; scenes have no test split here.
 
     Raises ConfigError for data sets that are for testing only, and for scenes of another split.
@@ -116,8 +118,8 @@ def make_pool_source(name: str, entry: Mapping[str, Any], downloads: Path) -> Da
     if kind in TEST_ONLY:
         raise ConfigError(f"{where}: {kind} is for testing only, nothing is trained on it")
     if kind != "scenes":
-        return make_dataset(name, entry, downloads)
-    source = make_dataset(name, {"test": 0, **entry}, downloads)
+        return make_dataset(name, entry, downloads, results)
+    source = make_dataset(name, {"test": 0, **entry}, downloads, results)
     for split in ("test", "val"):
         if source.values[split]:
             raise ConfigError(f"{where}: {split}={source.values[split]}: train is for training")
