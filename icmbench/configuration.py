@@ -370,26 +370,16 @@ def _training(
     """
     training = config["training"]
     kinds = sorted({kind for family in families.values() for kind in used_guides(family)})
-<<<<<<< HEAD
     pool: dict[str, Dataset] = {}
+    results = Path(config["results"])
     with problems.collect():
         check_labels_settings(training["pseudo_labels"])
     for name, entry in training["pool"].items():
         with problems.collect(f"training.pool.{name}"):
-            pool[name] = make_pool_source(name, entry, downloads)
+            pool[name] = make_pool_source(name, entry, downloads, results)
     with problems.collect():
         check_pool(pool, datasets, config["split"])
     names = {name: codec_class(family.codec).model_name for name, family in families.items()}
-=======
-    check_labels_settings(training["pseudo_labels"])
-    results = Path(config["results"])
-    pool = {
-        name: make_pool_source(name, entry, downloads, results)
-        for name, entry in training["pool"].items()
-    }
-    check_pool(pool, datasets, config["split"])
-    names = {name: model_name(config, name) for name in config["codecs"]}
->>>>>>> 1c5cbc1 (Follow links once in data folders, leave results out, check annotations before C code)
     needed = {model for model in names.values() if model}
     if config["models"]:
         for model in sorted(needed):
