@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
+import logging
 import os
+import platform
+import re
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from icmbench.errors import StorageError
+
+log = logging.getLogger(__name__)
+
+_NAME_BYTES: Final = 255  # of a file name on the usual file systems
+_SUFFIX_BYTES: Final = 16
+_OWNER_HEX: Final = 8
+_FORGOTTEN_SECONDS: Final = 7 * 24 * 3600  # longer than a job may take
+_CLOCK_SECONDS: Final = 60  # between the clock of a file server and this machine's
+# What `temporary_beside` makes: machine and process stand in it.
+_TEMPORARY: Final = re.compile(rf"\..+\.([0-9a-f]{{{_OWNER_HEX}}})-(\d+)\.part(\.[^.]*)?", re.S)
+_tidied: set[Path] = set()
 
 
 def sha256_bytes(data: bytes) -> str:
@@ -39,7 +56,8 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` if the block succeeds.
 
     A reader therefore sees the old file or the whole new one, never a half. On an exception the
-    temporary file is removed and the old file stays.
+    temporary file is removed and the old file stays. What killed processes left in the folder
+    is removed first (`temporary_beside`).
 
     Raises OSError naming `path` where it is a folder, a device or another special file,
     StorageError naming it where the disk is full.
@@ -54,19 +72,91 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
             error.errno, f"its folder cannot be made: {error.strerror}", str(path)
         ) from error
     target = target.resolve()  # a link stays a link: what it points to is replaced
-    # The last suffix is kept: writers such as matplotlib and Pillow choose the format by it.
-    temporary = target.with_name(f".{target.stem}.{os.getpid()}.part{target.suffix}")
+    temporary = temporary_beside(target)
     try:
         yield temporary
         os.replace(temporary, target)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageError(f"{path}: {os.strerror(error.errno)}") from error
-        if error.filename == str(temporary):
-            raise OSError(error.errno, error.strerror, str(path)) from error
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise StorageError(f"{path}: {os.strerror(error.errno)}") from error
+            if error.filename == str(temporary):
+                raise OSError(error.errno, error.strerror, str(path)) from error
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def temporary_beside(target: Path) -> Path:
+    """A name for what will become `target`, in its folder: hidden, this process's own.
+
+    Before this process's first such name in a folder, what killed processes left in it is removed:
+    files and folders of this machine whose process is gone, of other machines after a week without
+    a write. Files that are being written stay.
+    """
+    folder = target.parent
+    if folder not in _tidied and folder.is_dir():
+        _tidied.add(folder)
+        _tidy(folder)
+    # The last suffix is kept: writers such as matplotlib and Pillow choose the format by it.
+    stem, suffix = target.stem, target.suffix
+    owner = f"{_machine()}-{os.getpid()}"
+    if len(os.fsencode(f".{stem}.{owner}.part{suffix}")) > _NAME_BYTES:
+        suffix = suffix if len(os.fsencode(suffix)) <= _SUFFIX_BYTES else ""
+        stem = sha256_bytes(os.fsencode(target.name))[:32]
+    return target.with_name(f".{stem}.{owner}.part{suffix}")
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what killed processes left in a folder."""
+    try:
+        names = os.listdir(folder)
+    except OSError:  # it may be written to, not read
+        return
+    for name in names:
+        found = _TEMPORARY.fullmatch(name)
+        path = folder / name
+        if not found or not _abandoned(path, found[1] == _machine(), int(found[2])):
+            continue
+        log.info("%s: removed, left by a process that was killed", path)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)  # another process may be at it, too
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _abandoned(path: Path, here: bool, pid: int) -> bool:
+    """Whether the process that wrote a temporary file or folder is gone."""
+    try:
+        written = path.stat().st_mtime
+        if not here:
+            return time.time() - written > _FORGOTTEN_SECONDS
+        os.kill(pid, 0)  # no signal: only whether there is such a process
+        # One that is younger than the file has been given the number of another.
+        return _started(pid) > written + _CLOCK_SECONDS
+    except ProcessLookupError:
+        return True
+    except OSError:  # the file has just gone, or the process is another user's
+        return False
+
+
+def _started(pid: int) -> float:
+    """When a process started, in seconds of the clock; 0 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        boot = re.search(rb"^btime (\d+)", Path("/proc/stat").read_bytes(), re.M)
+    except OSError:
+        return 0.0
+    return int(boot[1]) + int(fields[19]) / os.sysconf("SC_CLK_TCK") if boot else 0.0
+
+
+@functools.cache
+def _machine() -> str:
+    """Where process numbers mean the same: this machine, or the container in it."""
+    space = Path("/proc/self/ns/pid")
+    name = os.readlink(space) if space.is_symlink() else ""
+    return sha256_bytes(f"{platform.node()}\0{name}".encode())[:_OWNER_HEX]
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:

@@ -47,5 +47,6 @@ def read_table(path: Path | str, text: Collection[str] = TEXT) -> pd.DataFrame:
     for name in numbers:
         if len(frame) and not pd.api.types.is_numeric_dtype(frame[name]):
             known = "text columns are listed in icmbench.tables.TEXT"
-            raise MeasurementError(f"{path}: column {name}: text instead of numbers ({known})")
+            what = f"column {name} holds text instead of numbers"
+            raise MeasurementError(f"{path}: not a table: {what} ({known})")
     return frame

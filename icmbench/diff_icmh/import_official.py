@@ -50,7 +50,7 @@ from icmbench.diff_icmh.tables import SCALES
 from icmbench.diff_icmh.text import read_vocabulary
 from icmbench.diff_icmh.tokenizer import Tokenizer
 from icmbench.errors import ConfigError, ModelError
-from icmbench.files import atomic_path, sha256_file, write_bytes, write_json
+from icmbench.files import atomic_path, sha256_file, temporary_beside, write_bytes, write_json
 from icmbench.mpd.tensors import KEY
 from icmbench.pickles import UNREADABLE, load_pickle
 
@@ -435,7 +435,7 @@ def _size(part: Part) -> dict[str, int]:
 def _write(out: Path, conversion: Conversion, report: Report, words: Mapping[str, Path]) -> None:
     """Make the folder beside its place and move it there whole."""
     out = out.resolve()
-    folder = out.with_name(f".{out.name}.{os.getpid()}.part")
+    folder = temporary_beside(out)
     provenance = {"source": report.source, "sha256": report.sha256, "base": report.base}
     try:
         for name, part in conversion.parts.items():

@@ -13,6 +13,7 @@ import yaml
 from icmbench.elsewhere.bundle import STREAMS, open_bundle
 from icmbench.elsewhere.pack import decoding_config
 from icmbench.errors import MeasurementError
+from icmbench.files import temporary_beside
 
 CONFIG = "config.yaml"
 _HEAD = """# Written by `icmbench unpack`. To decode, from the root of the repository:
@@ -41,7 +42,7 @@ def _new_folder(folder: Path) -> Iterator[Path]:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise MeasurementError(f"{folder}: it is there already; unpack into a new folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
+    temporary = temporary_beside(folder)
     temporary.mkdir()
     try:
         yield temporary
