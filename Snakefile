@@ -97,10 +97,4 @@ else:
     rule all:
         default_target: True
         input:
-            "<results>/report.html",
-            "<results>/tables/rd.csv",
-            "<results>/tables/bd_rate.csv",
-            "<results>/tables/timing.csv",
-            "<results>/tables/jobs.csv",
-            "<results>/provenance.json",
-            expand("<results>/tables/{name}.csv", name=OPTIONAL_TABLES),
+            "<results>/verdict.json",

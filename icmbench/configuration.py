@@ -25,7 +25,7 @@ from icmbench.datasets.base import Dataset
 from icmbench.datasets.registry import make_dataset
 from icmbench.diff_icmh import model as icmh
 from icmbench.errors import ConfigError
-from icmbench.metrics import METRICS
+from icmbench.metrics import METRICS, available
 from icmbench.mpd.model import (
     CARD,
     KINDS,
@@ -178,8 +178,23 @@ def _families(config: Mapping[str, Any], problems: Problems) -> dict[str, Family
 def _drop_unavailable(
     config: dict[str, Any], removed: dict[str, list[str]], problems: Problems
 ) -> dict[str, str]:
-    """Take out codec entries and metrics that cannot run here -> their reasons, by name."""
-    return {}
+    """Take out codec entries that cannot run here -> reasons by name, of metrics, too.
+
+    The entries join `removed`, so that what refers to them is left out, too. Metrics stay in the
+    configuration: they have no column.
+    """
+    reasons: dict[str, str] = {}
+    for name, entry in list(config["codecs"].items()):
+        with problems.collect(f"codecs.{name}"):
+            if reason := codec_class(entry.get("codec", name)).unavailable():
+                reasons[name] = f"codec entry {name}: {reason}"
+    for name in reasons:
+        del config["codecs"][name]
+        removed.setdefault("codecs", []).append(name)
+    if reasons and not config["codecs"]:
+        problems.add("codecs: none can run here: " + "; ".join(reasons.values()))
+    _, absent = available(Path(config["weights"]) if config["weights"] else None)
+    return {**reasons, **{name: absent[name] for name in config["metrics"] if name in absent}}
 
 
 def _check_ablation(config: Mapping[str, Any], codecs: Collection[str], problems: Problems) -> None:

@@ -1,5 +1,6 @@
 # What all rule files use - the validated run, and which files belong to which data set.
 
+import atexit
 import functools
 import os
 import sys
@@ -46,6 +47,15 @@ if workflow.is_main_process:  # once, not in the start of every job
 
 include: "gpu_common.smk"
 include: "fingerprints.smk"
+
+
+VERDICT_LINE = Path(run.config["results"]) / "logs" / "verdict.txt"
+
+
+def close_with_verdict():
+    """Print the verdict as the last line of the terminal, where there is something to state."""
+    if VERDICT_LINE.is_file() and (line := VERDICT_LINE.read_text(encoding="utf-8")):
+        atexit.register(print, f"icmbench: {line}", file=sys.stderr)
 
 
 SHARDS = list(range(run.config["shards"]))

@@ -1,4 +1,4 @@
-# The report: everything above in one page.
+# The report: everything above in one page. And the verdict: does the finished run fail?
 
 
 rule report:
@@ -35,5 +35,58 @@ rule report:
     params:
         code=code_of("report"),
         config=run.config,
+        notices=list(run.notices),
+        unavailable=dict(run.unavailable),
     script:
         "../workflow_scripts/report.py"
+
+
+# The last job, with everything as its input. Its output is written only where the run passes, so
+# that a run without results fails again when it is started again.
+rule check_results:
+    input:
+        "<results>/report.html",
+        "<results>/tables/bd_rate.csv",
+        "<results>/tables/timing.csv",
+        "<results>/tables/jobs.csv",
+        "<results>/provenance.json",
+        expand("<results>/tables/{name}.csv", name=OPTIONAL_TABLES),
+        tables=expand(
+            "<results>/tables/{name}.csv", name=["rd", "failures"] + ["tasks"] * bool(run.tasks)
+        ),
+        manifests=expand("<results>/datasets/{dataset}/manifest.csv", dataset=run.datasets),
+    output:
+        "<results>/verdict.json",
+    log:
+        "<logs>/check_results.log",
+    retries: 0
+    conda:
+        "../envs/reporting.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        fail_on=run.config["fail_on"],
+        split=run.config["split"],
+        codecs=list(run.families),
+        task_sets={name: run.config["tasks"][name]["datasets"] for name in run.tasks},
+        line=str(VERDICT_LINE),
+    script:
+        "../workflow_scripts/check_results.py"
+
+
+localrules:
+    check_results,
+
+
+onstart:
+    VERDICT_LINE.unlink(missing_ok=True)
+
+
+# Snakemake prints its own closing lines after these handlers: ours is printed at exit.
+onsuccess:
+    close_with_verdict()
+
+
+onerror:
+    close_with_verdict()

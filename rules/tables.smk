@@ -72,6 +72,7 @@ rule provenance:
     params:
         code=code_of("provenance"),
         config=run.config,
+        unavailable=dict(run.unavailable),
     script:
         "../workflow_scripts/provenance.py"
 

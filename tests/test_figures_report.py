@@ -821,13 +821,17 @@ def test_figure_titles_survive_underscores() -> None:
 def test_assembled_report_reads_refused_images_from_the_failures(tmp_path: Path) -> None:
     home = tmp_path / "photos"
     home.mkdir()
-    (home / "manifest.csv").write_text("image,annotation,status\na,,ok\nbad0,,not an image\n")
+    (home / "manifest.csv").write_text(
+        "image,annotation,split,status\na,,test,ok\nbad0,,test,not an image\n"
+    )
     write_csv(_refused(1), tmp_path / "failures.csv")
     write_csv(rd_table(), tmp_path / "rd.csv")
     contents.assemble_report(
         tmp_path / "report.html",
-        config={"weights": "", "metrics": ["psnr_rgb"], "codecs": {"jpeg": {}},
-                "datasets": {"photos": {}}, "anchors": ["jpeg"]},
+        config={"weights": "", "metrics": ["psnr_rgb"], "codecs": {"jpeg": {}, "gone": {}},
+                "datasets": {"photos": {}}, "anchors": ["jpeg"], "tasks": {}, "split": "test"},
+        notices=["visual[0] is left out: a reason"],
+        unavailable={"avif": "no libavif"},
         tables=[tmp_path / "rd.csv", tmp_path / "failures.csv"],
         manifests=[home / "manifest.csv"],
         comparison={},
@@ -836,6 +840,11 @@ def test_assembled_report_reads_refused_images_from_the_failures(tmp_path: Path)
     )  # fmt: skip
     words = _visible(tmp_path / "report.html")
     assert "2 images, 1 refused" in words
+    page = words.partition("Provenance ")[2]  # after the list of sections
+    assert page.startswith("No result gone on photos: no image was coded Everything else")
+    assert "jpeg on photos" not in words
+    assert "visual[0] is left out: a reason" in words
+    assert "avif no libavif" in words
     assert "photos bad0 not an image" in words
     assert "are missing from the averages above" not in words
 

@@ -197,8 +197,23 @@ def test_failures_are_rows_and_the_rest_is_complete(
         "bootstrap": {"resamples": 50, "bd_resamples": 20},
     }
     env = {"PYTHONPATH": f"{plugin}:{bad_codecs}"}
-    succeed(snakemake(tmp_path, config, env=env))
     results = tmp_path / "results"
+    for attempt in (1, 2):  # a run without results fails again, in the last job alone
+        done = snakemake(tmp_path, config, env=env)
+        text = done.stdout + done.stderr
+        assert done.returncode == 1, text[-4000:]
+        last = (done.stderr if done.stderr.strip() else done.stdout).strip().splitlines()[-1]
+        assert last.startswith("icmbench: FAILED (fail_on: empty): "), last
+        for name in ("raises-on-all", "hangs"):
+            assert f"{name} on mine: no image was coded (" in last
+        assert "crashes" not in last
+        assert attempt == 1 or re.findall(r"^(?:local)?rule (\w+):", text, re.M) == [
+            "check_results"
+        ]
+    assert not (results / "verdict.json").exists()
+    assert (results / "tables" / "jobs.csv").exists()
+    text = succeed(snakemake(tmp_path, {**config, "fail_on": "never"}, env=env))
+    assert text.strip().splitlines()[-1].startswith("icmbench: incomplete (fail_on: never): ")
     rd = pd.read_csv(results / "tables" / "rd.csv").set_index("codec")
     # i1 fails for two codecs on less than a quarter of the images: nobody is averaged over it.
     assert (rd.loc[["jpeg:quality=10", "halftone:bits=8", "crashes"], "images"] == 5).all()
@@ -220,6 +235,9 @@ def test_failures_are_rows_and_the_rest_is_complete(
     report = (results / "report.html").read_text()
     for text in ("planted: this image", "broken.png", "i1.png is left out because of crashes"):
         assert text in report, text
+    main = report[report.index("<main") :]
+    first = main.index("hangs on mine: no image was coded (")
+    assert first < main.index("<h1>")  # nothing of the page stands before it
 
 
 def test_a_run_with_little_to_show_still_reports(tmp_path: Path) -> None:
@@ -237,7 +255,9 @@ def test_a_run_with_little_to_show_still_reports(tmp_path: Path) -> None:
         "anchors": ["jpeg"],
         "visual": [{"dataset": "mine", "image": "i.png", "bpp": 0.0001}],
     }
-    succeed(snakemake(tmp_path, config))
+    done = snakemake(tmp_path, config)
+    assert done.returncode == 1
+    assert "data set ruined: no usable image" in done.stderr.strip().splitlines()[-1]
     results = tmp_path / "results"
     rd = pd.read_csv(results / "tables" / "rd.csv")
     assert list(rd["dataset"]) == ["mine", "mine"]

@@ -9,5 +9,6 @@ from icmbench.reporting.provenance import codecs_table, provenance
 
 with log_to(snakemake.log[0]):
     config = snakemake.params.config
-    write_json(snakemake.output.provenance, provenance(config, Path(snakemake.scriptdir)))
+    found = provenance(config, Path(snakemake.scriptdir), snakemake.params.unavailable)
+    write_json(snakemake.output.provenance, found)
     write_csv(codecs_table(config), Path(snakemake.output.codecs))

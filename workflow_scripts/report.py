@@ -10,6 +10,8 @@ with log_to(snakemake.log[0]):
     assemble_report(
         Path(snakemake.output[0]),
         config=snakemake.params.config,
+        notices=snakemake.params.notices,
+        unavailable=snakemake.params.unavailable,
         tables=[Path(path) for path in snakemake.input.tables],
         manifests=[Path(path) for path in snakemake.input.manifests],
         comparison=json.loads(Path(snakemake.input.comparison).read_text(encoding="utf-8")),

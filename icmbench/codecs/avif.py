@@ -20,6 +20,7 @@ class Avif(ConventionalCodec):
     settings = "libaom through Pillow's libavif, 8-bit 4:2:0, speed 6, one thread"
     packages = ("pillow",)
     coders = ("libavif",)
+    pillow_feature = "avif"
     MARKS = ((4, b"ftypavif"), (4, b"ftypavis"))
 
     def encode_plain(self, image: Image, *, quality: int, speed: int = 6) -> bytes:

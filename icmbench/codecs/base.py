@@ -147,6 +147,15 @@ class Codec(ABC):
         raise CodecError(f"{self.name} cannot tell which part of a damaged file is whole")
 
     @classmethod
+    def unavailable(cls) -> str:
+        """The reason why this codec cannot run on this machine; empty where it can.
+
+        Such as a program, library or weight file that is absent. It is called while a run is
+        planned and must be cheap. A run goes on without the codec and names the reason.
+        """
+        return ""
+
+    @classmethod
     def file_extension(cls, **keys: Any) -> str:
         """Suffix of the file of one encoding; a foreign format that was wrapped says so."""
         return cls.extension

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 from PIL import Image as PillowImage
-from PIL import UnidentifiedImageError
+from PIL import UnidentifiedImageError, features
 
 from icmbench.codecs.base import Codec, Image, Key, Value, check_image
 from icmbench.errors import CodecError, CorruptStream, IcmbenchError, TruncatedStream
@@ -38,10 +38,18 @@ class ConventionalCodec(Codec):
 
     quality_keys: ClassVar[Mapping[str, Key]] = {}
     MARKS: ClassVar[tuple[tuple[int, bytes], ...]] = ()
+    pillow_feature: ClassVar[str] = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.encode_keys = {**cls.quality_keys, "scale": SCALE}
+
+    @classmethod
+    def unavailable(cls) -> str:
+        """The reason why Pillow lacks the format, where it is one of Pillow's."""
+        if cls.pillow_feature and not features.check(cls.pillow_feature):
+            return f"this Pillow was built without {cls.title}; install one of Pillow's wheels"
+        return ""
 
     @abstractmethod
     def encode_plain(self, image: Image, **keys: Any) -> bytes:

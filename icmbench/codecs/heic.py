@@ -24,6 +24,13 @@ class Heic(ConventionalCodec):
     coders = ("libheif", "x265")
     MARKS = ((4, b"ftypheic"), (4, b"ftypheix"), (4, b"ftypmif1"))
 
+    @classmethod
+    def unavailable(cls) -> str:
+        """The reason where libheif has no HEVC encoder."""
+        if "x265" in pillow_heif.libheif_info()["encoders"]:
+            return ""
+        return "this pillow-heif was built without x265; install one of its wheels"
+
     def encode_plain(self, image: Image, *, quality: int) -> bytes:
         """The HEIC file of an image."""
         pillow_heif.register_heif_opener(thumbnails=False)

@@ -17,6 +17,7 @@ class Jpeg(ConventionalCodec):
     settings = "libjpeg-turbo through Pillow, 4:2:0, optimised Huffman tables, progressive"
     packages = ("pillow",)
     coders = ("libjpeg-turbo",)
+    pillow_feature = "jpg"
     MARKS = ((0, b"\xff\xd8\xff"),)
 
     def encode_plain(self, image: Image, *, quality: int) -> bytes:

@@ -24,6 +24,7 @@ class Jpeg2000(ConventionalCodec):
     )
     packages = ("pillow",)
     coders = ("openjpeg",)
+    pillow_feature = "jpg_2000"
     MARKS = ((0, b"\xff\x4f\xff\x51"),)
 
     def encode_plain(self, image: Image, *, ratio: float) -> bytes:

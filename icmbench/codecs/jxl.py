@@ -23,6 +23,13 @@ class JpegXl(ConventionalCodec):
     coders = ("libjxl",)
     MARKS = ((0, b"\xff\x0a"), (4, b"JXL \r\n\x87\n"))
 
+    @classmethod
+    def unavailable(cls) -> str:
+        """The reason where imagecodecs was built without libjxl."""
+        if imagecodecs.JPEGXL.available:
+            return ""
+        return "this imagecodecs was built without libjxl; install one of its wheels"
+
     def encode_plain(self, image: Image, *, distance: float, effort: int = 7) -> bytes:
         """The JPEG XL codestream of an image."""
         stream = imagecodecs.jpegxl_encode(

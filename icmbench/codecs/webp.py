@@ -17,6 +17,7 @@ class WebP(ConventionalCodec):
     settings = "libwebp through Pillow, lossy, method 6 (slowest), 4:2:0"
     packages = ("pillow",)
     coders = ("libwebp",)
+    pillow_feature = "webp"
     MARKS = ((8, b"WEBP"),)
 
     def encode_plain(self, image: Image, *, quality: int) -> bytes:

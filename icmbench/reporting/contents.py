@@ -14,6 +14,7 @@ from icmbench.errors import MeasurementError
 from icmbench.metrics import METRICS, available
 from icmbench.reporting.report import ContactSheet, ReportFigure, build_report
 from icmbench.reporting.revisions import mixed_revisions
+from icmbench.reporting.verdict import verdict
 from icmbench.revision import current_revision
 from icmbench.tables import read_table
 
@@ -141,13 +142,20 @@ def assemble_report(
     out: Path,
     *,
     config: Mapping[str, Any],
+    notices: Sequence[str],
+    unavailable: Mapping[str, str],
     tables: Sequence[Path],
     manifests: Sequence[Path],
     comparison: Mapping[str, Any],
     provenance: Mapping[str, Any],
     figures: Sequence[Path],
 ) -> None:
-    """Read a run's files and write its report."""
+    """Read a run's files and write its report.
+
+    Args:
+        notices: sentences about parts of the configuration that were left out.
+        unavailable: reasons by name of codec entries and metrics that could not run.
+    """
     frames = {path.stem: read_table(path) for path in tables if path.stem != "failures"}
     (failures,) = (path for path in tables if path.stem == "failures")
     revisions = frames.pop("revisions", pd.DataFrame({"revision": []}))
@@ -158,6 +166,16 @@ def assemble_report(
     frames["manifest"] = _manifest(manifests)
     weights = Path(config["weights"]) if config["weights"] else None
     names, reasons = available(weights)
+    manifest = frames["manifest"]
+    good = manifest[(manifest["status"] == "ok") & (manifest["split"] == config["split"])]
+    found = verdict(
+        frames["rd"],
+        read_table(failures),
+        frames.get("tasks"),
+        images={p.parent.name: int((good["dataset"] == p.parent.name).sum()) for p in manifests},
+        codecs=list(config["codecs"]),
+        task_sets={name: entry["datasets"] for name, entry in config["tasks"].items()},
+    )
     build_report(
         out,
         title="icmbench report",
@@ -172,6 +190,11 @@ def assemble_report(
             if name in config["metrics"]
         },
         comparison_notes=comparison_lines(comparison),
+        alerts=found.empty,
+        left_out=[
+            *((n, reason) for n, reason in unavailable.items() if n not in METRICS),
+            *(tuple(notice.split(" ", 1)) for notice in notices),
+        ],
         # Families and codec strings of refused images are empty, not missing.
         failures=read_table(failures),
         metrics=[METRICS[name] for name in config["metrics"] if name in names],

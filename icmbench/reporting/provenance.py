@@ -36,12 +36,15 @@ CODERS = {
 }
 
 
-def provenance(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
+def provenance(
+    config: Mapping[str, Any], root: Path, unavailable: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """What `results/provenance.json` holds; JSON-able.
 
     Args:
         config: the complete configuration; it is kept whole, with its sha256.
         root: the working copy, for the revision and whether it was changed.
+        unavailable: reasons by name of codec entries and metrics that could not run.
     """
     text = json.dumps(config, sort_keys=True)
     return {
@@ -59,6 +62,7 @@ def provenance(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
             "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
             "gpu": _gpus(),
         },
+        "unavailable": dict(unavailable or {}),
         "threads_per_job": config["threads"],
         "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "config": dict(config),

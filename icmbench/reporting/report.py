@@ -215,6 +215,8 @@ def build_report(
     comparison_notes: Sequence[str],
     failures: pd.DataFrame,
     metrics: Sequence[MetricInfo] = (),
+    alerts: Sequence[str] = (),
+    left_out: Sequence[tuple[str, str]] = (),
 ) -> None:
     """Write the report atomically; equal arguments give equal bytes.
 
@@ -229,6 +231,8 @@ def build_report(
         failures: `dataset, family, codec, status, images, first_image, detail`; empty if none;
             rows of status `refused` are images that no codec was given.
         metrics: titles, units and directions for the table headers, and their settings.
+        alerts: codecs and tasks without any result; they stand first on the page.
+        left_out: what the configuration names and this run does not have, with the reason.
 
     Raises:
         MeasurementError: a figure's file is missing.
@@ -250,6 +254,8 @@ def build_report(
             failures=table_view(failed, "failures", "Failures") if len(failed) else None,
             refused=_refused_view(refused),
             comparison_notes=list(comparison_notes),
+            alerts=list(alerts),
+            left_out=list(left_out),
             missing_metrics=sorted(missing_metrics.items()),
             metrics=[(metric, _flat(getattr(metric, "settings", {}))) for metric in metrics],
             provenance=_flat(provenance),
