@@ -66,6 +66,7 @@ rule check_results:
         mem_mb=1000,
         runtime=10,
     params:
+        code=code_of("check_results"),
         fail_on=run.config["fail_on"],
         split=run.config["split"],
         codecs=list(run.families),
