@@ -52,6 +52,17 @@ def seed_from(*parts: object) -> int:
 
 
 @contextlib.contextmanager
+def storage_errors(path: Path | str) -> Iterator[None]:
+    """Turn a full disk in the block into a StorageError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(f"{path}: {os.strerror(error.errno)}") from error
+        raise
+
+
+@contextlib.contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` if the block succeeds.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,12 +52,7 @@ class Coco2017(Coco):
 
     def _fetch_annotations(self, target: Path) -> None:
         url = self.values["annotations_url"]
-        archive = download(url, self.downloads / "annotations.zip")
-        with open(archive, "rb") as handle:
-            found = hashlib.file_digest(handle, "sha1").hexdigest()
-        if found != ANNOTATIONS_SHA1:
-            archive.unlink()
-            raise DatasetError(f"{url}: sha1 is {found}, expected {ANNOTATIONS_SHA1}")
+        archive = download(url, self.downloads / "annotations.zip", sha1=ANNOTATIONS_SHA1)
         with zipfile.ZipFile(archive) as members:
             write_bytes(target, members.read(MEMBER))
 
@@ -84,7 +78,7 @@ class Coco2017(Coco):
         if self.values["path"]:
             return super().provide(image_ids, folder)
         files, listed = self._files(), self._listed()
-        url = {i: self.values["url"].format(image=listed[i]["file_name"]) for i in image_ids}
+        url = {i: self.values["url"].replace("{image}", listed[i]["file_name"]) for i in image_ids}
         for image_id in progress(image_ids, desc=f"{self.name}: fetching", unit="image"):
             download(url[image_id], files[image_id])
         records = super().provide(image_ids, folder)

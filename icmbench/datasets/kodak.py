@@ -69,7 +69,7 @@ class Kodak(Dataset):
             path.unlink()
 
     def _record(self, image_id: str) -> Record:
-        url = self.values["url"].format(image=image_id)
+        url = self.values["url"].replace("{image}", image_id)
         if self.values["path"]:
             path = (Path(self.values["path"]).expanduser() / f"{image_id}.png").absolute()
             source = str(path)
