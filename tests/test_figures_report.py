@@ -876,14 +876,17 @@ def test_a_report_of_mixed_revisions_names_what_each_made(
     assert sorted(table["revision"]) == sorted(made_by)
     write_csv(table, tmp_path / "revisions.csv")
     write_csv(_failures(), tmp_path / "failures.csv")
+    write_csv(rd_table(), tmp_path / "rd.csv")
     (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "manifest.csv").write_text("image,annotation,status\na,,ok\n")
+    (tmp_path / "photos" / "manifest.csv").write_text("image,annotation,split,status\na,,test,ok\n")
     monkeypatch.setenv("ICMBENCH_REVISION", "a1")
     contents.assemble_report(
         tmp_path / "report.html",
         config={"weights": "", "metrics": ["psnr_rgb"], "codecs": {"jpeg": {}},
-                "datasets": {"photos": {}}, "anchors": ["jpeg"]},
-        tables=[tmp_path / "revisions.csv", tmp_path / "failures.csv"],
+                "datasets": {"photos": {}}, "anchors": ["jpeg"], "tasks": {}, "split": "test"},
+        notices=[],
+        unavailable={},
+        tables=[tmp_path / f"{name}.csv" for name in ("revisions", "failures", "rd")],
         manifests=[tmp_path / "photos" / "manifest.csv"],
         comparison={},
         provenance={"revision": "a1"},
