@@ -209,6 +209,19 @@ def test_tags_are_optional() -> None:
     assert dict(codec().describe(none))["tags"] == "none"
 
 
+def test_tags_are_given_by_name() -> None:
+    """In any order; the stream is that of the tagger where it finds the same ones."""
+    named = stream(tags="grass+ball")
+    assert named == stream(tags=" ball + grass+ball") == stream()
+    assert dict(codec().describe(stream(tags="water")))["tags"] == "water"
+    point = parse_string("diff-icmh:tags=ball+water")
+    assert dict(point.encode)["tags"] == "ball+water"
+    with pytest.raises(CodecError, match="unknown tag 'gras': did you mean 'grass'"):
+        stream(tags="ball+gras")
+    with pytest.raises(CodecError, match="unknown tag ''"):
+        stream(tags="ball+")
+
+
 def test_description() -> None:
     data = stream((101, 149), 3)
     lines = dict(codec().describe(data))

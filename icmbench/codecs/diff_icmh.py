@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from icmbench.bitstream import container
 from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels
+from icmbench.diff_icmh.tags import AUTO
 from icmbench.errors import CodecError, ConfigError, WrongModel
 
 if TYPE_CHECKING:  # torch takes seconds to load
@@ -44,9 +45,9 @@ class DiffIcmh(Codec):
         "rate": Key(int, default=1, low=1, high=255, help="rate point of the model, 1: least bits"),
         "tags": Key(
             str,
-            default="auto",
-            choices=("auto", "none"),
-            help="auto: what the model's tagger sees; none: the empty set",
+            default=AUTO,
+            help="auto: from the model's tagger; none: the empty set; or names of the model's "
+            "vocabulary joined by +, such as dog+hot air balloon",
         ),
         "variant": Key(
             str, default=MAIN, help="another training of the model: <its folder>/variants/<name>"
@@ -97,12 +98,12 @@ class DiffIcmh(Codec):
         self.system = self._system(MAIN)
 
     def encode(
-        self, image: Image, *, rate: int = 1, tags: str = "auto", variant: str = MAIN
+        self, image: Image, *, rate: int = 1, tags: str = AUTO, variant: str = MAIN
     ) -> bytes:
         """The stream of an image at a rate point.
 
-        Raises CodecError where the model has no such rate and for images over the limit, ModelError
-        where it has no such variant.
+        Raises CodecError where the model has no such rate or tag and for images over the limit,
+        ModelError where it has no such variant.
         """
         check_image(image)
         height, width = image.shape[:2]

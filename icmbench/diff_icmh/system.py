@@ -26,12 +26,14 @@ from icmbench.diff_icmh.model import (
 )
 from icmbench.diff_icmh.stream import Coded, padded_size, read_sections, write_sections
 from icmbench.diff_icmh.tagger import chosen_tags, load_tagger
+from icmbench.diff_icmh.tags import AUTO, JOIN, NONE
 from icmbench.diff_icmh.text import load_conditioned
 from icmbench.errors import CodecError, ModelError
 from icmbench.files import seed_from
 from icmbench.mpd.latent import CELL, image_latent, latent_image
 from icmbench.mpd.palette import SCALE
 from icmbench.mpd.upsample import fold_upsampling
+from icmbench.suggest import unknown
 
 Image = NDArray[np.uint8]
 Latent = NDArray[np.float32]
@@ -99,7 +101,7 @@ class System:
         with torch.inference_mode():
             ref = _tensor(latent).to(self.device)
             y, z = self.codec.lfgcm.analyse(pixels.to(self.device), ref, point)
-            found = self.tags(latent) if tags == "auto" else ()
+            found = self.tags(latent) if tags == AUTO else self.named_tags(tags)
             sections = write_sections(
                 self.codec, y.cpu(), z.cpu(), point, found, len(self.prior.vocabulary)
             )
@@ -116,6 +118,21 @@ class System:
             return ()
         with torch.inference_mode():
             return chosen_tags(tagger(_tensor(latent))[0])
+
+    def named_tags(self, text: str) -> tuple[int, ...]:
+        """Ids of tags that are given by name, joined by `+`; none for the text `none`.
+
+        Raises CodecError naming a tag that is not in the vocabulary, and the nearest ones.
+        """
+        if text == NONE:
+            return ()
+        vocabulary = self.prior.vocabulary
+        ids = set()
+        for name in (part.strip() for part in text.split(JOIN)):
+            if name not in vocabulary:
+                raise CodecError(unknown("tag", name, vocabulary))
+            ids.add(vocabulary.index(name))
+        return tuple(sorted(ids))
 
     @functools.cached_property
     def _tagger(self) -> Any:

@@ -19,6 +19,9 @@ from typing import Final
 from icmbench.errors import CodecError, CorruptStream
 
 MAX_TAGS: Final = 255
+AUTO: Final = "auto"  # in a codec string: the tags of the model's tagger
+NONE: Final = "none"  # the empty set
+JOIN: Final = "+"  # between names that are given
 PUBLISHED_TAG_BITS: Final = 13  # of one id in the published format
 PUBLISHED_HEADER_BYTES: Final = 12  # number of tags, bits of an id, number of bytes
 

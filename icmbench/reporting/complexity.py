@@ -44,7 +44,6 @@ from icmbench.diff_icmh.lfgcm import REF_STRIDE, STRIDE, Lfgcm, LfgcmSettings, b
 from icmbench.diff_icmh.model import NAME, part_file
 from icmbench.diff_icmh.stream import Coded, read_sections, write_sections
 from icmbench.diff_icmh.system import Image, System
-from icmbench.diff_icmh.text import TOKENS
 from icmbench.diffusers_networks import AutoencoderKL, UNet2DConditionModel
 from icmbench.errors import MeasurementError
 from icmbench.mpd.latent import image_latent
@@ -79,6 +78,7 @@ ALL: Final = "all"
 
 # Read off the names and shapes of the published checkpoint (groups `cond_stage_model.`,
 # OpenCLIP's ViT-H/14 text encoder, and `preprocess_tag_model.`, the tagger): not built here.
+PUBLISHED_TOKENS: Final = 77  # of a text of Stable Diffusion
 PUBLISHED_TEXT: Final = 354_032_641
 PUBLISHED_TAGGER: Final = 332_396_092
 # The autoencoder of Stable Diffusion 2.1, as arguments of diffusers' `AutoencoderKL`.
@@ -201,7 +201,7 @@ def published() -> Networks:
             build_unet(UnetSettings(), seed=0),
             build_control(UnetSettings(), ControlSettings(ratio=1.0, head_width=16), seed=0),
             build_lfgcm(LfgcmSettings(), seed=0),
-            tokens=TOKENS,
+            tokens=PUBLISHED_TOKENS,
             context=UnetSettings().context,
             stated={"text embedder": PUBLISHED_TEXT, "tagger": PUBLISHED_TAGGER},
         )
