@@ -13,7 +13,8 @@ from icmbench.errors import MeasurementError
 # Columns that hold names and sentences, in any table of a run. Every other column holds numbers.
 TEXT: Final = frozenset(
     {
-        "anchor", "annotation", "codec", "damage", "dataset", "detail", "device", "digest",
+        "against", "anchor", "annotation", "codec", "damage", "dataset", "detail", "device",
+        "digest",
         "elsewhere", "encoding", "family", "first_image", "here", "host", "hosts", "image",
         "job", "kind", "level", "licence", "metric", "model", "note", "operator", "outcome",
         "part", "path", "representation", "revision", "rule", "settings", "sha256", "size",

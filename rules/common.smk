@@ -102,6 +102,8 @@ ABLATION_FIGURES = [
     f"ablation_{name}_{n}" for name in run.datasets for n in range(len(ABLATION.get("bpp", [])))
 ]
 OPTIONAL_TABLES += ["ablation"] if ABLATION else []
+PAIRED = bool(run.config["anchors"] and run.config["rates"])
+OPTIONAL_TABLES += ["paired"] if PAIRED else []
 # Sweeps of a guide's weight, against the entry of weight 0.
 SWEEPS = alpha_sweeps(run.families)
 SWEEP_ANCHOR = next(
@@ -273,6 +275,7 @@ def expected_benchmarks():
         "loss_figures": ["all"] if LOSSES else [],
         **mpd_benchmarks(),
         "ablation": ["all"] if ABLATION else [],
+        "paired_table": ["all"] if PAIRED else [],
         "alpha_sweep": list(SWEEPS),
     }
     folder = f"{run.config['results']}/benchmarks"
@@ -349,6 +352,7 @@ def all_figures():
     names = [f"{kind}_{name}" for kind in ("rd", "rate_time", "contact") for name in run.datasets]
     names += [f"bd_{anchor}_{name}" for anchor in run.config["anchors"] for name in run.datasets]
     names += [f"visual_{number}" for number in VISUALS]
+    names += [f"paired_{name}" for name in run.datasets] if PAIRED else []
     names += ["robustness"] if ROBUSTNESS else []
     names += [f"loss_{network}" for network in LOSSES]
     if MPD:

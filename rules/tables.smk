@@ -29,6 +29,39 @@ rule rd_tables:
         "../workflow_scripts/rd_tables.py"
 
 
+if PAIRED:
+
+    rule paired_table:
+        input:
+            measurements=measurements(),
+            tasks=[
+                f"<results>/scores/{dataset}.{task}.paired.csv"
+                for task, entry in run.config["tasks"].items()
+                for dataset in entry["datasets"]
+            ],
+        output:
+            table="<results>/tables/paired.csv",
+            figures=[file for name in run.datasets for file in figure_files(f"paired_{name}")],
+        log:
+            "<logs>/paired_table.log",
+        benchmark:
+            "<benchmarks>/paired_table/all.tsv"
+        conda:
+            "../envs/reporting.yaml"
+        resources:
+            mem_mb=lambda wc, attempt: 2000 * attempt,
+            runtime=60,
+        params:
+            code=code_of("paired_table"),
+            metrics=metrics_available(),
+            anchors=run.config["anchors"],
+            rates=run.config["rates"],
+            bootstrap=run.config["bootstrap"],
+            comparison=run.config["comparison"],
+        script:
+            "../workflow_scripts/paired_table.py"
+
+
 rule timing_table:
     input:
         measurements=measurements(),

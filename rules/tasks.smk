@@ -78,6 +78,7 @@ rule task_scores:
     output:
         scores="<results>/scores/{dataset}.{task}.csv",
         bd_rate="<results>/scores/{dataset}.{task}.bd_rate.csv",
+        paired="<results>/scores/{dataset}.{task}.paired.csv",
     log:
         "<logs>/task_scores/{dataset}.{task}.log",
     benchmark:
@@ -92,6 +93,7 @@ rule task_scores:
         code=code_of("task_scores"),
         entry=lambda wc: task_entry(run.config, wc.task),
         anchors=run.config["anchors"],
+        rates=run.config["rates"],
         bootstrap=run.config["bootstrap"],
         comparison=run.config["comparison"],
     script:

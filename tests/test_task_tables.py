@@ -86,7 +86,7 @@ def predicted(
 
 
 def test_values_by_hand(tmp_path: Path) -> None:
-    scores, _ = score_task(TASK, measured(), truth(), predicted(tmp_path), SETTINGS)
+    scores, _, _ = score_task(TASK, measured(), truth(), predicted(tmp_path), SETTINGS)
     assert tuple(scores.columns) == COLUMNS
     nme = scores[scores["metric"] == "nme"].set_index("codec")
     mean_share = np.mean([share(n) for n in range(8)])
@@ -105,14 +105,14 @@ def test_values_by_hand(tmp_path: Path) -> None:
 
 
 def test_bd_rate_of_half_the_bits_and_twice(tmp_path: Path) -> None:
-    _, bd = score_task(TASK, measured(), truth(), predicted(tmp_path), SETTINGS)
+    _, bd, _ = score_task(TASK, measured(), truth(), predicted(tmp_path), SETTINGS)
     row = bd[bd["metric"] == "nme"].set_index("family").loc["full"]
     assert row["bd_rate"] == pytest.approx(1.0, rel=0.01)  # twice the bits for the same error
     assert row["lo"] == pytest.approx(1.0, rel=0.02)
     assert row["hi"] == pytest.approx(1.0, rel=0.02)
     assert row["overlap"] == pytest.approx(1.0)
     assert (row["anchor"], row["task"], row["points"]) == ("half", "points", 3)
-    _, turned = score_task(
+    _, turned, _ = score_task(
         TASK, measured(), truth(), predicted(tmp_path), replace(SETTINGS, anchors=["full"])
     )
     value = turned[turned["metric"] == "nme"].set_index("family").loc["half", "bd_rate"]
@@ -122,7 +122,7 @@ def test_bd_rate_of_half_the_bits_and_twice(tmp_path: Path) -> None:
 def test_all_are_compared_on_the_same_images(tmp_path: Path) -> None:
     """An image that one string failed on counts for none; a string that fails often is left out."""
     failed = {"webp:quality=30": {"i7"}, "jpeg:quality=10": {"i0", "i1", "i2"}}
-    scores, _ = score_task(
+    scores, _, _ = score_task(
         TASK, measured(failed), truth(), predicted(tmp_path, ("webp:quality=30", "i7")), SETTINGS
     )
     nme = scores[scores["metric"] == "nme"].set_index("codec")
@@ -171,7 +171,7 @@ def test_without_points_the_originals_are_the_reference(tmp_path: Path) -> None:
             for name, faces in truth().landmarks.items()
         },
     )
-    scores, _ = score_task(TASK, measured(), bare, predicted(tmp_path), SETTINGS)
+    scores, _, _ = score_task(TASK, measured(), bare, predicted(tmp_path), SETTINGS)
     nme = scores[scores["metric"] == "nme"].set_index("codec")
     mean_share = np.mean([share(n) for n in range(8)])
     for (_, codec), (_, error) in POINTS.items():
@@ -203,7 +203,7 @@ def test_what_a_model_does_not_say_has_no_rows(
             return {name: np.full(len(weights), found) for name, found in both.items()}
 
     monkeypatch.setattr(reporting_tasks, "evaluator", lambda *_: Judge())
-    scores, bd = score_task(TASK, measured(), truth(), predicted(tmp_path), SETTINGS)
+    scores, bd, _ = score_task(TASK, measured(), truth(), predicted(tmp_path), SETTINGS)
     assert list(scores["metric"].unique()) == metrics
     assert list(bd["metric"].unique()) == metrics
     assert len(scores) == len(POINTS) * len(metrics)

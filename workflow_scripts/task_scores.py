@@ -16,7 +16,7 @@ with log_to(snakemake.log[0]):
     predictions = {}
     for shard in map(Path, files.predictions):  # <codec>/<shard>
         predictions.setdefault(shard.parent.name, []).append(shard / f"{task.name}.zip")
-    scores, bd_rates = score_task(
+    scores, bd_rates, paired = score_task(
         Scored(task.name, task.model, task.produces),
         pd.concat([pd.read_parquet(path) for path in files.measurements], ignore_index=True),
         read_truth(Path(files.truth[0]).parent),
@@ -27,7 +27,9 @@ with log_to(snakemake.log[0]):
             max_failed=params.comparison["max_failed"],
             min_overlap=params.comparison["min_overlap"],
             anchors=params.anchors,
+            rates=params.rates,
         ),
     )
     write_csv(scores, Path(snakemake.output.scores))
     write_csv(bd_rates, Path(snakemake.output.bd_rate))
+    write_csv(paired, Path(snakemake.output.paired))

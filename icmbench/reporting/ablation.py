@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from icmbench.errors import MeasurementError
 from icmbench.reporting.bootstrap import (
@@ -19,7 +18,7 @@ from icmbench.reporting.bootstrap import (
     resampled_means,
 )
 from icmbench.reporting.comparison import MAX_FAILED, Grid, compare, grids, restrict
-from icmbench.reporting.curves import pareto
+from icmbench.reporting.equal_rate import values_at_rates
 
 COLUMNS = (
     "dataset",
@@ -114,7 +113,7 @@ def _dataset_rows(
     # A metric without any value has no rows, unless that is so because no image is compared.
     shown = [m for m in metrics if not (common.images and np.isnan(common.values[m]).all())]
     values = {
-        (family, metric): _at_rates(common, family, metric, metrics[metric], rates)
+        (family, metric): values_at_rates(common, family, metric, metrics[metric], rates)
         for family in (full, *without.values())
         for metric in shown
     }
@@ -136,43 +135,6 @@ def _dataset_rows(
                     entry["note"] = _why_empty(names, pair, common.families())
                 rows.append(key | entry)
     return rows
-
-
-def _at_rates(
-    common: Grid, family: str, metric: str, higher_is_better: bool, rates: list[float]
-) -> Floats:
-    """The metric on every image at every rate, (rates, images); nan where the curve ends before."""
-    found = np.full((len(rates), len(common.images)), np.nan)
-    rows = common.families().get(family, [])
-    # Excluded points are nan, lossless ones infinite: neither belongs to a curve.
-    rows = [row for row in rows if np.isfinite(common.values[metric][row]).all()]
-    if not rows or not common.images:
-        return found
-    sign = 1.0 if higher_is_better else -1.0
-    rate, quality, points = pareto(
-        common.values["bpp"][rows].T, sign * common.values[metric][rows].T
-    )
-    wanted = np.array(rates)
-    for image, count in enumerate(points):
-        found[:, image] = sign * _read_off(rate[image, :count], quality[image, :count], wanted)
-    return found
-
-
-def _read_off(rate: Floats, quality: Floats, wanted: Floats) -> Floats:
-    """The curve through points of increasing rate at the rates `wanted`; nan beyond its ends.
-
-    PCHIP (Fritsch and Butland 1984; `curves` says why). One point is no curve.
-    """
-    from scipy.interpolate import PchipInterpolator
-
-    values = np.full(wanted.shape, np.nan)
-    reached: NDArray[np.bool_] = (wanted >= rate[0]) & (wanted <= rate[-1])
-    if len(rate) >= 2 and reached.any():
-        at = np.log10(rate)
-        # Clipped: the logarithms of equal rates must not differ by a rounding.
-        inside = np.clip(np.log10(wanted[reached]), at[0], at[-1])
-        values[reached] = PchipInterpolator(at, quality)(inside)
-    return values
 
 
 def _entry(full: Floats, variant: Floats, draws: Indices) -> dict[str, object]:

@@ -29,6 +29,14 @@ NOTES = {
         "bootstrap intervals, corrected for bias and width; of the draws without a value, failed "
         "resamples, at most 10 % are left out, else there is no interval."
     ),
+    "paired": (
+        "Every codec minus an anchor at the same rate on the same images. Image metrics: each "
+        "image's curve is read at the rate by interpolation (PCHIP over the logarithm of the "
+        "rate), the differences are averaged, with paired 95 % bootstrap intervals; images on which "
+        "a curve does not reach the rate are left out and counted. Better: share of images on "
+        "which the codec is better. Metrics of tasks are pooled over all images at the points and "
+        "interpolated between them, again for every draw."
+    ),
     "timing": (
         "Median seconds per image on one thread, interquartile range as spread; process start and "
         "model loading are apart. Other jobs of the run shared the machine, so the seconds compare "
@@ -91,6 +99,10 @@ CAPTIONS = {
     ),
     "rate_time": "Seconds per megapixel against rate, one thread.",
     "bd": "BD-rate against the anchor for every metric.",
+    "paired": (
+        "Every codec minus the anchor at equal rate, with paired 95 % intervals over images; "
+        "hollow where the interval holds 0."
+    ),
     "loss": "What training minimised and what it consists of, over the steps of the optimiser.",
     "palette": (
         "Every state's index map in the mean colours of the original, and its picture; the tree "
@@ -126,7 +138,7 @@ CAPTIONS = {
 }
 
 
-_PREFIXES = ("rate_time", "contact", "visual", "loss", "bd", "rd")
+_PREFIXES = ("rate_time", "contact", "visual", "loss", "paired", "bd", "rd")
 _TASK_TITLES = {
     "task_curves": "Accuracy against rate",
     "task_objects": "Missed and hallucinated objects",
@@ -307,7 +319,12 @@ def _figure(path: Path, config: Mapping[str, Any]) -> ReportFigure:
         return ReportFigure(path, title, CAPTIONS[kind], "MPD, what it learns")
     if kind == "loss":
         return ReportFigure(path, f"Loss, {rest}", CAPTIONS[kind], "Training")
-    titles = {"rd": "RD curves", "rate_time": "Rate and time", "bd": "BD-rate"}
+    titles = {
+        "rd": "RD curves",
+        "rate_time": "Rate and time",
+        "bd": "BD-rate",
+        "paired": "Differences at equal rate",
+    }
     anchor, dataset = _bd_names(rest, config) if kind == "bd" else ("", rest)
     title = f"{titles[kind]}, {dataset}" + (f", against {anchor}" if anchor else "")
     return ReportFigure(path, title, CAPTIONS[kind], titles[kind])

@@ -34,6 +34,7 @@ _MAX_SVG = 600_000
 _TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "rd": ("Rate\u2013distortion", ("dataset", "family")),
     "bd_rate": ("BD-rate", ("dataset", "anchor", "metric")),
+    "paired": ("Differences at equal rate", ("dataset", "against", "family", "task", "metric")),
     "tasks": ("Machine tasks", ("dataset", "family", "task", "metric")),
     "robustness": ("Robustness", ("damage", "family")),
     "mpd_states": ("MPD states", ("dataset", "family", "encoding")),

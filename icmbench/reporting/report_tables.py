@@ -24,6 +24,10 @@ _HEADERS: dict[str, tuple[str, str]] = {
     "failed": ("Failed", "images"),
     "bpp": ("Rate", "bpp ↓"),
     "anchor": ("Anchor", ""),
+    "against": ("Against", ""),
+    "difference": ("Difference", ""),
+    "left_out": ("Left out", "images"),
+    "better": ("Better", "share of images ↑"),
     "metric": ("Metric", ""),
     "bd_rate": ("BD-rate", "% ↓"),
     "overlap": ("Overlap", "%"),
@@ -180,7 +184,7 @@ def _column(frame: pd.DataFrame, name: str, metrics: dict[str, MetricInfo]) -> C
 
 
 def _interval_names(name: str, columns: Sequence[str]) -> tuple[str, str] | None:
-    pair = ("lo", "hi") if name == "bd_rate" else (f"{name}_lo", f"{name}_hi")
+    pair = ("lo", "hi") if name in ("bd_rate", "difference") else (f"{name}_lo", f"{name}_hi")
     return pair if all(end in columns for end in pair) else None
 
 

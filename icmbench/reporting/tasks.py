@@ -27,6 +27,8 @@ from icmbench.reporting.bootstrap import (
 from icmbench.reporting.calibration import calibrated, jackknife_groups, jackknife_weights
 from icmbench.reporting.comparison import Grid, Point, compare, grids, restrict
 from icmbench.reporting.curves import Curves, fit
+from icmbench.reporting.paired import frame as paired_frame
+from icmbench.reporting.paired import paired_task_rows
 from icmbench.tasks import store
 from icmbench.tasks.base import LANDMARKS
 from icmbench.tasks.evaluate import (
@@ -67,13 +69,17 @@ class Scored:
 
 @dataclass(frozen=True)
 class Settings:
-    """How scores are computed: `resamples` and `seed` of the bootstrap, and what is compared."""
+    """How scores are computed: `resamples` and `seed` of the bootstrap, and what is compared.
+
+    `rates` are those of the paired differences, in bits per pixel.
+    """
 
     resamples: int
     seed: int
     max_failed: float
     min_overlap: float
     anchors: Sequence[str]
+    rates: Sequence[float] = ()
 
 
 def score_task(
@@ -82,8 +88,8 @@ def score_task(
     truth: Truth,
     predictions: Mapping[str, Sequence[Path]],
     settings: Settings,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The task's rows of `tasks.csv` and of `tasks_bd_rate.csv` on one data set.
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """The task's rows of `tasks.csv`, `tasks_bd_rate.csv` and `paired.csv` on one data set.
 
     Args:
         measurements: of this data set, all codecs.
@@ -92,7 +98,8 @@ def score_task(
     Returns:
         Scores: `COLUMNS`, a row per codec string and metric that the model has; `ceiling` is the
         value on the originals, `failed` the images without a picture. BD-rates: of accuracy
-        against rate, with the columns of `bd_rate.csv` and `task`, `model`.
+        against rate, with the columns of `bd_rate.csv` and `task`, `model`. Paired differences:
+        `icmbench.reporting.paired.COLUMNS`.
 
     Of faces without points, those found in the originals are taken for right; `model` says so.
 
@@ -133,7 +140,8 @@ def score_task(
             row = _row(metric, found.get(metric), originals[metric], len(common.images), settings)
             scores.append({**base, "metric": metric, **row, "bpp": mean(rates)})
     bd_rates = _bd_rates(task, grid.dataset, metrics, samples, len(common.images), settings)
-    return _score_frame(scores), bd_rates
+    paired = _paired(task, grid.dataset, metrics, samples, len(common.images), settings)
+    return _score_frame(scores), bd_rates, paired
 
 
 def _weights(draws: np.ndarray) -> np.ndarray:
@@ -216,6 +224,42 @@ def _bd_rates(
                 entry = compare_curves(*pair, images, settings.min_overlap, resampled)
                 rows.append({**key, **entry})
     return pd.DataFrame(rows, columns=list(TASK_BD_COLUMNS))
+
+
+def _paired(
+    task: Scored,
+    dataset: str,
+    metrics: Mapping[str, tuple[str, bool]],
+    samples: Samples,
+    images: int,
+    settings: Settings,
+) -> pd.DataFrame:
+    """Every family minus every anchor at `settings.rates`, for every metric."""
+
+    def curves_of(metric: str) -> dict[str, tuple[Floats, Floats]]:
+        found: dict[str, list[tuple[Floats, Floats]]] = {}
+        for point, (rate, values) in samples.items():
+            if np.isfinite(values[metric][0]):
+                found.setdefault(point.family, []).append((rate, values[metric]))
+        return {
+            family: (
+                np.stack([r for r, _ in pairs], axis=1),
+                np.stack([v for _, v in pairs], axis=1),
+            )
+            for family, pairs in found.items()
+        }
+
+    rows = paired_task_rows(
+        {"dataset": dataset, "task": task.name},
+        curves_of,
+        list(metrics),
+        settings.anchors,
+        settings.rates,
+        resamples=settings.resamples,
+        images=images,
+        directions={metric: higher for metric, (_, higher) in metrics.items()},
+    )
+    return paired_frame(rows)
 
 
 def _curves(

@@ -1,0 +1,169 @@
+"""Paired differences at equal rate: one panel per metric, dots with intervals at every rate."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+from icmbench.errors import MeasurementError
+from icmbench.reporting.figures.axes import (
+    foot,
+    heading,
+    note_height,
+    panel_grid,
+    plain,
+    wrap_note,
+)
+from icmbench.reporting.figures.bd_heatmap import MINUS
+from icmbench.reporting.figures.placeholder import placeholder
+from icmbench.reporting.figures.rd_curves import _legend
+from icmbench.reporting.figures.style import (
+    INK,
+    MUTED,
+    FamilyStyle,
+    MetricInfo,
+    better_arrow,
+    family_styles,
+    theme,
+)
+from icmbench.reporting.figures.task_curves import CURVES, task_metrics
+
+NEEDED: Final = (
+    "dataset", "task", "metric", "bpp", "family", "against", "difference", "lo", "hi", "images",
+)  # fmt: skip
+_PANEL: Final = (2.9, 2.35)
+_SPREAD: Final = 0.72  # of the distance between two rates, taken by the dots of one
+_REACH: Final = 6.0  # times the middle half of the dots: what lies further is at the edge
+
+
+def paired_figure(
+    table: pd.DataFrame, metrics: Sequence[MetricInfo], dataset: str, anchors: Sequence[str]
+) -> Figure:
+    """Draw the differences to one anchor, of every family at every rate, on a data set.
+
+    The anchor is the one of `anchors` with most differences (of equal ones the first).
+
+    Args:
+        table: `icmbench.reporting.paired.COLUMNS`; families of all its rows decide the styles.
+        metrics: image metrics in the order of their panels; those of tasks follow.
+
+    Raises:
+        MeasurementError: the table lacks a column.
+    """
+    if missing := [name for name in NEEDED if name not in table]:
+        raise MeasurementError(f"a table of differences lacks the columns {', '.join(missing)}")
+    rows = table[(table["dataset"] == dataset) & table["difference"].notna()]
+    counts = {name: int((rows["against"] == name).sum()) for name in anchors}
+    title = f"Differences at equal rate, {dataset}"
+    if not any(counts.values()):
+        return placeholder(title, "no two codecs reach a configured rate together.")
+    against = max(anchors, key=lambda name: counts[name])
+    rows = rows[rows["against"] == against]
+    panels_of = _panels(rows, metrics)
+    if not panels_of:
+        return placeholder(title, f"no metric has a difference to {against}.")
+    styles = family_styles(table["family"])
+    shown = {name: styles[name] for name in sorted(set(rows["family"]))}
+    rates = sorted(set(rows["bpp"]))
+    wide = min(3, len(panels_of)) * _PANEL[0] if len(panels_of) != 4 else 2 * _PANEL[0]
+    columns = max(1, min(len(shown), int(wide / 1.35)))
+    legend = 0.3 + 0.19 * -(-len(shown) // columns)
+    note = wrap_note(_note(rows, against), wide)
+    with theme():
+        below = legend + note_height(note)
+        figure, panels = panel_grid(len(panels_of), *_PANEL, below=below)
+        heading(figure, f"{title}, against {against}")
+        for axes, (task, metric) in zip(panels, panels_of, strict=True):
+            part = rows[(rows["task"] == task) & (rows["metric"] == metric.name)]
+            _panel(axes, part, metric, task, rates, shown)
+        _legend(figure, shown, (below - 0.02) / figure.get_size_inches()[1], columns)
+        foot(figure, note)
+    return figure
+
+
+def _panels(rows: pd.DataFrame, metrics: Sequence[MetricInfo]) -> list[tuple[str, MetricInfo]]:
+    held = set(zip(rows["task"], rows["metric"], strict=True))
+    found: list[tuple[str, MetricInfo]] = [("", m) for m in metrics if ("", m.name) in held]
+    known = task_metrics()
+    for task in sorted({task for task, _ in held if task}):
+        found += [(task, known[name]) for name in CURVES if (task, name) in held]
+    return found
+
+
+def _panel(
+    axes: Axes,
+    rows: pd.DataFrame,
+    metric: MetricInfo,
+    task: str,
+    rates: Sequence[float],
+    styles: Mapping[str, FamilyStyle],
+) -> None:
+    axes.set_title(f"{metric.title}, {task}" if task else metric.title, loc="left", pad=15)
+    axes.text(
+        0, 1.025, better_arrow(metric), transform=axes.transAxes, fontsize=7.5, color=MUTED,
+        va="bottom",
+    )  # fmt: skip
+    axes.axhline(0.0, color=INK, linewidth=0.9, zorder=1)
+    low, high = _limits(rows)
+    names = list(styles)
+    step = _SPREAD / max(1, len(names))
+    for _, row in rows.iterrows():
+        place = names.index(row["family"]) - (len(names) - 1) / 2
+        x = rates.index(row["bpp"]) + step * place
+        style = styles[row["family"]]
+        value = float(row["difference"])
+        certain = row["lo"] > 0 or row["hi"] < 0
+        if math.isfinite(row["lo"]):
+            axes.plot([x, x], [row["lo"], row["hi"]], color=style.colour, linewidth=1.2, zorder=3)
+        axes.plot(
+            [x], [min(max(value, low), high)], linestyle="none", zorder=4, markersize=4.6,
+            marker=style.marker if low <= value <= high else ("v" if value < low else "^"),
+            color=style.colour, markerfacecolor=style.colour if certain else "white",
+            clip_on=False,
+        )  # fmt: skip
+    for edge in range(1, len(rates)):
+        axes.axvline(edge - 0.5, color="#e3e5e8", linewidth=0.6, zorder=0)
+    axes.set(xlim=(-0.5, len(rates) - 0.5), ylim=(low, high))
+    axes.grid(False, axis="x")
+    axes.set_xticks(range(len(rates)), [plain(rate) for rate in rates])
+    axes.yaxis.set_major_formatter(FuncFormatter(_signed))
+    axes.set_xlabel("rate (bits per pixel)")
+    axes.set_ylabel(f"difference ({metric.unit})" if metric.unit else "difference")
+
+
+def _limits(rows: pd.DataFrame) -> tuple[float, float]:
+    """Ends of the axis: zero and all intervals, but for dots far from most."""
+    values = rows["difference"].to_numpy(float)
+    ends = rows[["lo", "hi"]].to_numpy(float)
+    held = np.concatenate([[0.0], values, ends[np.isfinite(ends)]])
+    quarter, half, upper = np.percentile(values, [25, 50, 75])
+    reach = _REACH * max(upper - quarter, abs(half) / 2)
+    inside = held[(held >= half - reach) & (held <= half + reach)] if reach > 0 else held
+    low, high = min(0.0, *inside, 0.0), max(0.0, *inside, 0.0)
+    pad = 0.08 * (high - low) or 1.0
+    return low - pad, high + pad
+
+
+def _signed(value: float, _position: int | None = None) -> str:
+    text = plain(value)
+    return "0" if text in {"0", "-0"} else f"{'+' if value > 0 else ''}{text}".replace("-", MINUS)
+
+
+def _note(rows: pd.DataFrame, against: str) -> str:
+    counts = sorted({int(count) for count in rows["images"]})
+    images = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return (
+        f"Every codec minus {against} at the same rate, on the same images ({images}): curves "
+        "are interpolated over the logarithm of the rate, image by image (metrics of tasks: over "
+        "all images together), and never extrapolated: images on which one of both does not "
+        "reach the rate are left out and counted in the table. Line: 95\u00a0% paired bootstrap "
+        "interval over images; the dot is hollow where it holds 0, a triangle at the edge where "
+        "it lies beyond."
+    )
