@@ -32,9 +32,9 @@ NOTES = {
     "paired": (
         "Every codec minus an anchor at the same rate on the same images. Image metrics: each "
         "image's curve is read at the rate by interpolation (PCHIP over the logarithm of the "
-        "rate), the differences are averaged, with paired 95 % bootstrap intervals; images on which "
-        "a curve does not reach the rate are left out and counted. Better: share of images on "
-        "which the codec is better. Metrics of tasks are pooled over all images at the points and "
+        "rate), the differences are averaged, with paired 95 % bootstrap intervals; images on "
+        "which a curve does not reach the rate are left out and counted. Better: share of images "
+        "on which the codec is better. Metrics of tasks are pooled over all images at the points and "
         "interpolated between them, again for every draw."
     ),
     "timing": (
