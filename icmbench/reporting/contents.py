@@ -34,8 +34,8 @@ NOTES = {
         "image's curve is read at the rate by interpolation (PCHIP over the logarithm of the "
         "rate), the differences are averaged, with paired 95 % bootstrap intervals; images on "
         "which a curve does not reach the rate are left out and counted. Better: share of images "
-        "on which the codec is better. Metrics of tasks are pooled over all images at the points and "
-        "interpolated between them, again for every draw."
+        "on which the codec is better. Metrics of tasks are pooled over all images at the points "
+        "and interpolated between them, again for every draw."
     ),
     "timing": (
         "Median seconds per image on one thread, interquartile range as spread; process start and "

@@ -38,9 +38,9 @@ from icmbench.reporting.figures.task_curves import CURVES, task_metrics
 NEEDED: Final = (
     "dataset", "task", "metric", "bpp", "family", "against", "difference", "lo", "hi", "images",
 )  # fmt: skip
-_PANEL: Final = (2.9, 2.35)
+_PANEL: Final = (3.05, 2.35)
 _SPREAD: Final = 0.72  # of the distance between two rates, taken by the dots of one
-_REACH: Final = 6.0  # times the middle half of the dots: what lies further is at the edge
+_REACH: Final = 6.0  # times the middle half of the dots: what lies further is an arrow
 
 
 def paired_figure(
@@ -106,8 +106,9 @@ def _panel(
     styles: Mapping[str, FamilyStyle],
 ) -> None:
     axes.set_title(f"{metric.title}, {task}" if task else metric.title, loc="left", pad=15)
+    words = ", ".join(part for part in (metric.unit, better_arrow(metric)) if part)
     axes.text(
-        0, 1.025, better_arrow(metric), transform=axes.transAxes, fontsize=7.5, color=MUTED,
+        0, 1.025, words, transform=axes.transAxes, fontsize=7.5, color=MUTED,
         va="bottom",
     )  # fmt: skip
     axes.axhline(0.0, color=INK, linewidth=0.9, zorder=1)
@@ -120,13 +121,20 @@ def _panel(
         style = styles[row["family"]]
         value = float(row["difference"])
         certain = row["lo"] > 0 or row["hi"] < 0
+        if not low <= value <= high:
+            edge, arrow = (
+                (low, "\N{DOWNWARDS ARROW}") if value < low else (high, "\N{UPWARDS ARROW}")
+            )
+            axes.text(
+                x, edge, arrow, color=style.colour, fontweight="bold", ha="center", zorder=4,
+                va="bottom" if value < low else "top",
+            )  # fmt: skip
+            continue
         if math.isfinite(row["lo"]):
             axes.plot([x, x], [row["lo"], row["hi"]], color=style.colour, linewidth=1.2, zorder=3)
         axes.plot(
-            [x], [min(max(value, low), high)], linestyle="none", zorder=4, markersize=4.6,
-            marker=style.marker if low <= value <= high else ("v" if value < low else "^"),
+            [x], [value], linestyle="none", zorder=4, markersize=4.6, marker=style.marker,
             color=style.colour, markerfacecolor=style.colour if certain else "white",
-            clip_on=False,
         )  # fmt: skip
     for edge in range(1, len(rates)):
         axes.axvline(edge - 0.5, color="#e3e5e8", linewidth=0.6, zorder=0)
@@ -135,18 +143,20 @@ def _panel(
     axes.set_xticks(range(len(rates)), [plain(rate) for rate in rates])
     axes.yaxis.set_major_formatter(FuncFormatter(_signed))
     axes.set_xlabel("rate (bits per pixel)")
-    axes.set_ylabel(f"difference ({metric.unit})" if metric.unit else "difference")
 
 
 def _limits(rows: pd.DataFrame) -> tuple[float, float]:
-    """Ends of the axis: zero and all intervals, but for dots far from most."""
-    values = rows["difference"].to_numpy(float)
-    ends = rows[["lo", "hi"]].to_numpy(float)
-    held = np.concatenate([[0.0], values, ends[np.isfinite(ends)]])
+    """Ends of the axis: zero and all dots with their intervals, but for those far from most."""
+    ends = rows[["difference", "lo", "hi"]].to_numpy(float)
+    values = ends[:, 0]
     quarter, half, upper = np.percentile(values, [25, 50, 75])
-    reach = _REACH * max(upper - quarter, abs(half) / 2)
-    inside = held[(held >= half - reach) & (held <= half + reach)] if reach > 0 else held
-    low, high = min(0.0, *inside, 0.0), max(0.0, *inside, 0.0)
+    widths = (ends[:, 2] - ends[:, 1])[np.isfinite(ends[:, 1])]
+    width = float(np.median(widths)) if len(widths) else 0.0
+    reach = _REACH * max(upper - quarter, abs(half) / 2, width)
+    near = ends[abs(values - half) <= reach]
+    held = [0.0, *near[np.isfinite(near)]]
+    low, high = max(min(held), half - 2 * reach), min(max(held), half + 2 * reach)
+    low, high = min(low, 0.0), max(high, 0.0)
     pad = 0.08 * (high - low) or 1.0
     return low - pad, high + pad
 
@@ -164,6 +174,6 @@ def _note(rows: pd.DataFrame, against: str) -> str:
         "are interpolated over the logarithm of the rate, image by image (metrics of tasks: over "
         "all images together), and never extrapolated: images on which one of both does not "
         "reach the rate are left out and counted in the table. Line: 95\u00a0% paired bootstrap "
-        "interval over images; the dot is hollow where it holds 0, a triangle at the edge where "
-        "it lies beyond."
+        "interval over images; the dot is hollow where it holds 0 or there is none. Arrow: a dot "
+        "beyond the axis."
     )
