@@ -7,6 +7,7 @@ shown.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -94,8 +95,8 @@ class DiffIcmh(Codec):
 
         super().__init__(models=models, device=device)
         self.folder = models / self.model_name if models else bundled()
-        self._systems: dict[str, System] = {}
-        self.system = self._system(MAIN)
+        self._resident: tuple[str, System] | None = None
+        self._digest = self.system.digest  # of the main model
 
     def encode(
         self, image: Image, *, rate: int = 1, tags: str = AUTO, variant: str = MAIN
@@ -141,11 +142,11 @@ class DiffIcmh(Codec):
         batch: int = 1,
     ) -> list[Image]:
         """The images of streams; those of one model and size are sampled together."""
-        parsed = [self.parse(stream) for stream in streams]
+        parsed = [self._parse(stream) for stream in streams]
         pictures: dict[int, Image] = {}
-        for system in {id(system): system for system, _ in parsed}.values():
-            places = [place for place, (owner, _) in enumerate(parsed) if owner is system]
-            found = system.decode_batch(
+        for variant in dict.fromkeys(variant for variant, _ in parsed):
+            places = [place for place, (owner, _) in enumerate(parsed) if owner == variant]
+            found = self._system(variant).decode_batch(
                 [(streams[place], parsed[place][1]) for place in places],
                 sampler=sampler,
                 steps=steps,
@@ -160,36 +161,49 @@ class DiffIcmh(Codec):
         system, parsed = self.parse(stream)
         return system.describe(stream, parsed)
 
+    @property
+    def system(self) -> System:
+        """The main model."""
+        return self._system(MAIN)
+
     def parse(self, stream: bytes) -> tuple[System, container.Stream]:
-        """A stream's header and sections, and the variant of the model that it names."""
+        """The variant of the model that a stream names, and the stream's header and sections."""
+        variant, parsed = self._parse(stream)
+        return self._system(variant), parsed
+
+    def _parse(self, stream: bytes) -> tuple[str, container.Stream]:
         parsed = container.parse(stream, codec_id=self.codec_id)
         check_pixels(parsed.header.width, parsed.header.height, MAX_PIXELS)
-        system = self._by_digest(parsed.header.weights_digest)
-        if system is None:
+        digest = parsed.header.weights_digest
+        if digest == self._digest:
+            return MAIN, parsed
+        if digest not in self._variants:
             raise WrongModel(
-                f"stream written with weights {parsed.header.weights_digest.hex()}, "
-                f"the model at hand is {self.system.digest.hex()}"
+                f"stream written with weights {digest.hex()}, "
+                f"the model at hand is {self._digest.hex()}"
             )
-        return system, parsed
+        return self._variants[digest], parsed
 
-    def _by_digest(self, digest: bytes) -> System | None:
+    @functools.cached_property
+    def _variants(self) -> dict[bytes, str]:
+        """Names of the variants by digest: every file is read once, not once per stream."""
         from icmbench.diff_icmh.model import variant_names, weights_digest
 
-        if digest == self.system.digest:
-            return self.system
-        for name in variant_names(self.folder):
-            if weights_digest(self.folder / VARIANTS / name) == digest:
-                return self._system(name)
-        return None
+        folder = self.folder / VARIANTS
+        # Of equal variants the first name counts.
+        names = reversed(variant_names(self.folder))
+        return {weights_digest(folder / name): name for name in names}
 
     def _system(self, variant: str) -> System:
+        """The system of a variant; it is the only one in memory."""
         from icmbench.diff_icmh.system import System
 
-        if variant not in self._systems:
+        if self._resident is None or variant != self._resident[0]:
             check_variant(variant)
             place = self.folder if variant == MAIN else self.folder / VARIANTS / variant
-            self._systems[variant] = System(place, self.device)
-        return self._systems[variant]
+            self._resident = None  # its memory is free before the next one is read
+            self._resident = variant, System(place, self.device)
+        return self._resident[1]
 
 
 def check_variant(name: str) -> None:

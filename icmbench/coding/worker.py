@@ -20,6 +20,7 @@ import numpy as np
 from icmbench.codecs.base import Codec, check_image
 from icmbench.codecs.registry import codec_class
 from icmbench.codecs.strings import make_point
+from icmbench.devices import limit_threads, use_device
 from icmbench.errors import IcmbenchError
 from icmbench.processes import print_any_text
 
@@ -101,9 +102,10 @@ def main() -> None:
     setup = receive(requests)
     assert setup is not None, "the parent sent nothing"
     try:
-        if setup["threads"] and "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(setup["threads"])
-        codec = codec_class(setup["codec"])(models=setup["models"], device=setup["device"])
+        device = use_device(setup["device"])
+        codec = codec_class(setup["codec"])(models=setup["models"], device=device)
+        # Now that the codec's libraries are loaded: those that are not yet cannot be limited.
+        limit_threads(setup["threads"])
     except Exception as error:  # noqa: BLE001 - as above
         send(answers, _failure(error))
         return

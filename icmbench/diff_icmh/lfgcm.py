@@ -330,14 +330,16 @@ class Adapters(nn.Module):
     def apply_gain(self, name: str, values: Tensor, rate: Rate) -> Tensor:
         """Values (n, c, h, w) times the gains `name` of a rate, or of one rate per image (n,).
 
-        In the dtype of the values. Raises ValueError for a rate that is none, or not one per image.
+        In the dtype and on the device of the values. Raises ValueError for a rate that is none, or
+        not one per image.
         """
         logs: Tensor = getattr(self, name)
         if isinstance(rate, Tensor) and rate.shape != values.shape[:1]:
             raise ValueError(f"rates of the shape {tuple(rate.shape)}, {values.shape[0]} images")
         if isinstance(rate, int) and not 0 <= rate < len(logs):
             raise ValueError(f"rate {rate}, expected 0 to {len(logs) - 1}")
-        return values * logs[rate].to(values.dtype).exp().reshape(-1, logs.shape[1], 1, 1)
+        gains = logs[rate].to(values.device, values.dtype).exp()
+        return values * gains.reshape(-1, logs.shape[1], 1, 1)
 
 
 class Lfgcm(nn.Module):
@@ -480,6 +482,16 @@ class Lfgcm(nn.Module):
         """Put the modules that decide bits into float64, for coding; the others stay."""
         for module in self.entropy_modules():
             module.double()
+
+    def move_transforms(self, device: str) -> None:
+        """Put what decides no bits on a device, for coding; the entropy model stays on the CPU.
+
+        So do the gains: both sides need them, and they follow the values.
+        """
+        staying = (*self.entropy_modules(), self.entropy_bottleneck, self.adapters)
+        for module in self.children():
+            if not any(module is other for other in staying):
+                module.to(device)
 
     def _gained(self, name: str, values: Tensor, rate: Rate | None) -> Tensor:
         if (rate is None) != (self.adapters is None):

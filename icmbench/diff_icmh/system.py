@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from icmbench.bitstream import container
-from icmbench.devices import keep_freed_memory
+from icmbench.devices import keep_freed_memory, use_device
 from icmbench.diff_icmh.control import predict_noise
 from icmbench.diff_icmh.diffusion import STEPS, add_noise, draw, sample
 from icmbench.diff_icmh.model import (
@@ -46,7 +46,7 @@ class System:
         """Read the folder, None: the bundled one. Raises ModelError where it is not whole."""
         keep_freed_memory()
         self.folder = folder or bundled()
-        self.device = device
+        self.device = use_device(device)
         self.digest = weights_digest(self.folder)
         self.codec = load_codec(self.folder)
         self.prior = load_conditioned(self.folder)
@@ -55,16 +55,10 @@ class System:
         self._check_sizes()
         fold_upsampling(self.image_model.autoencoder)
         for network in (self.image_model.autoencoder, self.prior.unet, self.control):
-            network.to(device).to(memory_format=torch.channels_last)
-        # Entropy coding stays on the CPU: see `icmbench.diff_icmh.stream`.
-        for part in (self.codec.lfgcm.encoder, self.codec.lfgcm.hyper_enc, *self._synthesis()):
-            part.to(device)
-        self.prior.embedder.to(device)
-        if device == "cuda":
-            # The same picture whatever else runs: no choice of algorithms by free memory or speed.
-            torch.backends.cudnn.benchmark = False
-            torch.backends.cudnn.deterministic = True
-            torch.backends.cudnn.allow_tf32 = False
+            network.to(self.device).to(memory_format=torch.channels_last)
+        self.codec.lfgcm.move_transforms(self.device)
+        self.prior.embedder.to(self.device)
+        self._kept: tuple[Image, Latent] | None = None
 
     def _check_sizes(self) -> None:
         """ModelError naming the part that is of another model than those before it."""
@@ -81,9 +75,6 @@ class System:
         for part in (name for name, fault in faults.items() if fault):
             path = part_file(self.folder, part)
             raise ModelError(f"{path}: its sizes are not those of the other parts")
-
-    def _synthesis(self) -> list[torch.nn.Module]:
-        return [self.codec.lfgcm.decoder, self.codec.lfgcm.f_c]
 
     @property
     def rates(self) -> int:
@@ -108,11 +99,21 @@ class System:
         return container.pack(header, sections)
 
     def latent(self, padded: Image) -> Latent:
-        """The standardised latent of a continued image, float32 (h, w, C)."""
-        return _latent(self, padded.tobytes(), padded.shape)
+        """The standardised latent of a continued image, float32 (h, w, C).
+
+        The last one is kept: every rate of an image starts from the same latent.
+        """
+        if self._kept is None or not np.array_equal(self._kept[0], padded):
+            model = self.image_model
+            found = image_latent(model.autoencoder, padded, model.mean, model.std, self.device)
+            self._kept = padded.copy(), found.astype(np.float32) / np.float32(SCALE)
+        return self._kept[1]
 
     def tags(self, latent: Latent) -> tuple[int, ...]:
-        """Ids of the tags that the tagger gives a latent; none where the model has no tagger."""
+        """Ids of the tags that the tagger gives a latent; none where the model has no tagger.
+
+        It runs on the CPU: of two tags of nearly one score, no GPU decides.
+        """
         tagger = self._tagger
         if tagger is None:
             return ()
@@ -286,15 +287,6 @@ class System:
             ("tags", ", ".join(names) or "none"),
             ("sections", f"tags {tags} B, z {z} B, y {y} B"),
         ]
-
-
-@functools.lru_cache(maxsize=2)
-def _latent(system: System, pixels: bytes, shape: tuple[int, ...]) -> Latent:
-    """Kept for the next rate: every rate of an image starts from the same latent."""
-    image = np.frombuffer(pixels, np.uint8).reshape(shape)
-    model = system.image_model
-    latent = image_latent(model.autoencoder, image, model.mean, model.std, system.device)
-    return latent.astype(np.float32) / np.float32(SCALE)
 
 
 def _continued(image: Image) -> Image:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from icmbench.bitstream import container
-from icmbench.devices import keep_freed_memory
+from icmbench.devices import keep_freed_memory, use_device
 from icmbench.errors import CodecError
 from icmbench.files import seed_from
 from icmbench.mpd.coder import PARTS, State, decode_sections
@@ -41,7 +41,7 @@ class System:
         """Read the folder, None: the bundled one. Raises ModelError where it is not whole."""
         keep_freed_memory()
         self.folder = folder or bundled()
-        self.device = device
+        self.device = use_device(device)
         self.model = load_model(self.folder)
         self.digest = self.model.digest
         channels = len(self.model.mean)
@@ -50,12 +50,7 @@ class System:
         self._features: dict[str, Features] = {}
         for network in (self.model.autoencoder, self.network):
             fold_upsampling(network)
-            network.to(device, memory_format=torch.channels_last)
-        if device == "cuda":
-            # The same picture whatever else runs: no choice of algorithms by free memory or speed.
-            torch.backends.cudnn.benchmark = False
-            torch.backends.cudnn.deterministic = True
-            torch.backends.cudnn.allow_tf32 = False
+            network.to(self.device, memory_format=torch.channels_last)
 
     def latent(self, image: Image) -> NDArray[np.int16]:
         """The integer latent of an image, (h, w, C)."""
@@ -101,7 +96,9 @@ class System:
             part = f"features-{guide}"
             check_folder(self.folder, (part,))
             path = part_file(self.folder, part)
-            self._features[guide] = load_features(path, len(self.model.mean))
+            features = load_features(path, len(self.model.mean))
+            features.network.to(self.device)
+            self._features[guide] = features
         return self._features[guide]
 
     def _fit(
