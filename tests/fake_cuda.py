@@ -86,6 +86,10 @@ class CudaTensor(torch.Tensor):
         """The values, by way of the CPU."""
         return self.detach().cpu().tolist()
 
+    def new_tensor(self, data: Any, *, dtype: Any = None, device: Any = None) -> torch.Tensor:
+        """A tensor of data on the GPU."""
+        return torch.tensor(data, dtype=dtype or self.dtype, device=device or _CUDA)
+
     def get_device(self) -> int:
         """The GPU's number."""
         return 0
@@ -96,10 +100,8 @@ class CudaTensor(torch.Tensor):
 
     def to(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """As `torch.Tensor.to`, which would take this for a tensor of the CPU."""
-        if args and isinstance(args[0], torch.Tensor):
-            args = (args[0].device, args[0].dtype, *args[1:])
         format_ = kwargs.pop("memory_format", torch.preserve_format)
-        device, dtype, _, parsed = torch._C._nn._parse_to(*args, **kwargs)
+        device, dtype, _, parsed = _parse_to(*args, **kwargs)
         device, dtype = device or self.device, dtype or self.dtype
         format_ = parsed or format_
         kept = format_ is torch.preserve_format or self.is_contiguous(memory_format=format_)
@@ -118,14 +120,35 @@ class _Move(torch.autograd.Function):
         if device.type == "cuda":
             return torch.ops.aten._to_copy(values, dtype=dtype, memory_format=format_)
         plain = values.values
-        if plain.is_meta:
+        if plain.is_meta and device.type == "cpu":
             plain = torch.zeros(plain.shape, dtype=dtype)
-        return plain.to(dtype, copy=True, memory_format=format_)
+        return plain.to(device, dtype, copy=True, memory_format=format_)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         device, dtype = ctx.before
         return gradients[0].to(device, dtype), None, None, None
+
+
+def _to(values: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    """`torch.Tensor.to`, which is told the device of another tensor."""
+    if args and isinstance(args[0], CudaTensor):
+        args = (_CUDA, args[0].dtype, *args[1:])
+    return torch._C.TensorBase.to(values, *args, **kwargs)
+
+
+_parse = torch._C._nn._parse_to
+
+
+def _parse_to(*args: Any, **kwargs: Any) -> Any:
+    """The arguments of `Module.to`, which may be a tensor, too."""
+    if args and isinstance(args[0], CudaTensor):
+        args = (_CUDA, args[0].dtype, *args[1:])
+    return _parse(*args, **kwargs)
+
+
+def _type_as(values: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    return values.to(other)
 
 
 class _Autocast(torch.autocast):
@@ -169,13 +192,21 @@ class _Machine(TorchDispatchMode):
         hollow = any(_is_hollow(value) for value in given)
         fakes = self._on_fakes(func, args, kwargs)
         args_, kwargs_ = tree_map(functools.partial(_to_values, hollow), (args, kwargs))
-        owner = {id(v.values): v for v in given if isinstance(v, CudaTensor)}
+        owner = {
+            id(v.values): v for v in given if isinstance(v, CudaTensor)
+        }  # for what is in place
         found = func(*args_, **kwargs_)
+
+        # In inference mode, too, a view of a tensor that has gradients is such a tensor.
+        tracked = func.is_view and not any(v.is_inference() for v in owner.values())
 
         def wrap(value: Any, fake: Any) -> Any:
             if not isinstance(value, torch.Tensor) or id(value) in owner:
                 return owner.get(id(value), value)
-            return CudaTensor(value, fake)
+            if fake.device.type != "cuda" or fake.stride() != value.stride():
+                fake = self._like(value)
+            with torch.inference_mode(False) if tracked else contextlib.nullcontext():
+                return CudaTensor(value, fake)
 
         if fakes is None:  # the shape depends on values: the result is where the arguments are
             fakes = tree_map(self._like, found)
@@ -260,6 +291,9 @@ def fake_cuda() -> Iterator[_Machine]:
         torch._C._set_only_lift_cpu_tensors(True)
         stack.callback(torch._C._set_only_lift_cpu_tensors, before)
         stack.enter_context(mock.patch.object(torch, "autocast", _Autocast))
+        stack.enter_context(mock.patch.object(torch.Tensor, "to", _to))
+        stack.enter_context(mock.patch.object(torch.Tensor, "type_as", _type_as))
+        stack.enter_context(mock.patch.object(torch._C._nn, "_parse_to", _parse_to))
         # A parameter cannot change its kind of tensor in place: `Module.to` makes new ones.
         stack.callback(
             torch.__future__.set_overwrite_module_params_on_conversion,

@@ -11,6 +11,7 @@ from typing import cast
 
 import numpy as np
 
+from icmbench.devices import use_device
 from icmbench.errors import MeasurementError
 from icmbench.metrics.picture import Picture
 from icmbench.metrics.registry import METRICS
@@ -32,6 +33,7 @@ MODULES = {
     "dists": "learned",
 }
 PIXEL = ("psnr_rgb", "psnr_y")  # computed without torch
+LEARNED = ("lpips", "dists")  # networks: they run on the meter's device
 
 
 def metric_module(name: str) -> str:
@@ -45,22 +47,24 @@ class Meter:
     """Computes the metrics `names` of image pairs; networks are loaded once, when constructed.
 
     The features of the last original are kept: measure all reconstructions of one image in a row.
-    On the CPU the values depend on the two images alone: each call runs on one torch thread with
-    deterministic algorithms and puts torch's settings back afterwards.
+    Learned metrics run on the device, the others on the CPU, where their values depend on the two
+    images alone: each call runs on one torch thread with deterministic algorithms and puts torch's
+    settings back afterwards.
     """
 
     def __init__(
         self, names: Sequence[str], weights: Path | None = None, device: str = "cpu"
     ) -> None:
-        """`weights` is the folder looked into before torch's cache; `device` is torch's name.
+        """`weights` is the folder looked into before torch's cache; `device`: cpu, cuda or auto.
 
         Raises MeasurementError for an unknown name and for a network file that is missing,
-        damaged or of other shapes.
+        damaged or of other shapes, ConfigError for cuda where there is none.
         """
         self.names = list(names)
-        self._device = device
-        self._original: Picture | None = None
+        device = use_device(device) if {*names} & {*LEARNED} else "cpu"
+        self._devices = {name: device if name in LEARNED else "cpu" for name in self.names}
         self._scores = {name: _score(name, weights, device) for name in self.names}
+        self._originals: dict[str, Picture] = {}
 
     def __call__(self, original: np.ndarray, reconstruction: np.ndarray) -> dict[str, float]:
         """Values by metric name, in the order of `names`.
@@ -74,21 +78,24 @@ class Meter:
                 f"{reconstruction.shape}: metrics compare images of one size"
             )
         ours = self._remembered(original)
-        theirs = Picture(reconstruction, self._device)
-        plain = {*self.names} <= {*PIXEL}
-        with contextlib.nullcontext() if plain else _settled_torch():
-            return {
-                name: score(ours, theirs) if ours.min_side >= METRICS[name].min_side else math.nan
-                for name, score in self._scores.items()
-            }
+        theirs = {device: Picture(reconstruction, device) for device in ours}
+        found: dict[str, float] = {}
+        with contextlib.nullcontext() if {*self.names} <= {*PIXEL} else _settled_torch():
+            for name, score in self._scores.items():
+                one, other = (pictures[self._devices[name]] for pictures in (ours, theirs))
+                small = one.min_side < METRICS[name].min_side
+                found[name] = math.nan if small else score(one, other)
+        return found
 
-    def _remembered(self, original: np.ndarray) -> Picture:
-        kept = self._original
+    def _remembered(self, original: np.ndarray) -> dict[str, Picture]:
+        """The original by device."""
+        kept = next(iter(self._originals.values()), None)
         if kept is None or not (
             original.dtype == np.uint8 and np.array_equal(kept.pixels, original)
         ):
-            kept = self._original = Picture(original, self._device)
-        return kept
+            devices = {"cpu", *self._devices.values()}
+            self._originals = {device: Picture(original, device) for device in devices}
+        return self._originals
 
 
 def _score(name: str, weights: Path | None, device: str) -> Score:
