@@ -56,6 +56,7 @@ class Code:
         self._cache = SourceCache(cache)
         self._paths: dict[str, Path | None] = {}
         self._sources: dict[Path, Source] = {}
+        self._imported: dict[Path, list[str]] = {}
         self._closures: dict[tuple[str, ...], Closure] = {}
         self._distributions: dict[str, list[str]] | None = None
 
@@ -88,13 +89,20 @@ class Code:
         lines = [f"{path.relative_to(root)} {self._source(path).digest}\n" for path in paths]
         return sha256_bytes("".join(lines).encode())
 
-    def save(self) -> None:
-        """Write the cache where there is something new."""
+    def keep(self) -> None:
+        """Read the whole package and the distributions' modules, and keep what is new.
+
+        To be called once, before fingerprints are asked for.
+        """
+        self.digest()
+        self._installed()
         self._cache.save()
 
     def _walk(self, starts: tuple[str, ...]) -> Closure:
         files: dict[str, Path] = {}
         outside: set[str] = set()
+        # Of other plug-ins the version counts, in whatever order closures are asked for.
+        inside = {OURS, *(start.partition(".")[0] for start in starts if not start.endswith(".py"))}
         waiting: list[str] = []
         for start in starts:
             if start.endswith(".py"):
@@ -109,7 +117,7 @@ class Code:
             name = waiting.pop()
             for target in self._targets(name, files[name]):
                 top = target.partition(".")[0]
-                if top in self._roots or self._is_loose(top):
+                if top in inside or self._is_loose(top):
                     waiting += self._enter(target, files)
                 elif top not in sys.stdlib_module_names:
                     outside.add(top)
@@ -131,7 +139,12 @@ class Code:
                 files[each] = path
                 yield each
 
-    def _targets(self, name: str, path: Path) -> Iterator[str]:
+    def _targets(self, name: str, path: Path) -> list[str]:
+        if path not in self._imported:
+            self._imported[path] = list(self._read_targets(name, path))
+        return self._imported[path]
+
+    def _read_targets(self, name: str, path: Path) -> Iterator[str]:
         """Full names of all that a module imports; modules of its own package alone by string."""
         source = self._source(path)
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
@@ -178,6 +191,7 @@ class Code:
         """Make a top-level module one whose sources count."""
         if top not in self._roots and (place := _place(top)) is not None:
             self._roots[top] = place
+            self._imported.clear()
             self._paths = {k: v for k, v in self._paths.items() if k.partition(".")[0] != top}
 
     def _is_loose(self, top: str) -> bool:

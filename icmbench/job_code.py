@@ -46,8 +46,8 @@ class JobCode:
         self._entries["pool"] = config["training"]["pool"]
         self._entries["metrics"] = {name: {} for name in config["metrics"]}
         self._made: dict[tuple[Any, ...], list[str]] = {}
-        code.digest()  # all modules are parsed once, for the cache
-        code.save()
+        self._plugins: dict[str, str] | None = None
+        code.keep()
 
     def of_job(
         self, script: str, wildcards: Mapping[str, str], **entries: Iterable[str]
@@ -104,16 +104,15 @@ class JobCode:
             used |= new
             kinds = [kind for registry in new for kind in REGISTRIES[registry]]
             starts |= {self._module(kind, name) for kind in kinds for name in chosen[kind]}
-        return self._code.fingerprint(starts, _plugins(starts))
+        foreign = {m for m in starts if m.partition(".")[0] != OURS and not m.endswith(".py")}
+        return self._code.fingerprint(starts, self._distributions(foreign))
 
-
-def _plugins(modules: Iterable[str]) -> set[str]:
-    """The distributions whose entry points are in modules, editable ones among them."""
-    foreign = {m for m in modules if m.partition(".")[0] != OURS and not m.endswith(".py")}
-    groups = (codecs.ENTRY_POINTS, tasks.ENTRY_POINTS, datasets.ENTRY_POINTS)
-    return {
-        entry.dist.name
-        for group in groups
-        for entry in (importlib.metadata.entry_points(group=group) if foreign else ())
-        if entry.dist is not None and entry.module in foreign
-    }
+    def _distributions(self, foreign: set[str]) -> set[str]:
+        """The distributions whose entry points are in modules, editable ones among them."""
+        if not foreign:
+            return set()
+        if self._plugins is None:
+            groups = (codecs.ENTRY_POINTS, tasks.ENTRY_POINTS, datasets.ENTRY_POINTS)
+            entries = [e for group in groups for e in importlib.metadata.entry_points(group=group)]
+            self._plugins = {e.module: e.dist.name for e in entries if e.dist is not None}
+        return {self._plugins[module] for module in foreign if module in self._plugins}
