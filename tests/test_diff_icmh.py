@@ -936,7 +936,6 @@ def test_codec_strings(given: str, string: str, encoding_part: str) -> None:
         "diff-icmh:rate=0",
         "diff-icmh:rate=256",
         "diff-icmh:rate=1.5",
-        "diff-icmh:rate=1,tags=some",
         "diff-icmh:rate=1,sampler=euler",
         "diff-icmh:rate=1,steps=1001",
         "diff-icmh:rate=1,guidance=-1",
