@@ -56,7 +56,7 @@ from icmbench.errors import (
     WrongModel,
 )
 from icmbench.images import write_png
-from icmbench.mpd.tensors import KEY, save_network
+from icmbench.mpd.tensors import KEY, load_network, save_network
 
 SIZES = ((64, 64), (65, 130), (1, 1), (63, 200), (101, 149))  # height, width
 OVERHEAD = 26  # bytes of a stream that are not coded symbols: 12, three sections, rate, digest
@@ -207,6 +207,34 @@ def test_tags_are_optional() -> None:
     names = dict(codec().describe(auto))
     assert names["tags"].split(", ") == [codec().system.prior.vocabulary[tag] for tag in found]
     assert dict(codec().describe(none))["tags"] == "none"
+
+
+def test_what_is_beyond_the_range_of_the_model_is_clipped_and_counted(tmp_path: Path) -> None:
+    """A narrower range clips more of the guiding latent; a wide one leaves it as it is."""
+    shutil.copytree(tiny_icmh_models(), tmp_path / "models")
+    file = tmp_path / "models" / "diff-icmh" / "autoencoder.safetensors"
+    state, metadata = load_network(file)
+    image, found = picture((64, 64)), {}
+    for reach in (None, 4, 1, 64):
+        about = metadata if reach is None else {**metadata, "latent_range": reach}
+        # The latent is made wide: its standard deviation is said to be a fifth of what it is.
+        save_network(file, state, {**about, "std": [value / 5 for value in metadata["std"]]})
+        made = DiffIcmh(models=tmp_path / "models")
+        made.encode(image)
+        latent = made.system.latent(image)
+        found[reach] = (latent, made.system.clipped, made.remark())
+    widest, bound = found[64][0], np.float32(32767 / 8192)
+    assert 4 < np.abs(widest).max() < 64
+    assert found[64][1:] == (0, "")
+    for reach, limit in ((None, bound), (4, np.float32(4)), (1, np.float32(1))):
+        latent, clipped, remark = found[reach]
+        np.testing.assert_array_equal(latent, widest.clip(-limit, limit))
+        assert clipped == np.count_nonzero(np.abs(widest) > limit) > 0
+        assert remark == f"{clipped} values of the guiding latent were clipped"
+    for wrong in (0, -1, 2.5, 10**6, "4"):
+        save_network(file, state, {**metadata, "latent_range": wrong})
+        with pytest.raises(ModelError, match="latent_range"):
+            DiffIcmh(models=tmp_path / "models")
 
 
 def test_tags_are_given_by_name() -> None:
@@ -389,7 +417,8 @@ class InProcess:
 
     def call(self, do: str, keys: Any, **what: Any) -> dict[str, Any]:
         if do == "encode":
-            return {"stream": codec().encode(what["image"], **dict(keys)), "seconds": 0.0}
+            stream = codec().encode(what["image"], **dict(keys))
+            return {"stream": stream, "seconds": 0.0, "remark": ""}
         assert do == "decode"
         data = Path(what["path"]).read_bytes()
         return {"image": codec().decode(data, **dict(keys)), "seconds": 0.0}

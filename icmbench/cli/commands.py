@@ -42,6 +42,8 @@ def encode(arguments: Namespace) -> None:
         print(f"{arguments.image}: {note}")
     codec = _load(point.codec, arguments)
     stream = codec.encode(image, **dict(point.encode))
+    if remark := codec.remark():
+        print(f"{arguments.image}: {remark}")
     if point.codec.cut_keys:
         stream = codec.truncate(stream, **dict(point.cut))
     write_bytes(arguments.output, stream)

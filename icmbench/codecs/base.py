@@ -155,6 +155,10 @@ class Codec(ABC):
         """
         return ""
 
+    def remark(self) -> str:
+        """A remark on the last encoding that belongs beside its row; empty where there is none."""
+        return ""
+
     @classmethod
     def file_extension(cls, **keys: Any) -> str:
         """Suffix of the file of one encoding; a foreign format that was wrapped says so."""

@@ -114,6 +114,12 @@ class DiffIcmh(Codec):
         header = container.Header(self.codec_id, system.digest, width, height)
         return system.encode(image, header, rate=rate, tags=tags)
 
+    def remark(self) -> str:
+        """How much of the last image's latent was beyond the range of the model."""
+        assert self._resident is not None, "an image was encoded"
+        clipped = self._resident[1].clipped
+        return f"{clipped} values of the guiding latent were clipped" if clipped else ""
+
     def decode(
         self,
         stream: bytes,

@@ -55,6 +55,9 @@ def encode_shard(
                     name = archive.stream_member(encoding, record.image, extension)
                     out.add(name, answer["stream"])
                     row["bytes"] = str(len(answer["stream"]))
+                    if remark := answer["remark"]:
+                        row["detail"] = remark
+                        log.warning("%s, %s: %s", encoding, record.image, remark)
                     where = {"dataset": dataset, "family": family.name, "image": record.image}
                     what = {"stage": "encode", "codec": encoding, "encoding": encoding}
                     pixels = image.shape[0] * image.shape[1]

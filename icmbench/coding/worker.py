@@ -61,7 +61,8 @@ def handle(codec: Codec, request: dict[str, Any]) -> dict[str, Any]:
         image = check_image(request["image"])
         start = time.perf_counter()
         stream = codec.encode(image, **keys)
-        return {"seconds": time.perf_counter() - start, "stream": stream}
+        seconds = time.perf_counter() - start
+        return {"seconds": seconds, "stream": stream, "remark": codec.remark()}
     if request["do"] == "decode-batch":
         streams = [Path(path).read_bytes() for path in request["paths"]]
         start = time.perf_counter()

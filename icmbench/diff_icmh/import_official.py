@@ -63,6 +63,9 @@ PUBLISHED_DECODING: Final = {
     "start": 999,
     "clip": None,
 }
+LATENT_RANGE: Final = (
+    64  # standard deviations of the guiding latent; the official code has no limit
+)
 SHOWN: Final = 20  # tensors that an error names
 BASED: Final = ("autoencoder", "prior", "text")  # parts that Stable Diffusion 2.1 has too
 
@@ -472,6 +475,7 @@ def _latent_metadata(channels: int) -> dict[str, Any]:
         "layout": "diffusers-kl",
         "mean": [0.0] * channels,
         "std": [1 / LATENT_SCALE] * channels,
+        "latent_range": LATENT_RANGE,
     }
 
 

@@ -30,7 +30,7 @@ from icmbench.diff_icmh.tags import AUTO, JOIN, NONE
 from icmbench.diff_icmh.text import load_conditioned
 from icmbench.errors import CodecError, ModelError
 from icmbench.files import seed_from
-from icmbench.mpd.latent import CELL, image_latent, latent_image
+from icmbench.mpd.latent import CELL, latent_image, scaled_latent
 from icmbench.mpd.palette import SCALE
 from icmbench.mpd.upsample import fold_upsampling
 from icmbench.suggest import unknown
@@ -59,6 +59,7 @@ class System:
         self.codec.lfgcm.move_transforms(self.device)
         self.prior.embedder.to(self.device)
         self._kept: tuple[Image, Latent] | None = None
+        self.clipped = 0
 
     def _check_sizes(self) -> None:
         """ModelError naming the part that is of another model than those before it."""
@@ -99,14 +100,17 @@ class System:
         return container.pack(header, sections)
 
     def latent(self, padded: Image) -> Latent:
-        """The standardised latent of a continued image, float32 (h, w, C).
+        """The standardised latent of a continued image, float32 (h, w, C), in the model's range.
 
-        The last one is kept: every rate of an image starts from the same latent.
+        The last one is kept: every rate of an image starts from the same latent. `clipped` is the
+        number of its values that were beyond the range.
         """
         if self._kept is None or not np.array_equal(self._kept[0], padded):
             model = self.image_model
-            found = image_latent(model.autoencoder, padded, model.mean, model.std, self.device)
-            self._kept = padded.copy(), found.astype(np.float32) / np.float32(SCALE)
+            found = scaled_latent(model.autoencoder, padded, model.mean, model.std, self.device)
+            limit = np.float32(model.limit)
+            self.clipped = int(np.count_nonzero(np.abs(found) > limit))
+            self._kept = padded.copy(), found.clip(-limit, limit) / np.float32(SCALE)
         return self._kept[1]
 
     def tags(self, latent: Latent) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from icmbench.mpd.palette import SCALE
 
 CELL: Final = 8  # pixels of a latent cell's side
+LIMIT: Final = 32767  # of an integer latent's magnitude: 4 standard deviations
 WHOLE: Final = 9216  # cells up to which an image is one tile: 0.59 MP
 TILE: Final = 96  # cells of a tile's side beyond, at most
 OVERLAP: Final = 8  # cells in which neighbouring tiles fade into each other
@@ -136,7 +137,21 @@ def image_latent(
 ) -> NDArray[np.int16]:
     """The standardised latent of an image, int16 (h, w, C), in 1/8192 standard deviations.
 
+    Values beyond 4 standard deviations are clipped. See `scaled_latent`.
+    """
+    scaled = scaled_latent(network, image, mean, std, device)
+    return np.clip(scaled, -LIMIT, LIMIT, out=scaled).astype(np.int16)
+
+
+def scaled_latent(
+    network: Any, image: Image, mean: Floats, std: Floats, device: str = "cpu"
+) -> Floats:
+    """The standardised latent of an image, whole numbers in 1/8192 standard deviations.
+
     The image is continued by its last row and column to whole cells.
+
+    Returns:
+        float32 (h, w, C), not limited.
     """
     import torch
 
@@ -146,7 +161,7 @@ def image_latent(
         ((0, height * CELL - image.shape[0]), (0, width * CELL - image.shape[1]), (0, 0)),
         mode="edge",
     )
-    out = np.empty((height, width, len(mean)), np.int16)
+    out = np.empty((height, width, len(mean)), np.float32)
 
     def run(rows: slice, columns: slice) -> Floats:
         part = padded[
@@ -161,8 +176,7 @@ def image_latent(
         cut = tiles(height, width, WHOLE, TILE)
         for rows, columns, strip in in_tiles((height, width), cut, run, 1):
             scaled = (strip - mean[:, None, None]) / std[:, None, None] * SCALE
-            integers = np.clip(np.rint(scaled), -32767, 32767).astype(np.int16)
-            out[rows, columns] = integers.transpose(1, 2, 0)
+            out[rows, columns] = np.rint(scaled).transpose(1, 2, 0)
     return out
 
 

@@ -36,6 +36,7 @@ TAPS = ("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3")  # of `vgg`: the 
 KINDS = ("fft", "mean")  # of the descriptors that features learn from
 GUIDES = ("vgg", *(f"features-{kind}" for kind in KINDS))
 CARD = "card.json"
+MOST_RANGE = 1024  # standard deviations: float32 still tells 1/8192 of one apart there
 PUBLISHED = "diffusers-kl"  # `layout` of an imported autoencoder: diffusers' own, whole
 
 
@@ -113,12 +114,18 @@ def load_model(folder: Path, parts: Sequence[str] = PARTS) -> Model:
 
 @dataclass(frozen=True)
 class ImageModel:
-    """An autoencoder, read from its file; the attributes are those of `Model`."""
+    """An autoencoder, read from its file; the other attributes are those of `Model`.
+
+    Attributes:
+        limit: largest magnitude of the latent that a codec is guided by, in 1/8192 standard
+            deviations; `latent_range` of the metadata in whole standard deviations.
+    """
 
     autoencoder: AutoencoderKL
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
     metadata: dict[str, Any]
+    limit: int
 
 
 def load_image_model(path: Path) -> ImageModel:
@@ -127,6 +134,8 @@ def load_image_model(path: Path) -> ImageModel:
     Raises ModelError naming file and tensor where something is missing or wrong.
     """
     from icmbench.mpd.autoencoder import AutoencoderSettings, build_autoencoder, build_published
+    from icmbench.mpd.latent import LIMIT
+    from icmbench.mpd.palette import SCALE
 
     state, metadata = load_network(path)
 
@@ -139,6 +148,8 @@ def load_image_model(path: Path) -> ImageModel:
         settings = metadata["network"]
         with np.errstate(over="ignore"):  # what is beyond float32 is refused below
             mean, std = (np.asarray(metadata[key], np.float32) for key in ("mean", "std"))
+        # Without a range of its own a model is of the integers of MPD.
+        limit = metadata["latent_range"] * SCALE if "latent_range" in metadata else LIMIT
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
     network = make_network(path, state, settings, build)
@@ -146,5 +157,8 @@ def load_image_model(path: Path) -> ImageModel:
     finite = np.isfinite(mean).all() and np.isfinite(std).all()
     if mean.shape != (channels,) or std.shape != mean.shape or not (std > 0).all() or not finite:
         raise ModelError(f"{path}: mean and std are not those of {channels} channels")
+    if type(limit) is not int or not SCALE <= limit <= MOST_RANGE * SCALE:
+        text = f"latent_range is {metadata['latent_range']!r}, not a whole number"
+        raise ModelError(f"{path}: {text} from 1 to {MOST_RANGE}")
     network.eval().requires_grad_(False)
-    return ImageModel(network, mean, std, metadata)
+    return ImageModel(network, mean, std, metadata, limit)
