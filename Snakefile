@@ -55,7 +55,7 @@ else:
 
     include: "rules/datasets.smk"
 
-    if run.pool:
+    if run.pool or OWN_MODEL:
 
         include: "rules/training_pool.smk"
 

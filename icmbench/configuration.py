@@ -70,6 +70,7 @@ class Run:
         task_parts: the bundled task models that this run goes on training, likewise.
         notices: sentences about entries that were left out or are not sensible.
         unavailable: reason by name of each codec entry and metric that cannot run here.
+        sources: all sources of the training set, whether or not anything is trained on them.
     """
 
     config: Mapping[str, Any]
@@ -83,6 +84,7 @@ class Run:
     task_parts: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     unavailable: Mapping[str, str] = field(default_factory=dict)
+    sources: Mapping[str, Dataset] = field(default_factory=dict)
 
 
 def make_run(config: Mapping[str, Any], schema: Path) -> Run:
@@ -127,10 +129,11 @@ def make_run(config: Mapping[str, Any], schema: Path) -> Run:
     tasks = _tasks(filled, datasets, declared["datasets"], problems)
     _check_variants(filled, families, problems)
     pool: Mapping[str, Dataset] = {}
+    sources: dict[str, Dataset] = {}
     trained, guides, icmh_trained, task_trained = (), (), (), ()
     with problems.collect():
         pool, trained, guides, icmh_trained = _training(
-            filled, datasets, families, downloads, problems
+            filled, datasets, families, sources, problems
         )
         task_trained = tuple(trained_tasks(filled["training"], task_parts(filled)))
     ids = {}
@@ -152,6 +155,7 @@ def make_run(config: Mapping[str, Any], schema: Path) -> Run:
         task_trained,
         tuple(notices),
         unavailable,
+        sources,
     )
 
 
@@ -375,18 +379,17 @@ def _training(
     config: Mapping[str, Any],
     datasets: Mapping[str, Dataset],
     families: Mapping[str, Family],
-    downloads: Path,
+    pool: dict[str, Dataset],
     problems: Problems,
 ) -> tuple[dict[str, Dataset], tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Pool, trained parts and guides of MPD, trained parts of Diff-ICMH.
 
-    The checks are made even where no codec needs a model. Independent ones add to `problems`; one
+    `pool` is filled with all sources. The checks are made even where no codec needs a model. Independent ones add to `problems`; one
     that the others rest on raises.
     """
     training = config["training"]
     kinds = sorted({kind for family in families.values() for kind in used_guides(family)})
-    pool: dict[str, Dataset] = {}
-    results = Path(config["results"])
+    downloads, results = Path(config["downloads"]), Path(config["results"])
     with problems.collect():
         check_labels_settings(training["pseudo_labels"])
     for name, entry in training["pool"].items():

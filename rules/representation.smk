@@ -28,8 +28,8 @@ rule train_vgg:
 
 rule pseudo_labels:
     input:
-        records=expand("<results>/training/pool/{source}/records.csv", source=run.pool),
-        images=expand("<results>/training/pool/{source}/images", source=run.pool),
+        records=expand("<results>/training/pool/{source}/records.csv", source=run.sources),
+        images=expand("<results>/training/pool/{source}/images", source=run.sources),
         network=TAPS_NETWORK,
     output:
         labels="<results>/training/pseudo_labels/{kind}.safetensors",

@@ -1,5 +1,5 @@
 # What is trained on, the images of every source of the pool, and the curves of what was trained.
-# Included where something is trained.
+# Included where a run makes its own model: pseudo-labels need the training set, too.
 
 
 rule training_pool:
@@ -20,8 +20,8 @@ rule training_pool:
         code=code_of("training_pool"),
         entry=lambda wc: TRAINING["pool"][wc.source],
         downloads=run.config["downloads"],
-        fingerprint=lambda wc: run.pool[wc.source].fingerprint(run.pool[wc.source].image_ids()),
-        images=lambda wc: run.pool[wc.source].image_ids(),
+        fingerprint=lambda wc: run.sources[wc.source].fingerprint(run.sources[wc.source].image_ids()),
+        images=lambda wc: run.sources[wc.source].image_ids(),
     script:
         "../workflow_scripts/training_pool.py"
 

@@ -230,3 +230,25 @@ def test_a_tilde_is_the_home_folder(
     assert run.config["downloads"] == str(tmp_path / "down")
     assert run.config["weights"] == str(tmp_path / "weights")
     assert run.datasets["scenes"].downloads.is_relative_to(tmp_path)
+
+
+CONTRASTIVE = ("config.yaml", "configs/kodak.yaml")  # camvid, coco and helen need their data
+
+
+@pytest.mark.parametrize("path", CONTRASTIVE)
+def test_the_chain_of_the_paper_is_in_the_tables(root: Path, schema: Path, path: str) -> None:
+    """Contrastive features guide an entry of its own, at every state."""
+    run = make_run(yaml.safe_load((root / path).read_text()), schema)
+    family = run.families["mpd-features"]
+    assert len(family.points) == 8
+    assert {dict(point.encode)["guide"] for point in family.points} == {"fft"}
+    assert "features-fft" in run.guides
+
+
+@pytest.mark.parametrize("path", ["scenes", "kodak", "ablation-diff-icmh"])
+def test_clusters_can_be_drawn_where_nothing_is_trained(
+    root: Path, schema: Path, path: str
+) -> None:
+    """`mpd_figure_4` needs a training set from every shipped configuration."""
+    config = yaml.safe_load((root / "configs" / f"{path}.yaml").read_text())
+    assert make_run(config, schema).sources["scenes"].image_ids()

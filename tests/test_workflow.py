@@ -360,3 +360,13 @@ def test_no_rule_names_a_site() -> None:
         if site.search(line)
     }
     assert named == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["config", "configs/scenes", "configs/ablation-diff-icmh"])
+def test_the_figure_of_clusters_has_a_plan(name: str, tmp_path: Path) -> None:
+    """Where features are trained, where the bundled ones are used, and without MPD."""
+    config = yaml.safe_load((ROOT / f"{name}.yaml").read_text())
+    text = succeed(snakemake(tmp_path, {**config, "results": "r"}, "--dry-run", "mpd_figure_4"))
+    planned = set(re.findall(r"^(\w+) +\d+$", text, re.M))
+    assert {"training_pool", "pseudo_labels", "clusters_figure"} <= planned
