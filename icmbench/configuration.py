@@ -384,8 +384,8 @@ def _training(
 ) -> tuple[dict[str, Dataset], tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Pool, trained parts and guides of MPD, trained parts of Diff-ICMH.
 
-    `pool` is filled with all sources. The checks are made even where no codec needs a model. Independent ones add to `problems`; one
-    that the others rest on raises.
+    `pool` is filled with all sources. The checks are made even where no codec needs a model.
+    Independent ones add to `problems`; one that the others rest on raises.
     """
     training = config["training"]
     kinds = sorted({kind for family in families.values() for kind in used_guides(family)})
