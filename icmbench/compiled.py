@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numba
+from numba.core import event
 
+from icmbench import compiling
 from icmbench.files import sha256_bytes
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,17 @@ def _make(folder: Path) -> None:
     tempfile.TemporaryFile(dir=folder).close()
 
 
+class _Events(event.Listener):  # type: ignore[misc]
+    """Forward the starts and ends of numba's compiler; machine code from the cache has none."""
+
+    def on_start(self, event: Any) -> None:
+        compiling.started()
+
+    def on_end(self, event: Any) -> None:
+        compiling.ended()
+
+
+event.register("numba:compile", _Events())
 _folder: Final = cache_folder()
 if _folder is not None:
     numba.config.CACHE_DIR = str(_folder)  # type: ignore[attr-defined]

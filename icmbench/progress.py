@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import weakref
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -15,6 +16,16 @@ EVERY: Final = 30.0  # seconds between lines of a log; what takes less leaves no
 LINE: Final = (
     "{desc}: {n_fmt} of {total_fmt}, {rate_fmt}, {elapsed} gone, {remaining} left{postfix}"
 )
+
+
+_open: weakref.WeakSet[tqdm[Any]] = weakref.WeakSet()
+
+
+def hold(seconds: float) -> None:
+    """Leave time out of the rates and forecasts of all bars: loading, compiling."""
+    for bar in list(_open):
+        bar.start_t += seconds
+        bar.last_print_t += seconds
 
 
 class _LogFile:
@@ -47,8 +58,10 @@ def progress(
         options: `total`, `initial`, `unit_scale` and others of `tqdm.tqdm`.
     """
     if sys.stderr.isatty():
-        return tqdm(items, desc=desc, unit=unit, **options)
-    return _Lines(
+        bar = tqdm(items, desc=desc, unit=unit, **options)
+        _open.add(bar)
+        return bar
+    lines = _Lines(
         items,
         desc=desc,
         unit=unit,
@@ -60,3 +73,5 @@ def progress(
         bar_format=LINE,
         **options,
     )
+    _open.add(lines)
+    return lines

@@ -56,6 +56,15 @@ class Hangs(Bad):
     def misbehave(self, image):
         time.sleep(60)
 
+class Compiles(Bad):
+    name = "compiles"
+    def misbehave(self, image):  # twice 1.2 seconds; functions compile within others
+        from icmbench import compiling
+        for _ in range(2):
+            compiling.started(); compiling.started()
+            time.sleep(1.2)
+            compiling.ended(); compiling.ended()
+
 class Crashes(Bad):
     name = "crashes"
     def spoil(self, image):
@@ -109,6 +118,7 @@ ENTRY_POINTS = """[icmbench.codecs]
 raises-on-one = bad_codecs:RaisesOnOne
 raises-on-all = bad_codecs:RaisesOnAll
 hangs = bad_codecs:Hangs
+compiles = bad_codecs:Compiles
 crashes = bad_codecs:Crashes
 loses = bad_codecs:Loses
 crashes-when-warm = bad_codecs:CrashesWhenWarm

@@ -22,7 +22,16 @@ from icmbench.images import write_png
 LAYERS = [
     {"errors", "revision"},
     {"files", "suggest", "devices", "deep_images", "versions", "progress", "processes", "imports"},
-    {"registry", "joblog", "images", "compiled", "diffusers_networks", "sources", "tables"},
+    {"compiling"},
+    {
+        "registry",
+        "joblog",
+        "images",
+        "compiled",
+        "diffusers_networks",
+        "sources",
+        "tables",
+    },
     {"fingerprint"},
     {"bitstream", "metrics", "datasets"},
     {"training"},

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from icmbench.coding import worker
 from icmbench.errors import IcmbenchError
 from icmbench.processes import start_python
+from icmbench.progress import hold
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +66,14 @@ class Setup:
 class CodecProcess:
     """A codec in a child process; use as a context manager.
 
-    `start_s` is what process start, model load and warm-up took, the first time.
+    `start_s` is what process start, model load and warm-up took, the first time. Starting and
+    compiling (`compile_s`) are no part of time limits, rates and forecasts.
     """
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.start_s = 0.0
+        self.compile_s = 0.0
         self.device = setup.device
         self._process: subprocess.Popen[bytes] | None = None
         self._unusable: Failed | None = None
@@ -115,7 +119,7 @@ class CodecProcess:
             self._process = None
 
     def _start(self) -> None:
-        begin = time.perf_counter()
+        begin, compiled = time.perf_counter(), self.compile_s
         self._load()
         if not self._warm:
             self._warm = True
@@ -126,7 +130,9 @@ class CodecProcess:
                 # A hang or a crash on the small picture says nothing about the images.
                 log.warning("warm-up of %s: %s", self.setup.codec, failure.detail)
                 self._load()
-        self.start_s = self.start_s or time.perf_counter() - begin
+        taken = time.perf_counter() - begin - (self.compile_s - compiled)
+        hold(taken)  # `_answer` does so for what was compiled
+        self.start_s = self.start_s or taken
 
     def _load(self) -> None:
         if self._unusable is not None:
@@ -163,10 +169,7 @@ class CodecProcess:
         assert process.stdout is not None
         try:
             worker.send(process.stdin, message)
-            if not _answers(process, seconds):
-                self.stop()
-                raise Failed("timeout", f"no answer within {seconds:g} s")
-            answer = worker.receive(process.stdout)
+            answer = self._answer(process, seconds)
         except BrokenPipeError:
             answer = None
         if answer is None:
@@ -175,6 +178,33 @@ class CodecProcess:
             how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
             raise Failed("crashed", f"the codec's process ended with {how}")
         return answer
+
+    def _answer(self, process: subprocess.Popen[bytes], seconds: float) -> dict[str, Any] | None:
+        """The process's answer to a request, None where it died; Failed after the time limit.
+
+        While it compiles, the limit is that of a start.
+        """
+        assert isinstance(process.stdout, BufferedReader)
+        pipe = process.stdout.raw  # what a buffer holds is no more in the pipe that is waited for
+        left = seconds
+        while True:
+            begin = time.monotonic() - _kept_waiting(process.pid)
+            if not _answers(process, left):
+                break
+            answer = worker.receive(pipe)
+            if answer is None or "compiling" not in answer:
+                return answer
+            left -= time.monotonic() - _kept_waiting(process.pid) - begin
+            begin = time.monotonic()
+            if not _answers(process, START_SECONDS):
+                break
+            answer = worker.receive(pipe)
+            if answer is None:
+                return None
+            self.compile_s += time.monotonic() - begin
+            hold(time.monotonic() - begin)
+        self.stop()
+        raise Failed("timeout", f"no answer within {seconds:g} s")
 
 
 def _answers(process: subprocess.Popen[bytes], seconds: float) -> bool:

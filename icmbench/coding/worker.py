@@ -2,7 +2,8 @@
 
 Run as ``python -m icmbench.coding.worker``. It speaks pickles with a length in front on its
 standard input and output, so a codec that hangs or takes the process down costs one image and not
-the job. A decoding request names a stream file and nothing else: no original, no size, no label.
+the job. Messages `compiling` (true, false) may precede an answer: that time is not the image's.
+A decoding request names a stream file and nothing else: no original, no size, no label.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import pickle
 import struct
 import sys
 import time
+from io import BufferedIOBase, RawIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import numpy as np
 
+from icmbench import compiling
 from icmbench.codecs.base import Codec, check_image
 from icmbench.codecs.registry import codec_class
 from icmbench.codecs.strings import make_point
@@ -34,17 +37,26 @@ def send(pipe: IO[bytes], message: dict[str, Any]) -> None:
     pipe.flush()
 
 
-def receive(pipe: IO[bytes]) -> dict[str, Any] | None:
-    """Read one message; None at the end of the input."""
-    head = pipe.read(LENGTH.size)
-    if len(head) < LENGTH.size:
+def receive(pipe: BufferedIOBase | RawIOBase) -> dict[str, Any] | None:
+    """Read one message and no byte more; None at the end of the input."""
+    if (head := _exactly(pipe, LENGTH.size)) is None:
         return None
-    size = LENGTH.unpack(head)[0]
-    body = pipe.read(size)
-    if len(body) < size:  # the other side died while it wrote
+    if (body := _exactly(pipe, LENGTH.unpack(head)[0])) is None:
         return None
     message: dict[str, Any] = pickle.loads(body)
     return message
+
+
+def _exactly(pipe: BufferedIOBase | RawIOBase, size: int) -> bytearray | None:
+    """So many bytes of a pipe; None where the other side died before it wrote them."""
+    data = bytearray(size)
+    have = 0
+    with memoryview(data) as view:
+        while have < size:
+            if not (count := pipe.readinto(view[have:])):
+                return None
+            have += count
+    return data
 
 
 def handle(codec: Codec, request: dict[str, Any]) -> dict[str, Any]:
@@ -59,24 +71,29 @@ def handle(codec: Codec, request: dict[str, Any]) -> dict[str, Any]:
         return {}
     if request["do"] == "encode":
         image = check_image(request["image"])
-        start = time.perf_counter()
+        start = _clock()
         stream = codec.encode(image, **keys)
-        seconds = time.perf_counter() - start
+        seconds = _clock() - start
         return {"seconds": seconds, "stream": stream, "remark": codec.remark()}
     if request["do"] == "decode-batch":
         streams = [Path(path).read_bytes() for path in request["paths"]]
-        start = time.perf_counter()
+        start = _clock()
         pictures = [check_image(image) for image in codec.decode_batch(streams, **keys)]
-        seconds = (time.perf_counter() - start) / len(streams)
+        seconds = (_clock() - start) / len(streams)
         return {"seconds": seconds, "images": [np.ascontiguousarray(p) for p in pictures]}
     stream = Path(request["path"]).read_bytes()
     if request["do"] == "truncate":
         return {"stream": codec.truncate(stream, **keys)}
     if request["do"] == "salvage":
         return {"stream": codec.salvage(stream)[0]}
-    start = time.perf_counter()
+    start = _clock()
     picture = check_image(codec.decode(stream, **keys))
-    return {"seconds": time.perf_counter() - start, "image": np.ascontiguousarray(picture)}
+    return {"seconds": _clock() - start, "image": np.ascontiguousarray(picture)}
+
+
+def _clock() -> float:
+    """Seconds of a clock that stands still while functions are compiled."""
+    return time.perf_counter() - compiling.seconds()
 
 
 def warm_up(codec: Codec, keys: dict[str, Any]) -> None:
@@ -99,7 +116,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     print_any_text("utf-8")  # in the job's log
-    requests = sys.stdin.buffer
+    compiling.listen(lambda active: send(answers, {"compiling": active}))
+    requests = cast(BufferedIOBase, sys.stdin.buffer)
     setup = receive(requests)
     assert setup is not None, "the parent sent nothing"
     try:
