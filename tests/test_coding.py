@@ -278,3 +278,44 @@ def test_archives_are_reproducible(tmp_path: Path) -> None:
     with pytest.raises(TypeError), archive.create(tmp_path / "c.zip") as out:
         out.add("x", None)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.zip", "b.zip"]
+
+
+def without(path: Path, name: str, spoil: bytes | None = None) -> None:
+    """Write an archive again without a member, or with another content of it."""
+    with archive.reader(path) as source:
+        kept = {member: source.read(member) for member in source.namelist()}
+    with archive.create(path) as out:
+        for member, data in kept.items():
+            if member != name:
+                out.add(member, data)
+            elif spoil is not None:
+                out.add(member, spoil)
+
+
+def test_a_missing_member_is_a_row(shard, tmp_path: Path, root: Path) -> None:
+    """Of the streams or of the pictures: the other images are decoded and measured."""
+    one = family("jpeg", [{"quality": [10, 60]}])
+    records, folder = shard
+    run_jobs(one, shard, tmp_path)
+    without(tmp_path / "s.zip", "jpeg-quality10/i1.jpg")
+    decode_shard(
+        one, "d", streams=tmp_path / "s.zip", encoded=tmp_path / "s.csv",
+        pictures=tmp_path / "r.zip", status=tmp_path / "r.csv", timing=tmp_path / "t.csv",
+    )  # fmt: skip
+    without(tmp_path / "r.zip", "jpeg-quality60/i2.png")
+    without(tmp_path / "r.zip", "jpeg-quality60/i3.png", b"no picture")
+    rows = measure_shard(
+        "d", "jpeg", records, folder, Meter(("psnr_rgb",)),
+        pictures=tmp_path / "r.zip", decoded=tmp_path / "r.csv",
+    )  # fmt: skip
+    check_measurements(rows, root / "schemas" / "measurements.schema.json")
+    failed = rows[rows["status"] != "ok"].set_index(["codec", "image"])
+    assert failed["status"].to_dict() == {
+        ("jpeg:quality=10", "i1"): "decode-failed",
+        ("jpeg:quality=60", "i2"): "measure-failed",
+        ("jpeg:quality=60", "i3"): "measure-failed",
+    }
+    assert failed["detail"].str.contains(r"[sr]\.zip: .*'jpeg-quality.0/i\d\.\w+' is ").all()
+    assert len(rows) == 8
+    with pytest.raises(MeasurementError, match=r"i1\.jpg' is missing"):
+        decode_one(one, tmp_path / "s.zip", one.points[0], "i1")

@@ -31,7 +31,7 @@ from icmbench.configuration import coding_settings
 from icmbench.datasets.base import Record, shard_of
 from icmbench.elsewhere import bundle as bundles
 from icmbench.elsewhere.bundle import ABOUT, PICTURES, STREAMS, open_bundle, write_bundle
-from icmbench.elsewhere.pack import decoding_config, pack_streams
+from icmbench.elsewhere.pack import pack_streams
 from icmbench.elsewhere.results import Unit
 from icmbench.elsewhere.unpack import unpack_streams
 from icmbench.elsewhere.verify import summary, verify_pictures
@@ -370,10 +370,19 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
+# What a file of `icmbench pack` sets, for two streams.
+SETTINGS = {
+    "shards": 1, "device": "cpu", "threads": 1, "limits": {"seconds_per_image": 60},
+    "datasets": {"d": {}}, "codecs": {"jpeg": {"points": [{"quality": [20]}]}},
+}  # fmt: skip
+UNIT = ["streams/d/jpeg/0.csv", "streams/d/jpeg/0.zip"]
+
+
 def crafted(path: Path, members: list[tarfile.TarInfo], names: list[str]) -> Path:
     """A tar whose pack.json is right about `names` of empty content, with any members."""
     empty = hashlib.sha256(b"").hexdigest()
-    about = {"kind": STREAMS, "format": 1, "members": dict.fromkeys(names, empty), "config": {}}
+    members_of = dict.fromkeys(names, empty)
+    about = {"kind": STREAMS, "format": 1, "members": members_of, "config": SETTINGS}
     text = bundles._signed(about)
     with tarfile.open(path, "w") as out:
         first = tarfile.TarInfo(ABOUT)
@@ -407,7 +416,7 @@ def test_members_are_files_named_once(tmp_path: Path) -> None:
         file = crafted(tmp_path / "a.tar", members, names)
         with pytest.raises(MeasurementError, match=text):
             unpack_streams(file, tmp_path / "to")
-    crafted(tmp_path / "b.tar", [plain], ["streams/x"])
+    crafted(tmp_path / "b.tar", [tarfile.TarInfo(name) for name in UNIT], UNIT)
     unpack_streams(tmp_path / "b.tar", tmp_path / "to")  # the same by the rules passes
 
 
@@ -732,7 +741,7 @@ def test_verification_tables_are_checked(tmp_path: Path) -> None:
 def test_a_folder_that_was_not_unpacked(tmp_path: Path) -> None:
     from icmbench.elsewhere.packed import packed_run
 
-    config = decoding_config({"config": {"datasets": {"d": {}}, "codecs": {}}}, tmp_path)
+    config = {"packed": True, "results": str(tmp_path), "datasets": {"d": {}}}
     config["codecs"] = {"jpeg": {"points": [{"quality": 9}]}}
     with pytest.raises(ConfigError, match=r"pack\.json: no such file"):
         packed_run(config, SCHEMA)

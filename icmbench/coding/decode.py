@@ -26,6 +26,7 @@ from icmbench.coding.shard import (
     timing_row,
     write_rows,
 )
+from icmbench.errors import MeasurementError
 from icmbench.images import pixel_sha256
 from icmbench.progress import progress
 
@@ -112,6 +113,9 @@ class _Job:
                 if point.codec.cut_keys:
                     answer = self.process.call("truncate", point.cut, path=str(file))
                     file.write_bytes(answer["stream"])
+            except MeasurementError as error:
+                file.write_bytes(b"")  # nothing was there to decode
+                self._failed(coded, point, file, Failed("failed", str(error)))
             except Failed as failure:
                 self._failed(coded, point, file, failure)
             else:
@@ -191,7 +195,8 @@ def decode_one(family: Family, streams: Path, point: Point, image_id: str) -> Im
 
 def _extract(source: zipfile.ZipFile, point: Point, image_id: str, file: Path) -> None:
     extension = point.codec.file_extension(**dict(point.encode))
-    file.write_bytes(source.read(archive.stream_member(point.encoding, image_id, extension)))
+    member = archive.stream_member(point.encoding, image_id, extension)
+    file.write_bytes(archive.read_member(source, member))
 
 
 def _decode(process: CodecProcess, patience: Patience, point: Point, file: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import zipfile
@@ -14,7 +13,6 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pandas as pd
-from PIL import Image as PillowImage
 
 from icmbench.codecs.base import Image
 from icmbench.codecs.strings import parse_string
@@ -108,8 +106,11 @@ def _measure(
         return nothing
     height, width = original.shape[:2]
     name = archive.picture_member(coded["codec"], coded["image"])
-    with PillowImage.open(io.BytesIO(source.read(name)), formats=["PNG"]) as picture:
-        image = np.asarray(picture)
+    try:
+        image = archive.read_picture(source, name)
+    except MeasurementError as error:
+        log.warning("%s, %s: %s", coded["codec"], coded["image"], error)
+        return nothing | {"status": "measure-failed", "detail": str(error)}
     if image.shape != original.shape:
         text = f"decoded to {image.shape[1]}x{image.shape[0]}, the original is {width}x{height}"
         return nothing | {"status": "wrong-size", "detail": text}

@@ -189,7 +189,7 @@ def _undamaged(decoder: _Decoder, subject: Subject) -> tuple[_Whole | None, dict
     with archive.reader(subject.streams) as source:
         if name not in source.namelist():
             return None, row | {"outcome": "refused", "detail": "the image was not encoded"}
-        stream = source.read(name)
+        stream = archive.read_member(source, name)
     original, _ = read_image(subject.original)
     try:
         stream = decoder.cut(stream)

@@ -113,9 +113,20 @@ def write_rows(path: Path, fields: Sequence[str], rows: Iterable[Mapping[str, An
 
 
 def read_rows(path: Path, fields: Sequence[str]) -> list[dict[str, str]]:
-    """Rows of a CSV side file; MeasurementError where its columns are not `fields`."""
-    with open(path, encoding="utf-8", newline="") as handle:
-        reader = csv.DictReader(handle)
-        if tuple(reader.fieldnames or ()) != tuple(fields):
-            raise MeasurementError(f"{path}: columns {reader.fieldnames}, expected {list(fields)}")
-        return list(reader)
+    """Rows of a CSV side file.
+
+    Raises MeasurementError naming the file where it is not CSV or its columns are not `fields`.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as handle:
+            reader = csv.DictReader(handle)
+            found = tuple(reader.fieldnames or ())
+            rows = list(reader)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise MeasurementError(f"{path}: damaged: {error}") from error
+    if found != tuple(fields):
+        raise MeasurementError(f"{path}: columns {list(found)}, expected {list(fields)}")
+    # What is too many stands under None, what is missing is None.
+    if any(None in row or None in row.values() for row in rows):
+        raise MeasurementError(f"{path}: damaged: a line has not the columns of the first")
+    return rows

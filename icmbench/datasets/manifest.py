@@ -40,11 +40,10 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 def read_records(path: Path) -> list[Record]:
     """Records of a CSV that `write_records` wrote."""
-    with open(path, encoding="utf-8", newline="") as handle:
-        rows = list(csv.DictReader(handle))
     try:
-        return [_record(row) for row in rows]
-    except (KeyError, TypeError, ValueError) as error:
+        with open(path, encoding="utf-8", newline="") as handle:
+            return [_record(row) for row in csv.DictReader(handle)]
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path}: not a manifest: {error}") from error
 
 

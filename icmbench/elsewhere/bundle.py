@@ -26,6 +26,9 @@ STREAMS: Final = "streams"  # streams and models, on their way out
 PICTURES: Final = "pictures"  # what was decoded from them, on its way home
 ABOUT: Final = "pack.json"
 _PIECE: Final = 1 << 20
+_ABOUT_BYTES: Final = 1 << 26  # of pack.json: a hundred bytes for each of the members
+# What tarfile and json raise on files of others, besides `tarfile.TarError`.
+_UNREADABLE: Final = (ValueError, OverflowError, LookupError, EOFError, RecursionError)
 
 
 def write_bundle(
@@ -83,30 +86,53 @@ class Bundle:
 def open_bundle(path: Path, kind: str) -> Iterator[Bundle]:
     """A bundle of a kind, every member checked before anything is used.
 
+    The sizes that its headers declare are checked before anything is read: together they are no
+    more than the file.
+
     Raises MeasurementError naming the file where it is not a bundle of that kind, is cut or
     altered, or holds a member that would not lie inside the folder it is unpacked to.
     """
     with contextlib.ExitStack() as stack:
         try:
             archive = stack.enter_context(tarfile.open(path, "r:"))
+            _check_sizes(path, archive)
             about = _read_about(path, archive, kind)
             _check_members(path, archive, about["members"])
         except FileNotFoundError:
             raise MeasurementError(f"{path}: no such file") from None
-        except tarfile.TarError as error:
+        except (tarfile.TarError, *_UNREADABLE) as error:
+            raise MeasurementError(f"{path}: damaged, or not a pack: {error}") from error
+        except OSError as error:
+            if error.filename:
+                raise
+            # A header that sends the reader to a place that no file has.
             raise MeasurementError(f"{path}: damaged, or not a pack: {error}") from error
         yield Bundle(path, archive, about)
 
 
+def _check_sizes(path: Path, archive: tarfile.TarFile) -> None:
+    """Every member is a plain file that lies in the tar as long as its header says."""
+    length = path.stat().st_size
+    for member in archive.getmembers():
+        # A sparse file of a petabyte needs no more than a header.
+        plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and member.sparse is None
+        if not plain:
+            raise MeasurementError(f"{path}: the member {member.name!r} is not a file")
+        if not 0 <= member.size <= length - member.offset_data:
+            raise MeasurementError(f"{path}: the member {member.name!r} is longer than the file")
+
+
 def _read_about(path: Path, archive: tarfile.TarFile, kind: str) -> dict[str, Any]:
-    first = archive.next()
+    first = archive.getmembers()[0] if archive.getmembers() else None
     handle = archive.extractfile(first) if first and first.name == ABOUT else None
     if handle is None:
         raise MeasurementError(f"{path}: not a pack: no {ABOUT} in front")
+    if first and first.size > _ABOUT_BYTES:
+        raise MeasurementError(f"{path}: its {ABOUT} is too long: {first.size} bytes")
     try:
         about = _checked(handle.read())
-        found, version, members = about["kind"], about["format"], about["members"]
-    except (KeyError, TypeError, ValueError) as error:
+        found, version, members = about["kind"], about["format"], dict(about["members"])
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise MeasurementError(f"{path}: its {ABOUT} is damaged: {error}") from error
     if version != FORMAT:
         raise MeasurementError(f"{path}: of format {version}, this icmbench reads {FORMAT}")
@@ -115,6 +141,9 @@ def _read_about(path: Path, archive: tarfile.TarFile, kind: str) -> dict[str, An
     for name in members:
         if not _inside(name):
             raise MeasurementError(f"{path}: the member {name!r} would lie outside the folder")
+        for folder in PurePosixPath(name).parents:
+            if str(folder) in members:
+                raise MeasurementError(f"{path}: the member {str(folder)!r} is a file and a folder")
     return about
 
 
@@ -139,7 +168,7 @@ def _check_members(path: Path, archive: tarfile.TarFile, digests: Mapping[str, s
     seen = {ABOUT}
     for member in archive.getmembers()[1:]:
         name = member.name
-        if not member.isreg() or name not in digests or name in seen:
+        if name not in digests or name in seen:
             what = "twice" if name in seen else f"not a file that {ABOUT} names"
             raise MeasurementError(f"{path}: the member {name!r} is {what}")
         seen.add(name)

@@ -5,9 +5,8 @@ What was decoded here stays here: the other machine sees nothing that it could c
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from icmbench.bitstream import container
 from icmbench.coding import archive
@@ -127,8 +126,3 @@ def _check_weights(what: str, head: bytes, weights: Collection[bytes]) -> None:
     if written not in weights:
         text = f"written with weights {written.hex()}, the model at hand is another"
         raise MeasurementError(f"{what}: {text}: the run is not finished")
-
-
-def decoding_config(about: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The configuration that decodes an unpacked file: only what `packed.smk` needs."""
-    return {"packed": True, "results": str(folder), **about["config"]}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from icmbench.elsewhere.bundle import STREAMS, open_bundle
-from icmbench.elsewhere.pack import decoding_config
+from icmbench.elsewhere.bundle import STREAMS, Bundle, open_bundle
+from icmbench.elsewhere.foreign import check_members, decoding_config
 from icmbench.errors import MeasurementError
 from icmbench.files import temporary_beside
 
@@ -24,16 +25,25 @@ _HEAD = """# Written by `icmbench unpack`. To decode, from the root of the repos
 def unpack_streams(file: Path, folder: Path) -> Path:
     """Unpack a file of `pack_streams` into a new folder; the path of its config.yaml.
 
-    The folder appears when it is complete. Raises MeasurementError naming the file where it is
-    damaged or not one, or the folder where it is there and not empty.
+    The folder appears when it is complete. Nothing but its streams, its models and the settings of
+    `foreign.decoding_config` is taken from the file. Raises MeasurementError naming the file where
+    it is damaged, not one, or sets or holds anything else, or the folder where it is there and not
+    empty.
     """
     folder = folder.absolute()
-    with open_bundle(file, STREAMS) as bundle, _new_folder(folder) as temporary:
-        bundle.extract(temporary)
-        config = yaml.safe_dump(decoding_config(bundle.about, folder), sort_keys=False)
-        head = _HEAD.format(path=folder / CONFIG)
-        (temporary / CONFIG).write_text(head + config, encoding="utf-8")
+    with open_bundle(file, STREAMS) as bundle:
+        settings = decoding_config(file, bundle.about, folder)
+        check_members(file, settings, bundle.names)
+        with _new_folder(folder) as temporary:
+            _fill(temporary, bundle, settings, folder)
     return folder / CONFIG
+
+
+def _fill(temporary: Path, bundle: Bundle, settings: Mapping[str, Any], folder: Path) -> None:
+    bundle.extract(temporary)
+    head = _HEAD.format(path=folder / CONFIG)
+    text = head + yaml.safe_dump(dict(settings), sort_keys=False)
+    (temporary / CONFIG).write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager

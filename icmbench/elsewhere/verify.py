@@ -3,7 +3,6 @@ the pictures."""
 
 from __future__ import annotations
 
-import io
 import re
 import tempfile
 import zipfile
@@ -12,16 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from PIL import Image as PillowImage
 
 from icmbench.codecs.base import Image
 from icmbench.coding import archive
 from icmbench.coding.agreement import AGREEMENT, COLUMNS, Agreement, agreement
 from icmbench.coding.shard import DECODED, Family, read_rows
 from icmbench.elsewhere.again import Pictures, pictures_here
-from icmbench.elsewhere.bundle import PICTURES, Bundle, open_bundle
+from icmbench.elsewhere.bundle import ABOUT, PICTURES, Bundle, open_bundle
 from icmbench.elsewhere.results import Unit, chosen_units, read_provenance, run_families
 from icmbench.errors import (
     ConfigError,
@@ -67,7 +64,7 @@ def verify_pictures(results: Path, returned: Path, name: str) -> pd.DataFrame:
         open_bundle(returned, PICTURES) as bundle,
         tempfile.TemporaryDirectory(prefix="icmbench-") as scratch,
     ):
-        there = bundle.about["provenance"]
+        there = _provenance(bundle)
         units = _units(bundle, results, here["config"])
         families = run_families(here["config"], units)
         rows: list[dict[str, Any]] = []
@@ -157,7 +154,7 @@ class _Unit:
         name = self.unit.member("reconstructions", ".zip")
         with (
             self.bundle.open(name) as handle,
-            zipfile.ZipFile(handle) as source,
+            archive.reader(self.bundle.path / name, handle) as source,
             pictures_here(self.results, self.unit, self.family, set(unequal)) as own,
         ):
             for key, (here, there) in unequal.items():
@@ -174,12 +171,7 @@ def _own(pictures: Pictures, key: Key, row: Row) -> Image:
 def _checked(place: str, source: zipfile.ZipFile, key: Key, row: Row) -> Image:
     """A picture of an archive; MeasurementError where it has not the digest of its row."""
     member = archive.picture_member(*key)
-    try:
-        data = source.read(member)
-    except (KeyError, zipfile.BadZipFile) as error:
-        raise MeasurementError(f"{place}: {error}") from error
-    with PillowImage.open(io.BytesIO(data), formats=["PNG"]) as picture:
-        image = np.asarray(picture)
+    image = archive.read_picture(source, member, place)
     if pixel_sha256(image)[:16] != row["digest"]:
         raise MeasurementError(f"{place}: {member} is not the picture of its digest")
     return image
@@ -194,6 +186,21 @@ def _by_digest(here: Row, there: Row | None) -> Agreement | None:
     refused = there["detail"].partition(":")[0] in {error.__name__ for error in REFUSALS}
     detail = f"{there['status']}: {there['detail']}"
     return Agreement("refused" if refused else "missing", detail=detail)
+
+
+def _provenance(bundle: Bundle) -> dict[str, Any]:
+    """What the other machine tells of itself, complete enough for `_machine`.
+
+    Raises MeasurementError naming the file where it is not; the same of the streams' digests.
+    """
+    try:
+        there = dict(bundle.about["provenance"])
+        _machine(there, "cuda")
+        dict(bundle.about["streams"])
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"its {ABOUT} does not describe a machine"
+        raise MeasurementError(f"{bundle.path}: {what}: {error}") from error
+    return there
 
 
 def _units(bundle: Bundle, results: Path, config: Mapping[str, Any]) -> list[Unit]:

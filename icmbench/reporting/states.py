@@ -59,7 +59,7 @@ def stored_stream(streams: Path, point: Point, image_id: str) -> bytes | None:
     extension = point.codec.file_extension(**dict(point.encode))
     name = archive.stream_member(point.encoding, image_id, extension)
     with archive.reader(streams) as source:
-        return source.read(name) if name in source.namelist() else None
+        return archive.read_member(source, name) if name in source.namelist() else None
 
 
 def write_states(

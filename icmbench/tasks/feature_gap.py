@@ -7,7 +7,6 @@ cosine between the two feature vectors of a position, mean over positions (Diff-
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
 from icmbench.coding import archive
 from icmbench.coding.shard import DECODED, read_rows
@@ -178,9 +176,8 @@ def shard_gaps(
             image, _ = read_image(folder / record.path)
             before = stage_features(task, image)
             for codec in held[record.image]:
-                data = source.read(archive.picture_member(codec, record.image))
-                with PillowImage.open(io.BytesIO(data), formats=["PNG"]) as picture:
-                    decoded_image = np.asarray(picture)
+                member = archive.picture_member(codec, record.image)
+                decoded_image = archive.read_picture(source, member)
                 if decoded_image.shape != image.shape:
                     # No measurement either, so the image is not among those that are compared.
                     log.warning("%s, %s: another size, left out", codec, record.image)

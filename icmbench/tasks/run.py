@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import numpy as np
-from PIL import Image as PillowImage
 
 from icmbench.coding import archive
 from icmbench.coding.shard import DECODED, read_rows
@@ -35,9 +31,8 @@ def predict_pictures(
     rows = [row for row in read_rows(decoded, DECODED) if row["status"] == "ok"]
     with archive.reader(pictures) as source, _writers(tasks, folder) as writers:
         for row in progress(rows, desc=f"looking at {folder.parent.name}", unit="pic"):
-            data = source.read(archive.picture_member(row["codec"], row["image"]))
-            with PillowImage.open(io.BytesIO(data), formats=["PNG"]) as picture:
-                image = np.asarray(picture)
+            member = archive.picture_member(row["codec"], row["image"])
+            image = archive.read_picture(source, member)
             _look(writers, truth, row["codec"], row["image"], image)
 
 
