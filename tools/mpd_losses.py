@@ -27,6 +27,7 @@ METRICS = ("psnr_rgb", "ms_ssim", "ssimulacra2")
 TITLES = ("PSNR (dB)", "MS-SSIM", "SSIMULACRA 2")
 DIGITS = (2, 3, 1)
 STAGES = ("autoencoder alone", "palette", "rate-distortion optimised labels", "reverse process R")
+RATES = 2  # the stage that changes the rate
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 
 
@@ -88,13 +89,14 @@ def table(means: np.ndarray) -> str:
     lines = [f"| | bpp | {' | '.join(TITLES)} |", "|---|---|---|---|---|"]
     for number, stage in enumerate(STAGES):
         rate = f"{means[number, 0]:.4f}" if means[number, 0] else ""
-        if number > 1:
+        if number == RATES:
             rate += f" ({100 * (means[number, 0] / means[number - 1, 0] - 1):+.0f} %)"
         cells = [rate]
         for column, digits in enumerate(DIGITS, start=1):
             text = f"{means[number, column]:.{digits}f}"
             if number:
-                text += f" ({means[number, column] - means[number - 1, column]:+.{digits}f})"
+                change = round(means[number, column] - means[number - 1, column], digits)
+                text += f" ({change + 0.0:+.{digits}f})"
             cells.append(text)
         cells = [cell.replace("-", "\N{MINUS SIGN}") for cell in cells]
         lines.append(f"| {'+ ' * bool(number)}{stage} | {' | '.join(cells)} |")
