@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import weakref
 from collections.abc import Iterable
@@ -12,7 +13,8 @@ from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 
-EVERY: Final = 30.0  # seconds between lines of a log; what takes less leaves none
+# Seconds between lines of a log; what takes less leaves none.
+EVERY: Final = float(os.environ.get("ICMBENCH_PROGRESS_SECONDS") or 30)
 LINE: Final = (
     "{desc}: {n_fmt} of {total_fmt}, {rate_fmt}, {elapsed} gone, {remaining} left{postfix}"
 )

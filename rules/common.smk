@@ -19,6 +19,7 @@ from icmbench.configuration import (
 from icmbench.datasets.base import shard_of
 from icmbench.diff_icmh import model as icmh
 from icmbench.errors import IcmbenchError
+from icmbench.follow import follow
 from icmbench.mpd.model import CARD, NAME, PARTS, TAPS, bundled, part_file
 from icmbench.tasks.base import INSTANCES
 from icmbench.training.settings import source_tags
@@ -43,6 +44,7 @@ config.update(run.config)  # scripts see the defaults, too
 if workflow.is_main_process:  # once, not in the start of every job
     for line in announcements(run):
         print(f"icmbench: {line}", file=sys.stderr)
+    follow(Path(run.config["results"]).absolute() / "logs")
 
 
 include: "gpu_common.smk"

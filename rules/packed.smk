@@ -7,6 +7,7 @@ from pathlib import Path
 from icmbench.configuration import coding_settings, given_files, model_name, models_folder
 from icmbench.elsewhere.packed import packed_run
 from icmbench.errors import IcmbenchError
+from icmbench.follow import follow
 
 try:
     run = packed_run(config, Path(workflow.basedir) / "schemas" / "config.schema.json")
@@ -14,6 +15,9 @@ except IcmbenchError as error:
     raise WorkflowError(str(error)) from None
 
 config.update(run.config)  # scripts see the defaults, too
+
+if workflow.is_main_process:
+    follow(Path(run.config["results"]).absolute() / "logs")
 
 
 include: "gpu_common.smk"

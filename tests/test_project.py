@@ -22,7 +22,7 @@ from icmbench.images import write_png
 LAYERS = [
     {"errors", "revision"},
     {"files", "suggest", "devices", "deep_images", "versions", "progress", "processes", "imports"},
-    {"compiling"},
+    {"compiling", "follow"},
     {
         "registry",
         "joblog",

@@ -1,0 +1,91 @@
+"""Progress of running jobs where the run was started: one line per job and minute.
+
+The output of jobs goes to their logs, on a cluster on other machines too. The process that the run
+was started with reads the last progress line of every log that has changed.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Final, TextIO
+
+from icmbench.progress import EVERY
+
+PAUSE: Final = 2 * EVERY  # seconds; jobs write a line every `EVERY`
+SHOWN: Final = 12  # jobs at a time, so that those of a cluster do not fill the screen
+_TAIL: Final = 1 << 14  # bytes of a log's end that are read
+_PROGRESS: Final = re.compile(
+    r"^(?:.* (?:INFO|WARNING) )?(\S.*: .* of .*, .* gone, .* left.*|compiling once.*)$"
+)
+_following: dict[Path, Follower] = {}
+
+
+class Follower:
+    """Reader of the logs below a folder that have changed since the first reading."""
+
+    def __init__(self, logs: Path) -> None:
+        self.logs = logs
+        self._states = self._read_states()
+        self._shown: dict[Path, str] = {}
+
+    def _read_states(self) -> dict[Path, tuple[int, int]]:
+        states = {}
+        for path in self.logs.rglob("*.log"):
+            try:
+                stat = path.stat()
+            except OSError:  # removed meanwhile
+                continue
+            states[path] = stat.st_size, stat.st_mtime_ns
+        return states
+
+    def news(self) -> list[str]:
+        """The latest progress of every job that has written one since the last call, by name."""
+        states = self._read_states()
+        changed = sorted(path for path, state in states.items() if state != self._states.get(path))
+        self._states = states
+        lines = []
+        for path in changed:
+            text = last_progress(path)
+            if text and self._shown.get(path) != text:
+                self._shown[path] = text
+                lines.append(f"{path.relative_to(self.logs).with_suffix('')}: {text}")
+        if len(lines) > SHOWN:
+            lines = [*lines[:SHOWN], f"and {len(lines) - SHOWN} more jobs, see {self.logs}"]
+        return lines
+
+
+def last_progress(path: Path) -> str:
+    """The last whole line of a log that tells how far its job is; '' where there is none."""
+    try:
+        with open(path, "rb") as handle:
+            handle.seek(max(0, path.stat().st_size - _TAIL))
+            data = handle.read()
+    except OSError:
+        return ""
+    lines = data.decode("utf-8", "replace").split("\n")[:-1]
+    for line in reversed(lines):
+        if match := _PROGRESS.match(line):
+            return match[1]
+    return ""
+
+
+def follow(logs: Path, out: TextIO | None = None, pause: float = PAUSE) -> None:
+    """Print news of a folder of logs from now on, from a thread that ends with the process.
+
+    Does nothing where the folder is followed already.
+    """
+    if logs in _following:
+        return
+    follower = _following[logs] = Follower(logs)
+
+    def run() -> None:
+        while True:
+            time.sleep(pause)
+            for line in follower.news():
+                print(f"icmbench: {line}", file=out or sys.stderr, flush=True)
+
+    threading.Thread(target=run, name="follow-logs", daemon=True).start()
