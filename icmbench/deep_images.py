@@ -1,13 +1,14 @@
 """16-bit PNG and TIFF as 8-bit Pillow pictures: Pillow drops their low byte or refuses them.
 
-Only the samples are reduced here; alpha, orientation and the ICC profile are handed on in the
-picture, so that a 16-bit file and its 8-bit twin go the same way afterwards.
+Only the samples are reduced here; alpha stays in the picture, and the metadata are read by the
+same functions at 8 and 16 bits, so that a 16-bit file and its 8-bit twin go the same way.
 """
 
 from __future__ import annotations
 
 import io
 import math
+import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -15,13 +16,30 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from icmbench.errors import ImageError
+from icmbench.jpeg_file import check_stream
 
 if TYPE_CHECKING:
     from tifffile import TiffPage
 
 MAX_PIXELS: Final = 170_000_000
-ORIENTATION: Final = 0x0112  # the tag of EXIF and of TIFF
-_ICC_PROFILE: Final = 34675
+_ICC_PROFILE, _XMP, _BITS = 34675, 700, 258
+# Tags of one whole number: a list in its place multiplies sizes.
+_SINGLE: Final = {
+    256: "ImageWidth",
+    257: "ImageLength",
+    259: "Compression",
+    262: "PhotometricInterpretation",
+    274: "Orientation",
+    277: "SamplesPerPixel",
+    278: "RowsPerStrip",
+    284: "PlanarConfiguration",
+    317: "Predictor",
+    322: "TileWidth",
+    323: "TileLength",
+    32997: "ImageDepth",
+    32998: "TileDepth",
+}
+_JPEG: Final = 7  # TIFF's Compression
 _TIFF_STARTS: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MIN_IS_WHITE, _MIN_IS_BLACK, _RGB = 0, 1, 2
 _REFUSED: Final = {
@@ -40,11 +58,20 @@ _REFUSED: Final = {
 _UNUSED, _PREMULTIPLIED, _ALPHA = 0, 1, 2  # ExtraSamples of TIFF 6.0, page 31
 
 
-class DeepTiff(NamedTuple):
-    """The 8-bit picture (L, LA, RGB or RGBA) of the first page, and how many pages there are."""
+class TiffFile(NamedTuple):
+    """The first page of a TIFF file, and how many pages there are.
 
-    picture: PillowImage.Image
+    Attributes:
+        picture: 8-bit L, LA, RGB or RGBA of 16-bit samples; None for fewer bits.
+        icc, xmp: the metadata's bytes, b'' without one.
+        kind: the samples in words, for errors.
+    """
+
+    picture: PillowImage.Image | None
     pages: int
+    icc: bytes
+    xmp: bytes
+    kind: str
 
 
 def check_size(width: int, height: int) -> None:
@@ -57,48 +84,78 @@ def check_size(width: int, height: int) -> None:
         raise ImageError(f"{width}x{height} pixels are over the limit")
 
 
-def deep_png(data: bytes, picture: PillowImage.Image) -> PillowImage.Image | None:
-    """The 8-bit picture of a 16-bit PNG, which Pillow has opened; None if it is not 16-bit."""
-    if data[24] != 16:
-        return None
+def deep_png(data: bytes) -> PillowImage.Image:
+    """The 8-bit picture of a 16-bit PNG file."""
     import imagecodecs
 
-    reduced = _reduced(imagecodecs.png_decode(data))
-    for key in ("icc_profile", "exif"):
-        if key in picture.info:
-            reduced.info[key] = picture.info[key]
-    return reduced
+    return _reduced(imagecodecs.png_decode(data))
 
 
-def deep_tiff(data: bytes) -> DeepTiff | None:
-    """The first page of a 16-bit TIFF; None if the file is not one.
+def deep_tiff(data: bytes) -> TiffFile | None:
+    """The first page of a TIFF file, which is decoded if it has 16 bits; None for other files.
 
-    Grey in both directions and RGB, with or without alpha, interleaved or in planes.
+    16 bits: grey in both directions and RGB, with or without alpha, interleaved or in planes.
 
     Raises:
-        ImageError: the samples are floating point or signed, the colours are of another kind
-            (CMYK, Lab, YCbCr...), or there is more than one extra channel.
+        ImageError: the samples are floating point, signed or of more than 16 bits, a strip or
+            tile is missing, a tag of one number holds a list; with 16 bits also where the colours
+            are of another kind (CMYK, Lab, YCbCr...) or there is more than one extra channel.
     """
     if not data.startswith(_TIFF_STARTS):
         return None
+    _check_single_tags(data)
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page = tiff.pages.first
-        bits = page.tags.valueof(258, default=1)
-        if max(bits if isinstance(bits, tuple) else (bits,)) != 16:
-            return None
-        reduced = _reduced(_channels(page))
-        profile = page.tags.valueof(_ICC_PROFILE)
-        pages = len(tiff.pages)
-        orientation = page.tags.valueof(ORIENTATION, default=1)
-    if profile:
-        reduced.info["icc_profile"] = bytes(profile)
-    if orientation != 1:
-        exif = PillowImage.Exif()
-        exif[ORIENTATION] = int(orientation)
-        reduced.info["exif"] = exif.tobytes()
-    return DeepTiff(reduced, pages)
+        check_size(page.imagewidth, page.imagelength)
+        kind = f"{page.dtype} samples, {page.samplesperpixel} a pixel"
+        if page.dtype is not None and (page.dtype.kind in "ifc" or page.dtype.itemsize > 2):
+            raise ImageError(f"pixels of type {page.dtype} have no 8-bit RGB meaning")
+        _check_strips(data, page)
+        bits = page.tags.valueof(_BITS, default=1)
+        deep = max(bits if isinstance(bits, tuple) else (bits,)) == 16
+        return TiffFile(
+            _reduced(_channels(page)) if deep else None,
+            len(tiff.pages),
+            bytes(page.tags.valueof(_ICC_PROFILE) or b""),
+            _as_bytes(page.tags.valueof(_XMP)),
+            kind,
+        )
+
+
+def _as_bytes(value: object) -> bytes:
+    return value.encode() if isinstance(value, str) else value if isinstance(value, bytes) else b""
+
+
+def _check_single_tags(data: bytes) -> None:
+    """Refuse lists in place of whole numbers, before any reader multiplies with them."""
+    order = "<" if data[:2] == b"II" else ">"
+    big = 43 in data[2:4]
+    number, counted, step = ("Q", "Q", 20) if big else ("I", "H", 12)
+    entry = struct.Struct(f"{order}HH{number}")
+    try:
+        at = struct.unpack_from(order + number, data, 8 if big else 4)[0]
+        entries = struct.unpack_from(order + counted, data, at)[0]
+        at += 8 if big else 2
+        for place in range(at, min(at + step * entries, len(data) - step + 1), step):
+            tag, _, count = entry.unpack_from(data, place)
+            if tag in _SINGLE and count != 1:
+                raise ImageError(f"damaged: the TIFF tag {_SINGLE[tag]} holds {count} values")
+    except struct.error as error:
+        raise ImageError("damaged: the TIFF directory is not in the file") from error
+
+
+def _check_strips(data: bytes, page: TiffPage) -> None:
+    """Refuse missing data, which readers replace with zeros, grey or whatever follows."""
+    sizes, places = page.databytecounts, page.dataoffsets
+    if len(sizes) < math.prod(page.chunked) or 0 in sizes or 0 in places:
+        raise ImageError("damaged: a strip or tile is missing")
+    if page.compression == _JPEG:
+        tables = page.jpegtables
+        for place, size in zip(places, sizes, strict=True):
+            strip = data[place : place + size]
+            check_stream(tables[:-2] + strip[2:] if tables else strip)
 
 
 def _channels(page: TiffPage) -> NDArray[np.uint16]:
@@ -113,11 +170,6 @@ def _channels(page: TiffPage) -> NDArray[np.uint16]:
     samples = planes * interleaved
     if depth != 1 or samples not in (colours, colours + 1):
         raise ImageError(f"{samples} channels, {depth} deep, are not an RGB or grey image")
-    check_size(width, height)
-    # tifffile fills what a file does not hold with zeros; that is not the picture.
-    sizes = page.databytecounts
-    if len(sizes) < math.prod(page.chunked) or 0 in sizes or 0 in page.dataoffsets:
-        raise ImageError("damaged: a strip or tile is missing")
     stored = page.asarray(squeeze=False)[:, 0]
     deep = np.moveaxis(stored, 0, 2).reshape(height, width, samples)
     if kind == _MIN_IS_WHITE:

@@ -15,11 +15,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
-from PIL import ImageCms, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
-from icmbench.deep_images import ORIENTATION, check_size, deep_png, deep_tiff
+from icmbench import jpeg_file, png_file
+from icmbench.colour import to_srgb
+from icmbench.deep_images import TiffFile, check_size, deep_png, deep_tiff
 from icmbench.errors import ImageError
 from icmbench.files import atomic_path
+from icmbench.image_metadata import Metadata, read_metadata
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "TIFF")
 EXTENSIONS: Final = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
@@ -34,20 +37,34 @@ _UPRIGHT: Final = {
     8: PillowImage.Transpose.ROTATE_90,
 }
 _GREY: Final = {"L", "1", "LA"}
+_SIGNATURES: Final = {
+    "PNG": (0, b"\x89PNG"),
+    "JPEG": (0, b"\xff\xd8\xff"),
+    "WebP": (8, b"WEBP"),
+    "GIF": (0, b"GIF8"),
+    "BMP": (0, b"BM"),
+    "JPEG XL": (0, b"\xff\x0a"),
+    "boxed JPEG XL": (4, b"JXL "),
+    "JPEG 2000": (0, b"\xff\x4f\xff\x51"),
+    "boxed JPEG 2000": (4, b"jP  "),
+    "AVIF": (4, b"ftypavif"),
+    "HEIC": (4, b"ftyphe"),
+}
 
 
 def read_image(path: Path | str) -> tuple[NDArray[np.uint8], str]:
     """The image of a PNG, JPEG, WebP or TIFF file, uint8 (H, W, 3) sRGB, and a note.
 
-    EXIF orientation is applied. Greyscale and palette become RGB; transparency is laid on white;
-    16-bit values are rounded to 8; an embedded ICC profile (of RGB, CMYK, grey or palette) is
-    converted to sRGB; of several frames the first is taken. The note names what was done, '' if
-    nothing.
+    The orientation of EXIF or XMP is applied. Greyscale and palette become RGB; transparency is
+    laid on white; 16-bit values are rounded to 8; an embedded ICC profile (of RGB, CMYK, grey or
+    palette), PNG's cICP or gAMA and cHRM, or EXIF's Adobe RGB is converted to sRGB; of several
+    frames the first is taken. Metadata that cannot be read are ignored. The note names what was
+    done and ignored, '' if nothing.
 
     Raises:
-        ImageError: the file is missing, is not an image, is damaged, is larger than 170
-            megapixels, or holds values that have no 8-bit meaning (floating point, 32-bit, Lab,
-            16-bit CMYK).
+        ImageError: the file is missing, is not an image, is damaged or lacks a part of its
+            picture, is larger than 170 megapixels, or holds values that have no 8-bit meaning
+            (floating point, signed, 32-bit, Lab, 16-bit CMYK, high dynamic range).
     """
     path = Path(path)
     try:
@@ -71,7 +88,7 @@ def decode_image(data: bytes) -> tuple[NDArray[np.uint8], str]:
     except (ImageError, MemoryError):
         raise
     except UnidentifiedImageError:
-        raise ImageError("not a PNG, JPEG, WebP or TIFF image") from None
+        raise ImageError(_unidentified(data)) from None
     except PillowImage.DecompressionBombError as error:
         raise ImageError(str(error)) from error
     # Every Exception, because on damaged files foreign decoders raise whatever they like
@@ -93,49 +110,91 @@ def write_png(path: Path | str, image: NDArray[np.uint8], *, compress_level: int
         PillowImage.fromarray(image).save(temporary, "PNG", compress_level=compress_level)
 
 
+def _unidentified(data: bytes) -> str:
+    found = [n for n, (at, mark) in _SIGNATURES.items() if data[at : at + len(mark)] == mark]
+    if found and found[0].upper() in FORMATS:
+        return f"damaged or not supported: the {found[0]} header cannot be read"
+    other = f" but {found[0]}" if found else ""
+    return f"not a PNG, JPEG, WebP or TIFF image{other}"
+
+
 def _decode(data: bytes) -> tuple[NDArray[np.uint8], str]:
     # Before Pillow, which knows few kinds of 16-bit TIFF.
-    page = deep_tiff(data)
-    if page is not None:
-        return _convert(page.picture, [*_frames(page.pages), "16-bit rounded to 8"])
-    with PillowImage.open(io.BytesIO(data), formats=FORMATS) as picture:
+    tiff = deep_tiff(data)
+    if tiff is not None:
+        return _decode_tiff(data, tiff)
+    if data.startswith(png_file.SIGNATURE):
+        return _decode_png(data)
+    with PillowImage.open(io.BytesIO(data), formats=("JPEG", "WEBP")) as picture:
         check_size(picture.width, picture.height)
+        info = picture.info
+        if "icc_profile" in info and not info["icc_profile"]:
+            raise ImageError("its ICC profile is incomplete")
+        metadata = read_metadata(
+            info.get("exif", b""), info.get("xmp", b""), icc=info.get("icc_profile")
+        )
+        if picture.format != "WEBP":
+            jpeg_file.check_scans(data, picture)
+        return _convert(picture, metadata, _frames(getattr(picture, "n_frames", 1)))
+
+
+def _decode_tiff(data: bytes, tiff: TiffFile) -> tuple[NDArray[np.uint8], str]:
+    metadata = read_metadata(xmp=tiff.xmp, tiff=data, icc=tiff.icc)
+    notes = _frames(tiff.pages)
+    if tiff.picture is not None:
+        return _convert(tiff.picture, metadata, [*notes, "16-bit rounded to 8"])
+    try:
+        with PillowImage.open(io.BytesIO(data), formats=("TIFF",)) as picture:
+            check_size(picture.width, picture.height)
+            # Pillow's turns the picture, as is done here for all formats, and loses it over
+            # malformed EXIF.
+            setattr(picture, "load_end", lambda: None)  # noqa: B010
+            return _convert(picture, metadata, notes)
+    except UnidentifiedImageError:
+        raise ImageError(f"a TIFF of {tiff.kind} is not supported") from None
+
+
+def _decode_png(data: bytes) -> tuple[NDArray[np.uint8], str]:
+    png = png_file.split_png(data)
+    check_size(png.width, png.height)
+    png_file.check_rows(data)
+    metadata = read_metadata(png.exif, png.xmp, icc=png.icc)
+    metadata.png_colour = png.colour
+    metadata.notes = png.notes + metadata.notes
+    with PillowImage.open(io.BytesIO(png.pixels), formats=("PNG",)) as picture:
         notes = _frames(getattr(picture, "n_frames", 1))
-        deep = deep_png(data, picture) if picture.format == "PNG" else None
-        if deep is not None:
-            return _convert(deep, [*notes, "16-bit rounded to 8"])
-        return _convert(picture, notes)
+        if png.bits == 16:
+            return _convert(deep_png(png.pixels), metadata, [*notes, "16-bit rounded to 8"])
+        return _convert(picture, metadata, notes)
 
 
 def _frames(count: int) -> list[str]:
     return [f"first of {count} frames"] if count > 1 else []
 
 
-def _convert(picture: PillowImage.Image, notes: list[str]) -> tuple[NDArray[np.uint8], str]:
+def _convert(
+    picture: PillowImage.Image, metadata: Metadata, notes: list[str]
+) -> tuple[NDArray[np.uint8], str]:
     if picture.mode not in _DIRECT:
         raise ImageError(f"pixels of mode {picture.mode} have no 8-bit RGB meaning")
-    profile = picture.info.get("icc_profile")
     grey = picture.mode in _GREY
-    if picture.getexif().get(ORIENTATION) in _UPRIGHT:
+    notes = [*notes, *metadata.notes]
+    picture.load()
+    if metadata.orientation in _UPRIGHT:
         notes.append("EXIF orientation applied")
-    picture = _on_white(_upright(picture), notes)
+        # Not ImageOps.exif_transpose: that writes all EXIF anew and fails on needless entries.
+        picture = picture.transpose(_UPRIGHT[metadata.orientation])
+    picture = _on_white(picture, notes)
     label = {"P": "palette", "PA": "palette", "YCbCr": "YCbCr"}.get(picture.mode, "greyscale")
     labels = [] if picture.mode in ("RGB", "CMYK") else [label]
-    if picture.mode == "CMYK" and not profile:
-        notes.append("CMYK without a profile, converted by the plain formula")
-    if profile:
-        if picture.mode != "CMYK":
-            # A palette's profile speaks of its RGB entries; a grey one's of the grey itself.
-            picture = picture.convert("L" if grey else "RGB")
-        picture = _to_srgb(picture, profile, notes)
+    if picture.mode == "CMYK":
+        if not metadata.icc:
+            notes.append("CMYK without a profile, converted by the plain formula")
+    else:
+        # A palette's colour is that of its RGB entries; a grey picture's that of the grey itself.
+        picture = picture.convert("L" if grey else "RGB")
+    picture = to_srgb(picture, metadata, notes)
     return np.asarray(picture.convert("RGB")), "; ".join(notes + labels)
-
-
-def _upright(picture: PillowImage.Image) -> PillowImage.Image:
-    # Not ImageOps.exif_transpose: that writes all EXIF anew and fails on entries nobody needs.
-    picture.load()  # turns a TIFF by itself and drops the tag
-    method = _UPRIGHT.get(picture.getexif().get(ORIENTATION, 1))
-    return picture if method is None else picture.transpose(method)
 
 
 def _on_white(picture: PillowImage.Image, notes: list[str]) -> PillowImage.Image:
@@ -147,24 +206,3 @@ def _on_white(picture: PillowImage.Image, notes: list[str]) -> PillowImage.Image
     notes.append("transparency laid on white")
     white = PillowImage.new("RGBA", layered.size, "white")
     return PillowImage.alpha_composite(white, layered).convert("RGB")
-
-
-def _to_srgb(picture: PillowImage.Image, profile: bytes, notes: list[str]) -> PillowImage.Image:
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        name = ImageCms.getProfileDescription(source).strip()
-        space = source.profile.xcolor_space.strip()
-        if space == "RGB" and picture.mode == "L":
-            picture = picture.convert("RGB")
-        # Linear sRGB has the primaries of sRGB, not its values.
-        is_srgb = "srgb" in name.lower() and "linear" not in name.lower()
-        if is_srgb and space == "RGB" and picture.mode == "RGB":
-            return picture
-        converted = ImageCms.profileToProfile(
-            picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    except (ImageCms.PyCMSError, OSError) as error:
-        raise ImageError(f"its ICC profile cannot be applied: {error}") from error
-    notes.append(f"ICC profile {name!r} converted to sRGB")
-    assert converted is not None  # profileToProfile returns None only when working in place
-    return converted

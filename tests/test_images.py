@@ -99,8 +99,10 @@ def test_colour_profiles(tmp_path: Path, picture: np.ndarray) -> None:
         read_image(path)
 
 
-def icc(primaries: str, name: str) -> bytes:
-    """A profile by hand (ICC.1:2001): linear light; `primaries` are sRGB's in that order, or GRAY.
+def icc(primaries: str, name: str, curve: list[int] | None = None) -> bytes:
+    """A profile by hand (ICC.1:2001); `primaries` are sRGB's in that order, or GRAY.
+
+    `curve` is a table of 16-bit light, or one value: a gamma in 256ths; linear light by default.
 
     With primaries "gbr", for instance, the red channel drives sRGB's green light.
     """
@@ -113,7 +115,8 @@ def icc(primaries: str, name: str) -> bytes:
     def xyz(values: tuple[float, ...]) -> bytes:
         return b"XYZ \0\0\0\0" + struct.pack(">3i", *(round(v * 65536) for v in values))
 
-    linear = struct.pack(">4sIIHxx", b"curv", 0, 1, 256)
+    values = curve or [256]
+    linear = struct.pack(f">4sII{len(values)}H", b"curv", 0, len(values), *values)
     text = name.encode() + b"\0"
     tags = {
         b"desc": struct.pack(">4sII", b"desc", 0, len(text)) + text + bytes(78),
