@@ -796,7 +796,7 @@ def test_comparison_lines_say_why() -> None:
     assert lines == [
         "photos: 3 images are compared.",
         "photos: d is left out because of jpeg:quality=1.",
-        "photos: tiny is left out: too small for MS-SSIM, SSIMULACRA 2.",
+        "photos: tiny is left out: too small or flat for MS-SSIM, SSIMULACRA 2.",
         "photos: flat is left out: PSNR (RGB) is infinite for jpeg:quality=10.",
         "photos: webp:quality=2 is not averaged, it failed on 3 images.",
     ]

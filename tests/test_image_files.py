@@ -15,6 +15,7 @@ from conftest import make_picture
 from PIL import Image
 from test_image_colour import chunk, png
 
+from icmbench.cli.main import main
 from icmbench.errors import ImageError
 from icmbench.images import decode_image
 
@@ -344,3 +345,18 @@ def test_sizes_are_bounded_by_the_header(tmp_path: Path) -> None:
     for data in (bytes(webp), wide, tall, bytes(tiff)):
         with pytest.raises(ImageError, match=r"limit|exceeds"):
             decode_image(data)
+
+
+def test_compare_prints_conversions_and_why_a_metric_has_no_value(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deep = PICTURE.astype(np.uint16) * 257
+    (tmp_path / "a.png").write_bytes(png(deep))
+    (tmp_path / "b.png").write_bytes(png(deep + 100, (b"gAMA", struct.pack(">I", 0))))
+    chosen = "psnr_rgb,ms_ssim"
+    assert main(["compare", *map(str, sorted(tmp_path.glob("*.png"))), "--metrics", chosen]) == 0
+    first, second, psnr, ms_ssim = capsys.readouterr().out.splitlines()
+    assert first == f"{tmp_path}/a.png: 16-bit rounded to 8"
+    assert second == f"{tmp_path}/b.png: 16-bit rounded to 8; malformed gAMA ignored"
+    assert psnr.split() == ["psnr_rgb", "inf", "dB"]
+    assert ms_ssim.split(maxsplit=2) == ["ms_ssim", "nan", "undefined: a side is below 161 pixels"]

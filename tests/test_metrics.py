@@ -145,13 +145,38 @@ def test_equal_images(original: str) -> None:
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_flat_images_have_values(level: int) -> None:
+def test_flat_images(level: int) -> None:
+    """FSIM is a mean weighted by phase congruency: of two flat images all weights are 0."""
     flat = np.full((170, 170, 3), level, np.uint8)
     other = np.full((170, 170, 3), 100, np.uint8)
-    assert all(math.isfinite(v) for v in Meter(PLAIN)(flat, other).values())
+    values = Meter(PLAIN)(flat, other)
+    assert math.isnan(values.pop("fsim"))
+    assert all(math.isfinite(v) for v in values.values())
+    assert values["psnr_rgb"] < 30
+    assert values["ssim"] < 0.99
     same = Meter(PLAIN)(flat, flat)
-    assert same["fsim"] == pytest.approx(1.0, abs=1e-6)
+    assert same["fsim"] == 1.0
     assert same["haarpsi"] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_flat_and_another_image_have_values() -> None:
+    """Not both are flat, in either order and by one code value of one pixel: FSIM has a value."""
+    flat = np.full((64, 64, 3), 90, np.uint8)
+    dotted = flat.copy()
+    dotted[30, 30, 1] = 91
+    for pair in ((flat, dotted), (dotted, flat), (flat, stored("scene")[:64, :64])):
+        assert 0 <= one("fsim", *pair) < 1
+    assert one("fsim", dotted, dotted) == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 2), (3, 40), (10, 10), (47, 60)])
+def test_no_value_of_a_tiny_image_is_a_perfect_one(shape: tuple[int, int]) -> None:
+    """Opposite images: GMSD of one pixel after its means would be 0, the best there is."""
+    noise = np.random.default_rng(7).integers(0, 256, (*shape, 3)).astype(np.uint8)
+    best = {"psnr_rgb": math.inf, "psnr_y": math.inf, "gmsd": 0.0, "ssimulacra2": 100.0}
+    for name, value in Meter(PLAIN)(noise, 255 - noise).items():
+        assert math.isnan(value) == (min(shape) < METRICS[name].min_side), name
+        assert value != best.get(name, 1.0), name
 
 
 def test_symmetric_but_ssimulacra2() -> None:

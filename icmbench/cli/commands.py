@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from argparse import Namespace
 from collections.abc import Callable
@@ -37,9 +38,7 @@ def encode(arguments: Namespace) -> None:
     _check_output(arguments.image, arguments.output)
     extension = point.codec.file_extension(**dict(point.encode))
     _check_suffix(arguments.output, point.codec, extension)
-    image, note = read_image(arguments.image)
-    if note:
-        print(f"{arguments.image}: {note}")
+    image = _read_image(arguments.image)
     codec = _load(point.codec, arguments)
     stream = codec.encode(image, **dict(point.encode))
     if remark := codec.remark():
@@ -52,6 +51,14 @@ def encode(arguments: Namespace) -> None:
     print(f"{arguments.output}: {point.encoding}, {len(stream)} bytes, {rate:.4f} bpp")
     if extension != point.codec.extension:
         print("only icmbench can decode this file: a byte that gives the original size precedes it")
+
+
+def _read_image(path: str) -> Image:
+    """The image of a file; what was converted or ignored is printed."""
+    image, note = read_image(path)
+    if note:
+        print(f"{path}: {note}")
+    return image
 
 
 def _with_size(point: Point, limit: int | None) -> Point:
@@ -143,9 +150,9 @@ def compare(arguments: Namespace) -> None:
     """`icmbench compare A B`."""
     from icmbench.metrics import METRICS, available
     from icmbench.metrics.meter import Meter
+    from icmbench.metrics.registry import why_undefined
 
-    original, _ = read_image(arguments.original)
-    image, _ = read_image(arguments.image)
+    original, image = _read_image(arguments.original), _read_image(arguments.image)
     if original.shape != image.shape:
         sizes = " and ".join(f"{i.shape[1]}x{i.shape[0]}" for i in (original, image))
         both = f"{arguments.original} and {arguments.image}"
@@ -165,7 +172,10 @@ def compare(arguments: Namespace) -> None:
         rate = 8 * len(size) / (original.shape[0] * original.shape[1])
         print(f"{'bytes':<12} {len(size)}\n{'bpp':<12} {rate:.4f}")
     for name, value in values.items():
-        print(f"{name:<12} {value:.4f} {METRICS[name].unit}".rstrip())
+        unit = METRICS[name].unit
+        if math.isnan(value):
+            unit = f"undefined: {why_undefined(name, *original.shape[:2])}"
+        print(f"{name:<12} {value:.4f} {unit}".rstrip())
 
 
 def _decode(codec: Codec, stream: bytes, keys: dict[str, Any], *, best_effort: bool) -> Image:

@@ -70,7 +70,8 @@ class Meter:
         """Values by metric name, in the order of `names`.
 
         Both images are uint8 (height, width, 3) sRGB of one size, else MeasurementError. An image
-        with a side below a metric's `min_side` has the value nan; equal images have PSNR inf.
+        with a side below a metric's `min_side` has the value nan, and so has FSIM of two flat
+        images that differ; equal images have PSNR inf.
         """
         if original.shape != reconstruction.shape:
             raise MeasurementError(

@@ -70,7 +70,7 @@ _ALL = (
         "GMSD",
         "",
         False,
-        2,
+        4,  # one pixel after the means has no deviation: 0 for any two images
         "piq: Prewitt gradients of YIQ luma after 2x2 means, t = 170/255².",
     ),
     Metric(
@@ -80,7 +80,8 @@ _ALL = (
         True,
         48,
         "piq: FSIMc (with chrominance), 4 scales x 4 orientations, finest wavelength 6, "
-        "after means over round(min side/256)² pixels; T1..T4 = 0.85, 160, 200, 200, lambda 0.03.",
+        "after means over round(min side/256)² pixels; T1..T4 = 0.85, 160, 200, 200, lambda 0.03; "
+        "of two flat images 1 if they are equal, else undefined.",
     ),
     Metric(
         "ssimulacra2",
@@ -114,3 +115,9 @@ _ALL = (
 )
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+
+
+def why_undefined(name: str, height: int, width: int) -> str:
+    """Why a metric has no value for a pair of images of this size."""
+    side = METRICS[name].min_side
+    return f"a side is below {side} pixels" if min(height, width) < side else "both images are flat"

@@ -43,7 +43,7 @@ class Comparison:
     excluded: Mapping[Point, int]
     """Point whose averages are empty -> number of images it failed on."""
     undefined: Mapping[str, tuple[str, ...]]
-    """Image that all coded, yet left out -> the metrics that are undefined on it (too small)."""
+    """Image that all coded, yet left out -> metrics undefined on it (too small, flat)."""
     infinite: Mapping[str, tuple[tuple[str, Point], ...]]
     """Image left out because a point is without loss on it but not in general -> metric, point."""
 
@@ -81,7 +81,7 @@ def comparison_set(
     images is excluded; the common set is the images that all other points coded. An image
     without a row counts as failed. Of these images two kinds are left out, for all points:
 
-    - `undefined`: some of `metrics` has no value there (the image is too small for it). A metric
+    - `undefined`: some of `metrics` has no value there (the image is too small, or flat). A metric
       without a value on all of the images leaves none out; nor does a point without any value.
     - `infinite`: a point has an infinite value there (it is without loss on a flat image), but not
       on more than half of the images. With one such value its mean would be infinite and its

@@ -247,7 +247,7 @@ def comparison_lines(comparison: Mapping[str, Any]) -> list[str]:
         for image, points in sorted(chosen["left_out"].items()):
             lines.append(f"{dataset}: {image} is left out because of {', '.join(points)}.")
         for image, names in sorted(chosen["undefined"].items()):
-            lines.append(f"{dataset}: {image} is left out: too small for {_titles(names)}.")
+            lines.append(f"{dataset}: {image} is left out: too small or flat for {_titles(names)}.")
         for image, pairs in sorted(chosen["infinite"].items()):
             whys = [f"{_titles([name])} is infinite for {codec}" for name, codec in pairs]
             lines.append(f"{dataset}: {image} is left out: {', '.join(whys)}.")
