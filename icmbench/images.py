@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
-from icmbench import jpeg_file, png_file
 from icmbench.colour import to_srgb
 from icmbench.deep_images import TiffFile, check_size, deep_png, deep_tiff
 from icmbench.errors import ImageError
 from icmbench.files import atomic_path
 from icmbench.image_metadata import Metadata, read_metadata
+from icmbench.jpeg_file import check_scans
+from icmbench.png_file import SIGNATURE, check_rows, split_png
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "TIFF")
 EXTENSIONS: Final = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
@@ -123,7 +124,7 @@ def _decode(data: bytes) -> tuple[NDArray[np.uint8], str]:
     tiff = deep_tiff(data)
     if tiff is not None:
         return _decode_tiff(data, tiff)
-    if data.startswith(png_file.SIGNATURE):
+    if data.startswith(SIGNATURE):
         return _decode_png(data)
     with PillowImage.open(io.BytesIO(data), formats=("JPEG", "WEBP")) as picture:
         check_size(picture.width, picture.height)
@@ -134,7 +135,7 @@ def _decode(data: bytes) -> tuple[NDArray[np.uint8], str]:
             info.get("exif", b""), info.get("xmp", b""), icc=info.get("icc_profile")
         )
         if picture.format != "WEBP":
-            jpeg_file.check_scans(data, picture)
+            check_scans(data, picture)
         return _convert(picture, metadata, _frames(getattr(picture, "n_frames", 1)))
 
 
@@ -155,9 +156,9 @@ def _decode_tiff(data: bytes, tiff: TiffFile) -> tuple[NDArray[np.uint8], str]:
 
 
 def _decode_png(data: bytes) -> tuple[NDArray[np.uint8], str]:
-    png = png_file.split_png(data)
+    png = split_png(data)
     check_size(png.width, png.height)
-    png_file.check_rows(data)
+    check_rows(data)
     metadata = read_metadata(png.exif, png.xmp, icc=png.icc)
     metadata.png_colour = png.colour
     metadata.notes = png.notes + metadata.notes

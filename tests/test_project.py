@@ -21,7 +21,18 @@ from icmbench.images import write_png
 
 LAYERS = [
     {"errors", "revision"},
-    {"files", "suggest", "devices", "deep_images", "versions", "progress", "processes", "imports"},
+    {"jpeg_file", "png_file", "image_metadata"},
+    {
+        "files",
+        "suggest",
+        "devices",
+        "deep_images",
+        "colour",
+        "versions",
+        "progress",
+        "processes",
+        "imports",
+    },
     {"compiling", "follow"},
     {
         "registry",
