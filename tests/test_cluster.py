@@ -37,7 +37,7 @@ SETTINGS = {
 MORE = re.compile("identity|webp|no-sc|detection|segmentation")
 # What is compared. Drawing figures on the cluster as well would take as long as half of the rest.
 TABLES = (
-    "bd_rate", "codecs", "failures", "mpd_states", "pseudo_labels", "rd",
+    "bd_rate", "codecs", "failures", "mpd_states", "paired", "pseudo_labels", "rd",
     "retrieval", "robustness", "tasks", "tasks_bd_rate",
 )  # fmt: skip
 # Rules whose jobs go into one Slurm job each, which takes them one after the other: to start takes
@@ -48,7 +48,7 @@ GROUPS = {
     "palette": "train_contexts train_reverse train_vgg pseudo_labels train_features",
     "diffusion": "train_prior train_tagger train_stage_1 train_stage_2",
     "codec": "encode decode measure predict robustness mpd_states",
-    "tables": "mpd_states_table rd_tables retrieval robustness_table task_scores",
+    "tables": "mpd_states_table paired_table rd_tables retrieval robustness_table task_scores",
 }
 
 

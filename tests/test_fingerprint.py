@@ -38,7 +38,8 @@ JOBS: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
     **{
         script: (script, {}, {})
         for script in (
-            "ablation", "alpha_sweep", "jobs_table", "provenance", "rate_figures", "rd_tables",
+            "ablation", "alpha_sweep", "jobs_table", "paired_table", "provenance",
+            "rate_figures", "rd_tables",
             "report", "retrieval", "robustness_table", "task_figures", "tasks_tables",
             "timing_table", "train_autoencoder", "train_contexts", "train_features",
             "train_prior", "train_reverse", "train_stage", "train_task", "train_vgg",

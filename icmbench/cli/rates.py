@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
 from pathlib import Path
 
@@ -33,11 +34,15 @@ def bd_rate(arguments: Namespace) -> None:
     if arguments.out:
         write_csv(rates, Path(arguments.out))
     print(f"{len(chosen)} of {len(table)} points; BD-rates in percent, no intervals (means only)")
-    for row in rates.itertuples(index=False):
-        value = "" if row.bd_rate != row.bd_rate else f"{100 * row.bd_rate:+.1f}"
-        overlap = "" if row.overlap != row.overlap else f"{100 * row.overlap:.0f} %"
+    for row in rates.to_dict("records"):
         print(
-            f"{row.dataset:<10} {row.family:<14} against {row.anchor:<8} {row.metric:<12} "
-            f"{value:>7}  overlap {overlap:>5}  points {row.points}, {row.anchor_points}"
-            f"{'  ' + row.note if row.note else ''}"
+            f"{row['dataset']:<10} {row['family']:<14} against {row['anchor']:<8} "
+            f"{row['metric']:<12} {_percent(row['bd_rate'], '+.1f'):>7}  "
+            f"overlap {_percent(row['overlap'], '.0f'):>3}  "
+            f"points {row['points']}, {row['anchor_points']}  {row['note']}".rstrip()
         )
+
+
+def _percent(value: float, form: str) -> str:
+    """A fraction in percent; empty where there is none."""
+    return "" if math.isnan(value) else format(100 * value, form)

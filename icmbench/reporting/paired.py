@@ -11,7 +11,6 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from icmbench.reporting.bootstrap import (
     MIN_IMAGES,
@@ -183,7 +182,7 @@ def paired_task_rows(
 def _pooled(rate: Floats, quality: Floats, rates: Sequence[float]) -> Floats:
     """Values at the rates, (rates, rows); nan where a row has a point without a value."""
     found = np.full((len(rates), len(rate)), np.nan)
-    whole: NDArray[np.bool_] = np.isfinite(quality).all(axis=1)
+    whole = np.asarray(np.isfinite(quality).all(axis=1), np.bool_)
     found[:, whole] = read_off(rate[whole], quality[whole], rates)
     return found
 

@@ -275,7 +275,8 @@ def _curves(
     held = {point: pair for point, pair in held.items() if np.isfinite(pair[1][0])}
     if not held:
         return {}, None
-    whole = np.isfinite(np.stack([quality for _, quality in held.values()])).all(axis=0)
+    every = np.stack([quality for _, quality in held.values()])
+    whole = np.asarray(np.isfinite(every).all(axis=0), np.bool_)
     curves = {}
     for family in sorted({point.family for point in held}):
         pairs = [pair for point, pair in held.items() if point.family == family]
