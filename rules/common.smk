@@ -113,7 +113,7 @@ SWEEP_ANCHOR = next(
 )
 SWEEPS = SWEEPS if SWEEP_ANCHOR in run.config["anchors"] else {}
 OPTIONAL_TABLES += [f"alpha_sweep_{guide}" for guide in SWEEPS]
-OPTIONAL_TABLES += ["tasks", "tasks_bd_rate"] if run.tasks else []
+OPTIONAL_TABLES += ["tasks", "tasks_bd_rate", "task_failures"] if run.tasks else []
 # Figure -> its kind, data set and task.
 TASK_FIGURES = {
     f"{kind}_{dataset}.{name}": (kind, dataset, name)

@@ -79,6 +79,7 @@ rule task_scores:
         scores="<results>/scores/{dataset}.{task}.csv",
         bd_rate="<results>/scores/{dataset}.{task}.bd_rate.csv",
         paired="<results>/scores/{dataset}.{task}.paired.csv",
+        failures="<results>/scores/{dataset}.{task}.failures.csv",
     log:
         "<logs>/task_scores/{dataset}.{task}.log",
     benchmark:
@@ -104,9 +105,11 @@ rule tasks_tables:
     input:
         scores=[f"<results>/scores/{dataset}.{task}.csv" for dataset, task in TASK_PAIRS],
         bd_rate=[f"<results>/scores/{dataset}.{task}.bd_rate.csv" for dataset, task in TASK_PAIRS],
+        failures=[f"<results>/scores/{dataset}.{task}.failures.csv" for dataset, task in TASK_PAIRS],
     output:
         tasks="<results>/tables/tasks.csv",
         bd_rate="<results>/tables/tasks_bd_rate.csv",
+        failures="<results>/tables/task_failures.csv",
     log:
         "<logs>/tasks_tables.log",
     benchmark:

@@ -492,7 +492,7 @@ def test_yolox_finds_what_its_own_way_finds() -> None:
     task.load(labels, "cpu")
     numbers = labels.category_ids(COCO, "YOLOX")
     assert min(numbers) > 0
-    session = open_session(YOLOX, None)
+    session, _ = open_session(YOLOX, None)
     for picture in pictures.values():
         found = task.predict(picture, [])
         sure = found.scores > 0.1

@@ -418,7 +418,7 @@ def test_gaps_of_a_shard(tmp_path: Path) -> None:
         },
     )
     records = [Record(name, f"{name}.png") for name in names]
-    table = gaps.shard_gaps(FakeTask(), "scenes", "webp", records, tmp_path, **files)  # type: ignore[arg-type]
+    table = gaps.shard_gaps(FakeTask(), None, "scenes", "webp", records, tmp_path, **files)  # type: ignore[arg-type]
     assert list(table.columns) == list(gaps.COLUMNS)
     same = table[table["codec"] == "identity"]
     assert list(same["image"]) == [name for name in names for _ in range(4)]
@@ -436,7 +436,7 @@ def test_gaps_of_a_shard(tmp_path: Path) -> None:
 def gap_rows(values: dict[tuple[str, str], list[float]]) -> pd.DataFrame:
     """Codec string, stage -> gaps of the images 0, 1, 2, ..."""
     rows = [
-        ("scenes", codec.partition(":")[0], codec, f"i{n}", int(stage[-1]), stage, value)
+        ("scenes", codec.partition(":")[0], codec, f"i{n}", int(stage[-1]), stage, value, "ok")
         for (codec, stage), found in values.items()
         for n, value in enumerate(found)
     ]

@@ -10,8 +10,15 @@ import pandas as pd
 import pytest
 
 from icmbench.errors import MeasurementError, TaskError
-from icmbench.reporting import tasks as reporting_tasks
-from icmbench.reporting.tasks import COLUMNS, Scored, Settings, score_task
+from icmbench.reporting import task_answers
+from icmbench.reporting.tasks import (
+    COLUMNS,
+    FAILURE_COLUMNS,
+    Scored,
+    Settings,
+    gave_nothing,
+    score_task,
+)
 from icmbench.tasks import store
 from icmbench.tasks.base import LANDMARKS
 from icmbench.tasks.evaluate import Truth, evaluator
@@ -86,7 +93,7 @@ def predicted(
 
 
 def test_values_by_hand(tmp_path: Path) -> None:
-    scores, _, _ = score_task(TASK, measured(), truth(), predicted(tmp_path), SETTINGS)
+    scores, *_ = score_task(TASK, measured(), truth(), predicted(tmp_path), SETTINGS)
     assert tuple(scores.columns) == COLUMNS
     nme = scores[scores["metric"] == "nme"].set_index("codec")
     mean_share = np.mean([share(n) for n in range(8)])
@@ -105,14 +112,14 @@ def test_values_by_hand(tmp_path: Path) -> None:
 
 
 def test_bd_rate_of_half_the_bits_and_twice(tmp_path: Path) -> None:
-    _, bd, _ = score_task(TASK, measured(), truth(), predicted(tmp_path), SETTINGS)
+    _, bd, *_ = score_task(TASK, measured(), truth(), predicted(tmp_path), SETTINGS)
     row = bd[bd["metric"] == "nme"].set_index("family").loc["full"]
     assert row["bd_rate"] == pytest.approx(1.0, rel=0.01)  # twice the bits for the same error
     assert row["lo"] == pytest.approx(1.0, rel=0.02)
     assert row["hi"] == pytest.approx(1.0, rel=0.02)
     assert row["overlap"] == pytest.approx(1.0)
     assert (row["anchor"], row["task"], row["points"]) == ("half", "points", 3)
-    _, turned, _ = score_task(
+    _, turned, *_ = score_task(
         TASK, measured(), truth(), predicted(tmp_path), replace(SETTINGS, anchors=["full"])
     )
     value = turned[turned["metric"] == "nme"].set_index("family").loc["half", "bd_rate"]
@@ -122,7 +129,7 @@ def test_bd_rate_of_half_the_bits_and_twice(tmp_path: Path) -> None:
 def test_all_are_compared_on_the_same_images(tmp_path: Path) -> None:
     """An image that one string failed on counts for none; a string that fails often is left out."""
     failed = {"webp:quality=30": {"i7"}, "jpeg:quality=10": {"i0", "i1", "i2"}}
-    scores, _, _ = score_task(
+    scores, *_ = score_task(
         TASK, measured(failed), truth(), predicted(tmp_path, ("webp:quality=30", "i7")), SETTINGS
     )
     nme = scores[scores["metric"] == "nme"].set_index("codec")
@@ -171,7 +178,7 @@ def test_without_points_the_originals_are_the_reference(tmp_path: Path) -> None:
             for name, faces in truth().landmarks.items()
         },
     )
-    scores, _, _ = score_task(TASK, measured(), bare, predicted(tmp_path), SETTINGS)
+    scores, *_ = score_task(TASK, measured(), bare, predicted(tmp_path), SETTINGS)
     nme = scores[scores["metric"] == "nme"].set_index("codec")
     mean_share = np.mean([share(n) for n in range(8)])
     for (_, codec), (_, error) in POINTS.items():
@@ -182,8 +189,116 @@ def test_without_points_the_originals_are_the_reference(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match="faces without points"):
         evaluator(LANDMARKS, bare, IMAGES)
     two = {name: [*faces, *faces] for name, faces in bare.landmarks.items()}
-    with pytest.raises(TaskError, match="'i0': 2 faces, 1 found"):
-        score_task(TASK, measured(), replace(bare, landmarks=two), predicted(tmp_path), SETTINGS)
+    scores, bd, _, failures = score_task(
+        TASK, measured(), replace(bare, landmarks=two), predicted(tmp_path), SETTINGS
+    )
+    assert scores["value"].isna().all()
+    assert set(scores["status"]) == {"task-failed"}
+    assert not len(bd[bd["bd_rate"].notna()])
+    assert list(failures["images"]) == [8]
+    assert failures["detail"][0] == "image 'i0': 2 faces, 1 found in it"
+
+
+def failing(
+    folder: Path, failures: dict[tuple[str, str], str], loaded: str = ""
+) -> dict[str, list[Path]]:
+    """`predicted`, with failures (codec string, image) -> reason in place of predictions."""
+    found: dict[str, list[Path]] = {}
+    strings = {**POINTS, (ORIGINALS, ORIGINALS): (0, 0.4)}
+    for family in ("full", "half", ORIGINALS):
+        path = folder / f"{family}.zip"
+        found[family] = [path]
+        with store.writer(path) as out:
+            out.failed, out.device = loaded, "" if loaded else "cpu"
+            for (owner, codec), (_, error) in strings.items():
+                for number, image in enumerate(IMAGES):
+                    if owner != family or loaded:
+                        continue
+                    if (codec, image) in failures:
+                        out.fail(codec, image, failures[codec, image])
+                        continue
+                    shift = np.array([error * share(number), 0.0])
+                    out.add(codec, image, (points(number) + shift)[None])
+    return found
+
+
+def test_an_image_that_the_task_failed_on_is_a_row(tmp_path: Path) -> None:
+    """It counts for no codec string; the string is named with the reason, and its count."""
+    failures = {("webp:quality=30", "i7"): "out of cheese"}
+    scores, _, _, table = score_task(
+        TASK, measured(), truth(), failing(tmp_path, failures), SETTINGS
+    )
+    nme = scores[scores["metric"] == "nme"].set_index("codec")
+    some_share = np.mean([share(n) for n in range(7)])
+    assert nme.loc["jpeg:quality=50", "value"] == pytest.approx(1.0 * some_share / 40, abs=2e-5)
+    assert nme.loc["jpeg:quality=50", "ceiling"] == pytest.approx(0.4 * some_share / 40, abs=2e-5)
+    assert list(nme.loc["webp:quality=30", ["images", "failed", "status"]]) == [7, 1, "ok"]
+    assert list(nme.loc["jpeg:quality=50", ["images", "failed", "status"]]) == [7, 0, "ok"]
+    assert set(scores["device"]) == {"cpu"}
+    assert tuple(table.columns) == FAILURE_COLUMNS
+    (row,) = table.to_dict("records")
+    assert (row["family"], row["codec"], row["images"]) == ("half", "webp:quality=30", 1)
+    assert (row["first_image"], row["detail"]) == ("i7", "out of cheese")
+    assert not len(gave_nothing(scores))
+
+
+def test_an_original_that_the_task_failed_on_counts_for_no_string(tmp_path: Path) -> None:
+    failures = {(ORIGINALS, "i0"): "too small"}
+    scores, _, _, table = score_task(
+        TASK, measured(), truth(), failing(tmp_path, failures), SETTINGS
+    )
+    nme = scores[scores["metric"] == "nme"].set_index("codec")
+    some_share = np.mean([share(n) for n in range(1, 8)])
+    assert nme.loc["webp:quality=50", "value"] == pytest.approx(1.0 * some_share / 40, abs=2e-5)
+    assert list(nme.loc["webp:quality=50", ["images", "failed"]]) == [7, 0]
+    assert list(table["codec"]) == [ORIGINALS]
+
+
+def test_a_string_that_the_task_often_fails_on_is_left_out_alone(tmp_path: Path) -> None:
+    failures = {("jpeg:quality=10", f"i{n}"): "black picture" for n in range(3)}
+    scores, *_ = score_task(TASK, measured(), truth(), failing(tmp_path, failures), SETTINGS)
+    nme = scores[scores["metric"] == "nme"].set_index("codec")
+    assert list(nme.loc["jpeg:quality=10", ["images", "failed", "status"]]) == [
+        0, 3, "task-failed",
+    ]  # fmt: skip
+    assert (nme.drop("jpeg:quality=10")["images"] == 8).all()
+
+
+def test_a_model_that_cannot_be_loaded_is_rows_without_values(tmp_path: Path) -> None:
+    predictions = failing(tmp_path, {}, loaded="m.pth: no such file")
+    scores, bd, _, table = score_task(TASK, measured(), truth(), predictions, SETTINGS)
+    assert len(scores) == len(POINTS) * 2
+    assert scores[["value", "lo", "hi", "ceiling"]].isna().all(axis=None)
+    assert set(scores["status"]) == {"task-failed"}
+    assert set(scores["failed"]) == {8}
+    assert set(scores["device"]) == {""}
+    assert not len(bd)
+    (row,) = table.to_dict("records")
+    assert (row["codec"], row["images"], row["detail"]) == ("", 8, "m.pth: no such file")
+    assert gave_nothing(scores).to_dict("records") == [
+        {"dataset": "d", "task": "points", "model": "ruler", "status": "task-failed"}
+    ]
+
+
+def test_what_cannot_be_judged_is_a_row_of_its_image(tmp_path: Path) -> None:
+    """An annotation without a measure (the eyes' corners coincide), and a prediction of no face."""
+    known = truth()
+    known.landmarks["i2"][0]["landmarks"][36] = known.landmarks["i2"][0]["landmarks"][45]
+    predictions = failing(tmp_path, {("jpeg:quality=30", "i5"): ""})
+    with store.writer(tmp_path / "more.zip") as out:
+        out.device = "cuda"
+        out.add("jpeg:quality=30", "i5", np.zeros((0, 68, 2)))
+    predictions["full"].append(tmp_path / "more.zip")
+    scores, _, _, table = score_task(TASK, measured(), known, predictions, SETTINGS)
+    nme = scores[scores["metric"] == "nme"].set_index("codec")
+    assert (nme["images"] == 6).all()
+    some_share = np.mean([share(n) for n in range(8) if n not in (2, 5)])
+    assert nme.loc["webp:quality=50", "value"] == pytest.approx(1.0 * some_share / 40, abs=2e-5)
+    rows = table.set_index("codec")
+    assert "eye corners coincide" in rows.loc[ORIGINALS, "detail"]
+    assert "(0, 68, 2)" in rows.loc["jpeg:quality=30", "detail"]
+    assert list(table["first_image"]) == ["i5", "i2"]
+    assert list(nme["device"]) == ["cpu+cuda" if f == "full" else "cpu" for f in nme["family"]]
 
 
 @pytest.mark.parametrize(("value", "metrics"), [(0.5, ["boxes"]), (np.nan, ["boxes", "masks"])])
@@ -202,8 +317,8 @@ def test_what_a_model_does_not_say_has_no_rows(
             both = {"boxes": value, "masks": np.nan}
             return {name: np.full(len(weights), found) for name, found in both.items()}
 
-    monkeypatch.setattr(reporting_tasks, "evaluator", lambda *_: Judge())
-    scores, bd, _ = score_task(TASK, measured(), truth(), predicted(tmp_path), SETTINGS)
+    monkeypatch.setattr(task_answers, "evaluator", lambda *_: Judge())
+    scores, bd, *_ = score_task(TASK, measured(), truth(), predicted(tmp_path), SETTINGS)
     assert list(scores["metric"].unique()) == metrics
     assert list(bd["metric"].unique()) == metrics
     assert len(scores) == len(POINTS) * len(metrics)

@@ -98,7 +98,7 @@ def main() -> None:
                 networks.around(task, "_see")
             whole.around(task, "predict")
         loaded = time.perf_counter() - start
-        predict_pictures(tasks, truth, pictures, rows, folder / "said")
+        predict_pictures([(task, None) for task in tasks], truth, pictures, rows, folder / "said")
         total = time.perf_counter() - start
     count = given.images * len(QUALITIES)
     print(f"{count} pictures in {total:.0f} s, loading {loaded:.1f} s of it")

@@ -7,7 +7,6 @@ from matplotlib import pyplot
 
 from icmbench.coding.measure import write_measurements
 from icmbench.datasets.manifest import read_records, usable
-from icmbench.devices import resolve_device
 from icmbench.joblog import log_to
 from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.feature_gap import gap_table
@@ -16,6 +15,7 @@ from icmbench.reporting.figures.style import save
 from icmbench.tasks.evaluate import read_truth
 from icmbench.tasks.feature_gap import shard_gaps
 from icmbench.tasks.registry import make_task
+from icmbench.tasks.run import load_tasks
 
 
 def of_shard(files, wildcards, params):
@@ -25,9 +25,10 @@ def of_shard(files, wildcards, params):
     torch.set_num_threads(snakemake.threads)
     task = make_task(wildcards.task, params.entry)
     labels = read_truth(Path(files.truth[0]).parent).labels(wildcards.dataset)
-    task.load(labels, resolve_device(params.device))
+    ((_, failure),) = load_tasks([task], labels, params.device)
     frame = shard_gaps(
         task,
+        failure,
         wildcards.dataset,
         wildcards.codec,
         usable(read_records(Path(files.records)), params.split),

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 from icmbench.datasets.manifest import read_records, usable
-from icmbench.devices import resolve_device
 from icmbench.joblog import log_to
 from icmbench.tasks.evaluate import read_truth
 from icmbench.tasks.registry import make_task
-from icmbench.tasks.run import predict_originals, predict_pictures
+from icmbench.tasks.run import load_tasks, predict_originals, predict_pictures
 
 with log_to(snakemake.log[0]):
     import torch
@@ -15,9 +14,8 @@ with log_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     files, wildcards, out = snakemake.input, snakemake.wildcards, Path(snakemake.output[0])
     truth = read_truth(Path(files.truth[0]).parent)
-    tasks = [make_task(name, entry) for name, entry in snakemake.params.entries.items()]
-    for task in tasks:
-        task.load(truth.labels(wildcards.dataset), resolve_device(snakemake.params.device))
+    made = [make_task(name, entry) for name, entry in snakemake.params.entries.items()]
+    tasks = load_tasks(made, truth.labels(wildcards.dataset), snakemake.params.device)
     if files.get("pictures"):
         predict_pictures(tasks, truth, Path(files.pictures), Path(files.decoded), out)
     else:

@@ -16,7 +16,7 @@ with log_to(snakemake.log[0]):
     predictions = {}
     for shard in map(Path, files.predictions):  # <codec>/<shard>
         predictions.setdefault(shard.parent.name, []).append(shard / f"{task.name}.zip")
-    scores, bd_rates, paired = score_task(
+    tables = score_task(
         Scored(task.name, task.model, task.produces),
         pd.concat([pd.read_parquet(path) for path in files.measurements], ignore_index=True),
         read_truth(Path(files.truth[0]).parent),
@@ -30,6 +30,7 @@ with log_to(snakemake.log[0]):
             rates=params.rates,
         ),
     )
-    write_csv(scores, Path(snakemake.output.scores))
-    write_csv(bd_rates, Path(snakemake.output.bd_rate))
-    write_csv(paired, Path(snakemake.output.paired))
+    write_csv(tables.scores, Path(snakemake.output.scores))
+    write_csv(tables.bd_rates, Path(snakemake.output.bd_rate))
+    write_csv(tables.paired, Path(snakemake.output.paired))
+    write_csv(tables.failures, Path(snakemake.output.failures))

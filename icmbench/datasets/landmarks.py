@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icmbench.datasets.base import Annotations, Option, Record
+from icmbench.datasets.faces import check_faces
 from icmbench.datasets.folder import Folder
 from icmbench.datasets.foreign import is_number, name_fault, read_text
 from icmbench.datasets.foreign import read_json as read_json_file
@@ -105,22 +106,22 @@ class Landmarks(Folder):
         """The faces of all images; without points, of those that could be read.
 
         Raises DatasetError naming the file for an image without points, points without an image,
-        not 68 points, a value that is not finite, and a file of another format.
+        not 68 points, a value that is not finite, and a file of another format; naming the image
+        for a face that `check_faces` refuses. A refused image has no box without points.
         """
+        sizes = read_sizes(folder_of)
         if self._bare:
-            sizes = read_sizes(folder_of)
-            return Annotations(
-                landmarks={name: [self._unmarked(size)] for name, size in sizes.items()}
-            )
-        found = self._points(sorted(folder_of))
-        return Annotations(
-            landmarks={name: [_face(points) for points in faces] for name, faces in found.items()}
-        )
+            landmarks = {name: [self._unmarked(*size)] for name, size in sizes.items()}
+        else:
+            found = self._points(sorted(folder_of))
+            landmarks = {name: [_face(points) for points in faces] for name, faces in found.items()}
+            check_faces(str(self._json() or self.values["path"]), landmarks, sizes)
+        return Annotations(landmarks=landmarks)
 
-    def _unmarked(self, size: tuple[int, int]) -> dict[str, Any]:
-        """The face of an image of (width, height) without points: its box alone."""
-        x, y, width, height = self.values["face"]
-        return {"bbox": [x * size[0], y * size[1], width * size[0], height * size[1]]}
+    def _unmarked(self, width: int, height: int) -> dict[str, Any]:
+        """The face of an image without points: its box alone, a share of the image as decoded."""
+        x, y, wide, high = self.values["face"]
+        return {"bbox": [x * width, y * height, wide * width, high * height]}
 
     def _json(self) -> Path | None:
         name = self.values["landmarks"]

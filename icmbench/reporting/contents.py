@@ -80,6 +80,16 @@ NOTES = {
         "BD-rate of every weight of what guides the clustering against the plain palette, as a "
         "fraction. Chosen: the weight of the least mean over data sets and metrics."
     ),
+    "tasks": (
+        "Predictions on the images that all codecs coded and on which the task failed for none, "
+        "with 95 % bootstrap intervals over images. Ceiling: the same model on the originals. "
+        "Failed: images that were not coded or that the task failed on. Device: where the model "
+        "ran. Status: ok where there is a value, else what failed."
+    ),
+    "task_failures": (
+        "Images that a task model failed on, with the reason on the first of them. A row without "
+        "a codec string: the task has no value at all."
+    ),
     "jobs": (
         "Every rule that ran before this table: how often, seconds, memory in MB, the most that "
         "one of its jobs asked for (MB, minutes, GPUs), the largest share of it that one took, and "

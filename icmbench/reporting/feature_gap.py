@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -17,7 +18,8 @@ from icmbench.reporting.bootstrap import (
     resample_indices,
     resampled_means,
 )
-from icmbench.reporting.comparison import Grid, compare, grids, restrict
+from icmbench.reporting.comparison import Grid, Point, compare, grids, restrict
+from icmbench.tasks.feature_gap import OK
 
 COLUMNS: Final = (
     "dataset", "codec", "family", "task", "model", "depth", "stage", "gap", "lo", "hi", "images",
@@ -44,23 +46,27 @@ def gap_table(
     Returns:
         `COLUMNS`, sorted by family, rate, codec string and depth. `lo` and `hi`: 95 % percentile
         interval over draws of images, the same draws for every codec and depth, none below 3
-        images. A codec string that failed on too many images has no value.
+        images. A codec string that failed on too many images, or on whose pictures the model did,
+        has no value; `failed` counts both. Where the model failed on all, the depth is 0.
 
     Raises:
         MeasurementError: an image of the comparison has no gap at some depth, or two, and as
             `grids` does.
     """
-    (grid,) = grids(measurements, ())
+    (coded,) = grids(measurements, ())
+    grid = _answered(coded, gaps)
     chosen = compare(grid, max_failed)
     common = restrict(grid, chosen)
     draws = resample_indices(len(common.images), resamples, seed=seed, dataset=grid.dataset)
-    stages = gaps[["depth", "stage"]].drop_duplicates().sort_values("depth")
+    good = gaps[gaps["status"] == OK]
+    stages = (good if len(good) else gaps)[["depth", "stage"]].drop_duplicates()
+    stages = stages.sort_values("depth")
     if stages["depth"].duplicated().any():
         raise MeasurementError(f"feature gaps of {task} on {grid.dataset}: stages of two networks")
     failed = grid.failed()
     rows: list[dict[str, object]] = []
     for number, point in enumerate(common.points):
-        mine = gaps[(gaps["family"] == point.family) & (gaps["codec"] == point.codec)]
+        mine = good[(good["family"] == point.family) & (good["codec"] == point.codec)]
         whole = bool(common.images) and bool(common.ok[number].all())
         base = {"dataset": grid.dataset, "codec": point.codec, "family": point.family}
         base |= {"task": task, "model": model}
@@ -74,6 +80,18 @@ def gap_table(
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     keys = ["dataset", "task", "family", "bpp", "codec", "depth"]
     return frame.sort_values(keys, kind="stable", ignore_index=True)
+
+
+def _answered(grid: Grid, gaps: pd.DataFrame) -> Grid:
+    """The grid with the pictures that the model failed on as failures."""
+    rows = {point: row for row, point in enumerate(grid.points)}
+    columns = {image: column for column, image in enumerate(grid.images)}
+    ok = grid.ok.copy()
+    bad = gaps.loc[gaps["status"] != OK, ["family", "codec", "image"]]
+    for family, codec, image in bad.itertuples(index=False):
+        if image in columns and (row := rows.get(Point(family, codec))) is not None:
+            ok[row, columns[image]] = False
+    return replace(grid, ok=ok)
 
 
 def _values(mine: pd.DataFrame, common: Grid, where: str) -> Floats:

@@ -36,6 +36,7 @@ _TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
     "bd_rate": ("BD-rate", ("dataset", "anchor", "metric")),
     "paired": ("Differences at equal rate", ("dataset", "against", "family", "task", "metric")),
     "tasks": ("Machine tasks", ("dataset", "family", "task", "metric")),
+    "task_failures": ("Failures of machine tasks", ("dataset", "task", "family")),
     "robustness": ("Robustness", ("damage", "family")),
     "mpd_states": ("MPD states", ("dataset", "family", "encoding")),
     "alpha_sweep_blur": ("Weight of the guide blur", ("dataset", "metric")),
@@ -190,7 +191,11 @@ def _facts(
         facts.append(fact(len(manifest), "image", "#data"))
     elif refused:
         facts.append(fact(refused, "refused image", "#failures"))
-    return [*facts, fact(failed, "failure", "#failures")]
+    facts.append(fact(failed, "failure", "#failures"))
+    tasks = tables.get("task_failures")
+    if tasks is not None and len(tasks):
+        facts.append(fact(int(tasks["images"].sum()), "task failure", "#table-task_failures"))
+    return facts
 
 
 def _environment() -> jinja2.Environment:

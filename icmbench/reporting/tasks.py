@@ -2,7 +2,8 @@
 
 The images are those that all codecs coded, as in the rate-distortion table. A metric of a task is
 computed over all of them at once (mAP and mIoU are no means of images), and again for every
-bootstrap draw of images and without every group of a jackknife, the same for every codec string.
+bootstrap draw of images and without every group of a jackknife, the same for every codec string. An
+image without an answer of the task counts as one that was not coded.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,30 +22,27 @@ from icmbench.reporting.bd_rate import Resampled, compare_curves
 from icmbench.reporting.bootstrap import (
     MIN_IMAGES,
     Floats,
+    Indices,
     mean,
     resample_indices,
     resampled_means,
 )
 from icmbench.reporting.calibration import calibrated, jackknife_groups, jackknife_weights
-from icmbench.reporting.comparison import Grid, Point, compare, grids, restrict
+from icmbench.reporting.comparison import Point, compare, grids
 from icmbench.reporting.curves import Curves, fit
 from icmbench.reporting.paired import frame as paired_frame
 from icmbench.reporting.paired import paired_task_rows
-from icmbench.tasks import store
-from icmbench.tasks.base import LANDMARKS
-from icmbench.tasks.evaluate import (
-    Evaluator,
-    Truth,
-    evaluator,
-    has_reference,
-    refer_to_originals,
-)
-from icmbench.tasks.run import ORIGINALS
+from icmbench.reporting.task_answers import ORIGINAL, Answers, Judged, answers_of, judge_answers
+from icmbench.tasks.evaluate import Truth
 
 COLUMNS = (
     "dataset", "codec", "family", "task", "model", "metric", "value", "lo", "hi", "ceiling",
-    "images", "failed", "bpp",
+    "images", "failed", "bpp", "device", "status",
 )  # fmt: skip
+FAILURE_COLUMNS = (
+    "dataset", "task", "model", "family", "codec", "status", "images", "first_image", "detail",
+)  # fmt: skip
+OK, CODEC_FAILED, TASK_FAILED, NO_IMAGES = "ok", "codec-failed", "task-failed", "no-images"
 TASK_BD_COLUMNS = (*BD_COLUMNS[:1], "task", "model", *BD_COLUMNS[1:])
 
 
@@ -82,14 +81,23 @@ class Settings:
     rates: Sequence[float] = ()
 
 
+class TaskTables(NamedTuple):
+    """Rows of `tasks.csv`, `tasks_bd_rate.csv`, `paired.csv` and `task_failures.csv`."""
+
+    scores: pd.DataFrame
+    bd_rates: pd.DataFrame
+    paired: pd.DataFrame
+    failures: pd.DataFrame
+
+
 def score_task(
     task: Scored,
     measurements: pd.DataFrame,
     truth: Truth,
     predictions: Mapping[str, Sequence[Path]],
     settings: Settings,
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """The task's rows of `tasks.csv`, `tasks_bd_rate.csv` and `paired.csv` on one data set.
+) -> TaskTables:
+    """The tables' rows of a task on one data set.
 
     Args:
         measurements: of this data set, all codecs.
@@ -97,51 +105,122 @@ def score_task(
 
     Returns:
         Scores: `COLUMNS`, a row per codec string and metric that the model has; `ceiling` is the
-        value on the originals, `failed` the images without a picture. BD-rates: of accuracy
-        against rate, with the columns of `bd_rate.csv` and `task`, `model`. Paired differences:
-        `icmbench.reporting.paired.COLUMNS`.
+        value on the originals, `failed` the images without an answer (not coded, or the task failed
+        on them), `device` where the model ran, `status` `ok` where there is a value, else why there
+        is none. BD-rates: of accuracy against rate, with the columns of `bd_rate.csv` and `task`,
+        `model`. Paired differences: `icmbench.reporting.paired.COLUMNS`. Failures:
+        `FAILURE_COLUMNS`, a row per codec string (or `originals`) that the task failed on, one
+        alone where it could not be loaded at all.
 
     Of faces without points, those found in the originals are taken for right; `model` says so.
 
-    Raises MeasurementError where a prediction is missing, TaskError where one does not fit.
+    Raises MeasurementError where a prediction is missing without a reason.
     """
     (grid,) = grids(measurements, ())
-    common = restrict(grid, compare(grid, settings.max_failed))
-    if task.produces == LANDMARKS and not has_reference(truth):
-        paths = predictions[ORIGINALS]
-        truth = refer_to_originals(
-            truth, store.read(paths, ORIGINALS, common.images, task.produces)
-        )
+    answers = answers_of(task.produces, truth, predictions, grid)
+    if answers.unmarked:
         task = replace(task, model=f"{task.model}, against its points on the originals")
-    judge = evaluator(task.produces, truth, common.images)
-    draws = resample_indices(
-        len(common.images), settings.resamples, seed=settings.seed, dataset=grid.dataset
-    )
-    groups = jackknife_groups(len(common.images), seed=settings.seed, dataset=grid.dataset)
-    deleted = jackknife_weights(groups)
-    once = np.ones((1, len(common.images)), np.int64)
-    weights = np.concatenate([once, _weights(draws), deleted])
-    originals = _samples(judge, predictions[ORIGINALS], ORIGINALS, task, common, weights)
-    metrics = _defined(judge, originals)
-    scores: list[dict[str, object]] = []
+
+    def weigh(images: int) -> NDArray[np.int64]:
+        return _draw(images, settings, grid.dataset).weights()
+
+    judged = judge_answers(answers, settings.max_failed, weigh)
+    scores, samples = _scores(task, answers, judged, settings)
+    metrics = _defined(judged)
+    images = len(judged.common.images)
+    bd_rates = _bd_rates(task, grid.dataset, metrics, samples, images, settings)
+    paired = _paired(task, grid.dataset, metrics, samples, images, settings)
+    failures = _failures(task, answers, judged)
+    return TaskTables(_score_frame(scores), bd_rates, paired, failures)
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """The bootstrap's images (resamples, images), and the jackknife's weights (groups, images)."""
+
+    indices: Indices
+    deleted: NDArray[np.int64]
+
+    def weights(self) -> NDArray[np.int64]:
+        """How often every image counts: once, in every draw, without every group."""
+        once = np.ones((1, self.deleted.shape[1]), np.int64)
+        return np.concatenate([once, _weights(self.indices), self.deleted])
+
+    def means(self, rates: Floats) -> Floats:
+        """The mean rate of every row of `weights`."""
+        without = [mean(rates[row > 0]) for row in self.deleted]
+        return np.concatenate([[mean(rates)], resampled_means(rates, self.indices), without])
+
+
+def _draw(images: int, settings: Settings, dataset: str) -> _Draws:
+    key: dict[str, Any] = {"seed": settings.seed, "dataset": dataset}
+    groups = jackknife_groups(images, **key)
+    indices = resample_indices(images, settings.resamples, **key)
+    return _Draws(indices, jackknife_weights(groups))
+
+
+def _scores(
+    task: Scored, answers: Answers, judged: Judged, settings: Settings
+) -> tuple[list[dict[str, object]], Samples]:
+    """Rows of scores, and the samples of the points that have values."""
+    common = judged.common
+    draws = _draw(len(common.images), settings, common.dataset)
+    rows: list[dict[str, object]] = []
     samples: Samples = {}
-    for number, point in enumerate(common.points):
-        failed = grid.failed()[number]
+    uncoded = compare(answers.coded, settings.max_failed).excluded
+    failed = answers.grid.failed()
+    ceiling = judged.samples.get(ORIGINAL, {})
+    for number, point in enumerate(common.points[:-1]):
         rates = common.values["bpp"][number]
-        found: Mapping[str, Floats] = {}
-        if common.ok[number].all() and len(common.images):
-            found = _samples(judge, predictions[point.family], point.codec, task, common, weights)
-            without = [mean(rates[row > 0]) for row in deleted]
-            bpp = np.concatenate([[mean(rates)], resampled_means(rates, draws), without])
-            samples[point] = (bpp, found)
-        base: dict[str, object] = {"dataset": grid.dataset, "codec": point.codec}
-        base |= {"family": point.family, "task": task.name, "model": task.model, "failed": failed}
-        for metric in metrics:
-            row = _row(metric, found.get(metric), originals[metric], len(common.images), settings)
-            scores.append({**base, "metric": metric, **row, "bpp": mean(rates)})
-    bd_rates = _bd_rates(task, grid.dataset, metrics, samples, len(common.images), settings)
-    paired = _paired(task, grid.dataset, metrics, samples, len(common.images), settings)
-    return _score_frame(scores), bd_rates, paired
+        found = judged.samples.get(point, {})
+        if found:
+            samples[point] = (draws.means(rates), found)
+            status = OK
+        elif answers.failed or judged.failed:
+            status = TASK_FAILED
+        elif point in uncoded:
+            status = CODEC_FAILED
+        else:
+            status = TASK_FAILED if answers.reasons else NO_IMAGES
+        base: dict[str, object] = {"dataset": common.dataset, "codec": point.codec}
+        base |= {"family": point.family, "task": task.name, "model": task.model}
+        base |= {"failed": failed[number], "status": status, "device": answers.device(point.family)}
+        for metric in _defined(judged):
+            row = _row(metric, found.get(metric), ceiling.get(metric), len(common.images), settings)
+            rows.append({**base, "metric": metric, **row, "bpp": mean(rates)})
+    return rows, samples
+
+
+def _failures(task: Scored, answers: Answers, judged: Judged) -> pd.DataFrame:
+    """What the task failed on: `FAILURE_COLUMNS`, sorted."""
+    base = {"dataset": answers.grid.dataset, "task": task.name, "model": task.model}
+    base |= {"status": TASK_FAILED}
+    rows: list[dict[str, object]] = []
+    if whole := answers.failed or judged.failed:
+        images = answers.coded.images
+        first = images[0] if images else ""
+        about = {"family": "", "codec": "", "images": len(images), "first_image": first}
+        rows.append({**base, **about, "detail": whole})
+    groups: dict[Point, list[str]] = {}
+    for point, image in sorted(answers.reasons):
+        groups.setdefault(point, []).append(image)
+    for point, names in groups.items():
+        if answers.failed:
+            break  # all for the same reason
+        about = {"family": point.family, "codec": point.codec, "images": len(names)}
+        detail = answers.reasons[point, names[0]]
+        rows.append({**base, **about, "first_image": names[0], "detail": detail})
+    return pd.DataFrame(rows, columns=list(FAILURE_COLUMNS))
+
+
+def gave_nothing(scores: pd.DataFrame) -> pd.DataFrame:
+    """The tasks without any value on a data set: `dataset, task, model, status` of `tasks.csv`.
+
+    `status` is that of the first row: `task-failed` where the model answered nothing.
+    """
+    keys = ["dataset", "task", "model"]
+    empty = ~scores["status"].eq(OK).groupby([scores[key] for key in keys]).transform("any")
+    return scores.loc[empty, [*keys, "status"]].drop_duplicates(keys, ignore_index=True)
 
 
 def _weights(draws: np.ndarray) -> np.ndarray:
@@ -150,26 +229,15 @@ def _weights(draws: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(row, minlength=images) for row in draws]).astype(np.int64)
 
 
-def _samples(
-    judge: Evaluator,
-    paths: Sequence[Path],
-    codec: str,
-    task: Scored,
-    common: Grid,
-    weights: np.ndarray,
-) -> dict[str, Floats]:
-    """Every metric, (rows of weights,)."""
-    found = store.read(paths, codec, common.images, task.produces)
-    return dict(judge.values(judge.count(found), weights))
-
-
-def _defined(judge: Evaluator, originals: Mapping[str, Floats]) -> Mapping[str, tuple[str, bool]]:
+def _defined(judged: Judged) -> Mapping[str, tuple[str, bool]]:
     """The metrics that the originals have values of: a model without masks has no `mask_map`.
 
     All, where there is no value at all: rows without values say that something is wrong.
     """
-    held = {m: about for m, about in judge.metrics.items() if np.isfinite(originals[m][0])}
-    return held or judge.metrics
+    known = judged.metrics
+    first = judged.samples.get(ORIGINAL) or next(iter(judged.samples.values()), {})
+    held = {m: about for m, about in known.items() if m in first and np.isfinite(first[m][0])}
+    return held or known
 
 
 # Every other metric of a task is a share, from 0 to 1.
@@ -177,9 +245,13 @@ _UNBOUNDED = ("nme", "hallucinated")
 
 
 def _row(
-    metric: str, values: Floats | None, ceiling: Floats, images: int, settings: Settings
+    metric: str,
+    values: Floats | None,
+    ceiling: Floats | None,
+    images: int,
+    settings: Settings,
 ) -> dict[str, object]:
-    row: dict[str, object] = {"ceiling": float(ceiling[0]), "images": images}
+    row: dict[str, object] = {"ceiling": np.nan if ceiling is None else float(ceiling[0])}
     if values is None:
         return row | {"value": np.nan, "lo": np.nan, "hi": np.nan, "images": 0}
     low = high = np.nan
@@ -187,7 +259,7 @@ def _row(
         bounds = (0.0, np.inf if metric in _UNBOUNDED else 1.0)
         end = 1 + settings.resamples
         low, high, _ = calibrated(float(values[0]), values[1:end], values[end:], bounds)
-    return row | {"value": float(values[0]), "lo": low, "hi": high}
+    return row | {"images": images, "value": float(values[0]), "lo": low, "hi": high}
 
 
 def _score_frame(rows: list[dict[str, object]]) -> pd.DataFrame:

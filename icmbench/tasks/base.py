@@ -107,12 +107,15 @@ class Task(ABC):
     Attributes:
         packages: whose versions decide its predictions.
         uses_device: whether it can run on a GPU.
+        device: where it runs, once it is loaded: cpu or cuda.
+        must_use_device: the configuration asks for this device (`device: cuda`), so `load` raises
+            TaskError where it cannot have it; otherwise (`auto`) it falls back with a warning.
     """
 
     kind: ClassVar[str]
     options: ClassVar[Mapping[str, Option]] = {}
     packages: ClassVar[tuple[str, ...]] = ()
-    uses_device: ClassVar[bool] = True
+    uses_device: bool = True
 
     def __init__(self, name: str, entry: Mapping[str, Any]) -> None:
         """`entry` is the configuration's entry without `type` and `datasets`.
@@ -120,6 +123,8 @@ class Task(ABC):
         ConfigError for a wrong option. Nothing is read and no network is built yet.
         """
         self.name = name
+        self.device = "cpu"
+        self.must_use_device = False
         for key in entry:
             if key not in self.options:
                 raise ConfigError(unknown(f"option of task {name!r}", key, self.options))
@@ -148,7 +153,9 @@ class Task(ABC):
 
     @abstractmethod
     def load(self, labels: Labels, device: str) -> None:
-        """Build the network and read its weights, once per job.
+        """Build the network on `device` (cpu or cuda) and read its weights, once per job.
+
+        A task that runs elsewhere than on `device` sets the attribute of this name.
 
         Raises TaskError where the model's classes and the data set's differ, ModelError where a
         file is missing, damaged or of another network.

@@ -92,6 +92,21 @@ def refer_to_originals(truth: Truth, found: Mapping[str, Any]) -> Truth:
     return replace(truth, landmarks=faces)
 
 
+def metrics_of(produces: str) -> Mapping[str, tuple[str, bool]]:
+    """The metrics of the evaluator of what a task produces, as `Evaluator.metrics`."""
+    if produces == INSTANCES:
+        from icmbench.tasks.detection_metrics import DetectionEvaluator
+
+        return DetectionEvaluator.metrics
+    if produces == SEMANTIC:
+        from icmbench.tasks.segmentation_metrics import SegmentationEvaluator
+
+        return SegmentationEvaluator.metrics
+    from icmbench.tasks.landmark_metrics import LandmarkEvaluator
+
+    return LandmarkEvaluator.metrics
+
+
 def evaluator(produces: str, truth: Truth, images: Sequence[str]) -> Evaluator:
     """The evaluator of what a task produces, for these images.
 

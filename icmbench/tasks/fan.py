@@ -7,7 +7,8 @@ downloads itself when it is built, and the bundled one has fewer channels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -138,10 +139,12 @@ def make_aligner(network: torch.nn.Module, device: str, mirror: bool) -> Any:
     Its only place where a network is built is `_load_native`; a subclass gives ours there, so that
     nothing is downloaded and nothing of the package is changed.
     """
-    import face_alignment
     import torch
 
-    keep_compiled()
+    with kept_autotuning():
+        import face_alignment
+
+        keep_compiled()
 
     class Given(face_alignment.FaceAlignment):  # type: ignore[misc]
         def _load_native(
@@ -150,13 +153,30 @@ def make_aligner(network: torch.nn.Module, device: str, mirror: bool) -> Any:
             # The layout is faster on a CPU, as for the models of mmdet.
             return network.to(device, dtype).to(memory_format=torch.channels_last).eval()
 
-    return Given(
-        face_alignment.LandmarksType.TWO_D,
-        device=device,
-        flip_input=mirror,
-        face_detector="folder",  # the boxes are given: it is never asked
-        compile=False,
-    )
+    with kept_autotuning():
+        return Given(
+            face_alignment.LandmarksType.TWO_D,
+            device=device,
+            flip_input=mirror,
+            face_detector="folder",  # the boxes are given: it is never asked
+            compile=False,
+        )
+
+
+@contextlib.contextmanager
+def kept_autotuning() -> Iterator[None]:
+    """Undo what the block does to `torch.backends.cudnn.benchmark`.
+
+    The package switches it on for the whole process where it builds a network for a GPU. cuDNN then
+    times its algorithms and takes another one from run to run, with other sums.
+    """
+    import torch
+
+    before = torch.backends.cudnn.benchmark
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def keep_compiled() -> None:

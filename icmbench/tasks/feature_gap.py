@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +23,7 @@ from icmbench.datasets.base import Record
 from icmbench.errors import MeasurementError, TaskError
 from icmbench.images import read_image
 from icmbench.progress import progress
+from icmbench.tasks.attempt import Failure, attempt
 from icmbench.tasks.base import Image
 from icmbench.tasks.openmm_task import OpenMMTask
 
@@ -31,7 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Features = NDArray[np.float32]
-COLUMNS: Final = ("dataset", "family", "codec", "image", "depth", "stage", "gap")
+COLUMNS: Final = ("dataset", "family", "codec", "image", "depth", "stage", "gap", "status")
+OK: Final = "ok"
 # Where backbones of mmdet and mmseg name their stages: those of the CSP kind, those of the ResNet
 # kind. Others give no more than their outputs.
 STAGE_LISTS: Final = ("layers", "res_layers")
@@ -144,8 +148,35 @@ def _inside(model: str, name: str, maps: Any, share: tuple[float, float]) -> Fea
     return features
 
 
+def _original_features(task: OpenMMTask, path: Path) -> tuple[tuple[int, ...], dict[str, Features]]:
+    """Shape of an original, and its features."""
+    image, _ = read_image(path)
+    return image.shape, stage_features(task, image)
+
+
+def _decoded_gaps(
+    task: OpenMMTask,
+    source: zipfile.ZipFile,
+    member: str,
+    original: tuple[tuple[int, ...], dict[str, Features]],
+) -> list[tuple[int, str, float, str]]:
+    """Depth, stage, gap and status of a decoded picture; none where it is of another size."""
+    shape, before = original
+    image = archive.read_picture(source, member)
+    if image.shape != shape:
+        # No measurement either, so the image is not among those that are compared.
+        log.warning("%s: another size, left out", member)
+        return []
+    after = stage_features(task, image)
+    return [
+        (depth, stage, gap(features, after[stage]), OK)
+        for depth, (stage, features) in enumerate(before.items(), 1)
+    ]
+
+
 def shard_gaps(
     task: OpenMMTask,
+    failure: Failure | None,
     dataset: str,
     family: str,
     records: Sequence[Record],
@@ -156,8 +187,11 @@ def shard_gaps(
 ) -> pd.DataFrame:
     """The gaps of every picture that a shard's decoding job wrote: `COLUMNS`, depth from 1.
 
+    A picture that the model fails on is one row of depth 0 without a gap, its reason as `status`;
+    where it fails on the original, so are all pictures of the image.
+
     Args:
-        task: loaded.
+        task: loaded, or with the `failure` to load it.
         records: of the shard's usable images; `folder` is where their relative paths start.
         pictures, decoded: what `icmbench.coding.decode.decode_shard` wrote; failed rows and
             pictures of another size have no gap.
@@ -173,18 +207,16 @@ def shard_gaps(
         for record in progress(records, desc=f"{task.name} {family}", unit="image"):
             if record.image not in held:
                 continue
-            image, _ = read_image(folder / record.path)
-            before = stage_features(task, image)
+            what, path = f"task {task.name!r}, image {record.image!r}", folder / record.path
+            before = failure or attempt(what, partial(_original_features, task, path))
             for codec in held[record.image]:
-                member = archive.picture_member(codec, record.image)
-                decoded_image = archive.read_picture(source, member)
-                if decoded_image.shape != image.shape:
-                    # No measurement either, so the image is not among those that are compared.
-                    log.warning("%s, %s: another size, left out", codec, record.image)
-                    continue
-                after = stage_features(task, decoded_image)
-                for depth, (stage, features) in enumerate(before.items(), 1):
-                    value = gap(features, after[stage])
-                    rows.append((dataset, family, codec, record.image, depth, stage, value))
+                found = before
+                if not isinstance(before, Failure):
+                    member = archive.picture_member(codec, record.image)
+                    decode = partial(_decoded_gaps, task, source, member, before)
+                    found = attempt(f"{what} of {codec}", decode)
+                if isinstance(found, Failure):
+                    found = [(0, "", np.nan, found.reason)]
+                rows += [(dataset, family, codec, record.image, *each) for each in found]
     frame = pd.DataFrame(rows, columns=list(COLUMNS)).astype({"depth": "int64", "gap": "float64"})
     return frame.sort_values(["codec", "image", "depth"], kind="stable", ignore_index=True)

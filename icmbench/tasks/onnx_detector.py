@@ -93,7 +93,7 @@ class OnnxDetector(OnnxTask):
         ModelError where the file is missing, damaged or of another layout or size.
         """
         self._ids = np.array(labels.category_ids(self.classes, f"task {self.name!r}"), np.int64)
-        self._open()
+        self._open(device)
         size = self.values["size"]
         self._decoded(np.full((size, size, 3), 128, np.uint8))
 

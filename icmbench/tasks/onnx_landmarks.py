@@ -64,7 +64,7 @@ class OnnxLandmarks(OnnxTask):
         Raises TaskError where its input is not one of `size`, or its output holds fewer values
         than 68 points have.
         """
-        self._open()
+        self._open(device)
         inputs = self._session.get_inputs()
         size = self.values["size"]
         shape = inputs[0].shape

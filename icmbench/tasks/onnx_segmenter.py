@@ -59,7 +59,7 @@ class OnnxSegmenter(OnnxTask):
         ModelError where the file is missing, damaged or of another input or output.
         """
         self._indices = labels.class_indices(self.values["classes"], f"task {self.name!r}")
-        self._open()
+        self._open(device)
         declared = self._session.get_inputs()[0].shape[2:]
         own = [side if isinstance(side, int) else PROBE for side in declared]
         height, width = self.values["size"] or (own if len(own) == 2 else (PROBE, PROBE))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +16,13 @@ from icmbench.errors import ConfigError, ModelError, TaskError
 from icmbench.files import sha256_file
 from icmbench.tasks.base import Task
 
+log = logging.getLogger(__name__)
+
+CPU: Final = "CPUExecutionProvider"
+CUDA: Final = "CUDAExecutionProvider"
+GPU_PACKAGE: Final = "onnxruntime-gpu"  # the distribution that has the CUDA provider
+# Full float32 and no timing of algorithms, as everywhere on a GPU: the same sums every time.
+CUDA_OPTIONS: Final = {"use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT"}
 FILE: Final[Mapping[str, Option]] = {
     "model": Option(str, required=True, help="the .onnx file"),
     "sha256": Option(str, help="of the file; another one is refused"),
@@ -23,12 +32,17 @@ FILE: Final[Mapping[str, Option]] = {
 class OnnxTask(Task):
     """A network in an .onnx file; a subclass prepares pictures and reads outputs.
 
-    It runs on the CPU, on one thread, whatever the device: the same answers on every machine.
+    It runs through ONNX Runtime's CUDA provider where a GPU is to be used and `onnxruntime-gpu`
+    is installed, otherwise on one thread of the CPU; `device` is the one that serves.
     """
 
     options = FILE
-    uses_device = False
     _session: Any = None
+
+    @property
+    def uses_device(self) -> bool:  # type: ignore[override]  # of the installation, not the class
+        """Whether the installed ONNX Runtime is the one for GPUs: else no job asks for one."""
+        return has_gpu_package()
 
     @property
     def model(self) -> str:
@@ -42,8 +56,10 @@ class OnnxTask(Task):
     def _path(self) -> Path:
         return Path(self.values["model"]).expanduser()
 
-    def _open(self) -> None:
-        self._session = open_session(self._path(), self.values["sha256"])
+    def _open(self, device: str) -> None:
+        self._session, self.device = open_session(
+            self._path(), self.values["sha256"], device, must=self.must_use_device
+        )
 
     def _run(self, tensor: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """The outputs for an input; ModelError where the network does not take its shape."""
@@ -67,8 +83,23 @@ def check_choices(
             raise ConfigError(f"task {name!r}: {key}={values[key]!r} is none of {', '.join(known)}")
 
 
-def open_session(path: Path, sha256: str | None) -> Any:
-    """An ONNX Runtime session on one CPU thread.
+def has_gpu_package() -> bool:
+    """Whether the distribution of ONNX Runtime that can use a GPU is installed."""
+    try:
+        metadata.version(GPU_PACKAGE)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def open_session(
+    path: Path, sha256: str | None, device: str = "cpu", *, must: bool = False
+) -> tuple[Any, str]:
+    """An ONNX Runtime session, and the device that it runs on: cpu (one thread) or cuda.
+
+    Args:
+        must: TaskError instead of a warning and the CPU where `device` is cuda and the provider
+            is missing or cannot start.
 
     Raises ModelError where the file is missing, is no network, or has another sha256, TaskError
     without the package onnxruntime.
@@ -85,8 +116,25 @@ def open_session(path: Path, sha256: str | None) -> Any:
     settings.intra_op_num_threads = 1
     settings.inter_op_num_threads = 1
     settings.log_severity_level = 3  # errors: old exporters make hundreds of warnings
+    wanted = device == "cuda" and CUDA in onnxruntime.get_available_providers()
+    providers = [(CUDA, CUDA_OPTIONS), CPU] if wanted else [CPU]
     try:
-        return onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(path), settings, providers=providers)
     # Its errors have no base class of their own.
     except Exception as error:
         raise ModelError(f"{path}: ONNX Runtime cannot read it: {error}") from error
+    # A provider whose libraries do not load is left out of the session without an error.
+    used = "cuda" if CUDA in session.get_providers() else "cpu"
+    if used != device:
+        _no_provider(path, "cannot start" if wanted else "is not installed", must)
+    return session, used
+
+
+def _no_provider(path: Path, reason: str, must: bool) -> None:
+    text = (
+        f"{path}: ONNX Runtime's {CUDA} {reason}; install {GPU_PACKAGE} in place of onnxruntime, "
+        "with the CUDA and cuDNN that it asks for, or set device: cpu"
+    )
+    if must:
+        raise TaskError(text)
+    log.warning("%s; the network runs on the CPU", text)

@@ -7,6 +7,7 @@ Nothing is downloaded and nothing of a library is changed: weights come from a f
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
@@ -216,7 +217,36 @@ def make_pipeline(package: str, config: Any, scale: int | None) -> Any:
     if scale is not None:
         _rescale(steps, scale)
     with DefaultScope.overwrite_default_scope(package):
-        return Compose(steps)
+        pipeline = Compose(steps)
+    pipeline.transforms = [_whole_pixels(step) for step in pipeline.transforms]
+    return pipeline
+
+
+def _whole_pixels(step: Any) -> Any:
+    """A step of a pipeline; one that keeps proportions gives at least one pixel a side.
+
+    mmcv rounds the shorter side of a thin picture down to 0 pixels, and OpenCV refuses that.
+    """
+    from mmcv.image import rescale_size
+    from mmcv.transforms import Resize
+
+    if not isinstance(step, Resize) or not step.keep_ratio:
+        return step
+
+    def resize(results: dict[str, Any]) -> Any:
+        height, width = results["img"].shape[:2]
+        factors = step.scale_factor
+        scale = step.scale or tuple(
+            max(1, round(side * by)) for side, by in zip((width, height), factors, strict=True)
+        )
+        size = rescale_size((width, height), tuple(scale))
+        if min(size) >= 1:
+            return step(results)
+        exact = copy.copy(step)
+        exact.keep_ratio, exact.scale = False, tuple(max(1, side) for side in size)
+        return exact(results)
+
+    return resize
 
 
 LABELLED: Final = ("LoadAnnotations", "LoadPanopticAnnotations")  # steps that read the truth

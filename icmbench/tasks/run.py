@@ -1,60 +1,125 @@
-"""The jobs of tasks: what models see in the pictures of a shard, and in the originals."""
+"""The jobs of tasks: predictions for the decoded images of a shard, and for the originals.
+
+A failing image is a row and never ends a job: whatever a model raises on one image is recorded
+beside its predictions, with the reason. A model that cannot be loaded fails on every image.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from icmbench.coding import archive
 from icmbench.coding.shard import DECODED, read_rows
 from icmbench.datasets.base import Record
+from icmbench.devices import resolve_device
 from icmbench.images import read_image
 from icmbench.progress import progress
 from icmbench.tasks import store
-from icmbench.tasks.base import Image, Task
+from icmbench.tasks.attempt import Failure, attempt
+from icmbench.tasks.base import Image, Labels, Task
 from icmbench.tasks.evaluate import Truth
 
 ORIGINALS = "originals"  # stands where a codec's name does: what was never coded
 
+Loaded = Sequence[tuple[Task, Failure | None]]
+Writers = Sequence[tuple[Task, store.Writer]]
+
+
+def load_tasks(tasks: Sequence[Task], labels: Labels, device: str) -> Loaded:
+    """Load every task once; beside it why it could not be, or None.
+
+    Args:
+        device: of the configuration: auto, cpu or cuda.
+
+    Raises ConfigError where cuda is asked for and there is none.
+    """
+    resolved = resolve_device(device)
+    return [(task, load_task(task, labels, resolved, must=device == "cuda")) for task in tasks]
+
+
+def load_task(task: Task, labels: Labels, device: str, *, must: bool = False) -> Failure | None:
+    """Load a task on `device` (cpu or cuda); why it could not be, or None.
+
+    Args:
+        must: the configuration asks for this device, so the task must not run elsewhere.
+    """
+    task.device = device if task.uses_device else "cpu"
+    task.must_use_device = must
+    found = attempt(f"task {task.name!r}, loading", lambda: task.load(labels, device))
+    return found if isinstance(found, Failure) else None
+
 
 def predict_pictures(
-    tasks: Sequence[Task], truth: Truth, pictures: Path, decoded: Path, folder: Path
+    tasks: Loaded, truth: Truth, pictures: Path, decoded: Path, folder: Path
 ) -> None:
     """Predictions for every picture that a shard's decoding job wrote.
 
     Args:
-        tasks: loaded.
+        tasks: of `load_tasks`.
         pictures, decoded: what `icmbench.coding.decode.decode_shard` wrote; failed rows have none.
         folder: gets an archive `<task>.zip` per task.
     """
     rows = [row for row in read_rows(decoded, DECODED) if row["status"] == "ok"]
     with archive.reader(pictures) as source, _writers(tasks, folder) as writers:
         for row in progress(rows, desc=f"looking at {folder.parent.name}", unit="pic"):
-            member = archive.picture_member(row["codec"], row["image"])
-            image = archive.read_picture(source, member)
-            _look(writers, truth, row["codec"], row["image"], image)
+            codec, name = row["codec"], row["image"]
+            member = archive.picture_member(codec, name)
+            read = partial(archive.read_picture, source, member)
+            _predict(writers, truth, codec, name, read)
 
 
 def predict_originals(
-    tasks: Sequence[Task], truth: Truth, records: Sequence[Record], images: Path, folder: Path
+    tasks: Loaded, truth: Truth, records: Sequence[Record], images: Path, folder: Path
 ) -> None:
     """Predictions for the original images of a shard: what no codec can be better than, usually."""
     with _writers(tasks, folder) as writers:
         for record in progress(records, desc=f"looking at {ORIGINALS}", unit="pic"):
-            image, _ = read_image(images / record.path)
-            _look(writers, truth, ORIGINALS, record.image, image)
+
+            def read(path: Path = images / record.path) -> Image:
+                return read_image(path)[0]
+
+            _predict(writers, truth, ORIGINALS, record.image, read)
 
 
 @contextlib.contextmanager
-def _writers(tasks: Sequence[Task], folder: Path) -> Iterator[list[tuple[Task, store.Writer]]]:
-    """Every task with the archive that it writes to."""
+def _writers(tasks: Loaded, folder: Path) -> Iterator[Writers]:
+    """Every task that is loaded, with the archive that it writes to; the others' stay empty."""
     with contextlib.ExitStack() as stack:
-        yield [(t, stack.enter_context(store.writer(folder / f"{t.name}.zip"))) for t in tasks]
+        opened = []
+        for task, failure in tasks:
+            written = stack.enter_context(store.writer(folder / f"{task.name}.zip"))
+            if failure is None:
+                written.device = task.device
+                opened.append((task, written))
+            else:
+                written.failed = failure.reason
+        yield opened
 
 
-def _look(
-    writers: Sequence[tuple[Task, store.Writer]], truth: Truth, codec: str, name: str, image: Image
+def _predict(
+    writers: Writers, truth: Truth, codec: str, name: str, read: Callable[[], Image]
 ) -> None:
+    """Store what every task finds in one image, or why it finds nothing."""
+    if not writers:
+        return
+    image = attempt(f"image {name!r} of {codec}", read)
     for task, stored in writers:
-        stored.add(codec, name, task.predict(image, truth.face_boxes(name)), image.shape[:2])
+        found = image if isinstance(image, Failure) else _found(task, truth, codec, name, image)
+        if isinstance(found, Failure):
+            stored.fail(codec, name, found.reason)
+        else:
+            stored.put(codec, name, found)
+
+
+def _found(
+    task: Task, truth: Truth, codec: str, name: str, image: Image
+) -> tuple[str, bytes] | Failure:
+    """A task's prediction for an image, as it is stored."""
+
+    def predict() -> tuple[str, bytes]:
+        return store.encode(task.predict(image, truth.face_boxes(name)), image.shape[:2])
+
+    return attempt(f"task {task.name!r}, image {name!r} of {codec}", predict)

@@ -3,6 +3,9 @@
 One member per codec string and image, ``webp-quality20/astronaut.json`` (things and faces) or
 ``.png`` (semantic maps). Numbers are rounded when they are written, and what is judged is what was
 written: a table can always be computed again from these files.
+
+The last member, ``run.json``, records the device, the images that the model failed on with the
+reason each, and the reason where the model itself could not be loaded.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,14 +39,51 @@ EXTENSIONS: Final = {INSTANCES: "json", LANDMARKS: "json", SEMANTIC: "png"}
 DECIMALS: Final = 3  # of coordinates: a thousandth of a pixel
 DIGITS: Final = 6  # of scores, significant
 POINTS: Final = 68  # of a face
+RUN: Final = "run.json"  # a name that no prediction has: theirs lie in a folder
 _DATE: Final = (1980, 1, 1, 0, 0, 0)  # zip's earliest: equal contents give equal archives
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """How a task's jobs went: of one archive, or of all shards of a codec entry.
+
+    Attributes:
+        devices: on which the model ran, sorted; () where it was not loaded.
+        failed: why the model could not be loaded; "" where it was, in every shard.
+        failures: (codec string's slug, image) -> what the model raised on it.
+        answered: (codec string's slug, image) of every prediction.
+    """
+
+    devices: tuple[str, ...] = ()
+    failed: str = ""
+    failures: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    answered: frozenset[tuple[str, str]] = frozenset()
+
+    def reason(self, codec_string: str, image_id: str) -> str | None:
+        """Why there is no prediction of an image; None: there is one, or it was never asked for."""
+        key = slug(codec_string), image_id
+        if key in self.answered:
+            return None
+        return self.failures.get(key) or self.failed or None
+
+    def has(self, codec_string: str, image_id: str) -> bool:
+        """Whether there is a prediction of an image."""
+        return (slug(codec_string), image_id) in self.answered
+
+
 class Writer:
-    """Adds predictions to a zip that `writer` opened."""
+    """Adds predictions to a zip that `writer` opened.
+
+    Attributes:
+        device: on which the model runs; set it before the block ends.
+        failed: why the model could not be loaded.
+    """
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
+        self._failures: dict[str, dict[str, str]] = {}
+        self.device = ""
+        self.failed = ""
 
     def add(
         self,
@@ -61,12 +102,29 @@ class Writer:
         of this image at this point already.
         """
         try:
-            extension, data = encode(prediction, size)
+            encoded = encode(prediction, size)
         except TaskError as error:
             raise TaskError(f"image {image_id!r} of {codec_string}: {error}") from error
+        self.put(codec_string, image_id, encoded)
+
+    def put(self, codec_string: str, image_id: str, encoded: tuple[str, bytes]) -> None:
+        """Store a prediction that `encode` made; ValueError where there is one already."""
+        extension, data = encoded
         name = f"{slug(codec_string)}/{image_id}.{extension}"
         if name in self._archive.NameToInfo:
             raise ValueError(f"member {name} is written twice")
+        self._write(name, data)
+
+    def fail(self, codec_string: str, image_id: str, reason: str) -> None:
+        """Record that the model failed on an image."""
+        self._failures.setdefault(slug(codec_string), {})[image_id] = reason
+
+    def finish(self) -> None:
+        """Write `RUN`, the last member."""
+        about = {"device": self.device, "failed": self.failed, "failures": self._failures}
+        self._write(RUN, _json(about))
+
+    def _write(self, name: str, data: bytes) -> None:
         info = zipfile.ZipInfo(name, _DATE)
         info.external_attr = 0o644 << 16
         self._archive.writestr(info, data, zipfile.ZIP_DEFLATED)
@@ -82,7 +140,38 @@ def writer(path: Path) -> Iterator[Writer]:
         atomic_path(path) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
-        yield Writer(archive)
+        opened = Writer(archive)
+        yield opened
+        opened.finish()
+
+
+def outcome(paths: Sequence[Path], produces: str) -> Outcome:
+    """How the jobs went that wrote these zips.
+
+    Raises MeasurementError naming the file where it is damaged or missing.
+    """
+    devices, failed, failures = set(), "", {}
+    answered: set[tuple[str, str]] = set()
+    extension = f".{EXTENSIONS[produces]}"
+    for path in paths:
+        with _opened(path) as archive:
+            names = [name.rpartition("/") for name in archive.namelist()]
+            run = json.loads(archive.read(RUN))
+            found = {
+                (point, image): str(reason)
+                for point, reasons in run["failures"].items()
+                for image, reason in reasons.items()
+            }
+            device, reason = str(run["device"]), str(run["failed"])
+        answered |= {
+            (point, member.removesuffix(extension))
+            for point, slash, member in names
+            if slash and member.endswith(extension)
+        }
+        failures.update(found)
+        failed = failed or reason
+        devices |= {device} - {""}
+    return Outcome(tuple(sorted(devices)), failed, failures, frozenset(answered))
 
 
 def read(

@@ -1,0 +1,63 @@
+"""Checks of annotated faces against the images that they are of, before anything is coded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from icmbench.errors import DatasetError
+
+EYES: Final = (36, 45)  # the outer corners, points 37 and 46 of the 68
+SMALLEST: Final = 4.0  # width and height of a face together, in pixels
+SHOWN: Final = 5  # faults that an error lists
+
+
+def check_faces(
+    what: str,
+    landmarks: Mapping[str, Sequence[Mapping[str, Any]]],
+    sizes: Mapping[str, tuple[int, int]],
+) -> None:
+    """Refuse faces that no landmark task can be run or judged on.
+
+    Args:
+        what: names the data set or file in the error.
+        landmarks: as in `icmbench.datasets.base.Annotations`.
+        sizes: image id -> width and height in pixels, as decoded; other images are not checked.
+
+    Raises DatasetError that lists the images with what is wrong: more than half of a face's points
+    outside of the image, a face of no size, outer eye corners that coincide.
+    """
+    faults = [
+        f"{image!r}, face {number}: {fault}"
+        for image, (width, height) in sorted(sizes.items())
+        for number, face in enumerate(landmarks.get(image, []), 1)
+        if (fault := face_fault(face, width, height))
+    ]
+    if faults:
+        more = f" and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        raise DatasetError(f"{what}: {'; '.join(faults[:SHOWN])}{more}")
+
+
+def face_fault(face: Mapping[str, Any], width: int, height: int) -> str:
+    """What is wrong with a face of an image of this size; "": nothing."""
+    x, y, wide, high = face["bbox"]
+    where = f"the {width}x{height} image"
+    if "landmarks" not in face:
+        inside = x + wide > 0 and y + high > 0 and x < width and y < height
+        return "" if inside and wide + high >= SMALLEST else f"its box is not inside {where}"
+    points = np.asarray(face["landmarks"], np.float64)
+    if min(wide, high) <= 0 or wide + high < SMALLEST:
+        text = f"its points span {wide:g}x{high:g} pixels"
+        if np.abs(points).max() <= 2:
+            text += "; pixels are expected, not shares of the image"
+        return text
+    outside = ((points < 0) | (points > (width, height))).any(axis=1)
+    if outside.sum() * 2 > len(points):
+        text = f"{outside.sum()} of its {len(points)} points lie outside of {where}"
+        if not ((points < 0) | (points > (height, width))).any():
+            text += "; they fit the image before it was turned by its EXIF orientation"
+        return text
+    first, second = (points[place] for place in EYES)
+    return "its outer eye corners coincide" if (first == second).all() else ""
