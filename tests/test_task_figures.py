@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from mmengine.dataset import Compose
 from PIL import Image as PillowImage
 from pycocotools import mask as coco_mask
 
@@ -324,8 +325,9 @@ class FakeTask:
     def __init__(self) -> None:
         torch.manual_seed(1)
         self._network: Any = Network()
+        self._pipeline = Compose([self._run_pipeline])
 
-    def _pipeline(self, item: dict[str, Any]) -> dict[str, Any]:
+    def _run_pipeline(self, item: dict[str, Any]) -> dict[str, Any]:
         image = item["img"]
         padded = np.full((32, 32, 3), 114, np.uint8)
         padded[: len(image), : image.shape[1]] = image

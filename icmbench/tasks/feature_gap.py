@@ -25,6 +25,7 @@ from icmbench.images import read_image
 from icmbench.progress import progress
 from icmbench.tasks.attempt import Failure, attempt
 from icmbench.tasks.base import Image
+from icmbench.tasks.openmm import thicken
 from icmbench.tasks.openmm_task import OpenMMTask
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def stage_features(task: OpenMMTask, image: Image) -> dict[str, Features]:
 
 def _inputs(task: OpenMMTask, image: Image) -> tuple[torch.Tensor, tuple[float, float]]:
     """The network's input (1, 3, h, w), and the share of its rows and columns that is picture."""
+    image = thicken(task._pipeline, image)
     data = task._pipeline({"img": np.ascontiguousarray(image[:, :, ::-1]), "img_id": 0})
     wide, tall = data["data_samples"].metainfo.get("scale_factor", (1.0, 1.0))
     batch = {"inputs": [data["inputs"]], "data_samples": [data["data_samples"]]}

@@ -48,7 +48,23 @@ class MmDetector(OpenMMTask):
         return labels.category_ids(known, f"task {self.name!r} ({self.model})")
 
     def _see(self, batch: dict[str, Any]) -> Any:
-        """As inherited; masks that have the picture's size are not scaled to it once more."""
+        """As inherited; masks that have the picture's size are not scaled to it once more.
+
+        mmdet's RTMDet-Ins scales the rows of masks by the columns' factor and the reverse. Where
+        rounding makes the two differ, it gets them in that order, and boxes are put right.
+        """
+        sample = batch["data_samples"][0]
+        wide, high = sample.metainfo.get("scale_factor", (1.0, 1.0))
+        head = type(getattr(self._network, "bbox_head", None)).__name__
+        if wide == high or not head.startswith("RTMDetIns"):
+            return self._seen(batch)
+        sample.set_metainfo({"scale_factor": (high, wide)})
+        seen = self._seen(batch)
+        boxes = seen.pred_instances.bboxes
+        boxes *= boxes.new_tensor([high / wide, wide / high] * 2)
+        return seen
+
+    def _seen(self, batch: dict[str, Any]) -> Any:
         if not self._ours:  # whether others take the argument is their own affair
             return super()._see(batch)
         data = self._network.data_preprocessor(batch, False)
@@ -66,7 +82,8 @@ class MmDetector(OpenMMTask):
         kept = kept[np.argsort(-scores[kept], kind="stable")]
         masks = None
         if "masks" in found:
-            masks = tuple(_rle(found.masks[number].numpy()) for number in kept)
+            inside = (slice(image.shape[0]), slice(image.shape[1]))  # of a thickened picture
+            masks = tuple(_rle(found.masks[number].numpy()[inside]) for number in kept)
         boxes = found.bboxes.numpy().astype(np.float64).reshape(-1, 4)[kept]
         return Instances(boxes, scores[kept], numbers[kept], masks)
 

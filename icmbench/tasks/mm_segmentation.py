@@ -46,5 +46,6 @@ class MmSegmenter(OpenMMTask):
     def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> SemanticMap:
         """Per pixel the index of the data set's class; 255 where it has none for what is seen."""
         seen = self._answer(image).pred_sem_seg.data[0].cpu().numpy()
+        seen = seen[: image.shape[0], : image.shape[1]]  # of a thickened picture
         found: SemanticMap = self._numbers[seen].astype(np.uint8)
         return found

@@ -7,18 +7,20 @@ Nothing is downloaded and nothing of a library is changed: weights come from a f
 from __future__ import annotations
 
 import contextlib
-import copy
 import importlib
 import importlib.util
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import yaml
 
 from icmbench.errors import TaskError
 from icmbench.imports import as_if_missing, without_module
 from icmbench.suggest import unknown
+from icmbench.tasks.base import Image
 from icmbench.tasks.mmcv_ext import REMEDY, ensure_ops
 
 # Of the modules of mmcv.ops those that need no compiled operator but the stand-in's, on a CPU.
@@ -217,36 +219,26 @@ def make_pipeline(package: str, config: Any, scale: int | None) -> Any:
     if scale is not None:
         _rescale(steps, scale)
     with DefaultScope.overwrite_default_scope(package):
-        pipeline = Compose(steps)
-    pipeline.transforms = [_whole_pixels(step) for step in pipeline.transforms]
-    return pipeline
+        return Compose(steps)
 
 
-def _whole_pixels(step: Any) -> Any:
-    """A step of a pipeline; one that keeps proportions gives at least one pixel a side.
+def thicken(pipeline: Any, image: Image) -> Image:
+    """A picture (H, W, 3) that the steps of `make_pipeline` leave at least one pixel a side.
 
-    mmcv rounds the shorter side of a thin picture down to 0 pixels, and OpenCV refuses that.
+    mmcv rounds the shorter side of a thin picture down to 0 pixels, and OpenCV refuses that. The
+    last row or column of such a picture is repeated below or to its right; others stay as they are.
     """
     from mmcv.image import rescale_size
     from mmcv.transforms import Resize
 
-    if not isinstance(step, Resize) or not step.keep_ratio:
-        return step
-
-    def resize(results: dict[str, Any]) -> Any:
-        height, width = results["img"].shape[:2]
-        factors = step.scale_factor
-        scale = step.scale or tuple(
-            max(1, round(side * by)) for side, by in zip((width, height), factors, strict=True)
-        )
-        size = rescale_size((width, height), tuple(scale))
-        if min(size) >= 1:
-            return step(results)
-        exact = copy.copy(step)
-        exact.keep_ratio, exact.scale = False, tuple(max(1, side) for side in size)
-        return exact(results)
-
-    return resize
+    height, width = image.shape[:2]
+    for step in pipeline.transforms:
+        if isinstance(step, Resize) and step.keep_ratio and step.scale is not None:
+            _, factor = rescale_size((width, height), tuple(step.scale), return_scale=True)
+            least = math.ceil(0.5 / factor)
+            height, width = max(height, least), max(width, least)
+    more = ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0))
+    return np.pad(image, more, mode="edge") if (height, width) != image.shape[:2] else image
 
 
 LABELLED: Final = ("LoadAnnotations", "LoadPanopticAnnotations")  # steps that read the truth

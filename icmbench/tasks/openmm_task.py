@@ -25,6 +25,7 @@ from icmbench.tasks.openmm import (
     make_pipeline,
     published_weights,
     read_config,
+    thicken,
 )
 from icmbench.tasks.openmm_weights import Weights, fill, read_weights
 
@@ -162,9 +163,13 @@ class OpenMMTask(Task):
         """Per class of the model its number in the data set."""
 
     def _answer(self, image: Image) -> Any:
-        """The network's data sample for a picture uint8 (H, W, 3), sRGB."""
+        """The network's data sample for a picture uint8 (H, W, 3), sRGB.
+
+        Of a thin picture it is of more rows or columns, behind those of the picture: see `thicken`.
+        """
         import torch
 
+        image = thicken(self._pipeline, image)
         data = self._pipeline({"img": np.ascontiguousarray(image[:, :, ::-1]), "img_id": 0})
         batch = {"inputs": [data["inputs"]], "data_samples": [data["data_samples"]]}
         try:

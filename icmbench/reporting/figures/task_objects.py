@@ -108,6 +108,8 @@ def task_objects(
     """
     rows = task_rows(tasks, dataset, task)
     title = f"Missed and hallucinated objects: {task}, {dataset}"
+    if lossy(rows).empty:
+        return placeholder(title, "no lossy codec has a point; see the failures.")
     metrics = shown_metrics(rows, OBJECTS)
     if not metrics:
         raise MeasurementError(f"task {task!r} on {dataset!r} has none of {', '.join(OBJECTS)}")
