@@ -140,7 +140,7 @@ def make_run(config: Mapping[str, Any], schema: Path) -> Run:
     for name, dataset in datasets.items():
         with problems.collect(f"datasets.{name}"):
             ids[name] = dataset.image_ids()
-            notices += [f"data set {name}: {note}" for note in dataset.notes()]
+            notices += [f"datasets.{name}: {note}" for note in dataset.notes()]
     notices += drop_unknown_images(filled, ids) + shards_hint(filled, ids)
     problems.raise_all()
     return Run(

@@ -339,6 +339,39 @@ def test_coco_keeps_what_the_file_says(tmp_path: Path) -> None:
     json.dumps(got.instances)
 
 
+def test_a_subset_of_the_images_of_a_coco_file(tmp_path: Path) -> None:
+    """An error that names the remedy; with it the set is what lies in the folder, and counted."""
+    instances = random_instances(6)
+    root = write_set(tmp_path, instances)
+    names = coco_set(root).image_ids()
+    assert coco_set(root, missing="skip").notes() == [
+        f"0 of 6 listed images are not in {root / 'images'} and are skipped"
+    ]
+    for name in names[1:3]:
+        (root / "images" / name.replace("+", "/")).unlink()
+    with pytest.raises(DatasetError, match=r"\(2 of 6\).*`missing: skip`"):
+        coco_set(root).image_ids()
+    kept = [names[0], *names[3:]]
+    dataset = coco_set(root, missing="skip")
+    assert dataset.image_ids() == kept
+    assert coco_set(root, missing="skip", limit=2).image_ids() == kept[:2]
+    assert dataset.notes()[0].startswith("2 of 6 listed images")
+    got = merged(dataset, tmp_path / "out", shards=2).instances
+    assert [image["image"] for image in got["images"]] == kept
+    numbers = {image["id"] for image in got["images"]}
+    assert got["annotations"] == [
+        {k: v for k, v in a.items() if k != "segmentation" or v}
+        for a in instances["annotations"]
+        if a["image_id"] in numbers
+    ]
+    with pytest.raises(ConfigError, match="missing: ignore is neither error nor skip"):
+        coco_set(root, missing="ignore")
+    with pytest.raises(ConfigError, match="missing: skip needs path"):
+        make_dataset("val", {"type": "coco2017", "missing": "skip"}, tmp_path)
+    with pytest.raises(DatasetError, match="none of the images"):
+        coco_set(root, missing="skip", path=str(root)).image_ids()
+
+
 def test_coco_records(tmp_path: Path) -> None:
     """Read where they lie; sizes are the files'; the licence is the file's, or the given one."""
     root = write_set(tmp_path, two_images())

@@ -5,15 +5,23 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from icmbench.datasets.base import Annotations, Option, Record
 from icmbench.datasets.coco_format import read_instances
 from icmbench.datasets.folder import Folder
 from icmbench.datasets.sizes import read_sizes, turned_text, write_sizes
-from icmbench.errors import DatasetError
+from icmbench.errors import ConfigError, DatasetError
+
+ERROR: Final = "error"
+SKIP: Final = "skip"
+MISSING_HELP: Final = (
+    "error, or skip: leave listed images out that are not in the folder, such as all but a subset "
+    "of COCO's; annotations of the others stay as they are"
+)
 
 
 class Coco(Folder):
@@ -28,6 +36,9 @@ class Coco(Folder):
     `annotations`, so that all of one image come from one source. An image that it does not list
     keeps what `annotations` says of it: boxes alone, as a rule. Where masks are judged only if
     every object has one, name the file of masks as `annotations` instead.
+
+    A listed image that is not in the folder is an error, or with `missing: skip` no image of the
+    set: the number of those is announced and stands in the report.
     """
 
     kind = "coco"
@@ -36,8 +47,18 @@ class Coco(Folder):
         **Folder.options,
         "annotations": Option(str, required=True, help="instances file, such as COCO's own"),
         "masks": Option(str, help="second instances file, preferred where it lists an image"),
+        "missing": Option(str, default=ERROR, help=MISSING_HELP),
         "licence": Option(str, default="", help="for all images; left out: as the file says"),
     }
+
+    def __init__(self, name: str, entry: Mapping[str, Any], downloads: Path) -> None:
+        super().__init__(name, entry, downloads)
+        if (missing := self.values.get("missing", ERROR)) not in (ERROR, SKIP):
+            raise ConfigError(
+                f"data set {name!r}: missing: {missing} is neither {ERROR} nor {SKIP}"
+            )
+        if missing == SKIP and not self.values["path"]:
+            raise ConfigError(f"data set {name!r}: missing: {SKIP} needs path: the rest is fetched")
 
     def _instance_files(self) -> list[Path]:
         """The instances files; the annotations of a later one are preferred."""
@@ -52,8 +73,8 @@ class Coco(Folder):
         """All of the set; shared with other calls, so never to be changed."""
         return _load(tuple((path, _state(path)) for path in self._instance_files()))
 
-    def _listed(self) -> dict[str, dict[str, Any]]:
-        """Image id -> its entry in the file, sorted, no more than the limit."""
+    def _entries(self) -> dict[str, dict[str, Any]]:
+        """Image id -> its entry in the file, sorted."""
         found: dict[str, dict[str, Any]] = {}
         for entry in self._instances()["images"]:
             other = found.setdefault(entry["file_name"].replace("/", "+"), entry)
@@ -66,17 +87,39 @@ class Coco(Folder):
             raise DatasetError(
                 f"data set {self.name!r}: {self._instance_files()[0]} lists no image"
             )
-        return dict(sorted(found.items())[: self.values["limit"]])
+        return dict(sorted(found.items()))
+
+    def _listed(self) -> dict[str, dict[str, Any]]:
+        """Image id -> its entry, of the images of the set: no more than the limit."""
+        found = self._entries()
+        if self.values.get("missing", ERROR) == SKIP:
+            root = self._folder()
+            found = {n: e for n, e in found.items() if os.path.isfile(root / e["file_name"])}
+            if not found:
+                raise DatasetError(
+                    f"data set {self.name!r}: none of the images of {self._instance_files()[0]} is "
+                    f"in {root}"
+                )
+        return dict(list(found.items())[: self.values["limit"]])
+
+    def notes(self) -> list[str]:
+        """How many of the listed images are skipped."""
+        if self.values.get("missing", ERROR) != SKIP:
+            return []
+        root, total = self._folder(), self._entries()
+        absent = sum(not os.path.isfile(root / entry["file_name"]) for entry in total.values())
+        return [f"{absent} of {len(total)} listed images are not in {root} and are skipped"]
 
     def _files(self) -> dict[str, Path]:
         root = self._folder()
         if not root.is_dir():
             raise DatasetError(f"data set {self.name!r}: {root} is not a directory")
         files = {name: root / entry["file_name"] for name, entry in self._listed().items()}
-        if missing := [path for path in files.values() if not path.is_file()]:
+        if missing := [path for path in files.values() if not os.path.isfile(path)]:
             raise DatasetError(
                 f"data set {self.name!r}: {self._instance_files()[0]} lists images that are not in "
-                f"{root}: {missing[0].relative_to(root)} ({len(missing)} of {len(files)})"
+                f"{root}: {missing[0].relative_to(root)} ({len(missing)} of {len(files)}); for a "
+                f"subset of the images, give the data set `missing: {SKIP}`"
             )
         return files
 
@@ -93,7 +136,7 @@ class Coco(Folder):
         records = super().provide(image_ids, folder)
         write_sizes(records, folder)
         names = _licences(self._instances()["licenses"])
-        listed = self._listed()
+        listed = self._entries()
         return [
             dataclasses.replace(
                 record,
@@ -109,7 +152,7 @@ class Coco(Folder):
         says.
         """
         sizes = read_sizes(folder_of)
-        listed = self._listed()
+        listed = self._entries()
         for image_id, (width, height) in sizes.items():
             entry = listed[image_id]
             if (entry["width"], entry["height"]) != (width, height):

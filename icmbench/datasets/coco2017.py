@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from icmbench.datasets.base import Option, Record
-from icmbench.datasets.coco import Coco
+from icmbench.datasets.coco import ERROR, MISSING_HELP, Coco
 from icmbench.datasets.download import download
 from icmbench.errors import DatasetError
 from icmbench.files import write_bytes
@@ -38,6 +38,7 @@ class Coco2017(Coco):
         "annotations": Option(str, help="instances_val2017.json; left out: download it"),
         "url": Option(str, default=IMAGE_URL, help="address with {image} in it"),
         "annotations_url": Option(str, default=ANNOTATIONS_URL, help="address of the archive"),
+        "missing": Option(str, default=ERROR, help=MISSING_HELP),
         "limit": Option(int, low=1, help="take only the first images, in sorted order"),
         "licence": Option(str, default="", help="for all images; left out: as the file says"),
     }
