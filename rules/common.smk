@@ -24,6 +24,7 @@ from icmbench.mpd.model import CARD, NAME, PARTS, TAPS, bundled, part_file
 from icmbench.tasks.base import INSTANCES
 from icmbench.training.settings import source_tags
 from icmbench.versions import package_version
+from icmbench.weights_names import curve_names, weights_names
 
 # One thread per job: jobs run in parallel, and sums come out in the same order every time.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -61,6 +62,8 @@ def close_with_verdict():
 
 
 SHARDS = list(range(run.config["shards"]))
+CURVE_NAMES = curve_names(run)  # legend texts: which weights are behind a curve
+WEIGHTS_NAMES = weights_names(run)
 ANNOTATED = [name for name, dataset in run.datasets.items() if dataset.annotated]
 FORMATS = ["png", "svg", "pdf"]
 VISUALS = list(range(len(run.config["visual"])))

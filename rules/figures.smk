@@ -23,6 +23,7 @@ rule rate_figures:
         code=code_of("rate_figures"),
         metrics=metrics_available(),
         anchors=run.config["anchors"],
+        names=CURVE_NAMES,
     script:
         "../workflow_scripts/rate_figures.py"
 

@@ -106,6 +106,7 @@ rule provenance:
         code=code_of("provenance"),
         config=run.config,
         unavailable=dict(run.unavailable),
+        weights=WEIGHTS_NAMES,
     script:
         "../workflow_scripts/provenance.py"
 

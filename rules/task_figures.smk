@@ -21,6 +21,7 @@ rule task_figures:
     params:
         code=code_of("task_figures"),
         figures=TASK_FIGURES,
+        names=CURVE_NAMES,
     script:
         "../workflow_scripts/task_figures.py"
 

@@ -55,7 +55,7 @@ LAYERS = [
     {"config_checks"},
     {"job_code"},
     {"configuration", "reporting"},
-    {"elsewhere"},
+    {"elsewhere", "weights_names"},
     {"cli"},
     {"__main__"},
 ]

@@ -9,6 +9,7 @@ from icmbench.reporting.provenance import codecs_table, provenance
 
 with log_to(snakemake.log[0]):
     config = snakemake.params.config
-    found = provenance(config, Path(snakemake.scriptdir), snakemake.params.unavailable)
+    weights = snakemake.params.weights
+    found = provenance(config, Path(snakemake.scriptdir), snakemake.params.unavailable, weights)
     write_json(snakemake.output.provenance, found)
-    write_csv(codecs_table(config), Path(snakemake.output.codecs))
+    write_csv(codecs_table(config, weights), Path(snakemake.output.codecs))

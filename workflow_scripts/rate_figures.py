@@ -19,7 +19,7 @@ with log_to(snakemake.log[0]):
     bd = read_table(snakemake.input.bd_rate)
     timing = read_table(snakemake.input.timing)
     figures = {
-        f"rd_{dataset}": rd_curves(rd, dataset, metrics),
+        f"rd_{dataset}": rd_curves(rd, dataset, metrics, snakemake.params.names),
         f"rate_time_{dataset}": rate_time(timing, rd, dataset),
     }
     for anchor in snakemake.params.anchors:

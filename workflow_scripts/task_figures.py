@@ -16,6 +16,7 @@ with log_to(snakemake.log[0]):
     tasks = read_table(snakemake.input.tasks)
     folder = Path(snakemake.output[0]).parent
     for name, (kind, dataset, task) in snakemake.params.figures.items():
-        figure = DRAW[kind](tasks, dataset, task)
+        named = {"names": snakemake.params.names} if kind == "task_curves" else {}
+        figure = DRAW[kind](tasks, dataset, task, **named)
         save(figure, folder / name)
         pyplot.close(figure)

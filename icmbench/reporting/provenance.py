@@ -37,7 +37,10 @@ CODERS = {
 
 
 def provenance(
-    config: Mapping[str, Any], root: Path, unavailable: Mapping[str, str] | None = None
+    config: Mapping[str, Any],
+    root: Path,
+    unavailable: Mapping[str, str] | None = None,
+    weights: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """What `results/provenance.json` holds; JSON-able.
 
@@ -45,6 +48,7 @@ def provenance(
         config: the complete configuration; it is kept whole, with its sha256.
         root: the working copy, for the revision and whether it was changed.
         unavailable: reasons by name of codec entries and metrics that could not run.
+        weights: by codec entry, which weights are behind its curve.
     """
     text = json.dumps(config, sort_keys=True)
     return {
@@ -62,6 +66,7 @@ def provenance(
             "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
             "gpu": _gpus(),
         },
+        "weights": dict(weights or {}),
         "unavailable": dict(unavailable or {}),
         "threads_per_job": config["threads"],
         "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
@@ -86,16 +91,18 @@ def task_models(tasks: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def codecs_table(config: Mapping[str, Any]) -> pd.DataFrame:
-    """`family, settings, versions`: the exact settings behind every curve."""
+def codecs_table(
+    config: Mapping[str, Any], weights: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """`family, weights, settings, versions`: the weights and exact settings behind every curve."""
     coders = coder_versions()
     rows = []
     for family, entry in sorted(config["codecs"].items()):
         codec = codec_class(entry.get("codec", family))
         versions = [f"{name} {package_version(name)}" for name in codec.packages]
         versions += [f"{name} {coders[name]}" for name in codec.coders if name in coders]
-        rows.append((family, codec.settings, ", ".join(versions)))
-    return pd.DataFrame(rows, columns=["family", "settings", "versions"])
+        rows.append((family, (weights or {}).get(family, ""), codec.settings, ", ".join(versions)))
+    return pd.DataFrame(rows, columns=["family", "weights", "settings", "versions"])
 
 
 def coder_versions() -> dict[str, str]:

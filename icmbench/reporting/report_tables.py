@@ -51,6 +51,7 @@ _HEADERS: dict[str, tuple[str, str]] = {
     "first_image": ("First image", ""),
     "detail": ("What went wrong", ""),
     "reason": ("Why it was refused", ""),
+    "weights": ("Weights", ""),
     "settings": ("Settings", ""),
     "refused": ("Refused", "↑"),
     "decoded_wrong": ("Decoded wrong", "↓"),

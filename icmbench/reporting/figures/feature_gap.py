@@ -20,9 +20,10 @@ from icmbench.reporting.figures.axes import (
     plain,
     wrap_note,
 )
+from icmbench.reporting.figures.lossless import lossless
 from icmbench.reporting.figures.matching import OVER, WITHIN
 from icmbench.reporting.figures.placeholder import placeholder
-from icmbench.reporting.figures.rd_curves import _PANEL, LOSSLESS, _legend
+from icmbench.reporting.figures.rd_curves import _PANEL, _legend
 from icmbench.reporting.figures.style import MUTED, FamilyStyle, family_styles, theme
 from icmbench.reporting.figures.task_objects import MOST, matched_points, shared_rates
 
@@ -132,6 +133,6 @@ def _note(rows: pd.DataFrame, matched: Mapping[float, pd.DataFrame]) -> str:
         pairs = zip(points["family"], points["bpp"], strict=True)
         listed = ", ".join(f"{family} {plain(float(f'{bpp:.2g}'))}" for family, bpp in pairs)
         text += f" At {plain(rate)} bpp: {listed or 'none'}."
-    if (rows["family"] == LOSSLESS).any():
-        text += " The lossless reference (identity) is left out."
+    if names := ", ".join(sorted(set(rows.loc[lossless(rows), "family"]))):
+        text += f" The lossless reference ({names}) is left out."
     return text

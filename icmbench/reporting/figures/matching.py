@@ -10,10 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from icmbench.errors import MeasurementError
+from icmbench.reporting.figures.lossless import lossless
 
 OVER = 1.10
 WITHIN = 1.5
-LOSSLESS = "identity"
 Image = NDArray[np.uint8]
 
 
@@ -27,8 +27,8 @@ class Box(NamedTuple):
 
 def _coded(measurements: pd.DataFrame, dataset: str, image: str) -> pd.DataFrame:
     chosen = (measurements["dataset"] == dataset) & (measurements["image"] == image)
-    chosen &= measurements["family"] != LOSSLESS
-    return measurements[chosen]
+    rows = measurements[chosen]
+    return rows[~lossless(rows, by_metrics=False)]
 
 
 def matched_rate(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from icmbench.reporting.figures.axes import (
     panel_grid,
     wrap_note,
 )
+from icmbench.reporting.figures.lossless import IDENTITY, lossless
 from icmbench.reporting.figures.pareto import pareto_optimal
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import (
@@ -33,7 +34,6 @@ from icmbench.reporting.figures.style import (
     theme,
 )
 
-LOSSLESS = "identity"
 _PANEL = (3.5, 3.15)
 # A point that the curve passes by: there to be seen, not to be taken for the curve.
 _BEATEN = {"size": 0.75, "alpha": 0.45}
@@ -42,7 +42,8 @@ Array = NDArray[np.float64]
 
 def _points(rd: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """The rows of a data set that a curve can show: everything but the lossless reference."""
-    rows = rd[(rd["dataset"] == dataset) & (rd["family"] != LOSSLESS) & (rd["bpp"] > 0)]
+    rows = rd[rd["dataset"] == dataset]
+    rows = rows[~lossless(rows) & (rows["bpp"] > 0)]
     return rows.sort_values(["family", "bpp", "codec"], kind="stable")
 
 
@@ -164,10 +165,23 @@ def _panel(
     return _mark_outside(axes, _column(finite, "bpp"), values, colours)
 
 
-def _legend(figure: Figure, styles: dict[str, FamilyStyle], top: float, columns: int) -> None:
+def legend_columns(labels: Iterable[str], width: float) -> int:
+    """Number of columns of a legend below panels that are `width` inches wide together."""
+    texts = list(labels)
+    longest = max((len(text) for text in texts), default=0)
+    return max(1, min(len(texts), int(width / max(1.35, 0.75 + 0.062 * longest))))
+
+
+def _legend(
+    figure: Figure,
+    styles: dict[str, FamilyStyle],
+    top: float,
+    columns: int,
+    names: Mapping[str, str] | None = None,
+) -> None:
     handles = [
         Line2D([], [], color=s.colour, linestyle=s.dash, linewidth=s.width, marker=s.marker,
-               markersize=6 if s.marker in "*XP" else 4.4, label=name)
+               markersize=6 if s.marker in "*XP" else 4.4, label=(names or {}).get(name, name))
         for name, s in styles.items()
     ]  # fmt: skip
     figure.legend(
@@ -193,14 +207,19 @@ def rd_note(rd: pd.DataFrame, dataset: str) -> str:
     failed = int(rows["failed"].sum()) if "failed" in rows else 0
     if failed:
         text += f" {failed} coding{'s' if failed > 1 else ''} failed, see the table."
-    lossless = rows[rows["family"] == LOSSLESS]
-    if len(lossless) and np.isfinite(lossless["bpp"].iloc[0]):
-        rate = float(lossless["bpp"].iloc[0])
-        text += f" Lossless PNG (identity): {rate:.2f} bpp, not drawn."
+    exact = rows[lossless(rows) & np.isfinite(rows["bpp"].to_numpy(float))]
+    for family, codec, rate in zip(exact["family"], exact["codec"], exact["bpp"], strict=True):
+        what = "Lossless PNG" if codec == IDENTITY else "Lossless"
+        text += f" {what} ({family}): {rate:.2f} bpp, not drawn."
     return text
 
 
-def rd_curves(rd: pd.DataFrame, dataset: str, metrics: Sequence[MetricInfo]) -> Figure:
+def rd_curves(
+    rd: pd.DataFrame,
+    dataset: str,
+    metrics: Sequence[MetricInfo],
+    names: Mapping[str, str] | None = None,
+) -> Figure:
     """Draw a panel per metric: quality against bits per pixel on a log axis.
 
     The line joins the Pareto-optimal points of a family; points that another of the family beats
@@ -212,6 +231,7 @@ def rd_curves(rd: pd.DataFrame, dataset: str, metrics: Sequence[MetricInfo]) -> 
         rd: the table `rd`: `dataset, codec, family, images, failed, bpp, <metric>, <metric>_lo,
             <metric>_hi`. Families of all data sets decide the styles.
         metrics: what to draw, in order; each must be a column.
+        names: legend texts by family, where they differ from its name.
 
     Raises:
         MeasurementError: a metric is not in the table.
@@ -231,7 +251,8 @@ def rd_curves(rd: pd.DataFrame, dataset: str, metrics: Sequence[MetricInfo]) -> 
     styles = family_styles(rd["family"])
     shown = {name: styles[name] for name in sorted(set(rows["family"]))}
     across = 2 if len(metrics) == 4 else min(3, len(metrics))
-    columns = min(len(shown), int(across * _PANEL[0] / 1.35))
+    labels = [(names or {}).get(name, name) for name in shown]
+    columns = legend_columns(labels, across * _PANEL[0])
     legend = 0.3 + 0.19 * -(-len(shown) // columns)
     with theme():
         # One line more than the note needs now: the count of outside points may join it.
@@ -242,7 +263,7 @@ def rd_curves(rd: pd.DataFrame, dataset: str, metrics: Sequence[MetricInfo]) -> 
         outside = sum(
             _panel(axes, rows, metric, styles) for axes, metric in zip(panels, metrics, strict=True)
         )
-        _legend(figure, shown, (below - 0.02) / figure.get_size_inches()[1], columns)
+        _legend(figure, shown, (below - 0.02) / figure.get_size_inches()[1], columns, names)
         note = rd_note(rd, dataset)
         if outside:
             note += f" Points beyond the axes (arrow heads): {outside}."

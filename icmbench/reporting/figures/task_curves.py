@@ -23,14 +23,15 @@ from icmbench.reporting.figures.axes import (
     panel_grid,
     wrap_note,
 )
+from icmbench.reporting.figures.lossless import lossless
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.rd_curves import (
     _PANEL,
-    LOSSLESS,
     _draw_family,
     _legend,
     _mark_outside,
     _value_limits,
+    legend_columns,
 )
 from icmbench.reporting.figures.style import (
     INK,
@@ -125,10 +126,12 @@ def shown_metrics(rows: pd.DataFrame, names: Sequence[str]) -> list[TaskMetric]:
 
 def lossy(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that a curve can show: everything with a rate but the lossless reference."""
-    return rows[(rows["family"] != LOSSLESS) & (rows["bpp"] > 0)]
+    return rows[~lossless(rows) & (rows["bpp"] > 0)]
 
 
-def task_curves(tasks: pd.DataFrame, dataset: str, task: str) -> Figure:
+def task_curves(
+    tasks: pd.DataFrame, dataset: str, task: str, names: Mapping[str, str] | None = None
+) -> Figure:
     """Draw a panel per metric: what the model is worth against bits per pixel on a log axis.
 
     Lines, markers and intervals are those of `rd_curves`. A dotted line in every panel is the
@@ -136,6 +139,7 @@ def task_curves(tasks: pd.DataFrame, dataset: str, task: str) -> Figure:
 
     Args:
         tasks: the table `tasks`; families of all its rows decide the styles.
+        names: legend texts by family, where they differ from its name.
 
     Raises:
         MeasurementError: as `task_rows`, and where the task has none of the metrics `CURVES`.
@@ -152,7 +156,8 @@ def task_curves(tasks: pd.DataFrame, dataset: str, task: str) -> Figure:
     shown = {name: styles[name] for name in sorted(set(coded["family"]))}
     across = 2 if len(metrics) == 4 else min(3, len(metrics))
     wide = across * _PANEL[0]
-    columns = min(len(shown), int(wide / 1.35))
+    labels = [(names or {}).get(name, name) for name in shown]
+    columns = legend_columns(labels, wide)
     legend = 0.3 + 0.19 * -(-len(shown) // columns)
     with theme():
         # One line more than the note needs now: the count of outside points may join it.
@@ -163,7 +168,7 @@ def task_curves(tasks: pd.DataFrame, dataset: str, task: str) -> Figure:
             _panel(axes, coded, metric, float(rows[f"{metric.name}_ceiling"].iloc[0]), styles)
             for axes, metric in zip(panels, metrics, strict=True)
         )
-        _legend(figure, shown, (below - 0.02) / figure.get_size_inches()[1], columns)
+        _legend(figure, shown, (below - 0.02) / figure.get_size_inches()[1], columns, names)
         note = _note(rows)
         if outside:
             note += f" Points beyond the axes (arrow heads): {outside}."
@@ -244,6 +249,6 @@ def _note(rows: pd.DataFrame) -> str:
     )
     if failed := int(rows["failed"].sum()):
         text += f" {failed} coding{'s' if failed > 1 else ''} failed, see the failures."
-    if (rows["family"] == LOSSLESS).any():
-        text += " The lossless reference (identity) is not drawn: it is the ceiling."
+    if names := ", ".join(sorted(set(rows.loc[lossless(rows), "family"]))):
+        text += f" The lossless reference ({names}) is not drawn: it is the ceiling."
     return text

@@ -16,9 +16,9 @@ from matplotlib.ticker import MaxNLocator
 from icmbench.errors import MeasurementError
 from icmbench.reporting.bootstrap import MIN_IMAGES
 from icmbench.reporting.figures.axes import foot, heading, note_height, plain, wrap_note
+from icmbench.reporting.figures.lossless import lossless
 from icmbench.reporting.figures.matching import OVER, WITHIN, matched_rate
 from icmbench.reporting.figures.placeholder import placeholder
-from icmbench.reporting.figures.rd_curves import LOSSLESS
 from icmbench.reporting.figures.style import (
     INK,
     MUTED,
@@ -250,6 +250,6 @@ def _note(rows: pd.DataFrame) -> str:
     text += f" Dotted: the same model ({rows['model'].iloc[0]}) on the originals, never coded."
     if failed := int(rows["failed"].sum()):
         text += f" {failed} coding{'s' if failed > 1 else ''} failed, see the failures."
-    if (rows["family"] == LOSSLESS).any():
-        text += " The lossless reference (identity) is left out."
+    if names := ", ".join(sorted(set(rows.loc[lossless(rows), "family"]))):
+        text += f" The lossless reference ({names}) is left out."
     return text
