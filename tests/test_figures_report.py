@@ -1043,3 +1043,32 @@ def test_names_are_no_formulas(text: str, tmp_path: Path) -> None:
     for path in save(figure, tmp_path / "f"):
         assert path.stat().st_size
     assert all(not found.get_parse_math() for found in figure.texts)
+
+
+def test_the_policy_allows_one_script(report: Path) -> None:
+    """Escaping is not the only line of defence."""
+    text = report.read_text("utf-8")
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', text)
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.S)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy
+    assert f"script-src 'sha256-{digest}'" in policy[1].replace("&#39;", "'")
+    assert "unsafe-inline" not in policy[1].partition("script-src")[2]
+    assert not re.search(r"<[^>]+\son\w+\s*=", text), "handlers in attributes would not run"
+
+
+@pytest.mark.browser
+def test_no_other_script_runs(report: Path, browser: Any, tmp_path: Path) -> None:
+    """A script that came through the escaping; then the page as it is, for the next test."""
+    page = tmp_path / "planted.html"
+    planted = "<script>document.title = 'RAN'</script><img src=x onerror=\"document.title='RAN'\">"
+    page.write_text(report.read_text("utf-8").replace("<main", f"{planted}<main", 1), "utf-8")
+    assert planted in page.read_text("utf-8")
+    before = browser.current_url
+    browser.get(page.as_uri())
+    assert browser.title == "A run & its numbers"
+    head = '#data-rd th[data-column="bpp"]'
+    browser.find_element("css selector", f"{head} button").click()
+    assert _column(browser, "bpp") == sorted(_column(browser, "bpp"), key=float)
+    assert browser.get_log("browser")  # the browser tells what it has blocked
+    browser.get(before)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from PIL import Image as PillowImage
+
 from icmbench.codecs.base import Codec, Image, Key
 from icmbench.codecs.registry import codecs as all_codecs
 from icmbench.codecs.registry import recognise
@@ -28,8 +30,8 @@ from icmbench.suggest import unknown
 
 T = TypeVar("T")
 
-# Second suffixes of formats.
-ALSO: Final = {"jpeg": "jpeg", "heic": "heif", "jpeg2000": "jp2"}
+# Other suffixes of a codec's files.
+ALSO: Final = {"jpeg": {"jpeg", "jpe", "jfif"}, "heic": {"heif", "hif"}, "jpeg2000": {"jp2"}}
 
 
 def encode(arguments: Namespace) -> None:
@@ -203,11 +205,11 @@ def _check_output(given: str, output: str) -> None:
 
 
 def _check_suffix(output: str, codec: type[Codec], extension: str) -> None:
-    """Refuse a name that says another format: such a file would mislead every other program."""
-    formats = {name: c.extension for name, c in all_codecs().items()} | ALSO
+    """Refuse a name of another image format: such a file would mislead every other program."""
     suffix = Path(output).suffix.lower().lstrip(".")
-    owners = sorted(name for name, known in formats.items() if known == suffix)
-    if owners and codec.extension != suffix and ALSO.get(codec.name) != suffix:
+    known = {c.extension for c in all_codecs().values()}.union(*ALSO.values())
+    known |= {name.lstrip(".") for name in PillowImage.registered_extensions()}
+    if suffix in known - {codec.extension} - ALSO.get(codec.name, set()):
         raise ConfigError(
             f"{output}: a file of codec {codec.name} is not a .{suffix}; try .{extension}"
         )

@@ -97,6 +97,26 @@ def _models(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default: cpu")
 
 
+def _positive(text: str) -> int:
+    """A number of bytes from 1; argparse names the option in its error."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: no file is that short; give 1 or more")
+    return number
+
+
+_positive.__name__ = "whole number"  # in argparse's errors
+
+
+def _written(text: str) -> str:
+    """The name of what is written: no standard output."""
+    if text in ("", "-"):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: files are written, not standard output; name one (./- is one, too)"
+        )
+    return text
+
+
 def _encode(sub: Sub) -> None:
     parser = _add(
         sub,
@@ -107,10 +127,10 @@ def _encode(sub: Sub) -> None:
         "  icmbench encode photo.png photo.icb --codec mpd --bytes 2000",
     )
     parser.add_argument("image", help="PNG, JPEG, WebP or TIFF")
-    parser.add_argument("output", help="the coded file")
+    parser.add_argument("output", type=_written, help="the coded file")
     parser.add_argument("--codec", required=True, help="codec string, e.g. webp:quality=20")
     parser.add_argument(
-        "--bytes", type=int, help="the best file of at most so many bytes (embedded codecs)"
+        "--bytes", type=_positive, help="the best file of at most so many bytes (embedded codecs)"
     )
     _models(parser)
     parser.set_defaults(run=commands.encode)
@@ -125,11 +145,13 @@ def _truncate(sub: Sub) -> None:
         "  icmbench truncate photo.icb small.icb --bytes 2000",
     )
     parser.add_argument("stream", help="a file of an embedded codec")
-    parser.add_argument("output", help="the shorter file")
+    parser.add_argument("output", type=_written, help="the shorter file")
     group = parser.add_mutually_exclusive_group(required=True)
     group.add_argument("--at", metavar="KEYS", help="cut keys of the codec, e.g. planes=1")
     group.add_argument("--state", type=int, help="the same as --at state=N")
-    group.add_argument("--bytes", type=int, help="the longest legal file of at most so many bytes")
+    group.add_argument(
+        "--bytes", type=_positive, help="the longest legal file of at most so many bytes"
+    )
     _models(parser)
     parser.set_defaults(run=commands.truncate)
 
@@ -143,7 +165,7 @@ def _decode(sub: Sub) -> None:
         "  icmbench decode damaged.icb decoded.png --best-effort",
     )
     parser.add_argument("stream", help="the coded file")
-    parser.add_argument("output", help="PNG")
+    parser.add_argument("output", type=_written, help="PNG")
     parser.add_argument("--set", metavar="KEYS", default="", help="decode keys, e.g. steps=8")
     parser.add_argument(
         "--best-effort",
@@ -241,7 +263,9 @@ def _import(sub: Sub) -> None:
         "names of the tags, one a line, into OUT/tags.txt.",
     )
     parser.add_argument("checkpoint", help=".ckpt, .pt or .safetensors with the published names")
-    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to make")
+    parser.add_argument(
+        "--out", type=_written, required=True, metavar="DIR", help="the folder to make"
+    )
     parser.add_argument(
         "--base", metavar="FILE", help="Stable Diffusion 2.1, for what the checkpoint lacks"
     )
@@ -271,7 +295,9 @@ def _pack(sub: Sub) -> None:
         "  icmbench pack results --out streams.tar --dataset photos --codec mpd --codec webp",
     )
     parser.add_argument("results", help="the folder of a finished run")
-    parser.add_argument("--out", required=True, metavar="FILE", help="the tar to write")
+    parser.add_argument(
+        "--out", type=_written, required=True, metavar="FILE", help="the tar to write"
+    )
     for what, of in (("dataset", "data set"), ("codec", "codec entry")):
         parser.add_argument(
             f"--{what}", action="append", default=[], metavar="NAME", help=f"only this {of}; repeat"
@@ -288,7 +314,7 @@ def _unpack(sub: Sub) -> None:
         "  snakemake --cores all --configfile streams/config.yaml",
     )
     parser.add_argument("file", help="a file of `icmbench pack`")
-    parser.add_argument("--to", required=True, metavar="FOLDER", help="a new folder")
+    parser.add_argument("--to", type=_written, required=True, metavar="FOLDER", help="a new folder")
     parser.set_defaults(run=elsewhere.unpack)
 
 

@@ -6,6 +6,8 @@ anything, so it can be mailed, archived and opened from a disk years later.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -198,6 +200,11 @@ def _facts(
     return facts
 
 
+def _policy_hash(script: str) -> str:
+    """The digest by which the page's policy allows this script and no other."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -243,6 +250,7 @@ def build_report(
     Raises:
         MeasurementError: a figure's file is missing.
     """
+    script = (TEMPLATES / "report.js").read_text("utf-8")
     views = _views(tables, notes, metrics)
     refused, failed = _split(failures)
     data = [view for view in views if view.name == "manifest"]
@@ -266,7 +274,8 @@ def build_report(
             metrics=[(metric, _flat(getattr(metric, "settings", {}))) for metric in metrics],
             provenance=_flat(provenance),
             css=Markup((TEMPLATES / "report.css").read_text("utf-8")),
-            js=Markup((TEMPLATES / "report.js").read_text("utf-8")),
+            js=Markup(script),
+            js_sha256=_policy_hash(script),
         )
     )
     write_text(out, page)
