@@ -33,7 +33,9 @@ def git_revision(root: Path) -> str:
     """`git describe` of a working copy, with `-dirty` if it is changed; `unknown` without git."""
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            command, capture_output=True, encoding="utf-8", errors="replace", check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return UNKNOWN
     return done.stdout.strip()

@@ -42,6 +42,7 @@ LAYERS = [
         "diffusers_networks",
         "sources",
         "tables",
+        "pickles",
     },
     {"fingerprint"},
     {"bitstream", "metrics", "datasets"},

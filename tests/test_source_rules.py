@@ -57,8 +57,9 @@ def without_encoding(text: str) -> list[int]:
             modes = [key.value for key in call.keywords if key.arg == "mode"]
             modes += [arg for arg in call.args[1:2] if isinstance(arg, ast.IfExp | ast.Constant)]
             wrong = not binary and not any("b" in ast.unparse(mode).lower() for mode in modes)
-        # `files.write_text` writes UTF-8: a function, not a method.
-        if wrong and not (name == "write_text" and isinstance(call.func, ast.Name)):
+        # The project's own functions, no methods, choose the encoding themselves.
+        ours = name in ("read_text", "write_text") and isinstance(call.func, ast.Name)
+        if wrong and not ours:
             lines.append(call.lineno)
     return lines
 
