@@ -16,6 +16,7 @@ from icmbench.datasets.base import Annotations, Option, Record
 from icmbench.datasets.folder import Folder
 from icmbench.datasets.sizes import read_sizes, turned_text, write_sizes
 from icmbench.errors import ConfigError, DatasetError
+from icmbench.png_file import check_rows
 
 _KINDS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}  # PNG, section 11.2.2
 
@@ -129,6 +130,7 @@ def _map_fault(
         turned = turned_text(image) if image is not None else ""
         return f"is {width}x{height}, the image {size[0]}x{size[1]}{turned}"
     try:
+        check_rows(data)  # Pillow gives missing rows the class 0
         with PillowImage.open(io.BytesIO(data), formats=("PNG",)) as picture:
             values = np.asarray(picture)
     except Exception as error:  # noqa: BLE001 - a foreign decoder raises whatever it likes
