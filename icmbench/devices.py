@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 _DRIVER: Final = Path("/proc/driver/nvidia/version")
 # Variables by which a scheduler, or a user, gives a process its GPUs.
-_GIVEN: Final = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_GPUS_ON_NODE")
-_NONE: Final = frozenset({"", "-1", "0x", "NoDevFiles"})
+_GIVEN: Final = ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS")
+_NONE: Final = frozenset({"", "-1", "NoDevFiles"})
 UNUSED: Final = "GPU NOT USED"  # how the warning begins
 
 

@@ -21,7 +21,7 @@ rule encode:
         "../envs/core.yaml"
     resources:
         gpu=lambda wc: gpus(wc.codec),
-        mem_mb=lambda wc, attempt: 2000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt * coding_mb(input.model, [wc.dataset], [wc.codec]),
         runtime=lambda wc, attempt: 120 * attempt,
     params:
         code=code_of("encode"),
@@ -53,7 +53,7 @@ rule decode:
         "../envs/core.yaml"
     resources:
         gpu=lambda wc: gpus(wc.codec),
-        mem_mb=lambda wc, attempt: 2000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt * coding_mb(input.model, [wc.dataset], [wc.codec]),
         runtime=lambda wc, attempt: 120 * attempt,
         # Its pictures, until all that look at them are done: they ask for the same again.
         disk_mb=lambda wc: pictures_mb(wc.dataset, wc.codec, wc.shard),

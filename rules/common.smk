@@ -143,7 +143,7 @@ def pictures_mb(dataset, codec, shard):
     data, points = run.datasets[dataset], run.families[codec].points
     images = len(shard_images(dataset)[int(shard)])
     # PNG of a photograph: 1.6 bytes per pixel (`identity`); lossy pictures take less.
-    return max(10, round(1.8 * data.megapixels * images * len(points)))
+    return max(10, round(1.8 * data.megapixels.mean * images * len(points)))
 
 
 @functools.cache
@@ -182,6 +182,14 @@ def metrics_available():
     return [name for name in run.config["metrics"] if name in names]
 
 
+@functools.cache
+def learned_metrics():
+    """The configured metrics that run networks, of those that can be computed here."""
+    from icmbench.metrics import METRICS
+
+    return [name for name in metrics_available() if METRICS[name].needs_weights]
+
+
 def model_files(*codecs):
     """The files of the models that codec entries need: inputs of every job that runs them."""
     names = sorted({model_name(run.config, codec) for codec in codecs} - {None})
@@ -210,6 +218,11 @@ def used_variants(*codecs):
     points = [point for codec in codecs for point in run.families[codec].points]
     found = {dict(point.encode).get("variant", "main") for point in points}
     return sorted(found - {"main"})
+
+
+def sets_of(items):
+    """The data sets of single images that the configuration names, sorted."""
+    return sorted({item["dataset"] for item in items})
 
 
 def model_cards():

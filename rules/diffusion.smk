@@ -18,7 +18,8 @@ rule diffusion_pictures:
     threads: 1
     resources:
         gpu=gpus(*DIFFUSION),
-        mem_mb=lambda wc, attempt: 4000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt
+        * coding_mb(input.models, sets_of(run.config["diffusion"]), DIFFUSION, least=4000),
         runtime=lambda wc, attempt: 60 * attempt,
     params:
         code=code_of("diffusion_pictures", codecs=DIFFUSION[:1]),
@@ -45,7 +46,7 @@ rule complexity_table:
     threads: 1
     resources:
         gpu=gpus(*DIFFUSION),
-        mem_mb=lambda wc, attempt: 4000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt * network_mb(input, least=4000),
         runtime=lambda wc, attempt: 30 * attempt,
     params:
         code=code_of("complexity", codecs=DIFFUSION[:1]),

@@ -18,7 +18,9 @@ rule measure:
     conda:
         "../envs/core.yaml"
     resources:
-        mem_mb=lambda wc, attempt: 3500 * attempt,
+        gpu=network_gpus() * bool(learned_metrics()),
+        mem_mb=lambda wc, attempt: attempt
+        * network_mb([], largest_image(wc.dataset), METRICS_MB, least=3500),
         runtime=lambda wc, attempt: 120 * attempt,
         disk_mb=lambda wc: pictures_mb(wc.dataset, wc.codec, wc.shard),
     params:
@@ -26,6 +28,8 @@ rule measure:
         metrics=run.config["metrics"],
         weights=run.config["weights"],
         available=metrics_available(),
+        # The others are computed on the CPU, whatever computes these.
+        device=run.config["device"] if learned_metrics() else "cpu",
         split=run.config["split"],
     script:
         "../workflow_scripts/measure.py"

@@ -42,7 +42,8 @@ rule visual_comparison:
         "../envs/core.yaml"
     resources:
         gpu=gpus(*run.families),
-        mem_mb=2000,
+        mem_mb=lambda wc, input, attempt: attempt
+        * coding_mb(input.models, sets_of(run.config["visual"]), run.families),
         runtime=30,
     params:
         code=code_of("visual_comparison"),

@@ -1,9 +1,19 @@
-# Which jobs ask for a GPU; of `run` and of this machine.
+# GPU and memory that jobs with networks ask for; of `run` and of this machine.
 
 import functools
+import os
 
 from icmbench.codecs.registry import codec_class
 from icmbench.devices import has_nvidia
+
+# Megabytes of a job with networks: its two processes, torch in one of them; per MB of weights (the
+# networks, and the largest file while it is read); per 10^6 pixels of an image. A codec that works
+# in tiles takes little for a larger image, diffusion of a whole latent much.
+PROCESSES_MB = 1500
+WEIGHTS_MB = 2
+TILED_MB = 80
+WHOLE_MB = 1500
+METRICS_MB = 1500
 
 
 @functools.cache
@@ -22,3 +32,29 @@ def network_gpus():
 def gpus(*codecs):
     """GPUs of a job that runs codecs: 0 or 1."""
     return network_gpus() * any(codec_class(run.families[c].codec).uses_device for c in codecs)
+
+
+def network_mb(files, megapixels=0.5, per_megapixel=WHOLE_MB, least=2000):
+    """Memory of a job that runs networks, in MB.
+
+    Args:
+        files: of its weights; the callable's `input`, so that a file that another job has yet to
+            make leaves the answer open until then.
+        megapixels: of the largest image, in 10^6 pixels.
+        per_megapixel: MB that 10^6 pixels take.
+        least: MB that are asked for in any case.
+    """
+    weights = sum(os.path.getsize(path) for path in files) / 1e6
+    return round(max(least, PROCESSES_MB + WEIGHTS_MB * weights + per_megapixel * megapixels))
+
+
+def largest_image(*datasets):
+    """10^6 pixels of the largest image of data sets, as far as planned."""
+    return max((run.datasets[name].megapixels.largest for name in datasets), default=0.5)
+
+
+def coding_mb(model, datasets, codecs, least=2000):
+    """Memory of a job that codes images of data sets with codec entries, in MB; see `network_mb`."""
+    whole = any(run.families[codec].codec == icmh.NAME for codec in codecs)
+    share = WHOLE_MB if whole else TILED_MB
+    return network_mb(model, largest_image(*datasets), share, least)

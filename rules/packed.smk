@@ -91,7 +91,7 @@ rule decode:
         "../envs/core.yaml"
     resources:
         gpu=lambda wc: gpus(wc.codec),
-        mem_mb=lambda wc, attempt: 2000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt * network_mb(input.model),
         runtime=lambda wc, attempt: 120 * attempt,
     params:
         code=code_of("decode"),

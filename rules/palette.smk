@@ -20,7 +20,7 @@ rule mpd_states:
     threads: 1
     resources:
         gpu=lambda wc: gpus(wc.codec),
-        mem_mb=lambda wc, attempt: 2000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt * coding_mb(input.model, [wc.dataset], [wc.codec]),
         runtime=lambda wc, attempt: 120 * attempt,
     params:
         code=code_of("mpd_states"),
@@ -79,7 +79,8 @@ rule palette_hierarchy:
     threads: 1
     resources:
         gpu=gpus(*MPD),
-        mem_mb=lambda wc, attempt: 2000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt
+        * coding_mb(input.models, sets_of(run.config["hierarchy"]), MPD[:1]),
         runtime=lambda wc, attempt: 30 * attempt,
     params:
         code=code_of("palette_hierarchy", codecs=MPD[:1]),
@@ -105,7 +106,9 @@ rule mpd_framework_table:
         "../envs/core.yaml"
     threads: 1
     resources:
-        mem_mb=lambda wc, attempt: 2000 * attempt,
+        gpu=gpus(*MPD[:1]),
+        mem_mb=lambda wc, input, attempt: attempt
+        * coding_mb(input.models, sets_of(run.config["hierarchy"]), MPD[:1]),
         runtime=lambda wc, attempt: 30 * attempt,
     params:
         code=code_of("mpd_framework", codecs=MPD[:1]),

@@ -26,7 +26,8 @@ rule robustness:
     resources:
         # A damaged header may ask for a very large picture.
         gpu=lambda wc: gpus(wc.codec),
-        mem_mb=lambda wc, attempt: 4000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt
+        * coding_mb(input.model, [wc.dataset], [wc.codec], least=4000),
         runtime=lambda wc, attempt: 120 * attempt,
     params:
         code=code_of("robustness"),

@@ -14,7 +14,7 @@ with log_to(snakemake.log[0]):
         snakemake.wildcards.codec,
         usable(read_records(Path(snakemake.input.records)), params.split),
         Path(snakemake.input.images),
-        Meter(params.available, Path(params.weights) if params.weights else None),
+        Meter(params.available, params.weights and Path(params.weights), params.device),
         pictures=Path(snakemake.input.pictures),
         decoded=Path(snakemake.input.decoded),
     )

@@ -7,6 +7,7 @@ its id alone, so adding images neither moves others nor changes the number of jo
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -64,6 +65,14 @@ class Option:
             raise ConfigError(f"{what}={value!r} is below {self.low:g}")
 
 
+@dataclass(frozen=True)
+class Megapixels:
+    """Pixels of the images of a data set, in 10^6: mean and largest."""
+
+    mean: float
+    largest: float
+
+
 @dataclass
 class Annotations:
     """What a data set knows beyond pixels, in the formats of the field.
@@ -113,10 +122,14 @@ class Dataset(ABC):
                 option.check(f"data set {name!r}: {key}", value)
             self.values[key] = value
 
-    @property
-    def megapixels(self) -> float:
-        """Size of an image, roughly: what disk space is planned by. No pixel is read for it."""
-        return 0.5
+    @functools.cached_property
+    def megapixels(self) -> Megapixels:
+        """Sizes of the images, by which disk space and memory are planned."""
+        return self.planned_sizes()
+
+    def planned_sizes(self) -> Megapixels:
+        """Bounds of a kind of data set; one whose files lie at hand reads some of their headers."""
+        return Megapixels(0.5, 0.5)
 
     @abstractmethod
     def image_ids(self) -> list[str]:

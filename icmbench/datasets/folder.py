@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from icmbench.datasets.base import Dataset, Option, Record
+from icmbench.datasets.base import Dataset, Megapixels, Option, Record
 from icmbench.datasets.listing import Listing, is_picture, list_files
+from icmbench.datasets.sizes import sampled_megapixels
 from icmbench.errors import DatasetError, ImageError
 from icmbench.files import sha256_file
 from icmbench.images import EXTENSIONS, read_image
@@ -62,6 +63,11 @@ class Folder(Dataset):
             reasons = "".join(f"; {note}" for note in listing.notes())
             raise DatasetError(f"data set {self.name!r}: no image ({kinds}) in {root}{reasons}")
         return dict(sorted(found.items())[: self.values["limit"]])
+
+    def planned_sizes(self) -> Megapixels:
+        """From the headers of some files; bounds of the kind where none can be read."""
+        files = list(self._files().values())
+        return sampled_megapixels(files) or super().planned_sizes()
 
     def image_ids(self) -> list[str]:
         """Ids of the files in the folder."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from icmbench.datasets.base import Dataset, Option, Record
+from icmbench.datasets.base import Dataset, Megapixels, Option, Record
 from icmbench.datasets.download import download
 from icmbench.errors import DatasetError, ImageError
 from icmbench.files import sha256_file
@@ -57,6 +57,10 @@ class Kodak(Dataset):
     def image_ids(self) -> list[str]:
         """kodim01 ... kodim24."""
         return sorted(PIXELS)[: self.values["limit"]]
+
+    def planned_sizes(self) -> Megapixels:
+        """All have 768x512 pixels, upright or not."""
+        return Megapixels(*[768 * 512 / 1e6] * 2)
 
     def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
         """Fetch (resumable) or find the images and check their pixels."""

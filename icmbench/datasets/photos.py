@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image as PillowImage
 
-from icmbench.datasets.base import Dataset, Option, Record
+from icmbench.datasets.base import Dataset, Megapixels, Option, Record
 from icmbench.errors import DatasetError
 from icmbench.files import sha256_file
 from icmbench.images import pixel_sha256, read_image, write_png
@@ -143,10 +143,9 @@ class Photos(Dataset):
         "only": Option(list, help="take only these"),
     }
 
-    @property
-    def megapixels(self) -> float:
-        """What larger ones are reduced to."""
-        return float(self.values["max_megapixels"])
+    def planned_sizes(self) -> Megapixels:
+        """The size that larger ones are reduced to."""
+        return Megapixels(*[float(self.values["max_megapixels"])] * 2)
 
     def image_ids(self) -> list[str]:
         """Names of the photographs."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image as PillowImage
 
-from icmbench.datasets.base import Annotations, Dataset, Option, Record
+from icmbench.datasets.base import Annotations, Dataset, Megapixels, Option, Record
 from icmbench.files import atomic_path, sha256_file, write_json
 from icmbench.images import write_png
 from icmbench.progress import progress
@@ -27,15 +27,14 @@ class Scenes(Dataset):
         "test": Option(int, default=48, low=0, help="scenes of the test split"),
     }
 
-    @property
-    def megapixels(self) -> float:
-        """All are of one size."""
-        return int(self.values["size"]) ** 2 / 1e6
-
     def image_ids(self) -> list[str]:
         """`<split>-<index>` of every scene."""
         counts = {split: self.values[split] for split in ("test", "train", "val")}
         return sorted(f"{split}-{i:05d}" for split, n in counts.items() for i in range(n))
+
+    def planned_sizes(self) -> Megapixels:
+        """The squares of the option `size`."""
+        return Megapixels(*[self.values["size"] ** 2 / 1e6] * 2)
 
     def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
         """Render the scenes: a PNG, a JSON record and a semantic map each."""

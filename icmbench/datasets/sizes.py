@@ -1,17 +1,23 @@
-"""Sizes of the images that a shard provided, kept for the job that joins the annotations."""
+"""Sizes of images: of those that a shard provided, and of some that a plan is made by."""
 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
-from icmbench.datasets.base import Record
+from PIL import Image as PillowImage
+
+from icmbench.datasets.base import Megapixels, Record
 from icmbench.errors import ImageError
 from icmbench.files import write_json
 from icmbench.images import read_image
 
 NAME = "sizes.json"
+SAMPLE: Final = 64  # headers that a plan reads, evenly spread over the sorted files
+LARGEST: Final = 8  # of the largest files, besides
 ORIENTATION_NOTE = "EXIF orientation applied"  # of `read_image`
 
 
@@ -45,3 +51,30 @@ def read_sizes(folder_of: Mapping[str, Path]) -> dict[str, tuple[int, int]]:
         for image_id, (width, height) in json.loads((folder / NAME).read_text("utf-8")).items():
             sizes[image_id] = (width, height)
     return {image_id: sizes[image_id] for image_id in sorted(folder_of) if image_id in sizes}
+
+
+def sampled_megapixels(files: Sequence[Path]) -> Megapixels | None:
+    """Mean of `SAMPLE` files, the largest of these and of the `LARGEST` files by bytes.
+
+    So few headers are read however many files there are, and the same ones every time. None where
+    no header can be read: no file is there, or all are of a format that Pillow does not know.
+    """
+    step = max(1, -(-len(files) // SAMPLE))
+    spread = _known(files[::step])
+    heavy = sorted((path for path in files if path.is_file()), key=lambda path: path.stat().st_size)
+    largest = spread + _known(heavy[-LARGEST:])
+    if not largest:
+        return None
+    return Megapixels(sum(spread or largest) / len(spread or largest), max(largest))
+
+
+def _known(files: Sequence[Path]) -> list[float]:
+    """10^6 pixels of every file whose header Pillow reads."""
+    found = []
+    for path in files:
+        try:
+            with warnings.catch_warnings(action="ignore"), PillowImage.open(path) as image:
+                found.append(image.width * image.height / 1e6)
+        except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError):
+            continue  # the job that provides the image says what is wrong with it
+    return found
