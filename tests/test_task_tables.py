@@ -11,6 +11,9 @@ import pytest
 
 from icmbench.errors import MeasurementError, TaskError
 from icmbench.reporting import task_answers
+from icmbench.reporting.bootstrap import interval, resample_indices
+from icmbench.reporting.calibration import calibrated
+from icmbench.reporting.paired import COLUMNS as PAIRED
 from icmbench.reporting.tasks import (
     COLUMNS,
     FAILURE_COLUMNS,
@@ -322,3 +325,32 @@ def test_what_a_model_does_not_say_has_no_rows(
     assert list(scores["metric"].unique()) == metrics
     assert list(bd["metric"].unique()) == metrics
     assert len(scores) == len(POINTS) * len(metrics)
+
+
+def test_intervals_are_calibrated_with_the_jackknife(tmp_path: Path) -> None:
+    """Not the percentile interval of the draws: that is moved and stretched."""
+    scores, *_ = score_task(TASK, measured(), truth(), predicted(tmp_path), SETTINGS)
+    row = scores[scores["metric"] == "nme"].set_index("codec").loc["jpeg:quality=30"]
+    errors = np.array([2.0 * share(n) / 40 for n in range(8)])
+    draws = errors[resample_indices(8, 50, seed=1, dataset="d")].mean(axis=1)
+    deleted = np.array([np.delete(errors, n).mean() for n in range(8)])
+    expected = calibrated(errors.mean(), draws, deleted)[:2]
+    assert (row["lo"], row["hi"]) == pytest.approx(expected, abs=2e-5)
+    assert interval(draws) != pytest.approx(expected, abs=2e-4)
+
+
+def test_differences_at_equal_rate(tmp_path: Path) -> None:
+    """Half the bits at every error: at the rate of an error of 2 pixels the other has 1."""
+    rate = 8 * 800 * np.mean([share(n) for n in range(8)]) / SIZE**2
+    settings = replace(SETTINGS, rates=[rate * 0.999, 9.0])
+    paired = score_task(TASK, measured(), truth(), predicted(tmp_path), settings).paired
+    assert tuple(paired.columns) == PAIRED
+    row = paired[(paired["metric"] == "nme") & (paired["bpp"] < 9)].iloc[0]
+    mean_share = np.mean([share(n) for n in range(8)])
+    assert (row["family"], row["against"], row["task"]) == ("full", "half", "points")
+    assert row["value"] == pytest.approx(2.0 * mean_share / 40, rel=0.01)
+    assert row["value_against"] == pytest.approx(1.0 * mean_share / 40, rel=0.01)
+    assert row["difference"] == pytest.approx(1.0 * mean_share / 40, rel=0.02)
+    far = paired[paired["bpp"] == 9]
+    assert far["difference"].isna().all()
+    assert set(far["note"]) == {"this rate is beyond the curve of full and of half"}
