@@ -74,11 +74,9 @@ def read_metadata(
     if isinstance(value, int) and 1 <= value <= 8:
         metadata.orientation = value
     metadata.exif_colour = _ignoring_faults(lambda: _exif_colour(tags), "", metadata)
-    for tag, name in _TIFF_COLOUR.items():
-        numbers = _ignoring_faults(lambda tag=tag: _numbers(tags.get(tag)), (), metadata)
-        if numbers and not _close(numbers, _SRGB_TAGS.get(tag)):
-            declared = metadata.exif_colour == ADOBE_RGB and _close(numbers, _ADOBE_TAGS.get(tag))
-            metadata.colour_tags += [] if declared else [name]
+    metadata.colour_tags = _ignoring_faults(
+        lambda: _colour_tags(tags, metadata.exif_colour), [], metadata
+    )
     return metadata
 
 
@@ -95,6 +93,16 @@ def _exif_colour(tags: PillowImage.Exif) -> str:
     index = tags.get_ifd(ExifTags.IFD.Interop).get(1, "")
     text = index.decode("latin-1") if isinstance(index, bytes) else str(index)
     return ADOBE_RGB if text.startswith("R03") else UNCALIBRATED
+
+
+def _colour_tags(tags: PillowImage.Exif, exif_colour: str) -> list[str]:
+    found = []
+    for tag, name in _TIFF_COLOUR.items():
+        numbers = _numbers(tags.get(tag))
+        declared = exif_colour == ADOBE_RGB and _close(numbers, _ADOBE_TAGS.get(tag))
+        if numbers and not declared and not _close(numbers, _SRGB_TAGS.get(tag)):
+            found.append(name)
+    return found
 
 
 def _numbers(value: object) -> tuple[float, ...]:
