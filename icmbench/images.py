@@ -24,6 +24,7 @@ from icmbench.files import atomic_path
 from icmbench.image_metadata import Metadata, read_metadata
 from icmbench.jpeg_file import check_scans
 from icmbench.png_file import SIGNATURE, check_rows, split_png
+from icmbench.transparency import on_white
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "TIFF")
 EXTENSIONS: Final = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
@@ -185,7 +186,9 @@ def _convert(
         notes.append("EXIF orientation applied")
         # Not ImageOps.exif_transpose: that writes all EXIF anew and fails on needless entries.
         picture = picture.transpose(_UPRIGHT[metadata.orientation])
-    picture = _on_white(picture, notes)
+    picture, transparent = on_white(picture)
+    if transparent:
+        notes.append("transparency laid on white")
     label = {"P": "palette", "PA": "palette", "YCbCr": "YCbCr"}.get(picture.mode, "greyscale")
     labels = [] if picture.mode in ("RGB", "CMYK") else [label]
     if picture.mode == "CMYK":
@@ -196,14 +199,3 @@ def _convert(
         picture = picture.convert("L" if grey else "RGB")
     picture = to_srgb(picture, metadata, notes)
     return np.asarray(picture.convert("RGB")), "; ".join(notes + labels)
-
-
-def _on_white(picture: PillowImage.Image, notes: list[str]) -> PillowImage.Image:
-    if not picture.has_transparency_data:
-        return picture
-    layered = picture.convert("RGBA")
-    if layered.getchannel("A").getextrema() == (255, 255):
-        return layered.convert("RGB")
-    notes.append("transparency laid on white")
-    white = PillowImage.new("RGBA", layered.size, "white")
-    return PillowImage.alpha_composite(white, layered).convert("RGB")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from icmbench.codecs import pillow_io
 from icmbench.codecs.base import Image, Key
+from icmbench.codecs.brands import coding
 from icmbench.codecs.conventional import ConventionalCodec
 
 
@@ -21,7 +22,6 @@ class Avif(ConventionalCodec):
     packages = ("pillow",)
     coders = ("libavif",)
     pillow_feature = "avif"
-    MARKS = ((4, b"ftypavif"), (4, b"ftypavis"))
 
     def encode_plain(self, image: Image, *, quality: int, speed: int = 6) -> bytes:
         """The AVIF file of an image."""
@@ -31,3 +31,8 @@ class Avif(ConventionalCodec):
     def decode_plain(self, stream: bytes) -> Image:
         """The image of an AVIF file."""
         return pillow_io.read(stream, "AVIF")
+
+    @classmethod
+    def is_plain(cls, data: bytes) -> bool:
+        """Whether the file's brands name this coding."""
+        return coding(data) == "avif"

@@ -34,7 +34,8 @@ MAX_PIXELS: Final = 1 << 28  # what a foreign file may claim to hold
 
 
 class ConventionalCodec(Codec):
-    """A foreign format: subclasses write `encode_plain`, `decode_plain` and `MARKS`."""
+    """A foreign format: subclasses write `encode_plain`, `decode_plain` and `MARKS` (or
+    `is_plain`)."""
 
     quality_keys: ClassVar[Mapping[str, Key]] = {}
     MARKS: ClassVar[tuple[tuple[int, bytes], ...]] = ()
@@ -93,8 +94,12 @@ class ConventionalCodec(Codec):
     @classmethod
     def recognises(cls, data: bytes) -> bool:
         """Whether the file, plain or behind a size byte, starts with this format's signature."""
-        plain = _unwrap(data)[1] if data else data
-        return any(plain[at : at + len(mark)] == mark for at, mark in cls.MARKS)
+        return cls.is_plain(_unwrap(data)[1])
+
+    @classmethod
+    def is_plain(cls, data: bytes) -> bool:
+        """Whether a file that is not wrapped starts with this format's signature."""
+        return any(data[at : at + len(mark)] == mark for at, mark in cls.MARKS)
 
     def describe(self, stream: bytes) -> list[tuple[str, str]]:
         """Format, size, and the image's size as the decoder gives it."""

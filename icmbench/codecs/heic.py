@@ -6,6 +6,7 @@ import pillow_heif
 
 from icmbench.codecs import pillow_io
 from icmbench.codecs.base import Image, Key
+from icmbench.codecs.brands import coding
 from icmbench.codecs.conventional import ConventionalCodec
 
 
@@ -22,7 +23,6 @@ class Heic(ConventionalCodec):
     )
     packages = ("pillow-heif",)
     coders = ("libheif", "x265")
-    MARKS = ((4, b"ftypheic"), (4, b"ftypheix"), (4, b"ftypmif1"))
 
     @classmethod
     def unavailable(cls) -> str:
@@ -41,3 +41,8 @@ class Heic(ConventionalCodec):
         """The image of a HEIC file."""
         pillow_heif.register_heif_opener(thumbnails=False)
         return pillow_io.read(stream, "HEIF")
+
+    @classmethod
+    def is_plain(cls, data: bytes) -> bool:
+        """Whether the file's brands name this coding."""
+        return coding(data) == "heic"

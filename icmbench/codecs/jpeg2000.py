@@ -25,7 +25,7 @@ class Jpeg2000(ConventionalCodec):
     packages = ("pillow",)
     coders = ("openjpeg",)
     pillow_feature = "jpg_2000"
-    MARKS = ((0, b"\xff\x4f\xff\x51"),)
+    MARKS = ((0, b"\xff\x4f\xff\x51"), (0, b"\0\0\0\x0cjP  \r\n\x87\n"))
 
     def encode_plain(self, image: Image, *, ratio: float) -> bytes:
         """The codestream of an image."""
@@ -43,5 +43,5 @@ class Jpeg2000(ConventionalCodec):
         )
 
     def decode_plain(self, stream: bytes) -> Image:
-        """The image of a codestream."""
+        """The image of a codestream, bare or in a JP2 file."""
         return pillow_io.read(stream, "JPEG2000")

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import imagecodecs
+import numpy as np
+from PIL import Image as PillowImage
 
-from icmbench.codecs.base import Image, Key
-from icmbench.codecs.conventional import ConventionalCodec
+from icmbench.codecs.base import Image, Key, check_pixels
+from icmbench.codecs.conventional import MAX_PIXELS, ConventionalCodec
+from icmbench.codecs.jxl_header import BOXED, CODESTREAM, read_header
+from icmbench.errors import CorruptStream
+from icmbench.transparency import on_white
 
 
 class JpegXl(ConventionalCodec):
@@ -21,7 +26,7 @@ class JpegXl(ConventionalCodec):
     settings = "libjxl through imagecodecs, VarDCT, effort 7, bare codestream, one thread"
     packages = ("imagecodecs",)
     coders = ("libjxl",)
-    MARKS = ((0, b"\xff\x0a"), (4, b"JXL \r\n\x87\n"))
+    MARKS = ((0, CODESTREAM), (0, BOXED))
 
     @classmethod
     def unavailable(cls) -> str:
@@ -38,5 +43,18 @@ class JpegXl(ConventionalCodec):
         return bytes(stream)
 
     def decode_plain(self, stream: bytes) -> Image:
-        """The image of a JPEG XL file."""
-        return imagecodecs.jpegxl_decode(stream, numthreads=1)
+        """The image of a JPEG XL file: grey becomes RGB, alpha is laid on white, 8 bits."""
+        header = read_header(stream)
+        check_pixels(header.width, header.height, MAX_PIXELS)
+        if header.floating or header.bits > 16:
+            raise CorruptStream("floating-point or 32-bit JPEG XL has no 8-bit values here")
+        if header.extra_channels > 1 or header.extra_channels > header.first_extra_is_alpha:
+            raise CorruptStream("JPEG XL with extra channels other than alpha is not supported")
+        pixels = imagecodecs.jpegxl_decode(stream, index=0, numthreads=1)
+        if pixels.dtype == np.uint16:
+            most = (1 << header.bits) - 1
+            scaled = (np.minimum(pixels, most).astype(np.uint32) * 255 + most // 2) // most
+            pixels = scaled.astype(np.uint8)
+        if pixels.ndim == 3 and pixels.shape[2] == 3:
+            return pixels
+        return np.asarray(on_white(PillowImage.fromarray(pixels))[0].convert("RGB"))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from PIL import Image as PillowImage
 
 from icmbench.codecs.base import Image, check_pixels
 from icmbench.codecs.conventional import MAX_PIXELS
+from icmbench.errors import CorruptStream, ImageError, TruncatedStream
+from icmbench.png_file import check_rows
+from icmbench.transparency import on_white
+
+MODES: Final = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr")
 
 
 def write(image: Image, format_name: str, **options: Any) -> bytes:
@@ -23,8 +28,21 @@ def read(stream: bytes, format_name: str) -> Image:
     """The RGB image of a file that must be of the named format.
 
     The size in the header is checked before the pixels are allocated. A file that ends early is
-    an error (Pillow's default), never a picture with a grey rest.
+    an error (Pillow's default), never a picture with a grey or black rest. Transparency
+    of foreign files is laid on white; samples of more than 8 bits that Pillow keeps are
+    CorruptStream.
     """
     with PillowImage.open(io.BytesIO(stream), formats=[format_name]) as picture:
         check_pixels(*picture.size, MAX_PIXELS)
-        return np.asarray(picture.convert("RGB"))
+        if format_name == "PNG":
+            _check_rows(stream)
+        if picture.mode not in MODES:
+            raise CorruptStream(f"pixels of mode {picture.mode} have no 8-bit RGB values here")
+        return np.asarray(on_white(picture)[0].convert("RGB"))
+
+
+def _check_rows(stream: bytes) -> None:
+    try:
+        check_rows(stream)  # Pillow fills rows that are missing with black
+    except ImageError as error:
+        raise TruncatedStream(f"the PNG file is {error}") from error
