@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import icmbench
-from icmbench.cli import commands, elsewhere, rates
+from icmbench.cli import commands, elsewhere, faces, rates
 from icmbench.errors import IcmbenchError
 from icmbench.processes import end_quickly, print_any_text
 
@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     _metrics(commands_of)
     _compare(commands_of)
     _bd_rate(commands_of)
+    _crop_faces(commands_of)
     _import(commands_of)
     _pack(commands_of)
     _unpack(commands_of)
@@ -216,6 +217,32 @@ def _compare(sub: Sub) -> None:
     parser.add_argument("--metrics", help="comma-separated names; default: all")
     parser.add_argument("--weights", metavar="DIR", help="folder with the weights of LPIPS, DISTS")
     parser.set_defaults(run=commands.compare)
+
+
+def _crop_faces(sub: Sub) -> None:
+    parser = _add(
+        sub,
+        "crop-faces",
+        "cut annotated faces out of images, their 68 points moved along",
+        "icmbench crop-faces helen/testset data/helen\n"
+        "  icmbench crop-faces photos faces --landmarks photos/points.json --size 512",
+    )
+    parser.add_argument("images", help="folder of images, with .pts files beside them")
+    parser.add_argument("out", help="folder that is made: PNG files and landmarks68.json")
+    parser.add_argument("--landmarks", metavar="JSON", help="points of all images, instead of .pts")
+    parser.add_argument("--size", type=int, default=256, help="side in pixels; default: 256")
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=1.5,
+        help="side of what is cut out, in larger extents of the points; default: 1.5",
+    )
+    parser.add_argument(
+        "--offset",
+        type=float,
+        help="added to every coordinate; default: 0.5 for JSON (from 0), -0.5 for .pts (from 1)",
+    )
+    parser.set_defaults(run=faces.crop_faces)
 
 
 def _bd_rate(sub: Sub) -> None:

@@ -97,7 +97,7 @@ class Landmarks(Folder):
     def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
         """Read every image once; the points too, so that what is wrong with them shows early."""
         if not self._bare:
-            self._points(image_ids)
+            self.points(image_ids)
         records = super().provide(image_ids, folder)
         write_sizes(records, folder)
         return records
@@ -113,7 +113,7 @@ class Landmarks(Folder):
         if self._bare:
             landmarks = {name: [self._unmarked(*size)] for name, size in sizes.items()}
         else:
-            found = self._points(sorted(folder_of))
+            found = self.points(sorted(folder_of))
             landmarks = {name: [_face(points) for points in faces] for name, faces in found.items()}
             check_faces(str(self._json() or self.values["path"]), landmarks, sizes)
         return Annotations(landmarks=landmarks)
@@ -127,7 +127,11 @@ class Landmarks(Folder):
         name = self.values["landmarks"]
         return None if name is None else Path(name).expanduser()
 
-    def _points(self, image_ids: Sequence[str]) -> dict[str, list[Points]]:
+    def paths(self) -> dict[str, Path]:
+        """Image id -> its file."""
+        return self._files()
+
+    def points(self, image_ids: Sequence[str]) -> dict[str, list[Points]]:
         """The faces of these images, (68, 2) each, a pixel's centre at +0.5."""
         path, files = self._json(), self._files()
         root = Path(self.values["path"]).expanduser()
