@@ -52,7 +52,7 @@ from icmbench.reporting.figures.bd_heatmap import BD_MAP, log_ratio, percent
 from icmbench.reporting.figures.pareto import pareto_optimal
 from icmbench.reporting.figures.rate_time import seconds_per_megapixel, variants
 from icmbench.reporting.figures.rd_curves import reduced_scale
-from icmbench.reporting.figures.style import KNOWN
+from icmbench.reporting.figures.style import KNOWN, declared_stem
 from icmbench.reporting.report import ContactSheet, ReportFigure, build_report
 from icmbench.reporting.report_tables import csv_text, table_view
 from icmbench.reporting.revisions import revisions_table
@@ -1072,3 +1072,11 @@ def test_no_other_script_runs(report: Path, browser: Any, tmp_path: Path) -> Non
     assert _column(browser, "bpp") == sorted(_column(browser, "bpp"), key=float)
     assert browser.get_log("browser")  # the browser tells what it has blocked
     browser.get(before)
+
+
+def test_figures_go_where_their_rule_declares_them() -> None:
+    outputs = ["r/tables/t.csv", "r/figures/visual_0.png", "r/figures/objects_d.task.svg"]
+    assert declared_stem(outputs, "visual_0") == Path("r/figures/visual_0")
+    assert declared_stem(outputs, "objects_d.task") == Path("r/figures/objects_d.task")
+    with pytest.raises(MeasurementError, match="visual_1"):
+        declared_stem(outputs, "visual_1")

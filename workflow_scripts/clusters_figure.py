@@ -11,7 +11,7 @@ from icmbench.images import read_image
 from icmbench.joblog import log_to
 from icmbench.mpd.pseudo_labels import PseudoLabels
 from icmbench.mpd.representation import load_taps
-from icmbench.reporting.figures.style import save
+from icmbench.reporting.figures.style import declared_stem, save
 from icmbench.reporting.representation import ClusterStudy
 
 MOST = 256  # images of a data set
@@ -38,5 +38,5 @@ with log_to(snakemake.log[0]):
         image, _ = read_image(home / "images" / str(shard) / record.path)
         figures[f"labels_{item['dataset']}_{number}"] = study.over(image, item["image"])
     for name, figure in figures.items():
-        save(figure, results / "figures" / name)
+        save(figure, declared_stem(snakemake.output, name))
         pyplot.close(figure)

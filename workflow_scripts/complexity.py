@@ -10,13 +10,13 @@ from icmbench.joblog import log_to
 from icmbench.reporting.complexity import complexity_table
 from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.figures.complexity import complexity_figure
-from icmbench.reporting.figures.style import save
+from icmbench.reporting.figures.style import declared_stem, save
 
 with log_to(snakemake.log[0]):
-    params, results = snakemake.params, Path(snakemake.config["results"])
+    params, out = snakemake.params, snakemake.output
     setup = make_family(params.codec, params.settings).setup
     table = complexity_table(setup.models / NAME if setup.models else None, setup.device)
-    write_csv(table, Path(snakemake.output.table))
+    write_csv(table, Path(out.table))
     figure = complexity_figure(table, title=f"{params.codec}: seconds by stage")
-    save(figure, results / "figures" / "complexity")
+    save(figure, declared_stem(out.figures, "complexity"))
     pyplot.close(figure)

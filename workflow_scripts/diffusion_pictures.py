@@ -11,7 +11,7 @@ from icmbench.datasets.manifest import find_record, read_records
 from icmbench.joblog import log_to
 from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.diffusion import COLUMNS, draw_image, make_icmh
-from icmbench.reporting.figures.style import save
+from icmbench.reporting.figures.style import declared_stem, save
 
 with log_to(snakemake.log[0]):
     params, results = snakemake.params, Path(snakemake.config["results"])
@@ -31,6 +31,7 @@ with log_to(snakemake.log[0]):
         )
         rows += drawn.rows
         for kind, figure in (("diffusion_rates", drawn.rates), ("prior_alone", drawn.alone)):
-            save(figure, results / "figures" / f"{kind}_{dataset}_{number}")
+            name = f"{kind}_{dataset}_{number}"
+            save(figure, declared_stem(snakemake.output.figures, name))
             pyplot.close(figure)
     write_csv(pd.DataFrame(rows, columns=list(COLUMNS)), Path(snakemake.output.table))

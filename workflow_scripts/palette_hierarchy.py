@@ -8,7 +8,7 @@ from icmbench.coding.shard import make_family
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import find_record, read_records
 from icmbench.joblog import log_to
-from icmbench.reporting.figures.style import save
+from icmbench.reporting.figures.style import declared_stem, save
 from icmbench.reporting.hierarchies import hierarchy_figure
 
 with log_to(snakemake.log[0]):
@@ -24,5 +24,5 @@ with log_to(snakemake.log[0]):
             results / "streams" / dataset / family.name / f"{shard}.zip",
             family,
         )
-        save(figure, results / "figures" / f"palette_{dataset}_{number}")
+        save(figure, declared_stem(snakemake.output, f"palette_{dataset}_{number}"))
         pyplot.close(figure)

@@ -9,7 +9,7 @@ from icmbench.coding.shard import make_family
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import find_record, read_records
 from icmbench.joblog import log_to
-from icmbench.reporting.figures.style import save
+from icmbench.reporting.figures.style import declared_stem, save
 from icmbench.reporting.task_pictures import Shard, pictures_of_task
 from icmbench.tasks.evaluate import read_truth
 from icmbench.tasks.registry import make_task
@@ -46,5 +46,5 @@ with log_to(snakemake.log[0]):
             shard,
             families,
         )
-        save(figure, results / "figures" / stem)
+        save(figure, declared_stem(snakemake.output, stem))
         pyplot.close(figure)

@@ -9,7 +9,7 @@ from icmbench.coding.shard import make_family
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import find_record, read_records
 from icmbench.joblog import log_to
-from icmbench.reporting.figures.style import save
+from icmbench.reporting.figures.style import declared_stem, save
 from icmbench.reporting.visuals import visual_figure
 
 with log_to(snakemake.log[0]):
@@ -31,5 +31,5 @@ with log_to(snakemake.log[0]):
             {name: results / "streams" / dataset / name / f"{shard}.zip" for name in families},
             families,
         )
-        save(figure, results / "figures" / f"visual_{number}")
+        save(figure, declared_stem(snakemake.output, f"visual_{number}"))
         pyplot.close(figure)

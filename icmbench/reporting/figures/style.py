@@ -172,6 +172,18 @@ def save(figure: Figure, stem: Path | str) -> list[Path]:
     return written
 
 
+def declared_stem(outputs: Iterable[str], name: str) -> Path:
+    """The stem under which a job's declared outputs have the figure of a name.
+
+    Raises MeasurementError where they lack it: what is written elsewhere, Snakemake neither checks
+    nor removes.
+    """
+    for path in map(Path, outputs):
+        if path.with_suffix("").name == name:
+            return path.with_suffix("")
+    raise MeasurementError(f"the rule does not declare the figure {name}")
+
+
 def better_arrow(metric: MetricInfo) -> str:
     """The words that tell a reader which way is good."""
     return "higher is better ↑" if metric.higher_is_better else "lower is better ↓"
