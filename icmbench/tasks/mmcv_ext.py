@@ -2,7 +2,9 @@
 
 `mmcv-lite` holds everything of mmcv but the compiled operators, and `mmcv.ops` looks all of them
 up when it is imported. What most models call of them is also in torchvision: suppression of
-overlapping boxes, and RoIAlign. A full mmcv, where one is installed, serves instead.
+overlapping boxes, and RoIAlign. Multi-scale deformable attention, which mmcv computes in PyTorch on
+a CPU and by a compiled operator on a GPU, is computed in PyTorch on both. A full mmcv, where one is
+installed, serves instead.
 """
 
 from __future__ import annotations
@@ -147,6 +149,69 @@ def roi_align_backward(
     grad_input.copy_(backward(gradient, rois, spatial_scale, *size, ratio, aligned))
 
 
+def ms_deform_attn_forward(
+    value: torch.Tensor,
+    value_spatial_shapes: torch.Tensor,
+    value_level_start_index: torch.Tensor,
+    sampling_locations: torch.Tensor,
+    attention_weights: torch.Tensor,
+    *,
+    im2col_step: int,
+) -> torch.Tensor:
+    """Multi-scale deformable attention (Zhu et al. 2021, *Deformable DETR*, section 4.1).
+
+    Args:
+        value: (N, keys, heads, D), the levels' cells one after the other.
+        value_spatial_shapes: (levels, 2), height and width.
+        value_level_start_index: (levels,); follows from the shapes, not used.
+        sampling_locations: (N, queries, heads, levels, points, 2), x and y as shares of the level.
+        attention_weights: (N, queries, heads, levels, points).
+        im2col_step: of the compiled operator, not used.
+
+    Returns (N, queries, heads * D).
+    """
+    from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
+
+    # Sides as numbers: on a GPU each would be fetched from its memory several times.
+    shapes = value_spatial_shapes.tolist()
+    found: torch.Tensor = multi_scale_deformable_attn_pytorch(
+        value, shapes, sampling_locations, attention_weights
+    )
+    return found
+
+
+def ms_deform_attn_backward(
+    value: torch.Tensor,
+    value_spatial_shapes: torch.Tensor,
+    value_level_start_index: torch.Tensor,
+    sampling_locations: torch.Tensor,
+    attention_weights: torch.Tensor,
+    grad_output: torch.Tensor,
+    grad_value: torch.Tensor,
+    grad_sampling_loc: torch.Tensor,
+    grad_attn_weight: torch.Tensor,
+    *,
+    im2col_step: int,
+) -> None:
+    """The gradients of `ms_deform_attn_forward`, written into the three tensors `grad_*`."""
+    import torch
+
+    with torch.enable_grad():
+        inputs = [
+            tensor.detach().requires_grad_()
+            for tensor in (value, sampling_locations, attention_weights)
+        ]
+        output = ms_deform_attn_forward(
+            inputs[0], value_spatial_shapes, value_level_start_index, *inputs[1:],
+            im2col_step=im2col_step,
+        )  # fmt: skip
+        found = torch.autograd.grad(output, inputs, grad_output)
+    for target, gradient in zip(
+        (grad_value, grad_sampling_loc, grad_attn_weight), found, strict=True
+    ):
+        target.copy_(gradient)
+
+
 def _ratio(sampling_ratio: int) -> int:
     """mmcv says 0 where as many samples are taken as a bin needs, torchvision -1."""
     return sampling_ratio if sampling_ratio > 0 else -1
@@ -161,4 +226,6 @@ SERVED: Final[dict[str, Callable[..., Any]]] = {
     "nms": nms,
     "roi_align_forward": roi_align_forward,
     "roi_align_backward": roi_align_backward,
+    "ms_deform_attn_forward": ms_deform_attn_forward,
+    "ms_deform_attn_backward": ms_deform_attn_backward,
 }

@@ -23,7 +23,7 @@ from icmbench.suggest import unknown
 from icmbench.tasks.base import Image
 from icmbench.tasks.mmcv_ext import REMEDY, ensure_ops
 
-# Of the modules of mmcv.ops those that need no compiled operator but the stand-in's, on a CPU.
+# Of the modules of mmcv.ops those that need no compiled operator but the stand-in's, on any device.
 WITHOUT_COMPILED: Final = (
     "mmcv.ops.deprecated_wrappers",
     "mmcv.ops.multi_scale_deform_attn",
