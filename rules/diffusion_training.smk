@@ -20,7 +20,7 @@ rule train_prior:
         "../envs/core.yaml"
     threads: 1
     resources:
-        gpu=network_gpus(),
+        gpu=network_gpus() * ("prior" in run.icmh),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: (1440 if "prior" in run.icmh else 10) * attempt,
     params:
@@ -47,7 +47,7 @@ rule train_tagger:
         "../envs/core.yaml"
     threads: 1
     resources:
-        gpu=network_gpus(),
+        gpu=network_gpus() * ("tagger" in run.icmh),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: (1440 if "tagger" in run.icmh else 10) * attempt,
     params:
@@ -75,7 +75,7 @@ rule train_stage_1:
         "../envs/core.yaml"
     threads: 1
     resources:
-        gpu=network_gpus(),
+        gpu=network_gpus() * ("stage_1" in run.icmh),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: (1440 if "stage_1" in run.icmh else 10) * attempt,
     params:
@@ -102,7 +102,7 @@ rule train_stage_2:
         "../envs/core.yaml"
     threads: 1
     resources:
-        gpu=network_gpus(),
+        gpu=network_gpus() * ("stage_2" in run.icmh),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: (1440 if "stage_2" in run.icmh else 10) * attempt,
     params:

@@ -16,9 +16,11 @@ rule train_vgg:
         "../envs/core.yaml"
     threads: 1
     resources:
+        gpu=training_gpus("vgg"),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: training_minutes("vgg", attempt),
     params:
+        device=run.config["device"],
         code=code_of("train_vgg", made="vgg" in run.trained),
         settings=training_settings("vgg"),
         checkpoint=checkpoint("vgg"),
@@ -44,9 +46,11 @@ rule pseudo_labels:
         "../envs/core.yaml"
     threads: 1
     resources:
+        gpu=network_gpus(),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 240 * attempt,
     params:
+        device=run.config["device"],
         code=code_of("pseudo_labels"),
         settings=label_settings(),
     script:
@@ -67,9 +71,11 @@ rule train_features:
         "../envs/core.yaml"
     threads: 1
     resources:
+        gpu=training_gpus("features"),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: training_minutes("features", attempt),
     params:
+        device=run.config["device"],
         code=code_of("train_features", made="features" in run.trained),
         settings=training_settings("features"),
         checkpoint=checkpoint("features-{kind}"),
@@ -114,9 +120,11 @@ rule retrieval:
         "../envs/core.yaml"
     threads: 1
     resources:
+        gpu=network_gpus(),
         mem_mb=lambda wc, attempt: 3000 * attempt,
         runtime=lambda wc, attempt: 60 * attempt,
     params:
+        device=run.config["device"],
         code=code_of("retrieval"),
         scenes=TRAINING["retrieval"],
         patch=TRAINING["pseudo_labels"]["size"],
@@ -179,9 +187,11 @@ rule clusters_figure:
         "../envs/core.yaml"
     threads: 1
     resources:
+        gpu=network_gpus(),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: 120 * attempt,
     params:
+        device=run.config["device"],
         code=code_of("clusters_figure"),
         datasets=list(run.datasets),
         places=DRAWN,

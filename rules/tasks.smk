@@ -149,9 +149,11 @@ if run.task_parts:
             "../envs/tasks.yaml"
         threads: 1
         resources:
+            gpu=network_gpus(),
             mem_mb=lambda wc, attempt: 4000 * attempt,
             runtime=lambda wc, attempt: 1440 * attempt,
         params:
+            device=run.config["device"],
             code=code_of("train_task"),
             settings=lambda wc: task_training_settings(wc.part),
             checkpoint=checkpoint_of("{part}"),

@@ -19,9 +19,11 @@ rule train_autoencoder:
         "../envs/core.yaml"
     threads: 1
     resources:
+        gpu=training_gpus("autoencoder"),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: training_minutes("autoencoder", attempt),
     params:
+        device=run.config["device"],
         code=code_of("train_autoencoder", made="autoencoder" in run.trained),
         settings=training_settings("autoencoder"),
         checkpoint=checkpoint("autoencoder"),
@@ -43,9 +45,11 @@ rule train_contexts:
         "../envs/core.yaml"
     threads: 1
     resources:
+        gpu=training_gpus("contexts"),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: training_minutes("contexts", attempt),
     params:
+        device=run.config["device"],
         code=code_of("train_contexts", made="contexts" in run.trained),
         settings=training_settings("contexts"),
     script:
@@ -66,9 +70,11 @@ rule train_reverse:
         "../envs/core.yaml"
     threads: 1
     resources:
+        gpu=training_gpus("reverse"),
         mem_mb=lambda wc, attempt: 4000 * attempt,
         runtime=lambda wc, attempt: training_minutes("reverse", attempt),
     params:
+        device=run.config["device"],
         code=code_of("train_reverse", made="reverse" in run.trained),
         settings=training_settings("reverse"),
         checkpoint=checkpoint("reverse"),

@@ -63,6 +63,11 @@ def checkpoint(part):
     return f"{run.config['results']}/training/checkpoints/{part}.pt"
 
 
+def training_gpus(part):
+    """GPUs of the job of a part: 0 for a copy."""
+    return network_gpus() * (part in run.trained)
+
+
 def training_minutes(part, attempt):
     """A day for a trained part, ten minutes for a copy."""
     return (1440 if part in run.trained else 10) * attempt

@@ -7,6 +7,7 @@ from matplotlib import pyplot
 
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import find_record, read_records, usable
+from icmbench.devices import use_device
 from icmbench.images import read_image
 from icmbench.joblog import log_to
 from icmbench.mpd.pseudo_labels import PseudoLabels
@@ -20,7 +21,9 @@ with log_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     params, results = snakemake.params, Path(snakemake.config["results"])
     labels = PseudoLabels.load(Path(snakemake.input.labels))
-    study = ClusterStudy(load_taps(Path(snakemake.input.network)), labels, params.settings)
+    study = ClusterStudy(
+        load_taps(Path(snakemake.input.network), use_device(params.device)), labels, params.settings
+    )
     for dataset in params.datasets:
         home = results / "datasets" / dataset
         paths = {

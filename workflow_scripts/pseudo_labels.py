@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from matplotlib import pyplot
 
+from icmbench.devices import use_device
 from icmbench.joblog import log_to
 from icmbench.mpd.model import TAPS
 from icmbench.mpd.pseudo_labels import draw_patches
@@ -18,7 +19,7 @@ with log_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     files, out, settings = snakemake.input, snakemake.output, snakemake.params.settings
     kind = snakemake.wildcards.kind
-    network = load_taps(Path(files.network))
+    network = load_taps(Path(files.network), use_device(snakemake.params.device))
     pool = read_provided(files.records, files.images, smallest=settings["size"])
     patches = draw_patches(pool.images, settings["patches"], settings["size"], settings["seed"])
     labels, descriptors = make_pseudo_labels(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import torch
 
+from icmbench.devices import use_device
 from icmbench.joblog import log_to
 from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.figures.style import save
@@ -12,6 +13,12 @@ from icmbench.reporting.representation import embedding_map, retrieval_table, re
 with log_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     params, folder = snakemake.params, Path(snakemake.input.model[0]).parent
-    found = retrieve(folder, params.kinds, scenes=params.scenes, patch=params.patch)
+    found = retrieve(
+        folder,
+        params.kinds,
+        scenes=params.scenes,
+        patch=params.patch,
+        device=use_device(params.device),
+    )
     write_csv(retrieval_table(found), Path(snakemake.output.table))
     save(embedding_map(found), Path(snakemake.output.figure[0]).with_suffix(""))

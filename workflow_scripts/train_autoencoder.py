@@ -12,6 +12,7 @@ with log_to(snakemake.log[0]):
     else:
         import torch
 
+        from icmbench.devices import use_device
         from icmbench.mpd.train_autoencoder import make_autoencoder
         from icmbench.training.loop import Schedule
         from icmbench.training.pool import read_provided
@@ -27,6 +28,7 @@ with log_to(snakemake.log[0]):
             crop=settings["crop"],
             checkpoint=checkpoint,
             history=Path(out.history),
+            device=use_device(snakemake.params.device),
             start=Path(files.bundled).parent if settings["start"] == "bundled" else None,
         )
         checkpoint.unlink(missing_ok=True)

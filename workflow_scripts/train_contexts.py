@@ -12,6 +12,7 @@ with log_to(snakemake.log[0]):
     else:
         import torch
 
+        from icmbench.devices import use_device
         from icmbench.mpd.tensors import save_arrays
         from icmbench.mpd.train_contexts import train_contexts
         from icmbench.training.pool import read_provided
@@ -19,6 +20,11 @@ with log_to(snakemake.log[0]):
 
         torch.set_num_threads(snakemake.threads)
         pool = read_provided(files.records, files.images, smallest=settings["crop"])
-        arrays = train_contexts(Path(files.autoencoder).parent, pool, settings["images"])
+        arrays = train_contexts(
+            Path(files.autoencoder).parent,
+            pool,
+            settings["images"],
+            use_device(snakemake.params.device),
+        )
         provenance = {"images": settings["images"], "pool": pool_provenance(pool)}
         save_arrays(Path(out.weights), arrays, {"provenance": provenance})

@@ -12,6 +12,7 @@ with log_to(snakemake.log[0]):
     else:
         import torch
 
+        from icmbench.devices import use_device
         from icmbench.mpd.pseudo_labels import PseudoLabels
         from icmbench.mpd.representation import check_labels
         from icmbench.mpd.tensors import save_network
@@ -36,6 +37,7 @@ with log_to(snakemake.log[0]):
             start=start,
             checkpoint=checkpoint,
             history=Path(out.history),
+            device=use_device(snakemake.params.device),
         )
         provenance = training_provenance(schedule, pool, labels.patches.size, start)
         provenance["labels"] = {"kind": labels.kind, "network": labels.weights}

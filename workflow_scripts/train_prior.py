@@ -12,7 +12,7 @@ with log_to(snakemake.log[0]):
     else:
         import torch
 
-        from icmbench.devices import resolve_device
+        from icmbench.devices import use_device
         from icmbench.diff_icmh.prior import load_prior
         from icmbench.diff_icmh.train_prior import make_prior, make_tagger
         from icmbench.training.loop import Schedule
@@ -28,7 +28,7 @@ with log_to(snakemake.log[0]):
             "checkpoint": checkpoint,
             "history": Path(out.history),
             "start": Path(files.bundled) if settings["start"] == "bundled" else None,
-            "device": resolve_device(settings["device"]),
+            "device": use_device(settings["device"]),
         }
         weights, autoencoder = Path(out.weights), Path(files.autoencoder).parent
         schedule = Schedule(**{key: settings[key] for key in keys}, **own)

@@ -12,6 +12,7 @@ with log_to(snakemake.log[0]):
     else:
         import torch
 
+        from icmbench.devices import use_device
         from icmbench.mpd.latent import CELL
         from icmbench.mpd.tensors import save_network
         from icmbench.mpd.train_reverse import CROP, train_reverse
@@ -32,6 +33,7 @@ with log_to(snakemake.log[0]):
             start=start,
             checkpoint=checkpoint,
             history=Path(out.history),
+            device=use_device(snakemake.params.device),
         )
         provenance = training_provenance(schedule, pool, crop, start)
         save_network(Path(out.weights), state, {**metadata, "provenance": provenance})

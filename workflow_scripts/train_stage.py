@@ -15,7 +15,7 @@ with log_to(snakemake.log[0]):
     else:
         import torch
 
-        from icmbench.devices import resolve_device
+        from icmbench.devices import use_device
         from icmbench.diff_icmh.lfgcm import STRIDE
         from icmbench.diff_icmh.train_codec import Weights, load_parts, make_codec
         from icmbench.training.loop import Schedule
@@ -24,7 +24,7 @@ with log_to(snakemake.log[0]):
         torch.set_num_threads(snakemake.threads)
         checkpoint = Path(snakemake.params.checkpoint)
         keys = ("steps", "batch", "learning_rate", "seed", "precision")
-        losses, device = settings["codec"], resolve_device(settings["device"])
+        losses, device = settings["codec"], use_device(settings["device"])
         crop = settings["crop"] // STRIDE * STRIDE
         start = Path(files.start_codec).parent if hasattr(files, "start_codec") else None
         make_codec(

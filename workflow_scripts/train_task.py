@@ -12,6 +12,7 @@ with log_to(snakemake.log[0]):
     else:
         import torch
 
+        from icmbench.devices import use_device
         from icmbench.mpd.tensors import save_network
         from icmbench.tasks.train import train_part
         from icmbench.training.loop import Schedule
@@ -27,6 +28,7 @@ with log_to(snakemake.log[0]):
             start=Path(files.bundled),
             checkpoint=checkpoint,
             history=Path(snakemake.output.history),
+            device=use_device(snakemake.params.device),
         )
         save_network(Path(snakemake.output.weights), state, metadata)
         checkpoint.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ with log_to(snakemake.log[0]):
     else:
         import torch
 
+        from icmbench.devices import use_device
         from icmbench.mpd.tensors import read_metadata, save_network
         from icmbench.mpd.train_vgg import source_side, train_vgg
         from icmbench.mpd.vgg import VggSettings
@@ -35,6 +36,7 @@ with log_to(snakemake.log[0]):
             start=start,
             checkpoint=checkpoint,
             history=Path(out.history),
+            device=use_device(snakemake.params.device),
         )
         provenance = training_provenance(schedule, pool, crop, start)
         save_network(Path(out.weights), state, {**metadata, "provenance": provenance})

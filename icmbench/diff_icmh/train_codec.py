@@ -33,7 +33,7 @@ from icmbench.errors import ConfigError, ModelError
 from icmbench.files import sha256_file
 from icmbench.mpd.model import Model, load_model, part_file
 from icmbench.mpd.tensors import fill_network, load_network, rounded, save_network, state_digest
-from icmbench.training.loop import Losses, Schedule, train
+from icmbench.training.loop import Losses, Schedule, forward_pass, train
 from icmbench.training.pool import Pool
 from icmbench.training.provenance import training_provenance
 from icmbench.training.tags import tag_pool
@@ -269,7 +269,7 @@ def train_codec(
         count = len(images) * weights.draws
         level = torch.from_numpy(rng.integers(STEPS, size=count)).to(device)
         batch = torch.from_numpy(pixels).to(device)
-        with torch.autocast(device, torch.bfloat16, enabled=schedule.precision == "bfloat16"):
+        with forward_pass(schedule, device):
             return codec_losses(network, parts, batch, shown, level, point, weights)
 
     train(

@@ -18,7 +18,7 @@ from icmbench.errors import ModelError
 from icmbench.files import sha256_file
 from icmbench.mpd.model import Model, load_model, part_file
 from icmbench.mpd.tensors import fill_network, load_network, save_network, state_digest
-from icmbench.training.loop import Losses, Schedule, train
+from icmbench.training.loop import Losses, Schedule, forward_pass, train
 from icmbench.training.pool import Pool
 from icmbench.training.provenance import training_provenance
 from icmbench.training.tags import TagSet, tag_pool
@@ -105,7 +105,7 @@ def train_prior(
         noise = torch.randn(latent.shape)
         latent, noise, level = latent.to(device), noise.to(device), level.to(device)
         noisy = add_noise(latent, noise, level).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device, torch.bfloat16, enabled=schedule.precision == "bfloat16"):
+        with forward_pass(schedule, device):
             context = prior.embedder(kept)
             guess = predict_noise(prior.unet, None, noisy, None, level, context)
         return {"loss": torch.nn.functional.mse_loss(guess.float(), noise)}

@@ -35,13 +35,13 @@ class TapsNetwork:
     channels: tuple[int, ...]
 
     def __call__(self, pixels: torch.Tensor) -> list[torch.Tensor]:
-        """Five tensors (n, C, H/s, W/s), shallowest first."""
-        return taps(self.network, pixels)
+        """Five tensors (n, C, H/s, W/s), shallowest first, on the network's device."""
+        return taps(self.network, pixels.to(next(self.network.parameters()).device))
 
 
-def load_taps(path: Path) -> TapsNetwork:
-    """The network of a file that `load_vgg` reads; its errors."""
-    network = load_vgg(path)
+def load_taps(path: Path, device: str = "cpu") -> TapsNetwork:
+    """The network of a file that `load_vgg` reads, on `device`; its errors."""
+    network = load_vgg(path).to(device)
     convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
     last = np.cumsum([2, 2, 3, 3, 3]) - 1
     return TapsNetwork(

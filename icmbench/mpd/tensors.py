@@ -152,7 +152,9 @@ def state_digest(state: Mapping[str, torch.Tensor] | None) -> str:
     """Names the weights that a training starts from; empty: from scratch."""
     if state is None:
         return ""
-    parts = [f"{name} {sha256_bytes(state[name].numpy().tobytes())}" for name in sorted(state)]
+    parts = [
+        f"{name} {sha256_bytes(state[name].cpu().numpy().tobytes())}" for name in sorted(state)
+    ]
     return sha256_bytes("\n".join(parts).encode())
 
 

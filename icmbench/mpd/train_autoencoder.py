@@ -17,7 +17,7 @@ from icmbench.mpd.autoencoder import AutoencoderSettings, build_autoencoder
 from icmbench.mpd.model import load_model, part_file
 from icmbench.mpd.norms import freeze_norms
 from icmbench.mpd.tensors import fill_network, rounded, save_network, state_digest
-from icmbench.training.loop import Losses, Schedule, train
+from icmbench.training.loop import Losses, Schedule, forward_pass, train
 from icmbench.training.losses import picture_losses
 from icmbench.training.pool import Pool
 from icmbench.training.provenance import training_provenance
@@ -39,6 +39,7 @@ def make_autoencoder(
     history: Path,
     start: Path | None = None,
     settings: AutoencoderSettings | None = None,
+    device: str = "cpu",
 ) -> None:
     """Train the network and write its file, with the statistics of its latent over the pool.
 
@@ -53,11 +54,18 @@ def make_autoencoder(
         settings = AutoencoderSettings.read(model.metadata["network"])
     settings = settings or AutoencoderSettings()
     network = train_autoencoder(
-        settings, schedule, pool, crop=crop, checkpoint=checkpoint, history=history, start=state
+        settings,
+        schedule,
+        pool,
+        crop=crop,
+        checkpoint=checkpoint,
+        history=history,
+        start=state,
+        device=device,
     )
     stored = build_autoencoder(settings, schedule.seed).eval()
     stored.load_state_dict(rounded(network.state_dict()))
-    mean, std = standardise(pool, stored)
+    mean, std = standardise(pool, stored.to(device))
     about = {
         "network": settings.values(),
         "mean": mean.tolist(),
@@ -79,10 +87,11 @@ def standardise(
     constant: the network was not trained.
     """
     count, total, squares = 0, np.zeros(()), np.zeros(())
+    device = next(network.parameters()).device
     for crop in _centre_crops(pool, size, most):
         with torch.no_grad():
-            posterior = network.encode(crop).latent_dist
-        cells = posterior.mean[0].flatten(1).double().numpy()
+            posterior = network.encode(crop.to(device)).latent_dist
+        cells = posterior.mean[0].flatten(1).double().cpu().numpy()
         count += cells.shape[1]
         total = total + cells.sum(1)
         squares = squares + (cells**2).sum(1)
@@ -113,16 +122,21 @@ def train_autoencoder(
     checkpoint: Path,
     history: Path,
     start: Mapping[str, torch.Tensor] | None = None,
+    device: str = "cpu",
 ) -> AutoencoderKL:
-    """Train from scratch, or from the weights `start`, on random crops of `crop` pixels a side."""
+    """Train from scratch, or from the weights `start`, on random crops of `crop` pixels a side.
+
+    The network that is returned is on the CPU.
+    """
     network = build_autoencoder(settings, schedule.seed)
     if start is not None:
         fill_network(network, start, "start of the autoencoder's training")
-    network.to(memory_format=torch.channels_last)
+    network.to(device, memory_format=torch.channels_last)
 
     def losses(rng: np.random.Generator) -> Losses:
         images = torch.from_numpy(pool.crops(rng, schedule.batch, crop))
-        return _losses(network, images.to(memory_format=torch.channels_last), schedule.precision)
+        images = images.to(device, memory_format=torch.channels_last)
+        return _losses(network, images, forward_pass(schedule, device))
 
     describe: dict[str, Any] = {"network": settings.values(), "pool": pool.digest, "crop": crop}
     describe |= {"start": state_digest(start), "loss": [DISTORTION, STRUCTURE], "norms": "fixed"}
@@ -137,14 +151,14 @@ def train_autoencoder(
         settled=freeze_norms,
         describe=describe,
     )
-    return network
+    return network.cpu()
 
 
-def _losses(network: AutoencoderKL, images: torch.Tensor, precision: str) -> Losses:
-    reduced = precision == "bfloat16"
-    with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+def _losses(network: AutoencoderKL, images: torch.Tensor, precision: torch.autocast) -> Losses:
+    with precision:
         posterior = network.encode(images).latent_dist
-        noise = torch.randn(posterior.mean.shape)
+        # Drawn on the CPU: the same on every device.
+        noise = torch.randn(posterior.mean.shape).to(images.device)
         shown = network.decode(posterior.mean + posterior.std * noise).sample
     mean, variance = posterior.mean.float(), posterior.var.float()
     log_variance = posterior.logvar.float()

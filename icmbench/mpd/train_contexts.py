@@ -26,16 +26,22 @@ OLDEST_MIXER: Final = 200
 Latent = NDArray[np.int16]
 
 
-def train_contexts(model_folder: Path, pool: Pool, images: int) -> dict[str, NDArray[Any]]:
-    """Tables from the first `images` images of the pool that lie evenly in it."""
+def train_contexts(
+    model_folder: Path, pool: Pool, images: int, device: str = "cpu"
+) -> dict[str, NDArray[Any]]:
+    """Tables from the first `images` images of the pool that lie evenly in it.
+
+    Latents are computed on `device`; the tables are integers, counted on the CPU.
+    """
     from icmbench.mpd.latent import image_latent
     from icmbench.mpd.model import load_model
 
     model = load_model(model_folder, ("autoencoder",))
+    model.autoencoder.to(device)
     count = min(images, len(pool.images))
     chosen = [pool.images[index * len(pool.images) // count] for index in range(count)]
     latents = [
-        image_latent(model.autoencoder, image, model.mean, model.std)
+        image_latent(model.autoencoder, image, model.mean, model.std, device)
         for image in progress(chosen, desc="latents", unit="image")
     ]
     return context_arrays(latents)

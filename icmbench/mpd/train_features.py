@@ -32,7 +32,7 @@ from icmbench.mpd.norms import freeze_norms
 from icmbench.mpd.palette import SCALE
 from icmbench.mpd.tensors import fill_network, load_network, rounded, state_digest
 from icmbench.progress import progress
-from icmbench.training.loop import Losses, Schedule, train
+from icmbench.training.loop import Losses, Schedule, forward_pass, train
 from icmbench.training.pool import Pool
 
 GROUP: Final = 4  # patches that are drawn from one cluster
@@ -138,6 +138,7 @@ def train_features(
     history: Path,
     settings: FeatureSettings | None = None,
     contrast: Contrast | None = None,
+    device: str = "cpu",
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Train g for the autoencoder of a folder; returns its weights and metadata.
 
@@ -161,14 +162,15 @@ def train_features(
     network = build_features(settings, schedule.seed)
     if state is not None:
         fill_network(network, state, f"start of the features' training, {start}")
-    latents = pool_latents(model, pool)
+    latents = pool_latents(model, pool, device)
+    network.to(device)
     padded = [pad(latent, settings.margin) for latent in latents]
     clusters = make_clusters(places.labels, schedule.batch)
 
     def losses(rng: np.random.Generator) -> Losses:
         chosen = draw_batch(clusters, rng, schedule.batch)
-        crops = cut(padded, places, chosen, settings.margin, rng)
-        with torch.autocast("cpu", torch.bfloat16, enabled=schedule.precision == "bfloat16"):
+        crops = cut(padded, places, chosen, settings.margin, rng).to(device)
+        with forward_pass(schedule, device):
             embedding = network.cells(crops).mean((2, 3))
         return _losses(network, embedding.float(), places.labels[:, chosen], contrast)
 
@@ -191,7 +193,7 @@ def train_features(
     )
     network.load_state_dict(rounded(network.state_dict()))
     about = fit_projection(network.eval(), latents)
-    return network.state_dict(), {"network": settings.values(), **about}
+    return network.cpu().state_dict(), {"network": settings.values(), **about}
 
 
 def _network(
@@ -213,11 +215,11 @@ def _network(
     return found, state
 
 
-def pool_latents(model: Model, pool: Pool) -> list[NDArray[np.int16]]:
+def pool_latents(model: Model, pool: Pool, device: str = "cpu") -> list[NDArray[np.int16]]:
     """The latent of every image of the pool, int16 (h, w, C) each."""
-    network = model.autoencoder.to(memory_format=torch.channels_last)
+    network = model.autoencoder.to(device, memory_format=torch.channels_last)
     return [
-        image_latent(network, image, model.mean, model.std)
+        image_latent(network, image, model.mean, model.std, device)
         for image in progress(pool.images, desc="latents", unit="image")
     ]
 
@@ -315,7 +317,7 @@ def _losses(
 ) -> Losses:
     """`loss`, the weighted mean over the levels, and `level_0` and so on."""
     each = [
-        contrastive_loss(vectors, torch.from_numpy(level), contrast.temperature)
+        contrastive_loss(vectors, torch.from_numpy(level).to(vectors.device), contrast.temperature)
         for vectors, level in zip(network.project(embedding), labels, strict=True)
     ]
     weighted = [weight * loss for weight, loss in zip(contrast.weights, each, strict=True)]
@@ -356,11 +358,11 @@ def fit_projection(
     found = {"mean": mean, "components": leading * np.sign(peaks)}
     for name, tensor in rounded({k: torch.from_numpy(v) for k, v in found.items()}).items():
         getattr(network, name).copy_(tensor)
-    components = network.components.double().numpy()
+    components = network.components.double().cpu().numpy()
     variances = np.einsum("de,ef,df->d", components, covariance, components)
     if not variances.sum() > 1e-6:
         raise ModelError(f"the embedding says nothing: its variance is {variances.sum()}")
-    middle = network.mean.double().numpy()
+    middle = network.mean.double().cpu().numpy()
     # A second pass: the cells of a large pool do not fit into memory.
     peak = max(float(np.abs((cells(latent) - middle) @ components.T).max()) for latent in latents)
     channels = latents[0].shape[2]

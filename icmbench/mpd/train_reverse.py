@@ -21,7 +21,7 @@ from icmbench.mpd.palette import SCALE, STATES
 from icmbench.mpd.reverse import ReverseSettings, build_reverse, predict
 from icmbench.mpd.tensors import fill_network, load_network, state_digest
 from icmbench.progress import progress
-from icmbench.training.loop import Losses, Schedule, train
+from icmbench.training.loop import Losses, Schedule, forward_pass, train
 from icmbench.training.losses import picture_losses
 from icmbench.training.pool import Pool
 
@@ -51,6 +51,7 @@ def train_reverse(
     start: Path | None,
     checkpoint: Path,
     history: Path,
+    device: str = "cpu",
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Train R for the autoencoder of a folder; returns its weights and metadata.
 
@@ -60,8 +61,8 @@ def train_reverse(
     Raises ModelError where the start is of another latent than the autoencoder's.
     """
     model = load_model(model_folder, ("autoencoder",))
-    model.autoencoder.to(memory_format=torch.channels_last)
-    examples = make_examples(model, pool)
+    model.autoencoder.to(device, memory_format=torch.channels_last)
+    examples = make_examples(model, pool, device)
     noise = state_noise(examples)
     settings, state = ReverseSettings(latent=len(model.mean)), None
     if start is not None:
@@ -69,11 +70,11 @@ def train_reverse(
     network = build_reverse(settings, schedule.seed)
     if state is not None:
         fill_network(network, state, f"start of the reverse process's training, {start}")
-    network.to(memory_format=torch.channels_last)
+    network.to(device, memory_format=torch.channels_last)
 
     def losses(rng: np.random.Generator) -> Losses:
-        batch = draw(examples, noise, rng, schedule.batch)
-        with torch.autocast("cpu", torch.bfloat16, enabled=schedule.precision == "bfloat16"):
+        batch = [part.to(device) for part in draw(examples, noise, rng, schedule.batch)]
+        with forward_pass(schedule, device):
             estimate = predict(network, batch[0], batch[1])
             shown = decode(model, estimate)
         return _losses(estimate, shown.float(), batch[2], batch[3])
@@ -95,7 +96,7 @@ def train_reverse(
             "loss": [CROP, PICTURE, STRUCTURE, WALK],
         },
     )
-    return network.state_dict(), {"network": settings.values(), "noise": noise}
+    return network.cpu().state_dict(), {"network": settings.values(), "noise": noise}
 
 
 def read_start(path: Path, channels: int) -> tuple[ReverseSettings, dict[str, torch.Tensor]]:
@@ -113,7 +114,7 @@ def read_start(path: Path, channels: int) -> tuple[ReverseSettings, dict[str, to
     return settings, state
 
 
-def make_examples(model: Model, pool: Pool) -> list[Example]:
+def make_examples(model: Model, pool: Pool, device: str = "cpu") -> list[Example]:
     """Latents and their states, coded as the codec codes them.
 
     Images below a training crop are left out; DatasetError where none is left.
@@ -123,7 +124,7 @@ def make_examples(model: Model, pool: Pool) -> list[Example]:
     if not large:
         raise DatasetError(f"the training pool has no image of {CROP * CELL} pixels a side")
     for image in progress(large, desc="states", unit="image"):
-        latent = image_latent(model.autoencoder, image, model.mean, model.std)
+        latent = image_latent(model.autoencoder, image, model.mean, model.std, device)
         _, states = encode_latent(latent, guide=surroundings(latent))
         by_state = {state.state: state.latent() for state in states}
         chain = [by_state[STATES - 1]]
@@ -190,8 +191,10 @@ def draw(
 
 def decode(model: Model, latent: torch.Tensor) -> torch.Tensor:
     """Pixels of standardised latents, in [-1, 1]."""
-    std = torch.from_numpy(model.std)[None, :, None, None]
-    mean = torch.from_numpy(model.mean)[None, :, None, None]
+    std, mean = (
+        torch.from_numpy(values)[None, :, None, None].to(latent.device)
+        for values in (model.std, model.mean)
+    )
     pixels: torch.Tensor = model.autoencoder.decode(latent * std + mean).sample
     return pixels
 

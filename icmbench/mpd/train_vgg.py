@@ -18,7 +18,7 @@ from icmbench.errors import ConfigError, DatasetError
 from icmbench.files import seed_from
 from icmbench.mpd.tensors import fill_network, state_digest
 from icmbench.mpd.vgg import VggSettings, build_vgg, load_vgg, normalise, taps
-from icmbench.training.loop import Losses, Schedule, train
+from icmbench.training.loop import Losses, Schedule, forward_pass, train
 from icmbench.training.pool import Pool
 
 OBJECTIVES: Final = ("instances", "rotations")
@@ -41,6 +41,7 @@ def train_vgg(
     start: Path | None,
     checkpoint: Path,
     history: Path,
+    device: str = "cpu",
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Train a VGG on crops of a pool; returns its weights and metadata, without the head.
 
@@ -74,7 +75,7 @@ def train_vgg(
     outputs = WIDTH if objective == "instances" else 4
     head = make_head(settings.channels[-1], outputs, schedule.seed)
     network = torch.nn.Sequential(OrderedDict(vgg=vgg, head=head))
-    network.to(memory_format=torch.channels_last)
+    network.to(device, memory_format=torch.channels_last)
 
     def losses(rng: np.random.Generator) -> Losses:
         return _losses(vgg, head, objective, pictures, schedule, crop, rng)
@@ -95,7 +96,7 @@ def train_vgg(
             "loss": [SOURCE, SMALLEST, JITTER, GREY, TEMPERATURE, WIDTH, CALIBRATION],
         },
     )
-    return vgg.state_dict(), {"network": settings.values(), "objective": objective}
+    return vgg.cpu().state_dict(), {"network": settings.values(), "objective": objective}
 
 
 def source_side(crop: int) -> int:
@@ -151,15 +152,17 @@ def _losses(
     instances = objective == "instances"
     count = schedule.batch if instances else schedule.batch // 2
     source = torch.from_numpy(pool.crops(rng, count, source_side(crop)))
+    device = next(vgg.parameters()).device
     if instances:
         pictures = views(source.repeat(2, 1, 1, 1), crop, rng)
     else:
         pictures, turns = quarter_turns(views(source, crop, rng))
-    pictures = pictures.contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16, enabled=schedule.precision == "bfloat16"):
+    pictures = pictures.contiguous(memory_format=torch.channels_last).to(device)
+    with forward_pass(schedule, device.type):
         answers = head(taps(vgg, pictures)[-1].mean((2, 3))).float()
     if instances:
         return nt_xent(answers, TEMPERATURE)
+    turns = turns.to(device)
     loss = torch.nn.functional.cross_entropy(answers, turns)
     return {"loss": loss, "correct": (answers.argmax(1) == turns).float().mean()}
 
@@ -228,7 +231,8 @@ def nt_xent(answers: torch.Tensor, temperature: float) -> Losses:
     count = len(answers)
     unit = torch.nn.functional.normalize(answers, dim=1)
     similar = unit @ unit.T / temperature
-    similar = similar.masked_fill(torch.eye(count, dtype=torch.bool), -torch.inf)
-    partner = (torch.arange(count) + count // 2) % count
+    device = answers.device
+    similar = similar.masked_fill(torch.eye(count, dtype=torch.bool, device=device), -torch.inf)
+    partner = (torch.arange(count, device=device) + count // 2) % count
     loss = torch.nn.functional.cross_entropy(similar, partner)
     return {"loss": loss, "correct": (similar.argmax(1) == partner).float().mean()}

@@ -100,10 +100,12 @@ def taps_figure(network: TapsNetwork, image: Image, size: int, name: str) -> Fig
     pixels = torch.from_numpy(patch.transpose(2, 0, 1)[None] / np.float32(127.5) - np.float32(1))
     with torch.inference_mode():
         found = network(pixels)
-        spectra = [descriptor(tap, "fft")[0].reshape(tap.shape[1], -1).numpy() for tap in found]
+        spectra = [
+            descriptor(tap, "fft")[0].reshape(tap.shape[1], -1).cpu().numpy() for tap in found
+        ]
     return taps_and_spectra(
         patch,
-        {tap: values[0].numpy() for tap, values in zip(TAPS, found, strict=True)},
+        {tap: values[0].cpu().numpy() for tap, values in zip(TAPS, found, strict=True)},
         dict(zip(TAPS, spectra, strict=True)),
         {tap: sectors(values.shape[2])[0] for tap, values in zip(TAPS, found, strict=True)},
         title=title,
@@ -197,21 +199,26 @@ class Found:
     scenes: int
 
 
-def retrieve(folder: Path, kinds: Sequence[str], *, scenes: int, patch: int) -> Found:
+def retrieve(
+    folder: Path, kinds: Sequence[str], *, scenes: int, patch: int, device: str = "cpu"
+) -> Found:
     """Retrieve the patches of scenes of the split val by raw latents and by features."""
     model = load_model(folder, ("autoencoder",))
+    model.autoencoder.to(device)
     held = scene_patches(HELD_SEED, "val", scenes, SCENE, patch)
     features = {
         f"features, {kind}": load_features(part_file(folder, f"features-{kind}"), len(model.mean))
         for kind in kinds
     }
+    for each in features.values():
+        each.network.to(device)
     parts: dict[str, list[NDArray[Any]]] = {name: [] for name in ("latent, mean", RAW, *features)}
     for number, image in enumerate(held.images):
         here = held.image == number
         if not here.any():
             continue
         place = held.top[here] // CELL, held.left[here] // CELL, patch // CELL
-        latent = image_latent(model.autoencoder, image, model.mean, model.std)
+        latent = image_latent(model.autoencoder, image, model.mean, model.std, device)
         values = latent / np.float32(SCALE)
         parts["latent, mean"].append(patch_means(values, *place))
         parts[RAW].append(patch_statistics(values, *place))

@@ -14,7 +14,7 @@ from pathlib import Path
 from icmbench.coding import archive
 from icmbench.coding.shard import DECODED, read_rows
 from icmbench.datasets.base import Record
-from icmbench.devices import resolve_device
+from icmbench.devices import use_device
 from icmbench.images import read_image
 from icmbench.progress import progress
 from icmbench.tasks import store
@@ -36,7 +36,7 @@ def load_tasks(tasks: Sequence[Task], labels: Labels, device: str) -> Loaded:
 
     Raises ConfigError where cuda is asked for and there is none.
     """
-    resolved = resolve_device(device)
+    resolved = use_device(device)
     return [(task, load_task(task, labels, resolved, must=device == "cuda")) for task in tasks]
 
 

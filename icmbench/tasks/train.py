@@ -26,6 +26,7 @@ def train_part(
     start: Path | None,
     checkpoint: Path,
     history: Path,
+    device: str = "cpu",
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Weights and metadata of `detector`, `segmenter` or `landmarks`, trained on scenes.
 
@@ -42,6 +43,7 @@ def train_part(
 
     pool = read_provided([str(p) for p in records], [str(p) for p in folders], smallest=SIZE // 2)
     files: dict[str, Any] = {"start": start, "checkpoint": checkpoint, "history": history}
+    files["device"] = device
     if part == "landmarks":
         folder_of = {
             record.image: folder

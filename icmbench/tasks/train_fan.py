@@ -101,6 +101,7 @@ def train_fan(
     start: Path | None = None,
     checkpoint: Path,
     history: Path,
+    device: str = "cpu",
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Train a narrow FAN; its weights and metadata, for `icmbench.mpd.tensors.save_network`.
 
@@ -130,10 +131,11 @@ def train_fan(
         origin = state_digest(network.state_dict())
 
     def losses(rng: np.random.Generator) -> Losses:
-        pictures, points, judged = draw_batch(faces, rng, schedule.batch)
-        maps = network(torch.from_numpy(pictures))[-1]
-        return heat_map_loss(maps, torch.from_numpy(points), torch.from_numpy(judged))
+        batch = draw_batch(faces, rng, schedule.batch)
+        pictures, points, judged = (torch.from_numpy(part).to(device) for part in batch)
+        return heat_map_loss(network(pictures)[-1], points, judged)
 
+    network.to(device)
     train(
         "fan",
         network,
@@ -150,7 +152,7 @@ def train_fan(
         },
         settled=settle_norms,
     )
-    state = {k: v for k, v in network.state_dict().items() if "num_batches" not in k}
+    state = {k: v for k, v in network.cpu().state_dict().items() if "num_batches" not in k}
     return state, {"network": {"features": features}, "faces": len(faces.images)}
 
 
@@ -189,7 +191,7 @@ def targets(points: torch.Tensor, cells: int) -> torch.Tensor:
     """A Gaussian per point, (n, 68, cells, cells), 1 at its peak; `points` in sides of the map."""
     import torch
 
-    centres = torch.arange(cells) + 0.5
+    centres = torch.arange(cells, device=points.device) + 0.5
     x, y = (
         torch.exp(-(((points[..., i, None] * cells - centres) / SPREAD) ** 2) / 2) for i in (0, 1)
     )

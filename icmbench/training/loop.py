@@ -73,8 +73,9 @@ def train(
     history: Path,
     describe: Mapping[str, Any],
     settled: Callable[[torch.nn.Module], None] = lambda network: None,
+    exact: bool = True,
 ) -> None:
-    """Train `network` in place.
+    """Train `network` in place, on the device that it is on.
 
     Args:
         losses: of one step, given the step's generator; `loss` is what is minimised, the other
@@ -85,6 +86,8 @@ def train(
         history: CSV of the losses that is written at the end (`step, <losses>`).
         describe: whatever else decides the result (data, network); part of the checkpoint's key.
         settled: called before every step behind `schedule.settle`, to freeze statistics.
+        exact: an operation without a deterministic algorithm is an error; otherwise, for losses
+            of other libraries on a GPU, it is a warning, and two trainings differ by rounding.
 
     Raises ConfigError where a loss is not finite, ModelError for a checkpoint that is damaged.
     """
@@ -95,7 +98,7 @@ def train(
     start, rows = _resume(checkpoint, key, network, optimiser, averaged)
     network.train()
     bar = progress(range(start, schedule.steps), desc=name, unit="step")
-    with _deterministic():
+    with _deterministic(exact):
         for step in bar:
             if step >= schedule.settle * schedule.steps:
                 settled(network)
@@ -109,6 +112,11 @@ def train(
     averaged.apply()
     network.eval()
     write_history(history, rows)
+
+
+def forward_pass(schedule: Schedule, device: str) -> torch.autocast:
+    """The context of a forward pass on `device` (cpu or cuda): the schedule's precision."""
+    return torch.autocast(device, torch.bfloat16, enabled=schedule.precision == "bfloat16")
 
 
 class _Average:
@@ -169,10 +177,10 @@ def _report(name: str, done: int, schedule: Schedule, rows: list[dict[str, Any]]
 
 
 @contextlib.contextmanager
-def _deterministic() -> Iterator[None]:
+def _deterministic(exact: bool) -> Iterator[None]:
     """Only algorithms that give the same sums every time; the caller's setting comes back."""
     before = torch.get_deterministic_debug_mode()
-    torch.set_deterministic_debug_mode("error")
+    torch.set_deterministic_debug_mode("error" if exact else "warn")
     try:
         yield
     finally:
@@ -230,7 +238,8 @@ def _resume(
     if not path.exists():
         return 0, []
     try:
-        state = torch.load(path, weights_only=True)
+        # By way of the CPU: what one device has begun another one goes on with.
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ModelError(f"{path}: not a checkpoint; remove it: {error}") from error
     if state["key"] != key:

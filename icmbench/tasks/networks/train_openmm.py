@@ -54,6 +54,7 @@ def train_detector(
     start: Path | None,
     checkpoint: Path,
     history: Path,
+    device: str = "cpu",
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Train RTMDet-Ins (Lyu et al. 2022) of a narrow width; returns its weights and metadata.
 
@@ -65,7 +66,7 @@ def train_detector(
     Raises DatasetError where annotations are missing, ModelError where the start is of another
     network, ConfigError for another size.
     """
-    return _train("mmdet", schedule, pool, size, start, checkpoint, history)
+    return _train("mmdet", schedule, pool, size, start, checkpoint, history, device)
 
 
 def train_segmenter(
@@ -76,13 +77,14 @@ def train_segmenter(
     start: Path | None,
     checkpoint: Path,
     history: Path,
+    device: str = "cpu",
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Train Fast-SCNN (Poudel et al. 2019); arguments, values and errors of `train_detector`.
 
     Without its auxiliary heads, and judged at every second row and column: of a step's time, the
     losses at all pixels took most.
     """
-    return _train("mmseg", schedule, pool, size, start, checkpoint, history)
+    return _train("mmseg", schedule, pool, size, start, checkpoint, history, device)
 
 
 def _train(
@@ -93,6 +95,7 @@ def _train(
     start: Path | None,
     checkpoint: Path,
     history: Path,
+    device: str = "cpu",
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     if size < 64 or size % 32:
         raise ConfigError(f"size {size}: a multiple of 32, at least 64")
@@ -101,7 +104,7 @@ def _train(
     if start is not None:
         state, _ = load_network(start)
         fill(network, state, start)
-    network.to(memory_format=torch.channels_last)
+    network.to(device, memory_format=torch.channels_last)
 
     def losses(rng: np.random.Generator) -> Losses:
         inputs, samples = _batch(package, network, examples.draw(rng, schedule.batch))
@@ -122,10 +125,12 @@ def _train(
             "start": state_digest(state),
             "views": [*VIEWS, STRIDE, *SETTLING],
         },
+        # Of some of the libraries' losses there is no deterministic algorithm on a GPU.
+        exact=device == "cpu",
     )
     settle_norms(package, network, examples, schedule.seed)
     config, overrides, classes = model_of(package)
-    return trained_state(network), describe_network(package, config, overrides, classes, size)
+    return trained_state(network.cpu()), describe_network(package, config, overrides, classes, size)
 
 
 def model_of(package: str) -> tuple[str, dict[str, Any], list[str]]:
