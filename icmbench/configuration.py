@@ -168,14 +168,10 @@ def announcements(run: Run) -> list[str]:
 def _families(config: Mapping[str, Any], problems: Problems) -> dict[str, Family]:
     """The codec entries of a run, by name."""
     families: dict[str, Family] = {}
-    seen: dict[str, str] = {}
     for name in config["codecs"]:
         with problems.collect(f"codecs.{name}"):
             # Which device there is, is found out in the jobs: the machine that plans may have none.
             families[name] = make_family(name, {**coding_settings(config, name), "device": "cpu"})
-            for point in families[name].points:
-                if (other := seen.setdefault(point.string, name)) != name:
-                    problems.add(f"{point.string} stands in both {other!r} and {name!r}")
     return families
 
 

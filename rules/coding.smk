@@ -7,6 +7,7 @@ rule encode:
         records="<results>/datasets/{dataset}/shards/{shard}.csv",
         images="<results>/datasets/{dataset}/images/{shard}",
         model=lambda wc: model_files(wc.codec),
+        shared=lambda wc: shared_coding(wc, "streams", "encode"),
     output:
         streams="<results>/streams/{dataset}/{codec}/{shard}.zip",
         status="<results>/streams/{dataset}/{codec}/{shard}.csv",
@@ -26,6 +27,7 @@ rule encode:
     params:
         code=code_of("encode"),
         settings=lambda wc: coding_settings(run.config, wc.codec),
+        shared=lambda wc: shared_encodings(wc.codec),
         split=run.config["split"],
     script:
         "../workflow_scripts/encode.py"
@@ -36,6 +38,7 @@ rule decode:
         streams="<results>/streams/{dataset}/{codec}/{shard}.zip",
         status="<results>/streams/{dataset}/{codec}/{shard}.csv",
         model=lambda wc: model_files(wc.codec),
+        shared=lambda wc: shared_coding(wc, "decoded", "decode"),
     output:
         pictures=(
             "<results>/reconstructions/{dataset}/{codec}/{shard}.zip"
@@ -60,5 +63,6 @@ rule decode:
     params:
         code=code_of("decode"),
         settings=lambda wc: coding_settings(run.config, wc.codec),
+        shared=lambda wc: SHARED_POINTS.get(wc.codec, {}),
     script:
         "../workflow_scripts/decode.py"

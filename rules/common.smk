@@ -16,6 +16,7 @@ from icmbench.configuration import (
     models_folder,
     used_guides,
 )
+from icmbench.coding.sharing import shared_strings
 from icmbench.datasets.base import shard_of
 from icmbench.diff_icmh import model as icmh
 from icmbench.errors import IcmbenchError
@@ -151,6 +152,42 @@ def fingerprint(dataset, shard):
     """Changes when the images of one shard do: a new image reruns its shard and no other."""
     ids = shard_images(dataset)[shard]
     return [len(ids), run.datasets[dataset].fingerprint(ids)]
+
+
+# Points that an earlier entry has, too: entry -> earlier entry -> codec strings.
+SHARED_POINTS = shared_strings(run.families)
+
+
+def shared_encodings(codec):
+    """The encodings of an entry that earlier entries have: earlier entry -> encodings."""
+    encoding = {point.string: point.encoding for point in run.families[codec].points}
+    taken, found = set(), {}
+    for owner, strings in SHARED_POINTS.get(codec, {}).items():
+        # An embedded encoding may be shared with several: the first one has it.
+        found[owner] = [e for e in dict.fromkeys(map(encoding.get, strings)) if e not in taken]
+        taken |= set(found[owner])
+    return found
+
+
+def shared_coding(wildcards, kind, stage):
+    """Archive, status and timing of every entry that a coding job copies from."""
+    home = f"{wildcards.dataset}/{{owner}}/{wildcards.shard}"
+    folder = "streams" if kind == "streams" else "reconstructions"
+    patterns = [
+        f"<results>/{folder}/{home}.zip",
+        f"<results>/{kind}/{home}.csv",
+        f"<results>/timing/{home}.{stage}.csv",
+    ]
+    owners = SHARED_POINTS.get(wildcards.codec, {})
+    return [pattern.format(owner=owner) for owner in owners for pattern in patterns]
+
+
+def shared_measurements(wildcards):
+    """The measurements of the entries that an entry shares points with."""
+    return [
+        f"<results>/measurements/{wildcards.dataset}/{owner}/{wildcards.shard}.parquet"
+        for owner in SHARED_POINTS.get(wildcards.codec, {})
+    ]
 
 
 def measurements(datasets=None, codecs=None):

@@ -7,6 +7,7 @@ rule measure:
         images="<results>/datasets/{dataset}/images/{shard}",
         pictures="<results>/reconstructions/{dataset}/{codec}/{shard}.zip",
         decoded="<results>/decoded/{dataset}/{codec}/{shard}.csv",
+        shared=lambda wc: shared_measurements(wc),
     output:
         "<results>/measurements/{dataset}/{codec}/{shard}.parquet",
     log:
@@ -30,6 +31,7 @@ rule measure:
         available=metrics_available(),
         # The others are computed on the CPU, whatever computes these.
         device=run.config["device"] if learned_metrics() else "cpu",
+        shared=lambda wc: SHARED_POINTS.get(wc.codec, {}),
         split=run.config["split"],
     script:
         "../workflow_scripts/measure.py"

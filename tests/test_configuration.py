@@ -53,7 +53,6 @@ def test_defaults_are_filled(schema: Path) -> None:
         (("codecs", "jpeg", "points"), [{"qualty": 3}], r"qualty.*did you mean 'quality'"),
         (("codecs", "jpeg", "points"), [{"quality": 300}], r"quality=300: expected .* 1 to 100"),
         (("codecs", "jpg"), {"points": [{}]}, r"unknown codec 'jpg': did you mean 'jpeg'"),
-        (("codecs", "again"), {"codec": "jpeg", "points": [{"quality": 10}]}, r"both.*again"),
         (("datasets", "photo"), {}, r"type of data set 'photo' 'photo'.*'photos'"),
         (("datasets", "scenes"), {"tset": 3}, r"option of data set 'scenes' 'tset'.*'test'"),
         (("metrics",), ["psnr"], r"unknown metric 'psnr': did you mean 'psnr_"),

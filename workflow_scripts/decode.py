@@ -4,6 +4,7 @@ from pathlib import Path
 
 from icmbench.coding.decode import decode_shard
 from icmbench.coding.shard import make_family
+from icmbench.coding.sharing import shared_of
 from icmbench.joblog import log_to
 
 with log_to(snakemake.log[0]):
@@ -15,4 +16,5 @@ with log_to(snakemake.log[0]):
         pictures=Path(snakemake.output.pictures),
         status=Path(snakemake.output.status),
         timing=Path(snakemake.output.timing),
+        shared=shared_of(snakemake.params.get("shared", {}), snakemake.input.get("shared", [])),
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from icmbench.coding.encode import encode_shard
 from icmbench.coding.shard import make_family
+from icmbench.coding.sharing import shared_of
 from icmbench.datasets.manifest import read_records, usable
 from icmbench.joblog import log_to
 
@@ -17,4 +18,5 @@ with log_to(snakemake.log[0]):
         streams=Path(snakemake.output.streams),
         status=Path(snakemake.output.status),
         timing=Path(snakemake.output.timing),
+        shared=shared_of(snakemake.params.get("shared", {}), snakemake.input.get("shared", [])),
     )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from icmbench.coding.measure import check_measurements, measure_shard, write_measurements
+from icmbench.coding.sharing import measured
 from icmbench.datasets.manifest import read_records, usable
 from icmbench.joblog import log_to
 from icmbench.metrics.meter import Meter
@@ -17,6 +18,7 @@ with log_to(snakemake.log[0]):
         Meter(params.available, params.weights and Path(params.weights), params.device),
         pictures=Path(snakemake.input.pictures),
         decoded=Path(snakemake.input.decoded),
+        known=measured(params.shared, snakemake.input.shared, snakemake.wildcards.codec),
     )
     check_measurements(
         frame, Path(snakemake.scriptdir).parent / "schemas" / "measurements.schema.json"

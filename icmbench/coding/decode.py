@@ -26,6 +26,7 @@ from icmbench.coding.shard import (
     timing_row,
     write_rows,
 )
+from icmbench.coding.sharing import Shared, Taken
 from icmbench.errors import MeasurementError
 from icmbench.images import pixel_sha256
 from icmbench.progress import progress
@@ -42,6 +43,7 @@ def decode_shard(
     pictures: Path,
     status: Path,
     timing: Path,
+    shared: Sequence[Shared] = (),
 ) -> None:
     """Decode every stream of a shard at every point of the family.
 
@@ -53,7 +55,9 @@ def decode_shard(
         pictures: zip of PNGs that is written, one member per codec string and image.
         status: CSV that is written, one row per codec string and image; failed encodings too.
         timing: CSV of seconds that is written.
+        shared: points that earlier entries have: their pictures are copied.
     """
+    taken = Taken(shared, "codec", DECODED)
     before = read_rows(encoded, ENCODED)
     alone = [point for point in family.points if _batch(point) == 1]
     together = [point for point in family.points if _batch(point) > 1]
@@ -64,11 +68,15 @@ def decode_shard(
         tempfile.TemporaryDirectory(prefix="icmbench-") as scratch,
     ):
         job = _Job(family, dataset, source, out, process, Path(scratch))
+        job.taken = taken
         for coded in progress(before, desc=f"decode {family.name}", unit="stream"):
             for point in alone:
                 if point.encoding == coded["encoding"]:
                     job.decode([coded], point)
-        for point in together:
+            for point in together:
+                if point.encoding == coded["encoding"] and point.string in taken:
+                    job.decode([coded], point)
+        for point in (point for point in together if point.string not in taken):
             held = [coded for coded in before if coded["encoding"] == point.encoding]
             batches = [held[i : i + _batch(point)] for i in range(0, len(held), _batch(point))]
             for batch in progress(batches, desc=point.string, unit="batch"):
@@ -95,12 +103,20 @@ class _Job:
         self.out = out
         self.process = process
         self.scratch = scratch
+        self.taken = Taken((), "codec", DECODED)
         self.patience = Patience()
         self.rows: list[dict[str, Any]] = []
         self.seconds: list[dict[str, Any]] = []
 
     def decode(self, batch: Sequence[Mapping[str, str]], point: Point) -> None:
-        """Decode the streams of rows at a point, those that were coded together."""
+        """Decode the streams of rows at a point, those that were coded together.
+
+        A point that an earlier entry has is copied.
+        """
+        if point.string in self.taken:
+            for coded in batch:
+                self._copy(coded["image"], point)
+            return
         files = [self.scratch / f"stream-{n}" for n in range(len(batch))]
         good = []
         for coded, file in zip(batch, files, strict=True):
@@ -122,6 +138,14 @@ class _Job:
                 good.append((coded, file))
         if good:
             self._decode(good, point)
+
+    def _copy(self, image: str, point: Point) -> None:
+        row = self.taken.row(point.string, image)
+        self.rows.append(row)
+        self.seconds += self.taken.seconds(point.string, image, self.family.name)
+        if row["status"] == "ok":
+            member = archive.picture_member(point.string, image)
+            self.taken.copy(point.string, member, self.out)
 
     def _decode(self, good: Sequence[tuple[Mapping[str, str], Path]], point: Point) -> None:
         try:

@@ -12,6 +12,7 @@ from icmbench.codecs.strings import Point
 from icmbench.coding import archive
 from icmbench.coding.pool import CodecProcess, Failed
 from icmbench.coding.shard import ENCODED, TIMING, Family, Patience, timing_row, write_rows
+from icmbench.coding.sharing import Shared, Taken
 from icmbench.datasets.base import Record
 from icmbench.images import read_image
 from icmbench.progress import progress
@@ -28,6 +29,7 @@ def encode_shard(
     streams: Path,
     status: Path,
     timing: Path,
+    shared: Sequence[Shared] = (),
 ) -> None:
     """Encode every record at every encoding of the family.
 
@@ -36,7 +38,9 @@ def encode_shard(
         streams: zip that is written, one member per encoding and image.
         status: CSV that is written, one row per encoding and image, failures included.
         timing: CSV of seconds that is written.
+        shared: encodings that earlier entries have: their streams are copied.
     """
+    taken = Taken(shared, "encoding", ENCODED)
     rows: list[dict[str, Any]] = []
     seconds: list[dict[str, Any]] = []
     patience = Patience()
@@ -44,6 +48,14 @@ def encode_shard(
         for record in progress(records, desc=f"encode {family.name}", unit="image"):
             image, _ = read_image(folder / record.path)
             for encoding, point in family.encodings().items():
+                extension = point.codec.file_extension(**dict(point.encode))
+                name = archive.stream_member(encoding, record.image, extension)
+                if encoding in taken:
+                    rows.append(taken.row(encoding, record.image))
+                    seconds += taken.seconds(encoding, record.image, family.name)
+                    if rows[-1]["status"] == "ok":
+                        taken.copy(encoding, name, out)
+                    continue
                 row = {"encoding": encoding, "image": record.image, "status": "ok"}
                 try:
                     answer = _encode(process, patience, point, image)
@@ -51,8 +63,6 @@ def encode_shard(
                     row |= {"status": f"encode-{failure.code}", "detail": failure.detail}
                     log.warning("%s, %s: %s", encoding, record.image, failure.detail)
                 else:
-                    extension = point.codec.file_extension(**dict(point.encode))
-                    name = archive.stream_member(encoding, record.image, extension)
                     out.add(name, answer["stream"])
                     row["bytes"] = str(len(answer["stream"]))
                     if remark := answer["remark"]:

@@ -53,10 +53,14 @@ def measure_shard(
     *,
     pictures: Path,
     decoded: Path,
+    known: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
 ) -> pd.DataFrame:
     """Measure every picture of a shard.
 
     bits per pixel = 8 x bytes of the file that was decoded / (original width x height).
+
+    Args:
+        known: rows by codec string and image that an earlier entry has measured.
 
     Returns:
         One row per image and codec string: `COLUMNS` and the meter's metrics. A failed encoding,
@@ -71,6 +75,9 @@ def measure_shard(
         for record in progress(records, desc=f"measure {family}", unit="image"):
             original, _ = read_image(folder / record.path)
             for coded in rows_of[record.image]:
+                if row := (known or {}).get((coded["codec"], record.image)):
+                    rows.append(dict(row))
+                    continue
                 base: dict[str, Any] = {"dataset": dataset, "family": family, **coded}
                 base |= {"width": record.width, "height": record.height}
                 rows.append(base | _measure(source, coded, original, meter))

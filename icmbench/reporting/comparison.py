@@ -239,6 +239,11 @@ def _checked(measurements: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame
     return frame
 
 
+def _strings(points: Iterable[Point]) -> list[str]:
+    """Codec strings, each once: two entries may have the same."""
+    return list(dict.fromkeys(point.codec for point in points))
+
+
 def describe(chosen: Mapping[str, Comparison]) -> dict[str, dict[str, object]]:
     """The comparison sets as JSON: images, those left out and why, and excluded points.
 
@@ -249,11 +254,11 @@ def describe(chosen: Mapping[str, Comparison]) -> dict[str, dict[str, object]]:
     return {
         dataset: {
             "images": list(one.images),
-            "left_out": {image: [p.codec for p in at] for image, at in one.left_out.items()},
+            "left_out": {image: _strings(at) for image, at in one.left_out.items()},
             "excluded": {point.codec: count for point, count in one.excluded.items()},
             "undefined": {image: list(names) for image, names in one.undefined.items()},
             "infinite": {
-                image: [[metric, point.codec] for metric, point in at]
+                image: [list(p) for p in dict.fromkeys((m, point.codec) for m, point in at)]
                 for image, at in one.infinite.items()
             },
         }
