@@ -868,7 +868,7 @@ def test_bare_version(name: str, text: str, expected: str) -> None:
 
 def test_codecs_table_names_every_library_once() -> None:
     table = codecs_table({"codecs": {"jxl": {}, "mine": {"codec": "heic"}}})
-    assert list(table.columns) == ["family", "settings", "versions"]
+    assert list(table.columns) == ["family", "weights", "settings", "versions"]
     assert list(table["family"]) == ["jxl", "mine"]
     for version in coder_versions().values():
         assert version == "None" or version[0].isdigit()
