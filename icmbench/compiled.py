@@ -79,7 +79,7 @@ class _Events(event.Listener):  # type: ignore[misc]
         compiling.ended()
 
 
-event.register("numba:compile", _Events())
+event.register("numba:compile", _Events())  # type: ignore[no-untyped-call]
 _folder: Final = cache_folder()
 if _folder is not None:
     numba.config.CACHE_DIR = str(_folder)  # type: ignore[attr-defined]
