@@ -34,6 +34,11 @@ def test_everything_is_there(first_run: Path) -> None:
     bd = pd.read_csv(results / "tables" / "bd_rate.csv")
     columns = ["dataset", "family", "anchor", "metric", "bd_rate", "lo", "hi", "overlap"]
     assert list(bd.columns[:8]) == columns
+    paired = pd.read_csv(results / "tables" / "paired.csv")
+    at = paired[(paired["family"] == "webp") & (paired["bpp"] == 0.5)].set_index("metric")
+    assert at.loc["psnr_rgb", "difference"] > 0
+    assert at.loc["psnr_rgb", "against"] == "jpeg"
+    assert paired["task"].notna().any()
     webp = bd[(bd["family"] == "webp") & (bd["metric"] == "psnr_rgb")].iloc[0]
     assert -0.6 < webp["bd_rate"] < 0
     timing = pd.read_csv(results / "tables" / "timing.csv")
