@@ -61,7 +61,7 @@ def test_everything_is_there(first_run: Path) -> None:
     report = (results / "report.html").read_text()
     for text in ("LPIPS", "alexnet-owt-7be5be79.pth", "no failures", "webp:quality=20"):
         assert text.lower() in report.lower(), text
-    assert len(list((results / "figures").glob("*.svg"))) == 34
+    assert len(list((results / "figures").glob("*.svg"))) == 35
     damaged = pd.read_csv(results / "tables" / "robustness.csv")
     assert list(damaged.groupby("damage")["trials"].sum()[["bit-flip", "truncate"]]) == [20, 20]
     states = pd.read_csv(results / "tables" / "mpd_states.csv")
