@@ -31,6 +31,7 @@ from icmbench.devices import UNUSED, resolve_device, unused_gpu, use_device
 from icmbench.diff_icmh import model as icmh
 from icmbench.errors import ConfigError
 from icmbench.images import write_png
+from icmbench.tables import TEXT, read_table
 
 # ----- settings
 
@@ -304,3 +305,23 @@ def test_memory_follows_weights_and_pixels(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError) as caught:
         coding_mb([tmp_path / "later"], ["small"], ["b"])
     assert caught.value.filename == str(tmp_path / "later")  # by which Snakemake knows its input
+
+
+@pytest.mark.slow
+def test_differences_of_one_device_are_none(tmp_path: Path) -> None:
+    """`tools/device_differences.py`, cpu against cpu: equal streams, identical reconstructions."""
+    (tmp_path / "c.yaml").write_text(
+        "datasets: {scenes: {size: 64, test: 2}}\n"
+        "codecs: {webp: {points: [{quality: 10}]}, mpd: {points: [{state: [5, 0]}]}}\n"
+        "metrics: [psnr_rgb]\nresults: none\n",
+        encoding="utf-8",
+    )
+    command = [sys.executable, str(ROOT / "tools" / "device_differences.py"), "c.yaml"]
+    command += ["--devices", "cpu", "cpu", "--images", "2", "--out", "rows.csv"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = read_table(tmp_path / "rows.csv", {*TEXT, "streams"})
+    assert sorted(rows["codec"]) == ["mpd", "mpd", "mpd:state=5", "mpd:state=5"]
+    assert set(rows["outcome"]) == {"identical"}
+    assert set(rows["streams"]) == {"True"}

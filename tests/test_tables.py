@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from icmbench.devices import UNUSED
 from icmbench.errors import MeasurementError
 from icmbench.reporting import bd_rate as bd_module
 from icmbench.reporting import rd as rd_module
@@ -793,6 +794,8 @@ def test_jobs(tmp_path: Path) -> None:
         (logs / f"{name}.log").write_text(
             f"2026-01-01 INFO start on {host}, Slurm job 7\nstart on x"
         )
+    with open(logs / "encode" / "b.log", "a", encoding="utf-8") as log:
+        log.write(f"\n2026-01-01 WARNING {UNUSED}, networks run on the CPU: old driver\n")
     benchmarks = [
         ("encode", write("encode/b.tsv", short)),
         ("encode", write("encode/d.tsv", short)),
@@ -806,7 +809,7 @@ def test_jobs(tmp_path: Path) -> None:
     assert row[["asked_mb", "asked_min", "gpus", "cpu_s"]].tolist() == [600, 10, 1, 12.5]
     assert row["memory_used"] == 0.8  # of the small one: what matters is the nearest to its limit
     assert row["time_used"] == pytest.approx(12.5 / 600)
-    assert row["hosts"] == "n1 n2"
+    assert row[["hosts", "gpu_unused"]].tolist() == ["n1 n2", 1]
     plain = table.set_index("rule").loc["collect"]
     assert plain[["jobs", "seconds"]].tolist() == [1, 0.25]
     assert plain[["max_mb", "asked_mb", "memory_used", "gpus"]].isna().all()

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from icmbench.devices import UNUSED
 from icmbench.errors import MeasurementError
 from icmbench.joblog import STARTED
 
@@ -27,6 +28,7 @@ COLUMNS = (
     "asked_min",
     "time_used",
     "gpus",
+    "gpu_unused",
     "hosts",
 )
 # Snakemake writes NA where a job ended before its first sample and - for a value it has not.
@@ -43,6 +45,7 @@ class Job(NamedTuple):
     asked_min: float
     gpus: float
     host: str
+    unused: bool
 
 
 def jobs_table(files: Iterable[tuple[str, Path, Path | None]]) -> pd.DataFrame:
@@ -55,15 +58,16 @@ def jobs_table(files: Iterable[tuple[str, Path, Path | None]]) -> pd.DataFrame:
     wall-clock and processor seconds added up; `longest_s`: of the longest; `max_mb`: the largest
     resident memory of any; `asked_mb`, `asked_min`, `gpus`: the most that one asked for;
     `memory_used`, `time_used`: the largest share of it that one took; `hosts`: where they ran, most
-    often first. Values that are not known are left out; a cell is empty if none is (what was asked
-    for is only known with `--benchmark-extended`, which profiles/default sets). Sorted by rule.
+    often first; `gpu_unused`: runs that computed on the CPU while a GPU was theirs. Values that are
+    not known are left out; a cell is empty if none is (what was asked for is only known with
+    `--benchmark-extended`, which profiles/default sets). Sorted by rule.
 
     Raises MeasurementError, naming the file, if it is missing, has no run or no column `s` or
     `max_rss`, or holds something that is no number.
     """
     runs: dict[str, list[Job]] = {}
     for rule, path, log in files:
-        runs.setdefault(rule, []).extend(_runs(path, host_of(log)))
+        runs.setdefault(rule, []).extend(_runs(path, host_of(log), gpu_unused(log)))
     rows = [{"rule": rule, **_row(runs[rule])} for rule in sorted(runs)]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -84,6 +88,14 @@ def host_of(log: Path | None) -> str:
     return found.group(1) if found else ""
 
 
+def gpu_unused(log: Path | None) -> bool:
+    """Whether a job's log has the warning of `icmbench.devices`: its GPU could not be used."""
+    if log is None or not log.is_file():
+        return False
+    with open(log, encoding="utf-8", errors="replace") as handle:
+        return any(UNUSED in line for line in handle)
+
+
 def _row(jobs: Sequence[Job]) -> dict[str, Any]:
     seconds = _known(job.seconds for job in jobs)
     hosts = [job.host for job in jobs if job.host]
@@ -99,15 +111,16 @@ def _row(jobs: Sequence[Job]) -> dict[str, Any]:
         "asked_min": _most(job.asked_min for job in jobs),
         "time_used": _most(job.seconds / 60 / job.asked_min for job in jobs if job.asked_min),
         "gpus": _most(job.gpus for job in jobs),
+        "gpu_unused": sum(job.unused for job in jobs),
         "hosts": " ".join(sorted(set(hosts), key=lambda host: (-hosts.count(host), host))),
     }
 
 
-def _runs(path: Path, host: str) -> list[Job]:
+def _runs(path: Path, host: str, unused: bool) -> list[Job]:
     """Every run in a benchmark file."""
     try:
         with open(path, encoding="utf-8", newline="") as handle:
-            runs = list(_read(csv.DictReader(handle, delimiter="\t"), host))
+            runs = list(_read(csv.DictReader(handle, delimiter="\t"), host, unused))
     except (OSError, UnicodeDecodeError, KeyError, ValueError, SyntaxError) as error:
         raise MeasurementError(f"{path} is not a benchmark file: {error}") from error
     if not runs:
@@ -115,7 +128,7 @@ def _runs(path: Path, host: str) -> list[Job]:
     return runs
 
 
-def _read(lines: Iterable[Mapping[str, Any]], host: str) -> Iterator[Job]:
+def _read(lines: Iterable[Mapping[str, Any]], host: str, unused: bool) -> Iterator[Job]:
     for line in lines:
         asked = ast.literal_eval(line.get("resources") or "{}")
         yield Job(
@@ -126,6 +139,7 @@ def _read(lines: Iterable[Mapping[str, Any]], host: str) -> Iterator[Job]:
             asked_min=float(asked.get("runtime", math.nan)),
             gpus=float(asked.get("gpu", 0)) if asked else math.nan,
             host=host,
+            unused=unused,
         )
 
 

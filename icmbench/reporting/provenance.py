@@ -18,6 +18,7 @@ import psutil
 
 import icmbench
 from icmbench.codecs.registry import codec_class
+from icmbench.devices import unused_gpu
 from icmbench.revision import VARIABLE, git_revision
 from icmbench.tasks.registry import make_task
 from icmbench.versions import package_version
@@ -65,6 +66,7 @@ def provenance(
             "cores": os.cpu_count(),
             "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
             "gpu": _gpus(),
+            "gpu_unused": "" if config["device"] == "cpu" else unused_gpu(),
         },
         "weights": dict(weights or {}),
         "unavailable": dict(unavailable or {}),
