@@ -392,7 +392,7 @@ def peak_memory(folder: Path, device: str, size: int, stream: bytes = b"") -> fl
     CPU the whole process's, with Python and torch; on a GPU, what torch had allocated there.
     Raises MeasurementError where the process fails.
     """
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     module = "icmbench.reporting.complexity"
     with start_python("-m", module, folder, device, size, **pipes) as process:
         output, errors = process.communicate(stream)
