@@ -130,7 +130,8 @@ def make_run(config: Mapping[str, Any], schema: Path) -> Run:
     _check_variants(filled, families, problems)
     pool: Mapping[str, Dataset] = {}
     sources: dict[str, Dataset] = {}
-    trained, guides, icmh_trained, task_trained = (), (), (), ()
+    trained: tuple[str, ...] = ()
+    guides, icmh_trained, task_trained = trained, trained, trained
     with problems.collect():
         pool, trained, guides, icmh_trained = _training(
             filled, datasets, families, sources, problems

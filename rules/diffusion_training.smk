@@ -185,6 +185,7 @@ rule icmh_card:
         runtime=lambda wc, attempt: 10 * attempt,
     params:
         code=code_of("icmh_card"),
+        start=TRAINING["start"],
     script:
         "../workflow_scripts/icmh_card.py"
 

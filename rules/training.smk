@@ -100,6 +100,7 @@ rule model_card:
         runtime=lambda wc, attempt: 10 * attempt,
     params:
         code=code_of("model_card"),
+        start=TRAINING["start"],
     script:
         "../workflow_scripts/model_card.py"
 

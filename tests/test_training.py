@@ -432,6 +432,32 @@ def test_the_card_names_every_file(model: Path) -> None:
     json.dumps(card)
 
 
+def test_the_card_states_data_and_licence_of_what_was_trained(model: Path, tmp_path: Path) -> None:
+    """Files of a run are not ours to license; the data of a bundled start counts, too."""
+    shipped = model_card(bundled())
+    assert shipped["licence"].startswith("BSD-3-Clause")
+    assert "BSDS500: research, non-commercial" in shipped["data"]["licences"]
+    for part in ("autoencoder", "contexts", "reverse"):
+        path = part_file(tmp_path, part)
+        arrays, metadata = load_arrays(part_file(bundled(), part))
+        pool = {"sources": [{"name": "mine", "images": 3}], "licences": ["mine: CC0-1.0"]}
+        if part == "reverse":
+            metadata = {**metadata, "provenance": {"pool": pool, "start": "0" * 64}}
+        save_arrays(path, arrays, metadata)
+    tuned = model_card(tmp_path, start="bundled")
+    assert tuned["made_by"].startswith(
+        "a run of icmbench: reverse.safetensors fine-tuned from the bundled ones; bundled with"
+    )
+    assert tuned["licence"].startswith("bundled files: BSD-3-Clause; none is set for the files")
+    assert set(tuned["data"]["sources"]) == {*shipped["data"]["sources"], "mine"}
+    assert "mine: CC0-1.0" in tuned["data"]["licences"]
+    assert set(shipped["data"]["licences"]) < set(tuned["data"]["licences"])
+    own = model_card(model)
+    assert own["made_by"].endswith("trained from scratch")
+    assert own["licence"].startswith("none is set")
+    assert "BSD" not in json.dumps(own["data"])
+
+
 def test_training_goes_on_from_a_model(model: Path, tmp_path: Path) -> None:
     """The network of the start is kept (tiny, not the default), its weights are moved a little."""
     path = part_file(tmp_path, "autoencoder")
@@ -503,7 +529,7 @@ def test_the_pool_reads_what_was_provided(tmp_path: Path) -> None:
     pool = read_provided([home / "records.csv"], [home / "images"], smallest=32)
     assert [image.shape[0] for image in pool.images] == [40, 44]
     assert pool.sources == (("scenes", 2),)
-    assert pool.licences == ("CC0-1.0",)
+    assert pool.licences == ("scenes: CC0-1.0",)
     files = sorted((home / "images").glob("*.png"))
     write_png(files[0], make_picture(40, 48, 99))
     assert read_pool([("scenes", files)], smallest=32).digest != pool.digest

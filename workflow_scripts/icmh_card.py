@@ -8,4 +8,4 @@ from icmbench.joblog import log_to
 
 with log_to(snakemake.log[0]):
     out = Path(snakemake.output[0])
-    write_json(out, model_card(out.parent))
+    write_json(out, model_card(out.parent, snakemake.params.start))

@@ -8,4 +8,4 @@ from icmbench.mpd.card import model_card
 
 with log_to(snakemake.log[0]):
     out, parts = Path(snakemake.output[0]), [Path(file).stem for file in snakemake.input]
-    write_json(out, model_card(out.parent, parts))
+    write_json(out, model_card(out.parent, parts, snakemake.params.start))

@@ -7,13 +7,14 @@ from typing import Any
 
 from icmbench.diff_icmh.model import (
     NAME,
+    bundled,
     check_folder,
     part_file,
     side_files,
     stream_files,
     weights_digest,
 )
-from icmbench.mpd.card import described
+from icmbench.mpd.card import described, origin
 from icmbench.mpd.tensors import read_metadata
 
 WHAT = {
@@ -27,18 +28,22 @@ WHAT = {
 }
 
 
-def model_card(folder: Path) -> dict[str, Any]:
+def model_card(folder: Path, start: str = "scratch") -> dict[str, Any]:
     """The card of a complete folder; `decoding` are the defaults of sampler, steps and guidance.
+
+    Args:
+        start: `training.start` of the run that trained what is not bundled.
 
     Raises ModelError where a file is missing or damaged.
     """
     check_folder(folder)
+    paths = [*stream_files(folder), *side_files(folder)]
+    shipped = [*stream_files(bundled()), *side_files(bundled())]
     return {
         "model": NAME,
         "what": "weights of Diff-ICMH (NeurIPS 2025, arXiv 2511.22549), of small networks",
-        "made_by": "icmbench, from scratch: no published weights are in them",
-        "licence": "BSD-3-Clause",
+        **origin(paths, shipped, start),
         "decoding": read_metadata(part_file(folder, "codec"))["decoding"],
         "weights_digest": weights_digest(folder).hex(),
-        "files": described([*stream_files(folder), *side_files(folder)], WHAT),
+        "files": described(paths, WHAT),
     }

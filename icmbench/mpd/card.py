@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.files import sha256_file
-from icmbench.mpd.model import NAME, PARTS, check_folder, guide_files, part_file, weights_digest
+from icmbench.mpd.model import (
+    NAME,
+    PARTS,
+    bundled,
+    check_folder,
+    guide_files,
+    part_file,
+    part_files,
+    weights_digest,
+)
 from icmbench.mpd.tensors import read_metadata
 
 WHAT = {
@@ -20,23 +29,69 @@ WHAT = {
 }
 
 
-def model_card(folder: Path, parts: Sequence[str] | None = None) -> dict[str, Any]:
+OWN_LICENCE = "BSD-3-Clause"
+
+
+def model_card(
+    folder: Path, parts: Sequence[str] | None = None, start: str = "scratch"
+) -> dict[str, Any]:
     """The card of a complete folder; depends on the files of its `parts` alone.
 
-    Without `parts`: all that streams depend on, and what else is there of the encoder's side.
+    Args:
+        parts: default: all that streams depend on, and what else is there of the encoder's side.
+        start: `training.start` of the run that trained what is not bundled.
 
     Raises ModelError where a file is missing or damaged.
     """
     parts = parts or [*PARTS, *(path.stem for path in guide_files(folder))]
     check_folder(folder, parts)
+    paths = [part_file(folder, part) for part in parts]
+    shipped = [*part_files(bundled()), *guide_files(bundled())]
     return {
         "model": NAME,
         "what": "weights of MPD, Markov palette diffusion (ACM MM 2023, arXiv 2410.06149)",
-        "made_by": "icmbench, from scratch: no published weights are in them",
-        "licence": "BSD-3-Clause",
+        **origin(paths, shipped, start),
         "weights_digest": weights_digest(folder).hex(),
-        "files": described([part_file(folder, part) for part in parts], WHAT),
+        "files": described(paths, WHAT),
     }
+
+
+def origin(paths: Sequence[Path], shipped: Sequence[Path], start: str) -> dict[str, Any]:
+    """The entries `made_by`, `licence` and `data` of a card.
+
+    `data` names the sources that any of the files was trained on, with their licences as the data
+    sets declare them. A file that was fine-tuned from a bundled one was trained on the bundled
+    one's data, too.
+
+    Args:
+        paths: the files of the card.
+        shipped: all bundled files of the model.
+        start: `bundled` where files that are not bundled were trained from bundled ones.
+    """
+    known = {sha256_file(path) for path in shipped}
+    own = [path for path in paths if sha256_file(path) not in known]
+    used = [*paths, *(shipped if own and start == "bundled" else ())]
+    pools = [read_metadata(path).get("provenance", {}).get("pool", {}) for path in used]
+    sources = {source["name"] for pool in pools for source in pool.get("sources", ())}
+    licences = {licence for pool in pools for licence in pool.get("licences", ())}
+    data = {"sources": sorted(sources), "licences": sorted(licences)}
+    if not own:
+        made = "icmbench, from scratch: no published weights are in them"
+        return {
+            "made_by": made,
+            "licence": f"{OWN_LICENCE} for the files; the licences of their training data stand under data",
+            "data": data,
+        }
+    how = "fine-tuned from the bundled ones" if start == "bundled" else "trained from scratch"
+    names = ", ".join(sorted(path.name for path in own))
+    made = f"a run of icmbench: {names} {how}"
+    licence = (
+        "none is set for the files of the run; the licences of their training data stand under data"
+    )
+    if len(own) < len(paths):
+        made += "; bundled with icmbench, unchanged: the others"
+        licence = f"bundled files: {OWN_LICENCE}; {licence}"
+    return {"made_by": made, "licence": licence, "data": data}
 
 
 def described(paths: Sequence[Path], what: Mapping[str, str]) -> dict[str, dict[str, Any]]:

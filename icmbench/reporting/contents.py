@@ -215,7 +215,7 @@ def assemble_report(
         alerts=found.empty,
         left_out=[
             *((n, reason) for n, reason in unavailable.items() if n not in METRICS),
-            *(tuple(notice.split(" ", 1)) for notice in notices),
+            *((notice.partition(" ")[0], notice.partition(" ")[2]) for notice in notices),
         ],
         # Families and codec strings of refused images are empty, not missing.
         failures=read_table(failures),

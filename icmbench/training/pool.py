@@ -30,13 +30,16 @@ TEST_PIXELS: Final = {
 }
 
 
+UNSTATED: Final = "no licence stated"
+
+
 @dataclass(frozen=True)
 class Pool:
     """Images `uint8 (H, W, 3)` in a fixed order, and a digest of their pixels.
 
     Attributes:
         sources: per source, its name and the number of its images.
-        licences: of the images, sorted, where they are known.
+        licences: of the images by source, as the data sets declare them, sorted.
         paths: the image files, in the order of the images.
     """
 
@@ -127,6 +130,7 @@ def read_provided(
     for path, folder in zip(map(Path, lists), map(Path, folders), strict=True):
         good = [record for record in read_records(path) if record.status == "ok"]
         sources.append((path.parent.name, [folder / record.path for record in good]))
-        licences |= {record.licence for record in good if record.licence}
+        name = path.parent.name
+        licences |= {f"{name}: {record.licence or UNSTATED}" for record in good}
     pool = read_pool(sources, smallest=smallest)
     return dataclasses.replace(pool, licences=tuple(sorted(licences)))
