@@ -30,6 +30,7 @@ WHAT = {
 
 
 OWN_LICENCE = "BSD-3-Clause"
+DATA_LICENCES = "the licences of their training data stand under data"
 
 
 def model_card(
@@ -79,14 +80,14 @@ def origin(paths: Sequence[Path], shipped: Sequence[Path], start: str) -> dict[s
         made = "icmbench, from scratch: no published weights are in them"
         return {
             "made_by": made,
-            "licence": f"{OWN_LICENCE} for the files; the licences of their training data stand under data",
+            "licence": f"{OWN_LICENCE} for the files; {DATA_LICENCES}",
             "data": data,
         }
     how = "fine-tuned from the bundled ones" if start == "bundled" else "trained from scratch"
     names = ", ".join(sorted(path.name for path in own))
     made = f"a run of icmbench: {names} {how}"
     licence = (
-        "none is set for the files of the run; the licences of their training data stand under data"
+        f"none is set for the files of the run; {DATA_LICENCES}"
     )
     if len(own) < len(paths):
         made += "; bundled with icmbench, unchanged: the others"
