@@ -86,9 +86,7 @@ def origin(paths: Sequence[Path], shipped: Sequence[Path], start: str) -> dict[s
     how = "fine-tuned from the bundled ones" if start == "bundled" else "trained from scratch"
     names = ", ".join(sorted(path.name for path in own))
     made = f"a run of icmbench: {names} {how}"
-    licence = (
-        f"none is set for the files of the run; {DATA_LICENCES}"
-    )
+    licence = f"none is set for the files of the run; {DATA_LICENCES}"
     if len(own) < len(paths):
         made += "; bundled with icmbench, unchanged: the others"
         licence = f"bundled files: {OWN_LICENCE}; {licence}"
