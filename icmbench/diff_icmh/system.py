@@ -105,13 +105,15 @@ class System:
         The last one is kept: every rate of an image starts from the same latent. `clipped` is the
         number of its values that were beyond the range.
         """
-        if self._kept is None or not np.array_equal(self._kept[0], padded):
-            model = self.image_model
-            found = scaled_latent(model.autoencoder, padded, model.mean, model.std, self.device)
-            limit = np.float32(model.limit)
-            self.clipped = int(np.count_nonzero(np.abs(found) > limit))
-            self._kept = padded.copy(), found.clip(-limit, limit) / np.float32(SCALE)
-        return self._kept[1]
+        if self._kept is not None and np.array_equal(self._kept[0], padded):
+            return self._kept[1]
+        model = self.image_model
+        found = scaled_latent(model.autoencoder, padded, model.mean, model.std, self.device)
+        limit = np.float32(model.limit)
+        self.clipped = int(np.count_nonzero(np.abs(found) > limit))
+        latent: Latent = found.clip(-limit, limit) / np.float32(SCALE)
+        self._kept = padded.copy(), latent
+        return latent
 
     def tags(self, latent: Latent) -> tuple[int, ...]:
         """Ids of the tags that the tagger gives a latent; none where the model has no tagger.
