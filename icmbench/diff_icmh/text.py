@@ -61,7 +61,7 @@ def load_conditioned(folder: Path) -> Conditioned:
 def read_vocabulary(path: Path) -> tuple[str, ...]:
     """Names of the tags, one a line; ModelError where the file is missing or a name is twice."""
     try:
-        names = tuple(path.read_text(encoding="utf-8").splitlines())
+        names = tuple(path.read_text(encoding="utf-8-sig").splitlines())
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: the names of the tags, one a line: {error}") from error
     if len(set(names)) != len(names) or not all(name.strip() for name in names):
