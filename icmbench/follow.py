@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -73,19 +72,21 @@ def last_progress(path: Path) -> str:
     return ""
 
 
-def follow(logs: Path, out: TextIO | None = None, pause: float = PAUSE) -> None:
+def follow(logs: Path, out: TextIO | None = None, pause: float = PAUSE) -> threading.Event | None:
     """Print news of a folder of logs from now on, from a thread that ends with the process.
 
-    Does nothing where the folder is followed already.
+    The event that is returned ends it earlier. Does nothing (None) where the folder is followed
+    already.
     """
     if logs in _following:
-        return
+        return None
     follower = _following[logs] = Follower(logs)
+    ended = threading.Event()
 
     def run() -> None:
-        while True:
-            time.sleep(pause)
+        while not ended.wait(pause):
             for line in follower.news():
                 print(f"icmbench: {line}", file=out or sys.stderr, flush=True)
 
     threading.Thread(target=run, name="follow-logs", daemon=True).start()
+    return ended

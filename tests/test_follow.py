@@ -65,14 +65,16 @@ def test_each_job_has_its_latest_line(tmp_path: Path) -> None:
 def test_a_thread_prints_the_news_once(tmp_path: Path) -> None:
     out = io.StringIO()
     before = threading.active_count()
-    follow(tmp_path, out, 0.02)
-    follow(tmp_path, out, 0.02)
+    ended = follow(tmp_path, out, 0.02)
+    assert follow(tmp_path, out, 0.02) is None
     assert threading.active_count() == before + 1
     (tmp_path / "a.log").write_text(line(1))
     end = time.monotonic() + 10
     while not out.getvalue() and time.monotonic() < end:
         time.sleep(0.02)
     assert out.getvalue() == f"icmbench: a: {line(1).removeprefix(HEAD)}"
+    assert ended is not None
+    ended.set()
 
 
 @pytest.mark.slow
