@@ -189,7 +189,9 @@ def hollow_folder(*_: Any) -> tuple[icmh.Codec, Conditioned, Any]:
     defaults = {"sampler": "ddim", "steps": 2, "guidance": 5.0, "start": 999, "clip": None}
     tables = gaussian_tables(), z_tables(lfgcm.entropy_bottleneck)
     codec = icmh.Codec(lfgcm, *tables, defaults, {})
-    image = mpd.ImageModel(hollow_vae(), np.zeros(4, np.float32), np.ones(4, np.float32), {})
+    image = mpd.ImageModel(
+        hollow_vae(), np.zeros(4, np.float32), np.ones(4, np.float32), limit=32767, metadata={}
+    )
 
     class Embedder(torch.nn.Module):
         """Texts of the published size."""
