@@ -33,7 +33,7 @@ LAYERS = [
         "processes",
         "imports",
     },
-    {"compiling", "follow"},
+    {"compiling", "follow", "transparency"},
     {
         "registry",
         "joblog",
