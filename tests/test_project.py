@@ -32,6 +32,7 @@ LAYERS = [
         "progress",
         "processes",
         "imports",
+        "transparency",
     },
     {"compiling", "follow", "transparency"},
     {
