@@ -205,6 +205,23 @@ def test_a_cache_changes_nothing(tree: Path, config: dict[str, Any]) -> None:
         assert fingerprints(tree, config) == kept
 
 
+def test_every_rule_that_runs_a_script_depends_on_its_code() -> None:
+    """The fingerprint of the script that the rule runs, and of no other."""
+    found = {}
+    for path in sorted((ROOT / "rules").glob("*.smk")):
+        parts = re.split(
+            r"^ *(?:use )?rule (\w+)(?: as (\w+) with)?:\n", path.read_text(), flags=re.M
+        )
+        scripts: dict[str, str] = {}
+        for name, variant, body in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
+            script = re.search(r"^ *script:\n +\"\.\./workflow_scripts/(\w+)\.py\"", body, re.M)
+            scripts[variant or name] = script[1] if script else scripts.get(name, "")
+            code = re.search(r"^ *params:\n(?:.*\n)*? +code=code_of\(\s*\"(\w+)\"", body, re.M)
+            found[path.stem, variant or name] = (scripts[variant or name], code[1] if code else "")
+    assert len(found) > 50
+    assert {rule: pair for rule, pair in found.items() if pair[0] != pair[1]} == {}
+
+
 FULL = """
 import os, torch.nn as nn
 from . import beside
