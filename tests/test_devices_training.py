@@ -6,14 +6,320 @@ buffer or a call of numpy that is left behind is an error, as on a GPU.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+import test_diff_icmh_training as icmh
+import test_features
+import test_landmarks
+import test_training
+import test_vgg
 import torch
+from conftest import make_picture
 from fake_cuda import fake_cuda
+from tiny_model import tiny_models
 
+from icmbench.datasets.scenes import Scenes
+from icmbench.diff_icmh.train_codec import Weights, load_parts
+from icmbench.files import write_bytes
+from icmbench.mpd import train_features, train_vgg
+from icmbench.mpd.model import NAME
+from icmbench.mpd.pseudo_labels import draw_patches
+from icmbench.mpd.representation import load_taps, make_pseudo_labels
+from icmbench.mpd.tensors import load_network, save_network
+from icmbench.mpd.train_autoencoder import make_autoencoder
+from icmbench.mpd.train_contexts import train_contexts
+from icmbench.mpd.train_reverse import train_reverse
 from icmbench.tasks import openmm
 from icmbench.tasks.mmcv_ext import SERVED
+
+State = dict[str, torch.Tensor]
+SCHEDULE = replace(test_training.SCHEDULE, steps=2, batch=2, checkpoint_every=9)
+REDUCED = replace(SCHEDULE, precision="bfloat16")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def on_both(folder: Path, train: Callable[[Path, str], State], *, casts: bool) -> None:
+    """A training on the CPU and on fake CUDA: the same losses, and weights that end on the CPU.
+
+    Weights are not compared: where a gradient is nearly zero, its sign decides the first steps.
+
+    Args:
+        casts: whether its forward passes are under autocast, then of the device's type.
+    """
+    (folder / "cpu").mkdir()
+    (folder / "cuda").mkdir()
+    expected = train(folder / "cpu", "cpu")
+    with fake_cuda() as machine:
+        found = train(folder / "cuda", "cuda")
+        assert machine.operations > 50
+        assert ("cuda" in machine.autocasts) == casts
+    assert found.keys() == expected.keys()
+    for name, tensor in found.items():
+        assert type(tensor) in (torch.Tensor, torch.nn.Parameter), name
+    losses = [pd.read_csv(folder / device / "losses.csv") for device in ("cpu", "cuda")]
+    np.testing.assert_allclose(losses[1].iloc[0], losses[0].iloc[0], rtol=2e-3, atol=1e-6)
+    np.testing.assert_allclose(losses[1]["loss"], losses[0]["loss"], rtol=2e-2)
+
+
+def files(folder: Path) -> dict[str, Any]:
+    return {"checkpoint": folder / "c.pt", "history": folder / "losses.csv"}
+
+
+@pytest.mark.parametrize("schedule", [SCHEDULE, REDUCED])
+def test_the_autoencoder(schedule: Any, tmp_path: Path) -> None:
+    def train(folder: Path, device: str) -> State:
+        path = folder / "autoencoder.safetensors"
+        make_autoencoder(
+            path, schedule, test_training.make_pool(), crop=32, settings=test_training.TINY,
+            device=device, **files(folder),
+        )  # fmt: skip
+        return load_network(path)[0]
+
+    on_both(tmp_path, train, casts=True)
+
+
+def large_pool() -> Any:
+    """Images that a crop of the reverse process fits into."""
+    pool = test_training.make_pool()
+    return replace(pool, images=tuple(make_picture(136, 144, seed) for seed in range(2)))
+
+
+def test_the_entropy_coders_tables(tmp_path: Path) -> None:
+    expected = train_contexts(tiny_models() / NAME, large_pool(), 2)
+    with fake_cuda() as machine:
+        found = train_contexts(tiny_models() / NAME, large_pool(), 2, "cuda")
+        assert machine.operations > 50
+    for name, table in expected.items():
+        np.testing.assert_array_equal(found[name], table)
+
+
+def test_the_reverse_process(tmp_path: Path) -> None:
+    def train(folder: Path, device: str) -> State:
+        state, _ = train_reverse(
+            tiny_models() / NAME, REDUCED, large_pool(), start=None, device=device, **files(folder)
+        )
+        return state
+
+    on_both(tmp_path, train, casts=True)
+
+
+@pytest.mark.parametrize("objective", train_vgg.OBJECTIVES)
+def test_the_vgg(objective: str, tmp_path: Path) -> None:
+    def train(folder: Path, device: str) -> State:
+        return train_vgg.train_vgg(
+            REDUCED, large_pool(), 32, objective, settings=test_vgg.TINY, start=None,
+            device=device, **files(folder),
+        )[0]  # fmt: skip
+
+    on_both(tmp_path, train, casts=True)
+
+
+def test_pseudo_labels(tmp_path: Path) -> None:
+    network = train_vgg.build_vgg(test_vgg.TINY, 1)
+    path = tmp_path / "vgg.safetensors"
+    save_network(path, network.state_dict(), {"network": test_vgg.TINY.values()})
+    pool = large_pool()
+    patches = draw_patches(pool.images, 24, 32, seed=1)
+    settings: dict[str, Any] = {"counts": [2, 3], "clusters": [3] * 5, "seed": 1}
+    expected, values = make_pseudo_labels(load_taps(path), pool, patches, "fft", **settings)
+    with fake_cuda() as machine:
+        taps = load_taps(path, "cuda")
+        found, others = make_pseudo_labels(taps, pool, patches, "fft", **settings)
+        assert machine.operations > 50
+    for one, other in zip(values, others, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    for level, other in zip(expected.levels, found.levels, strict=True):
+        np.testing.assert_array_equal(level.labels, other.labels)
+
+
+def test_the_features(tmp_path: Path) -> None:
+    def train(folder: Path, device: str) -> State:
+        schedule = replace(test_features.SCHEDULE, steps=2, checkpoint_every=9)
+        schedule = replace(schedule, precision="bfloat16")
+        state, _ = train_features.train_features(
+            tiny_models() / NAME, schedule, test_features.make_pool(),
+            test_features.make_labels(), start=None, settings=test_features.TINY,
+            device=device, **files(folder),
+        )  # fmt: skip
+        # Of two components that weigh the same either may come first.
+        return {k: v for k, v in state.items() if k not in ("mean", "components")}
+
+    on_both(tmp_path, train, casts=True)
+
+
+def test_retrieval(tmp_path: Path) -> None:
+    from icmbench.reporting.representation import retrieve
+
+    folder = tmp_path / "model"
+    home = tiny_models() / NAME
+    write_bytes(folder / "autoencoder.safetensors", (home / "autoencoder.safetensors").read_bytes())
+    state, about = test_features.run(tmp_path)
+    save_network(folder / "features-fft.safetensors", state, about)
+    expected = retrieve(folder, ["fft"], scenes=3, patch=64)
+    with fake_cuda() as machine:
+        found = retrieve(folder, ["fft"], scenes=3, patch=64, device="cuda")
+        assert machine.operations > 50
+    for name, vectors in expected.vectors.items():
+        np.testing.assert_allclose(found.vectors[name], vectors, atol=1e-3)
+
+
+# Diff-ICMH.
+
+
+@pytest.fixture(scope="module")
+def folder_of_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return icmh.models.__wrapped__(tmp_path_factory)  # type: ignore[attr-defined,no-any-return]
+
+
+@pytest.fixture(scope="module")
+def tagged(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return icmh.pool.__wrapped__(tmp_path_factory)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("part", ["prior", "tagger"])
+def test_the_prior_and_its_tagger(
+    part: str, folder_of_models: Path, tagged: Any, tmp_path: Path
+) -> None:
+    schedule = replace(icmh.SCHEDULE, steps=2, checkpoint_every=9)
+
+    def train(folder: Path, device: str) -> State:
+        run = icmh.run_prior if part == "prior" else icmh.run_tagger
+        run(folder, folder_of_models, tagged, schedule, device=device)
+        return load_network(folder / f"{part}.safetensors")[0]
+
+    on_both(tmp_path, train, casts=part == "prior")
+
+
+@pytest.mark.parametrize(
+    ("stage", "weights"),
+    [(1, icmh.WEIGHTS), (2, Weights(rate=(8.0, 4.0, 1.0), draws=2, steer_only=True))],
+)
+def test_the_codec_and_its_control_network(
+    stage: int, weights: Weights, folder_of_models: Path, tagged: Any, tmp_path: Path
+) -> None:
+    schedule = replace(icmh.SCHEDULE, steps=2, checkpoint_every=9)
+
+    def train(folder: Path, device: str) -> State:
+        prior = folder_of_models / "prior.safetensors"
+        loaded = load_parts(folder_of_models, prior, device)
+        icmh.run_stage(
+            folder, folder_of_models, tagged, schedule, stage,
+            weights=weights, loaded=loaded, device=device,
+        )  # fmt: skip
+        names = ("codec", "control")
+        states = {name: load_network(folder / f"{name}.safetensors")[0] for name in names}
+        return {f"{name}.{k}": v for name, state in states.items() for k, v in state.items()}
+
+    on_both(tmp_path, train, casts=True)
+
+
+# Task models.
+
+
+def test_the_fan(tmp_path: Path) -> None:
+    from icmbench.tasks.train_fan import train_fan
+
+    def train(folder: Path, device: str) -> State:
+        return train_fan(
+            SCHEDULE, test_landmarks.tiny_pool(), features=16, device=device, **files(folder)
+        )[0]
+
+    on_both(tmp_path, train, casts=False)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    from icmbench.training.pool import read_pool
+
+    folder = tmp_path_factory.mktemp("scenes")
+    made = Scenes("scenes", {"seed": 5, "size": 96, "train": 2, "test": 0}, folder)
+    made.provide(made.image_ids(), folder)
+    paths = [path for path in folder.glob("*.png") if ".semantic" not in path.name]
+    return read_pool([("scenes", paths)], smallest=32)
+
+
+# Not mmdet's: its assigner fills tensors by operations that the harness cannot place on CUDA.
+def test_the_segmenter(scenes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from icmbench.tasks.networks import train_openmm
+
+    monkeypatch.setattr(train_openmm, "SETTLING", (1, 2))
+
+    def train(folder: Path, device: str) -> State:
+        return train_openmm.train_segmenter(
+            SCHEDULE, scenes, 64, start=None, device=device, **files(folder)
+        )[0]  # fmt: skip
+
+    on_both(tmp_path, train, casts=False)
+
+
+def test_a_checkpoint_of_the_cpu_goes_on_on_a_gpu(tmp_path: Path) -> None:
+    """The result is that of a training that was never interrupted."""
+    schedule = replace(SCHEDULE, steps=4, checkpoint_every=3)
+    expected = test_training.run(tmp_path, schedule)
+    kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert kept["step"] == 3
+    with fake_cuda() as machine:
+        found = test_training.run(tmp_path, schedule, device="cuda")
+        assert machine.operations > 50
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=1e-5)
+
+
+# Faults that such a test must find.
+
+
+def test_noise_that_stays_on_the_cpu_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from icmbench.mpd import train_autoencoder
+
+    class Left(torch.Tensor):
+        def to(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+            return self.as_subclass(torch.Tensor)
+
+    drawn = torch.randn
+    monkeypatch.setattr(
+        train_autoencoder.torch, "randn", lambda *a, **k: drawn(*a, **k).as_subclass(Left)
+    )
+    with fake_cuda(), pytest.raises(RuntimeError, match="same device"):
+        test_training.run(tmp_path, SCHEDULE, device="cuda")
+
+
+def test_a_call_of_numpy_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from icmbench.mpd import train_features as module
+
+    monkeypatch.setattr(module, "Features", lambda network, scale: BareFeatures(network))
+    schedule = replace(test_features.SCHEDULE, steps=1, checkpoint_every=9)
+    with fake_cuda(), pytest.raises(TypeError, match="numpy"):
+        test_features.run(tmp_path, schedule=schedule, device="cuda")
+
+
+class BareFeatures:
+    """Features whose embedding forgets the way to the CPU."""
+
+    def __init__(self, network: Any) -> None:
+        self.network = network
+
+    def embedding(self, latent: np.ndarray) -> np.ndarray:
+        values = torch.from_numpy(latent.transpose(2, 0, 1)[None].astype(np.float32))
+        found: np.ndarray = self.network(values.to("cuda"))[0].numpy()
+        return found
+
+
+# Operators of mmcv, and task models.
 
 
 def attention_inputs(generator: torch.Generator) -> dict[str, torch.Tensor]:

@@ -116,7 +116,9 @@ def fresh() -> Trained:
     return Trained(lfgcm, control)
 
 
-def run_prior(folder: Path, models: Path, pool: Pool, schedule: Schedule) -> None:
+def run_prior(
+    folder: Path, models: Path, pool: Pool, schedule: Schedule, device: str = "cpu"
+) -> None:
     train_prior.make_prior(
         folder / "prior.safetensors",
         models,
@@ -127,10 +129,13 @@ def run_prior(folder: Path, models: Path, pool: Pool, schedule: Schedule) -> Non
         checkpoint=folder / "checkpoint.pt",
         history=folder / "losses.csv",
         settings=PriorSettings(UNET, VOCABULARY, tokens=3),
+        device=device,
     )
 
 
-def run_tagger(folder: Path, models: Path, pool: Pool, schedule: Schedule) -> None:
+def run_tagger(
+    folder: Path, models: Path, pool: Pool, schedule: Schedule, device: str = "cpu"
+) -> None:
     train_prior.make_tagger(
         folder / "tagger.safetensors",
         models,
@@ -141,6 +146,7 @@ def run_tagger(folder: Path, models: Path, pool: Pool, schedule: Schedule) -> No
         cells=8,
         checkpoint=folder / "checkpoint.pt",
         history=folder / "losses.csv",
+        device=device,
     )
 
 
@@ -154,6 +160,7 @@ def run_stage(
     weights: Weights = WEIGHTS,
     loaded: Parts | None = None,
     start: Path | None = None,
+    device: str = "cpu",
 ) -> None:
     train_codec.make_codec(
         folder,
@@ -169,6 +176,7 @@ def run_stage(
         start=start,
         settings=CODEC,
         control=CONTROL,
+        device=device,
     )
 
 
