@@ -28,6 +28,7 @@ LAYERS = [
         "devices",
         "deep_images",
         "colour",
+        "transparency",
         "versions",
         "progress",
         "processes",

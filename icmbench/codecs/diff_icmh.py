@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from icmbench.bitstream import container
-from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels
+from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels, too_large
 from icmbench.diff_icmh.tags import AUTO
 from icmbench.errors import CodecError, ConfigError, WrongModel
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # torch takes seconds to load
 
 CODEC_ID = 2  # in the container
 MAX_PIXELS = 16_000_000  # attention looks at the whole latent: there are no tiles
+CELL = 64  # pixels of a side that the networks take at once
 VARIANTS = "variants"  # folder of the model folder
 MAIN = "main"  # the variant that lies in the model's folder itself
 SAMPLERS = ("model", "ddim", "ddpm-spaced", "none")
@@ -108,7 +109,7 @@ class DiffIcmh(Codec):
         """
         check_image(image)
         height, width = image.shape[:2]
-        if height * width > MAX_PIXELS or max(height, width) > container.MAX_SIDE:
+        if too_large(width, height, MAX_PIXELS, CELL) or max(height, width) > container.MAX_SIDE:
             raise CodecError(f"{width}x{height} pixels are over the limit of {MAX_PIXELS}")
         system = self._system(variant)
         header = container.Header(self.codec_id, system.digest, width, height)
@@ -179,7 +180,7 @@ class DiffIcmh(Codec):
 
     def _parse(self, stream: bytes) -> tuple[str, container.Stream]:
         parsed = container.parse(stream, codec_id=self.codec_id)
-        check_pixels(parsed.header.width, parsed.header.height, MAX_PIXELS)
+        check_pixels(parsed.header.width, parsed.header.height, MAX_PIXELS, CELL)
         digest = parsed.header.weights_digest
         if digest == self._digest:
             return MAIN, parsed

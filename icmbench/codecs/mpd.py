@@ -9,11 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from icmbench.bitstream import container
-from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels
+from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels, too_large
 from icmbench.errors import CodecError, CorruptStream, TruncatedStream
 
 CODEC_ID = 1  # in the container
 MAX_PIXELS = 170_000_000
+CELL = 8  # pixels of a side that the networks take at once
 PALETTES = ("image", "dataset")
 # The latent's own surroundings, or features of a kind in `icmbench.mpd.model.KINDS`.
 GUIDES = ("blur", "fft", "mean")
@@ -101,7 +102,7 @@ class Mpd(Codec):
         """
         check_image(image)
         height, width = image.shape[:2]
-        if height * width > MAX_PIXELS or max(height, width) > container.MAX_SIDE:
+        if too_large(width, height, MAX_PIXELS, CELL) or max(height, width) > container.MAX_SIDE:
             raise CodecError(f"{width}x{height} pixels are over the limit of {MAX_PIXELS}")
         header = container.Header(self.codec_id, self.system.digest, width, height)
         return self.system.encode(
@@ -152,7 +153,7 @@ class Mpd(Codec):
             weights_digest=self.system.digest,
             best_effort=best_effort,
         )
-        check_pixels(parsed.header.width, parsed.header.height, MAX_PIXELS)
+        check_pixels(parsed.header.width, parsed.header.height, MAX_PIXELS, CELL)
         if not best_effort and not parsed.sections:
             raise TruncatedStream("the stream holds a header and no state")
         most = len(section_states(_cells(parsed.header)))
