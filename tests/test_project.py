@@ -33,9 +33,8 @@ LAYERS = [
         "progress",
         "processes",
         "imports",
-        "transparency",
     },
-    {"compiling", "follow", "transparency"},
+    {"compiling", "follow"},
     {
         "registry",
         "joblog",
