@@ -404,3 +404,34 @@ def test_a_deformable_detector_reaches_the_served_operator_on_a_gpu(
         found = detect()
     assert calls == ["cuda", "cuda"]
     torch.testing.assert_close(found, expected)
+
+
+def agree(kind: type[Any], labels: Any, faces: list[list[float]]) -> None:
+    """A bundled task's prediction on fake CUDA is that of the CPU."""
+    image = make_picture(96, 96, 3)
+    predictions = []
+    task = kind("t", {})
+    task.load(labels, "cpu")
+    predictions.append(task.predict(image, faces))
+    with fake_cuda() as machine:
+        task = kind("t", {})
+        task.load(labels, "cuda")
+        predictions.append(task.predict(image, faces))
+        assert machine.operations > 50
+    # A pixel of a map, a point on the edge of two cells: rounding may decide either.
+    assert np.mean(predictions[0] == predictions[1]) > 0.95
+
+
+def test_the_bundled_segmenter_predicts() -> None:
+    from icmbench.datasets.scene_renderer.labels import SEMANTIC_CLASSES
+    from icmbench.tasks.base import Labels
+    from icmbench.tasks.mm_segmentation import MmSegmenter
+
+    agree(MmSegmenter, Labels("scenes", {}, tuple(SEMANTIC_CLASSES)), [])
+
+
+def test_the_bundled_fan_predicts() -> None:
+    from icmbench.tasks.base import Labels
+    from icmbench.tasks.fan import FaceAlignment
+
+    agree(FaceAlignment, Labels("faces", {}, ()), [[20.0, 20.0, 50.0, 50.0]])
