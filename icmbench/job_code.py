@@ -83,7 +83,7 @@ class JobCode:
             return tuple(sorted(n for n, entry in known.items() if here in entry["datasets"]))
         if {"pool": "dataset", "datasets": "source"}.get(kind) in wildcards:
             return ()  # the job is about one of the other
-        named = wildcards.get("source" if kind == "pool" else kind.removesuffix("s"))
+        named = wildcards.get("source" if kind == "pool" else kind.removesuffix("s"), "")
         return (named,) if named in known else tuple(sorted(known))
 
     def _module(self, kind: str, name: str) -> str:
