@@ -75,7 +75,7 @@ def train_vgg(
     outputs = WIDTH if objective == "instances" else 4
     head = make_head(settings.channels[-1], outputs, schedule.seed)
     network = torch.nn.Sequential(OrderedDict(vgg=vgg, head=head))
-    network.to(device, memory_format=torch.channels_last)
+    network.to(device).to(memory_format=torch.channels_last)
 
     def losses(rng: np.random.Generator) -> Losses:
         return _losses(vgg, head, objective, pictures, schedule, crop, rng)

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Features = NDArray[np.float32]
+_Original = tuple[tuple[int, ...], dict[str, Features]]  # shape, features by stage
+_Gap = tuple[int, str, float, str]  # depth, stage, gap, status
 COLUMNS: Final = ("dataset", "family", "codec", "image", "depth", "stage", "gap", "status")
 OK: Final = "ok"
 # Where backbones of mmdet and mmseg name their stages: those of the CSP kind, those of the ResNet
@@ -210,10 +212,16 @@ def shard_gaps(
             if record.image not in held:
                 continue
             what, path = f"task {task.name!r}, image {record.image!r}", folder / record.path
-            before = failure or attempt(what, partial(_original_features, task, path))
+            before: _Original | Failure
+            if failure is None:
+                before = attempt(what, partial(_original_features, task, path))
+            else:
+                before = failure
             for codec in held[record.image]:
-                found = before
-                if not isinstance(before, Failure):
+                found: list[_Gap] | Failure
+                if isinstance(before, Failure):
+                    found = before
+                else:
                     member = archive.picture_member(codec, record.image)
                     decode = partial(_decoded_gaps, task, source, member, before)
                     found = attempt(f"{what} of {codec}", decode)
