@@ -75,8 +75,8 @@ def measure_shard(
         for record in progress(records, desc=f"measure {family}", unit="image"):
             original, _ = read_image(folder / record.path)
             for coded in rows_of[record.image]:
-                if row := (known or {}).get((coded["codec"], record.image)):
-                    rows.append(dict(row))
+                if measured := (known or {}).get((coded["codec"], record.image)):
+                    rows.append(dict(measured))
                     continue
                 base: dict[str, Any] = {"dataset": dataset, "family": family, **coded}
                 base |= {"width": record.width, "height": record.height}

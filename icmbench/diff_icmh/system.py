@@ -111,7 +111,8 @@ class System:
         found = scaled_latent(model.autoencoder, padded, model.mean, model.std, self.device)
         limit = np.float32(model.limit)
         self.clipped = int(np.count_nonzero(np.abs(found) > limit))
-        latent: Latent = found.clip(-limit, limit) / np.float32(SCALE)
+        latent: Latent = np.clip(found, -limit, limit, out=found)
+        latent /= np.float32(SCALE)
         self._kept = padded.copy(), latent
         return latent
 
