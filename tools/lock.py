@@ -32,14 +32,14 @@ FAMILIES: Final[dict[str, tuple[str, ...]]] = {
     ),
     # Data sets, codecs, metrics, training.
     "core": (
-        "constriction", "diffusers", "imagecodecs", "jsonschema", "lpips", "numba", "pillow-heif",
-        "piq", "psutil", "pytorch-msssim", "requests", "safetensors", "scikit-image",
+        "constriction", "diffusers", "ftfy", "imagecodecs", "jsonschema", "lpips", "numba",
+        "pillow-heif", "piq", "psutil", "pytorch-msssim", "requests", "safetensors", "scikit-image",
         "scikit-learn", "threadpoolctl", "tifffile", "torch", "torchvision",
         "tqdm", "transformers",
     ),
     # Models of machine tasks.
     "tasks": (
-        "face-alignment", "ftfy", "mmcv-lite", "mmdet", "mmengine", "mmsegmentation",
+        "face-alignment", "mmcv-lite", "mmdet", "mmengine", "mmsegmentation",
         "onnxruntime", "opencv-python-headless", "protobuf", "pyyaml", "regex",
     ),
 }  # fmt: skip

@@ -36,6 +36,8 @@ class Place:
 OF_TASKS: Final = {
     Place("icmbench.tasks.registry", "make_task"),
     Place("icmbench.tasks.mmcv_ext", "ensure_ops"),
+    Place("icmbench.tasks.mmcv_ext", "ms_deform_attn_forward"),
+    Place("icmbench.tasks.mmcv_ext", "ms_deform_attn_backward"),
 }
 
 
