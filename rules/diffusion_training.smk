@@ -21,7 +21,7 @@ rule train_prior:
     threads: 1
     resources:
         gpu=network_gpus() * ("prior" in run.icmh),
-        mem_mb=lambda wc, attempt: 4000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
         runtime=lambda wc, attempt: (1440 if "prior" in run.icmh else 10) * attempt,
     params:
         code=code_of("train_prior", made="prior" in run.icmh),
@@ -48,7 +48,7 @@ rule train_tagger:
     threads: 1
     resources:
         gpu=network_gpus() * ("tagger" in run.icmh),
-        mem_mb=lambda wc, attempt: 4000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
         runtime=lambda wc, attempt: (1440 if "tagger" in run.icmh else 10) * attempt,
     params:
         code=code_of("train_prior", made="tagger" in run.icmh),
@@ -76,7 +76,7 @@ rule train_stage_1:
     threads: 1
     resources:
         gpu=network_gpus() * ("stage_1" in run.icmh),
-        mem_mb=lambda wc, attempt: 4000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
         runtime=lambda wc, attempt: (1440 if "stage_1" in run.icmh else 10) * attempt,
     params:
         code=code_of("train_stage", made="stage_1" in run.icmh),
@@ -103,7 +103,7 @@ rule train_stage_2:
     threads: 1
     resources:
         gpu=network_gpus() * ("stage_2" in run.icmh),
-        mem_mb=lambda wc, attempt: 4000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
         runtime=lambda wc, attempt: (1440 if "stage_2" in run.icmh else 10) * attempt,
     params:
         code=code_of("train_stage", made="stage_2" in run.icmh),

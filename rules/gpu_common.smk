@@ -11,6 +11,8 @@ from icmbench.devices import has_nvidia
 # in tiles takes little for a larger image, diffusion of a whole latent much.
 PROCESSES_MB = 1500
 WEIGHTS_MB = 2
+# Of a training: float32 weights, gradients and two moments are 8 times a file in float16.
+TRAINING_MB = 10
 TILED_MB = 80
 WHOLE_MB = 1500
 METRICS_MB = 1500
@@ -34,7 +36,7 @@ def gpus(*codecs):
     return network_gpus() * any(codec_class(run.families[c].codec).uses_device for c in codecs)
 
 
-def network_mb(files, megapixels=0.5, per_megapixel=WHOLE_MB, least=2000):
+def network_mb(files, megapixels=0.5, per_megapixel=WHOLE_MB, least=2000, per_weight=WEIGHTS_MB):
     """Memory of a job that runs networks, in MB.
 
     Args:
@@ -43,9 +45,16 @@ def network_mb(files, megapixels=0.5, per_megapixel=WHOLE_MB, least=2000):
         megapixels: of the largest image, in 10^6 pixels.
         per_megapixel: MB that 10^6 pixels take.
         least: MB that are asked for in any case.
+        per_weight: MB that a MB of weights takes.
     """
     weights = sum(os.path.getsize(path) for path in files) / 1e6
-    return round(max(least, PROCESSES_MB + WEIGHTS_MB * weights + per_megapixel * megapixels))
+    return round(max(least, PROCESSES_MB + per_weight * weights + per_megapixel * megapixels))
+
+
+def training_mb(files, least=4000):
+    """Memory of a training, in MB; of all inputs the files of weights count, as `network_mb` says."""
+    weights = [path for path in files if str(path).endswith((".safetensors", ".pth", ".pt"))]
+    return network_mb(weights, 0, least=least, per_weight=TRAINING_MB)
 
 
 def largest_image(*datasets):

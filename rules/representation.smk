@@ -17,7 +17,7 @@ rule train_vgg:
     threads: 1
     resources:
         gpu=training_gpus("vgg"),
-        mem_mb=lambda wc, attempt: 4000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
         runtime=lambda wc, attempt: training_minutes("vgg", attempt),
     params:
         device=run.config["device"],
@@ -47,7 +47,7 @@ rule pseudo_labels:
     threads: 1
     resources:
         gpu=network_gpus(),
-        mem_mb=lambda wc, attempt: 4000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
         runtime=lambda wc, attempt: 240 * attempt,
     params:
         device=run.config["device"],
@@ -72,7 +72,7 @@ rule train_features:
     threads: 1
     resources:
         gpu=training_gpus("features"),
-        mem_mb=lambda wc, attempt: 4000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
         runtime=lambda wc, attempt: training_minutes("features", attempt),
     params:
         device=run.config["device"],
@@ -121,7 +121,7 @@ rule retrieval:
     threads: 1
     resources:
         gpu=network_gpus(),
-        mem_mb=lambda wc, attempt: 3000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt * training_mb(input, least=3000),
         runtime=lambda wc, attempt: 60 * attempt,
     params:
         device=run.config["device"],
@@ -188,7 +188,7 @@ rule clusters_figure:
     threads: 1
     resources:
         gpu=network_gpus(),
-        mem_mb=lambda wc, attempt: 4000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
         runtime=lambda wc, attempt: 120 * attempt,
     params:
         device=run.config["device"],

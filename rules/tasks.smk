@@ -25,7 +25,8 @@ rule predict:
     threads: 1
     resources:
         gpu=lambda wc: task_gpus(tasks_of(wc.dataset)),
-        mem_mb=lambda wc, attempt: 4000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt
+        * network_mb(input.weights, largest_image(wc.dataset), least=4000),
         runtime=lambda wc, attempt: 240 * attempt,
         disk_mb=lambda wc: pictures_mb(wc.dataset, wc.codec, wc.shard),
     params:
@@ -54,7 +55,8 @@ rule predict_originals:
     threads: 1
     resources:
         gpu=lambda wc: task_gpus(tasks_of(wc.dataset)),
-        mem_mb=lambda wc, attempt: 4000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt
+        * network_mb(input.weights, largest_image(wc.dataset), least=4000),
         runtime=lambda wc, attempt: 240 * attempt,
     params:
         code=code_of("predict", codecs=()),
@@ -150,7 +152,7 @@ if run.task_parts:
         threads: 1
         resources:
             gpu=network_gpus(),
-            mem_mb=lambda wc, attempt: 4000 * attempt,
+            mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
             runtime=lambda wc, attempt: 1440 * attempt,
         params:
             device=run.config["device"],

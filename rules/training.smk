@@ -20,7 +20,7 @@ rule train_autoencoder:
     threads: 1
     resources:
         gpu=training_gpus("autoencoder"),
-        mem_mb=lambda wc, attempt: 4000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
         runtime=lambda wc, attempt: training_minutes("autoencoder", attempt),
     params:
         device=run.config["device"],
@@ -46,7 +46,7 @@ rule train_contexts:
     threads: 1
     resources:
         gpu=training_gpus("contexts"),
-        mem_mb=lambda wc, attempt: 4000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
         runtime=lambda wc, attempt: training_minutes("contexts", attempt),
     params:
         device=run.config["device"],
@@ -71,7 +71,7 @@ rule train_reverse:
     threads: 1
     resources:
         gpu=training_gpus("reverse"),
-        mem_mb=lambda wc, attempt: 4000 * attempt,
+        mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
         runtime=lambda wc, attempt: training_minutes("reverse", attempt),
     params:
         device=run.config["device"],

@@ -302,6 +302,9 @@ def test_memory_follows_weights_and_pixels(tmp_path: Path) -> None:
     assert coding_mb([], ["large"], ["a"]) > coding_mb([], ["large"], ["b"]) > 2000
     assert coding_mb([], ["small", "large"], ["b", "a"]) == coding_mb([], ["large"], ["a"])
     assert found["network_mb"]([], least=4000) == 4000
+    training_mb = found["training_mb"]
+    assert training_mb([tmp_path]) == 4000  # a folder of images is no weights
+    assert training_mb([file, tmp_path]) > coding_mb([file], ["small"], ["b"])
     with pytest.raises(FileNotFoundError) as caught:
         coding_mb([tmp_path / "later"], ["small"], ["b"])
     assert caught.value.filename == str(tmp_path / "later")  # by which Snakemake knows its input
