@@ -222,7 +222,7 @@ def test_what_is_beyond_the_range_of_the_model_is_clipped_and_counted(tmp_path: 
         made = DiffIcmh(models=tmp_path / "models")
         made.encode(image)
         latent = made.system.latent(image)
-        found[reach] = (latent, made.system.clipped, made.remark())
+        found[reach] = (latent, made.system.clipped[0], made.remark())
     widest, bound = found[64][0], np.float32(32767 / 8192)
     assert 4 < np.abs(widest).max() < 64
     assert found[64][1:] == (0, "")
@@ -230,7 +230,8 @@ def test_what_is_beyond_the_range_of_the_model_is_clipped_and_counted(tmp_path: 
         latent, clipped, remark = found[reach]
         np.testing.assert_array_equal(latent, widest.clip(-limit, limit))
         assert clipped == np.count_nonzero(np.abs(widest) > limit) > 0
-        assert remark == f"{clipped} values of the guiding latent were clipped"
+        reach = f"{limit:g} standard deviations"
+        assert remark == f"{clipped} of {latent.size} latent values clipped at {reach}"
     for wrong in (0, -1, 2.5, 10**6, "4"):
         save_network(file, state, {**metadata, "latent_range": wrong})
         with pytest.raises(ModelError, match="latent_range"):

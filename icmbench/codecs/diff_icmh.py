@@ -118,8 +118,9 @@ class DiffIcmh(Codec):
     def remark(self) -> str:
         """How much of the last image's latent was beyond the range of the model."""
         assert self._resident is not None, "an image was encoded"
-        clipped = self._resident[1].clipped
-        return f"{clipped} values of the guiding latent were clipped" if clipped else ""
+        clipped, values, limit = self._resident[1].clipped
+        reach = f"{limit:g} standard deviations"
+        return f"{clipped} of {values} latent values clipped at {reach}" if clipped else ""
 
     def decode(
         self,

@@ -67,7 +67,7 @@ def encode_shard(
                     row["bytes"] = str(len(answer["stream"]))
                     if remark := answer["remark"]:
                         row["detail"] = remark
-                        log.warning("%s, %s: %s", encoding, record.image, remark)
+                        log.info("%s, %s: %s", encoding, record.image, remark)
                     where = {"dataset": dataset, "family": family.name, "image": record.image}
                     what = {"stage": "encode", "codec": encoding, "encoding": encoding}
                     pixels = image.shape[0] * image.shape[1]

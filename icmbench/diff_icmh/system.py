@@ -59,7 +59,7 @@ class System:
         self.codec.lfgcm.move_transforms(self.device)
         self.prior.embedder.to(self.device)
         self._kept: tuple[Image, Latent] | None = None
-        self.clipped = 0
+        self.clipped = 0, 0, 0.0
 
     def _check_sizes(self) -> None:
         """ModelError naming the part that is of another model than those before it."""
@@ -103,14 +103,15 @@ class System:
         """The standardised latent of a continued image, float32 (h, w, C), in the model's range.
 
         The last one is kept: every rate of an image starts from the same latent. `clipped` is the
-        number of its values that were beyond the range.
+        number of its values beyond the range, of how many, and the range in standard deviations.
         """
         if self._kept is not None and np.array_equal(self._kept[0], padded):
             return self._kept[1]
         model = self.image_model
         found = scaled_latent(model.autoencoder, padded, model.mean, model.std, self.device)
         limit = np.float32(model.limit)
-        self.clipped = int(np.count_nonzero(np.abs(found) > limit))
+        beyond = int(np.count_nonzero(np.abs(found) > limit))
+        self.clipped = beyond, found.size, model.limit / SCALE
         latent: Latent = np.clip(found, -limit, limit, out=found)
         latent /= np.float32(SCALE)
         self._kept = padded.copy(), latent
