@@ -28,6 +28,7 @@ from icmbench.transparency import on_white
 
 FORMATS: Final = ("PNG", "JPEG", "WEBP", "TIFF")
 EXTENSIONS: Final = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+ORIENTATION_NOTE: Final = "EXIF orientation applied"
 _DIRECT: Final = {"RGB", "L", "P", "1", "LA", "PA", "RGBA", "RGBX", "CMYK", "YCbCr"}
 _UPRIGHT: Final = {
     2: PillowImage.Transpose.FLIP_LEFT_RIGHT,
@@ -183,7 +184,7 @@ def _convert(
     notes = [*notes, *metadata.notes]
     picture.load()
     if metadata.orientation in _UPRIGHT:
-        notes.append("EXIF orientation applied")
+        notes.append(ORIENTATION_NOTE)
         # Not ImageOps.exif_transpose: that writes all EXIF anew and fails on needless entries.
         picture = picture.transpose(_UPRIGHT[metadata.orientation])
     picture, transparent = on_white(picture)

@@ -51,6 +51,14 @@ def test_moved_and_stretched_by_hand() -> None:
     assert calibrated(value, draws, deleted, (0.3, 0.6))[:2] == (0.3, 0.6)
 
 
+def test_an_interval_that_is_moved_over_an_end_of_the_range_ends_there() -> None:
+    spread = np.linspace(-0.005, 0.005, 1001)
+    deleted = np.linspace(-0.0001, 0.0001, 50)
+    # Rare categories: the draws lie far above a value near 0, or far below one near 1.
+    assert calibrated(0.003, 0.012 + spread, 0.003 + deleted, (0.0, 1.0)) == (0.0, 0.0, "")
+    assert calibrated(0.99, 0.93 + spread, 0.99 + deleted, (0.0, 1.0)) == (1.0, 1.0, "")
+
+
 def test_what_has_no_calibration_is_said() -> None:
     draws = np.linspace(0.0, 1.0, 201)
     plain = interval(draws)

@@ -535,6 +535,15 @@ def test_feature_gap_draws_the_table() -> None:
     assert "no lossy codec" in words(feature_gap(lossless, "scenes", "detect"))
 
 
+def test_a_model_that_failed_on_all_pictures_has_a_placeholder() -> None:
+    frame = gap_rows({("jpeg:quality=10", "stage 0"): [math.nan] * 4})
+    table = make_gap_table(
+        frame.assign(stage="", status="broken"), measured({"jpeg:quality=10": 0.25}, 4)
+    )
+    figure = feature_gap(table, "scenes", "detect")
+    assert "no picture has a gap" in words(figure)
+
+
 def test_no_text_overlaps() -> None:
     long = task_table().assign(family=lambda t: "long-family-" + t["family"])
     table = pd.concat([both(), long.assign(codec=lambda t: "x" + t["codec"])])

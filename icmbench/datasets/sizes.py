@@ -13,12 +13,11 @@ from PIL import Image as PillowImage
 from icmbench.datasets.base import Megapixels, Record
 from icmbench.errors import ImageError
 from icmbench.files import write_json
-from icmbench.images import read_image
+from icmbench.images import ORIENTATION_NOTE, read_image
 
 NAME = "sizes.json"
 SAMPLE: Final = 64  # headers that a plan reads, evenly spread over the sorted files
 LARGEST: Final = 8  # of the largest files, besides
-ORIENTATION_NOTE = "EXIF orientation applied"  # of `read_image`
 
 
 def write_sizes(records: Sequence[Record], folder: Path) -> None:

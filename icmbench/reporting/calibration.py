@@ -83,4 +83,6 @@ def calibrated(
     mean = float(defined.mean())
     centre = 2 * value - mean
     ends = (centre + stretch * (low - mean), centre + stretch * (high - mean))
-    return max(ends[0], bounds[0]), min(ends[1], bounds[1]), ""
+    # Both ends: a move can carry the whole interval over an end of the range.
+    low, high = (min(max(end, bounds[0]), bounds[1]) for end in ends)
+    return low, high, ""

@@ -72,7 +72,8 @@ def subset_bd_rates(
     """BD-rates of every family against every anchor: `COLUMNS`, a row per data set and metric.
 
     Computed as in `bd_rate.csv` (PCHIP through the Pareto-optimal points, values as fractions, none
-    below `min_overlap`). Points without a finite value are left out, as are families without any.
+    below `min_overlap`). Points without a finite value are left out, as are families without any
+    and lossless ones.
 
     Args:
         table: rows of `rd.csv`.
@@ -81,12 +82,16 @@ def subset_bd_rates(
 
     Raises ConfigError where an anchor is no family of the table.
     """
+    # Imported on first use, as the package of the figures loads matplotlib.
+    from icmbench.reporting.figures.lossless import lossless
+
     rows: list[dict[str, object]] = []
     names = list(anchors)
     for name in names:
         if name not in set(table["family"]):
             raise ConfigError(unknown("anchor", name, set(table["family"])))
-    for dataset, part in table.groupby("dataset", sort=True):
+    for dataset, rows_of in table.groupby("dataset", sort=True):
+        part = rows_of[~lossless(rows_of)]
         for metric, higher_is_better in metrics.items():
             curves = _curves(part, metric, 1.0 if higher_is_better else -1.0)
             for family in curves:

@@ -213,16 +213,6 @@ def _failures(task: Scored, answers: Answers, judged: Judged) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(FAILURE_COLUMNS))
 
 
-def gave_nothing(scores: pd.DataFrame) -> pd.DataFrame:
-    """The tasks without any value on a data set: `dataset, task, model, status` of `tasks.csv`.
-
-    `status` is that of the first row: `task-failed` where the model answered nothing.
-    """
-    keys = ["dataset", "task", "model"]
-    empty = ~scores["status"].eq(OK).groupby([scores[key] for key in keys]).transform("any")
-    return scores.loc[empty, [*keys, "status"]].drop_duplicates(keys, ignore_index=True)
-
-
 def _weights(draws: np.ndarray) -> np.ndarray:
     """How often every image was drawn, (resamples, images)."""
     images = draws.shape[1]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icmbench.datasets.base import Option
+from icmbench.datasets.faces import SMALLEST
 from icmbench.errors import ConfigError, ModelError, TaskError
 from icmbench.files import sha256_file
 from icmbench.pickles import load_pickle
@@ -31,7 +32,6 @@ CELLS: Final = 64  # side of its heat maps
 FEATURES: Final = 64  # channels of the bundled network's hourglass
 RAISED: Final = 0.12  # the crop's centre lies above the box's, in heights of the box
 WIDER: Final = 200 / 195  # side of the crop, in sums of the box's width and height
-SMALLEST: Final = 4.0  # a face of less width and height together is none, in pixels
 PUBLISHED: Final = "2DFAN-4"  # the package's own name
 MIRROR: Final = ("average", "none")
 

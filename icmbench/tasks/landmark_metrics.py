@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from icmbench.datasets.faces import EYES
 from icmbench.errors import TaskError
 from icmbench.tasks.base import Faces, Floats
 
 POINTS: Final = 68
-EYES: Final = (36, 45)  # the outer corners: points 37 and 46 of the 68
 FAILURE: Final = 0.08  # 300-W practice; WFLW takes 0.1
 
 Counts = NDArray[np.int64]

@@ -288,7 +288,6 @@ def count_classes(network: Any) -> int | None:
     counts = [
         module.num_classes
         for name, module in network.named_modules()
-        if name.rpartition(".")[2] in ("bbox_head", "decode_head")
-        and hasattr(module, "num_classes")
+        if name.rpartition(".")[2] in HEADS and hasattr(module, "num_classes")
     ]
     return int(counts[-1]) if counts else None

@@ -43,7 +43,7 @@ def feature_gap(
         rates: bits per pixel, at most three; by default `shared_rates` decides.
 
     Returns:
-        The figure; a placeholder where nothing was coded.
+        The figure; a placeholder where nothing was coded or the model gave no features.
 
     Raises:
         MeasurementError: the table lacks a column, has no row of this task on this data set, or
@@ -57,6 +57,8 @@ def feature_gap(
     if rows.duplicated(["codec", "family", "depth"]).any():
         raise MeasurementError(f"task {task!r} on {dataset!r}: a codec and depth occur twice")
     title = f"Feature gap: {task}, {dataset}"
+    if rows["gap"].isna().all():
+        return placeholder(title, "no picture has a gap; the log has the reasons.")
     points = rows.drop_duplicates(["codec", "family"])
     rates = shared_rates(points) if rates is None else sorted(rates)
     if len(rates) > MOST:
