@@ -24,10 +24,10 @@ from icmbench.coding.shard import DECODED, write_rows
 from icmbench.datasets.base import Record
 from icmbench.datasets.landmarks import Landmarks
 from icmbench.datasets.scene_renderer.labels import CATEGORIES, SEMANTIC_CLASSES
-from icmbench.errors import DatasetError, ModelError, TaskError
+from icmbench.errors import ConfigError, DatasetError, ModelError, TaskError
 from icmbench.images import write_png
 from icmbench.reporting.feature_gap import gap_table
-from icmbench.tasks import fan, feature_gap, onnx_task, store
+from icmbench.tasks import fan, feature_gap, onnx_task, run, store
 from icmbench.tasks.attempt import Failure, attempt
 from icmbench.tasks.base import LANDMARKS, SEMANTIC, Image, Labels, SemanticMap, Task
 from icmbench.tasks.evaluate import Truth
@@ -130,6 +130,26 @@ def test_a_model_that_cannot_be_loaded_fails_alone(shard: dict[str, Path], tmp_p
     assert (found.failed, found.devices, found.answered) == ("m.pth: damaged", (), frozenset())
     assert found.reason("webp:quality=9", "ant") == "m.pth: damaged"
     assert store.outcome([tmp_path / "x" / "other.zip"], SEMANTIC).answered
+
+
+def test_tasks_that_cannot_use_a_gpu_refuse_it_by_themselves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With `device: cuda`; their job has no GPU, and must not end for it."""
+
+    def use_device(device: str) -> str:
+        raise ConfigError("no CUDA device")
+
+    monkeypatch.setattr(run, "use_device", use_device)
+    with pytest.raises(ConfigError, match="no CUDA device"):
+        load_tasks([fragile()], LABELS, "cuda")
+    monkeypatch.setattr(onnx_task, "has_gpu_package", lambda: False)
+    monkeypatch.setattr(Fragile, "uses_device", onnx_task.OnnxTask.uses_device)
+    refused = fragile(refuses=TaskError("install onnxruntime-gpu"))
+    ((task, failure),) = load_tasks([refused], LABELS, "cuda")
+    assert failure is not None
+    assert failure.reason == "install onnxruntime-gpu"
+    assert (task.device, task.must_use_device) == ("cpu", True)
 
 
 def test_an_original_that_is_gone_is_a_row(tmp_path: Path) -> None:

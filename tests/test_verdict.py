@@ -36,7 +36,8 @@ def failed(*rows: tuple[Any, ...]) -> pd.DataFrame:
 
 
 def tasks(value: float = 0.5, count: float = 0) -> pd.DataFrame:
-    row = {"dataset": "b", "task": "boxes", "codec": "x:1", "value": value, "failed": count}
+    row = {"dataset": "b", "task": "boxes", "family": "x", "codec": "x:1"}
+    row |= {"value": value, "failed": count}
     return pd.DataFrame([{**row, "metric": metric} for metric in ("m1", "m2")])
 
 
@@ -104,6 +105,10 @@ def test_predictions_that_failed_are_counted_once() -> None:
         "2 failed predictions",
     )
     assert judge(rd(), failed(), tasks().drop(columns="failed")).failed == ()
+    # Two entries of one codec string: a point each.
+    twins = failed(row, ("b", "y", "x:1", "encode-error", 1, "i", "planted"))
+    both = pd.concat([tasks(count=3), tasks(count=3).assign(family="y")])
+    assert judge(rd(), twins, both).failed == ("2 failed codings", "4 failed predictions")
 
 
 # Unavailable codecs and metrics.

@@ -62,7 +62,8 @@ def verdict(
     Args:
         rd: columns `dataset, family, failed`, one row per data set and codec string.
         failures: as `failures_table` makes it.
-        tasks: columns `dataset, task, value` and, where known, `failed`; None without tasks.
+        tasks: columns `dataset, task, value` and, where known, `family, codec, failed`; None
+            without tasks.
         images: number of usable images of every data set of the run.
         codecs: codec entries of the run.
         task_sets: data sets by task.
@@ -131,13 +132,13 @@ def _counts(failures: pd.DataFrame, tasks: pd.DataFrame | None) -> list[str]:
             found.append(f"{count} {words}{'s' if count > 1 else ''}")
     if tasks is not None and "failed" in tasks and len(tasks):
         # Every metric of a task repeats the count; a codec's own failures are counted above.
-        each = tasks.drop_duplicates(["dataset", "codec", "task"])
-        coded = failures[~refused].groupby(["dataset", "codec"])["images"].sum().to_dict()
+        # Two entries may have one codec string.
+        point = ["dataset", "family", "codec"]
+        each = tasks.drop_duplicates([*point, "task"])[[*point, "failed"]].fillna({"failed": 0})
+        coded = failures[~refused].groupby(point)["images"].sum().to_dict()
         count = sum(
-            max(0, int(failed) - int(coded.get((dataset, codec), 0)))
-            for dataset, codec, failed in zip(
-                each["dataset"], each["codec"], each["failed"].fillna(0), strict=True
-            )
+            max(0, int(failed) - int(coded.get(tuple(key), 0)))
+            for *key, failed in each.itertuples(index=False)
         )
         if count:
             found.append(f"{count} failed prediction{'s' if count > 1 else ''}")

@@ -12,7 +12,7 @@ from icmbench.datasets.base import Option
 from icmbench.errors import ConfigError, TaskError
 from icmbench.tasks.base import INSTANCES, Floats, Image, Instances, Labels
 from icmbench.tasks.network_input import PIXELS, check_pixels, resize, to_tensor
-from icmbench.tasks.onnx_task import FILE, OnnxTask, check_choices
+from icmbench.tasks.onnx_task import FILE, GPU_PACKAGE, OnnxTask, check_choices
 
 STRIDES: Final = (8, 16, 32)  # of YOLOX's three levels
 CHOICES: Final = {"layout": ("yolox", "detr"), "letterbox": ("top-left", "centre", "stretch")}
@@ -46,7 +46,7 @@ class OnnxDetector(OnnxTask):
     """
 
     kind = "onnx-detector"
-    packages = ("onnxruntime", "torch", "torchvision")
+    packages = ("onnxruntime", GPU_PACKAGE, "torch", "torchvision")
     options = {
         **FILE,
         "layout": Option(str, default="yolox", help="of the output: yolox or detr"),

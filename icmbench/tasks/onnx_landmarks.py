@@ -17,7 +17,7 @@ from icmbench.datasets.base import Option
 from icmbench.errors import ConfigError, TaskError
 from icmbench.tasks.base import LANDMARKS, Faces, Image, Labels
 from icmbench.tasks.fan import POINTS, check_box
-from icmbench.tasks.onnx_task import FILE, OnnxTask, check_choices
+from icmbench.tasks.onnx_task import FILE, GPU_PACKAGE, OnnxTask, check_choices
 
 CHOICES: Final = {"channels": ("rgb", "bgr"), "output": ("normalised", "pixels")}
 
@@ -30,7 +30,7 @@ class OnnxLandmarks(OnnxTask):
     """
 
     kind = "onnx-landmarks"
-    packages = ("onnxruntime",)
+    packages = ("onnxruntime", GPU_PACKAGE)
     options = {
         **FILE,
         "size": Option(int, required=True, low=16, help="side of the network's input in pixels"),

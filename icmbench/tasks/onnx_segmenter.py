@@ -12,7 +12,7 @@ from icmbench.datasets.base import Option
 from icmbench.errors import ConfigError, TaskError
 from icmbench.tasks.base import SEMANTIC, Image, Labels, SemanticMap
 from icmbench.tasks.network_input import PIXELS, check_pixels, resize, resize_planes, to_tensor
-from icmbench.tasks.onnx_task import FILE, OnnxTask
+from icmbench.tasks.onnx_task import FILE, GPU_PACKAGE, OnnxTask
 from icmbench.tasks.segmentation_metrics import NO_CLASS
 
 PROBE: Final = 64  # side of the picture that a network of any size is tried on
@@ -26,7 +26,7 @@ class OnnxSegmenter(OnnxTask):
     """
 
     kind = "onnx-segmenter"
-    packages = ("onnxruntime", "torch")
+    packages = ("onnxruntime", GPU_PACKAGE, "torch")
     options = {
         **FILE,
         "classes": Option(list, required=True, help="names, in the order of the scores"),

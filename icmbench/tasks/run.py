@@ -34,9 +34,11 @@ def load_tasks(tasks: Sequence[Task], labels: Labels, device: str) -> Loaded:
     Args:
         device: of the configuration: auto, cpu or cuda.
 
-    Raises ConfigError where cuda is asked for and there is none.
+    Raises ConfigError where cuda is asked for by a task that can use it, and there is none.
     """
-    resolved = use_device(device)
+    # No GPU was asked of the scheduler for tasks that cannot use one: they refuse to load instead.
+    usable = any(task.uses_device for task in tasks)
+    resolved = use_device(device) if usable or device != "cuda" else device
     return [(task, load_task(task, labels, resolved, must=device == "cuda")) for task in tasks]
 
 
