@@ -135,6 +135,14 @@ def test_one_point_and_a_missing_anchor_have_no_rows() -> None:
     assert table(frame[frame["family"] == "b"]).empty
 
 
+def test_a_codec_that_failed_has_another_note_than_a_rate_out_of_reach() -> None:
+    frame = measured({"a": equal(), "b": equal(1.0)}, {})
+    frame.loc[(frame["family"] == "b") & (frame["codec"] != "b:quality=1"), "status"] = "broken"
+    found = table(frame)
+    assert set(found["note"]) == {"fewer than two points with a value: b"}
+    assert (found["images"] == 0).all()
+
+
 def pooled(values: np.ndarray, rates: np.ndarray, **options: Any) -> list[dict[str, object]]:
     """Rows of the pooled metric m of a and b; both (rows, points), the draws after row 0."""
     curves = {"a": (rates, values), "b": (rates, values + 0.25)}

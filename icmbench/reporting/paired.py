@@ -93,13 +93,23 @@ def _dataset_rows(
         if np.isnan(common.values[metric]).all():
             continue
         values = {f: values_at_rates(common, f, metric, higher, rates) for f in families}
+        short = [family for family in families if _points(common, family, metric) < 2]
         for number, rate in enumerate(rates):
             for family, anchor in _pairs(families, anchors):
                 key = {"dataset": common.dataset, "task": "", "metric": metric, "bpp": rate}
                 key |= {"family": family, "against": anchor}
                 pair = values[family][number], values[anchor][number]
-                rows.append(key | _image_entry(*pair, higher, draws, (family, anchor)))
+                entry = _image_entry(*pair, higher, draws, (family, anchor))
+                if names := [name for name in (family, anchor) if name in short]:
+                    entry["note"] = f"fewer than two points with a value: {' and '.join(names)}"
+                rows.append(key | entry)
     return rows
+
+
+def _points(common: Grid, family: str, metric: str) -> int:
+    """Number of points with a finite value, from which a curve is made."""
+    values = common.values[metric][common.families()[family]]
+    return int(np.isfinite(values).all(axis=1).sum())
 
 
 def _image_entry(

@@ -11,7 +11,8 @@ from numbers import Real
 import pandas as pd
 
 from icmbench.reporting.csv_files import format_value
-from icmbench.reporting.figures.bd_heatmap import MINUS, percent
+from icmbench.reporting.figures.axes import MINUS
+from icmbench.reporting.figures.bd_heatmap import percent
 from icmbench.reporting.figures.style import MetricInfo
 
 MAX_ROWS = 1000

@@ -14,8 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from icmbench.errors import MeasurementError
-from icmbench.reporting.figures.axes import foot, heading, note_height, plain, wrap_note
-from icmbench.reporting.figures.bd_heatmap import MINUS
+from icmbench.reporting.figures.axes import foot, heading, note_height, plain, signed, wrap_note
 from icmbench.reporting.figures.label_maps import short_name
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import INK, MUTED, MetricInfo, theme
@@ -112,7 +111,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, metric: MetricInfo, names: list[str])
     axes.grid(False, axis="y")
     axes.tick_params(axis="y", length=0)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(FuncFormatter(_signed))
+    axes.xaxis.set_major_formatter(FuncFormatter(signed))
     axes.set_title("\n".join(textwrap.wrap(metric.title, _TITLE)), loc="left", fontsize=8.5)
     change = f"change ({metric.unit})" if metric.unit else "change"
     axes.set_xlabel(f"{change}, better →" if metric.higher_is_better else f"← better, {change}")
@@ -142,12 +141,6 @@ def _mark(axes: Axes, row: pd.Series, y: int) -> None:
         [change], [y], marker="o", markersize=5.5, markeredgewidth=1.2, markeredgecolor=_DOT,
         markerfacecolor=_DOT if certain else "white", linestyle="none", zorder=4,
     )  # fmt: skip
-
-
-def _signed(value: float, _position: int | None = None) -> str:
-    """`+0.05`, `\u22121.5`, `0`."""
-    text = plain(value)
-    return "0" if text in {"0", "-0"} else f"{'+' if value > 0 else ''}{text}".replace("-", MINUS)
 
 
 def _note(rows: pd.DataFrame, shown: Sequence[MetricInfo]) -> str:

@@ -15,6 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLo
 from icmbench.errors import MeasurementError
 from icmbench.reporting.figures.style import MUTED
 
+MINUS = "\u2212"
 _STEPS: tuple[tuple[float, ...], ...] = (
     (1, 1.5, 2, 3, 4, 5, 7),
     (1, 2, 3, 5),
@@ -48,6 +49,12 @@ def log_ticks(low: float, high: float, most: int = 7) -> list[float]:
 def plain(value: float, _position: int | None = None) -> str:
     """`0.05`, `2`, `1500`: no exponents, no trailing zeros, four digits at most."""
     return np.format_float_positional(float(f"{value:.4g}"), trim="-")
+
+
+def signed(value: float, _position: int | None = None) -> str:
+    """`+0.05`, `\u22121.5`, `0`."""
+    text = plain(value)
+    return "0" if text in {"0", "-0"} else f"{'+' if value > 0 else ''}{text}".replace("-", MINUS)
 
 
 def log_axis(

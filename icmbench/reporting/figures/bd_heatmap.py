@@ -16,13 +16,12 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from icmbench.errors import MeasurementError
-from icmbench.reporting.figures.axes import foot, heading, note_height, wrap_note
+from icmbench.reporting.figures.axes import MINUS, foot, heading, note_height, wrap_note
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import INK, MetricInfo, theme
 
 # Blue saves bits, yellow costs bits. Lightness rises all the way, so that a grey print keeps the
 # order; a symmetric map would print +20 % and -20 % alike.
-MINUS = "\u2212"
 BD_MAP = LinearSegmentedColormap.from_list(
     "icmbench-bd", ["#0d3570", "#4f78ad", "#a9adb1", "#e3c469", "#fff38f"]
 )

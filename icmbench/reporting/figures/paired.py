@@ -19,9 +19,9 @@ from icmbench.reporting.figures.axes import (
     note_height,
     panel_grid,
     plain,
+    signed,
     wrap_note,
 )
-from icmbench.reporting.figures.bd_heatmap import MINUS
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.rd_curves import _legend
 from icmbench.reporting.figures.style import (
@@ -141,7 +141,7 @@ def _panel(
     axes.set(xlim=(-0.5, len(rates) - 0.5), ylim=(low, high))
     axes.grid(False, axis="x")
     axes.set_xticks(range(len(rates)), [plain(rate) for rate in rates])
-    axes.yaxis.set_major_formatter(FuncFormatter(_signed))
+    axes.yaxis.set_major_formatter(FuncFormatter(signed))
     axes.set_xlabel("rate (bits per pixel)")
 
 
@@ -159,11 +159,6 @@ def _limits(rows: pd.DataFrame) -> tuple[float, float]:
     low, high = min(low, 0.0), max(high, 0.0)
     pad = 0.08 * (high - low) or 1.0
     return low - pad, high + pad
-
-
-def _signed(value: float, _position: int | None = None) -> str:
-    text = plain(value)
-    return "0" if text in {"0", "-0"} else f"{'+' if value > 0 else ''}{text}".replace("-", MINUS)
 
 
 def _note(rows: pd.DataFrame, against: str) -> str:
