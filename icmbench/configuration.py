@@ -99,7 +99,7 @@ def make_run(config: Mapping[str, Any], schema: Path) -> Run:
     unavailable = _drop_unavailable(filled, removed, problems)
     notices += drop_references(filled, removed)
     # What stands in the configuration, right or wrong: a wrong entry is one problem, not several.
-    declared = {s: {*config.get(s, ()), *filled[s]} for s in ("datasets", "codecs", "tasks")}
+    declared = {s: _names(config.get(s)) | {*filled[s]} for s in ("datasets", "codecs", "tasks")}
     downloads, results = Path(filled["downloads"]), Path(filled["results"])
     datasets: dict[str, Dataset] = {}
     for name, entry in filled["datasets"].items():
@@ -158,6 +158,11 @@ def make_run(config: Mapping[str, Any], schema: Path) -> Run:
         unavailable,
         sources,
     )
+
+
+def _names(section: object) -> set[str]:
+    """The names in a section as it stands in a configuration, which may be no mapping."""
+    return {str(name) for name in section} if isinstance(section, Mapping) else set()
 
 
 def announcements(run: Run) -> list[str]:

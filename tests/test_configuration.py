@@ -168,6 +168,42 @@ def test_all_problems_are_listed_at_once(schema: Path) -> None:
     assert "jpeg'" not in text.replace("did you mean 'jpeg'", "")  # known, although its points fail
 
 
+@pytest.mark.parametrize("section", ["datasets", "codecs", "tasks"])
+@pytest.mark.parametrize("value", [None, 5, [], [None], [{}]])
+def test_a_section_that_is_no_mapping_is_a_problem(schema: Path, section: str, value: Any) -> None:
+    """Such as `tasks:` with all its lines commented out."""
+    with pytest.raises(ConfigError, match=rf"{section}: .* is not of type 'object'"):
+        make_run({**BASE, section: value}, schema)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("datasets", "scenes", "test"), None, r"test=None is not of type int"),
+        (("datasets", "scenes", "size"), None, r"size=None is not of type int"),
+        (("tasks", "boxes", "size"), None, r"size=None is not of type int"),
+        (
+            ("codecs", "jpeg", "points", 0, "quality"),
+            float("inf"),
+            r"quality=inf: expected",
+        ),
+    ],
+)
+def test_null_and_infinity_are_no_numbers(
+    schema: Path, place: tuple[str | int, ...], value: Any, message: str
+) -> None:
+    config: Any = copy.deepcopy(BASE)
+    task = {"type": "onnx-detector", "datasets": ["scenes"], "layout": "yolox"}
+    config["tasks"] = {"boxes": {**task, "classes": "coco", "model": "https://x.org/n.onnx"}}
+    config["tasks"]["boxes"]["sha256"] = "0" * 64
+    inner = config
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    with pytest.raises(ConfigError, match=message):
+        make_run(config, schema)
+
+
 def test_files_that_a_task_names_are_checked(schema: Path, tmp_path: Path) -> None:
     task = {"type": "onnx-detector", "datasets": ["scenes"], "layout": "yolox", "size": 64}
     task |= {"classes": "coco", "model": str(tmp_path / "net.onnx")}

@@ -46,7 +46,7 @@ class Key:
         kind: Any = self.kind
         try:
             value: Any = kind(raw)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             value = None
         # 2.5 is not a whole number, True is not 1, and nan is in no range.
         exact = value is not None and (isinstance(raw, str) or value == raw)

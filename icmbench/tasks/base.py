@@ -133,7 +133,7 @@ class Task(ABC):
             value = entry.get(key, option.default)
             if value is None and option.required:
                 raise ConfigError(f"task {name!r} needs the option {key!r}: {option.help}")
-            if value is not None:
+            if value is not None or option.default is not None:  # null is no default
                 option.check(f"task {name!r}: {key}", value)
             self.values[key] = value
 
