@@ -109,7 +109,7 @@ class Code:
                 files[start] = Path(start)
                 waiting.append(start)
             else:
-                self._add_root(start.partition(".")[0])
+                self._add_root(start.partition(".")[0], start)
                 if self._path(start) is None:
                     raise ModuleNotFoundError(f"{start}: no Python source is found")
                 waiting += self._enter(start, files)
@@ -187,9 +187,9 @@ class Code:
     def _plugins(self, files: Iterable[str]) -> set[str]:
         return {name.partition(".")[0] for name in files if not name.endswith(".py")} - {OURS}
 
-    def _add_root(self, top: str) -> None:
-        """Make a top-level module one whose sources count."""
-        if top not in self._roots and (place := _place(top)) is not None:
+    def _add_root(self, top: str, name: str = "") -> None:
+        """Make a top-level module one whose sources count; `name`: a module in it."""
+        if top not in self._roots and (place := _place(top, name)) is not None:
             self._roots[top] = place
             self._imported.clear()
             self._paths = {k: v for k, v in self._paths.items() if k.partition(".")[0] != top}
@@ -224,9 +224,16 @@ def _find(root: Path, rest: list[str]) -> Path | None:
     return None
 
 
-def _place(top: str) -> Path | None:
-    """The folder or the file of a top-level module's Python sources."""
+def _place(top: str, name: str = "") -> Path | None:
+    """The folder or the file of a top-level module's Python sources.
+
+    Several distributions may share a namespace package, which has no file of its own: of its
+    folders, the one that holds the module `name`.
+    """
     spec = importlib.util.find_spec(top) if top.isidentifier() else None
+    if spec is not None and spec.origin is None and name:
+        folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+        return next((f for f in folders if _find(f, name.split(".")[1:])), None)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
     path = Path(spec.origin)

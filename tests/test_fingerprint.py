@@ -297,6 +297,26 @@ def test_a_closure_follows_every_import(tmp_path: Path) -> None:
         code.closure(["icmbench.absent"])
 
 
+def test_a_plug_in_may_lie_in_a_namespace_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder around it has no file and may have a part elsewhere, which another brings."""
+    for path, text in {
+        "first/shared_space/other.py": "",
+        "second/shared_space/codec.py": "import shared_space.near\nvalue = 1",
+        "second/shared_space/near.py": "value = 1",
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text, encoding="utf-8")
+    for part in ("second", "first"):
+        monkeypatch.syspath_prepend(str(tmp_path / part))
+    before = Code().closure(["shared_space.codec"])
+    assert before.modules == ("shared_space.codec", "shared_space.near")
+    near = tmp_path / "second/shared_space/near.py"
+    near.write_text("value = 2", encoding="utf-8")
+    assert Code().closure(["shared_space.codec"]).digest != before.digest
+
+
 CODING_PROGRAM = """
 import importlib, sys
 import numpy as np
