@@ -66,7 +66,11 @@ def test_names_of_other_formats(
 
 @pytest.mark.parametrize(
     ("codec", "suffixes"),
-    [("webp:quality=20", "webp WEBP bin dat"), ("jpeg:quality=20", "jpg jpeg jpe jfif JPG")],
+    [
+        ("webp:quality=20", "webp WEBP bin dat"),
+        ("jpeg:quality=20", "jpg jpeg jpe jfif JPG"),
+        ("jpeg2000:ratio=20", "j2k jp2 j2c jpc"),
+    ],
 )
 def test_names_of_the_format(codec: str, suffixes: str) -> None:
     for suffix in suffixes.split():

@@ -31,7 +31,11 @@ from icmbench.suggest import unknown
 T = TypeVar("T")
 
 # Other suffixes of a codec's files.
-ALSO: Final = {"jpeg": {"jpeg", "jpe", "jfif"}, "heic": {"heif", "hif"}, "jpeg2000": {"jp2"}}
+ALSO: Final = {
+    "jpeg": {"jpeg", "jpe", "jfif"},
+    "heic": {"heif", "hif"},
+    "jpeg2000": {"jp2", "j2c", "jpc"},
+}
 
 
 def encode(arguments: Namespace) -> None:
