@@ -36,8 +36,7 @@ def task_picture_inputs():
         for codec in [ORIGINALS, *run.families]
     }
     files["predictions"] = sorted(said)
-    sets = sorted({item["dataset"] for item in items})
-    files["truth"] = [file for dataset in sets for file in truth_files(dataset)]
+    files["truth"] = [file for dataset in sets_of(items) for file in truth_files(dataset)]
     return files
 
 

@@ -43,7 +43,10 @@ if TASK_PICTURES:
         threads: 1
         resources:
             gpu=gpus(*run.families),
-            mem_mb=lambda wc, attempt: 4000 * attempt,
+            mem_mb=lambda wc, input, attempt: attempt
+            * coding_mb(
+                input.models, sets_of(run.config["task_pictures"]), run.families, least=4000
+            ),
             runtime=lambda wc, attempt: 60 * attempt,
         params:
             code=code_of("task_pictures"),
@@ -80,7 +83,8 @@ if GAP_FIGURES:
         threads: 1
         resources:
             gpu=lambda wc: task_gpus([wc.task]),
-            mem_mb=lambda wc, attempt: 4000 * attempt,
+            mem_mb=lambda wc, input, attempt: attempt
+            * network_mb(input.weights, largest_image(wc.dataset), least=4000),
             runtime=lambda wc, attempt: 240 * attempt,
             disk_mb=lambda wc: pictures_mb(wc.dataset, wc.codec, wc.shard),
         params:

@@ -6,6 +6,7 @@ import ast
 import logging
 import os
 import pickle
+import re
 import shutil
 import subprocess
 import sys
@@ -328,3 +329,16 @@ def test_differences_of_one_device_are_none(tmp_path: Path) -> None:
     assert sorted(rows["codec"]) == ["mpd", "mpd", "mpd:state=5", "mpd:state=5"]
     assert set(rows["outcome"]) == {"identical"}
     assert set(rows["streams"]) == {"True"}
+
+
+def test_jobs_that_may_hold_a_gpu_ask_for_memory_by_the_size_of_their_weights(root: Path) -> None:
+    """A constant would be too little for a published model, wherever it is loaded."""
+    found = 0
+    for path in sorted((root / "rules").glob("*.smk")):
+        for block in re.split(r"(?m)^ *(?:use )?rule ", path.read_text(encoding="utf-8"))[1:]:
+            if re.search(r"^ +gpu=", block, re.M):
+                found += 1
+                asked = block[block.index("mem_mb=") : block.index("runtime=")]
+                name = block.partition(":")[0]
+                assert re.search(r"(network|coding|training)_mb\(", asked), f"{path.name}: {name}"
+    assert found > 20
