@@ -52,6 +52,7 @@ _SIGNATURES: Final = {
     "boxed JPEG 2000": (4, b"jP  "),
     "AVIF": (4, b"ftypavif"),
     "HEIC": (4, b"ftyphe"),
+    "AVIF or HEIC": (4, b"ftypmif1"),  # the general brand of both
 }
 
 

@@ -360,3 +360,9 @@ def test_compare_prints_conversions_and_why_a_metric_has_no_value(
     assert second == f"{tmp_path}/b.png: 16-bit rounded to 8; malformed gAMA ignored"
     assert psnr.split() == ["psnr_rgb", "inf", "dB"]
     assert ms_ssim.split(maxsplit=2) == ["ms_ssim", "nan", "undefined: a side is below 161 pixels"]
+
+
+@pytest.mark.parametrize(("brand", "name"), [(b"avif", "AVIF"), (b"mif1", "AVIF or HEIC")])
+def test_a_refusal_names_the_format_by_its_brand(brand: bytes, name: str) -> None:
+    with pytest.raises(ImageError, match=f"WebP or TIFF image but {name}$"):
+        decode_image(b"\0\0\0\x1cftyp" + brand + b"\0\0\0\0mif1avifmiaf" + bytes(8))
