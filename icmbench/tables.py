@@ -45,6 +45,12 @@ def read_table(path: Path | str, text: Collection[str] = TEXT) -> pd.DataFrame:
         )
     except (ValueError, pd.errors.ParserError) as error:
         raise MeasurementError(f"{path}: not a table: {error}") from error
+    if not isinstance(
+        frame.index, pd.RangeIndex
+    ):  # pandas takes the first values for names of rows
+        raise MeasurementError(
+            f"{path}: not a table: lines have more values than there are columns"
+        )
     for name in numbers:
         if len(frame) and not pd.api.types.is_numeric_dtype(frame[name]):
             known = "text columns are listed in icmbench.tables.TEXT"

@@ -17,6 +17,7 @@ from icmbench import progress as progress_module
 from icmbench.codecs import registry
 from icmbench.coding.pool import CodecProcess, Failed, Setup
 from icmbench.progress import hold, progress
+from icmbench.sources import read_source
 
 IMAGE = np.zeros((8, 8, 3), np.uint8)
 
@@ -98,3 +99,21 @@ def test_numba_tells_when_it_compiles(tmp_path: Path) -> None:
         found.append((done.stdout.split(), done.stderr.count("compiling once")))
     assert found[0] == (["True"], 1)
     assert found[1] == (["False"], 0)
+
+
+def test_machine_code_follows_every_source_that_it_holds() -> None:
+    """Constants are copied into it: where a module that has some changes, its folder must."""
+    from icmbench.compiled import MODULES
+
+    package = ROOT / "icmbench"
+    texts = {path: path.read_text(encoding="utf-8") for path in package.rglob("*.py")}
+    users = {path for path, text in texts.items() if "\n@compiled\n" in text}
+    assert {path.relative_to(package).as_posix() for path in users} == set(MODULES)
+    known = {f"icmbench.{name.removesuffix('.py').replace('/', '.')}" for name in MODULES}
+    for path in users:
+        found = read_source(texts[path].encode()).imports
+        ours = [each for each in found if each.module.startswith("icmbench")]
+        names = {
+            m.module if m.module in known else f"{m.module}.{n}" for m in ours for n in m.names
+        }
+        assert names <= known | {"icmbench.compiled.compiled"}, path

@@ -78,7 +78,7 @@ def test_the_command(tmp_path: Path) -> None:
     write_csv(rd_rows(), path)
     done = run(
         path, "--anchor", "avif", "--points", "mpd:quality=1?", "mpd:quality=20",
-        "--dataset", "001", "--metrics", "psnr_rgb", "--out", out,
+        "--dataset", "001", "--metrics", "gmsd, psnr_rgb", "--out", out,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "14 of 16 points" in done.stdout

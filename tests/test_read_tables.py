@@ -46,7 +46,9 @@ def test_a_table_without_rows(tmp_path: Path) -> None:
     assert list(read_table(tmp_path / "t.csv").columns) == ["codec", "bpp"]
 
 
-@pytest.mark.parametrize("content", [b"", b"a,b\n1\n2,3,4\n", b"codec\n\xff\n", b"bpp\nmuch\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"a,b\n1\n2,3,4\n", b"codec\n\xff\n", b"bpp\nmuch\n", b"a,b\n1,2,3\n"]
+)
 def test_what_is_no_table_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(MeasurementError, match=r"t\.csv"):

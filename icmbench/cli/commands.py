@@ -166,7 +166,7 @@ def compare(arguments: Namespace) -> None:
     weights = _path(arguments.weights)
     names, missing = available(weights)
     if arguments.metrics:
-        names = arguments.metrics.split(",")
+        names = [name.strip() for name in arguments.metrics.split(",")]
         for name in names:
             if name not in METRICS:
                 raise ConfigError(unknown("metric", name, METRICS))

@@ -19,7 +19,8 @@ def bd_rate(arguments: Namespace) -> None:
 
     table = read_rd(Path(arguments.table))
     known = {name: m.higher_is_better for name, m in METRICS.items() if name in table}
-    wanted = arguments.metrics.split(",") if arguments.metrics else list(known)
+    given = [name.strip() for name in (arguments.metrics or "").split(",") if name.strip()]
+    wanted = given or list(known)
     for name in wanted:
         if name not in known:
             raise ConfigError(unknown(f"metric of {arguments.table}", name, known))
