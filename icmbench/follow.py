@@ -1,7 +1,8 @@
 """Progress of running jobs where the run was started: one line per job and minute.
 
 The output of jobs goes to their logs, on a cluster on other machines too. The process that the run
-was started with reads the last progress line of every log that has changed.
+was started with reads the last progress line of every log that has changed, and the warning of a
+GPU that is not used, once.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import threading
 from pathlib import Path
 from typing import Final, TextIO
 
+from icmbench.devices import UNUSED
 from icmbench.progress import EVERY
 
 PAUSE: Final = 2 * EVERY  # seconds; jobs write a line every `EVERY`
 SHOWN: Final = 12  # jobs at a time, so that those of a cluster do not fill the screen
-_TAIL: Final = 1 << 14  # bytes of a log's end that are read
+_TAIL: Final = 1 << 14  # bytes of a log's start and end that are read
 _PROGRESS: Final = re.compile(
     r"^(?:.* (?:INFO|WARNING) )?(\S.*: .* of .*, .* gone, .* left.*|compiling once.*)$"
 )
@@ -30,6 +32,7 @@ class Follower:
         self.logs = logs
         self._states = self._read_states()
         self._shown: dict[Path, str] = {}
+        self._warnings: set[str] = set()
 
     def _read_states(self) -> dict[Path, tuple[int, int]]:
         states = {}
@@ -42,7 +45,10 @@ class Follower:
         return states
 
     def news(self) -> list[str]:
-        """The latest progress of every job that has written one since the last call, by name."""
+        """The latest progress of every job that has written one since the last call, by name.
+
+        A warning of `icmbench.devices` that no job has given before stands in front.
+        """
         states = self._read_states()
         changed = sorted(path for path, state in states.items() if state != self._states.get(path))
         self._states = states
@@ -54,7 +60,10 @@ class Follower:
                 lines.append(f"{path.relative_to(self.logs).with_suffix('')}: {text}")
         if len(lines) > SHOWN:
             lines = [*lines[:SHOWN], f"and {len(lines) - SHOWN} more jobs, see {self.logs}"]
-        return lines
+        warnings = {text for path in changed if (text := unused_gpu_warning(path))}
+        new = sorted(warnings - self._warnings)
+        self._warnings |= warnings
+        return new + lines
 
 
 def last_progress(path: Path) -> str:
@@ -70,6 +79,17 @@ def last_progress(path: Path) -> str:
         if match := _PROGRESS.match(line):
             return match[1]
     return ""
+
+
+def unused_gpu_warning(path: Path) -> str:
+    """The warning at the start of a log that a GPU is not used; '' where there is none."""
+    try:
+        with open(path, "rb") as handle:
+            text = handle.read(_TAIL).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    found = re.search(rf"{UNUSED}.*(?=\n)", text)
+    return found[0] if found else ""
 
 
 def follow(logs: Path, out: TextIO | None = None, pause: float = PAUSE) -> threading.Event | None:

@@ -16,6 +16,7 @@ from conftest import ROOT, make_picture
 
 from icmbench import follow as module
 from icmbench.compiling import ANNOUNCEMENT
+from icmbench.devices import UNUSED
 from icmbench.follow import Follower, follow, last_progress
 from icmbench.images import write_png
 from icmbench.progress import LINE
@@ -29,6 +30,19 @@ def line(done: int) -> str:
         remaining="05:13", postfix="",
     )  # fmt: skip
     return f"{HEAD}{text}\n"
+
+
+def test_a_gpu_that_is_not_used_is_told_once(tmp_path: Path) -> None:
+    """Whatever else a log holds by then, and however many jobs warn."""
+    follower = Follower(tmp_path)
+    warning = f"{UNUSED}, networks run on the CPU: NVIDIA driver 470 and torch 2.4"
+    head = f"{HEAD}start on node\n2026-11-29 05:00:01,000 WARNING {warning}\n"
+    progress = line(3).removeprefix(HEAD).strip()
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.log").write_text(head + line(3))
+    assert follower.news() == [warning, f"a: {progress}", f"b: {progress}"]
+    (tmp_path / "c.log").write_text(head)
+    assert follower.news() == []
 
 
 def test_each_job_has_its_latest_line(tmp_path: Path) -> None:
