@@ -200,7 +200,11 @@ def _drop_unavailable(
     if reasons and not config["codecs"]:
         problems.add("codecs: none can run here: " + "; ".join(reasons.values()))
     _, absent = available(Path(config["weights"]) if config["weights"] else None)
-    return {**reasons, **{name: absent[name] for name in config["metrics"] if name in absent}}
+    lacking = {name: absent[name] for name in config["metrics"] if name in absent}
+    if lacking and len(lacking) == len(set(config["metrics"])):
+        why = "; ".join(f"{name}: {reason}" for name, reason in lacking.items())
+        problems.add(f"metrics: none can be computed here, add psnr_rgb for one: {why}")
+    return {**reasons, **lacking}
 
 
 def _check_ablation(config: Mapping[str, Any], codecs: Collection[str], problems: Problems) -> None:

@@ -143,6 +143,8 @@ def test_what_is_unavailable_is_left_out_and_announced(
     assert lines[0] == "unavailable: av1: codec entry av1: planted reason"
     assert lines[1].startswith("unavailable: lpips: alexnet")
     assert lines[2].startswith("anchors: 'av1' is left out")
+    with pytest.raises(ConfigError, match=r"metrics: none can be computed here.*lpips: alexnet"):
+        make_run({**config, "metrics": ["lpips"]}, schema)
     del config["codecs"]["jpeg"]
     with pytest.raises(ConfigError, match=r"none can run here.*planted reason"):
         make_run({**config, "anchors": []}, schema)
