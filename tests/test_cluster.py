@@ -25,7 +25,7 @@ from icmbench.images import pixel_sha256, read_image
 pytestmark = [pytest.mark.workflow, pytest.mark.cluster]
 IMPATIENT = ROOT / "tests" / "cluster" / "impatient.py"  # snakemake
 PATIENCE = 900  # seconds: other tests may have the processors
-TIMES = {"jobs", "timing"}  # tables that no second run repeats
+TIMES = {"jobs", "revisions", "timing"}  # tables that another run or another plan does not repeat
 # What a test changes in the profile: where to look for jobs, and patience that fits small jobs.
 SETTINGS = {
     "slurm-status-command": "squeue",

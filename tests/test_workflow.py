@@ -134,6 +134,9 @@ def test_an_embedded_codec_codes_once(first_run: Path) -> None:
 
 
 def test_a_second_run_has_nothing_to_do(every_rule: dict, first_run: Path) -> None:
+    plan = succeed(snakemake(first_run, every_rule, "--dry-run"))
+    reasons = re.findall(r"^(?:local)?rule (\w+):|^ +reason: (.*)", plan, re.M)
+    assert not reasons, reasons[:20]
     assert "Nothing to be done" in succeed(snakemake(first_run, every_rule))
 
 
