@@ -194,6 +194,10 @@ def test_figure_of_image_metrics_and_tasks() -> None:
     assert len(dots) == 4
     # Of b the interval holds 0, of webp it does not.
     assert {dot.get_markerfacecolor() == "white" for dot in dots} == {True, False}
+    # A difference on one image has no interval: it is no dot.
+    alone = found.assign(lo=found["lo"].where(found["bpp"] == 0.1))
+    axes = paired_figure(alone, metrics, "d", ["a"]).axes[0]
+    assert len([line for line in axes.lines if line.get_linestyle() == "None"]) == 2
     empty = found.assign(difference=np.nan)
     words = [text.get_text() for text in paired_figure(empty, metrics, "d", ["a"]).texts]
     assert any("no two codecs reach" in text for text in words)

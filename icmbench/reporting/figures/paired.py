@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -48,7 +47,8 @@ def paired_figure(
 ) -> Figure:
     """Draw the differences to one anchor, of every family at every rate, on a data set.
 
-    The anchor is the one of `anchors` with most differences (of equal ones the first).
+    The anchor is the one of `anchors` with most differences (of equal ones the first). Differences
+    without an interval, such as those on one image, stand in the table alone.
 
     Args:
         table: `icmbench.reporting.paired.COLUMNS`; families of all its rows decide the styles.
@@ -59,7 +59,7 @@ def paired_figure(
     """
     if missing := [name for name in NEEDED if name not in table]:
         raise MeasurementError(f"a table of differences lacks the columns {', '.join(missing)}")
-    rows = table[(table["dataset"] == dataset) & table["difference"].notna()]
+    rows = table[(table["dataset"] == dataset) & table["difference"].notna() & table["lo"].notna()]
     counts = {name: int((rows["against"] == name).sum()) for name in anchors}
     title = f"Differences at equal rate, {dataset}"
     if not any(counts.values()):
@@ -130,8 +130,7 @@ def _panel(
                 va="bottom" if value < low else "top",
             )  # fmt: skip
             continue
-        if math.isfinite(row["lo"]):
-            axes.plot([x, x], [row["lo"], row["hi"]], color=style.colour, linewidth=1.2, zorder=3)
+        axes.plot([x, x], [row["lo"], row["hi"]], color=style.colour, linewidth=1.2, zorder=3)
         axes.plot(
             [x], [value], linestyle="none", zorder=4, markersize=4.6, marker=style.marker,
             color=style.colour, markerfacecolor=style.colour if certain else "white",
@@ -150,8 +149,7 @@ def _limits(rows: pd.DataFrame) -> tuple[float, float]:
     ends = rows[["difference", "lo", "hi"]].to_numpy(float)
     values = ends[:, 0]
     quarter, half, upper = np.percentile(values, [25, 50, 75])
-    widths = (ends[:, 2] - ends[:, 1])[np.isfinite(ends[:, 1])]
-    width = float(np.median(widths)) if len(widths) else 0.0
+    width = float(np.median(ends[:, 2] - ends[:, 1]))
     reach = _REACH * max(upper - quarter, abs(half) / 2, width)
     near = ends[abs(values - half) <= reach]
     held = [0.0, *near[np.isfinite(near)]]
@@ -169,6 +167,6 @@ def _note(rows: pd.DataFrame, against: str) -> str:
         "are interpolated over the logarithm of the rate, image by image (metrics of tasks: over "
         "all images together), and never extrapolated: images on which one of both does not "
         "reach the rate are left out and counted in the table. Line: 95\u00a0% paired bootstrap "
-        "interval over images; the dot is hollow where it holds 0 or there is none. Arrow: a dot "
-        "beyond the axis."
+        "interval over images; the dot is hollow where it holds 0. Without an interval (on one "
+        "image, say) there is no dot. Arrow: a dot beyond the axis."
     )
