@@ -61,7 +61,7 @@ def calibrated(
         value: the statistic on all images.
         draws: (resamples,) on the bootstrap draws; nan where undefined.
         deleted: (groups,) on the images without one group.
-        bounds: the statistic's range, to which the interval is cut.
+        bounds: the statistic's range, to which the interval is cut; it always holds the value.
 
     The percentile interval, with a note, where some value of the jackknife is undefined.
     """
@@ -83,6 +83,7 @@ def calibrated(
     mean = float(defined.mean())
     centre = 2 * value - mean
     ends = (centre + stretch * (low - mean), centre + stretch * (high - mean))
-    # Both ends: a move can carry the whole interval over an end of the range.
+    # Both ends: a bias larger than the width moves the whole interval past the value, and can move
+    # it over an end of the range.
     low, high = (min(max(end, bounds[0]), bounds[1]) for end in ends)
-    return low, high, ""
+    return min(low, value), max(high, value), ""

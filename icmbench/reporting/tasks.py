@@ -37,7 +37,7 @@ from icmbench.tasks.evaluate import Truth
 
 COLUMNS = (
     "dataset", "codec", "family", "task", "model", "metric", "value", "lo", "hi", "ceiling",
-    "images", "failed", "bpp", "device", "status",
+    "images", "failed", "bpp", "device", "status", "note",
 )  # fmt: skip
 FAILURE_COLUMNS = (
     "dataset", "task", "model", "family", "codec", "status", "images", "first_image", "detail",
@@ -107,10 +107,10 @@ def score_task(
         Scores: `COLUMNS`, a row per codec string and metric that the model has; `ceiling` is the
         value on the originals, `failed` the images without an answer (not coded, or the task failed
         on them), `device` where the model ran, `status` `ok` where there is a value, else why there
-        is none. BD-rates: of accuracy against rate, with the columns of `bd_rate.csv` and `task`,
-        `model`. Paired differences: `icmbench.reporting.paired.COLUMNS`. Failures:
-        `FAILURE_COLUMNS`, a row per codec string (or `originals`) that the task failed on, one
-        alone where it could not be loaded at all.
+        is none, `note` where the interval is of another kind. BD-rates: of accuracy against rate,
+        with the columns of `bd_rate.csv` and `task`, `model`. Paired differences:
+        `icmbench.reporting.paired.COLUMNS`. Failures: `FAILURE_COLUMNS`, a row per codec string
+        (or `originals`) that the task failed on, one alone where it could not be loaded at all.
 
     Of faces without points, those found in the originals are taken for right; `model` says so.
 
@@ -242,13 +242,14 @@ def _row(
     settings: Settings,
 ) -> dict[str, object]:
     row: dict[str, object] = {"ceiling": np.nan if ceiling is None else float(ceiling[0])}
+    row["note"] = ""
     if values is None:
         return row | {"value": np.nan, "lo": np.nan, "hi": np.nan, "images": 0}
     low = high = np.nan
     if images >= MIN_IMAGES:
         bounds = (0.0, np.inf if metric in _UNBOUNDED else 1.0)
         end = 1 + settings.resamples
-        low, high, _ = calibrated(float(values[0]), values[1:end], values[end:], bounds)
+        low, high, row["note"] = calibrated(float(values[0]), values[1:end], values[end:], bounds)
     return row | {"images": images, "value": float(values[0]), "lo": low, "hi": high}
 
 
