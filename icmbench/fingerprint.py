@@ -63,9 +63,10 @@ class Code:
     def closure(self, starts: Iterable[str | Path]) -> Closure:
         """The import closure of modules, given by name or, for scripts, as files.
 
-        A start module outside `icmbench` belongs to a plug-in: its sources count, too.
+        A start module outside `icmbench` belongs to a plug-in: its sources count, too, or the
+        bytes of its file where it is compiled.
 
-        Raises ModuleNotFoundError for a start module without a Python source.
+        Raises ModuleNotFoundError for a start module that is not found.
         """
         key = tuple(sorted(map(str, starts)))
         if key not in self._closures:
@@ -104,6 +105,7 @@ class Code:
         # Of other plug-ins the version counts, in whatever order closures are asked for.
         inside = {OURS, *(start.partition(".")[0] for start in starts if not start.endswith(".py"))}
         waiting: list[str] = []
+        compiled: dict[str, str] = {}
         for start in starts:
             if start.endswith(".py"):
                 files[start] = Path(start)
@@ -111,7 +113,7 @@ class Code:
             else:
                 self._add_root(start.partition(".")[0], start)
                 if self._path(start) is None:
-                    raise ModuleNotFoundError(f"{start}: no Python source is found")
+                    compiled[start] = _compiled_digest(start)
                 waiting += self._enter(start, files)
         while waiting:
             name = waiting.pop()
@@ -122,10 +124,10 @@ class Code:
                 elif top not in sys.stdlib_module_names:
                     outside.add(top)
         lines = [f"{_label(name)} {self._digest(path)}\n" for name, path in sorted(files.items())]
+        lines += [f"{name} {digest}\n" for name, digest in sorted(compiled.items())]
         packages = {each for top in outside for each in self._installed().get(top, [top])}
-        packages |= {
-            each for top in self._plugins(files) for each in self._installed().get(top, [])
-        }
+        plugins = self._plugins([*files, *compiled])
+        packages |= {each for top in plugins for each in self._installed().get(top, [])}
         digest = sha256_bytes("".join(lines).encode())
         return Closure(tuple(sorted(files)), digest, tuple(sorted(packages)))
 
@@ -222,6 +224,17 @@ def _find(root: Path, rest: list[str]) -> Path | None:
         if path.is_file() and (rest or path.name == "__init__.py"):
             return path
     return None
+
+
+def _compiled_digest(name: str) -> str:
+    """sha256 of the file of a module without Python source, such as an extension in C.
+
+    Raises ModuleNotFoundError where there is no such module.
+    """
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
+        raise ModuleNotFoundError(f"{name}: neither a Python source nor a compiled module is found")
+    return sha256_file(Path(spec.origin))
 
 
 def _place(top: str, name: str = "") -> Path | None:

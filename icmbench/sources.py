@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from icmbench.errors import StorageError
 from icmbench.files import sha256_bytes, write_text
 
 # The dump of a syntax tree depends on Python: entries of another version do not count.
@@ -154,13 +155,13 @@ class SourceCache:
         self._changed = True
 
     def save(self) -> None:
-        """Write the file where something is new; in a read-only folder nothing is kept."""
+        """Write the file where something is new; where it cannot be written nothing is kept."""
         if self._path is None or not self._changed:
             return
         if len(self._entries) > MOST_CACHED:
             self._entries = {k: v for k, v in self._entries.items() if k in self._used}
         try:
             write_text(self._path, json.dumps({"format": FORMAT, "entries": self._entries}))
-        except PermissionError:
+        except (OSError, StorageError):
             self._path = None  # the next start parses again: it takes longer and gives the same
         self._changed = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import py_compile
 import re
 import shutil
 import subprocess
@@ -344,3 +346,26 @@ def test_a_codec_loads_no_module_outside_its_closure(codec: str, keys: str) -> N
     loaded = set(done.stdout.split())
     assert cls.__module__ in loaded
     assert loaded - set(Code().closure([cls.__module__]).modules) == set()
+
+
+def test_a_compiled_plug_in_counts_by_its_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A module without source, as an extension in C is; another build is another fingerprint."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def build(text: str) -> list[str]:
+        source = tmp_path / "made" / "sourceless.py"
+        source.parent.mkdir(exist_ok=True)
+        source.write_text(text, encoding="utf-8")
+        mode = py_compile.PycInvalidationMode.UNCHECKED_HASH  # its bytes hold no time
+        target = str(tmp_path / "sourceless.pyc")
+        py_compile.compile(str(source), cfile=target, doraise=True, invalidation_mode=mode)
+        importlib.invalidate_caches()
+        return Code(None).fingerprint(["sourceless"])
+
+    one = build("VALUE = 1\n")
+    assert build("VALUE = 2\n") != one
+    assert build("VALUE = 1\n") == one
+    with pytest.raises(ModuleNotFoundError, match="neither a Python source nor a compiled"):
+        Code(None).closure(["not_there_at_all"])
