@@ -24,6 +24,7 @@ from icmbench.sources import Source, SourceCache
 from icmbench.versions import package_version
 
 OURS: Final = icmbench.__name__
+CACHE: Final = "__pycache__"
 
 
 @dataclass(frozen=True)
@@ -176,14 +177,18 @@ class Code:
         return self._sources[path]
 
     def _digest(self, path: Path) -> str:
-        """Digest of a module with the data beside it that it names."""
+        """Digest of a module with the data beside it that it names.
+
+        What lies in `__pycache__` is no data: runs write bytecode and numba's machine code there.
+        """
         source = self._source(path)
         parts = [source.digest]
         for name in source.beside:
             place = path.parent / name
             inner = sorted(place.rglob("*")) if place.is_dir() else [place]
             if not (place / "__init__.py").exists():
-                parts += [sha256_file(p) for p in inner if p.is_file() and p.suffix != ".pyc"]
+                kept = [each for each in inner if each.is_file() and CACHE not in each.parts]
+                parts += [sha256_file(each) for each in kept]
         return " ".join(parts)
 
     def _plugins(self, files: Iterable[str]) -> set[str]:

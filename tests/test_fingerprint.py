@@ -299,6 +299,29 @@ def test_a_closure_follows_every_import(tmp_path: Path) -> None:
         code.closure(["icmbench.absent"])
 
 
+def test_what_runs_write_beside_the_code_does_not_count(tmp_path: Path) -> None:
+    """In a fresh clone the first run compiles: a second start must have nothing to do."""
+    package = tmp_path / "icmbench"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "start.py").write_text(
+        "from pathlib import Path\n"
+        "place = Path(__file__).parent / '__pycache__'\n"
+        "page = Path(__file__).parent / 'pages'\n",
+        encoding="utf-8",
+    )
+    (package / "pages" / "__pycache__").mkdir(parents=True)
+    (package / "pages" / "page.html").write_text("1")
+    before = Code(package=package).fingerprint(["icmbench.start"])
+    for folder in (package / "__pycache__" / "numba", package / "pages" / "__pycache__"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("a.cpython-311.pyc", "a.nbi", "a.1.nbc"):
+            (folder / name).write_bytes(b"machine code")
+    assert Code(package=package).fingerprint(["icmbench.start"]) == before
+    (package / "pages" / "page.html").write_text("2")
+    assert Code(package=package).fingerprint(["icmbench.start"]) != before
+
+
 def test_a_plug_in_may_lie_in_a_namespace_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
