@@ -204,6 +204,16 @@ def test_available_names_what_is_missing(
         Meter(["lpips"], weights=tmp_path / "mine")
 
 
+def test_the_home_of_a_user_is_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text stands in provenance, which is published."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
+    monkeypatch.delenv("TORCH_HOME", raising=False)
+    text = files.missing(files.ALEXNET, tmp_path / "w")
+    assert "is not in ~/w and ~/.cache/torch/hub/checkpoints; it comes from" in text
+    assert str(tmp_path) not in text
+
+
 def test_the_torch_cache_is_looked_into(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = folder / "home" / "hub" / "checkpoints"
     cache.mkdir(parents=True)

@@ -65,9 +65,15 @@ def find(file: WeightFile, weights: Path | None) -> Path | None:
 
 def missing(file: WeightFile, weights: Path | None) -> str:
     """One sentence: what is missing, where it was looked for and where it comes from."""
-    places = " and ".join(str(folder) for folder in folders(weights))
+    places = " and ".join(_shown(folder) for folder in folders(weights))
     digest = f", sha256 {file.sha256}…" if file.sha256 else ""
     return f"{file.name} is not in {places}; it comes from {file.url} ({file.size}{digest})."
+
+
+def _shown(folder: Path) -> str:
+    """A folder as people name it: provenance is published, the home of its user is not."""
+    home = Path("~").expanduser()
+    return f"~/{folder.relative_to(home)}" if folder.is_relative_to(home) else str(folder)
 
 
 def read(file: WeightFile, weights: Path | None) -> dict[str, torch.Tensor]:
