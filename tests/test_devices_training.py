@@ -6,6 +6,7 @@ buffer or a call of numpy that is left behind is an error, as on a GPU.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -435,3 +436,28 @@ def test_the_bundled_fan_predicts() -> None:
     from icmbench.tasks.fan import FaceAlignment
 
     agree(FaceAlignment, Labels("faces", {}, ()), [[20.0, 20.0, 50.0, 50.0]])
+
+
+def test_the_bundled_detector_predicts() -> None:
+    """Boxes and masks of a rendered scene, with torchvision's non-maximum suppression."""
+    from icmbench.datasets.scene_renderer import render_scene
+    from icmbench.datasets.scene_renderer.labels import CATEGORIES
+    from icmbench.tasks.base import Labels
+    from icmbench.tasks.mm_detection import MmDetector
+
+    names = {each["id"]: each["name"] for each in CATEGORIES}
+    image = np.ascontiguousarray(render_scene(1, "test", 0, 192, 192).image)
+    found = []
+    for device in ("cpu", "cuda"):
+        with fake_cuda() if device == "cuda" else contextlib.nullcontext() as machine:
+            task = MmDetector("t", {})
+            task.load(Labels("scenes", names, ()), device)
+            found.append(task.predict(image, []))
+            assert machine is None or machine.operations > 50
+    here, there = found
+    strong = here.scores > 0.3  # of the weak ones rounding may keep another
+    assert strong.any()
+    np.testing.assert_allclose(there.scores[: strong.sum()], here.scores[strong], atol=1e-3)
+    np.testing.assert_allclose(there.boxes[: strong.sum()], here.boxes[strong], atol=0.1)
+    assert there.masks is not None
+    assert len(there.masks) == len(there.scores)
