@@ -34,5 +34,5 @@ class Avif(ConventionalCodec):
 
     @classmethod
     def is_plain(cls, data: bytes) -> bool:
-        """Whether the file's brands name this coding."""
+        """Check the brands of a file for this coding."""
         return coding(data) == "avif"

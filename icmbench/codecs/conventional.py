@@ -98,7 +98,7 @@ class ConventionalCodec(Codec):
 
     @classmethod
     def is_plain(cls, data: bytes) -> bool:
-        """Whether a file that is not wrapped starts with this format's signature."""
+        """Check a file that is not wrapped for this format's signature."""
         return any(data[at : at + len(mark)] == mark for at, mark in cls.MARKS)
 
     def describe(self, stream: bytes) -> list[tuple[str, str]]:

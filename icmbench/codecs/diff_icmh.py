@@ -116,7 +116,7 @@ class DiffIcmh(Codec):
         return system.encode(image, header, rate=rate, tags=tags)
 
     def remark(self) -> str:
-        """How much of the last image's latent was beyond the range of the model."""
+        """The number of clipped values in the latent of the last image; empty: none."""
         assert self._resident is not None, "an image was encoded"
         clipped, values, limit = self._resident[1].clipped
         reach = f"{limit:g} standard deviations"

@@ -44,5 +44,5 @@ class Heic(ConventionalCodec):
 
     @classmethod
     def is_plain(cls, data: bytes) -> bool:
-        """Whether the file's brands name this coding."""
+        """Check the brands of a file for this coding."""
         return coding(data) == "heic"

@@ -2,7 +2,7 @@
 
 Everything in the file is accounted for: taken over under our name, dropped for a stated reason, or
 an error that names it. What a network of ours needs and the file lacks is an error too. (Loading
-with `strict=False` leaves learned tables random where names differ, and nobody is told.)
+with `strict=False` leaves learned tables random where names differ, without an error.)
 
 <out>/{autoencoder,prior,text,codec,control}.safetensors   in the published number types
 <out>/tokenizer/, <out>/tags.txt                           copies of the files given

@@ -9,16 +9,13 @@ import pandas as pd
 
 from icmbench.errors import MeasurementError
 from icmbench.reporting.bootstrap import (
-    MIN_IMAGES,
     Floats,
     Indices,
-    interval,
     mean,
     resample_indices,
-    resampled_means,
 )
 from icmbench.reporting.comparison import MAX_FAILED, Grid, compare, grids, restrict
-from icmbench.reporting.equal_rate import values_at_rates
+from icmbench.reporting.equal_rate import change_interval, values_at_rates
 
 COLUMNS = (
     "dataset",
@@ -154,17 +151,9 @@ def _entry(full: Floats, variant: Floats, draws: Indices) -> dict[str, object]:
     notes = []
     if 2 * images < compared:
         notes.append(f"only {images} of {compared} images reach this rate")
-    if images < MIN_IMAGES:
-        notes.append(f"fewer than {MIN_IMAGES} images")
-    else:
-        # Images without a value stay in the draws, which would otherwise differ by variant.
-        samples = resampled_means(change, draws)
-        lo, hi = interval(samples)
-        entry |= {"lo": lo, "hi": hi}
-        if missing := int(np.isnan(samples).sum()):
-            kind = "no interval" if np.isnan(lo) else "interval is incomplete"
-            notes.append(f"{kind}: {missing} of {samples.size} resamples give no value")
-    return entry | {"note": "; ".join(notes)}
+    low, high, note = change_interval(change, draws)
+    notes += [note] if note else []
+    return entry | {"lo": low, "hi": high, "note": "; ".join(notes)}
 
 
 def _why_empty(names: tuple[str, str], pair: tuple[Floats, Floats], measured: Iterable[str]) -> str:

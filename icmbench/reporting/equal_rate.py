@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from icmbench.reporting.bootstrap import Floats
+from icmbench.reporting.bootstrap import MIN_IMAGES, Floats, Indices, interval, resampled_means
 from icmbench.reporting.comparison import Grid
 from icmbench.reporting.curves import pareto
 
@@ -58,3 +58,28 @@ def _interpolated(rate: Floats, quality: Floats, wanted: Floats) -> Floats:
         inside = np.clip(np.log10(wanted[reached]), at[0], at[-1])
         values[reached] = PchipInterpolator(at, quality)(inside)
     return values
+
+
+def change_interval(change: Floats, draws: Indices) -> tuple[float, float, str]:
+    """95 % interval of the mean change between two codecs, and a note on it.
+
+    Args:
+        change: (images,), nan where a curve does not reach the rate. Such images stay in the
+            draws, which would otherwise differ from pair to pair.
+        draws: (resamples, images).
+
+    Returns:
+        Low, high (nan, nan where there is no interval), and a note, empty where none is needed.
+    """
+    if int((~np.isnan(change)).sum()) < MIN_IMAGES:
+        return np.nan, np.nan, f"fewer than {MIN_IMAGES} images"
+    samples = resampled_means(change, draws)
+    low, high = interval(samples)
+    return low, high, failed_note(samples, low)
+
+
+def failed_note(samples: Floats, low: float) -> str:
+    """The number of draws without a value, as a note; `low` is nan where no interval is left."""
+    failed = int(np.isnan(samples).sum())
+    kind = "no interval" if np.isnan(low) else "interval is incomplete"
+    return f"{kind}: {failed} of {samples.size} resamples give no value" if failed else ""

@@ -16,14 +16,17 @@ from icmbench.reporting.bootstrap import (
     MIN_IMAGES,
     Floats,
     Indices,
-    interval,
     mean,
     resample_indices,
-    resampled_means,
 )
 from icmbench.reporting.calibration import calibrated
 from icmbench.reporting.comparison import MAX_FAILED, Grid, compare, grids, restrict
-from icmbench.reporting.equal_rate import read_off, values_at_rates
+from icmbench.reporting.equal_rate import (
+    change_interval,
+    failed_note,
+    read_off,
+    values_at_rates,
+)
 
 COLUMNS: Final = (
     "dataset", "task", "metric", "bpp", "family", "against", "value", "value_against",
@@ -129,18 +132,8 @@ def _image_entry(
         "difference": mean(change),
         "better": float((gain > 0).mean() + 0.5 * (gain == 0).mean()),
     }
-    if images < MIN_IMAGES:
-        return entry | {"note": f"fewer than {MIN_IMAGES} images"}
-    # Images without a value stay in the draws, which would otherwise differ by pair.
-    samples = resampled_means(change, draws)
-    low, high = interval(samples)
-    return entry | {"lo": low, "hi": high, "note": _failed_note(samples, low)}
-
-
-def _failed_note(samples: Floats, low: float) -> str:
-    failed = int(np.isnan(samples).sum())
-    kind = "no interval" if np.isnan(low) else "interval is incomplete"
-    return f"{kind}: {failed} of {samples.size} resamples give no value" if failed else ""
+    low, high, note = change_interval(change, draws)
+    return entry | {"lo": low, "hi": high, "note": note}
 
 
 def _why_empty(names: tuple[str, str], pair: tuple[Floats, Floats]) -> str:
@@ -210,5 +203,5 @@ def _pooled_entry(
         return entry | {"note": f"fewer than {MIN_IMAGES} images"}
     samples = change[1 : 1 + resamples]
     low, high, note = calibrated(float(change[0]), samples, change[1 + resamples :])
-    notes = [text for text in (note, _failed_note(samples, low)) if text]
+    notes = [text for text in (note, failed_note(samples, low)) if text]
     return entry | {"lo": low, "hi": high, "note": "; ".join(notes)}
