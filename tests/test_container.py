@@ -98,8 +98,8 @@ def test_every_single_bit_flip_is_refused(sections: list[bytes]) -> None:
 
 
 def test_typed_errors() -> None:
-    later = container.Header(5, HEADER.weights_digest, 8, 8, version=2).to_bytes()
-    with pytest.raises(UnsupportedVersion, match="version 2"):
+    later = container.Header(5, HEADER.weights_digest, 8, 8, version=3).to_bytes()
+    with pytest.raises(UnsupportedVersion, match="version 3; this program reads 1 and 2"):
         container.parse(later)
     with pytest.raises(UnsupportedVersion, match="codec id 5, expected 6"):
         container.parse(GOLDEN, codec_id=6)

@@ -146,7 +146,7 @@ def test_the_decoder_has_what_the_network_meant(size: tuple[int, int]) -> None:
 
 def overhead(data: bytes) -> int:
     """Bytes that are not tags and not range-coded symbols, counted from the container's fields."""
-    whole = container.parse(data)
+    whole = parsed(data)
     tags, z, y = map(len, whole.sections)
     assert whole.ends[-1] == len(data)
     frames, start = [], whole.header_bytes

@@ -24,7 +24,7 @@ from icmbench.errors import CodecError, CorruptStream, IcmbenchError, TruncatedS
 from icmbench.mpd import contexts as ctx
 from icmbench.mpd import section as sec
 from icmbench.mpd.coder import SHARED_CHANCE, State, decode_sections
-from icmbench.mpd.latent import latent_shape
+from icmbench.mpd.latent import CELL, latent_shape
 from icmbench.mpd.palette import build_hierarchy
 from icmbench.mpd.plan import make_plan
 
@@ -241,7 +241,7 @@ def test_more_pixels_than_the_limit() -> None:
 @pytest.mark.parametrize("size", [(9000, 8000), (1, 2_000_000), (96, 80)])
 def test_memory_of_a_valid_stream(size: tuple[int, int]) -> None:
     """A header with a large image and one tiny legal section: less than the image itself takes."""
-    header = container.Header(1, codec().system.digest, size[1], size[0])
+    header = container.image_header(1, codec().system.digest, *size, CELL)
     peak, end = peak_of(container.pack(header, [b"\x55\x60\x70\x80\x90"]))
     assert end in ("decoded", "CorruptStream")
     assert peak <= 3 * (3 * size[0] * size[1]) + FIXED

@@ -74,7 +74,7 @@ def write_all(path: Path, model: Path, images: Path | None, count: int, width: s
     import torch
 
     from icmbench.bitstream import container
-    from icmbench.codecs.diff_icmh import CODEC_ID
+    from icmbench.codecs.diff_icmh import CELL, CODEC_ID
     from icmbench.images import read_image
 
     torch.set_num_threads(1)
@@ -83,10 +83,11 @@ def write_all(path: Path, model: Path, images: Path | None, count: int, width: s
     with tempfile.TemporaryDirectory(prefix="icmbench-photos-") as scratch:
         for file in _files(images, Path(scratch))[: count or None]:
             image, _ = read_image(file)
-            header = container.Header(CODEC_ID, system.digest, image.shape[1], image.shape[0])
+            header = container.image_header(CODEC_ID, system.digest, *image.shape[:2], CELL)
             for rate in range(1, system.rates + 1):
                 stream = system.encode(image, header, rate=rate, tags="auto")
-                written.append((stream, system.read(container.parse(stream)).y_hat.numpy()))
+                parsed = container.parse(stream, unit=CELL)
+                written.append((stream, system.read(parsed).y_hat.numpy()))
     path.write_bytes(pickle.dumps((width, written)))
 
 
@@ -106,6 +107,7 @@ def read_all(path: Path, model: Path, stand_in: str, width: str) -> None:
     import torch
 
     from icmbench.bitstream import container
+    from icmbench.codecs.diff_icmh import CELL
     from icmbench.errors import CodecError
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
@@ -115,7 +117,7 @@ def read_all(path: Path, model: Path, stand_in: str, width: str) -> None:
     refused, apart = 0, []
     for stream, values in written:
         try:
-            found = system.read(container.parse(stream)).y_hat.numpy()
+            found = system.read(container.parse(stream, unit=CELL)).y_hat.numpy()
         except CodecError:
             refused += 1
         else:

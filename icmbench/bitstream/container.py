@@ -20,6 +20,9 @@ There is no table of sections: a prefix that ends where a section ends is a comp
 which is what an embedded codec's `truncate` writes. A cut anywhere else is `TruncatedStream`.
 The overhead is 12 bytes for sides below 16,384 pixels (14 beyond) and 3-4 bytes a section (a
 payload of 16 KiB or more takes a fifth byte, 2 MiB or more a sixth).
+
+Version 1 is of pictures that are coded as they are, version 2 of thin ones that are folded first
+(`icmbench.bitstream.folding`). The size decides which of the two a stream has to be.
 """
 
 from __future__ import annotations
@@ -29,10 +32,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from icmbench.bitstream.folding import strips
 from icmbench.errors import CorruptStream, TruncatedStream, UnsupportedVersion, WrongModel
 
 MAGIC: Final = b"\xc9\x1c"
 VERSION: Final = 1
+FOLDED: Final = 2  # the version of streams of folded pictures
 DIGEST_BYTES: Final = 4
 MAX_SIDE: Final = (1 << 21) - 1  # what a three-byte varint holds
 MAX_VARINT_BYTES: Final = 4  # a section stays below 256 MiB
@@ -61,6 +66,18 @@ class Header:
         body = MAGIC + bytes([self.version << 5 | self.codec_id]) + self.weights_digest
         body += encode_varint(self.width) + encode_varint(self.height)
         return body + bytes([crc8(body)])
+
+
+def image_header(
+    codec_id: int, weights_digest: bytes, height: int, width: int, unit: int
+) -> Header:
+    """The header of an image's stream, with the version that its size asks for.
+
+    Args:
+        unit: pixels of a side that the codec's networks take at once.
+    """
+    version = FOLDED if strips(height, width, unit) > 1 else VERSION
+    return Header(codec_id, weights_digest, width, height, version)
 
 
 @dataclass(frozen=True)
@@ -107,8 +124,8 @@ def read_header(data: bytes) -> tuple[Header, int]:
     if crc8(data[:offset]) != data[offset]:
         raise CorruptStream("the header's CRC-8 does not match")
     version = data[2] >> 5
-    if version != VERSION:
-        raise UnsupportedVersion(f"stream of format version {version}; this program reads 1")
+    if version not in (VERSION, FOLDED):
+        raise UnsupportedVersion(f"stream of format version {version}; this program reads 1 and 2")
     if width == 0 or height == 0:
         raise CorruptStream(f"the header names an image of {width}x{height} pixels")
     return Header(data[2] & 31, data[3:_FIXED], width, height, version), offset + 1
@@ -119,6 +136,7 @@ def parse(
     *,
     codec_id: int | None = None,
     weights_digest: bytes | None = None,
+    unit: int = 1,
     best_effort: bool = False,
 ) -> Stream:
     """Split a file into header and sections, checking everything that can be checked.
@@ -126,14 +144,19 @@ def parse(
     With `best_effort` the sections before the first damaged or unfinished one are returned; the
     caller says which they are. Nothing is allocated beyond the data themselves.
 
+    Args:
+        unit: pixels of a side that the codec's networks take at once; 1: the codec never folds.
+
     Raises:
         TruncatedStream, CorruptStream, UnsupportedVersion: see `read_header`; also per section.
-        UnsupportedVersion: the stream is of another codec than `codec_id`.
+        UnsupportedVersion: the stream is of another codec than `codec_id`, or its version is not
+            the one that the image's size asks for.
         WrongModel: the stream was written with other weights than `weights_digest`.
     """
     header, offset = read_header(data)
     if codec_id is not None and header.codec_id != codec_id:
         raise UnsupportedVersion(f"stream of codec id {header.codec_id}, expected {codec_id}")
+    _check_version(header, unit)
     if weights_digest is not None and header.weights_digest != weights_digest:
         raise WrongModel(
             f"stream written with weights {header.weights_digest.hex()}, "
@@ -153,6 +176,23 @@ def parse(
         sections.append(payload)
         ends.append(offset)
     return Stream(header, tuple(sections), tuple(ends), start)
+
+
+def _check_version(header: Header, unit: int) -> None:
+    """UnsupportedVersion where a thin picture is not folded, or another one is."""
+    asked = image_header(
+        header.codec_id, header.weights_digest, header.height, header.width, unit
+    ).version
+    if header.version == asked:
+        return
+    size = f"{header.width}x{header.height}"
+    if asked == FOLDED:
+        reason = f"pictures as thin as {size} are folded since version {FOLDED}"
+    else:
+        reason = f"that version is of folded pictures, {size} needs no folding"
+    raise UnsupportedVersion(
+        f"stream of format version {header.version}: {reason}; encode the original again"
+    )
 
 
 def _read_section(data: bytes, offset: int, index: int, before: int) -> tuple[bytes, int, int]:

@@ -189,17 +189,16 @@ def check_image(image: object) -> Image:
     return image
 
 
-def check_pixels(width: int, height: int, limit: int, cell: int = 1) -> None:
+def check_pixels(width: int, height: int, limit: int) -> None:
     """CorruptStream where a header names too many pixels (`too_large`): before any allocation."""
-    if width < 1 or height < 1 or too_large(width, height, limit, cell):
+    if width < 1 or height < 1 or too_large(width, height, limit):
         raise CorruptStream(f"the header names {width}x{height} pixels, the limit is {limit}")
 
 
-def too_large(width: int, height: int, limit: int, cell: int = 1) -> bool:
-    """Whether an image has more pixels than `limit`, or twice as many in whole cells.
+def too_large(width: int, height: int, limit: int) -> bool:
+    """Whether an image has more pixels than `limit`.
 
-    Networks compute on whole cells of `cell` pixels a side: a picture one pixel wide takes `cell`
-    times the work and memory of its pixels.
+    Learned codecs compute on whole units: about twice the pixels of a large image at most, as they
+    fold thin ones (`icmbench.bitstream.folding`).
     """
-    whole = -(-width // cell) * -(-height // cell) * cell * cell
-    return width * height > limit or whole > 2 * limit
+    return width * height > limit

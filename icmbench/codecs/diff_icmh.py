@@ -109,10 +109,10 @@ class DiffIcmh(Codec):
         """
         check_image(image)
         height, width = image.shape[:2]
-        if too_large(width, height, MAX_PIXELS, CELL) or max(height, width) > container.MAX_SIDE:
+        if too_large(width, height, MAX_PIXELS) or max(height, width) > container.MAX_SIDE:
             raise CodecError(f"{width}x{height} pixels are over the limit of {MAX_PIXELS}")
         system = self._system(variant)
-        header = container.Header(self.codec_id, system.digest, width, height)
+        header = container.image_header(self.codec_id, system.digest, height, width, CELL)
         return system.encode(image, header, rate=rate, tags=tags)
 
     def remark(self) -> str:
@@ -180,8 +180,8 @@ class DiffIcmh(Codec):
         return self._system(variant), parsed
 
     def _parse(self, stream: bytes) -> tuple[str, container.Stream]:
-        parsed = container.parse(stream, codec_id=self.codec_id)
-        check_pixels(parsed.header.width, parsed.header.height, MAX_PIXELS, CELL)
+        parsed = container.parse(stream, codec_id=self.codec_id, unit=CELL)
+        check_pixels(parsed.header.width, parsed.header.height, MAX_PIXELS)
         digest = parsed.header.weights_digest
         if digest == self._digest:
             return MAIN, parsed

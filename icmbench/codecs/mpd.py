@@ -102,9 +102,9 @@ class Mpd(Codec):
         """
         check_image(image)
         height, width = image.shape[:2]
-        if too_large(width, height, MAX_PIXELS, CELL) or max(height, width) > container.MAX_SIDE:
+        if too_large(width, height, MAX_PIXELS) or max(height, width) > container.MAX_SIDE:
             raise CodecError(f"{width}x{height} pixels are over the limit of {MAX_PIXELS}")
-        header = container.Header(self.codec_id, self.system.digest, width, height)
+        header = container.image_header(self.codec_id, self.system.digest, height, width, CELL)
         return self.system.encode(
             image, header, palette=palette, rdo=rdo, limit=bytes, alpha=alpha, guide=guide
         )
@@ -151,9 +151,10 @@ class Mpd(Codec):
             stream,
             codec_id=self.codec_id,
             weights_digest=self.system.digest,
+            unit=CELL,
             best_effort=best_effort,
         )
-        check_pixels(parsed.header.width, parsed.header.height, MAX_PIXELS, CELL)
+        check_pixels(parsed.header.width, parsed.header.height, MAX_PIXELS)
         if not best_effort and not parsed.sections:
             raise TruncatedStream("the stream holds a header and no state")
         most = len(section_states(_cells(parsed.header)))

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from icmbench.bitstream.folding import coded_size, whole
 from icmbench.diff_icmh.lfgcm import STRIDE, squeeze
 from icmbench.diff_icmh.model import Codec
 from icmbench.diff_icmh.symbols import DIGEST_BYTES, SymbolDecoder, SymbolEncoder, symbol_digest
@@ -44,8 +45,9 @@ class Coded:
 
 
 def padded_size(height: int, width: int) -> tuple[int, int]:
-    """Height and width of an image continued to whole values of z."""
-    return -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE
+    """Height and width of an image, folded where it is thin, continued to whole values of z."""
+    height, width = coded_size(height, width, STRIDE)
+    return whole(height, STRIDE), whole(width, STRIDE)
 
 
 def write_sections(

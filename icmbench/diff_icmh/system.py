@@ -13,9 +13,11 @@ import torch
 from numpy.typing import NDArray
 
 from icmbench.bitstream import container
+from icmbench.bitstream.folding import coded_size, fold, folding_lines, unfold
 from icmbench.devices import keep_freed_memory, use_device
 from icmbench.diff_icmh.control import predict_noise
 from icmbench.diff_icmh.diffusion import STEPS, add_noise, draw, sample
+from icmbench.diff_icmh.lfgcm import STRIDE
 from icmbench.diff_icmh.model import (
     TAGGER,
     bundled,
@@ -275,7 +277,8 @@ class System:
             whole,
             self.device,
         )
-        return np.ascontiguousarray(image[: size[0], : size[1]])
+        height, width = coded_size(*size, STRIDE)
+        return unfold(np.ascontiguousarray(image[:height, :width]), size, STRIDE)
 
     def describe(self, stream: bytes, parsed: container.Stream) -> list[tuple[str, str]]:
         """Lines of `icmbench info`."""
@@ -288,6 +291,7 @@ class System:
             ("format", "Diff-ICMH"),
             ("bytes", str(len(stream))),
             ("image", f"{header.width}x{header.height}"),
+            *folding_lines(header.height, header.width, STRIDE),
             ("bits per pixel", f"{8 * len(stream) / pixels:.4f}"),
             ("as published", f"{8 * len(stream) / (rows * columns):.4f} ({columns}x{rows} pixels)"),
             ("weights", header.weights_digest.hex()),
@@ -298,8 +302,9 @@ class System:
 
 
 def _continued(image: Image) -> Image:
-    """The image continued by its last row and column to a multiple of 64 pixels a side."""
+    """The image, folded if thin, continued by its last row and column to multiples of 64 pixels."""
     height, width = padded_size(*image.shape[:2])
+    image = fold(image, STRIDE)
     rows, columns = height - image.shape[0], width - image.shape[1]
     return np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from icmbench.bitstream import container
 from icmbench.mpd.coder import PARTS, State, sections_of_state
-from icmbench.mpd.latent import latent_shape
+from icmbench.mpd.latent import CELL, latent_shape
 from icmbench.mpd.palette import STATES
 
 if TYPE_CHECKING:  # it loads networks; the names of the parts are read without them
@@ -44,7 +44,7 @@ def layers(system: System, stream: bytes) -> list[Layer]:
 
     Raises as `container.parse` and `System.states` do.
     """
-    parsed = container.parse(stream, weights_digest=system.digest)
+    parsed = container.parse(stream, weights_digest=system.digest, unit=CELL)
     return split_layers(parsed, system.states(parsed))
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from icmbench.bitstream.folding import coded_size, fold, unfold
 from icmbench.mpd.palette import SCALE
 
 CELL: Final = 8  # pixels of a latent cell's side
@@ -23,7 +24,8 @@ Image = NDArray[np.uint8]
 
 
 def latent_shape(height: int, width: int) -> tuple[int, int]:
-    """Height and width of the latent of an image."""
+    """Height and width of the latent of an image, which is folded where it is thin."""
+    height, width = coded_size(height, width, CELL)
     return -(-height // CELL), -(-width // CELL)
 
 
@@ -148,7 +150,7 @@ def scaled_latent(
 ) -> Floats:
     """The standardised latent of an image, whole numbers in 1/8192 standard deviations.
 
-    The image is continued by its last row and column to whole cells.
+    A thin image is folded, then continued by its last row and column to whole cells.
 
     Returns:
         float32 (h, w, C), not limited.
@@ -156,6 +158,7 @@ def scaled_latent(
     import torch
 
     height, width = latent_shape(*image.shape[:2])
+    image = fold(image, CELL)
     padded = np.pad(
         image,
         ((0, height * CELL - image.shape[0]), (0, width * CELL - image.shape[1]), (0, 0)),
@@ -188,11 +191,14 @@ def latent_image(
     size: tuple[int, int],
     device: str = "cpu",
 ) -> Image:
-    """The image of a standardised latent, float32 (h, w, C), cropped to `size` (height, width)."""
+    """The image of a standardised latent, float32 (h, w, C), cropped to `size` (height, width).
+
+    The latent is of `latent_shape(*size)`: the picture of a thin image is unfolded.
+    """
     import torch
 
     height, width = latent.shape[:2]
-    image = np.empty((*size, 3), np.uint8)
+    image = np.empty((*coded_size(*size, CELL), 3), np.uint8)
 
     def run(rows: slice, columns: slice) -> Floats:
         values = latent[rows, columns] * std + mean
@@ -209,4 +215,4 @@ def latent_image(
             pixels = np.rint(strip, out=strip).clip(0, 255, out=strip).astype(np.uint8)
             place = image[rows, columns]  # cropped where the last cells reach beyond the image
             place[:] = pixels.transpose(1, 2, 0)[: place.shape[0], : place.shape[1]]
-    return image
+    return unfold(image, size, CELL)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from icmbench.bitstream import container
+from icmbench.bitstream.folding import folding_lines
 from icmbench.devices import keep_freed_memory, use_device
 from icmbench.errors import CodecError
 from icmbench.files import seed_from
@@ -21,7 +22,7 @@ from icmbench.mpd.coder import PARTS, State, decode_sections
 from icmbench.mpd.encoder import encode_latent
 from icmbench.mpd.features import Features, load_features
 from icmbench.mpd.guidance import BLUR, blurred, weighted
-from icmbench.mpd.latent import image_latent, latent_image, latent_shape
+from icmbench.mpd.latent import CELL, image_latent, latent_image, latent_shape
 from icmbench.mpd.model import bundled, check_folder, load_model, part_file
 from icmbench.mpd.rdo import latent_error
 from icmbench.mpd.reverse import load_reverse, reverse
@@ -157,6 +158,7 @@ class System:
             ("format", "MPD"),
             ("bytes", str(len(stream))),
             ("image", f"{header.width}x{header.height}"),
+            *folding_lines(header.height, header.width, CELL),
             ("bits per pixel", f"{8 * len(stream) / pixels:.4f}"),
             ("weights", header.weights_digest.hex()),
             ("header", f"{parsed.header_bytes} B"),

@@ -382,7 +382,7 @@ def timed_picture(size: int) -> Image:
 
 
 def _header(system: System, size: tuple[int, int]) -> container.Header:
-    return container.Header(CODEC_ID, system.digest, size[1], size[0])
+    return container.image_header(CODEC_ID, system.digest, *size, STRIDE)
 
 
 def peak_memory(folder: Path, device: str, size: int, stream: bytes = b"") -> float:

@@ -15,7 +15,8 @@ import torch
 from matplotlib.figure import Figure
 
 from icmbench.bitstream import container
-from icmbench.codecs.diff_icmh import MAIN, DiffIcmh
+from icmbench.bitstream.folding import fold
+from icmbench.codecs.diff_icmh import CELL, MAIN, DiffIcmh
 from icmbench.codecs.strings import Point
 from icmbench.coding.decode import decode_one
 from icmbench.coding.pool import Failed
@@ -176,12 +177,15 @@ def accounting_rows(original: Image, coded: list[Coded]) -> Iterator[Row]:
     Ours: bits per pixel of the image, metrics of the picture at its size. The official evaluation
     divides by the pixels of the image padded to multiples of 64 a side, and compares the whole
     padded reconstruction with the original padded by zeros at right and bottom. (It also codes that
-    zero-padded picture; ours continues the last row and column.) MS-SSIM is nan below 161 pixels.
+    zero-padded picture; ours continues the last row and column, and folds thin pictures before.)
+    MS-SSIM is nan below 161 pixels.
     """
     meter = Meter(METRICS)
     height, width = original.shape[:2]
     rows, columns = padded_size(height, width)
-    padded = np.pad(original, ((0, rows - height), (0, columns - width), (0, 0)))
+    folded = fold(original, CELL)
+    pads = (0, rows - folded.shape[0]), (0, columns - folded.shape[1]), (0, 0)
+    padded = np.pad(folded, pads)
     # One original after the other: the meter keeps the features of the last.
     ours = [meter(original, each.picture) for each in coded]
     theirs = [meter(padded, each.uncropped) for each in coded]

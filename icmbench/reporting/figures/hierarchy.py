@@ -17,6 +17,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from icmbench.bitstream.folding import coded_size, fold, strips, unfold
 from icmbench.errors import MeasurementError
 from icmbench.mpd.latent import CELL
 from icmbench.reporting.figures.axes import foot, heading, note_height, wrap_note
@@ -49,9 +50,10 @@ class Level:
 def entry_colours(original: Pixels, labels: NDArray[np.int16], entries: int) -> NDArray[np.float64]:
     """Mean RGB of the original's pixels under each entry's cells: float (entries, 3) in 0 ... 255.
 
-    Only pixels of the picture count, not those that continue it to whole cells. nan where an entry
-    has no cell.
+    Only pixels of the picture count, not those that continue it to whole cells; a thin picture is
+    folded as the codec folds it. nan where an entry has no cell.
     """
+    original = fold(original, CELL)
     rows, columns = (np.arange(0, side, CELL) for side in original.shape[:2])
     if labels.shape != (len(rows), len(columns)):
         raise MeasurementError(f"a map of {labels.shape} cells is not of a picture this size")
@@ -63,6 +65,25 @@ def entry_colours(original: Pixels, labels: NDArray[np.int16], entries: int) -> 
     totals = [np.bincount(flat, sums[:, :, c].ravel(), entries) for c in range(3)]
     with np.errstate(invalid="ignore"):
         return np.stack(totals, axis=1) / counts[:, None]
+
+
+def entry_map(
+    labels: NDArray[np.int16], colours: NDArray[np.float64], size: tuple[int, int]
+) -> tuple[Pixels, tuple[int, int, int, int]]:
+    """The map of a state and its extent (left, right, bottom, top) in pixels of the picture.
+
+    One pixel per cell; of a picture that the codec folds, one per pixel, unfolded.
+
+    Args:
+        colours: of `entry_colours`.
+        size: height and width of the picture.
+    """
+    shown = np.rint(np.nan_to_num(colours)).astype(np.uint8)[labels]
+    if strips(*size, CELL) == 1:
+        return shown, (0, labels.shape[1] * CELL, labels.shape[0] * CELL, 0)
+    height, width = coded_size(*size, CELL)
+    pixels = shown.repeat(CELL, axis=0).repeat(CELL, axis=1)[:height, :width]
+    return unfold(pixels, size, CELL), (0, size[1], size[0], 0)
 
 
 def palette_hierarchy(
@@ -184,10 +205,8 @@ def _panel(
         f"{level.bytes:,} bytes, {bpp:.4f} bpp",
     )  # fmt: skip
     axes = _frame(figure, sheet, column, top + _WORDS)
-    shown = np.rint(np.nan_to_num(colours)).astype(np.uint8)[level.labels]
-    cells = level.labels.shape
-    axes.imshow(shown, aspect="auto", interpolation="nearest",
-                extent=(0, cells[1] * CELL, cells[0] * CELL, 0))  # fmt: skip
+    shown, extent = entry_map(level.labels, colours, (height, width))
+    axes.imshow(shown, aspect="auto", interpolation="nearest", extent=extent)
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.add_patch(Rectangle((0, 0), width, height, fill=False, edgecolor="#8a8d91", linewidth=0.6))
     below = top + _WORDS + sheet.high + 0.06
