@@ -5,34 +5,21 @@ from __future__ import annotations
 import csv
 import os
 import re
-import shutil
 import signal
-import socket
-import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
-import yaml
-from conftest import ROOT
+from conftest import make_picture
 from faulty import Faulty, wait_until
-from running import hear_interrupts
+from heads import PATIENCE, Head, slurm
 
-from icmbench.images import pixel_sha256, read_image
+from icmbench.images import pixel_sha256, read_image, write_png
 
 pytestmark = [pytest.mark.workflow, pytest.mark.cluster]
-IMPATIENT = ROOT / "tests" / "cluster" / "impatient.py"  # snakemake
-PATIENCE = 900  # seconds: other tests may have the processors
 TIMES = {"jobs", "revisions", "timing"}  # tables that another run or another plan does not repeat
-# What a test changes in the profile: where to look for jobs, and patience that fits small jobs.
-SETTINGS = {
-    "slurm-status-command": "squeue",
-    "slurm-init-seconds-before-status-checks": 1,
-    "latency-wait": 5,
-    "slurm-partition-config": ROOT / "slurm" / "partitions.yaml",  # a path from where one starts
-}
 # What the run on this machine has beside the micro configuration, as its tables name it.
 MORE = re.compile("identity|webp|no-sc|detection|segmentation")
 # What is compared. Drawing figures on the cluster as well would take as long as half of the rest.
@@ -52,115 +39,11 @@ GROUPS = {
 }
 
 
-def free_ports() -> int:
-    """The first of two free ports."""
-    for port in range(17817, 18817, 2):
-        with socket.socket() as one, socket.socket() as two:
-            try:
-                one.bind(("127.0.0.1", port))
-                two.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
-    raise OSError("no two free ports")
-
-
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Environment in which Slurm's commands speak to a cluster of this test's own."""
-    if not os.environ.get("ICMBENCH_TEST_SLURM"):
-        pytest.skip("ICMBENCH_TEST_SLURM is not set: nothing is run on a cluster")
-    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-    missing = [
-        name for name in ("munged", "slurmctld", "slurmd") if not shutil.which(name, path=path)
-    ]
-    if missing:
-        pytest.skip(f"no {missing[0]} (packages slurm-wlm and munge): nothing is run on a cluster")
-    folder = tmp_path_factory.mktemp("slurm")
-    script = str(ROOT / "tests" / "cluster" / "slurm.sh")
-    env = {**os.environ, "SLURM_TEST_PORT": str(free_ports())}
-    try:
-        subprocess.run([script, "start", str(folder)], check=True, env=env, timeout=180)
-        yield {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": f"{folder}/bin:{path}"}
-    finally:
-        subprocess.run([script, "stop", str(folder)], check=True, timeout=180)
-
-
-class Head:
-    """A `snakemake --profile slurm` in the background, started in the repository's root."""
-
-    def __init__(self, folder: Path, config: dict, env: dict[str, str], *arguments: str) -> None:
-        folder.mkdir(exist_ok=True)
-        number = len(list(folder.glob("head*.log")))
-        self.log = folder / f"head{number}.log"
-        self.env = {**os.environ, "OMP_NUM_THREADS": "1", **env}
-        path = folder / "config.yaml"
-        path.write_text(yaml.safe_dump(config))
-        command = [sys.executable, str(IMPATIENT), "--profile", "slurm"]
-        for key, value in {**SETTINGS, "slurm-logdir": folder / "slurm"}.items():
-            command += [f"--{key}", str(value)]
-        self.command = [*command, "--configfile", str(path), "--directory", str(folder), *arguments]
-        with open(self.log, "w", encoding="utf-8") as handle:
-            self.process = subprocess.Popen(
-                self.command, cwd=ROOT, env=self.env, stdout=handle, stderr=subprocess.STDOUT,
-                preexec_fn=hear_interrupts,
-            )  # fmt: skip
-
-    def text(self) -> str:
-        return self.log.read_text()
-
-    def kill(self) -> None:
-        """`kill -9`, where it still runs."""
-        self.process.kill()
-        self.process.wait()
-
-    def wait(self, seconds: float) -> str:
-        """Wait for the end, which is a good one; the log."""
-        code = self.process.wait(timeout=seconds)
-        assert code == 0, self.text()[-6000:]
-        return self.text()
-
-    def wait_for(self, faulty: Faulty, stage: str) -> None:
-        """Wait until a job of the stage hangs, as it was told to."""
-
-        def over_or_held() -> bool:
-            assert self.process.poll() is None, self.text()[-6000:]
-            return faulty.held(stage)
-
-        wait_until(over_or_held, PATIENCE, self.text)
-
-    @property
-    def run_id(self) -> str:
-        found = re.search(r"SLURM run ID: (\S+)", self.text())
-        assert found, self.text()[-4000:]
-        return found[1]
-
-    def submitted(self) -> list[tuple[str, str]]:
-        """Rule (or rules of a group) and Slurm's number of every job that was submitted."""
-        found = re.findall(r"SLURM jobid (\d+) \(log: \S+/(?:rule|group)_([^/]+)/", self.text())
-        return [(rule, number) for number, rule in found]
-
-    def jobs(self) -> dict[str, dict[str, str]]:
-        """State and memory of every job of this run, over or not, by Slurm's number."""
-        command = ["squeue", "--states", "all", "--noheader", "--format", "%i|%T|%m|%P"]
-        text = self.slurm(*command, "--name", self.run_id)
-        rows = [line.split("|") for line in text.splitlines()]
-        return {
-            row[0]: dict(zip(("state", "memory", "partition"), row[1:], strict=True))
-            for row in rows
-        }
-
-    def alive(self) -> list[str]:
-        """States of the jobs of this run that are not over."""
-        states = [job["state"] for job in self.jobs().values()]
-        return [state for state in states if state in ("PENDING", "RUNNING", "COMPLETING")]
-
-    def slurm(self, *command: str) -> str:
-        """Output of a command that succeeds, run as the head is."""
-        done = subprocess.run(
-            command, cwd=ROOT, env=self.env, capture_output=True, text=True, check=True
-        )
-        return done.stdout
+    """Environment in which Slurm's commands speak to a cluster of this module's own."""
+    with slurm(tmp_path_factory.mktemp("slurm")) as env:
+        yield env
 
 
 # --- the same bytes -----------------------------------------------------------------------------
@@ -382,6 +265,73 @@ def test_a_job_that_asks_for_a_gpu_has_one(story: Story) -> None:
     for head in (story.heads[0], story.heads[-1]):
         for rule, job in head.submitted():
             assert head.jobs()[job]["partition"] == ("gpu" if rule == "decode" else "cpu")
+
+
+# --- a codec that gives nothing -----------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def empty_heads(
+    cluster: dict[str, str], bad_codecs: Path, tmp_path_factory: pytest.TempPathFactory
+) -> list[Head]:
+    """Two ended runs of one command: one of the two codecs codes no image."""
+    folder = tmp_path_factory.mktemp("empty")
+    for index, height in enumerate((40, 41)):
+        write_png(folder / "pictures" / f"i{index}.png", make_picture(height, 48, index))
+    config = {
+        "datasets": {"mine": {"type": "folder", "path": str(folder / "pictures")}},
+        "codecs": {
+            "jpeg": {"points": [{"quality": [10, 90]}]},
+            "raises-on-all": {"points": [{}]},
+        },
+        "metrics": ["psnr_rgb"],
+        "bootstrap": {"resamples": 20},
+        "device": "cpu",
+    }
+    together = {
+        "codec": "dataset_shard encode decode measure",
+        "tables": "contact_sheet rate_figures rd_tables timing_table",
+    }
+    groups = [f"{rule}={group}" for group, names in together.items() for rule in names.split()]
+    more = ["--groups", *groups, "--group-components", "codec=9", "tables=9", "--cores", "2"]
+    env = {**cluster, "PYTHONPATH": str(bad_codecs)}
+    heads = []
+    for _ in range(2):
+        heads.append(Head(folder / "run", config, env, *more))
+        heads[-1].process.wait(timeout=PATIENCE)
+    return heads
+
+
+@pytest.mark.slow
+def test_a_codec_without_results_fails_the_finished_run(empty_heads: list[Head]) -> None:
+    """The verdict is the last line; everything else is made, and the report states it first."""
+    first, _ = empty_heads
+    results = first.log.parent / "results"
+    assert first.process.returncode == 1, first.text()[-6000:]
+    last = first.text().strip().splitlines()[-1]
+    found = "raises-on-all on mine: no image was coded ("
+    assert last.startswith(f"icmbench: FAILED (fail_on: empty): {found}"), last
+    assert not (results / "verdict.json").exists()
+    assert {job["state"] for job in first.jobs().values()} == {"COMPLETED"}
+    page = (results / "report.html").read_text(encoding="utf-8")
+    assert page.index('class="alert"') < page.index(found) < page.index("<h1>")
+    rd = pd.read_csv(results / "tables" / "rd.csv").set_index("family")
+    assert list(rd.loc["jpeg", "failed"]) == [0, 0]
+    assert rd.loc["raises-on-all", "failed"] == 2
+    for name in ("tables/jobs.csv", "provenance.json", "figures/rd_mine.pdf"):
+        assert (results / name).is_file()
+
+
+@pytest.mark.slow
+def test_a_second_start_fails_in_the_last_job_alone(empty_heads: list[Head]) -> None:
+    first, second = empty_heads
+    assert second.process.returncode == 1, second.text()[-6000:]
+    assert rules(second) == []
+    assert re.findall(r"^ *(?:local)?rule (\w+):", second.text(), re.M) == ["check_results"]
+    assert second.text().strip().splitlines()[-1] == first.text().strip().splitlines()[-1]
+
+
+# --- the whole chain ----------------------------------------------------------------------------
 
 
 def test_every_stage_runs_on_the_cluster(micro_head: Head) -> None:
