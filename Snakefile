@@ -30,6 +30,7 @@ resource_scopes:
 if config.get("packed"):
 
     include: "rules/packed.smk"
+    include: "rules/targets.smk"
 
     localrules:
         all,
@@ -90,6 +91,7 @@ else:
     include: "rules/ablation.smk"
     include: "rules/figures.smk"
     include: "rules/report.smk"
+    include: "rules/targets.smk"
 
     localrules:
         all,

@@ -45,6 +45,7 @@ from icmbench.training.settings import (
     check_labels_settings,
     check_pool,
     make_pool_source,
+    scene_sources,
     trained_icmh,
     trained_parts,
     trained_tasks,
@@ -390,7 +391,8 @@ def _training(
 ) -> tuple[dict[str, Dataset], tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Pool, trained parts and guides of MPD, trained parts of Diff-ICMH.
 
-    `pool` is filled with all sources. The checks are made even where no codec needs a model.
+    The pool holds the sources that are made in any case: tasks are trained on scenes alone. `pool`
+    is filled with all sources. The checks are made even where no codec needs a model.
     Independent ones add to `problems`; one that the others rest on raises.
     """
     training = config["training"]
@@ -405,28 +407,27 @@ def _training(
         check_pool(pool, datasets, config["split"])
     names = {name: codec_class(family.codec).model_name for name, family in families.items()}
     needed = {model for model in names.values() if model}
+    tasks_trained = trained_tasks(training, task_parts(config))
+    scenes = {name: pool[name] for name in scene_sources(training) if name in pool}
     if config["models"]:
         for model in sorted(needed):
             _check_models(models_folder(config) / model, model, kinds)
-        return {}, (), (), ()
+        return scenes if tasks_trained else {}, (), (), ()
     for codec, name in names.items():
         if name not in (None, NAME, icmh.NAME):
             raise ConfigError(f"codec {codec} needs the model {name!r}, made elsewhere: set models")
     mpd_only = NAME in needed or icmh.NAME not in needed
     trained = trained_parts(training, kinds) if mpd_only else _image_part(training)
     diffused = trained_icmh(training) if icmh.NAME in needed else []
-    tasks_trained = trained_tasks(training, task_parts(config))
-    if not needed and not tasks_trained:
-        return {}, (), (), ()
     if not needed:
-        return pool, (), (), ()
+        return scenes if tasks_trained else {}, (), (), ()
     guides = _guides(training, kinds, trained) if NAME in needed else []
     if training["start"] == "bundled":
         check_folder(bundled(), (*PARTS, *guides))
         if icmh.NAME in needed:
             icmh.check_folder(icmh.bundled(), (*icmh.PARTS, icmh.TAGGER))
-    if not trained and not diffused and not tasks_trained:
-        return {}, (), tuple(guides), ()
+    if not trained and not diffused:
+        return scenes if tasks_trained else {}, (), tuple(guides), ()
     if network := training["pseudo_labels"]["network"]:
         where = "training.pseudo_labels.network"
         check_file(problems, where, Path(network), "torchvision's VGG-16 (.pth)")

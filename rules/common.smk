@@ -22,6 +22,7 @@ from icmbench.diff_icmh import model as icmh
 from icmbench.errors import IcmbenchError
 from icmbench.follow import follow
 from icmbench.mpd.model import CARD, NAME, PARTS, TAPS, bundled, part_file
+from icmbench.targets import absent_targets
 from icmbench.tasks.base import INSTANCES
 from icmbench.training.settings import source_tags
 from icmbench.versions import package_version
@@ -42,6 +43,7 @@ except IcmbenchError as error:
     raise WorkflowError(str(error)) from None
 
 config.update(run.config)  # scripts see the defaults, too
+ABSENT = absent_targets(run)
 
 if workflow.is_main_process:  # once, not in the start of every job
     for line in announcements(run):

@@ -8,6 +8,7 @@ from icmbench.configuration import coding_settings, given_files, model_name, mod
 from icmbench.elsewhere.packed import packed_run
 from icmbench.errors import IcmbenchError
 from icmbench.follow import follow
+from icmbench.targets import absent_when_packed
 
 try:
     run = packed_run(config, Path(workflow.basedir) / "schemas" / "config.schema.json")
@@ -15,6 +16,7 @@ except IcmbenchError as error:
     raise WorkflowError(str(error)) from None
 
 config.update(run.config)  # scripts see the defaults, too
+ABSENT = absent_when_packed()
 
 if workflow.is_main_process:
     follow(Path(run.config["results"]).absolute() / "logs")

@@ -64,66 +64,65 @@ rule mpd_states_table:
         "../workflow_scripts/mpd_states_table.py"
 
 
-# One job for all images, as for the visual comparisons.
-rule palette_hierarchy:
-    input:
-        **hierarchy_inputs(),
-    output:
-        [file for name in HIERARCHIES for file in figure_files(name)],
-    log:
-        "<logs>/palette_hierarchy.log",
-    benchmark:
-        "<benchmarks>/palette_hierarchy/all.tsv"
-    conda:
-        "../envs/core.yaml"
-    threads: 1
-    resources:
-        gpu=gpus(*MPD),
-        mem_mb=lambda wc, input, attempt: attempt
-        * coding_mb(input.models, sets_of(run.config["hierarchy"]), MPD[:1]),
-        runtime=lambda wc, attempt: 30 * attempt,
-    params:
-        code=code_of("palette_hierarchy", codecs=MPD[:1]),
-        hierarchy=run.config["hierarchy"],
-        shards=len(SHARDS),
-        codec=MPD[0],
-        settings=coding_settings(run.config, MPD[0]),
-    script:
-        "../workflow_scripts/palette_hierarchy.py"
+if HIERARCHIES:
 
+    # One job for all images, as for the visual comparisons.
+    rule palette_hierarchy:
+        input:
+            **hierarchy_inputs(),
+        output:
+            [file for name in HIERARCHIES for file in figure_files(name)],
+        log:
+            "<logs>/palette_hierarchy.log",
+        benchmark:
+            "<benchmarks>/palette_hierarchy/all.tsv"
+        conda:
+            "../envs/core.yaml"
+        threads: 1
+        resources:
+            gpu=gpus(*MPD),
+            mem_mb=lambda wc, input, attempt: attempt
+            * coding_mb(input.models, sets_of(run.config["hierarchy"]), MPD[:1]),
+            runtime=lambda wc, attempt: 30 * attempt,
+        params:
+            code=code_of("palette_hierarchy", codecs=MPD[:1]),
+            hierarchy=run.config["hierarchy"],
+            shards=len(SHARDS),
+            codec=MPD[0],
+            settings=coding_settings(run.config, MPD[0]),
+        script:
+            "../workflow_scripts/palette_hierarchy.py"
 
-# Not part of a run: `snakemake mpd_framework_table`. The framework's numbers, stage by stage.
-rule mpd_framework_table:
-    input:
-        **hierarchy_inputs(),
-    output:
-        "<results>/tables/mpd_framework.csv",
-    log:
-        "<logs>/mpd_framework.log",
-    benchmark:
-        "<benchmarks>/mpd_framework/all.tsv"
-    conda:
-        "../envs/core.yaml"
-    threads: 1
-    resources:
-        gpu=gpus(*MPD[:1]),
-        mem_mb=lambda wc, input, attempt: attempt
-        * coding_mb(input.models, sets_of(run.config["hierarchy"]), MPD[:1]),
-        runtime=lambda wc, attempt: 30 * attempt,
-    params:
-        code=code_of("mpd_framework", codecs=MPD[:1]),
-        hierarchy=run.config["hierarchy"],
-        shards=len(SHARDS),
-        codec=MPD[0],
-        settings=coding_settings(run.config, MPD[0]),
-    script:
-        "../workflow_scripts/mpd_framework.py"
+    # Not part of a run: `snakemake mpd_framework_table`. The framework's numbers, stage by stage.
+    rule mpd_framework_table:
+        input:
+            **hierarchy_inputs(),
+        output:
+            "<results>/tables/mpd_framework.csv",
+        log:
+            "<logs>/mpd_framework.log",
+        benchmark:
+            "<benchmarks>/mpd_framework/all.tsv"
+        conda:
+            "../envs/core.yaml"
+        threads: 1
+        resources:
+            gpu=gpus(*MPD[:1]),
+            mem_mb=lambda wc, input, attempt: attempt
+            * coding_mb(input.models, sets_of(run.config["hierarchy"]), MPD[:1]),
+            runtime=lambda wc, attempt: 30 * attempt,
+        params:
+            code=code_of("mpd_framework", codecs=MPD[:1]),
+            hierarchy=run.config["hierarchy"],
+            shards=len(SHARDS),
+            codec=MPD[0],
+            settings=coding_settings(run.config, MPD[0]),
+        script:
+            "../workflow_scripts/mpd_framework.py"
 
+    rule mpd_framework:
+        input:
+            "<results>/tables/mpd_framework.csv",
 
-rule mpd_framework:
-    input:
-        "<results>/tables/mpd_framework.csv",
-
-
-localrules:
-    mpd_framework,
+    localrules:
+        mpd_framework,

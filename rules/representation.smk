@@ -83,54 +83,58 @@ rule train_features:
         "../workflow_scripts/train_features.py"
 
 
-# The columns of every kind of descriptors, one below the other.
-rule pseudo_labels_table:
-    input:
-        expand("<results>/training/pseudo_labels/{kind}.csv", kind=LABELLED),
-    output:
-        "<results>/tables/pseudo_labels.csv",
-    log:
-        "<logs>/pseudo_labels_table.log",
-    benchmark:
-        "<benchmarks>/pseudo_labels_table/all.tsv"
-    conda:
-        "../envs/reporting.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        code=code_of("pseudo_labels_table"),
-    script:
-        "../workflow_scripts/pseudo_labels_table.py"
+if LABELLED:
 
+    # The columns of every kind of descriptors, one below the other.
+    rule pseudo_labels_table:
+        input:
+            expand("<results>/training/pseudo_labels/{kind}.csv", kind=LABELLED),
+        output:
+            "<results>/tables/pseudo_labels.csv",
+        log:
+            "<logs>/pseudo_labels_table.log",
+        benchmark:
+            "<benchmarks>/pseudo_labels_table/all.tsv"
+        conda:
+            "../envs/reporting.yaml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            runtime=10,
+        params:
+            code=code_of("pseudo_labels_table"),
+        script:
+            "../workflow_scripts/pseudo_labels_table.py"
 
-# Do features bring patches of one class together? On scenes that nothing was trained on.
-rule retrieval:
-    input:
-        model=model_parts("autoencoder", *(f"features-{kind}" for kind in LABELLED)),
-    output:
-        table="<results>/tables/retrieval.csv",
-        figure=figure_files("embedding"),
-    log:
-        "<logs>/retrieval.log",
-    benchmark:
-        "<benchmarks>/retrieval/all.tsv"
-    conda:
-        "../envs/core.yaml"
-    threads: 1
-    resources:
-        gpu=network_gpus(),
-        mem_mb=lambda wc, input, attempt: attempt * training_mb(input, least=3000),
-        runtime=lambda wc, attempt: 60 * attempt,
-    params:
-        device=run.config["device"],
-        code=code_of("retrieval"),
-        scenes=TRAINING["retrieval"],
-        patch=TRAINING["pseudo_labels"]["size"],
-        kinds=LABELLED,
-    script:
-        "../workflow_scripts/retrieval.py"
+    # Do features bring patches of one class together? On scenes that nothing was trained on.
+    rule retrieval:
+        input:
+            model=model_parts("autoencoder", *(f"features-{kind}" for kind in LABELLED)),
+        output:
+            table="<results>/tables/retrieval.csv",
+            figure=figure_files("embedding"),
+        log:
+            "<logs>/retrieval.log",
+        benchmark:
+            "<benchmarks>/retrieval/all.tsv"
+        conda:
+            "../envs/core.yaml"
+        threads: 1
+        resources:
+            gpu=network_gpus(),
+            mem_mb=lambda wc, input, attempt: attempt * training_mb(input, least=3000),
+            runtime=lambda wc, attempt: 60 * attempt,
+        params:
+            device=run.config["device"],
+            code=code_of("retrieval"),
+            scenes=TRAINING["retrieval"],
+            patch=TRAINING["pseudo_labels"]["size"],
+            kinds=LABELLED,
+        script:
+            "../workflow_scripts/retrieval.py"
+
+    localrules:
+        pseudo_labels_table,
 
 
 if run.config["hierarchy"]:
@@ -208,5 +212,4 @@ rule mpd_figure_4:
 
 
 localrules:
-    pseudo_labels_table,
     mpd_figure_4,

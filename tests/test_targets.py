@@ -1,0 +1,155 @@
+"""Targets that only some configurations have: each is there or states what it needs."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from conftest import ROOT
+from running import snakemake, succeed
+
+from icmbench.configuration import make_run
+from icmbench.mpd.model import bundled
+from icmbench.targets import NEEDS, TABLES, absent_targets, absent_when_packed
+
+SCHEMA = ROOT / "schemas" / "config.schema.json"
+# Of a run that codes scenes with JPEG and nothing else.
+PLAIN: dict[str, Any] = {
+    "datasets": {"scenes": {"test": 2}},
+    "codecs": {"jpeg": {"points": [{"quality": 10}]}},
+    "metrics": ["psnr_rgb"],
+}
+MODELS = str(bundled().parent)
+
+
+def default() -> dict[str, Any]:
+    config: dict[str, Any] = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    return config
+
+
+def test_a_plain_run_names_what_every_target_needs() -> None:
+    absent = absent_targets(make_run(PLAIN, SCHEMA))
+    assert sorted(absent) == sorted(NEEDS)
+    assert all(text.startswith(f"{name} needs ") for name, text in absent.items())
+    for name, word in {
+        "ablation": "section ablation",
+        "diffusion_pictures": "codec entry of diff-icmh",
+        "feature_gap": "mmdet",
+        "loss_figures": "section training",
+        "mpd_figure_4": "codec entry of mpd or diff-icmh",
+        "paired_table": "anchors and rates",
+        "palette_hierarchy": "codec entry of mpd",
+        "robustness_table": "robustness.trials",
+        "task_pictures": "add one to tasks",
+    }.items():
+        assert word in absent[name]
+
+
+def test_the_default_run_has_all_but_the_ablation() -> None:
+    assert set(absent_targets(make_run(default(), SCHEMA))) <= {"ablation", "mmcv_check"}
+
+
+def test_given_models_leave_nothing_to_label() -> None:
+    """And no section of training is what is missing then."""
+    config = {**default(), "models": MODELS, "tasks": {}, "task_pictures": []}
+    absent = absent_targets(make_run(config, SCHEMA))
+    for name in ("mpd_figure_2", "mpd_figure_4", "pseudo_labels_table", "retrieval"):
+        assert f"models: {MODELS} is given: leave models out" in absent[name]
+    assert "mpd_framework" not in absent
+    assert "diffusion_pictures" not in absent
+
+
+def test_given_models_leave_tasks_to_train() -> None:
+    """On scenes of the training set, as where no codec has a model or none is trained."""
+    untrained = {**default()["training"], "vgg": {"steps": 0}, "features": {"steps": 0}}
+    for change in (
+        {"models": MODELS},
+        {"codecs": PLAIN["codecs"], "anchors": []},
+        {"training": untrained},
+    ):
+        run = make_run({**default(), **change}, SCHEMA)
+        assert run.task_parts
+        assert list(run.pool) == ["scenes"]
+        assert "loss_figures" not in absent_targets(run)
+
+
+@pytest.mark.parametrize(
+    ("section", "names"),
+    [
+        ("hierarchy", "mpd_figure_2 mpd_framework mpd_framework_table palette_hierarchy"),
+        ("diffusion", "diffusion_pictures"),
+        ("task_pictures", "task_pictures"),
+    ],
+)
+def test_a_section_that_lists_no_image(section: str, names: str) -> None:
+    before = absent_targets(make_run(default(), SCHEMA))
+    absent = absent_targets(make_run({**default(), section: []}, SCHEMA))
+    assert sorted(absent.keys() - before.keys()) == names.split()
+    assert all(f"the section {section}: list one" in absent[name] for name in names.split())
+
+
+def test_untrained_features_are_named() -> None:
+    config = default()
+    for part in config["training"].values():
+        if isinstance(part, dict) and "steps" in part:
+            part["steps"] = 0
+    absent = absent_targets(make_run({**config, "tasks": {}, "task_pictures": []}, SCHEMA))
+    assert "training.features.steps" in absent["retrieval"]
+    assert "mpd_figure_4" not in absent
+
+
+def test_every_target_of_the_docs_is_there_or_states_what_it_needs() -> None:
+    """Words behind `snakemake` in the docs that are names of rules."""
+    always = {"all", "report", "provenance", "check_results"}
+    files = [ROOT / "README.md", ROOT / "config.yaml", *(ROOT / "docs").rglob("*.md")]
+    files += [*(ROOT / "rules").glob("*.smk")]
+    named = set()
+    for path in files:
+        for command in re.findall(r"snakemake ([^`\n]*)", path.read_text(encoding="utf-8")):
+            words = command.partition("#")[0].split()
+            named |= {word for word in words if re.fullmatch("[a-z]+(_[a-z0-9]+)+", word)}
+    assert {"mpd_figure_2", "mpd_figure_4", "mmcv_check", "feature_gap"} <= named
+    rules = set(
+        re.findall(r"rule (\w+):", "".join(p.read_text() for p in ROOT.glob("rules/*.smk")))
+    )
+    assert named & rules <= NEEDS.keys() | always
+    assert rules >= NEEDS.keys()
+
+
+def test_tables_are_those_that_the_rules_write() -> None:
+    text = "".join(path.read_text(encoding="utf-8") for path in ROOT.glob("rules/*.smk"))
+    for name, tables in TABLES.items():
+        rule = re.split(r"\n *(?:script|input):\n", text.partition(f"rule {name}:")[2])
+        outputs = next(part for part in rule if "output:" in part)
+        assert sorted(re.findall(r"<results>/tables/(\w+)\.csv", outputs)) == sorted(tables), name
+
+
+@pytest.mark.slow
+@pytest.mark.workflow
+def test_the_plan_ends_with_what_a_target_needs(tmp_path: Path) -> None:
+    """As a rule, and as the file that it would write; what is there is planned."""
+    for target in ("mpd_figure_4", "results/tables/retrieval.csv"):
+        done = snakemake(tmp_path, {**PLAIN, "results": "results"}, "--dry-run", target)
+        assert done.returncode != 0
+        assert "add one to codecs, and leave models out" in done.stdout + done.stderr
+    text = succeed(snakemake(tmp_path, {**default(), "results": "r"}, "--dry-run", "mpd_framework"))
+    assert "mpd_framework_table" in text
+
+
+@pytest.mark.slow
+@pytest.mark.workflow
+@pytest.mark.parametrize("models", [None, MODELS])
+def test_every_target_is_a_rule(models: str | None, tmp_path: Path) -> None:
+    """Of its own or one that refuses, never both: Snakemake takes no name twice."""
+    config = {**default(), "models": models, "results": "r"}
+    succeed(snakemake(tmp_path, config, "--dry-run"))  # with given models, tasks are trained, too
+    listed = succeed(snakemake(tmp_path, config, "--list-rules")).split()
+    assert listed.count("mpd_figure_4") == 1
+    assert set(listed) >= NEEDS.keys()
+
+
+def test_packed_streams_have_none_of_them() -> None:
+    assert absent_when_packed().keys() == NEEDS.keys()
