@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,12 @@ def complete_or_note(config: Mapping[str, Any], schema: Path, problems: Problems
         problems.add(_explain(error))
     for error in errors:
         _prune(filled, error)
+    for path in list(_with_nul(filled)):
+        where = ".".join(map(str, path)).replace("\0", "\\0")
+        problems.add(
+            f"{where}: the text holds a NUL character, which no path or name may: remove it"
+        )
+        _take_out(filled, path)
     for section in ("datasets", "codecs"):
         filled.setdefault(section, {})
     _fill(filled, rules)
@@ -155,10 +161,28 @@ def _prune(filled: dict[str, Any], error: jsonschema.ValidationError) -> None:
             del holder[key]
     elif "propertyNames" in error.absolute_schema_path and isinstance(holder, dict):
         holder.pop(error.instance, None)
-    elif path and path[0] in ENTRIES and len(path) > 1:
-        filled[path[0]].pop(path[1], None)
+    else:
+        _take_out(filled, path)
+
+
+def _take_out(filled: dict[str, Any], path: Sequence[str | int]) -> None:
+    """Take out the named entry, or the section, that a problem's key path leads into."""
+    if path and path[0] in ENTRIES and len(path) > 1:
+        filled.get(str(path[0]), {}).pop(path[1], None)
     elif path:
         filled.pop(str(path[0]), None)
+
+
+def _with_nul(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Key paths of texts that hold a NUL character."""
+    if isinstance(value, str) and "\0" in value:
+        yield path
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _with_nul(inner, (*path, key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _with_nul(inner, (*path, number))
 
 
 def _expand(filled: dict[str, Any], problems: Problems) -> None:

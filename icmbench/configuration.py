@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from icmbench.config_schema import Problems, complete_or_note, removed_entries
 from icmbench.datasets.base import Dataset
 from icmbench.datasets.registry import make_dataset
 from icmbench.diff_icmh import model as icmh
+from icmbench.diff_icmh.vocabulary import check_tags, model_vocabulary
 from icmbench.errors import ConfigError
 from icmbench.metrics import METRICS, available
 from icmbench.mpd.model import (
@@ -129,6 +130,7 @@ def make_run(config: Mapping[str, Any], schema: Path) -> Run:
             problems.add(f"task_pictures: task {item['task']} is not on {item['dataset']!r}")
     tasks = _tasks(filled, datasets, declared["datasets"], problems)
     _check_variants(filled, families, problems)
+    _check_tags(filled, families, problems)
     pool: Mapping[str, Dataset] = {}
     sources: dict[str, Dataset] = {}
     trained: tuple[str, ...] = ()
@@ -312,6 +314,33 @@ def _check_variants(
     }
     kind, known = "variant of training.variants", config["training"]["variants"]
     check_names(problems, "codecs", sorted(used - {MAIN}), kind, known)
+
+
+def _check_tags(
+    config: Mapping[str, Any], families: Mapping[str, Family], problems: Problems
+) -> None:
+    """A problem where a point names a tag that is not in its model's vocabulary.
+
+    A model that this run trains keeps the bundled vocabulary; from scratch the training set decides
+    it, which is not there yet. What a given folder lacks is a problem of its own.
+    """
+    if not config["models"] and config["training"]["start"] == "scratch":
+        return
+    home = models_folder(config) / icmh.NAME if config["models"] else icmh.bundled()
+    for name, family in families.items():
+        if family.codec != icmh.NAME:
+            continue
+        for text, variant in sorted({_tags_and_variant(point.encode) for point in family.points}):
+            own = config["models"] and variant != MAIN
+            folder = home / icmh.VARIANTS / variant if own else home
+            if folder.is_dir():
+                with problems.collect(f"codecs.{name}"):
+                    check_tags(text, model_vocabulary(folder))
+
+
+def _tags_and_variant(encode: Sequence[tuple[str, Any]]) -> tuple[str, str]:
+    keys = dict(encode)
+    return str(keys["tags"]), str(keys["variant"])
 
 
 def model_name(config: Mapping[str, Any], name: str) -> str | None:

@@ -55,12 +55,16 @@ class Option:
     help: str = ""
 
     def check(self, what: str, value: Any) -> None:
-        """ConfigError where `value` is of another type or below `low`."""
+        """ConfigError where `value` is of another type, below `low` or holds a NUL character."""
         kinds: tuple[type, ...] = (int, float) if self.kind is float else (self.kind,)
         right = isinstance(value, kinds) and not isinstance(value, bool)
         if not right:
             quote = ": quote it" if self.kind is str and not isinstance(value, list | dict) else ""
             raise ConfigError(f"{what}={value!r} is not of type {self.kind.__name__}{quote}")
+        if isinstance(value, str) and "\0" in value:
+            raise ConfigError(
+                f"{what}={value!r} holds a NUL character, which no path may: remove it"
+            )
         if self.low is not None and value < self.low:
             raise ConfigError(f"{what}={value!r} is below {self.low:g}")
 

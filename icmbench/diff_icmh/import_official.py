@@ -47,8 +47,8 @@ from icmbench.diff_icmh.official_sizes import (
 )
 from icmbench.diff_icmh.rate_tables import write_tables
 from icmbench.diff_icmh.tables import SCALES
-from icmbench.diff_icmh.text import read_vocabulary
 from icmbench.diff_icmh.tokenizer import Tokenizer
+from icmbench.diff_icmh.vocabulary import read_vocabulary
 from icmbench.errors import ConfigError, ModelError
 from icmbench.files import atomic_path, sha256_file, temporary_beside, write_bytes, write_json
 from icmbench.mpd.tensors import KEY

@@ -17,6 +17,7 @@ from icmbench.diff_icmh.control import UnetSettings, build_unet
 from icmbench.diff_icmh.model import TEXT, TOKENIZER, VOCABULARY, part_file
 from icmbench.diff_icmh.prior import load_prior
 from icmbench.diff_icmh.tokenizer import Tokenizer
+from icmbench.diff_icmh.vocabulary import read_vocabulary
 from icmbench.diffusers_networks import UNet2DConditionModel
 from icmbench.errors import ModelError
 from icmbench.mpd.model import ImageModel, load_image_model
@@ -56,17 +57,6 @@ def load_conditioned(folder: Path) -> Conditioned:
     names = read_vocabulary(folder / VOCABULARY)
     embedder = TextEmbedder(folder, names)
     return Conditioned(image_model, unet.eval().requires_grad_(False), embedder, names)
-
-
-def read_vocabulary(path: Path) -> tuple[str, ...]:
-    """Names of the tags, one a line; ModelError where the file is missing or a name is twice."""
-    try:
-        names = tuple(path.read_text(encoding="utf-8-sig").splitlines())
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path}: the names of the tags, one a line: {error}") from error
-    if len(set(names)) != len(names) or not all(name.strip() for name in names):
-        raise ModelError(f"{path}: a name is empty or stands there twice")
-    return names
 
 
 class TextEmbedder(torch.nn.Module):

@@ -185,6 +185,22 @@ def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
         raise ModelError(f"{path}: damaged or not a safetensors file: {error}") from error
     for name, array in arrays.items():
         _check_finite(path, name, array)
+    return arrays, _metadata(path, header)
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The metadata of a file, with no tensor read; ModelError as `load_arrays`."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such file") from None
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: damaged or not a safetensors file: {error}") from error
+    return _metadata(path, header)
+
+
+def _metadata(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
     try:
         metadata = json.loads(header[KEY], parse_float=_finite, parse_constant=_refuse)
     except _NotFinite as error:
@@ -194,7 +210,7 @@ def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
     if not isinstance(metadata, dict):
         kind = type(metadata).__name__
         raise ModelError(f"{path}: its metadata are a {kind}, not names with values")
-    return arrays, metadata
+    return metadata
 
 
 class _NotFinite(Exception):
