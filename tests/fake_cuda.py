@@ -37,6 +37,8 @@ from icmbench.devices import resolve_device
 _CUDA = torch.device("cuda", 0)
 _COMPOSITE = "CompositeImplicitAutograd"
 _SCALAR = torch.ops.aten._local_scalar_dense.default
+_READ = torch.ops.aten.index.Tensor
+_WRITE = (torch.ops.aten.index_put.default, torch.ops.aten.index_put_.default)
 
 
 class CudaTensor(torch.Tensor):
@@ -151,6 +153,18 @@ def _type_as(values: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return values.to(other)
 
 
+_plain_one_hot = torch.nn.functional.one_hot
+
+
+def _one_hot(labels: torch.Tensor, num_classes: int = -1) -> torch.Tensor:
+    """`one_hot` of torch, whose C++ compares with a range on the wrapper's device."""
+    if not isinstance(labels, CudaTensor):
+        return _plain_one_hot(labels, num_classes)
+    count = num_classes if num_classes != -1 else int(labels.max()) + 1
+    made = torch.zeros(*labels.shape, count, dtype=torch.int64, device=labels.device)
+    return made.scatter_(-1, labels.unsqueeze(-1), 1)
+
+
 class _Autocast(torch.autocast):
     """Autocast of `cuda` by the CPU's rules: its C++ takes the tensors for the CPU's."""
 
@@ -190,7 +204,9 @@ class _Machine(TorchDispatchMode):
             if isinstance(value, torch.Generator) and value.device.type != "cuda":
                 raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
         hollow = any(_is_hollow(value) for value in given)
+        args = self._with_zeros_of_gradient(func, args)
         fakes = self._on_fakes(func, args, kwargs)
+        _check_places(func, args, given, told=fakes is not None)
         args_, kwargs_ = tree_map(functools.partial(_to_values, hollow), (args, kwargs))
         owner = {
             id(v.values): v for v in given if isinstance(v, CudaTensor)
@@ -220,6 +236,17 @@ class _Machine(TorchDispatchMode):
                 return func(*args, **kwargs)
             except (DataDependentOutputException, DynamicOutputShapeException):
                 return None
+
+    def _with_zeros_of_gradient(self, func: Any, args: Any) -> Any:
+        """Arguments with the zeros on `cuda` that a gradient has where a tensor was written to.
+
+        C++ makes them where the wrapper of what was written is. What was written was on `cuda`, or
+        it had no dimensions: with anything else the step forward had failed.
+        """
+        node = torch._C._current_autograd_node() if func in _WRITE else None
+        if node is None or node.name() != "IndexPutBackward0" or _on_cuda(args[2]):
+            return args
+        return (*args[:2], CudaTensor(args[2], self._like(args[2])), *args[3:])
 
     def _to_fake(self, value: Any) -> Any:
         if isinstance(value, CudaTensor):
@@ -259,6 +286,21 @@ def _to_values(hollow: bool, value: Any) -> Any:
     return value
 
 
+def _check_places(func: Any, args: Any, given: list[Any], *, told: bool) -> None:
+    """Raise as a GPU does for mixed devices where fakes do not look at them.
+
+    Args:
+        told: whether fakes could say what the operation gives.
+    """
+    if func is _READ or func in _WRITE:  # of a tensor on the GPU, indices on the CPU will do
+        if not _on_cuda(args[0]):
+            raise RuntimeError("indices should be either on cpu or on the same device (cpu)")
+        return
+    placed = [_on_cuda(value) for value in given if isinstance(value, torch.Tensor)]
+    if (not told or func.namespace == "torchvision") and not all(placed):
+        raise RuntimeError(f"Expected all tensors to be on the same device: {func}")
+
+
 @contextlib.contextmanager
 def fake_cuda() -> Iterator[_Machine]:
     """A machine with a GPU, as far as devices go; see the module. Tensors made inside end with it.
@@ -294,6 +336,7 @@ def fake_cuda() -> Iterator[_Machine]:
         stack.enter_context(mock.patch.object(torch.Tensor, "to", _to))
         stack.enter_context(mock.patch.object(torch.Tensor, "type_as", _type_as))
         stack.enter_context(mock.patch.object(torch._C._nn, "_parse_to", _parse_to))
+        stack.enter_context(mock.patch.object(torch.nn.functional, "one_hot", _one_hot))
         # A parameter cannot change its kind of tensor in place: `Module.to` makes new ones.
         stack.callback(
             torch.__future__.set_overwrite_module_params_on_conversion,

@@ -252,18 +252,27 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return read_pool([("scenes", paths)], smallest=32)
 
 
-# Not mmdet's: its assigner fills tensors by operations that the harness cannot place on CUDA.
-def test_the_segmenter(scenes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def train_openmm_on(kind: str, scenes: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A short training of the detector or the segmenter, by folder and device."""
     from icmbench.tasks.networks import train_openmm
 
     monkeypatch.setattr(train_openmm, "SETTLING", (1, 2))
+    # One step of the detector is 6000 operations.
+    schedule = replace(SCHEDULE, steps=1) if kind == "detector" else SCHEDULE
 
     def train(folder: Path, device: str) -> State:
-        return train_openmm.train_segmenter(
-            SCHEDULE, scenes, 64, start=None, device=device, **files(folder)
-        )[0]  # fmt: skip
+        return getattr(train_openmm, f"train_{kind}")(  # type: ignore[no-any-return]
+            schedule, scenes, 64, start=None, device=device, **files(folder)
+        )[0]
 
-    on_both(tmp_path, train, casts=False)
+    return train
+
+
+@pytest.mark.parametrize("kind", ["detector", "segmenter"])
+def test_the_bundled_task_models(
+    kind: str, scenes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_both(tmp_path, train_openmm_on(kind, scenes, monkeypatch), casts=False)
 
 
 def test_a_checkpoint_of_the_cpu_goes_on_on_a_gpu(tmp_path: Path) -> None:
@@ -297,6 +306,36 @@ def test_noise_that_stays_on_the_cpu_is_found(
     )
     with fake_cuda(), pytest.raises(RuntimeError, match="same device"):
         test_training.run(tmp_path, SCHEDULE, device="cuda")
+
+
+def leave_labels(network: Any, samples: list[Any]) -> None:
+    """Classes of things that the preprocessor would have moved."""
+    for sample in samples:
+        sample.gt_instances.labels = sample.gt_instances.labels.cpu()
+
+
+def leave_kernels(network: Any, samples: list[Any]) -> None:
+    """The layers that give the masks' kernels."""
+    network.bbox_head.rtm_kernel.cpu()
+
+
+@pytest.mark.parametrize("fault", [leave_labels, leave_kernels])
+def test_what_a_detector_trains_on_is_found_on_the_cpu(
+    fault: Any, scenes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from icmbench.tasks.networks import train_openmm
+
+    batch = train_openmm._batch
+
+    def partly(package: str, network: Any, examples: Any) -> Any:
+        inputs, samples = batch(package, network, examples)
+        fault(network, samples)
+        return inputs, samples
+
+    monkeypatch.setattr(train_openmm, "_batch", partly)
+    train = train_openmm_on("detector", scenes, monkeypatch)
+    with fake_cuda(), pytest.raises(RuntimeError, match="device"):
+        train(tmp_path, "cuda")
 
 
 def test_a_call_of_numpy_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torchvision
 from fake_cuda import fake_cuda
 from torch import nn
 
@@ -97,6 +98,27 @@ def test_a_network_too_large_to_compute() -> None:
         np.testing.assert_array_equal(made.detach().cpu().numpy(), np.zeros((2, 100_000)))
 
 
+def test_written_and_chosen_values_are_the_cpus() -> None:
+    """What is written by a mask or by indices, its gradients, and classes as vectors."""
+    start = torch.arange(6.0).reshape(2, 3)
+    found = []
+    with fake_cuda():
+        for device in ("cpu", "cuda"):
+            x = start.clone().to(device).requires_grad_()
+            y = x * 2
+            y[y > 5] = torch.ones(3).to(device) * x.mean()
+            y[torch.tensor([0]), torch.tensor([1]).to(device)] = x.sum()
+            y[:, 2][torch.tensor([0]).to(device)] = 7
+            classes = torch.nn.functional.one_hot(torch.tensor([0, 2]).to(device), 4)
+            named = torch.nn.functional.one_hot(torch.tensor([0, 2]).to(device))
+            (y.square() * classes[:, :3]).sum().backward()
+            assert {t.device.type for t in (y, x.grad, classes, named)} == {device}
+            assert classes.dtype == torch.int64
+            found.append([t.detach().cpu().numpy() for t in (y, x.grad, classes, named)])
+    for here, there in zip(*found, strict=True):
+        np.testing.assert_array_equal(there, here)
+
+
 def left_module(x: torch.Tensor) -> None:
     """A list of modules is not moved with its owner."""
     Net().to("cuda")(x)
@@ -139,10 +161,47 @@ def mixed_target(x: torch.Tensor) -> None:
     torch.nn.functional.cross_entropy(whole_net()(x), torch.tensor([1]))
 
 
+def read_on_cpu(x: torch.Tensor) -> None:
+    """Values of the CPU at places on cuda."""
+    x.cpu()[x > 0]
+
+
+def written_on_cpu(x: torch.Tensor) -> None:
+    """A number into a tensor of the CPU, at places on cuda."""
+    x.cpu()[x > 0] = 1
+
+
+def written_from_cpu(x: torch.Tensor) -> None:
+    """Values of the CPU into a tensor on cuda."""
+    x.clone()[:, 0] = 1
+    x.clone()[torch.zeros(1, dtype=torch.int64)] = torch.ones(1, 3, 8, 8)
+
+
+def mask_on_cpu(x: torch.Tensor) -> None:
+    """Values at places of the CPU, of which there are as many as values say."""
+    x.masked_select(torch.ones(1, 3, 8, 8, dtype=torch.bool))
+
+
+def scores_on_cpu(x: torch.Tensor) -> None:
+    """Boxes on cuda whose scores are not."""
+    torchvision.ops.nms(x[0, 0, :, :4], torch.ones(8), 0.5)
+
+
+def classes_on_cpu(x: torch.Tensor) -> None:
+    """Vectors of classes against scores on cuda."""
+    torch.nn.functional.one_hot(torch.zeros(8, dtype=torch.int64), 8) * x
+
+
 @pytest.mark.parametrize("grad", [True, False])
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
+        (read_on_cpu, "indices should be"),
+        (written_on_cpu, "indices should be"),
+        (written_from_cpu, "Mismatching .* device"),
+        (mask_on_cpu, MIXED),
+        (scores_on_cpu, MIXED),
+        (classes_on_cpu, MIXED),
         (left_module, MIXED),
         (left_buffer, MIXED),
         (left_input, MIXED),
