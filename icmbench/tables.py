@@ -14,11 +14,11 @@ from icmbench.errors import MeasurementError
 TEXT: Final = frozenset(
     {
         "against", "anchor", "annotation", "codec", "damage", "dataset", "detail", "device",
-        "digest",
+        "digest", "example",
         "elsewhere", "encoding", "family", "first_image", "here", "host", "hosts", "image",
         "job", "kind", "level", "licence", "metric", "model", "note", "operator", "outcome",
         "part", "path", "representation", "revision", "rule", "settings", "sha256", "size",
-        "source", "split", "stage", "status", "task", "versions", "weights", "without",
+        "remark", "source", "split", "stage", "status", "task", "versions", "weights", "without",
     }
 )  # fmt: skip
 _MISSING: Final = ("", "nan")  # a number that is not known

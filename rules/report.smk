@@ -13,6 +13,7 @@ rule report:
                 "revisions",
                 "codecs",
                 "failures",
+                "remarks",
                 *OPTIONAL_TABLES,
             ],
         ),

@@ -9,6 +9,7 @@ rule rd_tables:
         rd="<results>/tables/rd.csv",
         bd_rate="<results>/tables/bd_rate.csv",
         failures="<results>/tables/failures.csv",
+        remarks="<results>/tables/remarks.csv",
         comparison="<results>/tables/comparison.json",
     log:
         "<logs>/rd_tables.log",

@@ -24,7 +24,7 @@ TIMES = {"jobs", "revisions", "timing"}  # tables that another run or another pl
 MORE = re.compile("identity|webp|no-sc|detection|segmentation")
 # What is compared. Drawing figures on the cluster as well would take as long as half of the rest.
 TABLES = (
-    "bd_rate", "codecs", "failures", "mpd_states", "paired", "pseudo_labels", "rd",
+    "bd_rate", "codecs", "failures", "mpd_states", "paired", "pseudo_labels", "rd", "remarks",
     "retrieval", "robustness", "task_failures", "tasks", "tasks_bd_rate",
 )  # fmt: skip
 # Rules whose jobs go into one Slurm job each, which takes them one after the other: to start takes

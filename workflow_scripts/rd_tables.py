@@ -1,4 +1,4 @@
-"""The RD table, the BD-rate table, the failures, and which images were compared."""
+"""The RD table, the BD-rate table, failures, remarks, and which images were compared."""
 
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from icmbench.reporting.comparison import comparison_set, describe
 from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.failures import failures_table
 from icmbench.reporting.rd import rd_table
+from icmbench.reporting.remarks import remarks_table
 
 with log_to(snakemake.log[0]):
     params, out = snakemake.params, snakemake.output
@@ -45,4 +46,5 @@ with log_to(snakemake.log[0]):
         if record.status != "ok"
     ]
     write_csv(failures_table(rows, refused), Path(out.failures))
+    write_csv(remarks_table(rows), Path(out.remarks))
     write_json(out.comparison, describe(comparison_set(rows, failed, params.metrics)))

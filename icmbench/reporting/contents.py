@@ -186,6 +186,7 @@ def assemble_report(
         frames["revisions"] = mixed
         provenance = {**provenance, "revision": _several(mixed)}
     frames["manifest"] = _manifest(manifests)
+    remarks = frames.pop("remarks", None)
     weights = Path(config["weights"]) if config["weights"] else None
     names, reasons = available(weights)
     manifest = frames["manifest"]
@@ -219,6 +220,7 @@ def assemble_report(
         ],
         # Families and codec strings of refused images are empty, not missing.
         failures=read_table(failures),
+        remarks=remarks,
         metrics=[METRICS[name] for name in config["metrics"] if name in names],
     )
 

@@ -171,6 +171,12 @@ def _refused_view(refused: pd.DataFrame) -> TableView | None:
     return table_view(rows, "refused", "Refused images") if len(rows) else None
 
 
+def _remarks_view(remarks: pd.DataFrame | None) -> TableView | None:
+    if remarks is None or not len(remarks):
+        return None
+    return table_view(remarks, "remarks", "Remarks")
+
+
 def _facts(
     tables: Mapping[str, pd.DataFrame], failures: pd.DataFrame
 ) -> list[tuple[str, str, str]]:
@@ -230,6 +236,7 @@ def build_report(
     metrics: Sequence[MetricInfo] = (),
     alerts: Sequence[str] = (),
     left_out: Sequence[tuple[str, str]] = (),
+    remarks: pd.DataFrame | None = None,
 ) -> None:
     """Write the report atomically; equal arguments give equal bytes.
 
@@ -246,6 +253,7 @@ def build_report(
         metrics: titles, units and directions for the table headers, and their settings.
         alerts: codecs and tasks without any result; they stand first on the page.
         left_out: what the configuration names and this run does not have, with the reason.
+        remarks: what codecs noted about streams that they wrote, as `remarks_table` makes it.
 
     Raises:
         MeasurementError: a figure's file is missing.
@@ -267,6 +275,7 @@ def build_report(
             sheets=[_sheet(number, sheet) for number, sheet in enumerate(contact_sheets, 1)],
             failures=table_view(failed, "failures", "Failures") if len(failed) else None,
             refused=_refused_view(refused),
+            remarks=_remarks_view(remarks),
             comparison_notes=list(comparison_notes),
             alerts=list(alerts),
             left_out=list(left_out),
