@@ -6,7 +6,7 @@
 
 from snakemake.utils import min_version
 
-from icmbench.processes import end_quickly, protect_children
+from icmbench.core.processes import end_quickly, protect_children
 
 min_version("9.27")
 protect_children()

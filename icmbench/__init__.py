@@ -1,22 +1,41 @@
 """icmbench: image coding for machines and humans, benchmarked.
 
-Layers, each importing only those below it::
+Packages, each importing only those below it (`LAYERS`)::
 
     cli, workflow_scripts/   command line; one thin script per Snakemake rule
-    reporting                tables, figures, report
-    coding                   the jobs of a shard: encode, decode in a fresh process, measure
-    codecs                   one file per family, the contract, the registry
-    mpd                      the networks, palettes and streams of Markov palette diffusion
-    training                 one loop for every network, the pool of images
+    config, transfer         a run's configuration; decoding on another machine
+    studies, reporting       analyses that run models; tables, figures, report
+    tasks, evaluation        machine tasks; the jobs of a shard: encode, decode, measure
+    codecs                   conventional formats, MPD, Diff-ICMH: contract and registry
+    training, models         one loop for every network; weight files, the latent autoencoder
     bitstream, metrics, datasets
-    sources, fingerprint     the code of jobs: import closures, hashed (job_code: of a run's jobs)
-    images, files, errors
+    scenes, core             the renderer; errors, files, images, devices, fingerprints
 
 The library knows nothing of Snakemake and can be used by itself::
 
-    >>> from icmbench.codecs.strings import parse_string
+    >>> from icmbench.codecs.specs import parse_string
     >>> point = parse_string("webp:quality=20,scale=0.5")
     >>> stream = point.codec().encode(image, **dict(point.encode))  # doctest: +SKIP
 """
 
 __version__ = "0.1.0"
+
+# From the lowest upwards; a package imports those before it.
+LAYERS = (
+    "core",
+    "scenes",
+    "bitstream",
+    "metrics",
+    "datasets",
+    "models",
+    "training",
+    "codecs",
+    "evaluation",
+    "tasks",
+    "reporting",
+    "studies",
+    "config",
+    "transfer",
+    "jobs",
+    "cli",
+)

@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from icmbench.configuration import (
+from icmbench.config.run import (
     alpha_sweeps,
     announcements,
     coding_settings,
@@ -16,17 +16,17 @@ from icmbench.configuration import (
     models_folder,
     used_guides,
 )
-from icmbench.coding.sharing import shared_strings
+from icmbench.evaluation.sharing import shared_strings
 from icmbench.datasets.base import shard_of
-from icmbench.diff_icmh import model as icmh
-from icmbench.errors import IcmbenchError
-from icmbench.follow import follow
-from icmbench.mpd.model import CARD, NAME, PARTS, TAPS, bundled, part_file
-from icmbench.targets import absent_targets
+from icmbench.codecs.diff_icmh import model as icmh
+from icmbench.core.errors import IcmbenchError
+from icmbench.core.follow_logs import follow
+from icmbench.codecs.mpd.model import CARD, NAME, PARTS, TAPS, bundled, part_file
+from icmbench.config.targets import absent_targets
 from icmbench.tasks.base import INSTANCES
-from icmbench.training.settings import source_tags
-from icmbench.versions import package_version
-from icmbench.weights_names import curve_names, weights_names
+from icmbench.config.training import source_tags
+from icmbench.core.versions import package_version
+from icmbench.config.weights_names import curve_names, weights_names
 
 # One thread per job: jobs run in parallel, and sums come out in the same order every time.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):

@@ -3,9 +3,9 @@
 
 import os
 
-from icmbench.fingerprint import Code
-from icmbench.job_code import JobCode
-from icmbench.revision import VARIABLE, code_revision
+from icmbench.core.fingerprint import Code
+from icmbench.config.job_code import JobCode
+from icmbench.core.revision import VARIABLE, code_revision
 
 SOURCES = Code(Path(".snakemake") / "icmbench" / "sources.json")
 JOB_CODE = JobCode(run.config, Path(workflow.basedir) / "workflow_scripts", SOURCES)

@@ -4,7 +4,7 @@ import functools
 import os
 
 from icmbench.codecs.registry import codec_class
-from icmbench.devices import has_nvidia
+from icmbench.core.devices import has_nvidia
 
 # Megabytes of a job with networks: its two processes, torch in one of them; per MB of weights (the
 # networks, and the largest file while it is read); per 10^6 pixels of an image. A codec that works

@@ -4,11 +4,11 @@
 
 from pathlib import Path
 
-from icmbench.configuration import coding_settings, given_files, model_name, models_folder
-from icmbench.elsewhere.packed import packed_run
-from icmbench.errors import IcmbenchError
-from icmbench.follow import follow
-from icmbench.targets import absent_when_packed
+from icmbench.config.run import coding_settings, given_files, model_name, models_folder
+from icmbench.transfer.packed import packed_run
+from icmbench.core.errors import IcmbenchError
+from icmbench.core.follow_logs import follow
+from icmbench.config.targets import absent_when_packed
 
 try:
     run = packed_run(config, Path(workflow.basedir) / "schemas" / "config.schema.json")

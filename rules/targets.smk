@@ -1,6 +1,6 @@
 # Targets that only other configurations have: typed here, they end the planning with what they need.
 
-from icmbench.targets import TABLES
+from icmbench.config.targets import TABLES
 
 
 def refusal(text):

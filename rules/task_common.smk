@@ -1,12 +1,12 @@
 # What the rules of tasks share.
 
-from icmbench.configuration import task_downloads, task_entry, task_parts
+from icmbench.config.run import task_downloads, task_entry, task_parts
 from icmbench.tasks.bundled import FOLDER as TASK_FOLDER
 from icmbench.tasks.bundled import PARTS as BUNDLED_TASKS
 from icmbench.tasks.bundled import bundled_file
-from icmbench.tasks.openmm_task import OpenMMTask
+from icmbench.tasks.backends.openmm_task import OpenMMTask
 from icmbench.tasks.run import ORIGINALS
-from icmbench.training.settings import scene_sources
+from icmbench.config.training import scene_sources
 
 TASK_PAIRS = [
     (dataset, task) for task in run.tasks for dataset in run.config["tasks"][task]["datasets"]

@@ -17,7 +17,7 @@ import os, signal, sys, time
 import numpy as np
 from icmbench.codecs.base import Key
 from icmbench.codecs.raw_test import RawTest
-from icmbench.errors import CodecError
+from icmbench.core.errors import CodecError
 
 class Bad(RawTest):
     codec_id = None
@@ -59,7 +59,7 @@ class Hangs(Bad):
 class Compiles(Bad):
     name = "compiles"
     def misbehave(self, image):  # twice 1.2 seconds; functions compile within others
-        from icmbench import compiling
+        from icmbench.core import jit_notice as compiling
         for _ in range(2):
             compiling.started(); compiling.started()
             time.sleep(1.2)

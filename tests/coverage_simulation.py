@@ -3,7 +3,7 @@
 Images are drawn from a model of which the statistic's true value is known (a very large sample).
 How often the 95 % interval of a small sample holds it is the interval's coverage. Three kinds are
 compared: the plain percentile interval, BCa (Efron and Tibshirani 1993, chapter 14), and the
-calibrated one that the tables have (`icmbench.reporting.calibration`).
+calibrated one that the tables have (`icmbench.reporting.statistics.calibration`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from icmbench.reporting.bootstrap import interval, resample_indices
-from icmbench.reporting.calibration import calibrated, jackknife_groups, jackknife_weights
-from icmbench.reporting.curves import fit, rate_change
-from icmbench.tasks.average_precision import THRESHOLDS, average_precision, category_means, rank
+from icmbench.reporting.statistics.bootstrap import interval, resample_indices
+from icmbench.reporting.statistics.calibration import (
+    calibrated,
+    jackknife_groups,
+    jackknife_weights,
+)
+from icmbench.reporting.statistics.curves import fit, rate_change
+from icmbench.tasks.metrics.average_precision import (
+    THRESHOLDS,
+    average_precision,
+    category_means,
+    rank,
+)
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]

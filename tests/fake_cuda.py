@@ -32,7 +32,7 @@ from torch._subclasses.fake_tensor import (
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from icmbench.devices import resolve_device
+from icmbench.core.devices import resolve_device
 
 _CUDA = torch.device("cuda", 0)
 _COMPOSITE = "CompositeImplicitAutograd"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import make_picture
 
-from icmbench.images import write_png
+from icmbench.core.images.image_files import write_png
 
 CODEC = """
 import os, time

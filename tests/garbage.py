@@ -13,12 +13,12 @@ import numpy as np
 from latents import noise, photograph
 
 from icmbench.bitstream.arithmetic import Model
-from icmbench.errors import CorruptStream
-from icmbench.mpd import contexts as ctx
-from icmbench.mpd.coder import State, decode_sections, section_states
-from icmbench.mpd.encoder import encode_latent
-from icmbench.mpd.palette import entry_limits
-from icmbench.mpd.shared_palette import SharedPalette, make_shared_palette
+from icmbench.codecs.mpd.palette.hierarchy import entry_limits
+from icmbench.codecs.mpd.palette.shared_palette import SharedPalette, make_shared_palette
+from icmbench.codecs.mpd.stream import contexts as ctx
+from icmbench.codecs.mpd.stream.coder import State, decode_sections, section_states
+from icmbench.codecs.mpd.stream.encoder import encode_latent
+from icmbench.core.errors import CorruptStream
 
 SHAPES = ((1, 1), (2, 2), (1, 9), (9, 1), (6, 7), (13, 11), (32, 33))
 REACH = 1 << 16  # twice the largest latent: what a mean may be

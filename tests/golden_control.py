@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from icmbench.diff_icmh.control import (
+from icmbench.codecs.diff_icmh.networks.control import (
     ControlNetwork,
     ControlSettings,
     UnetSettings,
@@ -22,9 +22,9 @@ from icmbench.diff_icmh.control import (
     middle_features,
     predict_noise,
 )
-from icmbench.diff_icmh.diffusion import SAMPLERS, draw, sample
-from icmbench.diffusers_networks import UNet2DConditionModel
-from icmbench.files import write_bytes
+from icmbench.codecs.diff_icmh.sampling import SAMPLERS, draw, sample
+from icmbench.core.files import write_bytes
+from icmbench.models.diffusers_networks import UNet2DConditionModel
 
 FILE = Path(__file__).parent / "data" / "diff_icmh" / "control_golden.safetensors"
 RATIOS = (1.0, 0.75, 0.5)

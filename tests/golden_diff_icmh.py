@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from icmbench.diff_icmh.lfgcm import Lfgcm, LfgcmSettings, build_lfgcm, squeeze
-from icmbench.files import write_bytes
+from icmbench.codecs.diff_icmh.networks.lfgcm import Lfgcm, LfgcmSettings, build_lfgcm, squeeze
+from icmbench.core.files import write_bytes
 
 FILE = Path(__file__).parent / "data" / "diff_icmh" / "lfgcm_golden.safetensors"
 SEED = 3

@@ -20,13 +20,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.interpolate import PchipInterpolator
 
-from icmbench.errors import MeasurementError
+from icmbench.core.errors import MeasurementError
 from icmbench.metrics import METRICS
-from icmbench.reporting import ablation
-from icmbench.reporting.alpha_sweep import alpha_sweep_table, chosen_weight, sweep_rows
-from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.figures.ablation import ablation_figure
 from icmbench.reporting.figures.sweep import sweep_figure
+from icmbench.reporting.tables import ablation
+from icmbench.reporting.tables.alpha_sweep import alpha_sweep_table, chosen_weight, sweep_rows
+from icmbench.reporting.tables.csv_files import write_csv
 
 pytestmark = pytest.mark.usefixtures("no_formulas")
 
@@ -560,7 +560,7 @@ def test_no_rows_give_a_placeholder_and_wrong_tables_an_error() -> None:
 @pytest.fixture
 def _no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     """A job's log takes the process's own standard error, which a test needs."""
-    monkeypatch.setattr("icmbench.joblog.log_to", lambda path: nullcontext())
+    monkeypatch.setattr("icmbench.core.joblog.log_to", lambda path: nullcontext())
 
 
 def run_script(name: str, **parts: Any) -> None:

@@ -25,14 +25,14 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from icmbench.configuration import make_run
+from icmbench.config.run import make_run
+from icmbench.core.errors import ConfigError, DatasetError
+from icmbench.core.images.image_files import write_png
 from icmbench.datasets import coco2017 as coco2017_module
 from icmbench.datasets.base import Annotations, Dataset, shard_of
 from icmbench.datasets.coco_format import check_instances, decode_counts, read_instances
 from icmbench.datasets.manifest import provide_shard, usable
 from icmbench.datasets.registry import make_dataset
-from icmbench.errors import ConfigError, DatasetError
-from icmbench.images import write_png
 
 REAL = ROOT.parent / "shared" / "realdata"
 real_data = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real data in {REAL}")

@@ -9,12 +9,12 @@ import pytest
 from conftest import make_picture
 
 from icmbench.bitstream import container
-from icmbench.codecs.diff_icmh import CODEC_ID
-from icmbench.datasets.scene_renderer import render_scene
-from icmbench.diff_icmh.card import model_card
-from icmbench.diff_icmh.model import bundled
-from icmbench.diff_icmh.system import System, _continued
-from icmbench.files import sha256_file
+from icmbench.codecs.diff_icmh.card import model_card
+from icmbench.codecs.diff_icmh.codec import CODEC_ID
+from icmbench.codecs.diff_icmh.model import bundled
+from icmbench.codecs.diff_icmh.system import System, _continued
+from icmbench.core.files import sha256_file
+from icmbench.scenes import render_scene
 
 MEGABYTE = 1e6
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import make_picture
 
 from icmbench.cli import main
-from icmbench.images import write_png
+from icmbench.core.images.image_files import write_png
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from conftest import make_picture
 from faulty import Faulty, wait_until
 from heads import PATIENCE, Head, slurm
 
-from icmbench.images import pixel_sha256, read_image, write_png
+from icmbench.core.images.image_files import pixel_sha256, read_image, write_png
 
 pytestmark = [pytest.mark.workflow, pytest.mark.cluster]
 TIMES = {"jobs", "revisions", "timing"}  # tables that another run or another plan does not repeat

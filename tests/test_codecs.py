@@ -11,8 +11,8 @@ from conftest import make_picture
 
 from icmbench.bitstream import container
 from icmbench.codecs.registry import codec_class, codecs, recognise
-from icmbench.codecs.strings import expand_points, make_point, parse_string, slug
-from icmbench.errors import (
+from icmbench.codecs.specs import expand_points, make_point, parse_string, slug
+from icmbench.core.errors import (
     CodecError,
     ConfigError,
     CorruptStream,
@@ -70,7 +70,7 @@ def test_same_bytes_twice(name: str, picture: np.ndarray) -> None:
 @pytest.mark.parametrize("name", CONVENTIONAL)
 def test_scale_costs_one_byte_over_the_reduced_picture(name: str) -> None:
     """The wrapped file is one byte longer than the plain file of the reduced picture."""
-    from icmbench.codecs.conventional import resize
+    from icmbench.codecs.conventional.base import resize
 
     key, low, _ = CONVENTIONAL[name]
     picture = make_picture(97, 131)

@@ -13,15 +13,15 @@ import pytest
 from conftest import make_picture
 from PIL import Image as PillowImage
 
-from icmbench.coding import archive, pool
-from icmbench.coding.decode import decode_one, decode_shard
-from icmbench.coding.encode import encode_shard
-from icmbench.coding.measure import check_measurements, measure_shard
-from icmbench.coding.pool import CodecProcess, Failed, Setup
-from icmbench.coding.shard import DECODED, ENCODED, Family, make_family, read_rows
+from icmbench.core.errors import MeasurementError
+from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
-from icmbench.errors import MeasurementError
-from icmbench.images import write_png
+from icmbench.evaluation import archive, pool
+from icmbench.evaluation.decode import decode_one, decode_shard
+from icmbench.evaluation.encode import encode_shard
+from icmbench.evaluation.measure import check_measurements, measure_shard
+from icmbench.evaluation.pool import CodecProcess, Failed, Setup
+from icmbench.evaluation.shard import DECODED, ENCODED, Family, make_family, read_rows
 from icmbench.metrics.meter import Meter
 
 
@@ -212,7 +212,7 @@ def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
     """A job that is killed leaves no codec process behind."""
     code = (
         "import time\n"
-        "from icmbench.coding.pool import CodecProcess, Setup\n"
+        "from icmbench.evaluation.pool import CodecProcess, Setup\n"
         "import numpy as np\n"
         "with CodecProcess(Setup('jpeg')) as p:\n"
         "    p.call('encode', (('quality', 9),), image=np.zeros((8, 8, 3), np.uint8))\n"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from icmbench.configuration import make_run
-from icmbench.errors import ConfigError, IcmbenchError
+from icmbench.config.run import make_run
+from icmbench.core.errors import ConfigError, IcmbenchError
 
 BASE: dict[str, Any] = {
     "datasets": {"scenes": {"test": 2}},

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from icmbench.configuration import make_run
+from icmbench.codecs.diff_icmh.model import PARTS as ICMH_PARTS
+from icmbench.codecs.diff_icmh.model import bundled as bundled_icmh
+from icmbench.config.run import make_run
+from icmbench.config.training import make_pool_source
+from icmbench.core.errors import ConfigError, ModelError
 from icmbench.datasets.registry import make_dataset
-from icmbench.diff_icmh.model import PARTS as ICMH_PARTS
-from icmbench.diff_icmh.model import bundled as bundled_icmh
-from icmbench.errors import ConfigError, ModelError
-from icmbench.training.settings import make_pool_source
 
 
 @pytest.fixture

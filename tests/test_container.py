@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icmbench.bitstream import container
-from icmbench.errors import (
+from icmbench.core.errors import (
     CodecError,
     CorruptStream,
     TruncatedStream,

@@ -24,8 +24,9 @@ from golden_control import (
 from safetensors.torch import load_file
 from torch import Tensor
 
-from icmbench.diff_icmh import control as module
-from icmbench.diff_icmh.control import (
+from icmbench.codecs.diff_icmh.importing.names import PREFIXES, SCALE, rename
+from icmbench.codecs.diff_icmh.networks import control as module
+from icmbench.codecs.diff_icmh.networks.control import (
     ControlNetwork,
     ControlSettings,
     UnetSettings,
@@ -35,7 +36,7 @@ from icmbench.diff_icmh.control import (
     predict_noise,
     time_embedding,
 )
-from icmbench.diff_icmh.diffusion import (
+from icmbench.codecs.diff_icmh.sampling import (
     SAMPLERS,
     STEPS,
     add_noise,
@@ -43,11 +44,10 @@ from icmbench.diff_icmh.diffusion import (
     sample,
     spaced,
 )
-from icmbench.diff_icmh.official_names import PREFIXES, SCALE, rename
-from icmbench.diff_icmh.train_codec import semantic_loss
-from icmbench.diffusers_networks import UNet2DConditionModel
-from icmbench.errors import ConfigError
-from icmbench.mpd.tensors import fill_network
+from icmbench.codecs.diff_icmh.training.codec import semantic_loss
+from icmbench.core.errors import ConfigError
+from icmbench.models.diffusers_networks import UNet2DConditionModel
+from icmbench.models.tensors import fill_network
 
 PUBLISHED = ROOT.parent / "shared" / "fixtures" / "diff_icmh"
 needs_fixtures = pytest.mark.skipif(

@@ -13,8 +13,8 @@ from coverage_simulation import (
     segments,
 )
 
-from icmbench.reporting.bootstrap import interval
-from icmbench.reporting.calibration import (
+from icmbench.reporting.statistics.bootstrap import interval
+from icmbench.reporting.statistics.calibration import (
     GROUPS,
     PLAIN,
     calibrated,

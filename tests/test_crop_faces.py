@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from icmbench.cli.main import main
+from icmbench.core.errors import ConfigError, DatasetError
+from icmbench.core.images.image_files import read_image, write_png
 from icmbench.datasets.crop_faces import LANDMARKS, crop_faces
 from icmbench.datasets.manifest import provide_shard
 from icmbench.datasets.registry import make_dataset
-from icmbench.errors import ConfigError, DatasetError
-from icmbench.images import read_image, write_png
 
 
 def ramp(height: int, width: int) -> np.ndarray:

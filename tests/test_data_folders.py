@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from conftest import make_picture
 
+from icmbench.core.errors import DatasetError
+from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Dataset
 from icmbench.datasets.manifest import provide_shard
 from icmbench.datasets.registry import make_dataset
-from icmbench.errors import DatasetError
-from icmbench.images import write_png
 
 
 def picture(path: Path, seed: int = 0) -> Path:

@@ -12,14 +12,14 @@ import pytest
 from conftest import make_picture
 from PIL import Image
 
+from icmbench.core.errors import ConfigError, DatasetError
+from icmbench.core.files import sha256_bytes
+from icmbench.core.images.image_files import pixel_sha256, read_image, write_png
 from icmbench.datasets import kodak as kodak_module
 from icmbench.datasets.base import Record, shard_of
 from icmbench.datasets.download import download
 from icmbench.datasets.manifest import provide_shard, read_records, usable, write_records
 from icmbench.datasets.registry import make_dataset
-from icmbench.errors import ConfigError, DatasetError
-from icmbench.files import sha256_bytes
-from icmbench.images import pixel_sha256, read_image, write_png
 
 
 def save(path: Path, picture: Image.Image, **options: object) -> Path:

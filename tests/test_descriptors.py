@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icmbench.errors import ConfigError
-from icmbench.mpd import descriptors as des
+from icmbench.codecs.mpd.training import descriptors as des
+from icmbench.core.errors import ConfigError
 
 SIZES = [4, 8, 16, 32, 64]
 BINS = {4: 6, 8: 9, 16: 12, 32: 15, 64: 18}

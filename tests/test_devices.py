@@ -20,31 +20,31 @@ from test_learned_metrics import random_state
 from tiny_icmh import tiny_icmh_models
 from tiny_model import tiny_models
 
-from icmbench.codecs.diff_icmh import DiffIcmh
-from icmbench.codecs.mpd import Mpd
-from icmbench.codecs.strings import parse_string
-from icmbench.coding import archive
-from icmbench.coding.pool import Setup
-from icmbench.coding.shard import Family
+from icmbench.codecs.diff_icmh import model as icmh
+from icmbench.codecs.diff_icmh import system as icmh_system
+from icmbench.codecs.diff_icmh.codec import DiffIcmh
+from icmbench.codecs.diff_icmh.entropy.rate_tables import z_tables
+from icmbench.codecs.diff_icmh.entropy.tables import gaussian_tables
+from icmbench.codecs.diff_icmh.importing.convert import import_checkpoint
+from icmbench.codecs.diff_icmh.text import Conditioned
+from icmbench.codecs.mpd import model as mpd
+from icmbench.codecs.mpd import system as mpd_system
+from icmbench.codecs.mpd.codec import Mpd
+from icmbench.codecs.mpd.networks import reverse as reversing
+from icmbench.codecs.specs import parse_string
+from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
-from icmbench.diff_icmh import model as icmh
-from icmbench.diff_icmh import system as icmh_system
-from icmbench.diff_icmh.import_official import import_checkpoint
-from icmbench.diff_icmh.rate_tables import z_tables
-from icmbench.diff_icmh.tables import gaussian_tables
-from icmbench.diff_icmh.text import Conditioned
-from icmbench.images import write_png
+from icmbench.evaluation import archive
+from icmbench.evaluation.pool import Setup
+from icmbench.evaluation.shard import Family
 from icmbench.metrics import METRICS
 from icmbench.metrics import weights as metric_files
 from icmbench.metrics.meter import LEARNED, Meter
-from icmbench.mpd import latent as latents
-from icmbench.mpd import model as mpd
-from icmbench.mpd import reverse as reversing
-from icmbench.mpd import system as mpd_system
-from icmbench.reporting import complexity, diffusion
-from icmbench.reporting.complexity import complexity_table, published
-from icmbench.reporting.framework import framework_rows
-from icmbench.reporting.hierarchies import hierarchy_figure
+from icmbench.models import latent as latents
+from icmbench.studies import complexity, diffusion
+from icmbench.studies.complexity import complexity_table, published
+from icmbench.studies.framework import framework_rows
+from icmbench.studies.hierarchies import hierarchy_figure
 
 IMAGE = make_picture(72, 104)
 MPD_ENCODE: list[dict[str, Any]] = [{"palette": "image"}, {"bytes": 2000}, {"alpha": 0.0}]

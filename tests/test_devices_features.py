@@ -18,13 +18,13 @@ from fake_cuda import fake_cuda
 from test_resources import FLAGS
 from test_task_figures import decoded_shard
 
+from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
 from icmbench.datasets.manifest import write_records
-from icmbench.datasets.scene_renderer import render_scene
-from icmbench.datasets.scene_renderer.labels import CATEGORIES, SEMANTIC_CLASSES
-from icmbench.images import write_png
+from icmbench.scenes import render_scene
+from icmbench.scenes.labels import CATEGORIES, SEMANTIC_CLASSES
+from icmbench.tasks.backends.openmm_task import OpenMMTask
 from icmbench.tasks.evaluate import FILES
-from icmbench.tasks.openmm_task import OpenMMTask
 
 SCRIPT = Path(__file__).parents[1] / "workflow_scripts" / "feature_gap.py"
 
@@ -32,7 +32,7 @@ SCRIPT = Path(__file__).parents[1] / "workflow_scripts" / "feature_gap.py"
 @pytest.fixture(autouse=True)
 def settings_of_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keep what a job sets in a process of its own: its log, threads, and settings of a GPU."""
-    monkeypatch.setattr("icmbench.joblog.log_to", lambda path: contextlib.nullcontext())
+    monkeypatch.setattr("icmbench.core.joblog.log_to", lambda path: contextlib.nullcontext())
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     threads = torch.get_num_threads()
     before = [getattr(place, name) for place, name, _ in FLAGS]

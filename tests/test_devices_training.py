@@ -25,19 +25,20 @@ from conftest import make_picture
 from fake_cuda import fake_cuda
 from tiny_model import tiny_models
 
+from icmbench.codecs.diff_icmh.training.codec import Weights, load_parts
+from icmbench.codecs.mpd.model import NAME
+from icmbench.codecs.mpd.training import features as train_features
+from icmbench.codecs.mpd.training import vgg as train_vgg
+from icmbench.codecs.mpd.training.autoencoder import make_autoencoder
+from icmbench.codecs.mpd.training.contexts import train_contexts
+from icmbench.codecs.mpd.training.pseudo_labels import draw_patches
+from icmbench.codecs.mpd.training.representation import load_taps, make_pseudo_labels
+from icmbench.codecs.mpd.training.reverse import train_reverse
+from icmbench.core.files import write_bytes
 from icmbench.datasets.scenes import Scenes
-from icmbench.diff_icmh.train_codec import Weights, load_parts
-from icmbench.files import write_bytes
-from icmbench.mpd import train_features, train_vgg
-from icmbench.mpd.model import NAME
-from icmbench.mpd.pseudo_labels import draw_patches
-from icmbench.mpd.representation import load_taps, make_pseudo_labels
-from icmbench.mpd.tensors import load_network, save_network
-from icmbench.mpd.train_autoencoder import make_autoencoder
-from icmbench.mpd.train_contexts import train_contexts
-from icmbench.mpd.train_reverse import train_reverse
-from icmbench.tasks import openmm
-from icmbench.tasks.mmcv_ext import SERVED
+from icmbench.models.tensors import load_network, save_network
+from icmbench.tasks.backends import openmm
+from icmbench.tasks.backends.mmcv_ext import SERVED
 
 State = dict[str, torch.Tensor]
 SCHEDULE = replace(test_training.SCHEDULE, steps=2, batch=2, checkpoint_every=9)
@@ -162,7 +163,7 @@ def test_the_features(tmp_path: Path) -> None:
 
 
 def test_retrieval(tmp_path: Path) -> None:
-    from icmbench.reporting.representation import retrieve
+    from icmbench.studies.clusters import retrieve
 
     folder = tmp_path / "model"
     home = tiny_models() / NAME
@@ -231,7 +232,7 @@ def test_the_codec_and_its_control_network(
 
 
 def test_the_fan(tmp_path: Path) -> None:
-    from icmbench.tasks.train_fan import train_fan
+    from icmbench.tasks.training.fan import train_fan
 
     def train(folder: Path, device: str) -> State:
         return train_fan(
@@ -243,7 +244,7 @@ def test_the_fan(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from icmbench.training.pool import read_pool
+    from icmbench.training.data import read_pool
 
     folder = tmp_path_factory.mktemp("scenes")
     made = Scenes("scenes", {"seed": 5, "size": 96, "train": 2, "test": 0}, folder)
@@ -254,7 +255,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def train_openmm_on(kind: str, scenes: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A short training of the detector or the segmenter, by folder and device."""
-    from icmbench.tasks.networks import train_openmm
+    from icmbench.tasks.training import train_openmm
 
     monkeypatch.setattr(train_openmm, "SETTLING", (1, 2))
     # One step of the detector is 6000 operations.
@@ -294,7 +295,7 @@ def test_a_checkpoint_of_the_cpu_goes_on_on_a_gpu(tmp_path: Path) -> None:
 def test_noise_that_stays_on_the_cpu_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from icmbench.mpd import train_autoencoder
+    from icmbench.codecs.mpd.training import autoencoder as train_autoencoder
 
     class Left(torch.Tensor):
         def to(self, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -323,7 +324,7 @@ def leave_kernels(network: Any, samples: list[Any]) -> None:
 def test_what_a_detector_trains_on_is_found_on_the_cpu(
     fault: Any, scenes: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from icmbench.tasks.networks import train_openmm
+    from icmbench.tasks.training import train_openmm
 
     batch = train_openmm._batch
 
@@ -339,7 +340,7 @@ def test_what_a_detector_trains_on_is_found_on_the_cpu(
 
 
 def test_a_call_of_numpy_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from icmbench.mpd import train_features as module
+    from icmbench.codecs.mpd.training import features as module
 
     monkeypatch.setattr(module, "Features", lambda network, scale: BareFeatures(network))
     schedule = replace(test_features.SCHEDULE, steps=1, checkpoint_every=9)
@@ -463,26 +464,26 @@ def agree(kind: type[Any], labels: Any, faces: list[list[float]]) -> None:
 
 
 def test_the_bundled_segmenter_predicts() -> None:
-    from icmbench.datasets.scene_renderer.labels import SEMANTIC_CLASSES
+    from icmbench.scenes.labels import SEMANTIC_CLASSES
     from icmbench.tasks.base import Labels
-    from icmbench.tasks.mm_segmentation import MmSegmenter
+    from icmbench.tasks.kinds.mm_segmentation import MmSegmenter
 
     agree(MmSegmenter, Labels("scenes", {}, tuple(SEMANTIC_CLASSES)), [])
 
 
 def test_the_bundled_fan_predicts() -> None:
     from icmbench.tasks.base import Labels
-    from icmbench.tasks.fan import FaceAlignment
+    from icmbench.tasks.kinds.fan import FaceAlignment
 
     agree(FaceAlignment, Labels("faces", {}, ()), [[20.0, 20.0, 50.0, 50.0]])
 
 
 def test_the_bundled_detector_predicts() -> None:
     """Boxes and masks of a rendered scene, with torchvision's non-maximum suppression."""
-    from icmbench.datasets.scene_renderer import render_scene
-    from icmbench.datasets.scene_renderer.labels import CATEGORIES
+    from icmbench.scenes import render_scene
+    from icmbench.scenes.labels import CATEGORIES
     from icmbench.tasks.base import Labels
-    from icmbench.tasks.mm_detection import MmDetector
+    from icmbench.tasks.kinds.mm_detection import MmDetector
 
     names = {each["id"]: each["name"] for each in CATEGORIES}
     image = np.ascontiguousarray(render_scene(1, "test", 0, 192, 192).image)

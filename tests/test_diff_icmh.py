@@ -23,28 +23,21 @@ from tiny_icmh import CONTROL, LFGCM, TAGS, UNET, tiny_icmh_models
 from icmbench.bitstream import container
 from icmbench.codecs import registry
 from icmbench.codecs.base import check_image
-from icmbench.codecs.diff_icmh import MAX_PIXELS, DiffIcmh
-from icmbench.codecs.mpd import CODEC_ID as MPD
-from icmbench.codecs.strings import parse_string
-from icmbench.coding import decode as decoding
-from icmbench.coding import encode as encoding
-from icmbench.coding.decode import decode_shard
-from icmbench.coding.encode import encode_shard
-from icmbench.coding.pool import Setup
-from icmbench.coding.shard import DECODED, make_family, read_rows
-from icmbench.datasets.base import Record
-from icmbench.diff_icmh import control as control_module
-from icmbench.diff_icmh import lfgcm as lfgcm_module
-from icmbench.diff_icmh import system as system_module
-from icmbench.diff_icmh.control import build_control
-from icmbench.diff_icmh.lfgcm import build_lfgcm
-from icmbench.diff_icmh.model import NAME, PARTS, stream_files, weights_digest
-from icmbench.diff_icmh.prior import Prior, PriorSettings
-from icmbench.diff_icmh.stream import Coded, padded_size
-from icmbench.diff_icmh.system import System
-from icmbench.diff_icmh.tags import unpack_tags
-from icmbench.diff_icmh.train_codec import Trained, write_codec
-from icmbench.errors import (
+from icmbench.codecs.diff_icmh import system as system_module
+from icmbench.codecs.diff_icmh.codec import MAX_PIXELS, DiffIcmh
+from icmbench.codecs.diff_icmh.entropy.stream import Coded, padded_size
+from icmbench.codecs.diff_icmh.model import NAME, PARTS, stream_files, weights_digest
+from icmbench.codecs.diff_icmh.networks import control as control_module
+from icmbench.codecs.diff_icmh.networks import lfgcm as lfgcm_module
+from icmbench.codecs.diff_icmh.networks.control import build_control
+from icmbench.codecs.diff_icmh.networks.lfgcm import build_lfgcm
+from icmbench.codecs.diff_icmh.networks.prior import Prior, PriorSettings
+from icmbench.codecs.diff_icmh.system import System
+from icmbench.codecs.diff_icmh.tags import unpack_tags
+from icmbench.codecs.diff_icmh.training.codec import Trained, write_codec
+from icmbench.codecs.mpd.codec import CODEC_ID as MPD
+from icmbench.codecs.specs import parse_string
+from icmbench.core.errors import (
     CodecError,
     ConfigError,
     CorruptStream,
@@ -55,8 +48,15 @@ from icmbench.errors import (
     UnsupportedVersion,
     WrongModel,
 )
-from icmbench.images import write_png
-from icmbench.mpd.tensors import KEY, load_network, save_network
+from icmbench.core.images.image_files import write_png
+from icmbench.datasets.base import Record
+from icmbench.evaluation import decode as decoding
+from icmbench.evaluation import encode as encoding
+from icmbench.evaluation.decode import decode_shard
+from icmbench.evaluation.encode import encode_shard
+from icmbench.evaluation.pool import Setup
+from icmbench.evaluation.shard import DECODED, make_family, read_rows
+from icmbench.models.tensors import KEY, load_network, save_network
 
 SIZES = ((64, 64), (65, 130), (1, 1), (63, 200), (101, 149))  # height, width
 OVERHEAD = 26  # bytes of a stream that are not coded symbols: 12, three sections, rate, digest

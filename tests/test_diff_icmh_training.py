@@ -18,26 +18,38 @@ from PIL import Image
 from tiny_model import AUTOENCODER, MEAN, STD
 from torch import Tensor
 
-from icmbench.datasets.scene_renderer.labels import SEMANTIC_CLASSES
-from icmbench.diff_icmh import train_codec, train_prior
-from icmbench.diff_icmh.control import ControlSettings, UnetSettings
-from icmbench.diff_icmh.entropy import EntropyBottleneck
-from icmbench.diff_icmh.lfgcm import LfgcmSettings
-from icmbench.diff_icmh.model import load_codec, load_control
-from icmbench.diff_icmh.prior import Prior, PriorSettings, TagEmbedder, load_prior
-from icmbench.diff_icmh.rate_tables import TAIL, quantile_range, settle_bottleneck, z_tables
-from icmbench.diff_icmh.symbols import SymbolEncoder
-from icmbench.diff_icmh.tables import TOTAL
-from icmbench.diff_icmh.tagger import build_tagger, load_tagger
-from icmbench.diff_icmh.train_codec import Parts, Trained, Weights, codec_losses, write_codec
-from icmbench.errors import ConfigError, ModelError
-from icmbench.images import write_png
-from icmbench.mpd.autoencoder import build_autoencoder
-from icmbench.mpd.model import part_file
-from icmbench.mpd.tensors import load_arrays, load_network, rounded, save_network
+from icmbench.codecs.diff_icmh.entropy.models import EntropyBottleneck
+from icmbench.codecs.diff_icmh.entropy.rate_tables import (
+    TAIL,
+    quantile_range,
+    settle_bottleneck,
+    z_tables,
+)
+from icmbench.codecs.diff_icmh.entropy.symbols import SymbolEncoder
+from icmbench.codecs.diff_icmh.entropy.tables import TOTAL
+from icmbench.codecs.diff_icmh.model import load_codec, load_control
+from icmbench.codecs.diff_icmh.networks.control import ControlSettings, UnetSettings
+from icmbench.codecs.diff_icmh.networks.lfgcm import LfgcmSettings
+from icmbench.codecs.diff_icmh.networks.prior import Prior, PriorSettings, TagEmbedder, load_prior
+from icmbench.codecs.diff_icmh.networks.tagger import build_tagger, load_tagger
+from icmbench.codecs.diff_icmh.training import codec as train_codec
+from icmbench.codecs.diff_icmh.training import prior as train_prior
+from icmbench.codecs.diff_icmh.training.codec import (
+    Parts,
+    Trained,
+    Weights,
+    codec_losses,
+    write_codec,
+)
+from icmbench.codecs.mpd.model import part_file
+from icmbench.core.errors import ConfigError, ModelError
+from icmbench.core.images.image_files import write_png
+from icmbench.models.autoencoder import build_autoencoder
+from icmbench.models.tensors import load_arrays, load_network, rounded, save_network
+from icmbench.scenes.labels import SEMANTIC_CLASSES
 from icmbench.training import loop
+from icmbench.training.data import Pool, read_pool
 from icmbench.training.loop import Losses, Schedule, train
-from icmbench.training.pool import Pool, read_pool
 
 CROP = 64
 UNET = UnetSettings(

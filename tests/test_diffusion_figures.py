@@ -16,21 +16,24 @@ from conftest import ROOT, make_picture
 from matplotlib.figure import Figure
 from tiny_icmh import SEEN, tiny_icmh_models
 
-from icmbench.codecs.diff_icmh import DiffIcmh
-from icmbench.codecs.strings import Point, expand_points, parse_string
-from icmbench.coding import archive
-from icmbench.coding.pool import Setup
-from icmbench.coding.shard import Family
+from icmbench.codecs.diff_icmh.codec import DiffIcmh
+from icmbench.codecs.diff_icmh.entropy.stream import Coded as Symbols
+from icmbench.codecs.diff_icmh.system import System
+from icmbench.codecs.specs import Point, expand_points, parse_string
+from icmbench.core.errors import MeasurementError
+from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
-from icmbench.diff_icmh.stream import Coded as Symbols
-from icmbench.diff_icmh.system import System
-from icmbench.errors import MeasurementError
-from icmbench.images import write_png
+from icmbench.evaluation import archive
+from icmbench.evaluation.pool import Setup
+from icmbench.evaluation.shard import Family
 from icmbench.metrics.picture import Picture
 from icmbench.metrics.structural import ms_ssim
-from icmbench.mpd.tensors import load_network
-from icmbench.reporting import complexity, diffusion
-from icmbench.reporting.complexity import (
+from icmbench.models.tensors import load_network
+from icmbench.reporting.figures.complexity import complexity_figure
+from icmbench.reporting.figures.diffusion_rates import Panel, diffusion_rates, picture_sheet
+from icmbench.reporting.figures.prior_alone import prior_alone
+from icmbench.reporting.figures.style import save
+from icmbench.reporting.tables.complexity import (
     ALL,
     DECODE,
     DECODING,
@@ -39,6 +42,10 @@ from icmbench.reporting.complexity import (
     PUBLISHED,
     SAMPLING,
     SAMPLING_STEP,
+)
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.studies import complexity, diffusion
+from icmbench.studies.complexity import (
     Networks,
     complexity_rows,
     complexity_table,
@@ -48,12 +55,7 @@ from icmbench.reporting.complexity import (
     published,
     stage_seconds,
 )
-from icmbench.reporting.csv_files import write_csv
-from icmbench.reporting.diffusion import COLUMNS, Coded, accounting_rows, draw_image, rate_points
-from icmbench.reporting.figures.complexity import complexity_figure
-from icmbench.reporting.figures.diffusion_rates import Panel, diffusion_rates, picture_sheet
-from icmbench.reporting.figures.prior_alone import prior_alone
-from icmbench.reporting.figures.style import save
+from icmbench.studies.diffusion import COLUMNS, Coded, accounting_rows, draw_image, rate_points
 
 pytestmark = pytest.mark.usefixtures("no_formulas")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from icmbench.core.errors import DatasetError, StorageError
 from icmbench.datasets import download as module
 from icmbench.datasets.download import download
-from icmbench.errors import DatasetError, StorageError
 
 BODY = np.random.default_rng(5).bytes(150_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()

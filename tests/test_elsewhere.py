@@ -21,25 +21,25 @@ import pytest
 import yaml
 from conftest import ROOT, make_picture
 
-from icmbench.coding import archive
-from icmbench.coding.agreement import AGREEMENT, COLUMNS, agreement, read_verification
-from icmbench.coding.decode import decode_shard
-from icmbench.coding.encode import encode_shard
-from icmbench.coding.shard import DECODED, ENCODED, make_family, read_rows, write_rows
-from icmbench.config_schema import complete
-from icmbench.configuration import coding_settings
+from icmbench.config.run import coding_settings
+from icmbench.config.schema import complete
+from icmbench.core.errors import ConfigError, MeasurementError, ModelError
+from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record, shard_of
-from icmbench.elsewhere import bundle as bundles
-from icmbench.elsewhere.bundle import ABOUT, PICTURES, STREAMS, open_bundle, write_bundle
-from icmbench.elsewhere.pack import pack_streams
-from icmbench.elsewhere.results import Unit
-from icmbench.elsewhere.unpack import unpack_streams
-from icmbench.elsewhere.verify import summary, verify_pictures
-from icmbench.errors import ConfigError, MeasurementError, ModelError
-from icmbench.images import write_png
-from icmbench.reporting.csv_files import write_csv
-from icmbench.reporting.robustness import COLUMNS as TABLE
-from icmbench.reporting.robustness import ELSEWHERE, robustness_table
+from icmbench.evaluation import archive
+from icmbench.evaluation.agreement import AGREEMENT, COLUMNS, agreement, read_verification
+from icmbench.evaluation.decode import decode_shard
+from icmbench.evaluation.encode import encode_shard
+from icmbench.evaluation.shard import DECODED, ENCODED, make_family, read_rows, write_rows
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.reporting.tables.robustness import COLUMNS as TABLE
+from icmbench.reporting.tables.robustness import ELSEWHERE, robustness_table
+from icmbench.transfer import bundle as bundles
+from icmbench.transfer.bundle import ABOUT, PICTURES, STREAMS, open_bundle, write_bundle
+from icmbench.transfer.pack import pack_streams
+from icmbench.transfer.results import Unit
+from icmbench.transfer.unpack import unpack_streams
+from icmbench.transfer.verify import summary, verify_pictures
 
 SCHEMA = ROOT / "schemas" / "config.schema.json"
 # Another machine, told by the environment; what it does differently, by the height of the image.
@@ -48,7 +48,7 @@ import os, signal
 import numpy as np
 from icmbench.codecs.base import Key
 from icmbench.codecs.raw_test import RawTest
-from icmbench.errors import SymbolMismatch
+from icmbench.core.errors import SymbolMismatch
 
 ELSEWHERE = os.environ.get("PLANTED_MACHINE") == "elsewhere"
 
@@ -164,7 +164,7 @@ def make_results(
 
 def decode_elsewhere(folder: Path, **more: Any) -> Path:
     """What `rules/packed.smk` makes of an unpacked folder; no Snakemake."""
-    from icmbench.elsewhere.packed import pack_pictures, packed_run
+    from icmbench.transfer.packed import pack_pictures, packed_run
 
     config = yaml.safe_load((folder / "config.yaml").read_text())
     run = packed_run({**config, **more}, SCHEMA)
@@ -563,7 +563,7 @@ def test_rows_that_did_not_come_back(home: Path, tmp_path: Path) -> None:
     name = f"decoded/mine/raw-test/{shard_of('i0', 3)}.csv"
     there = read_rows(tmp_path / "there" / name, DECODED)
     write_rows(tmp_path / "there" / name, DECODED, [r for r in there if r["image"] != "i0"])
-    from icmbench.elsewhere.packed import pack_pictures, packed_run
+    from icmbench.transfer.packed import pack_pictures, packed_run
 
     config = yaml.safe_load((tmp_path / "there" / "config.yaml").read_text())
     pack_pictures(packed_run(config, SCHEMA).config, tmp_path / "b.tar", ROOT)
@@ -604,9 +604,9 @@ def fake_model(folder: Path, parts: tuple[str, ...], text: str) -> None:
 def test_streams_must_be_of_the_models_at_hand(tmp_path: Path, name: str) -> None:
     """Of the model's folder or of a variant in it; nothing is decoded here, so files are enough."""
     from icmbench.bitstream.container import Header, pack
+    from icmbench.codecs.diff_icmh import model as icmh
+    from icmbench.codecs.mpd import model as mpd
     from icmbench.codecs.registry import codec_class
-    from icmbench.diff_icmh import model as icmh
-    from icmbench.mpd import model as mpd
 
     module = {"mpd": mpd, "diff-icmh": icmh}[name]
     results = tmp_path / "results"
@@ -646,8 +646,8 @@ def test_streams_must_be_of_the_models_at_hand(tmp_path: Path, name: str) -> Non
 
 
 def test_a_bundled_part_that_lies_with_another_model_gets_a_place(tmp_path: Path) -> None:
-    from icmbench.diff_icmh import model as icmh
-    from icmbench.elsewhere.pack import _model_files
+    from icmbench.codecs.diff_icmh import model as icmh
+    from icmbench.transfer.pack import _model_files
 
     found = _model_files(icmh.NAME, icmh.bundled())
     place = tmp_path / icmh.NAME
@@ -739,7 +739,7 @@ def test_verification_tables_are_checked(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_was_not_unpacked(tmp_path: Path) -> None:
-    from icmbench.elsewhere.packed import packed_run
+    from icmbench.transfer.packed import packed_run
 
     config = {"packed": True, "results": str(tmp_path), "datasets": {"d": {}}}
     config["codecs"] = {"jpeg": {"points": [{"quality": 9}]}}

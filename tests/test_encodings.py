@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, make_picture
 
-from icmbench.coding.worker import _failure
-from icmbench.errors import StorageError
-from icmbench.files import write_text
-from icmbench.images import write_png
+from icmbench.core.errors import StorageError
+from icmbench.core.files import write_text
+from icmbench.core.images.image_files import write_png
+from icmbench.evaluation.worker import _failure
 
 # Python's own ways out of an ASCII locale are shut.
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(ROOT)}
@@ -53,12 +53,12 @@ assert locale.getpreferredencoding(False) != "UTF-8", "not the locale that is te
 import os
 from pathlib import Path
 import pandas as pd
-from icmbench.coding.shard import ENCODED, read_rows, write_rows
+from icmbench.evaluation.shard import ENCODED, read_rows, write_rows
 from icmbench.datasets.base import Record
 from icmbench.datasets.manifest import read_records, write_records
-from icmbench.joblog import log_to
-from icmbench.reporting.csv_files import write_csv
-from icmbench.tables import read_table
+from icmbench.core.joblog import log_to
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.core.typed_csv import read_table
 
 with log_to("job.log"):
     name = "M\\u00fcller \\u65e5 \\U0001f600.png"

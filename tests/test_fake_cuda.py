@@ -9,7 +9,7 @@ import torchvision
 from fake_cuda import fake_cuda
 from torch import nn
 
-from icmbench.devices import resolve_device
+from icmbench.core.devices import resolve_device
 
 MIXED = "Expected all tensors to be on the same device"
 

@@ -21,18 +21,14 @@ from latents import photograph
 from safetensors.numpy import load_file, save_file
 from tiny_model import tiny_models
 
-from icmbench.errors import ConfigError, DatasetError, ModelError
-from icmbench.files import sha256_bytes
-from icmbench.mpd.features import (
+from icmbench.codecs.mpd.model import NAME
+from icmbench.codecs.mpd.networks.features import (
     Features,
     FeatureSettings,
     build_features,
     load_features,
 )
-from icmbench.mpd.model import NAME
-from icmbench.mpd.palette import SCALE
-from icmbench.mpd.tensors import rounded, save_network
-from icmbench.mpd.train_features import (
+from icmbench.codecs.mpd.training.features import (
     GROUP,
     SHIFT,
     Contrast,
@@ -46,8 +42,12 @@ from icmbench.mpd.train_features import (
     pad,
     train_features,
 )
+from icmbench.core.errors import ConfigError, DatasetError, ModelError
+from icmbench.core.files import sha256_bytes
+from icmbench.models.latent import SCALE
+from icmbench.models.tensors import rounded, save_network
+from icmbench.training.data import Pool
 from icmbench.training.loop import Schedule
-from icmbench.training.pool import Pool
 
 TINY = FeatureSettings(channels=(6, 5), embedding=8, levels=2, head=4, dims=3)
 SCHEDULE = Schedule(steps=6, batch=8, learning_rate=1e-2, checkpoint_every=2)

@@ -26,11 +26,9 @@ from hypothesis import strategies as st
 from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.colors import to_hex
 
+from icmbench.core.errors import MeasurementError
+from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
-from icmbench.errors import MeasurementError
-from icmbench.images import write_png
-from icmbench.reporting import contents, visuals
-from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.figures import (
     Box,
     Entry,
@@ -53,9 +51,12 @@ from icmbench.reporting.figures.pareto import pareto_optimal
 from icmbench.reporting.figures.rate_time import seconds_per_megapixel, variants
 from icmbench.reporting.figures.rd_curves import reduced_scale
 from icmbench.reporting.figures.style import KNOWN, declared_stem
-from icmbench.reporting.report import ContactSheet, ReportFigure, build_report
-from icmbench.reporting.report_tables import csv_text, table_view
-from icmbench.reporting.revisions import revisions_table
+from icmbench.reporting.report import contents
+from icmbench.reporting.report.page import ContactSheet, ReportFigure, build_report
+from icmbench.reporting.report.report_tables import csv_text, table_view
+from icmbench.reporting.report.revisions import revisions_table
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.studies import visuals
 
 pytestmark = pytest.mark.usefixtures("no_formulas")
 
@@ -866,7 +867,8 @@ def test_a_report_of_mixed_revisions_names_what_each_made(
         log = tmp_path / f"{number}.log"
         monkeypatch.setenv("ICMBENCH_REVISION", revision)
         logged = subprocess.run(
-            [sys.executable, "-c", f"from icmbench.joblog import log_to\nwith log_to({str(log)!r}):"
+            [sys.executable, "-c", "from icmbench.core.joblog import log_to\n"
+             f"with log_to({str(log)!r}):"
              " print('revision x9')"],
             check=False,
         )  # fmt: skip

@@ -16,11 +16,11 @@ import pytest
 from conftest import ROOT
 
 from icmbench.codecs import registry
-from icmbench.config_schema import complete
-from icmbench.fingerprint import Code
-from icmbench.job_code import JobCode
-from icmbench.sources import read_source
-from icmbench.versions import package_version
+from icmbench.config.job_code import JobCode
+from icmbench.config.schema import complete
+from icmbench.core.fingerprint import Code
+from icmbench.core.sources import read_source
+from icmbench.core.versions import package_version
 
 # Jobs of the workflow: script, wildcards, and the entries that its rule names.
 DATA = {"dataset": "scenes", "shard": "0"}
@@ -132,18 +132,20 @@ ALL_CODECS = {"provenance", "visual_comparison", *(name for name in JOBS if "tas
 CODING = "encode decode measure predict robustness"
 PREDICT = {"predict_originals", *of("predict", *CODECS)}
 EDITS = {
-    "icmbench/codecs/webp.py": of(CODING, "webp") | ALL_CODECS,
+    "icmbench/codecs/conventional/webp.py": of(CODING, "webp") | ALL_CODECS,
     "site/icmbench_halftone.py": of(CODING, "halftone") | ALL_CODECS,
     "icmbench/metrics/structural.py": of("measure", *CODECS),
     "icmbench/metrics/similarity.py": set(),  # none of its metrics is in the run
-    "icmbench/tasks/fan.py": PREDICT | {"provenance", "task_scores landmarks", "train_task"},
-    "icmbench/tasks/mm_detection.py": PREDICT | {"provenance", "task_scores detection"},
+    "icmbench/tasks/kinds/fan.py": PREDICT | {"provenance", "task_scores landmarks", "train_task"},
+    "icmbench/tasks/kinds/mm_detection.py": PREDICT | {"provenance", "task_scores detection"},
     "icmbench/reporting/figures/sweep.py": {"alpha_sweep"},
-    "icmbench/reporting/timing.py": {"timing_table"},
-    "icmbench/reporting/templates/report.css": {"report"},
-    "icmbench/diff_icmh/stream.py": of(CODING, "diff-icmh") | ALL_CODECS | {"complexity"},
-    "icmbench/mpd/train_reverse.py": {"train_reverse"},
-    "icmbench/mpd/train_vgg.py": {"train_vgg"},
+    "icmbench/reporting/tables/timing.py": {"timing_table"},
+    "icmbench/reporting/report/templates/report.css": {"report"},
+    "icmbench/codecs/diff_icmh/entropy/stream.py": of(CODING, "diff-icmh")
+    | ALL_CODECS
+    | {"complexity"},
+    "icmbench/codecs/mpd/training/reverse.py": {"train_reverse"},
+    "icmbench/codecs/mpd/training/vgg.py": {"train_vgg"},
     "icmbench/datasets/scenes.py": {"dataset_shard", "training_pool"},
     "icmbench/datasets/folder.py": set(),
     "workflow_scripts/rd_tables.py": {"rd_tables"},
@@ -162,7 +164,7 @@ def test_an_edit_of_the_coder_of_mpd_trains_and_codes_again(
     changed_by: Callable[..., set[str]],
 ) -> None:
     """A constant inside a module: `SCALE` of the palettes."""
-    file = "icmbench/mpd/palette.py"
+    file = "icmbench/models/latent.py"
     changed = changed_by(file, ("\nSCALE: Final = ", "\nSCALE: Final = 1 + "))
     assert changed >= of(CODING, "mpd") | ALL_CODECS | {"train_contexts", "train_reverse"}
     assert not changed & of("encode decode measure robustness", "jpeg", "webp", "halftone")
@@ -193,7 +195,7 @@ def test_another_version_of_a_package_changes_the_jobs_that_import_it(
 ) -> None:  # fmt: skip
     before = fingerprints(tree, config)
     monkeypatch.setattr(
-        "icmbench.fingerprint.package_version",
+        "icmbench.core.fingerprint.package_version",
         lambda name: "99" if name == package else package_version(name),
     )
     assert different(before, fingerprints(tree, config)) == jobs

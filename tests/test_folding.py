@@ -20,17 +20,17 @@ from tiny_model import tiny_models
 
 from icmbench.bitstream import container
 from icmbench.bitstream.folding import MOST_PIXELS, coded_size, fold, strips, unfold, whole
-from icmbench.codecs.diff_icmh import DiffIcmh
-from icmbench.codecs.mpd import Mpd
+from icmbench.codecs.diff_icmh.codec import DiffIcmh
+from icmbench.codecs.mpd.codec import Mpd
+from icmbench.codecs.mpd.inspect import layers
+from icmbench.codecs.mpd.stream.coder import section_states
 from icmbench.codecs.raw_test import RawTest
-from icmbench.codecs.strings import parse_string
-from icmbench.errors import CorruptStream, UnsupportedVersion
-from icmbench.mpd.coder import section_states
-from icmbench.mpd.inspect import layers
-from icmbench.mpd.latent import latent_shape
-from icmbench.reporting.diffusion import Coded, accounting_rows, uncropped
+from icmbench.codecs.specs import parse_string
+from icmbench.core.errors import CorruptStream, UnsupportedVersion
+from icmbench.models.latent import latent_shape
 from icmbench.reporting.figures.hierarchy import Level, entry_colours, entry_map, palette_hierarchy
-from icmbench.reporting.framework import framework_rows
+from icmbench.studies.diffusion import Coded, accounting_rows, uncropped
+from icmbench.studies.framework import framework_rows
 
 UNITS = {"mpd": 8, "diff-icmh": 64}
 THIN = {"mpd": ((1, 90_000), (60_000, 2)), "diff-icmh": ((1, 20_000), (12_000, 3))}

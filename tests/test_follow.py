@@ -14,12 +14,12 @@ import pytest
 import yaml
 from conftest import ROOT, make_picture
 
-from icmbench import follow as module
-from icmbench.compiling import ANNOUNCEMENT
-from icmbench.devices import UNUSED
-from icmbench.follow import Follower, follow, last_progress
-from icmbench.images import write_png
-from icmbench.progress import LINE
+from icmbench.core import follow_logs as module
+from icmbench.core.devices import UNUSED
+from icmbench.core.follow_logs import Follower, follow, last_progress
+from icmbench.core.images.image_files import write_png
+from icmbench.core.jit_notice import ANNOUNCEMENT
+from icmbench.core.progress import LINE
 
 HEAD = "2026-11-29 05:00:00,123 INFO "
 

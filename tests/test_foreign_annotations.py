@@ -19,14 +19,14 @@ from conftest import make_picture
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from icmbench.core.errors import DatasetError, TaskError
+from icmbench.core.images.image_files import write_png
 from icmbench.datasets.coco_format import check_instances, read_instances
 from icmbench.datasets.landmarks import read_json, read_pts
 from icmbench.datasets.manifest import provide_shard
 from icmbench.datasets.registry import make_dataset
 from icmbench.datasets.semantic import _map_fault
-from icmbench.errors import DatasetError, TaskError
-from icmbench.images import write_png
-from icmbench.tasks.coco_truth import CocoTruth
+from icmbench.tasks.metrics.coco_truth import CocoTruth
 
 FACE = [[10.0 + i % 10, 12.5 + i // 10] for i in range(68)]
 PLAIN_PTS = "".join(f"{x} {y}\n" for x, y in FACE)

@@ -16,20 +16,20 @@ import numpy as np
 import pytest
 import yaml
 
-from icmbench.coding import archive
-from icmbench.coding.agreement import COLUMNS as AGREED
-from icmbench.coding.agreement import read_verification
-from icmbench.coding.shard import DECODED, read_rows, write_rows
+from icmbench.core.errors import DatasetError, MeasurementError
+from icmbench.core.files import sha256_bytes
+from icmbench.core.typed_csv import read_table
 from icmbench.datasets.base import Record
 from icmbench.datasets.manifest import read_records, write_records
-from icmbench.elsewhere import bundle as bundles
-from icmbench.elsewhere.bundle import ABOUT, PICTURES, STREAMS, open_bundle, write_bundle
-from icmbench.elsewhere.results import read_provenance
-from icmbench.elsewhere.unpack import unpack_streams
-from icmbench.elsewhere.verify import verify_pictures
-from icmbench.errors import DatasetError, MeasurementError
-from icmbench.files import sha256_bytes
-from icmbench.tables import read_table
+from icmbench.evaluation import archive
+from icmbench.evaluation.agreement import COLUMNS as AGREED
+from icmbench.evaluation.agreement import read_verification
+from icmbench.evaluation.shard import DECODED, read_rows, write_rows
+from icmbench.transfer import bundle as bundles
+from icmbench.transfer.bundle import ABOUT, PICTURES, STREAMS, open_bundle, write_bundle
+from icmbench.transfer.results import read_provenance
+from icmbench.transfer.unpack import unpack_streams
+from icmbench.transfer.verify import verify_pictures
 
 SETTINGS: dict[str, Any] = {
     "shards": 1, "device": "cpu", "threads": 1, "limits": {"seconds_per_image": 60},

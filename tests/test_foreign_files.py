@@ -13,10 +13,10 @@ from conftest import make_picture
 from PIL import Image
 
 from icmbench.bitstream import container
-from icmbench.codecs import jxl, pillow_io
-from icmbench.codecs.jxl_header import JxlHeader, read_header
+from icmbench.codecs.conventional import jxl, pillow_io
+from icmbench.codecs.conventional.jxl_header import JxlHeader, read_header
 from icmbench.codecs.registry import codec_class, codecs, recognise
-from icmbench.errors import CodecError, CorruptStream, TruncatedStream
+from icmbench.core.errors import CodecError, CorruptStream, TruncatedStream
 
 PICTURE = make_picture(60, 80)
 QUALITY = {"jpeg": 80, "jpeg2000": 8, "webp": 80, "avif": 85, "jxl": 1, "heic": 80}

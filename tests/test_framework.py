@@ -7,10 +7,10 @@ import pytest
 from conftest import make_picture
 from tiny_model import tiny_models
 
-from icmbench.codecs.mpd import Mpd
+from icmbench.codecs.mpd.codec import Mpd
 from icmbench.metrics.picture import Picture
 from icmbench.metrics.pixel import psnr_rgb
-from icmbench.reporting.framework import COLUMNS, framework_rows
+from icmbench.studies.framework import COLUMNS, framework_rows
 
 
 def test_rows_are_what_the_decoders_show() -> None:

@@ -85,17 +85,17 @@ def test_edits_of_a_finished_run(copy: Copy) -> None:
     """Nothing; a comment; one format; another version of a package; then a table, run again."""
     assert copy.plan() == set()
     for file in (
-        "icmbench/codecs/webp.py",
-        "icmbench/mpd/palette.py",
+        "icmbench/codecs/conventional/webp.py",
+        "icmbench/codecs/mpd/palette/hierarchy.py",
         "workflow_scripts/encode.py",
     ):
         copy.edit(file, r"\Z", "\n# A comment.\n")
         copy.edit(file, '"""', '"""Another docstring. ')
     assert copy.plan() == set()
 
-    copy.edit("icmbench/codecs/webp.py", r"\Z", "\nEDITED = 1\n")
+    copy.edit("icmbench/codecs/conventional/webp.py", r"\Z", "\nEDITED = 1\n")
     assert copy.plan() == WEBP | FROM_ALL
-    copy.edit("icmbench/codecs/webp.py", "\nEDITED = 1\n", "")
+    copy.edit("icmbench/codecs/conventional/webp.py", "\nEDITED = 1\n", "")
     assert copy.plan() == set()
 
     metadata = copy.site / "bjontegaard-99.dist-info" / "METADATA"

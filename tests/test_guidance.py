@@ -14,10 +14,10 @@ from latents import photograph
 from scipy.ndimage import correlate1d
 from tiny_model import tiny_models
 
-from icmbench.codecs.mpd import Mpd
-from icmbench.errors import ModelError
-from icmbench.mpd.encoder import encode_latent
-from icmbench.mpd.guidance import ALPHA, BLUR, blurred, surroundings, weighted
+from icmbench.codecs.mpd.codec import Mpd
+from icmbench.codecs.mpd.palette.clustering import ALPHA, BLUR, blurred, surroundings, weighted
+from icmbench.codecs.mpd.stream.encoder import encode_latent
+from icmbench.core.errors import ModelError
 
 LATENTS = st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(1, 3)).flatmap(
     lambda shape: arrays(np.int16, shape, elements=st.integers(-32767, 32767))

@@ -7,10 +7,8 @@ from typing import Any
 
 import pytest
 
-from icmbench.configuration import alpha_sweeps, make_run, used_guides
-from icmbench.errors import ConfigError, ModelError
-from icmbench.mpd.card import model_card
-from icmbench.mpd.model import (
+from icmbench.codecs.mpd.card import model_card
+from icmbench.codecs.mpd.model import (
     GUIDES,
     PARTS,
     TAPS,
@@ -20,7 +18,9 @@ from icmbench.mpd.model import (
     part_files,
     weights_digest,
 )
-from icmbench.training.settings import trained_parts
+from icmbench.config.run import alpha_sweeps, make_run, used_guides
+from icmbench.config.training import trained_parts
+from icmbench.core.errors import ConfigError, ModelError
 
 
 def config(points: list[dict[str, Any]], **training: Any) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def test_the_bundled_card_describes_every_file() -> None:
 
 
 def test_levels_are_the_taps_of_the_network() -> None:
-    from icmbench.mpd import vgg
+    from icmbench.codecs.mpd.networks import vgg
 
     assert vgg.TAPS == TAPS
 

@@ -11,9 +11,9 @@ import pytest
 from conftest import ROOT, make_picture
 from running import command
 
-from icmbench.coding.pool import CodecProcess, Setup
-from icmbench.images import write_png
-from icmbench.processes import environment, run_python, start_python
+from icmbench.core.images.image_files import write_png
+from icmbench.core.processes import environment, run_python, start_python
+from icmbench.evaluation.pool import CodecProcess, Setup
 
 # Of this project, of the standard library, of other packages: what codecs and jobs import.
 NAMES = ("icmbench", "random", "copy", "token", "calendar", "string", "numpy", "PIL", "torch")
@@ -39,7 +39,7 @@ def hostile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_folder_is_hostile(hostile: Path) -> None:
     """Plain Python imports from it: the tests below have something to find."""
-    plain = [sys.executable, "-m", "icmbench.coding.worker"]
+    plain = [sys.executable, "-m", "icmbench.evaluation.worker"]
     assert subprocess.run(plain, check=False, stdin=subprocess.DEVNULL).returncode == 7
     assert "icmbench" in Path(os.environ["HOSTILE"]).read_text("utf-8")
 

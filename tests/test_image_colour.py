@@ -15,9 +15,9 @@ from conftest import make_picture
 from PIL import Image
 from test_images import icc, srgb_code
 
+from icmbench.core.errors import ImageError
+from icmbench.core.images.image_files import decode_image
 from icmbench.datasets.registry import make_dataset
-from icmbench.errors import ImageError
-from icmbench.images import decode_image
 
 PICTURE = make_picture(40, 50)
 SRGB_TABLE = [

@@ -16,8 +16,8 @@ from PIL import Image
 from test_image_colour import chunk, png
 
 from icmbench.cli.main import main
-from icmbench.errors import ImageError
-from icmbench.images import decode_image
+from icmbench.core.errors import ImageError
+from icmbench.core.images.image_files import decode_image
 
 PICTURE = make_picture(60, 80)
 XMP = (

@@ -23,8 +23,8 @@ from conftest import make_picture
 from PIL import Image
 
 from icmbench.codecs.registry import codec_class
-from icmbench.errors import CodecError, ImageError
-from icmbench.images import decode_image
+from icmbench.core.errors import CodecError, ImageError
+from icmbench.core.images.image_files import decode_image
 
 MEMORY = 4 << 30  # bytes of address space beyond what is loaded: no file here needs a tenth
 TRIALS = 150

@@ -13,8 +13,8 @@ import tifffile
 from conftest import make_picture
 from PIL import Image, ImageCms
 
-from icmbench.errors import ImageError
-from icmbench.images import decode_image, read_image
+from icmbench.core.errors import ImageError
+from icmbench.core.images.image_files import decode_image, read_image
 
 
 def save(path: Path, picture: Image.Image, **options: object) -> Path:
@@ -326,7 +326,7 @@ def test_running_out_of_memory_is_not_a_damaged_file(monkeypatch: pytest.MonkeyP
     def full(data: bytes) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("icmbench.images.deep_tiff", full)
+    monkeypatch.setattr("icmbench.core.images.image_files.deep_tiff", full)
     with pytest.raises(MemoryError):
         decode_image(b"II*\0")
 

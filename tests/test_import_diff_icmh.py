@@ -18,9 +18,18 @@ from safetensors.torch import load_file, safe_open, save_file
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from icmbench.codecs.diff_icmh import DiffIcmh
-from icmbench.diff_icmh import import_official
-from icmbench.diff_icmh.control import (
+from icmbench.codecs.diff_icmh.codec import DiffIcmh
+from icmbench.codecs.diff_icmh.importing import convert as import_official
+from icmbench.codecs.diff_icmh.importing.convert import (
+    Conversion,
+    Report,
+    convert,
+    import_checkpoint,
+)
+from icmbench.codecs.diff_icmh.importing.lookup import published_name
+from icmbench.codecs.diff_icmh.importing.names import PARTS, SCALE, Dropped, rename
+from icmbench.codecs.diff_icmh.importing.sizes import control_ratio
+from icmbench.codecs.diff_icmh.networks.control import (
     ControlSettings,
     UnetSettings,
     build_control,
@@ -29,20 +38,11 @@ from icmbench.diff_icmh.control import (
     head_widths,
     predict_noise,
 )
-from icmbench.diff_icmh.import_official import (
-    Conversion,
-    Report,
-    convert,
-    import_checkpoint,
-)
-from icmbench.diff_icmh.lfgcm import LfgcmSettings, build_lfgcm
-from icmbench.diff_icmh.official_lookup import published_name
-from icmbench.diff_icmh.official_names import PARTS, SCALE, Dropped, rename
-from icmbench.diff_icmh.official_sizes import control_ratio
-from icmbench.diffusers_networks import AutoencoderKL
-from icmbench.errors import ConfigError, ModelError, WrongModel
-from icmbench.files import sha256_file
-from icmbench.mpd.tensors import fill_network, load_network
+from icmbench.codecs.diff_icmh.networks.lfgcm import LfgcmSettings, build_lfgcm
+from icmbench.core.errors import ConfigError, ModelError, WrongModel
+from icmbench.core.files import sha256_file
+from icmbench.models.diffusers_networks import AutoencoderKL
+from icmbench.models.tensors import fill_network, load_network
 
 State = dict[str, torch.Tensor]
 

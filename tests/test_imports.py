@@ -10,14 +10,15 @@ import sys
 import pytest
 from conftest import ROOT
 
-from icmbench.imports import as_if_missing
+from icmbench.core.imports import as_if_missing
 
 NETWORKS = """
 import importlib.metadata
 import sys
-import icmbench.diff_icmh.tables  # takes a part of SciPy
-from icmbench.diffusers_networks import AutoencoderKL
-import icmbench.diff_icmh.control, icmbench.mpd.model, icmbench.mpd.reverse
+import icmbench.codecs.diff_icmh.entropy.tables  # takes a part of SciPy
+from icmbench.models.diffusers_networks import AutoencoderKL
+import icmbench.codecs.diff_icmh.networks.control
+import icmbench.codecs.mpd.model, icmbench.codecs.mpd.networks.reverse
 seldom = {"transformers", "torchvision", "scipy.stats", "scipy.optimize", "torch._dynamo", "sympy"}
 loaded = seldom & {*sys.modules}
 assert not loaded, loaded
@@ -57,7 +58,7 @@ def test_one_place_imports_diffusers() -> None:
                 names += [a.name for a in node.names] if isinstance(node, ast.Import) else []
                 if any(name.partition(".")[0] == "diffusers" for name in names):
                     places.add(path.relative_to(ROOT).as_posix())
-    assert places == {"icmbench/diffusers_networks.py"}
+    assert places == {"icmbench/models/diffusers_networks.py"}
 
 
 def test_missing_only_meanwhile() -> None:
@@ -75,9 +76,9 @@ def test_labels_of_scenes_load_without_what_draws_them() -> None:
     """Every start of the workflow asks for labels."""
     program = """
 import sys
-import icmbench.datasets.scene_renderer.labels
-assert "icmbench.datasets.scene_renderer.scene" not in sys.modules
-from icmbench.datasets.scene_renderer import render_scene
+import icmbench.scenes.labels
+assert "icmbench.scenes.scene" not in sys.modules
+from icmbench.scenes import render_scene
 assert callable(render_scene)
 print("done")
 """

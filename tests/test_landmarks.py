@@ -12,26 +12,26 @@ import numpy as np
 import pytest
 import torch
 
+from icmbench.core.errors import ConfigError, DatasetError, ModelError, TaskError
+from icmbench.core.files import sha256_file
+from icmbench.core.images.image_files import read_image, write_png
 from icmbench.datasets.base import Annotations
 from icmbench.datasets.landmarks import Landmarks, read_pts
-from icmbench.errors import ConfigError, DatasetError, ModelError, TaskError
-from icmbench.files import sha256_file
-from icmbench.images import read_image, write_png
-from icmbench.mpd.tensors import save_network
-from icmbench.tasks import fan as fan_module
+from icmbench.models.tensors import save_network
 from icmbench.tasks.base import Labels
 from icmbench.tasks.bundled import bundled_file
-from icmbench.tasks.fan import (
+from icmbench.tasks.kinds import fan as fan_module
+from icmbench.tasks.kinds.fan import (
     FaceAlignment,
     build_fan,
     crop_of,
     load_fan,
     make_aligner,
 )
-from icmbench.tasks.landmark_metrics import FAILURE, LandmarkEvaluator
-from icmbench.tasks.onnx_landmarks import OnnxLandmarks, cut_square, square_of
+from icmbench.tasks.kinds.onnx_landmarks import OnnxLandmarks, cut_square, square_of
+from icmbench.tasks.metrics.landmark_metrics import FAILURE, LandmarkEvaluator
 from icmbench.tasks.registry import make_task
-from icmbench.tasks.train_fan import MIRRORED, FacePool, cut, draw_batch, targets, train_fan
+from icmbench.tasks.training.fan import MIRRORED, FacePool, cut, draw_batch, targets, train_fan
 from icmbench.training.loop import Schedule
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -630,7 +630,7 @@ def test_exported_network_on_real_faces(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not BUNDLED.is_file(), reason=f"needs {BUNDLED.name}, which is not built yet")
 def test_bundled_network_finds_the_points_of_unseen_faces() -> None:
-    from icmbench.datasets.scene_renderer import render_scene, scene_annotations
+    from icmbench.scenes import render_scene, scene_annotations
 
     assert BUNDLED.stat().st_size <= 4_000_000
     task = fan_module.FaceAlignment("fan", {})

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 import torchvision
 from PIL import Image
 
-from icmbench.errors import MeasurementError
+from icmbench.core.errors import MeasurementError
 from icmbench.metrics import METRICS, available
 from icmbench.metrics import weights as files
 from icmbench.metrics.meter import Meter

@@ -16,8 +16,8 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from PIL import Image
 
-from icmbench.errors import MeasurementError
-from icmbench.mpd.descriptors import Sector, sectors
+from icmbench.codecs.mpd.training.descriptors import Sector, sectors
+from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.clusters import distortion_figure
 from icmbench.reporting.figures.embedding import embedding_figure, tsne
 from icmbench.reporting.figures.label_maps import (

@@ -15,14 +15,14 @@ from golden_diff_icmh import FILE, TINY, amplify, golden_tensors, inputs, symbol
 from safetensors.torch import load_file
 from torch import Tensor
 
-from icmbench.diff_icmh.entropy import (
+from icmbench.codecs.diff_icmh.entropy.models import (
     LIKELIHOOD_FLOOR,
     EntropyBottleneck,
     gaussian_likelihood,
     lower_bound,
     round_through,
 )
-from icmbench.diff_icmh.lfgcm import (
+from icmbench.codecs.diff_icmh.networks.lfgcm import (
     Lfgcm,
     LfgcmSettings,
     build_lfgcm,

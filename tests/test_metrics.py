@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from icmbench.errors import MeasurementError
+from icmbench.core.errors import MeasurementError
 from icmbench.metrics import METRICS, available
 from icmbench.metrics.meter import Meter
 

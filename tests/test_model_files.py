@@ -17,8 +17,8 @@ from tiny_icmh import make_tiny_icmh
 from tiny_model import tiny_models
 
 from icmbench.codecs.registry import codec_class
-from icmbench.errors import ModelError
-from icmbench.mpd.tensors import KEY, load_arrays, make_network, save_network
+from icmbench.core.errors import ModelError
+from icmbench.models.tensors import KEY, load_arrays, make_network, save_network
 
 Change = Callable[[dict[str, Any]], Any]
 

@@ -13,18 +13,18 @@ from reference_coder import direct_bits, two_neighbour_bits
 from scipy.interpolate import PchipInterpolator
 
 from icmbench.bitstream import container
-from icmbench.codecs.mpd import Mpd
+from icmbench.codecs.mpd.codec import Mpd
+from icmbench.codecs.mpd.model import PARTS as FILES
+from icmbench.codecs.mpd.model import bundled, part_file
+from icmbench.codecs.mpd.palette.clustering import surroundings
+from icmbench.codecs.mpd.palette.hierarchy import entry_limits
+from icmbench.codecs.mpd.palette.rdo import latent_error
+from icmbench.codecs.mpd.stream.coder import PARTS, State, section_states
+from icmbench.codecs.mpd.stream.encoder import encode_latent
+from icmbench.core.files import sha256_bytes
+from icmbench.core.images.image_files import read_image
 from icmbench.datasets.photos import PHOTOS, Photos
 from icmbench.datasets.scenes import Scenes
-from icmbench.files import sha256_bytes
-from icmbench.images import read_image
-from icmbench.mpd.coder import PARTS, State, section_states
-from icmbench.mpd.encoder import encode_latent
-from icmbench.mpd.guidance import surroundings
-from icmbench.mpd.model import PARTS as FILES
-from icmbench.mpd.model import bundled, part_file
-from icmbench.mpd.palette import entry_limits
-from icmbench.mpd.rdo import latent_error
 
 pytestmark = pytest.mark.skipif(
     not all(part_file(bundled(), part).is_file() for part in FILES),

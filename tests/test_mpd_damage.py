@@ -19,14 +19,14 @@ from latents import noise
 from tiny_model import tiny_models
 
 from icmbench.bitstream import arithmetic, container
-from icmbench.codecs.mpd import MAX_PIXELS, Mpd
-from icmbench.errors import CodecError, CorruptStream, IcmbenchError, TruncatedStream
-from icmbench.mpd import contexts as ctx
-from icmbench.mpd import section as sec
-from icmbench.mpd.coder import SHARED_CHANCE, State, decode_sections
-from icmbench.mpd.latent import CELL, latent_shape
-from icmbench.mpd.palette import build_hierarchy
-from icmbench.mpd.plan import make_plan
+from icmbench.codecs.mpd.codec import MAX_PIXELS, Mpd
+from icmbench.codecs.mpd.palette.hierarchy import build_hierarchy
+from icmbench.codecs.mpd.palette.plan import make_plan
+from icmbench.codecs.mpd.stream import contexts as ctx
+from icmbench.codecs.mpd.stream import section as sec
+from icmbench.codecs.mpd.stream.coder import SHARED_CHANCE, State, decode_sections
+from icmbench.core.errors import CodecError, CorruptStream, IcmbenchError, TruncatedStream
+from icmbench.models.latent import CELL, latent_shape
 
 SIZES = ((128, 144), (61, 43), (7, 5))  # the second has odd sides, the third is one cell
 TRIALS = 20_000

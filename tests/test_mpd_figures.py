@@ -22,27 +22,28 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from icmbench.bitstream import container
-from icmbench.codecs.strings import expand_points
-from icmbench.coding import archive
-from icmbench.coding.pool import Setup
-from icmbench.coding.shard import Family
-from icmbench.configuration import make_run
+from icmbench.codecs.mpd.inspect import SECTION_PARTS, Layer, layers, split_layers
+from icmbench.codecs.mpd.model import NAME, part_file
+from icmbench.codecs.mpd.model import PARTS as MODEL_PARTS
+from icmbench.codecs.mpd.palette.shared_palette import make_shared_palette
+from icmbench.codecs.mpd.stream import contexts as ctx
+from icmbench.codecs.mpd.stream.coder import State, decode_sections, section_states
+from icmbench.codecs.mpd.stream.encoder import encode_latent
+from icmbench.codecs.specs import expand_points
+from icmbench.config.run import make_run
+from icmbench.core.errors import ConfigError, MeasurementError
+from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
-from icmbench.errors import ConfigError, MeasurementError
-from icmbench.images import write_png
-from icmbench.mpd import contexts as ctx
-from icmbench.mpd.coder import State, decode_sections, section_states
-from icmbench.mpd.encoder import encode_latent
-from icmbench.mpd.inspect import SECTION_PARTS, Layer, layers, split_layers
-from icmbench.mpd.latent import latent_shape
-from icmbench.mpd.model import NAME, part_file
-from icmbench.mpd.model import PARTS as MODEL_PARTS
-from icmbench.mpd.shared_palette import make_shared_palette
-from icmbench.reporting import contents, hierarchies, states
+from icmbench.evaluation import archive
+from icmbench.evaluation.pool import Setup
+from icmbench.evaluation.shard import Family
+from icmbench.models.latent import latent_shape
 from icmbench.reporting.figures.bit_shares import PARTS, bit_shares, part_rates
 from icmbench.reporting.figures.hierarchy import Level, entry_colours, palette_hierarchy
 from icmbench.reporting.figures.palette_tree import parents, places, tree_levels
 from icmbench.reporting.figures.states import states_figure
+from icmbench.reporting.report import contents
+from icmbench.studies import hierarchies, states
 
 pytestmark = pytest.mark.usefixtures("no_formulas")
 

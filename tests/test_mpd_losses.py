@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, make_picture
 
-from icmbench.images import write_png
+from icmbench.core.images.image_files import write_png
 
 
 def tool(*arguments: object) -> subprocess.CompletedProcess[str]:

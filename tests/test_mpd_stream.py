@@ -15,11 +15,14 @@ from latents import _make, latents, noise, photograph
 from tiny_model import tiny_models
 
 from icmbench.bitstream import arithmetic, container
-from icmbench.codecs.mpd import Mpd
-from icmbench.errors import CodecError, ConfigError, CorruptStream
-from icmbench.mpd import contexts as ctx
-from icmbench.mpd import section as sec
-from icmbench.mpd.coder import (
+from icmbench.codecs.mpd.codec import Mpd
+from icmbench.codecs.mpd.palette.hierarchy import build_hierarchy, entry_limits
+from icmbench.codecs.mpd.palette.plan import make_plan, split_states
+from icmbench.codecs.mpd.palette.rdo import SLOPE, latent_error, optimise
+from icmbench.codecs.mpd.palette.shared_palette import SharedPalette, make_shared_palette
+from icmbench.codecs.mpd.stream import contexts as ctx
+from icmbench.codecs.mpd.stream import section as sec
+from icmbench.codecs.mpd.stream.coder import (
     SHARED_CHANCE,
     State,
     decode_sections,
@@ -27,12 +30,9 @@ from icmbench.mpd.coder import (
     section_states,
     sections_of_state,
 )
-from icmbench.mpd.encoder import encode_latent
-from icmbench.mpd.palette import build_hierarchy, entry_limits
-from icmbench.mpd.plan import make_plan, split_states
-from icmbench.mpd.rdo import SLOPE, latent_error, optimise
-from icmbench.mpd.shared_palette import SharedPalette, make_shared_palette
-from icmbench.mpd.train_contexts import context_arrays
+from icmbench.codecs.mpd.stream.encoder import encode_latent
+from icmbench.codecs.mpd.training.contexts import context_arrays
+from icmbench.core.errors import CodecError, ConfigError, CorruptStream
 
 HEADER = container.Header(1, b"wxyz", 640, 427)
 STRUCTURED = [photograph(48, 64, seed) for seed in (1, 2, 3)]

@@ -14,7 +14,7 @@ from PIL import Image
 from running import snakemake, succeed
 from test_onnx_tasks import colour_network
 
-from icmbench.images import write_png
+from icmbench.core.images.image_files import write_png
 
 IMAGES = ("001.png", "NA.png", "$5_$10.png", "1e3.png")
 

@@ -12,16 +12,16 @@ import pytest
 import torch
 from conftest import ROOT, make_picture
 
-from icmbench.errors import ConfigError, ModelError, TaskError
-from icmbench.files import sha256_file
-from icmbench.images import read_image
+from icmbench.core.errors import ConfigError, ModelError, TaskError
+from icmbench.core.files import sha256_file
+from icmbench.core.images.image_files import read_image
+from icmbench.tasks.backends.espnet_network import EspNet
+from icmbench.tasks.backends.network_input import resize, to_tensor
 from icmbench.tasks.base import Labels
 from icmbench.tasks.evaluate import Truth, evaluate
-from icmbench.tasks.network_input import resize, to_tensor
-from icmbench.tasks.networks.espnet import EspNet
-from icmbench.tasks.onnx_detector import COCO, letterbox
+from icmbench.tasks.kinds.onnx_detector import COCO, letterbox
+from icmbench.tasks.metrics.segmentation_metrics import NO_CLASS
 from icmbench.tasks.registry import make_task
-from icmbench.tasks.segmentation_metrics import NO_CLASS
 
 REAL = ROOT.parent / "shared" / "realdata"
 YOLOX = REAL / "weights" / "yolox_nano" / "yolox_nano.onnx"
@@ -483,7 +483,7 @@ def plain_yolox(picture: np.ndarray, session: Any) -> list[tuple[float, list[flo
 
 @real_detector
 def test_yolox_finds_what_its_own_way_finds() -> None:
-    from icmbench.tasks.onnx_task import open_session
+    from icmbench.tasks.backends.onnx_task import open_session
 
     truth, pictures = coco(3)
     seen = 0

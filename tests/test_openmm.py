@@ -16,28 +16,28 @@ import torch
 from PIL import Image as PillowImage
 from pycocotools import mask as coco_mask
 
-from icmbench.datasets.scene_renderer.labels import (
+from icmbench.core.errors import ConfigError, DatasetError, ModelError, TaskError
+from icmbench.core.files import sha256_file
+from icmbench.datasets.scenes import Scenes
+from icmbench.models.tensors import save_network
+from icmbench.scenes.labels import (
     CATEGORIES,
     IGNORE,
     SEMANTIC_CLASSES,
     STUFF,
     THINGS,
 )
-from icmbench.datasets.scenes import Scenes
-from icmbench.errors import ConfigError, DatasetError, ModelError, TaskError
-from icmbench.files import sha256_file
-from icmbench.mpd.tensors import save_network
-from icmbench.tasks import mmcv_ext, openmm
+from icmbench.tasks.backends import mmcv_ext, openmm
+from icmbench.tasks.backends.import_yolox import CONFIG, yolox_from_onnx
+from icmbench.tasks.backends.mmcv_check import compare_operators
+from icmbench.tasks.backends.openmm_task import OpenMMTask, describe_network
+from icmbench.tasks.backends.openmm_weights import fill, read_weights
 from icmbench.tasks.base import Labels
-from icmbench.tasks.import_yolox import CONFIG, yolox_from_onnx
-from icmbench.tasks.mm_detection import MmDetector
-from icmbench.tasks.mm_segmentation import MmSegmenter
-from icmbench.tasks.mmcv_check import compare_operators
-from icmbench.tasks.networks import scene_views, train_openmm
-from icmbench.tasks.openmm_task import OpenMMTask, describe_network
-from icmbench.tasks.openmm_weights import fill, read_weights
+from icmbench.tasks.kinds.mm_detection import MmDetector
+from icmbench.tasks.kinds.mm_segmentation import MmSegmenter
+from icmbench.tasks.training import scene_views, train_openmm
+from icmbench.training.data import Pool, read_pool
 from icmbench.training.loop import Schedule
-from icmbench.training.pool import Pool, read_pool
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "realdata"
@@ -149,7 +149,7 @@ def greedy(boxes: np.ndarray, scores: np.ndarray, threshold: float, offset: int)
 
 WITHOUT = """
 import sys
-from icmbench.tasks import openmm
+from icmbench.tasks.backends import openmm
 assert openmm.import_library("mmdet", whole=False) in ("mmcv", "torchvision")
 seldom = {*openmm.SELDOM, "torch.distributed.fsdp", "torch.distributed.tensor", "sympy"}
 seldom |= {"matplotlib.pyplot"}

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from icmbench.metrics import METRICS
-from icmbench.reporting.bootstrap import interval, resample_indices, resampled_means
 from icmbench.reporting.figures.paired import paired_figure
-from icmbench.reporting.paired import COLUMNS, paired_table, paired_task_rows
+from icmbench.reporting.statistics.bootstrap import interval, resample_indices, resampled_means
+from icmbench.reporting.tables.paired import COLUMNS, paired_table, paired_task_rows
 
 METRIC = {"psnr_rgb": True, "gmsd": False}
 RATES = [0.1, 0.2]

@@ -12,7 +12,7 @@ from latents import STYLES, _make, latents, noise, photograph
 from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import pdist
 
-from icmbench.mpd import palette as pal
+from icmbench.codecs.mpd.palette import hierarchy as pal
 
 PRECISION = 8  # the palette tells cells apart in steps of 8 latent units
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from icmbench.errors import ModelError
-from icmbench.pickles import UnsafePickle, load_pickle
-from icmbench.tasks.fan import load_fan
-from icmbench.tasks.openmm_weights import read_weights
+from icmbench.core.errors import ModelError
+from icmbench.core.pickles import UnsafePickle, load_pickle
+from icmbench.tasks.backends.openmm_weights import read_weights
+from icmbench.tasks.kinds.fan import load_fan
 
 
 class Trap:

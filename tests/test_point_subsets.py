@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from icmbench.errors import ConfigError, MeasurementError
-from icmbench.reporting.csv_files import write_csv
-from icmbench.reporting.point_subsets import choose_points, read_rd, subset_bd_rates
-from icmbench.tables import read_table
+from icmbench.core.errors import ConfigError, MeasurementError
+from icmbench.core.typed_csv import read_table
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.reporting.tables.point_subsets import choose_points, read_rd, subset_bd_rates
 
 
 def rd_rows() -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pytest
 from conftest import make_picture
 from running import snakemake, succeed
 
-from icmbench.images import write_png
+from icmbench.core.images.image_files import write_png
 
 # What is left when a process ends: a cycle, and work put off to its exit.
 LEFT = """
@@ -25,8 +25,8 @@ def work():
     single = Told()
 """
 PROGRAMS = {
-    "library": "import icmbench.cli.main, icmbench.joblog, icmbench.coding.worker\nwork()",
-    "job": "from icmbench.joblog import log_to\nwith log_to('{log}'): work()",
+    "library": "import icmbench.cli.main, icmbench.core.joblog, icmbench.evaluation.worker\nwork()",
+    "job": "from icmbench.core.joblog import log_to\nwith log_to('{log}'): work()",
     "command": "from icmbench.cli import main\nwork()\nmain(['codecs'])",
 }
 

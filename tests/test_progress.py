@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from icmbench import progress as module
-from icmbench.progress import progress
+from icmbench.core import progress as module
+from icmbench.core.progress import progress
 
 
 class Clock:

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
-from icmbench.errors import ConfigError, DatasetError, ModelError
-from icmbench.mpd import pseudo_labels as pse
-from icmbench.mpd.tensors import load_arrays, save_arrays
+from icmbench.codecs.mpd.training import pseudo_labels as pse
+from icmbench.core.errors import ConfigError, DatasetError, ModelError
+from icmbench.models.tensors import load_arrays, save_arrays
 
 
 def taps(pixels: torch.Tensor) -> list[torch.Tensor]:

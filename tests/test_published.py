@@ -19,7 +19,7 @@ from conftest import ROOT
 from PIL import Image
 
 from icmbench.codecs.registry import codec_class
-from icmbench.images import read_image
+from icmbench.core.images.image_files import read_image
 from icmbench.metrics.meter import Meter
 
 DATA = Path(os.environ.get("ICMBENCH_REALDATA", ROOT.parent / "shared" / "realdata"))

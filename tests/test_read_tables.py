@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 
-from icmbench.errors import MeasurementError
-from icmbench.reporting.csv_files import write_csv
-from icmbench.tables import TEXT, read_table
+from icmbench.core.errors import MeasurementError
+from icmbench.core.typed_csv import TEXT, read_table
+from icmbench.reporting.tables.csv_files import write_csv
 
 NAMES = ["001", "1e3", "NA", "null", "None", "nan", "inf", "True", "-0", "N/A", "1_000", "0x1f"]
 

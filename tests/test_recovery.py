@@ -17,7 +17,7 @@ from conftest import make_picture
 from faulty import Faulty, wait_until
 from running import command, hear_interrupts, snakemake, succeed
 
-from icmbench.images import write_png
+from icmbench.core.images.image_files import write_png
 
 pytestmark = pytest.mark.workflow
 TARGET = "results/tables/rd.csv"

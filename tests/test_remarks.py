@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from icmbench.reporting.contents import assemble_report
-from icmbench.reporting.csv_files import write_csv
-from icmbench.reporting.failures import failures_table
-from icmbench.reporting.remarks import COLUMNS, remarks_table
-from icmbench.tables import read_table
+from icmbench.core.typed_csv import read_table
+from icmbench.reporting.report.contents import assemble_report
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.reporting.tables.failures import failures_table
+from icmbench.reporting.tables.remarks import COLUMNS, remarks_table
 
 
 def row(image: str, family: str, codec: str, detail: str = "", status: str = "ok") -> dict:

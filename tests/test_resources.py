@@ -23,16 +23,16 @@ from fake_cuda import fake_cuda
 from PIL import Image as PillowImage
 from tiny_icmh import make_tiny_icmh
 
-from icmbench import devices
-from icmbench.codecs.diff_icmh import DiffIcmh
-from icmbench.coding import worker
+from icmbench.codecs.diff_icmh import model as icmh
+from icmbench.codecs.diff_icmh.codec import DiffIcmh
+from icmbench.core import devices
+from icmbench.core.devices import UNUSED, resolve_device, unused_gpu, use_device
+from icmbench.core.errors import ConfigError
+from icmbench.core.images.image_files import write_png
+from icmbench.core.typed_csv import TEXT, read_table
 from icmbench.datasets.registry import make_dataset
 from icmbench.datasets.sizes import LARGEST, SAMPLE, sampled_megapixels
-from icmbench.devices import UNUSED, resolve_device, unused_gpu, use_device
-from icmbench.diff_icmh import model as icmh
-from icmbench.errors import ConfigError
-from icmbench.images import write_png
-from icmbench.tables import TEXT, read_table
+from icmbench.evaluation import worker
 
 # ----- settings
 
@@ -173,7 +173,7 @@ def test_threads_of_a_codec_process(
     script = tmp_path / "run.py"
     script.write_text(
         f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
-        "import icmbench.codecs.registry as registry, icmbench.coding.worker as worker\n"
+        "import icmbench.codecs.registry as registry, icmbench.evaluation.worker as worker\n"
         "import probing\n"
         "worker.codec_class = lambda name: probing.Probe\n"
         "worker.make_point = None\nworker.main()\n"

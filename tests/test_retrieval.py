@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icmbench.datasets.scene_renderer import IGNORE, render_scene
-from icmbench.errors import DatasetError, MeasurementError
-from icmbench.reporting import retrieval as ret
+from icmbench.core.errors import DatasetError, MeasurementError
+from icmbench.scenes import IGNORE, render_scene
+from icmbench.studies import retrieval as ret
 
 
 def naive_share(

@@ -14,9 +14,14 @@ from conftest import make_picture
 
 from icmbench.bitstream import container
 from icmbench.codecs.raw_test import RawTest
-from icmbench.coding.damage import BEST_EFFORT, DAMAGES, NONE, damage_stream, draw_places
-from icmbench.coding.encode import encode_shard
-from icmbench.coding.robustness import (
+from icmbench.config.run import make_run
+from icmbench.core.errors import ConfigError, MeasurementError
+from icmbench.core.images.image_files import write_png
+from icmbench.datasets.base import Record
+from icmbench.datasets.manifest import write_records
+from icmbench.evaluation.damage import BEST_EFFORT, DAMAGES, NONE, damage_stream, draw_places
+from icmbench.evaluation.encode import encode_shard
+from icmbench.evaluation.robustness import (
     COLUMNS,
     Shard,
     Subject,
@@ -25,15 +30,10 @@ from icmbench.coding.robustness import (
     middle_point,
     write_trials,
 )
-from icmbench.coding.shard import Family, make_family
-from icmbench.configuration import make_run
-from icmbench.datasets.base import Record
-from icmbench.datasets.manifest import write_records
-from icmbench.errors import ConfigError, MeasurementError
-from icmbench.images import write_png
+from icmbench.evaluation.shard import Family, make_family
 from icmbench.reporting.figures.robustness import robustness_figure
 from icmbench.reporting.figures.style import save
-from icmbench.reporting.robustness import robustness_table
+from icmbench.reporting.tables.robustness import robustness_table
 
 pytestmark = pytest.mark.usefixtures("no_formulas")
 
@@ -43,7 +43,7 @@ import os, signal, time
 import numpy as np
 from icmbench.codecs.base import Codec
 from icmbench.codecs.raw_test import RawTest
-from icmbench.errors import CodecError, CorruptStream
+from icmbench.core.errors import CodecError, CorruptStream
 
 class Planted(RawTest):
     codec_id = None

@@ -20,7 +20,8 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from icmbench.datasets.scene_renderer import (
+from icmbench.core.errors import DatasetError
+from icmbench.scenes import (
     CATEGORIES,
     SEMANTIC_CLASSES,
     Scene,
@@ -30,10 +31,9 @@ from icmbench.datasets.scene_renderer import (
     render_scene,
     scene_annotations,
     surfaces,
-)  # fmt: skip
-from icmbench.datasets.scene_renderer.camera import Camera
-from icmbench.datasets.scene_renderer.render import majority
-from icmbench.errors import DatasetError
+)
+from icmbench.scenes.camera import Camera
+from icmbench.scenes.render import majority
 
 FACE = 1
 
@@ -82,7 +82,7 @@ def test_seed_split_and_index_each_change_the_scene() -> None:
 
 def test_result_does_not_depend_on_the_strips(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = _digest(render_scene(5, "val", 2, 96, 96))
-    monkeypatch.setattr("icmbench.datasets.scene_renderer.render._STRIP", 96 * 4 * 7)
+    monkeypatch.setattr("icmbench.scenes.render._STRIP", 96 * 4 * 7)
     assert _digest(render_scene(5, "val", 2, 96, 96)) == whole
 
 

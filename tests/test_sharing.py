@@ -11,17 +11,17 @@ import pytest
 from conftest import make_picture
 from running import snakemake, succeed
 
-from icmbench.coding.decode import decode_shard
-from icmbench.coding.encode import encode_shard
-from icmbench.coding.measure import measure_shard, write_measurements
-from icmbench.coding.shard import Family, make_family
-from icmbench.coding.sharing import measured, shared_of, shared_strings
+from icmbench.core.errors import MeasurementError
+from icmbench.core.images.image_files import write_png
+from icmbench.core.typed_csv import read_table
 from icmbench.datasets.base import Record
-from icmbench.errors import MeasurementError
-from icmbench.images import write_png
+from icmbench.evaluation.decode import decode_shard
+from icmbench.evaluation.encode import encode_shard
+from icmbench.evaluation.measure import measure_shard, write_measurements
+from icmbench.evaluation.shard import Family, make_family
+from icmbench.evaluation.sharing import measured, shared_of, shared_strings
 from icmbench.metrics.meter import Meter
-from icmbench.reporting.comparison import comparison_set, describe
-from icmbench.tables import read_table
+from icmbench.reporting.statistics.comparison import comparison_set, describe
 
 
 def family(name: str, points: list[dict[str, Any]]) -> Family:

@@ -114,7 +114,7 @@ def test_one_module_reads_tables() -> None:
         for name, call in calls(path.read_text("utf-8"))
         if name == "read_csv" or ast.unparse(call.func) in readers
     }
-    assert found == {"icmbench/tables.py"}
+    assert found == {"icmbench/core/typed_csv.py"}
 
 
 def test_one_module_starts_python() -> None:
@@ -130,7 +130,7 @@ def test_one_module_starts_python() -> None:
             found[path.relative_to(ROOT).as_posix()] = sorted(known)
     # The second makes an environment for others, in a folder of its own.
     assert found == {
-        "icmbench/processes.py": ["sys.executable"],
+        "icmbench/core/processes.py": ["sys.executable"],
         "tools/check_envs.py": ["sys.executable"],
     }
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from safetensors import safe_open
 
 from icmbench.bitstream.container import crc16
-from icmbench.diff_icmh import symbols as coding
-from icmbench.diff_icmh.symbols import SymbolDecoder, SymbolEncoder, symbol_digest
-from icmbench.diff_icmh.tables import (
+from icmbench.codecs.diff_icmh.entropy import symbols as coding
+from icmbench.codecs.diff_icmh.entropy.symbols import SymbolDecoder, SymbolEncoder, symbol_digest
+from icmbench.codecs.diff_icmh.entropy.tables import (
     ESCAPE,
     GRID,
     LEAST,
@@ -30,8 +30,8 @@ from icmbench.diff_icmh.tables import (
     gaussian_tables,
     scale_indexes,
 )
-from icmbench.errors import CodecError, CorruptStream, ModelError
-from icmbench.mpd.tensors import load_arrays, save_arrays
+from icmbench.core.errors import CodecError, CorruptStream, ModelError
+from icmbench.models.tensors import load_arrays, save_arrays
 
 FIXTURE = Path(__file__).parents[2] / "shared/fixtures/diff_icmh/lfgcm_tiny.io.safetensors"
 GAUSSIAN = gaussian_tables()

@@ -17,19 +17,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icmbench.devices import UNUSED
-from icmbench.errors import MeasurementError
-from icmbench.reporting import bd_rate as bd_module
-from icmbench.reporting import rd as rd_module
-from icmbench.reporting.bootstrap import interval, mean, resample_indices, resampled_means
-from icmbench.reporting.comparison import Point, comparison_set, describe
-from icmbench.reporting.csv_files import write_csv
-from icmbench.reporting.curves import common_interval, fit, pareto, rate_change
-from icmbench.reporting.failures import failures_table
-from icmbench.reporting.jobs import jobs_table, log_of
-from icmbench.reporting.natural import natural_key
-from icmbench.reporting.provenance import bare_version, codecs_table, coder_versions
-from icmbench.reporting.timing import encodings, timing_table
+from icmbench.core.devices import UNUSED
+from icmbench.core.errors import MeasurementError
+from icmbench.reporting.report.provenance import bare_version, codecs_table, coder_versions
+from icmbench.reporting.statistics.bootstrap import (
+    interval,
+    mean,
+    resample_indices,
+    resampled_means,
+)
+from icmbench.reporting.statistics.comparison import Point, comparison_set, describe
+from icmbench.reporting.statistics.curves import common_interval, fit, pareto, rate_change
+from icmbench.reporting.statistics.natural import natural_key
+from icmbench.reporting.tables import bd_rate as bd_module
+from icmbench.reporting.tables import rd as rd_module
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.reporting.tables.failures import failures_table
+from icmbench.reporting.tables.jobs import jobs_table, log_of
+from icmbench.reporting.tables.timing import encodings, timing_table
 
 WIDTH, HEIGHT = 100, 80
 QUICK = settings(max_examples=25, deadline=None, derandomize=True)
@@ -920,9 +925,9 @@ def test_csv_keeps_the_old_file_on_failure(tmp_path: Path, monkeypatch: pytest.M
 FRESH = """
 import sys
 import pandas as pd
-from icmbench.reporting.bd_rate import bd_rate_table
-from icmbench.reporting.csv_files import write_csv
-from icmbench.reporting.rd import rd_table
+from icmbench.reporting.tables.bd_rate import bd_rate_table
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.reporting.tables.rd import rd_table
 frame = pd.read_parquet(sys.argv[1])
 options = {"resamples": 50, "seed": 3}
 write_csv(rd_table(frame, ["psnr", "lpips"], **options), sys.argv[2] + "/rd.csv")

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from icmbench.diff_icmh.tags import (
+from icmbench.codecs.diff_icmh.tags import (
     MAX_TAGS,
     pack_tags,
     published_tag_bits,
     tag_rank_bits,
     unpack_tags,
 )
-from icmbench.errors import CodecError, CorruptStream
+from icmbench.core.errors import CodecError, CorruptStream
 
 VOCABULARY = 4585  # RAM++
 GOLDEN = ([0, 7, 4584, 2000, 41, 1999], "06b2416226aff3cd9a")

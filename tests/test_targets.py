@@ -11,9 +11,9 @@ import yaml
 from conftest import ROOT
 from running import snakemake, succeed
 
-from icmbench.configuration import make_run
-from icmbench.mpd.model import bundled
-from icmbench.targets import NEEDS, TABLES, absent_targets, absent_when_packed
+from icmbench.codecs.mpd.model import bundled
+from icmbench.config.run import make_run
+from icmbench.config.targets import NEEDS, TABLES, absent_targets, absent_when_packed
 
 SCHEMA = ROOT / "schemas" / "config.schema.json"
 # Of a run that codes scenes with JPEG and nothing else.

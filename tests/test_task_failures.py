@@ -19,20 +19,23 @@ import pytest
 import torch
 from PIL import Image as PillowImage
 
-from icmbench.coding import archive
-from icmbench.coding.shard import DECODED, write_rows
+from icmbench.core.errors import ConfigError, DatasetError, ModelError, TaskError
+from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
 from icmbench.datasets.landmarks import Landmarks
-from icmbench.datasets.scene_renderer.labels import CATEGORIES, SEMANTIC_CLASSES
-from icmbench.errors import ConfigError, DatasetError, ModelError, TaskError
-from icmbench.images import write_png
-from icmbench.reporting.feature_gap import gap_table
-from icmbench.tasks import fan, feature_gap, onnx_task, run, store
+from icmbench.evaluation import archive
+from icmbench.evaluation.shard import DECODED, write_rows
+from icmbench.reporting.tables.feature_gap import gap_table
+from icmbench.scenes.labels import CATEGORIES, SEMANTIC_CLASSES
+from icmbench.studies import feature_gap
+from icmbench.tasks import run, store
 from icmbench.tasks.attempt import Failure, attempt
+from icmbench.tasks.backends import onnx_task
 from icmbench.tasks.base import LANDMARKS, SEMANTIC, Image, Labels, SemanticMap, Task
 from icmbench.tasks.evaluate import Truth
-from icmbench.tasks.mm_detection import MmDetector
-from icmbench.tasks.mm_segmentation import MmSegmenter
+from icmbench.tasks.kinds import fan
+from icmbench.tasks.kinds.mm_detection import MmDetector
+from icmbench.tasks.kinds.mm_segmentation import MmSegmenter
 from icmbench.tasks.run import ORIGINALS, load_tasks, predict_originals, predict_pictures
 
 LABELS = Labels("d", {c["id"]: c["name"] for c in CATEGORIES}, tuple(SEMANTIC_CLASSES))

@@ -23,13 +23,11 @@ from mmengine.dataset import Compose
 from PIL import Image as PillowImage
 from pycocotools import mask as coco_mask
 
-from icmbench.coding import archive
-from icmbench.coding.shard import DECODED, write_rows
+from icmbench.core.errors import MeasurementError, TaskError
+from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
-from icmbench.errors import MeasurementError, TaskError
-from icmbench.images import write_png
-from icmbench.reporting import feature_gap as gap_tables
-from icmbench.reporting import task_pictures as pictured
+from icmbench.evaluation import archive
+from icmbench.evaluation.shard import DECODED, write_rows
 from icmbench.reporting.figures.feature_gap import feature_gap
 from icmbench.reporting.figures.style import KNOWN
 from icmbench.reporting.figures.task_curves import CURVES, task_curves, task_metrics, task_rows
@@ -41,8 +39,10 @@ from icmbench.reporting.figures.task_objects import (
 )
 from icmbench.reporting.figures.task_overlays import around, class_colour
 from icmbench.reporting.figures.task_pictures import Seen, task_pictures
-from icmbench.reporting.tasks import COLUMNS
-from icmbench.tasks import feature_gap as gaps
+from icmbench.reporting.tables import feature_gap as gap_tables
+from icmbench.reporting.tables.tasks import COLUMNS
+from icmbench.studies import feature_gap as gaps
+from icmbench.studies import task_pictures as pictured
 from icmbench.tasks import store
 from icmbench.tasks.base import INSTANCES, Instances, Labels
 from icmbench.tasks.run import ORIGINALS
@@ -373,8 +373,8 @@ def test_padding_is_not_looked_at() -> None:
 
 def test_stages_of_a_real_detector() -> None:
     pytest.importorskip("mmdet", reason="mmdet is not installed")
-    from icmbench.tasks.networks.train_openmm import DETECTOR, DETECTOR_OVERRIDES, THINGS
     from icmbench.tasks.registry import make_task
+    from icmbench.tasks.training.train_openmm import DETECTOR, DETECTOR_OVERRIDES, THINGS
 
     entry = {"type": "mmdet", "config": DETECTOR, "checkpoint": "random", "scale": 64,
              "overrides": dict(DETECTOR_OVERRIDES), "classes": list(THINGS)}  # fmt: skip

@@ -18,13 +18,13 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from icmbench.errors import ConfigError, MeasurementError, TaskError
+from icmbench.core.errors import ConfigError, MeasurementError, TaskError
 from icmbench.tasks import store
 from icmbench.tasks.base import INSTANCES, LANDMARKS, SEMANTIC, Instances, Labels, Task
-from icmbench.tasks.detection_metrics import DetectionEvaluator
 from icmbench.tasks.evaluate import Truth, evaluate, evaluator, read_truth
+from icmbench.tasks.metrics.detection_metrics import DetectionEvaluator
+from icmbench.tasks.metrics.segmentation_metrics import NO_CLASS, SegmentationEvaluator
 from icmbench.tasks.registry import kinds, make_task
-from icmbench.tasks.segmentation_metrics import NO_CLASS, SegmentationEvaluator
 
 HEIGHT, WIDTH = 40, 50
 CATEGORIES = (3, 7, 20)

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from icmbench.errors import MeasurementError, TaskError
-from icmbench.reporting import task_answers
-from icmbench.reporting.bootstrap import interval, resample_indices
-from icmbench.reporting.calibration import calibrated
-from icmbench.reporting.paired import COLUMNS as PAIRED
-from icmbench.reporting.tasks import (
+from icmbench.core.errors import MeasurementError, TaskError
+from icmbench.reporting.statistics.bootstrap import interval, resample_indices
+from icmbench.reporting.statistics.calibration import calibrated
+from icmbench.reporting.tables import task_answers
+from icmbench.reporting.tables.paired import COLUMNS as PAIRED
+from icmbench.reporting.tables.tasks import (
     COLUMNS,
     FAILURE_COLUMNS,
     Scored,

@@ -16,9 +16,9 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from icmbench.config_schema import complete
-from icmbench.configuration import make_run, task_downloads, task_entry
-from icmbench.errors import ConfigError
+from icmbench.config.run import make_run, task_downloads, task_entry
+from icmbench.config.schema import complete
+from icmbench.core.errors import ConfigError
 
 SCHEMA = ROOT / "schemas" / "config.schema.json"
 BYTES = bytes(range(256)) * 40

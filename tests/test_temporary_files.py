@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from icmbench import files
-from icmbench.files import atomic_path, temporary_beside, write_bytes
+from icmbench.core import files
+from icmbench.core.files import atomic_path, temporary_beside, write_bytes
 
 WRITER = """
 import os, signal, sys, time
 from pathlib import Path
-from icmbench.files import atomic_path
+from icmbench.core.files import atomic_path
 with atomic_path(Path(sys.argv[1])) as path:
     path.write_bytes(b"half")
     print("written", flush=True)

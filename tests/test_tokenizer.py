@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from icmbench.diff_icmh.model import TOKENIZER, weights_digest
-from icmbench.diff_icmh.tokenizer import END, START, Tokenizer
-from icmbench.errors import ModelError
+from icmbench.codecs.diff_icmh.model import TOKENIZER, weights_digest
+from icmbench.codecs.diff_icmh.tokenizer import END, START, Tokenizer
+from icmbench.core.errors import ModelError
 
 LETTERS = "acdghot"
 MERGES = [("c", "a"), ("ca", "t</w>"), ("h", "o"), ("ho", "t</w>")]

@@ -24,25 +24,29 @@ from conftest import ROOT, make_picture
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import save_file as save_torch
 
-from icmbench.coding.pool import CodecProcess, Failed, Setup
-from icmbench.configuration import coding_settings, given_files, make_run
+from icmbench.codecs.mpd.card import model_card
+from icmbench.codecs.mpd.model import bundled, load_model, part_file, weights_digest
+from icmbench.codecs.mpd.networks.reverse import ReverseSettings, build_reverse
+from icmbench.codecs.mpd.training.autoencoder import (
+    make_autoencoder,
+    standardise,
+    train_autoencoder,
+)
+from icmbench.codecs.mpd.training.reverse import CROP, Example, train_reverse
+from icmbench.config.run import coding_settings, given_files, make_run
+from icmbench.core.errors import ConfigError, DatasetError, ModelError
+from icmbench.core.files import sha256_bytes
+from icmbench.core.images.image_files import write_png
 from icmbench.datasets import kodak
 from icmbench.datasets.base import Record
 from icmbench.datasets.manifest import write_records
 from icmbench.datasets.photos import PHOTOS
-from icmbench.errors import ConfigError, DatasetError, ModelError
-from icmbench.files import sha256_bytes
-from icmbench.images import write_png
-from icmbench.mpd.autoencoder import AutoencoderSettings, build_autoencoder
-from icmbench.mpd.card import model_card
-from icmbench.mpd.model import bundled, load_model, part_file, weights_digest
-from icmbench.mpd.reverse import ReverseSettings, build_reverse
-from icmbench.mpd.tensors import load_arrays, load_network, rounded, save_arrays, save_network
-from icmbench.mpd.train_autoencoder import make_autoencoder, standardise, train_autoencoder
-from icmbench.mpd.train_reverse import CROP, Example, train_reverse
+from icmbench.evaluation.pool import CodecProcess, Failed, Setup
+from icmbench.models.autoencoder import AutoencoderSettings, build_autoencoder
+from icmbench.models.tensors import load_arrays, load_network, rounded, save_arrays, save_network
 from icmbench.reporting.figures.loss import blocks, loss_curves
+from icmbench.training.data import TEST_PIXELS, Pool, read_pool, read_provided
 from icmbench.training.loop import Schedule
-from icmbench.training.pool import TEST_PIXELS, Pool, read_pool, read_provided
 
 TINY = AutoencoderSettings(channels=(8, 8, 8, 8), groups=4)
 SCHEDULE = Schedule(steps=8, batch=1, learning_rate=2e-3, checkpoint_every=2)
@@ -382,7 +386,9 @@ def start(tmp_path: Path) -> Path:
 def test_the_reverse_process_keeps_the_network_of_its_start(
     model: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("icmbench.mpd.train_reverse.make_examples", lambda *_: tiny_examples())
+    monkeypatch.setattr(
+        "icmbench.codecs.mpd.training.reverse.make_examples", lambda *_: tiny_examples()
+    )
     keys: dict[str, Any] = {"checkpoint": tmp_path / "c.pt", "history": tmp_path / "losses.csv"}
     schedule = Schedule(steps=1, batch=1, learning_rate=1e-6)
     state, about = train_reverse(model, schedule, make_pool(), start=start, **keys)
@@ -402,7 +408,9 @@ def test_tables_made_meanwhile_do_not_spoil_a_checkpoint(
     model: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R and the tables are made in parallel: R goes on when they come, not for another latent."""
-    monkeypatch.setattr("icmbench.mpd.train_reverse.make_examples", lambda *_: tiny_examples())
+    monkeypatch.setattr(
+        "icmbench.codecs.mpd.training.reverse.make_examples", lambda *_: tiny_examples()
+    )
     folder = tmp_path / "mpd"
     folder.mkdir()
     shutil.copy(part_file(model, "autoencoder"), folder)
@@ -555,7 +563,7 @@ def test_kodak_is_known_by_its_pixels(tmp_path: Path, monkeypatch: pytest.Monkey
         kodak.PIXELS.values()
     )
     write_png(tmp_path / "a.png", make_picture(40, 40))
-    monkeypatch.setattr("icmbench.training.pool.pixel_sha256", lambda _: kodak.PIXELS["kodim07"])
+    monkeypatch.setattr("icmbench.training.data.pixel_sha256", lambda _: kodak.PIXELS["kodim07"])
     with pytest.raises(DatasetError, match=r"a\.png is kodim07 of kodak: for testing only"):
         read_pool([("mine", [tmp_path / "a.png"])], smallest=32)
 
@@ -668,10 +676,10 @@ def test_which_model_a_job_is_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """The run's own or a folder as it is; a codec without a model does not depend on it."""
-    monkeypatch.setattr("icmbench.configuration.bundled", lambda: tmp_path / "nothing")
+    monkeypatch.setattr("icmbench.config.run.bundled", lambda: tmp_path / "nothing")
     with pytest.raises(ConfigError, match="nothing: no such folder"):
         make_run(learned, schema)
-    monkeypatch.setattr("icmbench.configuration.bundled", lambda: model)
+    monkeypatch.setattr("icmbench.config.run.bundled", lambda: model)
     own = make_run({**learned, "results": "out"}, schema).config
     assert coding_settings(own, "learned")["models"] == "out/models"
     assert coding_settings(own, "jpeg")["models"] is None
@@ -755,7 +763,7 @@ def test_only_the_codec_with_a_model_waits_for_it(tmp_path: Path) -> None:
 
 COMPILED = """
 import numba
-from icmbench.compiled import compiled
+from icmbench.core.jit import compiled
 
 @compiled
 def add(value):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from icmbench.diffusers_networks import Upsample2D
-from icmbench.mpd.upsample import FoldedUpsample, fold_upsampling, folded_kernel
+from icmbench.models.diffusers_networks import Upsample2D
+from icmbench.models.upsample import FoldedUpsample, fold_upsampling, folded_kernel
 
 
 @pytest.mark.parametrize(("channels", "outputs", "height", "width"), [(1, 1, 1, 1), (3, 5, 4, 7)])

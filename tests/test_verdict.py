@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from icmbench.codecs.avif import Avif
+from icmbench.codecs.conventional.avif import Avif
 from icmbench.codecs.registry import codecs
-from icmbench.configuration import announcements, make_run
-from icmbench.errors import ConfigError
-from icmbench.reporting.failures import COLUMNS
-from icmbench.reporting.verdict import Verdict, verdict
+from icmbench.config.run import announcements, make_run
+from icmbench.core.errors import ConfigError
+from icmbench.reporting.report.verdict import Verdict, verdict
+from icmbench.reporting.tables.failures import COLUMNS
 
 IMAGES = {"a": 4, "b": 3}
 TASKS = {"boxes": ["b"]}

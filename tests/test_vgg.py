@@ -17,11 +17,7 @@ import torchvision
 from conftest import ROOT, make_picture
 from scipy import ndimage
 
-from icmbench.errors import ConfigError, DatasetError, ImageError, ModelError
-from icmbench.files import sha256_bytes
-from icmbench.mpd import train_vgg as tv
-from icmbench.mpd.tensors import rounded, save_network
-from icmbench.mpd.vgg import (
+from icmbench.codecs.mpd.networks.vgg import (
     CLASSIFIER,
     PUBLISHED,
     STRIDES,
@@ -31,8 +27,12 @@ from icmbench.mpd.vgg import (
     load_vgg,
     taps,
 )
+from icmbench.codecs.mpd.training import vgg as tv
+from icmbench.core.errors import ConfigError, DatasetError, ImageError, ModelError
+from icmbench.core.files import sha256_bytes
+from icmbench.models.tensors import rounded, save_network
+from icmbench.training.data import Pool
 from icmbench.training.loop import Schedule
-from icmbench.training.pool import Pool
 
 TINY = VggSettings((4, 5, 6, 7, 8))
 SCHEDULE = Schedule(steps=6, batch=4, learning_rate=2e-3, checkpoint_every=2)
@@ -142,7 +142,7 @@ def test_a_wrong_byte_is_a_model_error_or_no_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: bool
 ) -> None:
     """Whatever torch's reader raises; where it reads on, names and shapes are looked at."""
-    monkeypatch.setattr("icmbench.mpd.vgg.make_network", lambda *_: 1 / 0)
+    monkeypatch.setattr("icmbench.codecs.mpd.networks.vgg.make_network", lambda *_: 1 / 0)
     path = tmp_path / "a.pth"
     names = {name: torch.zeros(()).expand(shape) for name, shape in CLASSIFIER.items()}
     torch.save(

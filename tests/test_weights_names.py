@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 import yaml
 
-from icmbench.configuration import make_run
-from icmbench.diff_icmh import model as icmh
-from icmbench.errors import ModelError
+from icmbench.codecs.diff_icmh import model as icmh
+from icmbench.codecs.mpd import model as mpd
+from icmbench.config.run import make_run
+from icmbench.config.weights_names import curve_names, parameters, weights_names
+from icmbench.core.errors import ModelError
 from icmbench.metrics import METRICS
-from icmbench.mpd import model as mpd
-from icmbench.mpd.tensors import load_arrays, save_arrays
+from icmbench.models.tensors import load_arrays, save_arrays
 from icmbench.reporting.figures.lossless import lossless
 from icmbench.reporting.figures.matching import matched_rate
 from icmbench.reporting.figures.rd_curves import rd_curves
-from icmbench.weights_names import curve_names, parameters, weights_names
 
 BASE: dict[str, Any] = {
     "datasets": {"scenes": {"test": 2}},

@@ -15,7 +15,7 @@ import yaml
 from conftest import ROOT, make_picture
 from running import command, snakemake, succeed
 
-from icmbench.images import write_png
+from icmbench.core.images.image_files import write_png
 
 pytestmark = pytest.mark.workflow
 

@@ -14,14 +14,19 @@ import torch
 from golden_diff_icmh import amplify
 from tiny_model import AUTOENCODER, MEAN, STD
 
-from icmbench.diff_icmh.control import ControlNetwork, ControlSettings, UnetSettings, build_control
-from icmbench.diff_icmh.lfgcm import LfgcmSettings, build_lfgcm
-from icmbench.diff_icmh.model import NAME, TAGGER, part_file
-from icmbench.diff_icmh.prior import Prior, PriorSettings
-from icmbench.diff_icmh.tagger import TaggerSettings, build_tagger
-from icmbench.diff_icmh.train_codec import Trained, write_codec
-from icmbench.mpd.autoencoder import build_autoencoder
-from icmbench.mpd.tensors import save_network
+from icmbench.codecs.diff_icmh.model import NAME, TAGGER, part_file
+from icmbench.codecs.diff_icmh.networks.control import (
+    ControlNetwork,
+    ControlSettings,
+    UnetSettings,
+    build_control,
+)
+from icmbench.codecs.diff_icmh.networks.lfgcm import LfgcmSettings, build_lfgcm
+from icmbench.codecs.diff_icmh.networks.prior import Prior, PriorSettings
+from icmbench.codecs.diff_icmh.networks.tagger import TaggerSettings, build_tagger
+from icmbench.codecs.diff_icmh.training.codec import Trained, write_codec
+from icmbench.models.autoencoder import build_autoencoder
+from icmbench.models.tensors import save_network
 
 TAGS = ("ball", "box", "grass", "sky", "water")
 SEEN = ("ball", "grass")  # what the tagger sees in every picture

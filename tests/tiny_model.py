@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from latents import photograph
 
-from icmbench.mpd.autoencoder import AutoencoderSettings, build_autoencoder
-from icmbench.mpd.model import NAME, part_file
-from icmbench.mpd.reverse import ReverseSettings, build_reverse
-from icmbench.mpd.tensors import save_arrays, save_network
-from icmbench.mpd.train_contexts import context_arrays
+from icmbench.codecs.mpd.model import NAME, part_file
+from icmbench.codecs.mpd.networks.reverse import ReverseSettings, build_reverse
+from icmbench.codecs.mpd.training.contexts import context_arrays
+from icmbench.models.autoencoder import AutoencoderSettings, build_autoencoder
+from icmbench.models.tensors import save_arrays, save_network
 
 AUTOENCODER = AutoencoderSettings(channels=(8, 8, 8, 8), groups=4)
 REVERSE = ReverseSettings(channels=(8, 8))

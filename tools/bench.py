@@ -16,12 +16,12 @@ import pandas as pd
 import yaml
 from tqdm import tqdm
 
-from icmbench.codecs.strings import expand_points
+from icmbench.codecs.specs import expand_points
 from icmbench.datasets.photos import PHOTOS
-from icmbench.datasets.scene_renderer import render_scene
 from icmbench.metrics import METRICS, available
 from icmbench.metrics.meter import Meter
-from icmbench.reporting.csv_files import write_csv
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.scenes import render_scene
 
 ROOT = Path(__file__).resolve().parent.parent
 

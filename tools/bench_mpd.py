@@ -15,7 +15,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image as PillowImage
 
-from icmbench.processes import run_python
+from icmbench.core.processes import run_python
 
 SIZES = ((768, 512), (4000, 3000))
 
@@ -35,10 +35,10 @@ def measure(width: int, height: int, repeat: int, threads: int) -> None:
     import torch
 
     torch.set_num_threads(threads)
-    from icmbench.codecs.mpd import Mpd
-    from icmbench.mpd.encoder import encode_latent
-    from icmbench.mpd.guidance import surroundings
-    from icmbench.mpd.reverse import reverse
+    from icmbench.codecs.mpd.codec import Mpd
+    from icmbench.codecs.mpd.networks.reverse import reverse
+    from icmbench.codecs.mpd.palette.clustering import surroundings
+    from icmbench.codecs.mpd.stream.encoder import encode_latent
 
     image = picture(width, height)
     codec = Mpd()

@@ -23,11 +23,11 @@ from typing import Any
 import torch
 
 from icmbench.codecs.registry import codec_class
-from icmbench.coding import archive
-from icmbench.coding.shard import DECODED, write_rows
+from icmbench.core.images.image_files import read_image, write_png
 from icmbench.datasets.manifest import provide_shard
 from icmbench.datasets.registry import make_dataset
-from icmbench.images import read_image, write_png
+from icmbench.evaluation import archive
+from icmbench.evaluation.shard import DECODED, write_rows
 from icmbench.tasks.evaluate import Truth
 from icmbench.tasks.registry import make_task
 from icmbench.tasks.run import predict_pictures

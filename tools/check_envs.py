@@ -27,7 +27,7 @@ from workflow_rules import workflow_rules
 # Run before the imports: what no import statement of a script shows.
 FIRST = {
     "tasks": [
-        "from icmbench.tasks.openmm import import_library",
+        "from icmbench.tasks.backends.openmm import import_library",
         "import_library('mmdet')",
         "import_library('mmseg')",
     ]

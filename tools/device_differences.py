@@ -23,16 +23,16 @@ import pandas as pd
 import yaml
 
 from icmbench.codecs.registry import codec_class
-from icmbench.codecs.strings import parse_string
-from icmbench.coding import archive
-from icmbench.coding.agreement import AGREEMENT, agreement
-from icmbench.coding.decode import decode_shard
-from icmbench.coding.encode import encode_shard
-from icmbench.coding.shard import DECODED, Family, make_family, read_rows
-from icmbench.configuration import Run, coding_settings, make_run
+from icmbench.codecs.specs import parse_string
+from icmbench.config.run import Run, coding_settings, make_run
+from icmbench.core.errors import IcmbenchError
 from icmbench.datasets.base import Dataset, Record
-from icmbench.errors import IcmbenchError
-from icmbench.reporting.csv_files import write_csv
+from icmbench.evaluation import archive
+from icmbench.evaluation.agreement import AGREEMENT, agreement
+from icmbench.evaluation.decode import decode_shard
+from icmbench.evaluation.encode import encode_shard
+from icmbench.evaluation.shard import DECODED, Family, make_family, read_rows
+from icmbench.reporting.tables.csv_files import write_csv
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from icmbench.processes import start_python
+from icmbench.core.processes import start_python
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_MB = yaml.safe_load((ROOT / "profiles/default/profile.yaml").read_text("utf-8"))["resources"][

@@ -2,7 +2,7 @@
 
 import sys
 
-from icmbench.tables import read_table
+from icmbench.core.typed_csv import read_table
 
 COLUMNS = ["dataset", "codec", "images", "failed", "bpp", "psnr_rgb", "ms_ssim"]
 

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
-from icmbench.codecs.mpd import Mpd
-from icmbench.errors import IcmbenchError
-from icmbench.images import read_image
+from icmbench.codecs.mpd.codec import Mpd
+from icmbench.core.errors import IcmbenchError
+from icmbench.core.images.image_files import read_image
 
 METRICS = ("psnr_rgb", "ms_ssim", "ssimulacra2")
 TITLES = ("PSNR (dB)", "MS-SSIM", "SSIMULACRA 2")
@@ -59,8 +59,7 @@ def measure(paths: list[Path], state: int) -> np.ndarray:
 
     torch.set_num_threads(1)
     from icmbench.metrics.meter import Meter
-    from icmbench.mpd.latent import latent_image
-    from icmbench.mpd.palette import SCALE
+    from icmbench.models.latent import SCALE, latent_image
 
     codec, meter = Mpd(), Meter(list(METRICS))
     model = codec.system.model

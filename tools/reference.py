@@ -29,7 +29,7 @@ from typing import Any
 import yaml
 from PIL import Image as PillowImage
 
-from icmbench.files import atomic_path, write_text
+from icmbench.core.files import atomic_path, write_text
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ROOT / "reference" / "folders.yaml"

@@ -17,17 +17,16 @@ import numpy as np
 import pandas as pd
 import torch
 
-from icmbench.images import read_image
-from icmbench.mpd import train_reverse as training
-from icmbench.mpd.encoder import encode_latent
-from icmbench.mpd.guidance import surroundings
-from icmbench.mpd.latent import latent_image
-from icmbench.mpd.norms import freeze_norms
-from icmbench.mpd.palette import SCALE
-from icmbench.mpd.reverse import reverse
-from icmbench.mpd.system import System
+from icmbench.codecs.mpd.networks.reverse import reverse
+from icmbench.codecs.mpd.palette.clustering import surroundings
+from icmbench.codecs.mpd.stream.encoder import encode_latent
+from icmbench.codecs.mpd.system import System
+from icmbench.codecs.mpd.training import reverse as training
+from icmbench.core.images.image_files import read_image
+from icmbench.models.latent import SCALE, latent_image
+from icmbench.models.norms import freeze_norms
+from icmbench.training.data import Pool, read_pool
 from icmbench.training.loop import Losses, Schedule, train
-from icmbench.training.pool import Pool, read_pool
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import yaml
 
-from icmbench.processes import start_python
+from icmbench.core.processes import start_python
 
 ROOT = Path(__file__).resolve().parent.parent
 QUALITIES = [5, 15, 25, 35, 50, 65, 80, 90]

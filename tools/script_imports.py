@@ -18,7 +18,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = "icmbench"
 # Methods that import a package by themselves, and what they import.
 ENGINES: Final = {"read_parquet": "import pyarrow", "to_parquet": "import pyarrow"}
-DISCOVER: Final = "discover"  # icmbench.registry's: it imports every module of a package
+DISCOVER: Final = "discover"  # icmbench.core.registry's: it imports every module of a package
 FIND: Final = "find_spec"  # importlib.util's: what is looked for by name is used where it is found
 ALL: Final = "*"  # in a `Place`: everything that a module defines
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -35,9 +35,9 @@ class Place:
 # Not reached in a run without tasks.
 OF_TASKS: Final = {
     Place("icmbench.tasks.registry", "make_task"),
-    Place("icmbench.tasks.mmcv_ext", "ensure_ops"),
-    Place("icmbench.tasks.mmcv_ext", "ms_deform_attn_forward"),
-    Place("icmbench.tasks.mmcv_ext", "ms_deform_attn_backward"),
+    Place("icmbench.tasks.backends.mmcv_ext", "ensure_ops"),
+    Place("icmbench.tasks.backends.mmcv_ext", "ms_deform_attn_forward"),
+    Place("icmbench.tasks.backends.mmcv_ext", "ms_deform_attn_backward"),
 }
 
 
@@ -205,7 +205,9 @@ class _Visitor(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         if isinstance(node.func, ast.Name) and node.func.id == DISCOVER:
-            self._discover(".".join(_chain(node.args[0]) or []))
+            packages = node.args[0].elts if isinstance(node.args[0], ast.List) else []
+            for package in packages:
+                self._discover(".".join(_chain(package) or []))
         named = [node.func.attr] if isinstance(node.func, ast.Attribute) else []
         if named == [FIND] and isinstance(node.args[0], ast.Constant):
             self._outside(f"import {node.args[0].value}", str(node.args[0].value), node.lineno)
@@ -262,6 +264,7 @@ class _Visitor(ast.NodeVisitor):
     def _discover(self, package: str) -> None:
         folder = ROOT / Path(*package.split("."))
         modules = sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+        modules += [f"{path.parent.name}.codec" for path in sorted(folder.glob("*/codec.py"))]
         self.inside += [Place(f"{package}.{name}", ALL) for name in modules]
 
 

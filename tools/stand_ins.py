@@ -21,14 +21,14 @@ import os
 import tempfile
 from pathlib import Path
 
-from icmbench.processes import run_python
+from icmbench.core.processes import run_python
 
 ROOT = Path(__file__).resolve().parent.parent
 # Python runs a module of this name when it starts; only the processes that run codecs are changed.
 HOOK = """
 import os, sys
 
-if "icmbench.coding.worker" in sys.orig_argv:
+if "icmbench.evaluation.worker" in sys.orig_argv:
     import torch
 
     if os.environ["STAND_IN"] == "mkldnn":

@@ -29,10 +29,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from icmbench.processes import run_python
+from icmbench.core.processes import run_python
 
 if TYPE_CHECKING:
-    from icmbench.diff_icmh.system import System
+    from icmbench.codecs.diff_icmh.system import System
 
 # What the process of a stand-in finds in its environment besides one thread.
 STAND_INS: dict[str, dict[str, str]] = {
@@ -54,7 +54,7 @@ def _system(model: Path, width: str) -> System:
     """The model, its entropy path as wide as asked for."""
     import torch
 
-    from icmbench.diff_icmh.system import System
+    from icmbench.codecs.diff_icmh.system import System
 
     def narrow(module: torch.nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(value.float() for value in given)
@@ -74,8 +74,8 @@ def write_all(path: Path, model: Path, images: Path | None, count: int, width: s
     import torch
 
     from icmbench.bitstream import container
-    from icmbench.codecs.diff_icmh import CELL, CODEC_ID
-    from icmbench.images import read_image
+    from icmbench.codecs.diff_icmh.codec import CELL, CODEC_ID
+    from icmbench.core.images.image_files import read_image
 
     torch.set_num_threads(1)
     system = _system(model, width)
@@ -92,8 +92,8 @@ def write_all(path: Path, model: Path, images: Path | None, count: int, width: s
 
 
 def _files(folder: Path | None, scratch: Path) -> list[Path]:
+    from icmbench.core.images.image_files import EXTENSIONS
     from icmbench.datasets.registry import make_dataset
-    from icmbench.images import EXTENSIONS
 
     if folder is not None:
         return [p for p in sorted(folder.iterdir()) if p.suffix.lower() in EXTENSIONS]
@@ -107,8 +107,8 @@ def read_all(path: Path, model: Path, stand_in: str, width: str) -> None:
     import torch
 
     from icmbench.bitstream import container
-    from icmbench.codecs.diff_icmh import CELL
-    from icmbench.errors import CodecError
+    from icmbench.codecs.diff_icmh.codec import CELL
+    from icmbench.core.errors import CodecError
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     torch.backends.mkldnn.enabled = stand_in != "oneDNN off"
@@ -129,7 +129,7 @@ def read_all(path: Path, model: Path, stand_in: str, width: str) -> None:
 
 def main() -> None:
     """Write the streams, then read them under every stand-in."""
-    from icmbench.diff_icmh.model import bundled
+    from icmbench.codecs.diff_icmh.model import bundled
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

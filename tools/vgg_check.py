@@ -21,10 +21,10 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from icmbench.datasets.scene_renderer import render_scene
-from icmbench.datasets.scene_renderer.labels import IGNORE
-from icmbench.mpd.vgg import TAPS, VggSettings, build_vgg, load_vgg, taps
-from icmbench.reporting.bootstrap import interval, resample_indices, resampled_means
+from icmbench.codecs.mpd.networks.vgg import TAPS, VggSettings, build_vgg, load_vgg, taps
+from icmbench.reporting.statistics.bootstrap import interval, resample_indices, resampled_means
+from icmbench.scenes import render_scene
+from icmbench.scenes.labels import IGNORE
 
 SEED, SPLIT, SIZE = 1, "val", 256  # of the scenes
 RESAMPLES = 2000

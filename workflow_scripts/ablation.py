@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from icmbench.joblog import log_to
+from icmbench.core.joblog import log_to
 from icmbench.metrics import METRICS
-from icmbench.reporting.ablation import ablation_table
-from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.figures.ablation import ablation_figure
 from icmbench.reporting.figures.style import save
+from icmbench.reporting.tables.ablation import ablation_table
+from icmbench.reporting.tables.csv_files import write_csv
 
 with log_to(snakemake.log[0]):
     params, out = snakemake.params, snakemake.output

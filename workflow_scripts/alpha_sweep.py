@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from icmbench.joblog import log_to
+from icmbench.core.joblog import log_to
+from icmbench.core.typed_csv import read_table
 from icmbench.metrics import METRICS
-from icmbench.reporting.alpha_sweep import alpha_sweep_table, chosen_weight, sweep_rows
-from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.figures.style import save
 from icmbench.reporting.figures.sweep import sweep_figure
-from icmbench.tables import read_table
+from icmbench.reporting.tables.alpha_sweep import alpha_sweep_table, chosen_weight, sweep_rows
+from icmbench.reporting.tables.csv_files import write_csv
 
 with log_to(snakemake.log[0]):
     params, out = snakemake.params, snakemake.output

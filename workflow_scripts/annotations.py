@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
+from icmbench.core.files import write_json
+from icmbench.core.joblog import log_to
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import read_records
 from icmbench.datasets.registry import make_dataset
-from icmbench.files import write_json
-from icmbench.joblog import log_to
 
 with log_to(snakemake.log[0]):
     params = snakemake.params

@@ -3,9 +3,9 @@
 import sys
 from pathlib import Path
 
-from icmbench.files import write_json, write_text
-from icmbench.joblog import log_to
-from icmbench.reporting.verdict import read_verdict
+from icmbench.core.files import write_json, write_text
+from icmbench.core.joblog import log_to
+from icmbench.reporting.report.verdict import read_verdict
 
 with log_to(snakemake.log[0]):
     params = snakemake.params

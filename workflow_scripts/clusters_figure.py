@@ -5,15 +5,15 @@ from pathlib import Path
 import torch
 from matplotlib import pyplot
 
+from icmbench.codecs.mpd.training.pseudo_labels import PseudoLabels
+from icmbench.codecs.mpd.training.representation import load_taps
+from icmbench.core.devices import use_device
+from icmbench.core.images.image_files import read_image
+from icmbench.core.joblog import log_to
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import find_record, read_records, usable
-from icmbench.devices import use_device
-from icmbench.images import read_image
-from icmbench.joblog import log_to
-from icmbench.mpd.pseudo_labels import PseudoLabels
-from icmbench.mpd.representation import load_taps
 from icmbench.reporting.figures.style import declared_stem, save
-from icmbench.reporting.representation import ClusterStudy
+from icmbench.studies.clusters import ClusterStudy
 
 MOST = 256  # images of a data set
 

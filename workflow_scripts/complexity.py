@@ -4,13 +4,13 @@ from pathlib import Path
 
 from matplotlib import pyplot
 
-from icmbench.coding.shard import make_family
-from icmbench.diff_icmh.model import NAME
-from icmbench.joblog import log_to
-from icmbench.reporting.complexity import complexity_table
-from icmbench.reporting.csv_files import write_csv
+from icmbench.codecs.diff_icmh.model import NAME
+from icmbench.core.joblog import log_to
+from icmbench.evaluation.shard import make_family
 from icmbench.reporting.figures.complexity import complexity_figure
 from icmbench.reporting.figures.style import declared_stem, save
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.studies.complexity import complexity_table
 
 with log_to(snakemake.log[0]):
     params, out = snakemake.params, snakemake.output

@@ -3,10 +3,10 @@
 import json
 from pathlib import Path
 
+from icmbench.core.images.image_files import read_image, write_png
+from icmbench.core.joblog import log_to
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import read_records, usable
-from icmbench.images import read_image, write_png
-from icmbench.joblog import log_to
 from icmbench.reporting.figures.contact import contact_sheet
 
 MOST = 24
@@ -20,7 +20,7 @@ with log_to(snakemake.log[0]):
         folder = folders[shard_of(record.image, params.shards)]
         image, _ = read_image(folder / record.path)
         if params.annotated and record.annotation:
-            from icmbench.datasets.scene_renderer import draw_annotations
+            from icmbench.scenes import draw_annotations
 
             image = draw_annotations(
                 image, json.loads((folder / record.annotation).read_text("utf-8"))

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from icmbench.core.joblog import log_to
 from icmbench.datasets.manifest import provide_shard, write_records
 from icmbench.datasets.registry import make_dataset
-from icmbench.joblog import log_to
 
 with log_to(snakemake.log[0]):
     name, params = snakemake.wildcards.dataset, snakemake.params

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from icmbench.coding.decode import decode_shard
-from icmbench.coding.shard import make_family
-from icmbench.coding.sharing import shared_of
-from icmbench.joblog import log_to
+from icmbench.core.joblog import log_to
+from icmbench.evaluation.decode import decode_shard
+from icmbench.evaluation.shard import make_family
+from icmbench.evaluation.sharing import shared_of
 
 with log_to(snakemake.log[0]):
     decode_shard(

@@ -5,13 +5,13 @@ from pathlib import Path
 import pandas as pd
 from matplotlib import pyplot
 
-from icmbench.coding.shard import make_family
+from icmbench.core.joblog import log_to
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import find_record, read_records
-from icmbench.joblog import log_to
-from icmbench.reporting.csv_files import write_csv
-from icmbench.reporting.diffusion import COLUMNS, draw_image, make_icmh
+from icmbench.evaluation.shard import make_family
 from icmbench.reporting.figures.style import declared_stem, save
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.studies.diffusion import COLUMNS, draw_image, make_icmh
 
 with log_to(snakemake.log[0]):
     params, results = snakemake.params, Path(snakemake.config["results"])

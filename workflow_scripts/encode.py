@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from icmbench.coding.encode import encode_shard
-from icmbench.coding.shard import make_family
-from icmbench.coding.sharing import shared_of
+from icmbench.core.joblog import log_to
 from icmbench.datasets.manifest import read_records, usable
-from icmbench.joblog import log_to
+from icmbench.evaluation.encode import encode_shard
+from icmbench.evaluation.shard import make_family
+from icmbench.evaluation.sharing import shared_of
 
 with log_to(snakemake.log[0]):
     records = read_records(Path(snakemake.input.records))

@@ -5,15 +5,15 @@ from pathlib import Path
 import pandas as pd
 from matplotlib import pyplot
 
-from icmbench.coding.measure import write_measurements
+from icmbench.core.joblog import log_to
 from icmbench.datasets.manifest import read_records, usable
-from icmbench.joblog import log_to
-from icmbench.reporting.csv_files import write_csv
-from icmbench.reporting.feature_gap import gap_table
+from icmbench.evaluation.measure import write_measurements
 from icmbench.reporting.figures.feature_gap import feature_gap
 from icmbench.reporting.figures.style import save
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.reporting.tables.feature_gap import gap_table
+from icmbench.studies.feature_gap import shard_gaps
 from icmbench.tasks.evaluate import read_truth
-from icmbench.tasks.feature_gap import shard_gaps
 from icmbench.tasks.registry import make_task
 from icmbench.tasks.run import load_tasks
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from icmbench.diff_icmh.card import model_card
-from icmbench.files import write_json
-from icmbench.joblog import log_to
+from icmbench.codecs.diff_icmh.card import model_card
+from icmbench.core.files import write_json
+from icmbench.core.joblog import log_to
 
 with log_to(snakemake.log[0]):
     out = Path(snakemake.output[0])

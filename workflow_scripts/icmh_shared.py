@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from icmbench.files import write_bytes
-from icmbench.joblog import log_to
+from icmbench.core.files import write_bytes
+from icmbench.core.joblog import log_to
 
 with log_to(snakemake.log[0]):
     files = {Path(path).name: Path(path) for path in snakemake.input}

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from icmbench.joblog import log_to
-from icmbench.reporting.csv_files import write_csv
-from icmbench.reporting.jobs import jobs_table, log_of
-from icmbench.reporting.revisions import revisions_table
+from icmbench.core.joblog import log_to
+from icmbench.reporting.report.revisions import revisions_table
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.reporting.tables.jobs import jobs_table, log_of
 
 with log_to(snakemake.log[0]):
     logs = Path(snakemake.config["results"]) / "logs"

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from matplotlib import pyplot
 
-from icmbench.joblog import log_to
+from icmbench.core.joblog import log_to
+from icmbench.core.typed_csv import read_table
 from icmbench.reporting.figures.loss import loss_curves
 from icmbench.reporting.figures.style import save
-from icmbench.tables import read_table
 
 with log_to(snakemake.log[0]):
     folder = Path(snakemake.output[0]).parent

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from icmbench.core.joblog import log_to
 from icmbench.datasets.manifest import read_records, write_records
-from icmbench.joblog import log_to
 
 with log_to(snakemake.log[0]):
     records = [record for path in snakemake.input.shards for record in read_records(Path(path))]

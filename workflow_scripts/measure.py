@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from icmbench.coding.measure import check_measurements, measure_shard, write_measurements
-from icmbench.coding.sharing import measured
+from icmbench.core.joblog import log_to
 from icmbench.datasets.manifest import read_records, usable
-from icmbench.joblog import log_to
+from icmbench.evaluation.measure import check_measurements, measure_shard, write_measurements
+from icmbench.evaluation.sharing import measured
 from icmbench.metrics.meter import Meter
 
 with log_to(snakemake.log[0]):

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from icmbench.joblog import log_to
-from icmbench.reporting.csv_files import write_csv
-from icmbench.tasks.mmcv_check import COLUMNS, compare_operators
+from icmbench.core.joblog import log_to
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.tasks.backends.mmcv_check import COLUMNS, compare_operators
 
 with log_to(snakemake.log[0]):
     from mmcv import _ext

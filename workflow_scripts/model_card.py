@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from icmbench.files import write_json
-from icmbench.joblog import log_to
-from icmbench.mpd.card import model_card
+from icmbench.codecs.mpd.card import model_card
+from icmbench.core.files import write_json
+from icmbench.core.joblog import log_to
 
 with log_to(snakemake.log[0]):
     out, parts = Path(snakemake.output[0]), [Path(file).stem for file in snakemake.input]

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from icmbench.coding.shard import make_family
+from icmbench.core.errors import MeasurementError
+from icmbench.core.images.image_files import read_image
+from icmbench.core.joblog import log_to
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import find_record, read_records
-from icmbench.errors import MeasurementError
-from icmbench.images import read_image
-from icmbench.joblog import log_to
-from icmbench.reporting.csv_files import write_csv
-from icmbench.reporting.framework import COLUMNS, framework_rows
-from icmbench.reporting.states import make_codec, stored_stream
+from icmbench.evaluation.shard import make_family
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.studies.framework import COLUMNS, framework_rows
+from icmbench.studies.states import make_codec, stored_stream
 
 with log_to(snakemake.log[0]):
     params, results = snakemake.params, Path(snakemake.config["results"])

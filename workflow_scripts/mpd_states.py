@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from icmbench.coding.shard import make_family
+from icmbench.core.joblog import log_to
 from icmbench.datasets.manifest import read_records, usable
-from icmbench.joblog import log_to
-from icmbench.reporting.states import write_states
+from icmbench.evaluation.shard import make_family
+from icmbench.studies.states import write_states
 
 with log_to(snakemake.log[0]):
     files = snakemake.input

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from matplotlib import pyplot
 
-from icmbench.joblog import log_to
-from icmbench.reporting.csv_files import write_csv
+from icmbench.core.joblog import log_to
 from icmbench.reporting.figures.bit_shares import bit_shares
 from icmbench.reporting.figures.states import states_figure
 from icmbench.reporting.figures.style import save
-from icmbench.reporting.states import read_states, states_table
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.studies.states import read_states, states_table
 
 with log_to(snakemake.log[0]):
     params, out = snakemake.params, snakemake.output

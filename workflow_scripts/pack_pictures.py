@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from icmbench.elsewhere.packed import pack_pictures
-from icmbench.joblog import log_to
+from icmbench.core.joblog import log_to
+from icmbench.transfer.packed import pack_pictures
 
 with log_to(snakemake.log[0]):
     pack_pictures(snakemake.params.config, Path(snakemake.output[0]), Path(snakemake.scriptdir))

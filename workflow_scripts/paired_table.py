@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from icmbench.joblog import log_to
+from icmbench.core.joblog import log_to
+from icmbench.core.typed_csv import read_table
 from icmbench.metrics import METRICS
-from icmbench.reporting.csv_files import write_csv
 from icmbench.reporting.figures.paired import paired_figure
 from icmbench.reporting.figures.style import save
-from icmbench.reporting.paired import paired_table
-from icmbench.tables import read_table
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.reporting.tables.paired import paired_table
 
 with log_to(snakemake.log[0]):
     params, files = snakemake.params, snakemake.input

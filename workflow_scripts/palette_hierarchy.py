@@ -4,12 +4,12 @@ from pathlib import Path
 
 from matplotlib import pyplot
 
-from icmbench.coding.shard import make_family
+from icmbench.core.joblog import log_to
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import find_record, read_records
-from icmbench.joblog import log_to
+from icmbench.evaluation.shard import make_family
 from icmbench.reporting.figures.style import declared_stem, save
-from icmbench.reporting.hierarchies import hierarchy_figure
+from icmbench.studies.hierarchies import hierarchy_figure
 
 with log_to(snakemake.log[0]):
     params, results = snakemake.params, Path(snakemake.config["results"])

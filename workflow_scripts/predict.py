@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from icmbench.core.joblog import log_to
 from icmbench.datasets.manifest import read_records, usable
-from icmbench.joblog import log_to
 from icmbench.tasks.evaluate import read_truth
 from icmbench.tasks.registry import make_task
 from icmbench.tasks.run import load_tasks, predict_originals, predict_pictures

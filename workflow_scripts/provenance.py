@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from icmbench.files import write_json
-from icmbench.joblog import log_to
-from icmbench.reporting.csv_files import write_csv
-from icmbench.reporting.provenance import codecs_table, provenance
+from icmbench.core.files import write_json
+from icmbench.core.joblog import log_to
+from icmbench.reporting.report.provenance import codecs_table, provenance
+from icmbench.reporting.tables.csv_files import write_csv
 
 with log_to(snakemake.log[0]):
     config = snakemake.params.config

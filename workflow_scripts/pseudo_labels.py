@@ -5,15 +5,15 @@ from pathlib import Path
 import torch
 from matplotlib import pyplot
 
-from icmbench.devices import use_device
-from icmbench.joblog import log_to
-from icmbench.mpd.model import TAPS
-from icmbench.mpd.pseudo_labels import draw_patches
-from icmbench.mpd.representation import load_taps, make_pseudo_labels
-from icmbench.reporting.csv_files import write_csv
+from icmbench.codecs.mpd.model import TAPS
+from icmbench.codecs.mpd.training.pseudo_labels import draw_patches
+from icmbench.codecs.mpd.training.representation import load_taps, make_pseudo_labels
+from icmbench.core.devices import use_device
+from icmbench.core.joblog import log_to
 from icmbench.reporting.figures.style import save
-from icmbench.reporting.representation import labels_table, level_montage
-from icmbench.training.pool import read_provided
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.studies.clusters import labels_table, level_montage
+from icmbench.training.data import read_provided
 
 with log_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from icmbench.joblog import log_to
-from icmbench.reporting.csv_files import write_csv
-from icmbench.tables import read_table
+from icmbench.core.joblog import log_to
+from icmbench.core.typed_csv import read_table
+from icmbench.reporting.tables.csv_files import write_csv
 
 with log_to(snakemake.log[0]):
     parts = [read_table(path) for path in snakemake.input]

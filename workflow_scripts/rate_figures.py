@@ -4,13 +4,13 @@ from pathlib import Path
 
 from matplotlib import pyplot
 
-from icmbench.joblog import log_to
+from icmbench.core.joblog import log_to
+from icmbench.core.typed_csv import read_table
 from icmbench.metrics import METRICS
 from icmbench.reporting.figures.bd_heatmap import bd_heatmap
 from icmbench.reporting.figures.rate_time import rate_time
 from icmbench.reporting.figures.rd_curves import rd_curves
 from icmbench.reporting.figures.style import save
-from icmbench.tables import read_table
 
 with log_to(snakemake.log[0]):
     dataset, folder = snakemake.wildcards.dataset, Path(snakemake.output[0]).parent

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from icmbench.core.files import write_json
+from icmbench.core.joblog import log_to
 from icmbench.datasets.manifest import read_records
-from icmbench.files import write_json
-from icmbench.joblog import log_to
 from icmbench.metrics import METRICS
-from icmbench.reporting.bd_rate import bd_rate_table
-from icmbench.reporting.comparison import comparison_set, describe
-from icmbench.reporting.csv_files import write_csv
-from icmbench.reporting.failures import failures_table
-from icmbench.reporting.rd import rd_table
-from icmbench.reporting.remarks import remarks_table
+from icmbench.reporting.statistics.comparison import comparison_set, describe
+from icmbench.reporting.tables.bd_rate import bd_rate_table
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.reporting.tables.failures import failures_table
+from icmbench.reporting.tables.rd import rd_table
+from icmbench.reporting.tables.remarks import remarks_table
 
 with log_to(snakemake.log[0]):
     params, out = snakemake.params, snakemake.output

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from icmbench.joblog import log_to
-from icmbench.reporting.contents import assemble_report
+from icmbench.core.joblog import log_to
+from icmbench.reporting.report.contents import assemble_report
 
 with log_to(snakemake.log[0]):
     assemble_report(

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import torch
 
-from icmbench.devices import use_device
-from icmbench.joblog import log_to
-from icmbench.reporting.csv_files import write_csv
+from icmbench.core.devices import use_device
+from icmbench.core.joblog import log_to
 from icmbench.reporting.figures.style import save
-from icmbench.reporting.representation import embedding_map, retrieval_table, retrieve
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.studies.clusters import embedding_map, retrieval_table, retrieve
 
 with log_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)

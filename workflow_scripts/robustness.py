@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from icmbench.coding.robustness import Shard, choose_subjects, damage_trials, write_trials
-from icmbench.coding.shard import make_family
-from icmbench.joblog import log_to
+from icmbench.core.joblog import log_to
+from icmbench.evaluation.robustness import Shard, choose_subjects, damage_trials, write_trials
+from icmbench.evaluation.shard import make_family
 
 with log_to(snakemake.log[0]):
     files, chosen = snakemake.input, snakemake.params.robustness

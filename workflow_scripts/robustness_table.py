@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from icmbench.coding.agreement import read_verification
-from icmbench.joblog import log_to
-from icmbench.reporting.csv_files import write_csv
+from icmbench.core.joblog import log_to
+from icmbench.evaluation.agreement import read_verification
 from icmbench.reporting.figures.robustness import robustness_figure
 from icmbench.reporting.figures.style import save
-from icmbench.reporting.robustness import robustness_table
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.reporting.tables.robustness import robustness_table
 
 with log_to(snakemake.log[0]):
     trials = pd.concat(

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import torch
 
+from icmbench.codecs.mpd.training.representation import load_taps
+from icmbench.core.images.image_files import read_image
+from icmbench.core.joblog import log_to
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import find_record, read_records
-from icmbench.images import read_image
-from icmbench.joblog import log_to
-from icmbench.mpd.representation import load_taps
 from icmbench.reporting.figures.style import save
-from icmbench.reporting.representation import taps_figure
+from icmbench.studies.clusters import taps_figure
 
 with log_to(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)

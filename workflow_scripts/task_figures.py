@@ -4,11 +4,11 @@ from pathlib import Path
 
 from matplotlib import pyplot
 
-from icmbench.joblog import log_to
+from icmbench.core.joblog import log_to
+from icmbench.core.typed_csv import read_table
 from icmbench.reporting.figures.style import save
 from icmbench.reporting.figures.task_curves import task_curves
 from icmbench.reporting.figures.task_objects import task_objects
-from icmbench.tables import read_table
 
 DRAW = {"task_curves": task_curves, "task_objects": task_objects}
 

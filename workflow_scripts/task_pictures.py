@@ -5,12 +5,12 @@ from pathlib import Path
 import pandas as pd
 from matplotlib import pyplot
 
-from icmbench.coding.shard import make_family
+from icmbench.core.joblog import log_to
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import find_record, read_records
-from icmbench.joblog import log_to
+from icmbench.evaluation.shard import make_family
 from icmbench.reporting.figures.style import declared_stem, save
-from icmbench.reporting.task_pictures import Shard, pictures_of_task
+from icmbench.studies.task_pictures import Shard, pictures_of_task
 from icmbench.tasks.evaluate import read_truth
 from icmbench.tasks.registry import make_task
 from icmbench.tasks.run import ORIGINALS

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from icmbench.joblog import log_to
-from icmbench.reporting.csv_files import write_csv
-from icmbench.reporting.tasks import Scored, Settings, score_task
+from icmbench.core.joblog import log_to
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.reporting.tables.tasks import Scored, Settings, score_task
 from icmbench.tasks.evaluate import read_truth
 from icmbench.tasks.registry import make_task
 

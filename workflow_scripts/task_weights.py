@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from icmbench.core.joblog import log_to
 from icmbench.datasets.download import download
-from icmbench.joblog import log_to
 
 with log_to(snakemake.log[0]):
     url, sha256 = snakemake.params.source

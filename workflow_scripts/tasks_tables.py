@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from icmbench.joblog import log_to
-from icmbench.reporting.csv_files import write_csv
-from icmbench.tables import read_table
+from icmbench.core.joblog import log_to
+from icmbench.core.typed_csv import read_table
+from icmbench.reporting.tables.csv_files import write_csv
 
 with log_to(snakemake.log[0]):
     for key, out in (("scores", "tasks"), ("bd_rate", "bd_rate"), ("failures", "failures")):

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from icmbench.joblog import log_to
-from icmbench.reporting.csv_files import write_csv
-from icmbench.reporting.timing import encodings, timing_table
-from icmbench.tables import read_table
+from icmbench.core.joblog import log_to
+from icmbench.core.typed_csv import read_table
+from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.reporting.tables.timing import encodings, timing_table
 
 with log_to(snakemake.log[0]):
     columns = ["codec", "encoding"]

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from icmbench.files import write_bytes
-from icmbench.joblog import log_to
+from icmbench.core.files import write_bytes
+from icmbench.core.joblog import log_to
 
 with log_to(snakemake.log[0]):
     files, out, settings = snakemake.input, snakemake.output, snakemake.params.settings
@@ -12,10 +12,10 @@ with log_to(snakemake.log[0]):
     else:
         import torch
 
-        from icmbench.devices import use_device
-        from icmbench.mpd.tensors import save_arrays
-        from icmbench.mpd.train_contexts import train_contexts
-        from icmbench.training.pool import read_provided
+        from icmbench.codecs.mpd.training.contexts import train_contexts
+        from icmbench.core.devices import use_device
+        from icmbench.models.tensors import save_arrays
+        from icmbench.training.data import read_provided
         from icmbench.training.provenance import pool_provenance
 
         torch.set_num_threads(snakemake.threads)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from icmbench.files import write_bytes
-from icmbench.joblog import log_to
+from icmbench.core.files import write_bytes
+from icmbench.core.joblog import log_to
 
 with log_to(snakemake.log[0]):
     files, out, settings = snakemake.input, snakemake.output, snakemake.params.settings
@@ -12,13 +12,13 @@ with log_to(snakemake.log[0]):
     else:
         import torch
 
-        from icmbench.devices import use_device
-        from icmbench.mpd.pseudo_labels import PseudoLabels
-        from icmbench.mpd.representation import check_labels
-        from icmbench.mpd.tensors import save_network
-        from icmbench.mpd.train_features import train_features
+        from icmbench.codecs.mpd.training.features import train_features
+        from icmbench.codecs.mpd.training.pseudo_labels import PseudoLabels
+        from icmbench.codecs.mpd.training.representation import check_labels
+        from icmbench.core.devices import use_device
+        from icmbench.models.tensors import save_network
+        from icmbench.training.data import read_provided
         from icmbench.training.loop import Schedule
-        from icmbench.training.pool import read_provided
         from icmbench.training.provenance import training_provenance
 
         torch.set_num_threads(snakemake.threads)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from icmbench.files import write_bytes
-from icmbench.joblog import log_to
+from icmbench.core.files import write_bytes
+from icmbench.core.joblog import log_to
 
 with log_to(snakemake.log[0]):
     files, out, settings = snakemake.input, snakemake.output, snakemake.params.settings
@@ -12,11 +12,11 @@ with log_to(snakemake.log[0]):
     else:
         import torch
 
-        from icmbench.devices import use_device
-        from icmbench.diff_icmh.prior import load_prior
-        from icmbench.diff_icmh.train_prior import make_prior, make_tagger
+        from icmbench.codecs.diff_icmh.networks.prior import load_prior
+        from icmbench.codecs.diff_icmh.training.prior import make_prior, make_tagger
+        from icmbench.core.devices import use_device
+        from icmbench.training.data import read_provided
         from icmbench.training.loop import Schedule
-        from icmbench.training.pool import read_provided
 
         torch.set_num_threads(snakemake.threads)
         checkpoint = Path(snakemake.params.checkpoint)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from icmbench.files import write_bytes
-from icmbench.joblog import log_to
+from icmbench.core.files import write_bytes
+from icmbench.core.joblog import log_to
 
 PARTS = ("codec", "control", "tables")
 
@@ -15,11 +15,11 @@ with log_to(snakemake.log[0]):
     else:
         import torch
 
-        from icmbench.devices import use_device
-        from icmbench.diff_icmh.lfgcm import STRIDE
-        from icmbench.diff_icmh.train_codec import Weights, load_parts, make_codec
+        from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE
+        from icmbench.codecs.diff_icmh.training.codec import Weights, load_parts, make_codec
+        from icmbench.core.devices import use_device
+        from icmbench.training.data import read_provided
         from icmbench.training.loop import Schedule
-        from icmbench.training.pool import read_provided
 
         torch.set_num_threads(snakemake.threads)
         checkpoint = Path(snakemake.params.checkpoint)

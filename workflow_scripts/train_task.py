@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from icmbench.files import write_bytes
-from icmbench.joblog import log_to
+from icmbench.core.files import write_bytes
+from icmbench.core.joblog import log_to
 
 with log_to(snakemake.log[0]):
     files, settings, part = snakemake.input, snakemake.params.settings, snakemake.wildcards.part
@@ -12,9 +12,9 @@ with log_to(snakemake.log[0]):
     else:
         import torch
 
-        from icmbench.devices import use_device
-        from icmbench.mpd.tensors import save_network
-        from icmbench.tasks.train import train_part
+        from icmbench.core.devices import use_device
+        from icmbench.models.tensors import save_network
+        from icmbench.tasks.training.part import train_part
         from icmbench.training.loop import Schedule
 
         torch.set_num_threads(snakemake.threads)

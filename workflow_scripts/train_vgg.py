@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from icmbench.files import write_bytes
-from icmbench.joblog import log_to
+from icmbench.core.files import write_bytes
+from icmbench.core.joblog import log_to
 
 with log_to(snakemake.log[0]):
     files, out, settings = snakemake.input, snakemake.output, snakemake.params.settings
@@ -12,12 +12,12 @@ with log_to(snakemake.log[0]):
     else:
         import torch
 
-        from icmbench.devices import use_device
-        from icmbench.mpd.tensors import read_metadata, save_network
-        from icmbench.mpd.train_vgg import source_side, train_vgg
-        from icmbench.mpd.vgg import VggSettings
+        from icmbench.codecs.mpd.networks.vgg import VggSettings
+        from icmbench.codecs.mpd.training.vgg import source_side, train_vgg
+        from icmbench.core.devices import use_device
+        from icmbench.models.tensors import read_metadata, save_network
+        from icmbench.training.data import read_provided
         from icmbench.training.loop import Schedule
-        from icmbench.training.pool import read_provided
         from icmbench.training.provenance import training_provenance
 
         torch.set_num_threads(snakemake.threads)

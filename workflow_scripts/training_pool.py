@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from icmbench.config.training import make_pool_source, training_records
+from icmbench.core.joblog import log_to
 from icmbench.datasets.manifest import provide_shard, write_records
-from icmbench.joblog import log_to
-from icmbench.training.settings import make_pool_source, training_records
 
 with log_to(snakemake.log[0]):
     name, params = snakemake.wildcards.source, snakemake.params

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from icmbench.compiled import compiled
+from icmbench.core.jit import compiled
 
 LOGIT_ONE: Final = 256
 LOGIT_MAX: Final = 11 * LOGIT_ONE

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from icmbench.bitstream.folding import strips
-from icmbench.errors import CorruptStream, TruncatedStream, UnsupportedVersion, WrongModel
+from icmbench.core.errors import CorruptStream, TruncatedStream, UnsupportedVersion, WrongModel
 
 MAGIC: Final = b"\xc9\x1c"
 VERSION: Final = 1

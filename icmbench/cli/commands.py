@@ -14,9 +14,9 @@ from PIL import Image as PillowImage
 from icmbench.codecs.base import Codec, Image, Key
 from icmbench.codecs.registry import codecs as all_codecs
 from icmbench.codecs.registry import recognise
-from icmbench.codecs.strings import GROUPS, Point, make_point, parse_keys, parse_string
-from icmbench.devices import resolve_device
-from icmbench.errors import (
+from icmbench.codecs.specs import GROUPS, Point, make_point, parse_keys, parse_string
+from icmbench.core.devices import resolve_device
+from icmbench.core.errors import (
     ConfigError,
     CorruptStream,
     IcmbenchError,
@@ -24,9 +24,9 @@ from icmbench.errors import (
     MeasurementError,
     TruncatedStream,
 )
-from icmbench.files import write_bytes
-from icmbench.images import read_image, write_png
-from icmbench.suggest import unknown
+from icmbench.core.files import write_bytes
+from icmbench.core.images.image_files import read_image, write_png
+from icmbench.core.suggest import unknown
 
 T = TypeVar("T")
 
@@ -281,7 +281,7 @@ def _path(text: str | None) -> Path | None:
 
 def import_diff_icmh(arguments: Namespace) -> None:
     """`icmbench import-diff-icmh CHECKPOINT --out DIR`."""
-    from icmbench.diff_icmh.import_official import import_checkpoint
+    from icmbench.codecs.diff_icmh.importing.convert import import_checkpoint
 
     report = import_checkpoint(
         Path(arguments.checkpoint),

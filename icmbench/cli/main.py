@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import icmbench
-from icmbench.cli import commands, elsewhere, faces, rates
-from icmbench.errors import IcmbenchError
-from icmbench.processes import end_quickly, print_any_text
+from icmbench.cli import commands, faces, rates
+from icmbench.cli import transfer as elsewhere
+from icmbench.core.errors import IcmbenchError
+from icmbench.core.processes import end_quickly, print_any_text
 
 EPILOG = """examples:
   icmbench encode photo.png photo.webp --codec webp:quality=20

@@ -6,16 +6,16 @@ import math
 from argparse import Namespace
 from pathlib import Path
 
-from icmbench.errors import ConfigError
-from icmbench.suggest import unknown
+from icmbench.core.errors import ConfigError
+from icmbench.core.suggest import unknown
 
 
 def bd_rate(arguments: Namespace) -> None:
     """`icmbench bd-rate rd.csv --points PATTERN … --anchor FAMILY …`."""
     # Imported here: pandas takes half a second, which the other subcommands need not wait for.
     from icmbench.metrics import METRICS
-    from icmbench.reporting.csv_files import write_csv
-    from icmbench.reporting.point_subsets import choose_points, read_rd, subset_bd_rates
+    from icmbench.reporting.tables.csv_files import write_csv
+    from icmbench.reporting.tables.point_subsets import choose_points, read_rd, subset_bd_rates
 
     table = read_rd(Path(arguments.table))
     known = {name: m.higher_is_better for name, m in METRICS.items() if name in table}

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from icmbench.errors import CodecError, ConfigError, CorruptStream, ImageError
+from icmbench.core.errors import CodecError, ConfigError, CorruptStream, ImageError
 
 Image = NDArray[np.uint8]
 Value = int | float | str

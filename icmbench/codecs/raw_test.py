@@ -13,7 +13,7 @@ import numpy as np
 
 from icmbench.bitstream import container
 from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels
-from icmbench.errors import CorruptStream, TruncatedStream
+from icmbench.core.errors import CorruptStream, TruncatedStream
 
 ORDER = (1, 0, 2)  # green first: it is the best single stand-in for the others
 MAX_PIXELS = 1 << 26

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 
 import icmbench.codecs
+import icmbench.codecs.conventional
 from icmbench.bitstream import container
 from icmbench.codecs.base import Codec
-from icmbench.errors import ConfigError, CorruptStream, UnsupportedVersion
-from icmbench.registry import discover
-from icmbench.suggest import unknown
+from icmbench.core.errors import ConfigError, CorruptStream, UnsupportedVersion
+from icmbench.core.registry import discover
+from icmbench.core.suggest import unknown
 
 ENTRY_POINTS = "icmbench.codecs"
 
@@ -17,7 +18,7 @@ ENTRY_POINTS = "icmbench.codecs"
 @functools.cache
 def codecs() -> dict[str, type[Codec]]:
     """Every codec class, by name, sorted."""
-    found = discover(icmbench.codecs, Codec, ENTRY_POINTS, "name")  # type: ignore[type-abstract]
+    found = discover([icmbench.codecs, icmbench.codecs.conventional], Codec, ENTRY_POINTS, "name")  # type: ignore[type-abstract]
     owner: dict[int, str] = {}
     for name, codec in found.items():
         if codec.codec_id is not None and owner.setdefault(codec.codec_id, name) != name:

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from icmbench.errors import ConfigError
-from icmbench.suggest import unknown
+from icmbench.core.errors import ConfigError
+from icmbench.core.suggest import unknown
 
 
 @dataclass(frozen=True)

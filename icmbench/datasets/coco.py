@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.datasets.base import Annotations, Option, Record
 from icmbench.datasets.coco_format import read_instances
 from icmbench.datasets.folder import Folder
 from icmbench.datasets.sizes import read_sizes, turned_text, write_sizes
-from icmbench.errors import ConfigError, DatasetError
 
 ERROR: Final = "error"
 SKIP: Final = "skip"

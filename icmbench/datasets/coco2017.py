@@ -7,12 +7,12 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from icmbench.core.errors import DatasetError
+from icmbench.core.files import write_bytes
+from icmbench.core.progress import progress
 from icmbench.datasets.base import Option, Record
 from icmbench.datasets.coco import ERROR, MISSING_HELP, Coco
 from icmbench.datasets.download import download
-from icmbench.errors import DatasetError
-from icmbench.files import write_bytes
-from icmbench.progress import progress
 
 IMAGE_URL = "http://images.cocodataset.org/val2017/{image}"
 ANNOTATIONS_URL = "http://images.cocodataset.org/annotations/annotations_trainval2017.zip"

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from icmbench.core.errors import DatasetError
 from icmbench.datasets.foreign import LARGEST_ID, is_number, name_fault, read_json
-from icmbench.errors import DatasetError
 
 LISTS: Final = ("images", "annotations", "categories")
 # What pycocotools' C code is given follows the image: it allocates by the length of a polygon.

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
+from icmbench.core.errors import ConfigError, DatasetError, ImageError
+from icmbench.core.files import write_json
+from icmbench.core.images.image_files import read_image, write_png
+from icmbench.core.progress import progress
 from icmbench.datasets.landmarks import ZERO_BASED, Landmarks, Points
-from icmbench.errors import ConfigError, DatasetError, ImageError
-from icmbench.files import write_json
-from icmbench.images import read_image, write_png
-from icmbench.progress import progress
 
 log = logging.getLogger(__name__)
 

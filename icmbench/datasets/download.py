@@ -15,9 +15,9 @@ from typing import Any, Final
 import requests
 import urllib3
 
-from icmbench.errors import DatasetError
-from icmbench.files import storage_errors
-from icmbench.progress import progress
+from icmbench.core.errors import DatasetError
+from icmbench.core.files import storage_errors
+from icmbench.core.progress import progress
 
 TIMEOUT: Final = (10, 60)  # seconds to connect, seconds without a byte
 BLOCK: Final = 1 << 16

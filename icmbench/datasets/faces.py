@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from icmbench.errors import DatasetError
+from icmbench.core.errors import DatasetError
 
 EYES: Final = (36, 45)  # the outer corners, points 37 and 46 of the 68
 SMALLEST: Final = 4.0  # width and height of a face together, in pixels

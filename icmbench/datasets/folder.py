@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from icmbench.core.errors import DatasetError, ImageError
+from icmbench.core.files import sha256_file
+from icmbench.core.images.image_files import EXTENSIONS, read_image
+from icmbench.core.progress import progress
 from icmbench.datasets.base import Dataset, Megapixels, Option, Record
 from icmbench.datasets.listing import Listing, is_picture, list_files
 from icmbench.datasets.sizes import sampled_megapixels
-from icmbench.errors import DatasetError, ImageError
-from icmbench.files import sha256_file
-from icmbench.images import EXTENSIONS, read_image
-from icmbench.progress import progress
 
 
 class Folder(Dataset):

@@ -8,7 +8,7 @@ import math
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from icmbench.errors import DatasetError
+from icmbench.core.errors import DatasetError
 
 LARGEST_ID: Final = 2**53  # whole numbers up to here are exact in JSON, float64 and int64
 _MARKS: Final = (

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from icmbench.core.errors import DatasetError, ImageError
+from icmbench.core.files import sha256_file
+from icmbench.core.images.image_files import pixel_sha256, read_image
+from icmbench.core.progress import progress
 from icmbench.datasets.base import Dataset, Megapixels, Option, Record
 from icmbench.datasets.download import download
-from icmbench.errors import DatasetError, ImageError
-from icmbench.files import sha256_file
-from icmbench.images import pixel_sha256, read_image
-from icmbench.progress import progress
 
 URL = "https://r0k.us/graphics/kodak/kodak/{image}.png"
 

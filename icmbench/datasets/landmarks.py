@@ -12,13 +12,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.datasets.base import Annotations, Option, Record
 from icmbench.datasets.faces import check_faces
 from icmbench.datasets.folder import Folder
 from icmbench.datasets.foreign import is_number, name_fault, read_text
 from icmbench.datasets.foreign import read_json as read_json_file
 from icmbench.datasets.sizes import read_sizes, write_sizes
-from icmbench.errors import ConfigError, DatasetError
 
 POINTS: Final = 68
 ANNOTATED: Final = "annotated"

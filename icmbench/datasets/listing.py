@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from icmbench.errors import DatasetError
-from icmbench.images import EXTENSIONS
+from icmbench.core.errors import DatasetError
+from icmbench.core.images.image_files import EXTENSIONS
 
 # Suffixes of pictures that `read_image` does not take; Pillow and other programs write them.
 OTHER_PICTURES: Final = frozenset(

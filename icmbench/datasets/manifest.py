@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from icmbench.core.errors import DatasetError
+from icmbench.core.files import write_text
 from icmbench.datasets.base import Dataset, Record, shard_of
-from icmbench.errors import DatasetError
-from icmbench.files import write_text
 
 FIELDS = [field.name for field in dataclasses.fields(Record)]
 

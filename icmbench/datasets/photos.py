@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from PIL import Image as PillowImage
 
+from icmbench.core.errors import DatasetError
+from icmbench.core.files import sha256_file
+from icmbench.core.images.image_files import pixel_sha256, read_image, write_png
 from icmbench.datasets.base import Dataset, Megapixels, Option, Record
-from icmbench.errors import DatasetError
-from icmbench.files import sha256_file
-from icmbench.images import pixel_sha256, read_image, write_png
 
 CC0 = "CC0-1.0"
 PUBLIC_DOMAIN = "public domain"

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import icmbench.datasets
+from icmbench.core.errors import ConfigError
+from icmbench.core.registry import discover
+from icmbench.core.suggest import unknown
 from icmbench.datasets.base import Dataset
-from icmbench.errors import ConfigError
-from icmbench.registry import discover
-from icmbench.suggest import unknown
 
 ENTRY_POINTS = "icmbench.datasets"
 
@@ -19,7 +19,7 @@ ENTRY_POINTS = "icmbench.datasets"
 @functools.cache
 def kinds() -> dict[str, type[Dataset]]:
     """Every data-set class by kind, sorted."""
-    return discover(icmbench.datasets, Dataset, ENTRY_POINTS, "kind")  # type: ignore[type-abstract]
+    return discover([icmbench.datasets], Dataset, ENTRY_POINTS, "kind")  # type: ignore[type-abstract]
 
 
 def make_dataset(

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from PIL import Image as PillowImage
 
+from icmbench.core.files import atomic_path, sha256_file, write_json
+from icmbench.core.images.image_files import write_png
+from icmbench.core.progress import progress
 from icmbench.datasets.base import Annotations, Dataset, Megapixels, Option, Record
-from icmbench.files import atomic_path, sha256_file, write_json
-from icmbench.images import write_png
-from icmbench.progress import progress
 
 
 class Scenes(Dataset):
@@ -42,7 +42,7 @@ class Scenes(Dataset):
         return [self._record(image_id, folder) for image_id in bar]
 
     def _record(self, image_id: str, folder: Path) -> Record:
-        from icmbench.datasets.scene_renderer import render_scene, scene_annotations
+        from icmbench.scenes import render_scene, scene_annotations
 
         split, _, index = image_id.partition("-")
         size = self.values["size"]
@@ -66,7 +66,7 @@ class Scenes(Dataset):
 
     def merge_annotations(self, folder_of: Mapping[str, Path]) -> Annotations:
         """COCO instances, landmarks and semantic maps of all scenes."""
-        from icmbench.datasets.scene_renderer import IGNORE, SEMANTIC_CLASSES, merge_annotations
+        from icmbench.scenes import IGNORE, SEMANTIC_CLASSES, merge_annotations
 
         records = [
             json.loads((folder / f"{image_id}.json").read_text("utf-8"))

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image as PillowImage
 
+from icmbench.core.errors import ConfigError, DatasetError
+from icmbench.core.images.png import check_rows
 from icmbench.datasets.base import Annotations, Option, Record
 from icmbench.datasets.folder import Folder
 from icmbench.datasets.sizes import read_sizes, turned_text, write_sizes
-from icmbench.errors import ConfigError, DatasetError
-from icmbench.png_file import check_rows
 
 _KINDS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}  # PNG, section 11.2.2
 

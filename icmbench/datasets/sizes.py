@@ -10,10 +10,10 @@ from typing import Final
 
 from PIL import Image as PillowImage
 
+from icmbench.core.errors import ImageError
+from icmbench.core.files import write_json
+from icmbench.core.images.image_files import ORIENTATION_NOTE, read_image
 from icmbench.datasets.base import Megapixels, Record
-from icmbench.errors import ImageError
-from icmbench.files import write_json
-from icmbench.images import ORIENTATION_NOTE, read_image
 
 NAME = "sizes.json"
 SAMPLE: Final = 64  # headers that a plan reads, evenly spread over the sorted files

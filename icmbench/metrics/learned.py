@@ -18,7 +18,7 @@ import torch
 import torchvision
 from piq.perceptual import IMAGENET_MEAN, IMAGENET_STD, VGG16_LAYERS, ContentLoss
 
-from icmbench.errors import MeasurementError
+from icmbench.core.errors import MeasurementError
 from icmbench.metrics import weights as files
 from icmbench.metrics.picture import Picture
 

@@ -11,8 +11,8 @@ from typing import cast
 
 import numpy as np
 
-from icmbench.devices import use_device
-from icmbench.errors import MeasurementError
+from icmbench.core.devices import use_device
+from icmbench.core.errors import MeasurementError
 from icmbench.metrics.picture import Picture
 from icmbench.metrics.registry import METRICS
 

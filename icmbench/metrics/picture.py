@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
-from icmbench.errors import MeasurementError
+from icmbench.core.errors import MeasurementError
 
 if TYPE_CHECKING:  # it takes seconds to load, and PSNR does not need it
     import torch

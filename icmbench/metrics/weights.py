@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from icmbench.errors import MeasurementError
+from icmbench.core.errors import MeasurementError
 
 if TYPE_CHECKING:
     import torch

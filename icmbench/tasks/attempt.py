@@ -12,12 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from icmbench.errors import IcmbenchError, StorageError
+from icmbench.core.errors import IcmbenchError, StorageError
 
 log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of an object: another one in every process
+OK = "ok"  # status of a row with a value
 LONGEST = 500  # characters of a reason: some libraries print a whole tensor
 
 

@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from icmbench.core.errors import ConfigError, TaskError
+from icmbench.core.suggest import unknown
 from icmbench.datasets.base import Option
-from icmbench.errors import ConfigError, TaskError
-from icmbench.suggest import unknown
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float64]

@@ -34,7 +34,7 @@ def task_card() -> dict[str, Any]:
 
     Raises ModelError where a file is missing or damaged.
     """
-    from icmbench.mpd.card import described
+    from icmbench.models.card import described
 
     return {
         "what": "small task models of the default run, for 256-pixel scenes",

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from icmbench.errors import MeasurementError, TaskError
+from icmbench.core.errors import MeasurementError, TaskError
 from icmbench.tasks.base import INSTANCES, LANDMARKS, SEMANTIC, Image, Labels, Prediction, Task
 from icmbench.tasks.store import as_stored
 
@@ -95,14 +95,14 @@ def refer_to_originals(truth: Truth, found: Mapping[str, Any]) -> Truth:
 def metrics_of(produces: str) -> Mapping[str, tuple[str, bool]]:
     """The metrics of the evaluator of what a task produces, as `Evaluator.metrics`."""
     if produces == INSTANCES:
-        from icmbench.tasks.detection_metrics import DetectionEvaluator
+        from icmbench.tasks.metrics.detection_metrics import DetectionEvaluator
 
         return DetectionEvaluator.metrics
     if produces == SEMANTIC:
-        from icmbench.tasks.segmentation_metrics import SegmentationEvaluator
+        from icmbench.tasks.metrics.segmentation_metrics import SegmentationEvaluator
 
         return SegmentationEvaluator.metrics
-    from icmbench.tasks.landmark_metrics import LandmarkEvaluator
+    from icmbench.tasks.metrics.landmark_metrics import LandmarkEvaluator
 
     return LandmarkEvaluator.metrics
 
@@ -122,14 +122,14 @@ def evaluator(produces: str, truth: Truth, images: Sequence[str]) -> Evaluator:
     if not known[produces]:
         raise TaskError(f"the data set has no annotations of the kind {produces}")
     if produces == INSTANCES:
-        from icmbench.tasks.detection_metrics import DetectionEvaluator
+        from icmbench.tasks.metrics.detection_metrics import DetectionEvaluator
 
         return DetectionEvaluator(images, truth.instances)
     if produces == SEMANTIC:
-        from icmbench.tasks.segmentation_metrics import SegmentationEvaluator
+        from icmbench.tasks.metrics.segmentation_metrics import SegmentationEvaluator
 
         return SegmentationEvaluator(images, truth.maps, truth.classes, truth.ignore)
-    from icmbench.tasks.landmark_metrics import LandmarkEvaluator
+    from icmbench.tasks.metrics.landmark_metrics import LandmarkEvaluator
 
     return LandmarkEvaluator(images, truth.landmarks)
 

@@ -6,10 +6,10 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-import icmbench.tasks
-from icmbench.errors import ConfigError
-from icmbench.registry import discover
-from icmbench.suggest import unknown
+import icmbench.tasks.kinds
+from icmbench.core.errors import ConfigError
+from icmbench.core.registry import discover
+from icmbench.core.suggest import unknown
 from icmbench.tasks.base import Task
 
 ENTRY_POINTS = "icmbench.tasks"
@@ -18,7 +18,7 @@ ENTRY_POINTS = "icmbench.tasks"
 @functools.cache
 def kinds() -> dict[str, type[Task]]:
     """Every task class by kind, sorted."""
-    return discover(icmbench.tasks, Task, ENTRY_POINTS, "kind")  # type: ignore[type-abstract]
+    return discover([icmbench.tasks.kinds], Task, ENTRY_POINTS, "kind")  # type: ignore[type-abstract]
 
 
 def make_task(name: str, entry: Mapping[str, Any]) -> Task:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from icmbench.coding import archive
-from icmbench.coding.shard import DECODED, read_rows
+from icmbench.core.devices import use_device
+from icmbench.core.images.image_files import read_image
+from icmbench.core.progress import progress
 from icmbench.datasets.base import Record
-from icmbench.devices import use_device
-from icmbench.images import read_image
-from icmbench.progress import progress
+from icmbench.evaluation import archive
+from icmbench.evaluation.shard import DECODED, read_rows
 from icmbench.tasks import store
 from icmbench.tasks.attempt import Failure, attempt
 from icmbench.tasks.base import Image, Labels, Task
@@ -61,7 +61,7 @@ def predict_pictures(
 
     Args:
         tasks: of `load_tasks`.
-        pictures, decoded: what `icmbench.coding.decode.decode_shard` wrote; failed rows have none.
+        pictures, decoded: what `evaluation.decode.decode_shard` wrote; failed rows have none.
         folder: gets an archive `<task>.zip` per task.
     """
     rows = [row for row in read_rows(decoded, DECODED) if row["status"] == "ok"]

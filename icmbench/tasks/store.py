@@ -22,9 +22,9 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image as PillowImage
 
-from icmbench.codecs.strings import slug
-from icmbench.errors import MeasurementError, TaskError
-from icmbench.files import atomic_path
+from icmbench.codecs.specs import slug
+from icmbench.core.errors import MeasurementError, TaskError
+from icmbench.core.files import atomic_path
 from icmbench.tasks.base import (
     INSTANCES,
     LANDMARKS,

@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from icmbench.errors import ConfigError, ModelError
-from icmbench.files import atomic_path, seed_from, sha256_bytes
-from icmbench.progress import progress
+from icmbench.core.errors import ConfigError, ModelError
+from icmbench.core.files import atomic_path, seed_from, sha256_bytes
+from icmbench.core.progress import progress
 
 log = logging.getLogger(__name__)
 

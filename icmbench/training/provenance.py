@@ -6,10 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from icmbench.files import sha256_file
+from icmbench.core.files import sha256_file
+from icmbench.core.versions import package_version
+from icmbench.training.data import Pool
 from icmbench.training.loop import Schedule
-from icmbench.training.pool import Pool
-from icmbench.versions import package_version
 
 
 def pool_provenance(pool: Pool) -> dict[str, Any]:

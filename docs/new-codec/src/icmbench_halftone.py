@@ -9,7 +9,7 @@ import numpy as np
 
 from icmbench.bitstream import container
 from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels
-from icmbench.errors import CorruptStream
+from icmbench.core.errors import CorruptStream
 
 
 class Halftone(Codec):

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from icmbench.errors import MeasurementError
+from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.axes import foot, heading, note_height, plain, signed, wrap_note
 from icmbench.reporting.figures.label_maps import short_name
 from icmbench.reporting.figures.placeholder import placeholder

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from icmbench.errors import MeasurementError
+from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.axes import MINUS, foot, heading, note_height, wrap_note
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import INK, MetricInfo, theme

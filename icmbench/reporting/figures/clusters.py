@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from icmbench.errors import MeasurementError
+from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.axes import (
     foot,
     heading,

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from icmbench.reporting.complexity import DECODING, ENCODING, PUBLISHED
 from icmbench.reporting.figures.axes import foot, heading, note_height, plain, wrap_note
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import INK, MUTED, theme
+from icmbench.reporting.tables.complexity import DECODING, ENCODING, PUBLISHED
 
 _WIDE: Final = 7.4
 _PANEL: Final = 1.35  # inches of the two bars
@@ -29,7 +29,7 @@ _LOOKS: Final[tuple[tuple[str, str], ...]] = (
 
 
 def complexity_figure(table: pd.DataFrame, *, title: str) -> Figure:
-    """Draw the seconds of `icmbench.reporting.complexity.complexity_table`'s measured model.
+    """Draw the seconds of `icmbench.studies.complexity.complexity_table`'s measured model.
 
     Two stacked bars on one linear axis, with a legend of the stages and their seconds beside each.
     A placeholder says so where nothing was measured.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFont
 
-from icmbench.errors import MeasurementError
+from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.placeholder import placeholder_pixels
 
 Pixels = NDArray[np.uint8]

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from icmbench.errors import MeasurementError
+from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.axes import foot, heading, note_height, wrap_note
 from icmbench.reporting.figures.style import DPI, MUTED, theme
 

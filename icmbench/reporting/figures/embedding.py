@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from icmbench.errors import MeasurementError
+from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.axes import foot, heading, note_height, panel_grid, wrap_note
 from icmbench.reporting.figures.label_maps import CLASS_COLOURS, OTHER, frequent, short_name
 from icmbench.reporting.figures.placeholder import placeholder

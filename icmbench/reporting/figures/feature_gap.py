@@ -10,8 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from icmbench.errors import MeasurementError
-from icmbench.reporting.bootstrap import MIN_IMAGES
+from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.axes import (
     foot,
     heading,
@@ -26,6 +25,7 @@ from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.rd_curves import _PANEL, _legend
 from icmbench.reporting.figures.style import MUTED, FamilyStyle, family_styles, theme
 from icmbench.reporting.figures.task_objects import MOST, matched_points, shared_rates
+from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
 
 NEEDED: Final = (
     "dataset", "task", "model", "codec", "family", "depth", "stage", "gap", "lo", "hi", "images",
@@ -39,7 +39,7 @@ def feature_gap(
     """Draw a panel per rate: mean 1 - cosine of every codec against the depth of the network.
 
     Args:
-        table: `icmbench.reporting.feature_gap.COLUMNS`; families of all its rows decide the styles.
+        table: `tables.feature_gap.COLUMNS`; families of all its rows decide the styles.
         rates: bits per pixel, at most three; by default `shared_rates` decides.
 
     Returns:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from icmbench.bitstream.folding import coded_size, fold, strips, unfold
-from icmbench.errors import MeasurementError
-from icmbench.mpd.latent import CELL
+from icmbench.core.errors import MeasurementError
+from icmbench.models.latent import CELL
 from icmbench.reporting.figures.axes import foot, heading, note_height, wrap_note
 from icmbench.reporting.figures.palette_tree import draw_tree, tree_levels
 from icmbench.reporting.figures.style import DPI, INK, MUTED, theme

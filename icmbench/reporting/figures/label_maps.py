@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from scipy import ndimage
 
-from icmbench.errors import MeasurementError
+from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.axes import foot, heading, note_height, wrap_note
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import DPI, MUTED, theme

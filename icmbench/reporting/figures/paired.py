@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from icmbench.errors import MeasurementError
+from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.axes import (
     foot,
     heading,
@@ -51,7 +51,7 @@ def paired_figure(
     without an interval, such as those on one image, stand in the table alone.
 
     Args:
-        table: `icmbench.reporting.paired.COLUMNS`; families of all its rows decide the styles.
+        table: `tables.paired.COLUMNS`; families of all its rows decide the styles.
         metrics: image metrics in the order of their panels; those of tasks follow.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from icmbench.reporting.curves import sweep
+from icmbench.reporting.statistics.curves import sweep
 
 
 def pareto_optimal(

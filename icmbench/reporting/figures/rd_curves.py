@@ -11,8 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from icmbench.errors import MeasurementError
-from icmbench.reporting.bootstrap import MIN_IMAGES
+from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.axes import (
     foot,
     heading,
@@ -33,6 +32,7 @@ from icmbench.reporting.figures.style import (
     metric_label,
     theme,
 )
+from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
 
 _PANEL = (3.5, 3.15)
 # A point that the curve passes by: there to be seen, not to be taken for the curve.

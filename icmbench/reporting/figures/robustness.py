@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from icmbench.coding.damage import BEST_EFFORT, DAMAGES, NONE
+from icmbench.evaluation.damage import BEST_EFFORT, DAMAGES, NONE
 from icmbench.reporting.figures.axes import foot, heading, note_height, plain, wrap_note
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import INK, MUTED, FamilyStyle, family_styles, theme
-from icmbench.reporting.natural import natural_key
+from icmbench.reporting.statistics.natural import natural_key
 
 _PANEL = 2.55  # inches
 _COUNTS = (0.85, 1.3)  # inches right of a panel: the share refused; and what crashed or hung

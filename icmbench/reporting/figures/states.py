@@ -7,7 +7,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from icmbench.reporting.bootstrap import MIN_IMAGES
 from icmbench.reporting.figures.axes import (
     foot,
     heading,
@@ -18,7 +17,8 @@ from icmbench.reporting.figures.axes import (
 )
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import MUTED, FamilyStyle, family_styles, theme
-from icmbench.reporting.natural import natural_key
+from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
+from icmbench.reporting.statistics.natural import natural_key
 
 _PANEL = (4.0, 3.2)
 _PANELS = {

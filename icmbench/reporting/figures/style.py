@@ -18,8 +18,8 @@ import matplotlib as mpl
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from icmbench.errors import MeasurementError
-from icmbench.files import atomic_path
+from icmbench.core.errors import MeasurementError
+from icmbench.core.files import atomic_path
 
 DPI = 200
 INK = "#222222"

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from icmbench.errors import MeasurementError
+from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.axes import (
     foot,
     heading,

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from icmbench.errors import MeasurementError
+from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.axes import foot, heading, log_axis, note_height, plain, wrap_note
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import MUTED, family_styles, theme
@@ -34,7 +34,7 @@ _NOTE = (
 
 
 class Sector(Protocol):
-    """A bin of frequencies, in cycles per patch; `icmbench.mpd.descriptors.Sector` is one."""
+    """A bin of frequencies, in cycles per patch, as `training.descriptors.Sector` is."""
 
     @property
     def inner(self) -> int:
@@ -100,7 +100,7 @@ def taps_and_spectra(
         image: the patch, uint8 (H, H, 3).
         taps: name -> float (C, h, h), H / h whole; shallowest first.
         spectra: name -> float (C, bins), the tap's descriptor.
-        bins: name -> its bins, say of `icmbench.mpd.descriptors.sectors(h)`.
+        bins: name -> its bins, say of `icmbench.codecs.mpd.training.descriptors.sectors(h)`.
         quantity: what `spectra` holds, with its unit if it has one; the profile's axis says it.
 
     Returns:

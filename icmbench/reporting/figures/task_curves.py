@@ -13,8 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from icmbench.errors import MeasurementError
-from icmbench.reporting.bootstrap import MIN_IMAGES
+from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.axes import (
     foot,
     heading,
@@ -43,6 +42,7 @@ from icmbench.reporting.figures.style import (
     metric_label,
     theme,
 )
+from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
 
 # Of a task's metrics those that are drawn as curves; missed and hallucinated objects have a figure
 # of their own.
@@ -73,9 +73,9 @@ class TaskMetric:
 @functools.cache
 def task_metrics() -> dict[str, TaskMetric]:
     """Every metric of every evaluator, by name."""
-    from icmbench.tasks.detection_metrics import DetectionEvaluator
-    from icmbench.tasks.landmark_metrics import LandmarkEvaluator
-    from icmbench.tasks.segmentation_metrics import SegmentationEvaluator
+    from icmbench.tasks.metrics.detection_metrics import DetectionEvaluator
+    from icmbench.tasks.metrics.landmark_metrics import LandmarkEvaluator
+    from icmbench.tasks.metrics.segmentation_metrics import SegmentationEvaluator
 
     return {
         name: TaskMetric(name, title, UNITS.get(name, ""), higher_is_better)
@@ -88,7 +88,7 @@ def task_rows(tasks: pd.DataFrame, dataset: str, task: str) -> pd.DataFrame:
     """A row per codec string of a task on a data set, with the columns that curves need.
 
     Args:
-        tasks: the table `tasks` (`icmbench.reporting.tasks.COLUMNS`), all data sets and tasks.
+        tasks: the table `tasks` (`tables.tasks.COLUMNS`), all data sets and tasks.
 
     Returns:
         `codec, family, bpp, images, failed, model`, and of every metric `<metric>`, `<metric>_lo`,

@@ -13,8 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from icmbench.errors import MeasurementError
-from icmbench.reporting.bootstrap import MIN_IMAGES
+from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.axes import foot, heading, note_height, plain, wrap_note
 from icmbench.reporting.figures.lossless import lossless
 from icmbench.reporting.figures.matching import OVER, WITHIN, matched_rate
@@ -34,6 +33,7 @@ from icmbench.reporting.figures.task_curves import (
     shown_metrics,
     task_rows,
 )
+from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
 
 OBJECTS: Final = ("missed", "hallucinated")
 MOST: Final = 3  # rates side by side

@@ -14,7 +14,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.transforms import Affine2D, Transform
 from numpy.typing import NDArray
 
-from icmbench.errors import MeasurementError
+from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.diffusion_rates import Panel, picture_sheet
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.task_overlays import (

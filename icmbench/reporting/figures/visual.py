@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from icmbench.errors import MeasurementError
+from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.matching import Box, choose_crops
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import DPI, INK, MUTED, theme

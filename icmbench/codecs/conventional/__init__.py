@@ -1,0 +1,1 @@
+"""Image formats through the libraries that implement them."""

@@ -1,0 +1,48 @@
+"""Foreign files through Pillow, in memory."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from icmbench.codecs.base import Image, check_pixels
+from icmbench.codecs.conventional.base import MAX_PIXELS
+from icmbench.core.errors import CorruptStream, ImageError, TruncatedStream
+from icmbench.core.images.png import check_rows
+from icmbench.core.images.transparency import on_white
+
+MODES: Final = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr")
+
+
+def write(image: Image, format_name: str, **options: Any) -> bytes:
+    """The file of an image in one of Pillow's formats, without metadata."""
+    buffer = io.BytesIO()
+    PillowImage.fromarray(image).save(buffer, format_name, **options)
+    return buffer.getvalue()
+
+
+def read(stream: bytes, format_name: str) -> Image:
+    """The RGB image of a file that must be of the named format.
+
+    The size in the header is checked before the pixels are allocated. A file that ends early is
+    an error (Pillow's default), never a picture with a grey or black rest. Transparency
+    of foreign files is laid on white; samples of more than 8 bits that Pillow keeps are
+    CorruptStream.
+    """
+    with PillowImage.open(io.BytesIO(stream), formats=[format_name]) as picture:
+        check_pixels(*picture.size, MAX_PIXELS)
+        if format_name == "PNG":
+            _check_rows(stream)
+        if picture.mode not in MODES:
+            raise CorruptStream(f"pixels of mode {picture.mode} have no 8-bit RGB values here")
+        return np.asarray(on_white(picture)[0].convert("RGB"))
+
+
+def _check_rows(stream: bytes) -> None:
+    try:
+        check_rows(stream)  # Pillow fills rows that are missing with black
+    except ImageError as error:
+        raise TruncatedStream(f"the PNG file is {error}") from error

@@ -1,0 +1,220 @@
+"""`diff-icmh`: a learned codec whose decoder is a diffusion model (NeurIPS 2025, arXiv 2511.22549).
+
+A stream holds the tags of the image and the symbols of a small learned codec. They give c, a rough
+latent; a frozen latent diffusion model, controlled by c and told the tags, draws the latent that is
+shown.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from icmbench.bitstream import container
+from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels, too_large
+from icmbench.codecs.diff_icmh.tags import AUTO
+from icmbench.core.errors import CodecError, ConfigError, WrongModel
+
+if TYPE_CHECKING:  # torch takes seconds to load
+    from icmbench.codecs.diff_icmh.system import System
+
+CODEC_ID = 2  # in the container
+MAX_PIXELS = 16_000_000  # attention looks at the whole latent: there are no tiles
+CELL = 64  # pixels of a side that the networks take at once
+VARIANTS = "variants"  # folder of the model folder
+MAIN = "main"  # the variant that lies in the model's folder itself
+SAMPLERS = ("model", "ddim", "ddpm-spaced", "none")
+
+
+class DiffIcmh(Codec):
+    """A latent-feature-guided codec and a controlled latent diffusion model."""
+
+    name = "diff-icmh"
+    title = "Diff-ICMH"
+    extension = "icb"
+    model_name = "diff-icmh"
+    codec_id = CODEC_ID
+    uses_device = True
+    packages = ("torch", "diffusers", "constriction", "numpy")
+    settings = (
+        "latent-guided codec with channel-wise and checkerboard context, float64 entropy model and "
+        "integer tables; latent drawn from a small diffusion model under control and tags"
+    )
+    encode_keys = {
+        "rate": Key(int, default=1, low=1, high=255, help="rate point of the model, 1: least bits"),
+        "tags": Key(
+            str,
+            default=AUTO,
+            help="auto: from the model's tagger; none: the empty set; or names of the model's "
+            "vocabulary joined by +, such as dog+hot air balloon",
+        ),
+        "variant": Key(
+            str, default=MAIN, help="another training of the model: <its folder>/variants/<name>"
+        ),
+    }
+    decode_keys = {
+        "sampler": Key(
+            str,
+            default="model",
+            choices=SAMPLERS,
+            help="model: what the model's card says; none: c itself, without diffusion",
+        ),
+        "steps": Key(
+            int, default=0, low=0, high=1000, help="sampling steps, 2 or more; 0: the card's"
+        ),
+        "guidance": Key(
+            float,
+            default=0.0,
+            low=0,
+            high=30,
+            help="weight of the tags' direction; 1: tags alone, one evaluation; 0: the card's",
+        ),
+        "start": Key(
+            int,
+            default=0,
+            low=0,
+            high=999,
+            help="noise level where sampling begins; 999: noise alone, as published; below from c "
+            "with noise added; 0: the card's",
+        ),
+        "batch": Key(
+            int,
+            default=1,
+            low=1,
+            high=256,
+            help="streams of a job that are sampled together: faster on a GPU; a code value may "
+            "differ by 1 from what a stream gives alone",
+        ),
+    }
+    batch_key = "batch"
+
+    def __init__(self, *, models: Path | None = None, device: str = "cpu") -> None:
+        from icmbench.codecs.diff_icmh.model import bundled
+
+        super().__init__(models=models, device=device)
+        self.folder = models / self.model_name if models else bundled()
+        self._resident: tuple[str, System] | None = None
+        self._digest = self.system.digest  # of the main model
+
+    def encode(
+        self, image: Image, *, rate: int = 1, tags: str = AUTO, variant: str = MAIN
+    ) -> bytes:
+        """The stream of an image at a rate point.
+
+        Raises CodecError where the model has no such rate or tag and for images over the limit,
+        ModelError where it has no such variant.
+        """
+        check_image(image)
+        height, width = image.shape[:2]
+        if too_large(width, height, MAX_PIXELS) or max(height, width) > container.MAX_SIDE:
+            raise CodecError(f"{width}x{height} pixels are over the limit of {MAX_PIXELS}")
+        system = self._system(variant)
+        header = container.image_header(self.codec_id, system.digest, height, width, CELL)
+        return system.encode(image, header, rate=rate, tags=tags)
+
+    def remark(self) -> str:
+        """The number of clipped values in the latent of the last image; empty: none."""
+        assert self._resident is not None, "an image was encoded"
+        clipped, values, limit = self._resident[1].clipped
+        reach = f"{limit:g} standard deviations"
+        return f"{clipped} of {values} latent values clipped at {reach}" if clipped else ""
+
+    def decode(
+        self,
+        stream: bytes,
+        *,
+        sampler: str = "model",
+        steps: int = 0,
+        guidance: float = 0.0,
+        start: int = 0,
+        batch: int = 1,
+    ) -> Image:
+        """The image of a stream; its noise is seeded by the stream's own digest.
+
+        Raises SymbolMismatch where this machine computes other probabilities than the encoder's.
+        """
+        keys: dict[str, Any] = {"sampler": sampler, "steps": steps, "guidance": guidance}
+        return self.decode_batch([stream], **keys, start=start)[0]
+
+    def decode_batch(
+        self,
+        streams: Sequence[bytes],
+        *,
+        sampler: str = "model",
+        steps: int = 0,
+        guidance: float = 0.0,
+        start: int = 0,
+        batch: int = 1,
+    ) -> list[Image]:
+        """The images of streams; those of one model and size are sampled together."""
+        parsed = [self._parse(stream) for stream in streams]
+        pictures: dict[int, Image] = {}
+        for variant in dict.fromkeys(variant for variant, _ in parsed):
+            places = [place for place, (owner, _) in enumerate(parsed) if owner == variant]
+            found = self._system(variant).decode_batch(
+                [(streams[place], parsed[place][1]) for place in places],
+                sampler=sampler,
+                steps=steps,
+                guidance=guidance,
+                start=start,
+            )
+            pictures |= dict(zip(places, found, strict=True))
+        return [pictures[place] for place in range(len(streams))]
+
+    def describe(self, stream: bytes) -> list[tuple[str, str]]:
+        """Size, rate, tags, and the bytes of each section."""
+        system, parsed = self.parse(stream)
+        return system.describe(stream, parsed)
+
+    @property
+    def system(self) -> System:
+        """The main model."""
+        return self._system(MAIN)
+
+    def parse(self, stream: bytes) -> tuple[System, container.Stream]:
+        """The variant of the model that a stream names, and the stream's header and sections."""
+        variant, parsed = self._parse(stream)
+        return self._system(variant), parsed
+
+    def _parse(self, stream: bytes) -> tuple[str, container.Stream]:
+        parsed = container.parse(stream, codec_id=self.codec_id, unit=CELL)
+        check_pixels(parsed.header.width, parsed.header.height, MAX_PIXELS)
+        digest = parsed.header.weights_digest
+        if digest == self._digest:
+            return MAIN, parsed
+        if digest not in self._variants:
+            raise WrongModel(
+                f"stream written with weights {digest.hex()}, "
+                f"the model at hand is {self._digest.hex()}"
+            )
+        return self._variants[digest], parsed
+
+    @functools.cached_property
+    def _variants(self) -> dict[bytes, str]:
+        """Names of the variants by digest: every file is read once, not once per stream."""
+        from icmbench.codecs.diff_icmh.model import variant_names, weights_digest
+
+        folder = self.folder / VARIANTS
+        # Of equal variants the first name counts.
+        names = reversed(variant_names(self.folder))
+        return {weights_digest(folder / name): name for name in names}
+
+    def _system(self, variant: str) -> System:
+        """The system of a variant; it is the only one in memory."""
+        from icmbench.codecs.diff_icmh.system import System
+
+        if self._resident is None or variant != self._resident[0]:
+            check_variant(variant)
+            place = self.folder if variant == MAIN else self.folder / VARIANTS / variant
+            self._resident = None  # its memory is free before the next one is read
+            self._resident = variant, System(place, self.device)
+        return self._resident[1]
+
+
+def check_variant(name: str) -> None:
+    """ConfigError where a variant's name is not letters, digits, - and _."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise ConfigError(f"variant={name}: a name of letters, digits, - and _")

@@ -1,0 +1,163 @@
+"""The symbols of an image: from the codec's y and z to the three sections of a stream and back.
+
+Section 0 holds the tags, section 1 the rate (one byte, where the model has several) and z, section
+2 a digest of all symbols (2 bytes) and y. Everything that decides a bit runs in float64 on the CPU,
+whatever computes the rest, and is rounded to 2^-20 before it meets an integer table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from icmbench.bitstream.folding import coded_size, whole
+from icmbench.codecs.diff_icmh.entropy.symbols import (
+    DIGEST_BYTES,
+    SymbolDecoder,
+    SymbolEncoder,
+    symbol_digest,
+)
+from icmbench.codecs.diff_icmh.entropy.tables import scale_indexes
+from icmbench.codecs.diff_icmh.model import Codec
+from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE, squeeze
+from icmbench.codecs.diff_icmh.tags import pack_tags, unpack_tags
+from icmbench.core.errors import CodecError, CorruptStream, SymbolMismatch, TruncatedStream
+
+SECTIONS: Final = 3
+CELL: Final = 16  # pixels of a value of y
+
+Symbols = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Coded:
+    """What a stream tells of an image besides its size.
+
+    Attributes:
+        tags: ids, ascending.
+        rate: from 0, the lowest; None where the model has one.
+        y_hat, z_hat: quantised, float64 (1, M, h, w) and (1, N, h/4, w/4).
+    """
+
+    tags: tuple[int, ...]
+    rate: int | None
+    y_hat: torch.Tensor
+    z_hat: torch.Tensor
+
+
+def padded_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width of an image, folded where it is thin, continued to whole values of z."""
+    height, width = coded_size(height, width, STRIDE)
+    return whole(height, STRIDE), whole(width, STRIDE)
+
+
+def write_sections(
+    codec: Codec,
+    y: torch.Tensor,
+    z: torch.Tensor,
+    rate: int | None,
+    tags: tuple[int, ...],
+    vocabulary: int,
+) -> list[bytes]:
+    """The payloads of the three sections of one image.
+
+    Args:
+        y, z: (1, M, h, w) and (1, N, h/4, w/4), gained, not quantised.
+        vocabulary: number of tags there are.
+    """
+    lfgcm = codec.lfgcm
+    y, z = y.contiguous(), z.contiguous()  # as the decoder has them: same kernels, same sums
+    medians = lfgcm.entropy_bottleneck.medians().double()[:, 0, :, None]
+    z_symbols = _integers((z.double() - medians).round())
+    coder = SymbolEncoder()
+    coder.write(z_symbols, _channels(z_symbols.shape), codec.z_tables)
+    head = b"" if rate is None else bytes([rate])
+    sections = [pack_tags(tags, vocabulary), head + coder.finish()]
+    parts = [part.double() for part in lfgcm.split(y)]
+    coder, passes = SymbolEncoder(), [_rate(rate), z_symbols]
+
+    def visit(scales: torch.Tensor, means: torch.Tensor, index: int, anchor: bool) -> torch.Tensor:
+        residual = (squeeze(parts[index], anchor) - means).round()
+        passes.append(_integers(residual))
+        indexes = scale_indexes(scales.numpy(), codec.y_tables)
+        coder.write(passes[-1], indexes, codec.y_tables)
+        return residual
+
+    lfgcm.walk(lfgcm.hyper(_values(z_symbols, medians), rate), visit, exact=True)
+    return [*sections, symbol_digest(*passes) + coder.finish()]
+
+
+def read_sections(
+    codec: Codec, sections: tuple[bytes, ...], size: tuple[int, int], vocabulary: int
+) -> Coded:
+    """The symbols of an image of `size` (height, width).
+
+    Raises TruncatedStream where a section is missing, CorruptStream for payloads that no encoder
+    writes, SymbolMismatch where the symbols are not those that the encoder meant.
+    """
+    if len(sections) < SECTIONS:
+        raise TruncatedStream(f"the stream holds {len(sections)} of {SECTIONS} sections")
+    if len(sections) > SECTIONS:
+        raise CorruptStream(f"{len(sections)} sections, a stream of this codec has {SECTIONS}")
+    lfgcm, settings = codec.lfgcm, codec.lfgcm.settings
+    tags = unpack_tags(sections[0], vocabulary)
+    rate, payload = read_rate(codec, sections[1])
+    height, width = (side // STRIDE for side in padded_size(*size))
+    coder = SymbolDecoder(payload)
+    z_symbols = coder.read(_channels((1, settings.hyper, height, width)), codec.z_tables)
+    coder.check_end()
+    if len(sections[2]) < DIGEST_BYTES:
+        raise CorruptStream("the section of y is shorter than its digest")
+    coder, passes = SymbolDecoder(sections[2][DIGEST_BYTES:]), [_rate(rate), z_symbols]
+
+    def visit(scales: torch.Tensor, means: torch.Tensor, index: int, anchor: bool) -> torch.Tensor:
+        passes.append(coder.read(scale_indexes(scales.numpy(), codec.y_tables), codec.y_tables))
+        return torch.from_numpy(passes[-1]).double()
+
+    z_hat = _values(z_symbols, lfgcm.entropy_bottleneck.medians().double()[:, 0, :, None])
+    try:
+        y_hat = lfgcm.walk(lfgcm.hyper(z_hat, rate), visit, exact=True)
+        coder.check_end()
+    except CorruptStream as error:
+        # The checksums passed, so the file is whole: other scales were computed than when coding.
+        raise SymbolMismatch(f"the symbols of y cannot be those that were coded: {error}") from None
+    if symbol_digest(*passes) != sections[2][:DIGEST_BYTES]:
+        raise SymbolMismatch("the decoded symbols are not those that were coded (their digest)")
+    return Coded(tags, rate, y_hat, z_hat)
+
+
+def read_rate(codec: Codec, payload: bytes) -> tuple[int | None, bytes]:
+    """The rate that section 1 names, and the rest of it."""
+    rates = codec.lfgcm.settings.rates
+    if not rates:
+        return None, payload
+    if not payload or payload[0] >= rates:
+        named = payload[0] + 1 if payload else "no rate"
+        raise CorruptStream(f"the stream names rate {named}, the model has {rates}")
+    return payload[0], payload[1:]
+
+
+def _integers(values: torch.Tensor) -> Symbols:
+    """Symbols; CodecError where a network gave no number."""
+    if not torch.isfinite(values).all():
+        raise CodecError("the codec's network gave a value that is not finite")
+    return values.cpu().numpy().astype(np.int32)
+
+
+def _channels(shape: tuple[int, ...]) -> NDArray[np.int32]:
+    """Tables of z: one per channel."""
+    numbers = np.arange(shape[1], dtype=np.int32)[None, :, None, None]
+    return np.ascontiguousarray(np.broadcast_to(numbers, shape))
+
+
+def _rate(rate: int | None) -> Symbols:
+    """The rate as the digest counts it: under another one the same symbols mean another picture."""
+    return np.array([] if rate is None else [rate], np.int32)
+
+
+def _values(symbols: Symbols, medians: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(symbols).double() + medians

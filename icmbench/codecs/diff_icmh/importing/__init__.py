@@ -1,0 +1,1 @@
+"""Import of published checkpoints of Diff-ICMH, every tensor accounted for."""

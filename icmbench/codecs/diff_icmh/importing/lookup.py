@@ -1,0 +1,100 @@
+"""The published name of a tensor of ours: the inverse of `official_names.rename`.
+
+Only errors need it, so it is made by renaming every name that the published code can have.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Final
+
+from icmbench.codecs.diff_icmh.importing.names import (
+    LAYERS,
+    LEVELS,
+    PREFIXES,
+    RESNET,
+    TEXT_BLOCK,
+    TEXT_BLOCKS,
+    TEXT_ENDS,
+    TRANSFORMER,
+    UNET_ENDS,
+    VAE_ATTENTION,
+    VAE_ENDS,
+    VAE_RESNET,
+    Target,
+    rename,
+)
+
+BLOCKS: Final = 24  # of a UNet's encoder or decoder, at most: twice Stable Diffusion's
+LEAVES: Final = ("weight", "bias")
+
+
+def published_name(part: str, name: str) -> str:
+    """The published name of a part's tensor; our own, with its part, where there is none."""
+    if part == "codec":  # the published names themselves
+        return f"{PREFIXES[part]}{name}"
+    return _names().get((part, name), f"{part} {name}")
+
+
+@functools.cache
+def _names() -> Mapping[tuple[str, str], str]:
+    found: dict[tuple[str, str], str] = {}
+    for key in _candidates():
+        targets = rename(key)
+        if isinstance(targets, tuple):
+            for target in targets:
+                assert isinstance(target, Target)
+                found.setdefault((target.part, target.name), key)
+    return found
+
+
+def _candidates() -> Iterator[str]:
+    for name in _unet():
+        yield PREFIXES["prior"] + name
+        yield f"{PREFIXES['control']}control_model.{name}"
+    for side, number, leaf in product(("enc", "dec"), range(BLOCKS), LEAVES):
+        yield f"{PREFIXES['control']}{side}_zero_convs_out.{number}.0.{leaf}"
+    for leaf in LEAVES:
+        yield f"{PREFIXES['control']}middle_block_out.0.{leaf}"
+    for name in _autoencoder():
+        yield PREFIXES["autoencoder"] + name
+    for name in _text():
+        yield PREFIXES["text"] + name
+
+
+def _unet() -> Iterator[str]:
+    inner = [*RESNET, *TRANSFORMER, "op", "conv"]
+    modules = [
+        f"{side}.{number}.{place}.{name}"
+        for side, number in product(("input_blocks", "output_blocks"), range(BLOCKS))
+        # An enlargement is at 2 behind attention, else at 1: only the deepest level has none.
+        for place in ((0, 1, 2) if number <= LAYERS else (0, 2, 1))
+        for name in inner
+    ]
+    modules += [f"middle_block.{place}.{name}" for place, name in product(range(3), inner)]
+    for module, leaf in product([*UNET_ENDS, *modules], LEAVES):
+        yield f"{module}.{leaf}"
+
+
+def _autoencoder() -> Iterator[str]:
+    modules = [*VAE_ENDS]
+    for side in ("encoder", "decoder"):
+        modules += [f"{side}.mid.attn_1.{name}" for name in VAE_ATTENTION]
+        modules += [f"{side}.mid.block_{n}.{name}" for n, name in product((1, 2), VAE_RESNET)]
+    for side, scaled in (("encoder.down", "downsample"), ("decoder.up", "upsample")):
+        for level in range(LEVELS):
+            modules.append(f"{side}.{level}.{scaled}.conv")
+            blocks = product(range(LAYERS + 1), VAE_RESNET)
+            modules += [f"{side}.{level}.block.{block}.{name}" for block, name in blocks]
+    for module, leaf in product(modules, LEAVES):
+        yield f"{module}.{leaf}"
+
+
+def _text() -> Iterator[str]:
+    yield from TEXT_ENDS
+    for number, leaf in product(range(TEXT_BLOCKS), LEAVES):
+        block = f"transformer.resblocks.{number}"
+        yield f"{block}.attn.in_proj_{leaf}"
+        yield from (f"{block}.{name}.{leaf}" for name in TEXT_BLOCK)

@@ -1,0 +1,1 @@
+"""Networks of Diff-ICMH: LFGCM, control network, prior, tagger."""

@@ -1,0 +1,95 @@
+"""What tells the denoising network what a picture shows: tags, or a published text encoder.
+
+The bundled prior has a learnt vector per tag. An imported model has the text encoder of Stable
+Diffusion, which reads the names of the tags as "a, b, c"; the vocabulary is a file of names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from icmbench.codecs.diff_icmh.model import TEXT, TOKENIZER, VOCABULARY, part_file
+from icmbench.codecs.diff_icmh.networks.control import UnetSettings, build_unet
+from icmbench.codecs.diff_icmh.networks.prior import load_prior
+from icmbench.codecs.diff_icmh.tokenizer import Tokenizer
+from icmbench.codecs.diff_icmh.vocabulary import read_vocabulary
+from icmbench.core.errors import ModelError
+from icmbench.models.diffusers_networks import UNet2DConditionModel
+from icmbench.models.image_model import ImageModel, load_image_model
+from icmbench.models.tensors import load_network, make_network
+
+
+@dataclass(frozen=True)
+class Conditioned:
+    """The frozen prior of a model folder.
+
+    Attributes:
+        image_model: the autoencoder, with the latent's statistics.
+        embedder: sets of tag ids to text (n, tokens, channels).
+        vocabulary: names of the tags.
+    """
+
+    image_model: ImageModel
+    unet: UNet2DConditionModel
+    embedder: torch.nn.Module
+    vocabulary: tuple[str, ...]
+
+
+def load_conditioned(folder: Path) -> Conditioned:
+    """The prior of a folder; ModelError naming file and tensor where something is wrong."""
+    image_model = load_image_model(part_file(folder, "autoencoder"))
+    path = part_file(folder, "prior")
+    if not part_file(folder, TEXT).is_file():
+        prior = load_prior(path)
+        return Conditioned(image_model, prior.unet, prior.embedder, prior.settings.vocabulary)
+    state, metadata = load_network(path)
+    unet = make_network(
+        path,
+        {name.removeprefix("unet."): tensor for name, tensor in state.items()},
+        metadata.get("network"),
+        lambda settings: build_unet(UnetSettings.read(settings["unet"]), seed=0),
+    )
+    names = read_vocabulary(folder / VOCABULARY)
+    embedder = TextEmbedder(folder, names)
+    return Conditioned(image_model, unet.eval().requires_grad_(False), embedder, names)
+
+
+class TextEmbedder(torch.nn.Module):
+    """Sets of tags to the text encoder's penultimate layer, normalised (Stable Diffusion 2.1).
+
+    The published encoder attends to padding as to text, so no attention mask is given.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        """Read the encoder and its tokenizer; ModelError where they are missing or do not fit."""
+        super().__init__()
+        self.names = tuple(names)
+        path = part_file(folder, TEXT)
+        clip = _transformers(path)
+        state, metadata = load_network(path)
+        encoder = make_network(
+            path, state, metadata.get("network"), lambda s: clip(clip.config_class(**s))
+        )
+        self.encoder = encoder.eval().requires_grad_(False)
+        tokens, length = encoder.config.vocab_size, encoder.config.max_position_embeddings
+        self.tokenizer = Tokenizer(folder / TOKENIZER, tokens, length)
+
+    def forward(self, sets: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Text of sets of tag ids, (n, 77, channels); surplus words are left out."""
+        texts = [", ".join(self.names[tag] for tag in ids) for ids in sets]
+        tokens = self.tokenizer(texts).to(self.encoder.device)
+        hidden: torch.Tensor = self.encoder(tokens).last_hidden_state
+        return hidden
+
+
+def _transformers(path: Path) -> Any:
+    try:
+        from transformers import CLIPTextModel
+    except ImportError as error:
+        raise ModelError(f"{path}: a text encoder needs the package transformers") from error
+    return CLIPTextModel

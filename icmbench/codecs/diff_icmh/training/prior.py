@@ -1,0 +1,247 @@
+"""Training of the bundled prior by noise prediction, and of its tagger (DESIGN 6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from icmbench.codecs.diff_icmh.networks.control import predict_noise
+from icmbench.codecs.diff_icmh.networks.prior import Prior, PriorSettings, read_settings
+from icmbench.codecs.diff_icmh.networks.tagger import Tagger, TaggerSettings, build_tagger
+from icmbench.codecs.diff_icmh.sampling import STEPS, add_noise
+from icmbench.codecs.diff_icmh.training.views import draw_views, make_views
+from icmbench.codecs.mpd.model import Model, load_model, part_file
+from icmbench.core.errors import ModelError
+from icmbench.core.files import sha256_file
+from icmbench.models.tensors import fill_network, load_network, save_network, state_digest
+from icmbench.training.data import Pool
+from icmbench.training.loop import Losses, Schedule, forward_pass, train
+from icmbench.training.provenance import training_provenance
+from icmbench.training.source_tags import TagSet, tag_pool
+
+CELLS: Final = 32  # of a training crop's side, where the pool has images that large
+FORGET: Final = 0.1  # share of the examples whose text is dropped, each by itself
+
+
+def make_prior(
+    path: Path,
+    autoencoder: Path,
+    schedule: Schedule,
+    pool: Pool,
+    *,
+    source_tags: Mapping[str, Sequence[str]],
+    cells: int = CELLS,
+    checkpoint: Path,
+    history: Path,
+    start: Path | None = None,
+    settings: PriorSettings | None = None,
+    device: str = "cpu",
+) -> None:
+    """Train the denoising network and its embedder on the latents of a pool; write their file.
+
+    Args:
+        autoencoder: folder of the autoencoder whose latents they are.
+        source_tags: tags that hold for all images of a source.
+        start: file to start from, whose network and vocabulary are kept.
+    """
+    model = load_model(autoencoder, ("autoencoder",))
+    tags = tag_pool(pool, source_tags)
+    settings = settings or PriorSettings(vocabulary=tags.vocabulary)
+    state = None
+    if start is not None:
+        state, metadata = load_network(start)
+        settings = read_settings(start, metadata)
+    prior = Prior(settings, schedule.seed)
+    if state is not None:
+        fill_network(prior, state, f"start of the prior's training, {start}")
+    train_prior(
+        prior,
+        model,
+        schedule,
+        pool,
+        _renamed(tags, settings.vocabulary),
+        cells=cells,
+        checkpoint=checkpoint,
+        history=history,
+        device=device,
+    )
+    provenance = training_provenance(schedule, pool, cells * 8, start)
+    provenance["autoencoder"] = sha256_file(part_file(autoencoder, "autoencoder"))
+    about = {"network": settings.values(), "provenance": provenance}
+    save_network(path, prior.state_dict(), about)
+
+
+def _renamed(tags: TagSet, vocabulary: Sequence[str]) -> list[tuple[int, ...]]:
+    """Per image the ids of its tags in a vocabulary; tags that are not in it are left out."""
+    ids = {name: number for number, name in enumerate(vocabulary)}
+    named = [[tags.vocabulary[tag] for tag in found] for found in tags.tags]
+    return [tuple(sorted(ids[name] for name in found if name in ids)) for found in named]
+
+
+def train_prior(
+    prior: Prior,
+    model: Model,
+    schedule: Schedule,
+    pool: Pool,
+    tags: Sequence[tuple[int, ...]],
+    *,
+    cells: int,
+    checkpoint: Path,
+    history: Path,
+    device: str = "cpu",
+) -> None:
+    """Train a prior in place: the noise of every step predicted from latent and tags."""
+    views = make_views(model, pool, cells, device)
+    prior.to(device).to(memory_format=torch.channels_last)
+
+    def losses(rng: np.random.Generator) -> Losses:
+        latent, images = draw_views(views, rng, schedule.batch, cells)
+        kept = [() if rng.random() < FORGET else tags[image] for image in images]
+        level = torch.from_numpy(rng.integers(STEPS, size=len(latent)))
+        noise = torch.randn(latent.shape)
+        latent, noise, level = latent.to(device), noise.to(device), level.to(device)
+        noisy = add_noise(latent, noise, level).contiguous(memory_format=torch.channels_last)
+        with forward_pass(schedule, device):
+            context = prior.embedder(kept)
+            guess = predict_noise(prior.unet, None, noisy, None, level, context)
+        return {"loss": torch.nn.functional.mse_loss(guess.float(), noise)}
+
+    describe = {
+        "network": prior.settings.values(),
+        "autoencoder": sha256_file(part_file(model.folder, "autoencoder")),
+        "pool": pool.digest,
+        "tags": [list(found) for found in tags],
+        "cells": cells,
+        "start": state_digest({k: v.cpu() for k, v in prior.state_dict().items()}),
+    }
+    train(
+        "prior",
+        prior,
+        schedule,
+        losses,
+        checkpoint=checkpoint,
+        history=history,
+        describe=describe,
+    )
+    prior.cpu()
+
+
+def make_tagger(
+    path: Path,
+    autoencoder: Path,
+    schedule: Schedule,
+    pool: Pool,
+    *,
+    source_tags: Mapping[str, Sequence[str]],
+    vocabulary: Sequence[str] | None = None,
+    cells: int = CELLS,
+    checkpoint: Path,
+    history: Path,
+    start: Path | None = None,
+    device: str = "cpu",
+) -> None:
+    """Train the multi-label tagger on the latents of a pool and write its file.
+
+    Args:
+        vocabulary: of the prior that the tags are for; None: all tags of the pool.
+
+    The other arguments are those of `make_prior`. Raises ModelError where `start` has another
+    vocabulary.
+    """
+    model = load_model(autoencoder, ("autoencoder",))
+    tags = tag_pool(pool, source_tags)
+    settings = TaggerSettings(tuple(vocabulary or tags.vocabulary), len(model.mean))
+    tagger = build_tagger(settings, schedule.seed)
+    if start is not None:
+        state, metadata = load_network(start)
+        if metadata.get("network", {}).get("vocabulary") != list(settings.vocabulary):
+            raise ModelError(f"{start}: its tags are not those of the prior")
+        fill_network(tagger, state, f"start of the tagger's training, {start}")
+    train_tagger(
+        tagger,
+        settings,
+        model,
+        schedule,
+        pool,
+        tags,
+        cells=cells,
+        checkpoint=checkpoint,
+        history=history,
+        device=device,
+    )
+    provenance = training_provenance(schedule, pool, cells * 8, start)
+    save_network(
+        path, tagger.state_dict(), {"network": settings.values(), "provenance": provenance}
+    )
+
+
+def train_tagger(
+    tagger: Tagger,
+    settings: TaggerSettings,
+    model: Model,
+    schedule: Schedule,
+    pool: Pool,
+    tags: TagSet,
+    *,
+    cells: int,
+    checkpoint: Path,
+    history: Path,
+    device: str = "cpu",
+) -> None:
+    """Train a tagger in place, on whole images: a crop need not show what the image shows.
+
+    Tags of which nothing is known for an image do not count in its loss.
+    """
+    views = make_views(model, pool, cells, device)
+    truth, known = _targets(tags, settings.vocabulary)
+    tagger.to(device)
+
+    def losses(rng: np.random.Generator) -> Losses:
+        chosen = [views[int(rng.integers(len(views)))] for _ in range(schedule.batch)]
+        scores = torch.cat([tagger(_whole(view.latent).to(device)) for view in chosen])
+        rows = [view.image for view in chosen]
+        goal, counts = truth[rows].to(device), known[rows].to(device)
+        each = torch.nn.functional.binary_cross_entropy_with_logits(scores, goal, reduction="none")
+        right = (((scores > 0) == (goal > 0)) * counts).sum() / counts.sum()
+        return {"loss": (each * counts).sum() / counts.sum(), "right": right}
+
+    train(
+        "tagger",
+        tagger,
+        schedule,
+        losses,
+        checkpoint=checkpoint,
+        history=history,
+        describe={
+            "network": settings.values(),
+            "autoencoder": sha256_file(part_file(model.folder, "autoencoder")),
+            "pool": pool.digest,
+            "tags": [list(found) for found in tags.tags],
+            "start": state_digest({k: v.cpu() for k, v in tagger.state_dict().items()}),
+        },
+    )
+    tagger.cpu()
+
+
+def _targets(tags: TagSet, vocabulary: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Truth and what is known of it, float32 (images, tags) of 0 and 1."""
+    ids = {name: number for number, name in enumerate(vocabulary)}
+    truth = torch.zeros(len(tags.tags), len(vocabulary))
+    known = torch.zeros_like(truth)
+    for table, of_images in ((truth, tags.tags), (known, tags.known)):
+        for row, found in enumerate(of_images):
+            for tag in found:
+                if (number := ids.get(tags.vocabulary[tag])) is not None:
+                    table[row, number] = 1
+    return truth, known
+
+
+def _whole(latent: np.ndarray[Any, Any]) -> torch.Tensor:
+    from icmbench.models.latent import SCALE
+
+    values = latent.astype(np.float32).transpose(2, 0, 1)[None] / np.float32(SCALE)
+    return torch.from_numpy(np.ascontiguousarray(values))

@@ -1,0 +1,46 @@
+"""Names of the tags of a model folder, read without its networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from icmbench.codecs.diff_icmh.model import TEXT, VOCABULARY, part_file
+from icmbench.codecs.diff_icmh.tags import AUTO, JOIN, NONE
+from icmbench.core.errors import ConfigError, ModelError
+from icmbench.core.suggest import unknown
+from icmbench.models.tensors import read_header
+
+
+def read_vocabulary(path: Path) -> tuple[str, ...]:
+    """Names of the tags, one a line; ModelError where the file is missing or a name is twice."""
+    try:
+        names = tuple(path.read_text(encoding="utf-8-sig").splitlines())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"{path}: the names of the tags, one a line: {error}") from error
+    if len(set(names)) != len(names) or not all(name.strip() for name in names):
+        raise ModelError(f"{path}: a name is empty or stands there twice")
+    return names
+
+
+def model_vocabulary(folder: Path) -> tuple[str, ...]:
+    """Names of the tags of a model folder; ModelError where its file is missing or damaged.
+
+    Those of an imported model are a file of names, others stand in the header of the prior.
+    """
+    if part_file(folder, TEXT).is_file():
+        return read_vocabulary(folder / VOCABULARY)
+    path = part_file(folder, "prior")
+    try:
+        return tuple(str(name) for name in read_header(path)["network"]["vocabulary"])
+    except (KeyError, TypeError) as error:
+        raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
+
+
+def check_tags(text: str, vocabulary: Sequence[str]) -> None:
+    """ConfigError naming a tag of a codec string that is not in the vocabulary, and a near one."""
+    if text in (AUTO, NONE):
+        return
+    for name in (part.strip() for part in text.split(JOIN)):
+        if name not in vocabulary:
+            raise ConfigError(f"tags={text}: {unknown('tag', name, vocabulary)}")

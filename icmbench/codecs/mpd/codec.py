@@ -1,0 +1,170 @@
+"""`mpd`: Markov palette diffusion (ACM MM 2023, arXiv 2410.06149).
+
+One embedded stream per image; every diffusion state is a rate. `state=7` keeps the coarsest state,
+`state=0` the whole stream; `decoder` chooses how the latent is restored.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from icmbench.bitstream import container
+from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels, too_large
+from icmbench.core.errors import CodecError, CorruptStream, TruncatedStream
+
+CODEC_ID = 1  # in the container
+MAX_PIXELS = 170_000_000
+CELL = 8  # pixels of a side that the networks take at once
+PALETTES = ("image", "dataset")
+# The latent's own surroundings, or features of a kind in `icmbench.codecs.mpd.model.KINDS`.
+GUIDES = ("blur", "fft", "mean")
+DECODERS = ("regression", "mean", "diffusion")
+
+
+class Mpd(Codec):
+    """Palette states of a latent, coded as one embedded integer stream."""
+
+    name = "mpd"
+    title = "MPD"
+    extension = "icb"
+    model_name = "mpd"
+    codec_id = CODEC_ID
+    uses_device = True
+    packages = ("torch", "diffusers", "numba", "numpy")
+    settings = (
+        "latent of a small AutoencoderKL; palettes of 256 to 2 entries in one embedded stream, "
+        "integer context mixing"
+    )
+    encode_keys = {
+        "palette": Key(
+            str,
+            default="image",
+            choices=PALETTES,
+            help="each image's own palette, or the model's, whose entries cost no bits",
+        ),
+        "rdo": Key(
+            float, default=1.0, low=0, high=64, help="rate-distortion optimised labels; 0: off"
+        ),
+        "alpha": Key(
+            float,
+            default=2.0,  # `icmbench.codecs.mpd.palette.clustering.ALPHA`
+            low=0,
+            high=4,
+            help="weight of the guide in the clustering of the image's own palette; 0: none",
+        ),
+        "guide": Key(
+            str,
+            default="blur",
+            choices=GUIDES,
+            help="what cells are clustered by besides their values: the blurred latent, or "
+            "contrastive features learnt from descriptors with (fft) or without (mean) the FFT",
+        ),
+        "bytes": Key(
+            int,
+            default=0,
+            low=0,
+            high=1 << 28,
+            help="the best file of at most so many bytes at `rdo` or stronger; 0: no limit",
+        ),
+    }
+    cut_keys = {"state": Key(int, default=0, low=0, high=7, help="diffusion state kept; 7: least")}
+    decode_keys = {
+        "decoder": Key(
+            str,
+            default="regression",
+            choices=DECODERS,
+            help="mean: the palette itself; regression: one step of R; diffusion: many, sharper",
+        )
+    }
+
+    def __init__(self, *, models: Path | None = None, device: str = "cpu") -> None:
+        from icmbench.codecs.mpd.system import System
+
+        super().__init__(models=models, device=device)
+        self.system = System(models / "mpd" if models else None, device)
+
+    def encode(
+        self,
+        image: Image,
+        *,
+        palette: str = "image",
+        rdo: float = 1.0,
+        alpha: float = 2.0,
+        guide: str = "blur",
+        bytes: int = 0,
+    ) -> bytes:
+        """The stream of an image with all its states.
+
+        `alpha` and `guide` steer the clustering on the encoder's side; no decoder needs to know.
+        With `bytes` the strength of the optimisation is chosen so that the whole stream fits (as
+        `rdo=` would), and the finest states are left out where that is not enough. Raises
+        CodecError where not even the coarsest state fits.
+        """
+        check_image(image)
+        height, width = image.shape[:2]
+        if too_large(width, height, MAX_PIXELS) or max(height, width) > container.MAX_SIDE:
+            raise CodecError(f"{width}x{height} pixels are over the limit of {MAX_PIXELS}")
+        header = container.image_header(self.codec_id, self.system.digest, height, width, CELL)
+        return self.system.encode(
+            image, header, palette=palette, rdo=rdo, limit=bytes, alpha=alpha, guide=guide
+        )
+
+    def truncate(self, stream: bytes, *, state: int = 0) -> bytes:
+        """The file with all sections down to `state`.
+
+        A stream that ends at a coarser state (a target size asked for that) is given back whole
+        for `state=0`, the default; a finer state than it holds is TruncatedStream.
+        """
+        from icmbench.codecs.mpd.stream.coder import section_states, sections_of_state
+
+        parsed = self._parse(stream)
+        cells = _cells(parsed.header)
+        wanted = sections_of_state(cells, state)
+        held = len(parsed.sections)
+        if held < wanted and state > 0:
+            finest = section_states(cells)[held - 1]
+            raise TruncatedStream(f"the stream ends at state {finest}, it does not hold {state}")
+        return parsed.prefix(stream, min(wanted, held))
+
+    def decode(self, stream: bytes, *, decoder: str = "regression") -> Image:
+        """The image of all states that the stream holds."""
+        return self.system.decode(stream, self._parse(stream), decoder)
+
+    def salvage(self, stream: bytes) -> tuple[bytes, str]:
+        """The states before the first damaged section."""
+        from icmbench.codecs.mpd.stream.coder import section_states
+
+        whole = self._parse(stream, best_effort=True)
+        if not whole.sections:
+            raise TruncatedStream("not even the coarsest state is whole")
+        finest = section_states(_cells(whole.header))[len(whole.sections) - 1]
+        return whole.prefix(stream, len(whole.sections)), f"state={finest}"
+
+    def describe(self, stream: bytes) -> list[tuple[str, str]]:
+        """The layers: what each state adds in bytes, entries, and bits of shape, offsets, map."""
+        return self.system.describe(stream, self._parse(stream))
+
+    def _parse(self, stream: bytes, *, best_effort: bool = False) -> container.Stream:
+        from icmbench.codecs.mpd.stream.coder import section_states
+
+        parsed = container.parse(
+            stream,
+            codec_id=self.codec_id,
+            weights_digest=self.system.digest,
+            unit=CELL,
+            best_effort=best_effort,
+        )
+        check_pixels(parsed.header.width, parsed.header.height, MAX_PIXELS)
+        if not best_effort and not parsed.sections:
+            raise TruncatedStream("the stream holds a header and no state")
+        most = len(section_states(_cells(parsed.header)))
+        if len(parsed.sections) > most:
+            raise CorruptStream(f"{len(parsed.sections)} sections, this size has {most}")
+        return parsed
+
+
+def _cells(header: container.Header) -> int:
+    from icmbench.models.latent import latent_shape
+
+    height, width = latent_shape(header.height, header.width)
+    return height * width

@@ -1,0 +1,76 @@
+"""What a stream holds, state by state: its entries, the bytes of its file, bits by part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from icmbench.bitstream import container
+from icmbench.codecs.mpd.palette.hierarchy import STATES
+from icmbench.codecs.mpd.stream.coder import PARTS, State, sections_of_state
+from icmbench.models.latent import CELL, latent_shape
+
+if TYPE_CHECKING:  # it loads networks; the names of the parts are read without them
+    from icmbench.codecs.mpd.system import System
+
+# `PARTS` of a section, then what surrounds them.
+SECTION_PARTS: Final = (*PARTS, "frame", "rounding")
+_FINENESS: Final = 256  # information is kept in 1/256 bit: sums of parts are then exact
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One state of a stream and the section that it adds.
+
+    Attributes:
+        state: t, 7 the coarsest.
+        shown: what the decoder holds; of a state without a section that of the coarser one.
+        bytes: size of the file cut at this state.
+        bits: of its section by `SECTION_PARTS`. `frame`: length field and checksum, in the first
+            state the header as well; `rounding`: 8 times the payload's bytes less the information
+            in it, negative where trailing bytes could be left out. They add up, over the states
+            from 7 on, to 8 times `bytes`, exactly.
+    """
+
+    state: int
+    shown: State
+    bytes: int
+    bits: Mapping[str, float]
+
+
+def layers(system: System, stream: bytes) -> list[Layer]:
+    """The states that a stream holds, coarsest first; those without a section of their own, too.
+
+    Raises as `container.parse` and `System.states` do.
+    """
+    parsed = container.parse(stream, weights_digest=system.digest, unit=CELL)
+    return split_layers(parsed, system.states(parsed))
+
+
+def split_layers(parsed: container.Stream, states: Sequence[State]) -> list[Layer]:
+    """`layers` of a parsed stream whose sections were decoded to `states`."""
+    height, width = latent_shape(parsed.header.height, parsed.header.width)
+    found: list[Layer] = []
+    done = start = 0
+    for t in range(STATES - 1, -1, -1):
+        wanted = sections_of_state(height * width, t)
+        if wanted > len(parsed.sections):
+            break
+        bits = dict.fromkeys(SECTION_PARTS, 0.0)
+        if wanted > done:
+            payload, end = parsed.sections[done], parsed.ends[done]
+            bits = _section_bits(states[done], len(payload), end - start)
+            done, start = wanted, end
+        found.append(Layer(t, states[done - 1], start, bits))
+    return found
+
+
+def _section_bits(state: State, payload: int, size: int) -> dict[str, float]:
+    """Bits by part of a section of `size` bytes with its frame, of which `payload` are payload."""
+    information = [round(float(bits) * _FINENESS) / _FINENESS for bits in state.bits]
+    return {
+        **dict(zip(PARTS, information, strict=True)),
+        "frame": float(8 * (size - payload)),
+        "rounding": 8 * payload - sum(information),
+    }

@@ -1,0 +1,1 @@
+"""Networks of MPD: reverse process, contrastive features, descriptors."""

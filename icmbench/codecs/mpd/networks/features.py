@@ -1,0 +1,176 @@
+"""Contrastive features: what a small encoder g sees in the latent around every cell (DESIGN 5c).
+
+    latent (n, C, h, w) -> body, 3x3 convolutions -> (n, E, h, w), unit length per cell
+                             PCA -> points (h, w, d), which enter the palette's distance
+                             mean over a patch -> one head per level -> the contrastive loss
+
+Encoder side only: a decoder never needs them. Nothing is padded inside the body. The latent is
+continued by its border cells once, so that a cell's features depend on its surroundings alone and
+a crop with its margin gives what the whole image gives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from icmbench.core.errors import ModelError
+from icmbench.models.latent import SCALE
+from icmbench.models.norms import FixedNorm
+from icmbench.models.tensors import load_network, make_network
+
+MOST_DIMS: Final = 8  # of a point; every one makes the palette's clustering slower
+LARGEST: Final = 32767  # of a point's coordinate
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """Size of the encoder g.
+
+    Attributes:
+        latent: channels of the latent.
+        channels: of the body's inner layers; each layer, the last one too, sees one cell further.
+        embedding: E, channels of the embedding.
+        levels: heads, one per level of the pseudo-labels.
+        head: length of a head's output.
+        dims: d, coordinates of a point.
+    """
+
+    latent: int = 4
+    channels: tuple[int, ...] = (32, 48)
+    embedding: int = 32
+    levels: int = 5
+    head: int = 32
+    dims: int = 8
+
+    def __post_init__(self) -> None:
+        sizes = (self.latent, *self.channels, self.embedding, self.levels, self.head, self.dims)
+        if not all(type(size) is int and size > 0 for size in sizes):
+            raise ValueError(f"sizes are positive integers, not {sizes}")
+        if self.dims > min(MOST_DIMS, self.embedding):
+            raise ValueError(f"dims is {self.dims}: at most {MOST_DIMS} and at most the embedding")
+
+    @property
+    def margin(self) -> int:
+        """Cells that g sees on each side of a cell; its receptive field is 2 margin + 1."""
+        return len(self.channels) + 1
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> FeatureSettings:
+        """Settings from a model's metadata."""
+        return cls(**{**values, "channels": tuple(values.get("channels", cls.channels))})
+
+    def values(self) -> dict[str, Any]:
+        """The settings as plain values."""
+        return {**asdict(self), "channels": list(self.channels)}
+
+
+class FeatureNetwork(torch.nn.Module):
+    """g, its heads, and the principal components of its embedding over the training pool."""
+
+    def __init__(self, settings: FeatureSettings) -> None:
+        super().__init__()
+        self.margin = settings.margin
+        layers: list[torch.nn.Module] = []
+        for before, after in pairwise((settings.latent, *settings.channels)):
+            layers += [torch.nn.Conv2d(before, after, 3), FixedNorm(after, 1e-5), torch.nn.SiLU()]
+        last = (settings.latent, *settings.channels)[-1]
+        layers.append(torch.nn.Conv2d(last, settings.embedding, 3))
+        self.body = torch.nn.Sequential(*layers)
+        self.heads = torch.nn.ModuleList(
+            torch.nn.Sequential(
+                torch.nn.Linear(settings.embedding, settings.embedding),
+                torch.nn.SiLU(),
+                torch.nn.Linear(settings.embedding, settings.head),
+            )
+            for _ in range(settings.levels)
+        )
+        self.mean: torch.Tensor
+        self.components: torch.Tensor
+        self.register_buffer("mean", torch.zeros(settings.embedding))
+        self.register_buffer("components", torch.eye(settings.dims, settings.embedding))
+
+    def cells(self, padded: torch.Tensor) -> torch.Tensor:
+        """Embedding of the inner cells, (n, E, h, w), of latents (n, C, h + 2m, w + 2m)."""
+        return torch.nn.functional.normalize(self.body(padded), dim=1)
+
+    def forward(self, latent: torch.Tensor) -> torch.Tensor:
+        """Embedding (n, E, h, w) of standardised latents (n, C, h, w)."""
+        return self.cells(torch.nn.functional.pad(latent, (self.margin,) * 4, "replicate"))
+
+    def project(self, patches: torch.Tensor) -> list[torch.Tensor]:
+        """Per level, the unit vectors (n, head) of patch embeddings (n, E)."""
+        return [torch.nn.functional.normalize(head(patches), dim=1) for head in self.heads]
+
+
+def build_features(settings: FeatureSettings, seed: int) -> FeatureNetwork:
+    """An untrained network."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return FeatureNetwork(settings)
+
+
+@dataclass(frozen=True)
+class Features:
+    """A trained g.
+
+    Attributes:
+        network: in evaluation mode, without gradients.
+        scale: latent units (1/8192 standard deviations) of a unit of the embedding.
+    """
+
+    network: FeatureNetwork
+    scale: float
+
+    def embedding(self, latent: NDArray[np.int16]) -> NDArray[np.float32]:
+        """Embedding float32 (h, w, E), unit length per cell, of a latent int16 (h, w, C)."""
+        values = latent.transpose(2, 0, 1)[None].astype(np.float32) / np.float32(SCALE)
+        device = self.network.mean.device
+        with torch.inference_mode():
+            cells = self.network(torch.from_numpy(values).to(device))[0]
+            found: NDArray[np.float32] = cells.permute(1, 2, 0).contiguous().cpu().numpy()
+        return found
+
+    def points(self, latent: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Features int16 (h, w, d) of a latent int16 (h, w, C), beside which they weigh alike.
+
+        Over the training pool the variances of the d coordinates sum to those of the C channels,
+        8192^2 each (to less where a coordinate would leave 16 bits: see `fit_projection`).
+        """
+        mean = self.network.mean.cpu().numpy()
+        components = self.network.components.cpu().numpy()
+        values = (self.embedding(latent) - mean) @ components.T
+        units = np.clip(np.rint(values * np.float32(self.scale)), -LARGEST, LARGEST)
+        return np.asarray(units, np.int16)
+
+
+def load_features(path: Path, channels: int) -> Features:
+    """The features of a file, for a latent of `channels`.
+
+    Raises ModelError naming the file and what is missing or wrong in it.
+    """
+    weights, metadata = load_network(path)
+    try:
+        settings = FeatureSettings.read(metadata["network"])
+        scale = float(metadata["scale"])
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise ModelError(f"{path}: its metadata is incomplete: {error!r}") from error
+    if settings.latent != channels:
+        raise ModelError(f"{path}: it is of {settings.latent} channels, the latent has {channels}")
+    if not (math.isfinite(scale) and scale > 0):
+        raise ModelError(f"{path}: 'scale' is {scale}, not a positive number")
+
+    def build(settings: Any) -> FeatureNetwork:
+        return build_features(FeatureSettings.read(settings), seed=0)
+
+    network = make_network(path, weights, metadata["network"], build)
+    network.eval().requires_grad_(False)
+    return Features(network, scale)

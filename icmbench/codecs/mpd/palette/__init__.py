@@ -1,0 +1,1 @@
+"""Palettes of MPD: hierarchical clustering, plans of the states, rate-distortion optimisation."""

@@ -1,0 +1,1 @@
+"""The embedded stream of MPD: contexts, sections, coder."""

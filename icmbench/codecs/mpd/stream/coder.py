@@ -1,0 +1,157 @@
+"""The sections of an image as bytes: what is coded, in which order, and what a prefix shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icmbench.bitstream import arithmetic
+from icmbench.bitstream.arithmetic import Model, code
+from icmbench.codecs.mpd.palette.hierarchy import STATES, entry_limits
+from icmbench.codecs.mpd.palette.shared_palette import SharedPalette
+from icmbench.codecs.mpd.stream import section as sec
+from icmbench.codecs.mpd.stream.section import Nodes, Plan
+from icmbench.core.errors import CodecError, CorruptStream
+
+PARTS: Final = ("shape", "offsets", "map")
+SHARED_CHANCE: Final = 1 << 12  # of a `dataset` palette, in 1/65536: it costs 4 bits, the other 0.1
+
+
+@dataclass(frozen=True)
+class State:
+    """What a prefix of the stream says of the latent.
+
+    Attributes:
+        state: t, 7 the coarsest.
+        labels: int16 (h, w), palette entry of every cell.
+        palette: int32 (K, C), in 1/256 of an int8 step.
+        bits: float64 (3,), information content of its section by `PARTS`.
+    """
+
+    state: int
+    labels: NDArray[np.int16]
+    palette: NDArray[np.int32]
+    bits: NDArray[np.float64]
+
+    def latent(self) -> NDArray[np.int32]:
+        """z_t, int32 (h, w, C): every cell replaced by its entry's mean."""
+        return self.palette[self.labels]
+
+
+def section_states(cells: int) -> list[int]:
+    """The states that have a section, coarsest first: those whose palette may grow."""
+    limits = entry_limits(cells)
+    grows = [t for t in range(STATES - 1) if limits[t] > limits[t + 1]]
+    return [STATES - 1, *reversed(grows)]
+
+
+def sections_of_state(cells: int, state: int) -> int:
+    """How many sections a file of state `state` holds."""
+    return sum(t >= state for t in section_states(cells))
+
+
+def encode_sections(
+    plan: Plan, shape: tuple[int, int], steps: Sequence[int], model: Model
+) -> tuple[list[bytes], list[State]]:
+    """The payload of every section, coarsest first, and what the decoder will hold after each.
+
+    Args:
+        plan: of `make_plan`.
+        shape: height and width of the latent.
+        steps: per state, log2 of the offsets' unit.
+        model: the adaptive state at the start; it is used up.
+    """
+    cells = shape[0] * shape[1]
+    nodes = sec.new_nodes(plan.sums.shape[1], cells)
+    owner = np.zeros(shape, np.int16)
+    payloads: list[bytes] = []
+    states: list[State] = []
+    limits = entry_limits(cells)
+    for index, t in enumerate(section_states(cells)):
+        bits = np.zeros(len(PARTS))
+        splits = (plan.first >= 0) & (plan.state == t)
+        if index and not splits.any():
+            # An empty payload says that nothing is split; the coder learns nothing from it.
+            payloads.append(b"")
+            states.append(_state(t, nodes, owner, bits))
+            continue
+        buffer = np.zeros(1024 + 8 * cells + 64 * limits[t] * plan.sums.shape[1], np.uint8)
+        registers = arithmetic.encoder()
+        if index == 0:
+            code(False, int(plan.shared[0]), SHARED_CHANCE, registers, buffer)
+            sec.code_root(False, registers, buffer, nodes, plan)
+            bits[1] += 0 if plan.shared[0] else 8 * nodes.means.shape[1]
+        fault = sec.code_section(
+            False, t, limits[t], steps[t], registers, buffer, model, nodes, owner, plan, bits
+        )
+        assert fault == sec.OK, "the plan is not one of make_plan"
+        length = int(arithmetic.finish(registers, buffer))
+        if length < 0:
+            raise CodecError(f"the section of state {t} takes more than {buffer.size} bytes")
+        length = max(1, length)  # an empty payload would say that nothing is split
+        payloads.append(buffer[:length].tobytes())
+        states.append(_state(t, nodes, owner, bits))
+    return payloads, states
+
+
+def decode_sections(
+    payloads: Sequence[bytes],
+    shape: tuple[int, int],
+    channels: int,
+    model: Model,
+    shared: SharedPalette | None,
+) -> list[State]:
+    """What the sections of a file say, state by state.
+
+    Args:
+        shape: height and width of the latent.
+        model: the adaptive state at the start; it is used up.
+        shared: the model's `dataset` palette, where it has one.
+
+    Raises CorruptStream where a section says what no encoder writes.
+    """
+    cells = shape[0] * shape[1]
+    known = section_states(cells)
+    if not 1 <= len(payloads) <= len(known):
+        raise CorruptStream(f"{len(payloads)} sections, an image of this size has {len(known)}")
+    nodes = sec.new_nodes(channels, cells)
+    owner = np.zeros(shape, np.int16)
+    limits = entry_limits(cells)
+    plan = sec.empty_plan(channels)
+    states: list[State] = []
+    for index, (t, payload) in enumerate(zip(known[: len(payloads)], payloads, strict=True)):
+        bits = np.zeros(len(PARTS))
+        if index == 0 and not payload:
+            raise CorruptStream("the first section is empty")
+        if payload:
+            buffer = np.frombuffer(payload, np.uint8).copy()
+            registers = arithmetic.decoder(buffer)
+            if index == 0:
+                if code(True, 0, SHARED_CHANCE, registers, buffer):
+                    if shared is None:
+                        raise CorruptStream("a data-set palette is named, the model has none")
+                    plan = shared.plan(limits, None)
+                sec.code_root(True, registers, buffer, nodes, plan)
+                bits[1] += 0 if plan.shared[0] else 8 * channels
+            fault = sec.code_section(
+                True, t, limits[t], 0, registers, buffer, model, nodes, owner, plan, bits
+            )
+            if fault != sec.OK:
+                what = "cells that no split leaves" if fault == sec.IMPOSSIBLE_COUNTS else "means"
+                raise CorruptStream(f"the section of state {t} names impossible {what}")
+            if payload != arithmetic.canonical(registers, payload):
+                raise CorruptStream(f"the section of state {t} is not what an encoder writes")
+        states.append(_state(t, nodes, owner, bits))
+    return states
+
+
+def _state(t: int, nodes: Nodes, owner: NDArray[np.int16], bits: NDArray[np.float64]) -> State:
+    alive = np.flatnonzero(nodes.first[: nodes.meta[0]] == 0)
+    name = np.zeros(int(nodes.meta[0]), np.int16)
+    name[alive] = np.arange(alive.size)
+    palette = nodes.means[alive].astype(np.int32)
+    return State(t, name[owner], palette, bits)

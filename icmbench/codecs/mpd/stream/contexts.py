@@ -1,0 +1,205 @@
+"""Which contexts speak for each bit of the stream: the layout of the slots, the features of a cell.
+
+Slots are of two kinds. *Shared* slots see every image and start from trained values; *local* ones
+are about the nodes of one image's palette and start empty.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icmbench.bitstream.arithmetic import LOGIT_ONE, Model, new_model
+from icmbench.core.jit import compiled
+
+Ints = NDArray[np.int64]
+
+MAX_NODES: Final = 512  # 256 leaves and their 255 ancestors
+MAX_CHANNELS: Final = 16
+
+# Parts of the stream, as `icmbench info` names them.
+SHAPE, OFFSETS, MAP = range(3)
+
+# Where the kinds of slots begin.
+_STEP: Final = 0  # state, binary tree of 3 bits
+_SPLIT: Final = _STEP + 8 * 8  # depth 4, log2 of the count 16
+_SPLIT_HEIGHT: Final = _SPLIT + 4 * 16  # log2 of the height 32, log2 of the count 16
+_SPLIT_STATE: Final = _SPLIT_HEIGHT + 32 * 16  # state, depth 4, how full the palette is 4
+_ZERO: Final = _SPLIT_STATE + 8 * 4 * 4
+_ZERO_NEAR: Final = _ZERO + MAX_CHANNELS * 16
+_SIGN: Final = _ZERO_NEAR + 16 * 16
+_SIZE: Final = _SIGN + MAX_CHANNELS * 8
+_SIZE_NEAR: Final = _SIZE + 16 * 16
+_AROUND: Final = _SIZE_NEAR + 16 * 16
+_CROSS: Final = _AROUND + 7**4
+_FAR: Final = _CROSS + 7**4
+_LEAN: Final = _FAR + 7**4
+_COUNTS: Final = _LEAN + 33 * 5 * 3
+_OUTER: Final = _COUNTS + 16 * 25
+_SHARED: Final = _OUTER + 7**4
+_NODE: Final = _SHARED  # node
+_NODE_NEAR: Final = _NODE + MAX_NODES  # node, W, N
+_NODE_WEST: Final = _NODE_NEAR + MAX_NODES * 49  # node, neighbour's node
+_NODE_NORTH: Final = _NODE_WEST + MAX_NODES * MAX_NODES
+_NODE_EAST: Final = _NODE_NORTH + MAX_NODES * MAX_NODES
+_NODE_SOUTH: Final = _NODE_EAST + MAX_NODES * MAX_NODES
+SLOTS: Final = _NODE_SOUTH + MAX_NODES * MAX_NODES
+SHARED: Final = _SHARED
+
+MAP_SLOTS: Final = 12
+MAP_DIRECT: Final = 7
+INPUTS: Final = MAP_SLOTS + MAP_DIRECT
+
+# Mixers.
+STEP_MIXER, SPLIT_MIXER, ZERO_MIXER, SIGN_MIXER, SIZE_MIXER, MAP_MIXER = range(6)
+MIXERS: Final = MAP_MIXER + 5 * 3
+
+# What a neighbour is to the node that is split: 0 outside the image, 1 first child, 2 second
+# child, 3 still undecided, 4/5 elsewhere and leaning to the first/second child, 6 neither.
+_OUT, _FIRST, _SECOND, _OPEN, _TO_FIRST, _TO_SECOND, _NEITHER = range(7)
+_NEIGHBOURS: Final = np.array(
+    [[0, -1], [-1, 0], [-1, -1], [-1, 1], [0, -2], [-2, 0], [0, 1], [1, 0], [1, 1], [1, -1]]
+)
+_CAUSAL: Final = 6
+_SHARE: Final = np.array([4, 4, 2, 2, 1, 1, 3, 3, 1, 1])  # of a neighbour in the common lean
+
+
+def fresh_model() -> Model:
+    """The adaptive state before anything was seen."""
+    return new_model(SLOTS, MIXERS, INPUTS)
+
+
+@compiled
+def log2_class(value: int, largest: int) -> int:
+    """Number of bits of a value, at most `largest`."""
+    bits = 0
+    while value > 0 and bits < largest:
+        value >>= 1
+        bits += 1
+    return bits
+
+
+@compiled
+def split_contexts(out: Ints, state: int, depth: int, count: int, height: int, room: int) -> None:
+    """Contexts of "is this entry split": its size, the height of the split that made it."""
+    depth = min(depth, 3)
+    size = log2_class(count, 15)
+    out[0] = _SPLIT + depth * 16 + size
+    out[1] = _SPLIT_HEIGHT + log2_class(height, 31) * 16 + size
+    out[2] = _SPLIT_STATE + (state * 4 + depth) * 4 + room
+
+
+@compiled
+def step_contexts(out: Ints, state: int, prefix: int) -> None:
+    """Context of one bit of the offsets' precision."""
+    out[0] = _STEP + state * 8 + prefix
+
+
+@compiled
+def zero_contexts(out: Ints, channel: int, scale: int, near: int) -> None:
+    """Contexts of "is this offset zero": the parent's own offset, the channel before."""
+    out[0] = _ZERO + channel * 16 + scale
+    out[1] = _ZERO_NEAR + scale * 16 + near
+
+
+@compiled
+def sign_contexts(out: Ints, channel: int, parent_sign: int, is_first: int) -> None:
+    """Context of an offset's sign: the sign of the parent's own offset."""
+    out[0] = _SIGN + (channel * 4 + parent_sign) * 2 + is_first
+
+
+@compiled
+def size_contexts(out: Ints, step: int, scale: int, near: int) -> None:
+    """Contexts of "is this offset larger still"."""
+    step = min(step, 15)
+    out[0] = _SIZE + step * 16 + scale
+    out[1] = _SIZE_NEAR + step * 16 + near
+
+
+@compiled
+def map_contexts(
+    y: int,
+    x: int,
+    node: int,
+    depth: int,
+    nodes: Any,
+    owner: NDArray[np.int16],
+    means: Ints,
+    axis: Ints,
+    norm: int,
+    count: int,
+    contexts: Ints,
+    direct: Ints,
+    kinds: Ints,
+    leans: Ints,
+) -> int:
+    """Fill contexts and direct inputs of the bit of one cell; returns its mixer.
+
+    Args:
+        nodes: first child of every node that is being split (0 elsewhere).
+        owner: (h, w), node of every cell: causal ones already decided.
+        means: (nodes, C), as far as they are known.
+        axis, norm: offset of the first child, its squared length.
+    """
+    height, width = owner.shape
+    first = nodes[node]
+    inside_first = 0
+    inside_second = 0
+    total = np.int64(0)
+    for i in range(_NEIGHBOURS.shape[0]):
+        v, u = y + _NEIGHBOURS[i, 0], x + _NEIGHBOURS[i, 1]
+        if v < 0 or u < 0 or v >= height or u >= width:
+            kinds[i] = _OUT
+            leans[i] = 0
+            continue
+        other = np.int64(owner[v, u])
+        if other == node:
+            kinds[i] = _OPEN
+            leans[i] = 0
+        elif other == first:
+            kinds[i] = _FIRST
+            leans[i] = LOGIT_ONE
+            inside_first += 1 if i < 4 else 0
+        elif other == first + 1:
+            kinds[i] = _SECOND
+            leans[i] = -LOGIT_ONE
+            inside_second += 1 if i < 4 else 0
+        else:
+            lean = np.int64(0)
+            if norm > 0:
+                dot = np.int64(0)
+                for c in range(axis.size):
+                    dot += (means[other, c] - means[node, c]) * axis[c]
+                lean = min(max(dot * LOGIT_ONE // norm, -2 * LOGIT_ONE), 2 * LOGIT_ONE)
+            leans[i] = lean
+            kinds[i] = _TO_FIRST if lean > 64 else (_TO_SECOND if lean < -64 else _NEITHER)
+        total += leans[i] * _SHARE[i]
+    inside = inside_first + inside_second
+    level = min(max(total // 192 + 16, 0), 32)
+    size = log2_class(count, 15)
+    contexts[0] = _AROUND + ((kinds[0] * 7 + kinds[1]) * 7 + kinds[2]) * 7 + kinds[3]
+    contexts[1] = _CROSS + ((kinds[0] * 7 + kinds[1]) * 7 + kinds[6]) * 7 + kinds[7]
+    contexts[2] = _FAR + ((kinds[0] * 7 + kinds[1]) * 7 + kinds[4]) * 7 + kinds[5]
+    contexts[3] = _LEAN + (level * 5 + inside) * 3 + min(depth, 2)
+    contexts[4] = _COUNTS + (size * 5 + inside_first) * 5 + inside_second
+    contexts[5] = _OUTER + ((kinds[6] * 7 + kinds[7]) * 7 + kinds[8]) * 7 + kinds[9]
+    contexts[6] = _NODE + node
+    contexts[7] = _NODE_NEAR + (node * 7 + kinds[0]) * 7 + kinds[1]
+    west = owner[y, x - 1] if x > 0 else 0
+    north = owner[y - 1, x] if y > 0 else 0
+    east = owner[y, x + 1] if x + 1 < width else 0
+    south = owner[y + 1, x] if y + 1 < height else 0
+    contexts[8] = _NODE_WEST + node * MAX_NODES + west
+    contexts[9] = _NODE_NORTH + node * MAX_NODES + north
+    contexts[10] = _NODE_EAST + node * MAX_NODES + east
+    contexts[11] = _NODE_SOUTH + node * MAX_NODES + south
+    direct[0] = leans[0]
+    direct[1] = leans[1]
+    direct[2] = leans[2] + leans[3]
+    direct[3] = leans[4] + leans[5]
+    direct[4] = leans[6] + leans[7]
+    direct[5] = leans[8] + leans[9]
+    direct[6] = LOGIT_ONE
+    return MAP_MIXER + inside * 3 + min(depth, 2)

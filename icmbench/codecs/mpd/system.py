@@ -1,0 +1,177 @@
+"""MPD put together: a model folder, images to streams, streams to images."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from icmbench.bitstream import container
+from icmbench.bitstream.folding import folding_lines
+from icmbench.codecs.mpd.model import bundled, check_folder, load_model, part_file
+from icmbench.codecs.mpd.networks.features import Features, load_features
+from icmbench.codecs.mpd.networks.reverse import load_reverse, reverse
+from icmbench.codecs.mpd.palette.clustering import BLUR, blurred, weighted
+from icmbench.codecs.mpd.palette.rdo import latent_error
+from icmbench.codecs.mpd.stream.coder import PARTS, State, decode_sections
+from icmbench.codecs.mpd.stream.context_tables import load_contexts
+from icmbench.codecs.mpd.stream.encoder import encode_latent
+from icmbench.core.devices import keep_freed_memory, use_device
+from icmbench.core.errors import CodecError
+from icmbench.core.files import seed_from
+from icmbench.models.latent import CELL, image_latent, latent_image, latent_shape
+from icmbench.models.upsample import fold_upsampling
+
+Image = NDArray[np.uint8]
+
+STRONGEST: Final = 64.0  # of the optimisation, where a target size asks for it
+_TRIES: Final = 9  # bisections of its logarithm
+
+
+class System:
+    """A loaded model; one per job."""
+
+    def __init__(self, folder: Path | None, device: str) -> None:
+        """Read the folder, None: the bundled one. Raises ModelError where it is not whole."""
+        keep_freed_memory()
+        self.folder = folder or bundled()
+        self.device = use_device(device)
+        self.model = load_model(self.folder)
+        self.digest = self.model.digest
+        channels = len(self.model.mean)
+        self.contexts, self.shared = load_contexts(self.folder, channels)
+        self.network, self.noise = load_reverse(self.folder, channels)
+        self._features: dict[str, Features] = {}
+        for network in (self.model.autoencoder, self.network):
+            fold_upsampling(network)
+            network.to(self.device, memory_format=torch.channels_last)
+
+    def latent(self, image: Image) -> NDArray[np.int16]:
+        """The integer latent of an image, (h, w, C)."""
+        model = self.model
+        return image_latent(model.autoencoder, image, model.mean, model.std, self.device)
+
+    def encode(
+        self,
+        image: Image,
+        header: container.Header,
+        *,
+        palette: str,
+        rdo: float,
+        limit: int,
+        alpha: float,
+        guide: str,
+    ) -> bytes:
+        """The stream of an image; see `Mpd.encode`."""
+        latent = self.latent(image)
+        own = palette == "image"
+        coded = functools.partial(
+            encode_latent,
+            latent,
+            shared=None if own else self.shared,
+            guide=self.guidance(latent, alpha, guide) if own and alpha > 0 else None,
+            adaptive=self.contexts,
+        )
+        if not limit:
+            return container.pack(header, coded(rdo=rdo)[0])
+        return self._fit(latent, header, rdo, coded, limit)
+
+    def guidance(self, latent: NDArray[np.int16], alpha: float, guide: str) -> NDArray[np.int16]:
+        """What steers the clustering of a latent, int16 (h, w, d), weighed (DESIGN 5c, d).
+
+        Raises ModelError where the model folder lacks the features asked for.
+        """
+        points = blurred(latent) if guide == BLUR else self.features(guide).points(latent)
+        return weighted(points, alpha)
+
+    def features(self, guide: str) -> Features:
+        """The contrastive features of a kind of descriptors, loaded when first asked for."""
+        if guide not in self._features:
+            part = f"features-{guide}"
+            check_folder(self.folder, (part,))
+            path = part_file(self.folder, part)
+            features = load_features(path, len(self.model.mean))
+            features.network.to(self.device)
+            self._features[guide] = features
+        return self._features[guide]
+
+    def _fit(
+        self,
+        latent: NDArray[np.int16],
+        header: container.Header,
+        rdo: float,
+        coded: Callable[..., tuple[list[bytes], list[State]]],
+        limit: int,
+    ) -> bytes:
+        """The stream of least latent error within `limit` bytes, over strengths and states."""
+        best: tuple[float, bytes] | None = None
+        least = len(header.to_bytes())
+        strength, low, high = rdo, max(rdo, 1 / STRONGEST), STRONGEST
+        for _ in range(_TRIES if limit > least else 0):
+            payloads, states = coded(rdo=strength)
+            errors = latent_error(states, latent)
+            for count in range(1, len(payloads) + 1):
+                stream = container.pack(header, payloads[:count])
+                least = len(stream) if count == 1 else least
+                if len(stream) <= limit and (best is None or errors[count - 1] < best[0]):
+                    best = errors[count - 1], stream
+            fits = len(container.pack(header, payloads)) <= limit
+            if (fits and strength == rdo) or high < 1.02 * low:
+                break
+            low, high = (low, strength) if fits else (max(low, strength), high)
+            strength = math.sqrt(low * high)
+        if best is None:
+            raise CodecError(f"bytes={limit}: the coarsest state alone takes {least} bytes")
+        return best[1]
+
+    def states(self, parsed: container.Stream) -> list[State]:
+        """The states of a parsed stream, coarsest first."""
+        shape = latent_shape(parsed.header.height, parsed.header.width)
+        channels = len(self.model.mean)
+        return decode_sections(parsed.sections, shape, channels, self.contexts.copy(), self.shared)
+
+    def decode(self, stream: bytes, parsed: container.Stream, decoder: str) -> Image:
+        """The image of the finest state that a stream holds."""
+        seed = seed_from(hashlib.sha256(stream).hexdigest())
+        size = parsed.header.height, parsed.header.width
+        return self.show(self.states(parsed)[-1], decoder, seed, size)
+
+    def show(self, state: State, decoder: str, seed: int, size: tuple[int, int]) -> Image:
+        """The image of one state."""
+        latent = reverse(self.network, state, decoder, self.noise, seed, self.device)
+        model = self.model
+        return latent_image(model.autoencoder, latent, model.mean, model.std, size, self.device)
+
+    def describe(self, stream: bytes, parsed: container.Stream) -> list[tuple[str, str]]:
+        """Lines of `icmbench info`."""
+        header = parsed.header
+        pixels = header.width * header.height
+        states = self.states(parsed)
+        lines = [
+            ("format", "MPD"),
+            ("bytes", str(len(stream))),
+            ("image", f"{header.width}x{header.height}"),
+            *folding_lines(header.height, header.width, CELL),
+            ("bits per pixel", f"{8 * len(stream) / pixels:.4f}"),
+            ("weights", header.weights_digest.hex()),
+            ("header", f"{parsed.header_bytes} B"),
+        ]
+        for state, payload, end in zip(states, parsed.sections, parsed.ends, strict=True):
+            parts = ", ".join(
+                f"{name} {bits:.0f}" for name, bits in zip(PARTS, state.bits, strict=True)
+            )
+            lines.append(
+                (
+                    f"state {state.state}",
+                    f"{len(state.palette)} entries, {len(payload)} B (bits: {parts}), "
+                    f"ends at {end} B = {8 * end / pixels:.4f} bpp",
+                )
+            )
+        return lines

@@ -1,0 +1,169 @@
+"""Training of the autoencoder: the evidence lower bound at a stated distortion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from icmbench.codecs.mpd.model import load_model, part_file
+from icmbench.core.errors import ModelError
+from icmbench.models.autoencoder import AutoencoderSettings, build_autoencoder
+from icmbench.models.diffusers_networks import AutoencoderKL
+from icmbench.models.norms import freeze_norms
+from icmbench.models.tensors import fill_network, rounded, save_network, state_digest
+from icmbench.training.data import Pool
+from icmbench.training.loop import Losses, Schedule, forward_pass, train
+from icmbench.training.losses import picture_losses
+from icmbench.training.provenance import training_provenance
+
+# A Gaussian likelihood of this variance ([-1, 1] scale; 24 dB) is what the palette leaves at the
+# middle states. The KL term then fills the latent with as much noise as that distortion allows,
+# and the decoder learns to live with a latent that is known only roughly.
+DISTORTION = 0.016
+STRUCTURE = 0.01  # weight of 1 - SSIM against the squared error
+
+
+def make_autoencoder(
+    path: Path,
+    schedule: Schedule,
+    pool: Pool,
+    *,
+    crop: int,
+    checkpoint: Path,
+    history: Path,
+    start: Path | None = None,
+    settings: AutoencoderSettings | None = None,
+    device: str = "cpu",
+) -> None:
+    """Train the network and write its file, with the statistics of its latent over the pool.
+
+    Args:
+        start: model folder to start from, whose network is kept; None: `settings` (or their
+            defaults) and weights from the schedule's seed.
+    """
+    state = None
+    if start is not None:
+        model = load_model(start, ("autoencoder",))
+        state = model.autoencoder.state_dict()
+        settings = AutoencoderSettings.read(model.metadata["network"])
+    settings = settings or AutoencoderSettings()
+    network = train_autoencoder(
+        settings,
+        schedule,
+        pool,
+        crop=crop,
+        checkpoint=checkpoint,
+        history=history,
+        start=state,
+        device=device,
+    )
+    stored = build_autoencoder(settings, schedule.seed).eval()
+    stored.load_state_dict(rounded(network.state_dict()))
+    mean, std = standardise(pool, stored.to(device))
+    about = {
+        "network": settings.values(),
+        "mean": mean.tolist(),
+        "std": std.tolist(),
+        "provenance": training_provenance(
+            schedule, pool, crop, part_file(start, "autoencoder") if start else None
+        ),
+    }
+    save_network(path, stored.state_dict(), about)
+
+
+def standardise(
+    pool: Pool, network: AutoencoderKL, *, size: int = 256, most: int = 2048
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation (population) of every channel of the latent, (channels) each.
+
+    Taken over the posterior means of centre crops, at most `size` pixels a side and a multiple of
+    8, of at most `most` images that lie evenly in the pool. Raises ModelError where a channel is
+    constant: the network was not trained.
+    """
+    count, total, squares = 0, np.zeros(()), np.zeros(())
+    device = next(network.parameters()).device
+    for crop in _centre_crops(pool, size, most):
+        with torch.no_grad():
+            posterior = network.encode(crop.to(device)).latent_dist
+        cells = posterior.mean[0].flatten(1).double().cpu().numpy()
+        count += cells.shape[1]
+        total = total + cells.sum(1)
+        squares = squares + (cells**2).sum(1)
+    mean = total / count
+    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    if not (std > 1e-6).all():
+        raise ModelError(f"the latent has a channel that says nothing: deviations {std.tolist()}")
+    return mean, std
+
+
+def _centre_crops(pool: Pool, size: int, most: int) -> Iterator[torch.Tensor]:
+    """(1, 3, side, side) in [-1, 1] each."""
+    stride = -(-len(pool.images) // most)
+    for image in pool.images[::stride]:
+        height, width = image.shape[:2]
+        side = min(size, height // 8 * 8, width // 8 * 8)
+        top, left = (height - side) // 2, (width - side) // 2
+        crop = image[top : top + side, left : left + side].transpose(2, 0, 1)
+        yield torch.from_numpy(crop / np.float32(127.5) - np.float32(1))[None]
+
+
+def train_autoencoder(
+    settings: AutoencoderSettings,
+    schedule: Schedule,
+    pool: Pool,
+    *,
+    crop: int,
+    checkpoint: Path,
+    history: Path,
+    start: Mapping[str, torch.Tensor] | None = None,
+    device: str = "cpu",
+) -> AutoencoderKL:
+    """Train from scratch, or from the weights `start`, on random crops of `crop` pixels a side.
+
+    The network that is returned is on the CPU.
+    """
+    network = build_autoencoder(settings, schedule.seed)
+    if start is not None:
+        fill_network(network, start, "start of the autoencoder's training")
+    network.to(device, memory_format=torch.channels_last)
+
+    def losses(rng: np.random.Generator) -> Losses:
+        images = torch.from_numpy(pool.crops(rng, schedule.batch, crop))
+        images = images.to(device, memory_format=torch.channels_last)
+        return _losses(network, images, forward_pass(schedule, device))
+
+    describe: dict[str, Any] = {"network": settings.values(), "pool": pool.digest, "crop": crop}
+    describe |= {"start": state_digest(start), "loss": [DISTORTION, STRUCTURE], "norms": "fixed"}
+    train(
+        "autoencoder",
+        network,
+        # A trained network's statistics are settled.
+        replace(schedule, settle=0.0) if start is not None else schedule,
+        losses,
+        checkpoint=checkpoint,
+        history=history,
+        settled=freeze_norms,
+        describe=describe,
+    )
+    return network.cpu()
+
+
+def _losses(network: AutoencoderKL, images: torch.Tensor, precision: torch.autocast) -> Losses:
+    with precision:
+        posterior = network.encode(images).latent_dist
+        # Drawn on the CPU: the same on every device.
+        noise = torch.randn(posterior.mean.shape).to(images.device)
+        shown = network.decode(posterior.mean + posterior.std * noise).sample
+    mean, variance = posterior.mean.float(), posterior.var.float()
+    log_variance = posterior.logvar.float()
+    error, structure = picture_losses(shown.float(), images)
+    nats = 0.5 * (mean**2 + variance - 1 - log_variance).sum(1).mean()
+    values = images[0].numel() / mean[0, 0].numel()  # colour values per cell
+    loss = error + 2 * DISTORTION / values * nats + STRUCTURE * structure
+    return {"loss": loss, "error": error, "nats": nats, "structure": structure}

@@ -1,0 +1,63 @@
+"""The entropy coder's trained start, and the data-set palette: integer tables of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from icmbench.codecs.mpd.palette.clustering import surroundings
+from icmbench.codecs.mpd.palette.shared_palette import make_shared_palette
+from icmbench.codecs.mpd.stream import contexts as ctx
+from icmbench.codecs.mpd.stream.encoder import encode_latent
+from icmbench.core.progress import progress
+from icmbench.training.data import Pool
+
+OLDEST_SLOT: Final = 40  # trained slots are young enough to follow an image
+OLDEST_MIXER: Final = 200
+
+Latent = NDArray[np.int16]
+
+
+def train_contexts(
+    model_folder: Path, pool: Pool, images: int, device: str = "cpu"
+) -> dict[str, NDArray[Any]]:
+    """Tables from the first `images` images of the pool that lie evenly in it.
+
+    Latents are computed on `device`; the tables are integers, counted on the CPU.
+    """
+    from icmbench.codecs.mpd.model import load_model
+    from icmbench.models.latent import image_latent
+
+    model = load_model(model_folder, ("autoencoder",))
+    model.autoencoder.to(device)
+    count = min(images, len(pool.images))
+    chosen = [pool.images[index * len(pool.images) // count] for index in range(count)]
+    latents = [
+        image_latent(model.autoencoder, image, model.mean, model.std, device)
+        for image in progress(chosen, desc="latents", unit="image")
+    ]
+    return context_arrays(latents)
+
+
+def context_arrays(latents: Sequence[Latent]) -> dict[str, NDArray[Any]]:
+    """Slots and mixers after coding all latents one after the other, and their common palette."""
+    shared = make_shared_palette(list(latents))
+    adaptive = ctx.fresh_model()
+    fresh = ctx.fresh_model()
+    for palette in (None, shared):
+        for latent in progress(latents, desc="contexts", unit="image"):
+            guide = surroundings(latent) if palette is None else None
+            encode_latent(latent, shared=palette, adaptive=adaptive, keep=True, guide=guide)
+            adaptive.slots[ctx.SHARED :] = fresh.slots[ctx.SHARED :]
+            adaptive.seen[ctx.SHARED :] = 0
+    return {
+        "slots": adaptive.slots[: ctx.SHARED].copy(),
+        "seen": np.minimum(adaptive.seen[: ctx.SHARED], OLDEST_SLOT),
+        "weights": adaptive.weights.copy(),
+        "turns": np.minimum(adaptive.turns, OLDEST_MIXER).astype(np.int32),
+        **shared.arrays(),
+    }

@@ -1,0 +1,375 @@
+"""Training of g: patches that share a pseudo-label attract each other, per level (DESIGN 5c).
+
+The loss is the supervised-contrastive one of Khosla et al. (2020). A patch is cut from its image's
+latent with the margin that g sees, one cell away from its place at most, so its cells get the
+embedding that they get in the whole image. No flips: those of a latent are not those of an image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from icmbench.codecs.mpd.model import Model, load_model, part_file
+from icmbench.codecs.mpd.networks.features import (
+    LARGEST,
+    FeatureNetwork,
+    Features,
+    FeatureSettings,
+    build_features,
+)
+from icmbench.core.errors import ConfigError, DatasetError, ModelError
+from icmbench.core.files import sha256_bytes, sha256_file
+from icmbench.core.progress import progress
+from icmbench.models.latent import CELL, SCALE, image_latent, latent_shape
+from icmbench.models.norms import freeze_norms
+from icmbench.models.tensors import fill_network, load_network, rounded, state_digest
+from icmbench.training.data import Pool
+from icmbench.training.loop import Losses, Schedule, forward_pass, train
+
+GROUP: Final = 4  # patches that are drawn from one cluster
+SHIFT: Final = 1  # cells by which a patch is moved at random
+
+Ints = NDArray[np.int64]
+
+
+class LabelledPatches(Protocol):
+    """What is read of pseudo-labels: places of the patches in pixels, labels (n,) per level."""
+
+    @property
+    def pool(self) -> str:
+        """Digest of the training pool."""
+
+    @property
+    def patches(self) -> Any:
+        """`size`, and the arrays `image`, `top`, `left` (n,)."""
+
+    @property
+    def levels(self) -> Sequence[Any]:
+        """Each with the array `labels` (n,)."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What the loss weighs.
+
+    Attributes:
+        temperature: tau of the loss.
+        weights: of the levels, fine texture to coarse semantics; their sum does not matter.
+
+    Raises ConfigError for a temperature that is not positive and weights that are not positive or
+    0, or 0 altogether.
+    """
+
+    temperature: float = 0.05
+    weights: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < math.inf:
+            raise ConfigError(f"temperature is {self.temperature}: not a positive number")
+        if not all(0 <= weight < math.inf for weight in self.weights) or not any(self.weights):
+            raise ConfigError(f"weights of the levels are {self.weights}: not 0 or more, or all 0")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Patches in cells of their images' latents, and their labels.
+
+    Attributes:
+        side: cells of a patch's side.
+        image, top, left: int64 (n,).
+        labels: int64 (levels, n).
+    """
+
+    side: int
+    image: Ints
+    top: Ints
+    left: Ints
+    labels: Ints
+
+    @property
+    def digest(self) -> str:
+        """Names the patches and their labels."""
+        parts = [np.array([self.side]), self.image, self.top, self.left, self.labels]
+        return sha256_bytes(b"".join(part.astype("<i8").tobytes() for part in parts))
+
+
+def contrastive_loss(vectors: torch.Tensor, labels: torch.Tensor, tau: float) -> torch.Tensor:
+    """Supervised-contrastive loss L_out (Khosla et al. 2020, equation 2), a scalar.
+
+        mean over i of  -1/|P(i)| sum over p in P(i) of
+                        log( exp(v_i v_p / tau) / sum over a != i of exp(v_i v_a / tau) )
+
+    P(i) are the others with the label of i. The paper sums over i; here it is the mean over those
+    that have a positive, so that batches compare. A batch without any positive has the loss 0.
+
+    Args:
+        vectors: unit vectors (n, D).
+        labels: integers (n,).
+    """
+    own = torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
+    positive = (labels[:, None] == labels[None]) & ~own
+    count = positive.sum(1)
+    if not count.any():
+        return vectors.sum() * 0
+    similar = (vectors @ vectors.T / tau).masked_fill(own, float("-inf"))
+    log_share = similar - similar.logsumexp(1, keepdim=True)
+    sums = torch.where(positive, log_share, 0.0).sum(1)
+    anchors = count > 0
+    return -(sums[anchors] / count[anchors]).mean()
+
+
+def train_features(
+    model_folder: Path,
+    schedule: Schedule,
+    pool: Pool,
+    labels: LabelledPatches,
+    *,
+    start: Path | None,
+    checkpoint: Path,
+    history: Path,
+    settings: FeatureSettings | None = None,
+    contrast: Contrast | None = None,
+    device: str = "cpu",
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Train g for the autoencoder of a folder; returns its weights and metadata.
+
+    The weights are rounded to what their file holds, since the principal components and the scale
+    of the points are those of the rounded network.
+
+    Args:
+        start: file to start from, whose network is kept; None: weights from the schedule's seed.
+        settings: where there is no start; their latent and levels follow from the data.
+
+    Raises ModelError where the start is of another latent or number of levels, DatasetError where
+    the labels are not of this pool or too few to draw batches from.
+    """
+    model = load_model(model_folder, ("autoencoder",))
+    places = make_places(labels, pool)
+    contrast = contrast or Contrast(weights=(1.0,) * len(places.labels))
+    if len(contrast.weights) != len(places.labels):
+        levels = f"{len(contrast.weights)} weights, {len(places.labels)} levels"
+        raise DatasetError(f"contrastive loss and pseudo-labels: {levels}")
+    settings, state = _network(start, settings, len(model.mean), len(places.labels))
+    network = build_features(settings, schedule.seed)
+    if state is not None:
+        fill_network(network, state, f"start of the features' training, {start}")
+    latents = pool_latents(model, pool, device)
+    network.to(device)
+    padded = [pad(latent, settings.margin) for latent in latents]
+    clusters = make_clusters(places.labels, schedule.batch)
+
+    def losses(rng: np.random.Generator) -> Losses:
+        chosen = draw_batch(clusters, rng, schedule.batch)
+        crops = cut(padded, places, chosen, settings.margin, rng).to(device)
+        with forward_pass(schedule, device):
+            embedding = network.cells(crops).mean((2, 3))
+        return _losses(network, embedding.float(), places.labels[:, chosen], contrast)
+
+    train(
+        "features",
+        network,
+        replace(schedule, settle=0.0) if start is not None else schedule,
+        losses,
+        checkpoint=checkpoint,
+        history=history,
+        settled=freeze_norms,
+        describe={
+            "network": settings.values(),
+            "autoencoder": sha256_file(part_file(model_folder, "autoencoder")),
+            "pool": pool.digest,
+            "labels": places.digest,
+            "start": state_digest(state),
+            "loss": [GROUP, SHIFT, contrast.temperature, *contrast.weights],
+        },
+    )
+    network.load_state_dict(rounded(network.state_dict()))
+    about = fit_projection(network.eval(), latents)
+    return network.cpu().state_dict(), {"network": settings.values(), **about}
+
+
+def _network(
+    start: Path | None, settings: FeatureSettings | None, latent: int, levels: int
+) -> tuple[FeatureSettings, dict[str, torch.Tensor] | None]:
+    """Settings of the network and the weights to start from, if any."""
+    if start is None:
+        return replace(settings or FeatureSettings(), latent=latent, levels=levels), None
+    state, metadata = load_network(start)
+    try:
+        found = FeatureSettings.read(metadata["network"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"{start}: its metadata is incomplete: {error!r}") from error
+    if (found.latent, found.levels) != (latent, levels):
+        raise ModelError(
+            f"{start}: it is of {found.latent} channels and {found.levels} levels, "
+            f"the training of {latent} and {levels}"
+        )
+    return found, state
+
+
+def pool_latents(model: Model, pool: Pool, device: str = "cpu") -> list[NDArray[np.int16]]:
+    """The latent of every image of the pool, int16 (h, w, C) each."""
+    network = model.autoencoder.to(device, memory_format=torch.channels_last)
+    return [
+        image_latent(network, image, model.mean, model.std, device)
+        for image in progress(pool.images, desc="latents", unit="image")
+    ]
+
+
+def make_places(labels: LabelledPatches, pool: Pool) -> Places:
+    """Patches and labels in cells; DatasetError where they are not of this pool and its grid."""
+    if labels.pool != pool.digest:
+        raise DatasetError(
+            f"pseudo-labels: made of the pool {labels.pool[:12]}, this one is {pool.digest[:12]}"
+        )
+    patches = labels.patches
+    image, top, left = (
+        np.asarray(values, np.int64) for values in (patches.image, patches.top, patches.left)
+    )
+    found = np.stack([np.asarray(level.labels, np.int64) for level in labels.levels])
+    if patches.size % CELL or (top % CELL).any() or (left % CELL).any():
+        raise DatasetError(f"pseudo-labels: patches do not lie on the grid of {CELL} pixels")
+    if image.size and not 0 <= image.min() <= image.max() < len(pool.images):
+        raise DatasetError(f"pseudo-labels: of an image that the pool of {len(pool.images)} lacks")
+    side = patches.size // CELL
+    places = Places(side, image, top // CELL, left // CELL, found)
+    shapes = np.array([latent_shape(*each.shape[:2]) for each in pool.images])
+    ends = np.stack([places.top, places.left], axis=1) + side
+    outside = (ends > shapes[image]).any(axis=1) | (ends < side).any(axis=1)
+    if outside.any():
+        name = int(image[np.argmax(outside)])
+        raise DatasetError(f"pseudo-labels: a patch reaches out of image {name} of the pool")
+    return places
+
+
+def make_clusters(labels: Ints, count: int) -> list[list[Ints]]:
+    """Per level, the members of every cluster that has at least two.
+
+    Raises DatasetError where fewer than `count` patches have a positive in any level.
+    """
+    clusters = [
+        [members for name in np.unique(level) if len(members := np.flatnonzero(level == name)) > 1]
+        for level in labels
+    ]
+    usable = np.unique(np.concatenate([np.empty(0, np.int64), *(m for c in clusters for m in c)]))
+    if len(usable) < count:
+        raise DatasetError(
+            f"pseudo-labels: {len(usable)} patches share a cluster with another one, a batch is "
+            f"of {count}"
+        )
+    return [level for level in clusters if level]
+
+
+def draw_batch(clusters: list[list[Ints]], rng: np.random.Generator, count: int) -> Ints:
+    """Distinct patches (count,): a few from a random cluster of one level, then of the next.
+
+    Clusters are drawn alike, however large they are, and all levels get their turn.
+    """
+    chosen: dict[int, None] = {}
+    level = int(rng.integers(len(clusters)))
+    while len(chosen) < count:
+        members = clusters[level][int(rng.integers(len(clusters[level])))]
+        some = rng.choice(members, min(GROUP, len(members)), replace=False)
+        chosen.update(dict.fromkeys(some.tolist()))
+        level = (level + 1) % len(clusters)
+    return np.array(list(chosen)[:count], np.int64)
+
+
+def pad(latent: NDArray[np.int16], margin: int) -> NDArray[np.int16]:
+    """The latent (h, w, C), continued by its border cells as g continues it."""
+    return np.pad(latent, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
+
+
+def cut(
+    padded: Sequence[NDArray[np.int16]],
+    places: Places,
+    chosen: Ints,
+    margin: int,
+    rng: np.random.Generator,
+) -> torch.Tensor:
+    """Patches with their margins, float32 (n, C, side + 2 margin, ...) in standard deviations.
+
+    Each is moved by at most `SHIFT` cells in either direction, within its image.
+    """
+    side = places.side + 2 * margin
+    crops = []
+    for index in chosen.tolist():
+        latent = padded[places.image[index]]
+        top, left = (
+            int(np.clip(place[index] + rng.integers(-SHIFT, SHIFT + 1), 0, length - side))
+            for place, length in zip((places.top, places.left), latent.shape[:2], strict=True)
+        )
+        crops.append(latent[top : top + side, left : left + side])
+    stacked = np.stack(crops).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(SCALE)
+    return torch.from_numpy(stacked)
+
+
+def _losses(
+    network: FeatureNetwork, embedding: torch.Tensor, labels: Ints, contrast: Contrast
+) -> Losses:
+    """`loss`, the weighted mean over the levels, and `level_0` and so on."""
+    each = [
+        contrastive_loss(vectors, torch.from_numpy(level).to(vectors.device), contrast.temperature)
+        for vectors, level in zip(network.project(embedding), labels, strict=True)
+    ]
+    weighted = [weight * loss for weight, loss in zip(contrast.weights, each, strict=True)]
+    loss = torch.stack(weighted).sum() / sum(contrast.weights)
+    return {"loss": loss, **{f"level_{index}": loss for index, loss in enumerate(each)}}
+
+
+def fit_projection(
+    network: FeatureNetwork, latents: Sequence[NDArray[np.int16]]
+) -> dict[str, float | list[float]]:
+    """Principal components of the embedding over all cells, put into the network.
+
+    Returns:
+        `scale`: of the points, with which their variance is that of the latent's channels, or the
+        largest that lets every point of the pool stay within 16 bits.
+        `variance`: what it came to, relative to that of the channels: 1 unless it was cut.
+        `explained`: per coordinate, its share of the embedding's variance.
+
+    Raises ModelError where the embedding is constant: the network was not trained.
+    """
+    features = Features(network, 1.0)
+    width = network.mean.numel()
+
+    def cells(latent: NDArray[np.int16]) -> NDArray[np.float64]:
+        return features.embedding(latent).reshape(-1, width).astype(np.float64)
+
+    count, total, squares = 0, np.zeros(width), np.zeros((width, width))
+    for latent in latents:
+        values = cells(latent)
+        count += len(values)
+        total += values.sum(0)
+        squares += values.T @ values
+    mean = total / count
+    covariance = squares / count - np.outer(mean, mean)
+    _, vectors = np.linalg.eigh(covariance)
+    leading = vectors.T[::-1][: len(network.components)]
+    peaks = np.take_along_axis(leading, np.abs(leading).argmax(1)[:, None], axis=1)
+    found = {"mean": mean, "components": leading * np.sign(peaks)}
+    for name, tensor in rounded({k: torch.from_numpy(v) for k, v in found.items()}).items():
+        getattr(network, name).copy_(tensor)
+    components = network.components.double().cpu().numpy()
+    variances = np.einsum("de,ef,df->d", components, covariance, components)
+    if not variances.sum() > 1e-6:
+        raise ModelError(f"the embedding says nothing: its variance is {variances.sum()}")
+    middle = network.mean.double().cpu().numpy()
+    # A second pass: the cells of a large pool do not fit into memory.
+    peak = max(float(np.abs((cells(latent) - middle) @ components.T).max()) for latent in latents)
+    channels = latents[0].shape[2]
+    wanted = SCALE * float(np.sqrt(channels / variances.sum()))
+    scale = min(wanted, (LARGEST - 1) / peak)
+    explained = variances / np.trace(covariance)
+    return {
+        "scale": scale,
+        "variance": (scale / wanted) ** 2,
+        "explained": [float(f"{share:.4g}") for share in explained],
+    }

@@ -1,0 +1,432 @@
+"""Pseudo-labels: k-means over the descriptors of patches, per tap (DESIGN 5b).
+
+Patches of the training pool go through a network; every tap's descriptors are reduced by PCA and
+clustered. The cluster of a patch is its pseudo-label, one per level: fine texture first, coarse
+semantics last. Everything here is the same on every run on one machine.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from icmbench.codecs.mpd.training.descriptors import KINDS, descriptor
+from icmbench.core.errors import ConfigError, DatasetError, ModelError
+from icmbench.core.files import seed_from
+from icmbench.core.progress import progress
+from icmbench.models.latent import CELL
+from icmbench.models.tensors import Arrays, load_arrays, save_arrays
+
+DIMENSIONS: Final = 32  # of the PCA, at most
+STARTS: Final = 4  # of k-means, the best of which is kept
+BATCH: Final = 32  # patches that go through the network together
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Image = NDArray[np.uint8]
+Taps = Callable[[torch.Tensor], Sequence[torch.Tensor]]  # of pixels (n, 3, H, W) in [-1, 1]
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Square patches of a sequence of images.
+
+    Attributes:
+        size: of the side, in pixels.
+        image: int64 (n,), index of each patch's image.
+        top, left: int64 (n,), in pixels, multiples of a latent cell's side.
+    """
+
+    size: int
+    image: Ints
+    top: Ints
+    left: Ints
+
+    def __len__(self) -> int:
+        return self.image.size
+
+    def cut(self, images: Sequence[Image], chosen: slice | Ints | None = None) -> Image:
+        """The pixels of the chosen patches, or of all: uint8 (n, size, size, 3)."""
+        out = []
+        for index in np.arange(len(self))[slice(None) if chosen is None else chosen].tolist():
+            top, left = int(self.top[index]), int(self.left[index])
+            image = images[int(self.image[index])]
+            out.append(image[top : top + self.size, left : left + self.size])
+        return np.stack(out)
+
+
+@dataclass(frozen=True)
+class Level:
+    """The clusters of one tap.
+
+    Clusters are named in ascending order of their centres' first principal coordinate.
+
+    Attributes:
+        counts: numbers of clusters that were tried, ascending.
+        inertia: float64 (len(counts),), squared distance to the centres after k-means with each
+            count, as a share of the total variance (that of the principal coordinates).
+        kept: share of the descriptors' variance that the PCA keeps.
+        mean: float32 (D,), of the descriptors.
+        components: float32 (d, D), orthonormal rows, the largest entry of each positive.
+        centres: float32 (chosen count, d).
+        labels: int64 (n,), the clusters of the descriptors that the level was fitted to.
+    """
+
+    counts: tuple[int, ...]
+    inertia: Doubles
+    kept: float
+    mean: Floats
+    components: Floats
+    centres: Floats
+    labels: Ints
+
+    @property
+    def explained(self) -> Doubles:
+        """Share of the total variance that lies between clusters, per count."""
+        return 1 - self.inertia
+
+    def project(self, descriptors: Floats) -> Doubles:
+        """Principal coordinates, (m, d), of descriptors, (m, D).
+
+        Raises ModelError where they are of another length than the level's.
+        """
+        if descriptors.shape[1] != self.mean.size:
+            lengths = f"{descriptors.shape[1]}, the level's {self.mean.size}"
+            raise ModelError(f"the length of these descriptors is {lengths}")
+        return _project(descriptors, self.mean, self.components)
+
+    def assign(self, descriptors: Floats) -> Ints:
+        """int64 (m,): the nearest centre's cluster; ties go to the smaller one."""
+        return _nearest(self.project(descriptors), self.centres)
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """The pseudo-labels of a training pool's patches.
+
+    Attributes:
+        patches: of the pool's images.
+        kind: of the descriptors.
+        levels: one per tap, fine to coarse.
+        pool: digest of the pool.
+        weights: digest of the weights of the network whose taps were clustered.
+        network: its settings, as plain values.
+    """
+
+    patches: Patches
+    kind: str
+    levels: tuple[Level, ...]
+    pool: str
+    weights: str
+    network: Mapping[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write a file that `load` reads; equal labels give equal bytes."""
+        arrays: Arrays = {name: getattr(self.patches, name) for name in _PATCHES}
+        for number, level in enumerate(self.levels):
+            arrays |= {f"level{number}.{name}": getattr(level, name) for name in _LEVEL}
+            arrays[f"level{number}.counts"] = np.array(level.counts, np.int64)
+        metadata = {
+            "size": self.patches.size,
+            "kind": self.kind,
+            "kept": [level.kept for level in self.levels],
+            "pool": self.pool,
+            "weights": self.weights,
+            "network": dict(self.network),
+        }
+        save_arrays(path, arrays, metadata)
+
+    @classmethod
+    def load(cls, path: Path) -> PseudoLabels:
+        """Read what `save` wrote.
+
+        Raises ModelError naming the file and the array or metadata that is missing, of another
+        type or shape, outside its range or unknown.
+        """
+        arrays, metadata = load_arrays(path)
+        try:
+            size, kind = int(metadata["size"]), str(metadata["kind"])
+            kept = [float(value) for value in metadata["kept"]]
+            pool, weights = str(metadata["pool"]), str(metadata["weights"])
+            network = dict(metadata["network"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
+        if kind not in KINDS:
+            raise ModelError(f"{path}: the kind of its descriptors is {kind!r}, not known")
+        if size < CELL or size % CELL:
+            raise ModelError(f"{path}: its patches are of {size} pixels, no multiple of {CELL}")
+        take = _Taker(path, arrays)
+        image = take("image", np.int64, (None,))
+        top, left = (take(name, np.int64, image.shape, step=CELL) for name in ("top", "left"))
+        levels = tuple(
+            _take_level(take, number, share, image.size) for number, share in enumerate(kept)
+        )
+        take.finish()
+        return cls(Patches(size, image, top, left), kind, levels, pool, weights, network)
+
+
+_PATCHES: Final = ("image", "top", "left")
+_LEVEL: Final = ("inertia", "mean", "components", "centres", "labels")
+
+
+def draw_patches(images: Sequence[Image], count: int, size: int, seed: int) -> Patches:
+    """Draw different patches at random, as evenly over images, uint8 (H, W, 3), as they allow.
+
+    Images below `size` get none. Patches come in the order of image, row and column.
+
+    Raises ConfigError for a size that is no multiple of a latent cell's side, DatasetError where
+    the images have fewer than `count` places for a patch.
+    """
+    if size < CELL or size % CELL:
+        raise ConfigError(f"patches of {size} pixels: the size is a multiple of {CELL}")
+    rng = np.random.default_rng(seed_from("patches", seed))
+    shapes = np.array([image.shape[:2] for image in images], np.int64).reshape(-1, 2)
+    grids = np.maximum((shapes - size) // CELL + 1, 0)
+    places = grids.prod(axis=1)
+    if places.sum() < count:
+        raise DatasetError(f"the images have {places.sum()} places for a patch, {count} are asked")
+    share = np.zeros(len(images), np.int64)
+    while (left := count - int(share.sum())) > 0:
+        able = np.flatnonzero(share < places)
+        share[able if able.size <= left else rng.choice(able, left, replace=False)] += 1
+    image = np.repeat(np.arange(len(images)), share)
+    drawn = [
+        np.sort(rng.choice(total, part, replace=False))
+        for total, part in zip(places.tolist(), share.tolist(), strict=True)
+        if part
+    ]
+    place = np.concatenate(drawn) if drawn else np.empty(0, np.int64)
+    columns = grids[image, 1]
+    return Patches(size, image, place // columns * CELL, place % columns * CELL)
+
+
+def patch_descriptors(
+    taps: Taps, images: Sequence[Image], patches: Patches, kind: str
+) -> list[Floats]:
+    """Per tap the descriptors of all patches, float32 (n, D); every patch goes through alone.
+
+    Args:
+        taps: gives the tap tensors, (n, C, h, h) each, of pixels, float32 (n, 3, size, size) in
+            [-1, 1].
+
+    Raises ModelError where a tap is not finite, DatasetError where there are no patches.
+    """
+    if not len(patches):
+        raise DatasetError("there are no patches to describe")
+    batches = list(
+        progress(
+            _described(taps, images, patches, kind),
+            desc="descriptors",
+            unit="batch",
+            total=-(-len(patches) // BATCH),
+        )
+    )
+    return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+
+
+def label_maps(
+    taps: Taps, image: Image, levels: Sequence[Level], size: int, stride: int, kind: str
+) -> list[Ints]:
+    """Labels of patches on a grid over an image, int64 (rows, columns) per level.
+
+    The patch of row i and column j has its top left corner at (i, j) * stride.
+
+    Raises ConfigError for a stride that is not positive, DatasetError for an image below a patch.
+    """
+    if stride < 1:
+        raise ConfigError(f"a stride of {stride} pixels: it is at least 1")
+    height, width = image.shape[:2]
+    if min(height, width) < size:
+        raise DatasetError(f"an image of {width} x {height} pixels has no patch of {size}")
+    top, left = np.arange(0, height - size + 1, stride), np.arange(0, width - size + 1, stride)
+    rows, columns = (part.ravel() for part in np.meshgrid(top, left, indexing="ij"))
+    patches = Patches(size, np.zeros(rows.size, np.int64), rows, columns)
+    # Batch by batch: the descriptors of a large image would fill the memory.
+    labels = [
+        [level.assign(part) for level, part in zip(levels, batch, strict=True)]
+        for batch in _described(taps, [image], patches, kind)
+    ]
+    return [
+        np.concatenate(parts).reshape(top.size, left.size) for parts in zip(*labels, strict=True)
+    ]
+
+
+def _described(
+    taps: Taps, images: Sequence[Image], patches: Patches, kind: str
+) -> Iterator[list[Floats]]:
+    """Batch by batch the descriptors of every tap."""
+    for start in range(0, len(patches), BATCH):
+        pixels = patches.cut(images, slice(start, start + BATCH)).transpose(0, 3, 1, 2)
+        values = torch.from_numpy(pixels / np.float32(127.5) - np.float32(1)).contiguous()
+        with torch.inference_mode():
+            batch = [descriptor(tap, kind).cpu().numpy() for tap in taps(values)]
+        for number, part in enumerate(batch):
+            if not np.isfinite(part).all():
+                raise ModelError(f"tap {number} of the network is not finite on some patch")
+        yield batch
+
+
+def fit_level(descriptors: Floats, counts: Sequence[int], chosen: int, seed: int) -> Level:
+    """PCA and k-means of one tap's descriptors, (n, D), with every number of clusters in `counts`.
+
+    Args:
+        chosen: the one of `counts` whose clusters are the level's.
+
+    Raises ConfigError where `counts` are not ascending from 1 or lack `chosen`, DatasetError where
+    there are fewer different descriptors than clusters.
+    """
+    tried = tuple(counts)
+    if chosen not in tried or tried != tuple(sorted(set(tried))) or tried[0] < 1:
+        raise ConfigError(f"cluster counts {list(tried)}: ascending from 1, {chosen} among them")
+    mean, components, kept = _principal(descriptors, max(tried[-1], 2), seed)
+    points = _project(descriptors, mean, components)
+    total = float(((points - points.mean(axis=0)) ** 2).sum())
+    inertia = np.empty(len(tried))
+    for index, count in enumerate(tried):
+        found, error = _cluster(points, count, seed)
+        inertia[index] = error / total
+        if count == chosen:
+            centres = found
+    labels = _nearest(points, centres)
+    return Level(tried, inertia, kept, mean, components, centres, labels)
+
+
+def stability(descriptors: Floats, count: int, seeds: tuple[int, int]) -> float:
+    """How far `count` clusters depend on the seed: adjusted Rand index of two fits.
+
+    1 is the same partition, 0 what chance gives (Hubert and Arabie 1985).
+    """
+    from sklearn.metrics import adjusted_rand_score
+
+    one, other = (fit_level(descriptors, [count], count, seed).labels for seed in seeds)
+    return float(adjusted_rand_score(one, other))
+
+
+def typical(
+    descriptors: Floats, level: Level, cluster: int, count: int, images: Ints, per_image: int = 2
+) -> Ints:
+    """int64 (<= count,): the patches of a cluster that lie nearest its centre, nearest first.
+
+    Args:
+        descriptors: of the patches, (n, D).
+        images: int64 (n,), of which image each is.
+        per_image: patches of one image at most, so that no image fills a montage.
+    """
+    points = level.project(descriptors)
+    members = np.flatnonzero(_nearest(points, level.centres) == cluster)
+    distance = ((points[members] - level.centres[cluster]) ** 2).sum(axis=1)
+    chosen: list[int] = []
+    used: dict[int, int] = {}
+    for index in members[np.argsort(distance, kind="stable")].tolist():
+        image = int(images[index])
+        if len(chosen) < count and used.get(image, 0) < per_image:
+            used[image] = used.get(image, 0) + 1
+            chosen.append(index)
+    return np.array(chosen, np.int64)
+
+
+def _principal(descriptors: Floats, distinct: int, seed: int) -> tuple[Floats, Floats, float]:
+    """Mean, components and share of the variance that they keep, of `distinct` rows or more."""
+    from sklearn.decomposition import PCA
+    from threadpoolctl import threadpool_limits
+
+    different = len(np.unique(descriptors, axis=0))
+    if different < distinct:
+        raise DatasetError(f"{different} different descriptors cannot make {distinct} clusters")
+    dimensions = min(DIMENSIONS, *descriptors.shape)
+    # The solver follows from the shape: exact, or randomised with this seed for long descriptors.
+    pca = PCA(dimensions, random_state=seed_from("pca", seed) % 2**32)
+    with threadpool_limits(1):
+        pca.fit(descriptors.astype(np.float64))
+    rows = np.arange(dimensions)
+    largest = np.abs(pca.components_).argmax(axis=1)
+    components = pca.components_ * np.sign(pca.components_[rows, largest])[:, None]
+    kept = float(pca.explained_variance_ratio_.sum())
+    return pca.mean_.astype(np.float32), components.astype(np.float32), kept
+
+
+def _cluster(points: Doubles, count: int, seed: int) -> tuple[Floats, float]:
+    """Centres in the order of their first coordinate, and the summed squared distance to them."""
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
+    state = seed_from("k-means", seed, count) % 2**32
+    with threadpool_limits(1):  # threads add in any order
+        found = KMeans(count, n_init=STARTS, random_state=state).fit(points)
+    order = np.lexsort(found.cluster_centers_.T[::-1])
+    return found.cluster_centers_[order].astype(np.float32), float(found.inertia_)
+
+
+def _project(descriptors: Floats, mean: Floats, components: Floats) -> Doubles:
+    centred = descriptors.astype(np.float64) - mean
+    points: Doubles = centred @ components.T.astype(np.float64)
+    return points
+
+
+def _nearest(points: Doubles, centres: Floats) -> Ints:
+    return np.asarray(cdist(points, centres, "sqeuclidean").argmin(axis=1), np.int64)
+
+
+class _Taker:
+    """Takes arrays out of a file's, one by one, checking each."""
+
+    def __init__(self, path: Path, arrays: Arrays) -> None:
+        self.path, self.arrays = path, dict(arrays)
+
+    def __call__(
+        self,
+        name: str,
+        kind: type,
+        shape: tuple[int | None, ...],
+        step: int = 1,
+        below: int | None = None,
+    ) -> NDArray[Any]:
+        """An array of a type and shape (None: any length but 0).
+
+        Integers are multiples of `step` from 0 on, and less than `below`.
+        """
+        if name not in self.arrays:
+            raise ModelError(f"{self.path}: array {name!r} is missing")
+        array = self.arrays.pop(name)
+        if array.dtype != kind:
+            wanted = np.dtype(kind).name
+            raise ModelError(f"{self.path}: array {name!r} is {array.dtype}, expected {wanted}")
+        pairs = itertools.zip_longest(array.shape, shape, fillvalue=-1)
+        if any(length != want if want is not None else length < 1 for length, want in pairs):
+            lengths = f"{array.shape}, expected {shape}"
+            raise ModelError(f"{self.path}: array {name!r} has the shape {lengths}")
+        if kind is np.int64:
+            wrong = (array < 0) | (array % step != 0)
+            if below is not None:
+                wrong |= array >= below
+            if wrong.any():
+                value = array[wrong].flat[0]
+                raise ModelError(f"{self.path}: array {name!r} holds {value}, out of its range")
+        return array
+
+    def finish(self) -> None:
+        """Nothing may be left."""
+        for name in self.arrays:
+            raise ModelError(f"{self.path}: array {name!r} is not one of pseudo-labels")
+
+
+def _take_level(take: _Taker, number: int, kept: float, patches: int) -> Level:
+    name = f"level{number}."
+    counts = take(f"{name}counts", np.int64, (None,))
+    inertia = take(f"{name}inertia", np.float64, counts.shape)
+    mean = take(f"{name}mean", np.float32, (None,))
+    components = take(f"{name}components", np.float32, (None, mean.size))
+    centres = take(f"{name}centres", np.float32, (None, len(components)))
+    if len(centres) not in counts:
+        raise ModelError(f"{take.path}: array '{name}centres' is of a count that was not tried")
+    labels = take(f"{name}labels", np.int64, (patches,), below=len(centres))
+    return Level(tuple(counts.tolist()), inertia, kept, mean, components, centres, labels)

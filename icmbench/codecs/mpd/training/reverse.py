@@ -1,0 +1,208 @@
+"""Training of R over all states at once: latent error, and the error of the decoded picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from icmbench.codecs.mpd.model import Model, load_model, part_file
+from icmbench.codecs.mpd.networks.reverse import ReverseSettings, build_reverse, predict
+from icmbench.codecs.mpd.palette.clustering import surroundings
+from icmbench.codecs.mpd.palette.hierarchy import STATES
+from icmbench.codecs.mpd.stream.encoder import encode_latent
+from icmbench.core.errors import DatasetError, ModelError
+from icmbench.core.files import sha256_file
+from icmbench.core.progress import progress
+from icmbench.models.latent import CELL, SCALE, image_latent
+from icmbench.models.norms import freeze_norms
+from icmbench.models.tensors import fill_network, load_network, state_digest
+from icmbench.training.data import Pool
+from icmbench.training.loop import Losses, Schedule, forward_pass, train
+from icmbench.training.losses import picture_losses
+
+CROP: Final = 16  # cells of a training crop's side
+PICTURE: Final = 15.0  # weight of the squared error of the decoded picture, [-1, 1] scale
+STRUCTURE: Final = 0.1  # weight of 1 - SSIM of the decoded picture
+WALK: Final = 0.3  # share of examples that lie on the way of the decoder `diffusion`
+
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One training image: its pixels, its latent and all states of it."""
+
+    image: NDArray[np.uint8]
+    latent: NDArray[np.float32]
+    states: tuple[NDArray[np.float32], ...]
+
+
+def train_reverse(
+    model_folder: Path,
+    schedule: Schedule,
+    pool: Pool,
+    *,
+    start: Path | None,
+    checkpoint: Path,
+    history: Path,
+    device: str = "cpu",
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Train R for the autoencoder of a folder; returns its weights and metadata.
+
+    Args:
+        start: file to start from, whose network is kept; None: the identity.
+
+    Raises ModelError where the start is of another latent than the autoencoder's.
+    """
+    model = load_model(model_folder, ("autoencoder",))
+    model.autoencoder.to(device, memory_format=torch.channels_last)
+    examples = make_examples(model, pool, device)
+    noise = state_noise(examples)
+    settings, state = ReverseSettings(latent=len(model.mean)), None
+    if start is not None:
+        settings, state = read_start(start, settings.latent)
+    network = build_reverse(settings, schedule.seed)
+    if state is not None:
+        fill_network(network, state, f"start of the reverse process's training, {start}")
+    network.to(device, memory_format=torch.channels_last)
+
+    def losses(rng: np.random.Generator) -> Losses:
+        batch = [part.to(device) for part in draw(examples, noise, rng, schedule.batch)]
+        with forward_pass(schedule, device):
+            estimate = predict(network, batch[0], batch[1])
+            shown = decode(model, estimate)
+        return _losses(estimate, shown.float(), batch[2], batch[3])
+
+    train(
+        "reverse",
+        network,
+        replace(schedule, settle=0.0) if start is not None else schedule,
+        losses,
+        checkpoint=checkpoint,
+        history=history,
+        settled=freeze_norms,
+        describe={
+            "network": settings.values(),
+            # Not the folder's: other parts are made in it meanwhile.
+            "autoencoder": sha256_file(part_file(model_folder, "autoencoder")),
+            "pool": pool.digest,
+            "start": state_digest(state),
+            "loss": [CROP, PICTURE, STRUCTURE, WALK],
+        },
+    )
+    return network.cpu().state_dict(), {"network": settings.values(), "noise": noise}
+
+
+def read_start(path: Path, channels: int) -> tuple[ReverseSettings, dict[str, torch.Tensor]]:
+    """Settings and weights of a file to start from, for a latent of `channels`.
+
+    Raises ModelError naming the file where it is not of such a latent.
+    """
+    state, metadata = load_network(path)
+    try:
+        settings = ReverseSettings.read(metadata["network"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
+    if settings.latent != channels:
+        raise ModelError(f"{path}: it is of {settings.latent} channels, the latent has {channels}")
+    return settings, state
+
+
+def make_examples(model: Model, pool: Pool, device: str = "cpu") -> list[Example]:
+    """Latents and their states, coded as the codec codes them.
+
+    Images below a training crop are left out; DatasetError where none is left.
+    """
+    examples = []
+    large = [image for image in pool.images if min(image.shape[:2]) >= CROP * CELL]
+    if not large:
+        raise DatasetError(f"the training pool has no image of {CROP * CELL} pixels a side")
+    for image in progress(large, desc="states", unit="image"):
+        latent = image_latent(model.autoencoder, image, model.mean, model.std, device)
+        _, states = encode_latent(latent, guide=surroundings(latent))
+        by_state = {state.state: state.latent() for state in states}
+        chain = [by_state[STATES - 1]]
+        for t in range(STATES - 2, -1, -1):
+            # A state without a section of its own is the one before it.
+            chain.append(by_state.get(t, chain[-1]))
+        scaled = [values.astype(np.float32) / np.float32(SCALE) for values in reversed(chain)]
+        goal = latent.astype(np.float32) / np.float32(SCALE)
+        examples.append(Example(image, goal, tuple(scaled)))
+    return examples
+
+
+def state_noise(examples: list[Example]) -> list[float]:
+    """Mean squared error of every state's latent, in squared standard deviations."""
+    sums = np.zeros(STATES)
+    for example in examples:
+        sums += [float(np.mean((z - example.latent) ** 2)) for z in example.states]
+    return [float(f"{value:.6g}") for value in sums / len(examples)]
+
+
+def draw(
+    examples: list[Example],
+    noise: list[float],
+    rng: np.random.Generator,
+    count: int,
+    walk: float = WALK,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Random crops: z_t, t, z_0 and the pixels.
+
+    A share `walk` of them lies between z_t and z_0, as `diffusion` meets them on its way.
+    """
+    starts: list[Floats] = []
+    goals: list[Floats] = []
+    pixels: list[Floats] = []
+    levels: list[int] = []
+    while len(starts) < count:
+        example = examples[int(rng.integers(len(examples)))]
+        height, width = example.image.shape[0] // CELL, example.image.shape[1] // CELL
+        top, left = int(rng.integers(height - CROP + 1)), int(rng.integers(width - CROP + 1))
+        place = (slice(top, top + CROP), slice(left, left + CROP))
+        state = int(rng.integers(STATES))
+        goal, start = example.latent[place], example.states[state][place]
+        level = state
+        if state > 0 and rng.random() < walk:
+            level = int(rng.integers(state))
+            keep = rng.random()
+            residual = (start - goal) / np.sqrt(noise[state])
+            drawn = rng.standard_normal(goal.shape, np.float32)
+            mixed = keep * residual + np.sqrt(1 - keep**2) * drawn
+            start = np.asarray(goal + np.sqrt(noise[level]) * mixed, np.float32)
+        rows = slice(top * CELL, (top + CROP) * CELL)
+        columns = slice(left * CELL, (left + CROP) * CELL)
+        picture = np.asarray(example.image[rows, columns], np.float32) / 127.5 - 1
+        starts.append(start)
+        levels.append(level)
+        goals.append(goal)
+        pixels.append(picture)
+    stacked = [
+        torch.from_numpy(np.stack(part).astype(np.float32).transpose(0, 3, 1, 2).copy())
+        for part in (starts, goals, pixels)
+    ]
+    return stacked[0], torch.tensor(levels), stacked[1], stacked[2]
+
+
+def decode(model: Model, latent: torch.Tensor) -> torch.Tensor:
+    """Pixels of standardised latents, in [-1, 1]."""
+    std, mean = (
+        torch.from_numpy(values)[None, :, None, None].to(latent.device)
+        for values in (model.std, model.mean)
+    )
+    pixels: torch.Tensor = model.autoencoder.decode(latent * std + mean).sample
+    return pixels
+
+
+def _losses(
+    estimate: torch.Tensor, shown: torch.Tensor, goal: torch.Tensor, pixels: torch.Tensor
+) -> Losses:
+    latent = torch.nn.functional.mse_loss(estimate, goal)
+    picture, structure = picture_losses(shown, pixels)
+    loss = latent + PICTURE * picture + STRUCTURE * structure
+    return {"loss": loss, "latent": latent, "picture": picture, "structure": structure}

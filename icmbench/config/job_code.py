@@ -1,0 +1,118 @@
+"""The code of a job: its workflow script and the registry entries that its configuration names.
+
+A registry imports its entries by name, so that the closure of a script holds none of them: those
+that a job uses are added here. An edit of one format then reruns the jobs of that format.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from icmbench.codecs import registry as codecs
+from icmbench.core.fingerprint import OURS, Code
+from icmbench.datasets import registry as datasets
+from icmbench.metrics import meter
+from icmbench.tasks import registry as tasks
+
+# The module that imports entries by name -> the kinds of entries.
+REGISTRIES: Final = {
+    codecs.__name__: ("codecs",),
+    tasks.__name__: ("tasks",),
+    datasets.__name__: ("datasets", "pool"),
+    meter.__name__: ("metrics",),
+}
+# A copy of a bundled part: nothing of its training script runs but these.
+COPY: Final = ("icmbench.core.files", "icmbench.core.joblog")
+
+
+class JobCode:
+    """Fingerprints of the jobs of a run.
+
+    Args:
+        config: the complete configuration.
+        scripts: folder of the workflow scripts.
+        code: the sources.
+    """
+
+    def __init__(self, config: Mapping[str, Any], scripts: Path, code: Code) -> None:
+        self._scripts = scripts
+        self._code = code
+        self._entries: dict[str, Mapping[str, Any]] = {
+            kind: config[kind] for kind in ("codecs", "datasets", "tasks")
+        }
+        self._entries["pool"] = config["training"]["pool"]
+        self._entries["metrics"] = {name: {} for name in config["metrics"]}
+        self._made: dict[tuple[Any, ...], list[str]] = {}
+        self._plugins: dict[str, str] | None = None
+        code.keep()
+
+    def of_job(
+        self, script: str, wildcards: Mapping[str, str], **entries: Iterable[str]
+    ) -> list[str]:
+        """The fingerprint of a job's code.
+
+        Entries are those that a wildcard names (`codec`, `dataset`, `task`, `source`), or else all
+        of the configuration.
+
+        Args:
+            script: name of the workflow script, without suffix.
+            wildcards: the job's.
+            entries: `codecs`, `datasets`, `tasks` or `metrics` that the job uses, if others.
+        """
+        chosen = {kind: self._chosen(kind, wildcards, entries) for kind in self._entries}
+        key = (script, *chosen.values())
+        if key not in self._made:
+            self._made[key] = self._fingerprint(script, chosen)
+        return self._made[key]
+
+    def of_copy(self) -> list[str]:
+        """The fingerprint of a job that copies a bundled file."""
+        return self._code.fingerprint(COPY)
+
+    def _chosen(
+        self, kind: str, wildcards: Mapping[str, str], entries: Mapping[str, Iterable[str]]
+    ) -> tuple[str, ...]:
+        known = self._entries[kind]
+        if kind in entries:
+            return tuple(sorted(entries[kind]))
+        if kind == "tasks" and "task" not in wildcards and "dataset" in wildcards:
+            here = wildcards["dataset"]
+            return tuple(sorted(n for n, entry in known.items() if here in entry["datasets"]))
+        if {"pool": "dataset", "datasets": "source"}.get(kind) in wildcards:
+            return ()  # the job is about one of the other
+        named = wildcards.get("source" if kind == "pool" else kind.removesuffix("s"), "")
+        return (named,) if named in known else tuple(sorted(known))
+
+    def _module(self, kind: str, name: str) -> str:
+        """The module of an entry's class, or of a metric's function."""
+        if kind == "metrics":
+            return meter.metric_module(name)
+        entry = self._entries[kind][name]
+        if kind == "codecs":
+            return codecs.codec_class(entry.get("codec", name)).__module__
+        known: Mapping[str, type[Any]] = tasks.kinds() if kind == "tasks" else datasets.kinds()
+        return known[entry.get("type", name)].__module__
+
+    def _fingerprint(self, script: str, chosen: Mapping[str, Iterable[str]]) -> list[str]:
+        """The closure of a script with its entries, whose own code may use further registries."""
+        starts = {str(self._scripts / f"{script}.py")}
+        used: set[str] = set()
+        while new := {*REGISTRIES} & {*self._code.closure(starts).modules} - used:
+            used |= new
+            kinds = [kind for registry in new for kind in REGISTRIES[registry]]
+            starts |= {self._module(kind, name) for kind in kinds for name in chosen[kind]}
+        foreign = {m for m in starts if m.partition(".")[0] != OURS and not m.endswith(".py")}
+        return self._code.fingerprint(starts, self._distributions(foreign))
+
+    def _distributions(self, foreign: set[str]) -> set[str]:
+        """The distributions whose entry points are in modules, editable ones among them."""
+        if not foreign:
+            return set()
+        if self._plugins is None:
+            groups = (codecs.ENTRY_POINTS, tasks.ENTRY_POINTS, datasets.ENTRY_POINTS)
+            entries = [e for group in groups for e in importlib.metadata.entry_points(group=group)]
+            self._plugins = {e.module: e.dist.name for e in entries if e.dist is not None}
+        return {self._plugins[module] for module in foreign if module in self._plugins}

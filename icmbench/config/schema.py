@@ -1,0 +1,195 @@
+"""Completing a configuration: the schema, defaults, null entries, `~`, and names that are no text.
+
+All problems are collected and raised together: a user who corrects a configuration should not
+meet them one per attempt.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from icmbench.core.errors import ConfigError, IcmbenchError
+from icmbench.core.suggest import unknown
+
+# Keys of folders; a leading ~ is expanded once, here, for Snakemake takes it literally.
+FOLDERS = ("results", "downloads", "models", "weights")
+# Sections of named entries. Snakemake merges --config into them, so null takes an entry out.
+ENTRIES = ("datasets", "codecs", "tasks")
+
+
+class Problems:
+    """Errors of a configuration, collected in order and raised together."""
+
+    def __init__(self) -> None:
+        self.errors: list[IcmbenchError] = []
+
+    def add(self, text: str) -> None:
+        """Add a ConfigError, unless the same text was added before."""
+        if text not in {str(error) for error in self.errors}:
+            self.errors.append(ConfigError(text))
+
+    @contextmanager
+    def collect(self, where: str = "") -> Iterator[None]:
+        """Catch an IcmbenchError of the block and keep it under the key path `where`."""
+        try:
+            yield
+        except IcmbenchError as error:
+            text = str(error)
+            known = not where or text.startswith(where)
+            self.errors.append(type(error)(text if known else f"{where}: {text}"))
+
+    def raise_all(self) -> None:
+        """Raise what was collected: a single error as it is, several as one ConfigError."""
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        if self.errors:
+            lines = "".join(f"\n  {n}. {error}" for n, error in enumerate(self.errors, 1))
+            raise ConfigError(f"{len(self.errors)} problems in the configuration:{lines}")
+
+
+def complete(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
+    """The configuration with defaults, checked against the schema.
+
+    Raises ConfigError that lists every problem with its key path and, for a mistyped key, the
+    nearest right one.
+    """
+    problems = Problems()
+    filled = complete_or_note(config, schema, problems)
+    problems.raise_all()
+    return filled
+
+
+def complete_or_note(config: Mapping[str, Any], schema: Path, problems: Problems) -> dict[str, Any]:
+    """`complete`, which adds to `problems` instead of raising.
+
+    What the schema refuses is left out or replaced by its default, so that the rest can be
+    checked further.
+    """
+    rules = json.loads(schema.read_text(encoding="utf-8"))
+    filled: dict[str, Any] = _texts(copy.deepcopy(dict(config)), "", problems)
+    for section in ENTRIES:
+        if isinstance(filled.get(section), dict):
+            filled[section] = {k: v for k, v in filled[section].items() if v is not None}
+    _fill(filled, rules)
+    checker = jsonschema.Draft202012Validator(rules)
+    errors = sorted(checker.iter_errors(filled), key=lambda error: list(map(str, error.path)))
+    for error in errors:
+        problems.add(_explain(error))
+    for error in errors:
+        _prune(filled, error)
+    for path in list(_with_nul(filled)):
+        where = ".".join(map(str, path)).replace("\0", "\\0")
+        problems.add(
+            f"{where}: the text holds a NUL character, which no path or name may: remove it"
+        )
+        _take_out(filled, path)
+    for section in ("datasets", "codecs"):
+        filled.setdefault(section, {})
+    _fill(filled, rules)
+    _expand(filled, problems)
+    return filled
+
+
+def removed_entries(config: Mapping[str, Any]) -> dict[str, list[str]]:
+    """By section, the names whose entry is null: they are taken out of the run."""
+    return {
+        section: [name for name, entry in config[section].items() if entry is None]
+        for section in ENTRIES
+        if isinstance(config.get(section), Mapping)
+    }
+
+
+def _texts(value: Any, where: str, problems: Problems) -> Any:
+    """`value` without mapping keys that are no text; each is a problem."""
+    if isinstance(value, Mapping):
+        kept = {}
+        for key, inner in value.items():
+            if isinstance(key, str):
+                kept[key] = _texts(inner, f"{where}.{key}" if where else key, problems)
+            else:
+                kind = type(key).__name__
+                problems.add(
+                    f"{where or 'top level'}: the key {key!r} is of type {kind}; names are text: "
+                    "quote it, as '001' or 'on'"
+                )
+        return kept
+    if isinstance(value, list):
+        return [_texts(inner, f"{where}.{n}", problems) for n, inner in enumerate(value)]
+    return value
+
+
+def _fill(value: dict[str, Any], rules: Mapping[str, Any]) -> None:
+    for key, rule in rules.get("properties", {}).items():
+        if "default" in rule:
+            value.setdefault(key, copy.deepcopy(rule["default"]))
+        if isinstance(value.get(key), dict):
+            _fill(value[key], rule)
+
+
+def _explain(error: jsonschema.ValidationError) -> str:
+    where = ".".join(map(str, error.absolute_path)) or "top level"
+    if error.validator == "additionalProperties" and isinstance(error.schema, Mapping):
+        known = error.schema.get("properties", {})
+        wrong = [key for key in error.instance if key not in known]
+        return "; ".join(f"{where}: {unknown('key', key, known)}" for key in wrong)
+    text = f"{where}: {error.message}"
+    wants_text = error.validator == "type" and "string" in error.validator_value
+    if wants_text and isinstance(error.instance, bool | int | float):
+        text += ": quote it, as '001' or 'on'"
+    return text
+
+
+def _prune(filled: dict[str, Any], error: jsonschema.ValidationError) -> None:
+    """Take out what an error is about: the key, the named entry, or the section."""
+    path = list(error.absolute_path)
+    holder: Any = filled
+    for key in path:
+        try:
+            holder = holder[key]
+        except (KeyError, IndexError, TypeError):
+            return  # an earlier error took it out
+    if error.validator == "additionalProperties" and isinstance(holder, dict):
+        known = error.schema.get("properties", {}) if isinstance(error.schema, Mapping) else {}
+        for key in [key for key in holder if key not in known]:
+            del holder[key]
+    elif "propertyNames" in error.absolute_schema_path and isinstance(holder, dict):
+        holder.pop(error.instance, None)
+    else:
+        _take_out(filled, path)
+
+
+def _take_out(filled: dict[str, Any], path: Sequence[str | int]) -> None:
+    """Take out the named entry, or the section, that a problem's key path leads into."""
+    if path and path[0] in ENTRIES and len(path) > 1:
+        filled.get(str(path[0]), {}).pop(path[1], None)
+    elif path:
+        filled.pop(str(path[0]), None)
+
+
+def _with_nul(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Key paths of texts that hold a NUL character."""
+    if isinstance(value, str) and "\0" in value:
+        yield path
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _with_nul(inner, (*path, key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _with_nul(inner, (*path, number))
+
+
+def _expand(filled: dict[str, Any], problems: Problems) -> None:
+    for key in FOLDERS:
+        value = filled[key]
+        if isinstance(value, str) and value.startswith("~"):
+            try:
+                filled[key] = str(Path(value).expanduser())
+            except RuntimeError:
+                problems.add(f"{key}: {value}: there is no such user")

@@ -1,0 +1,161 @@
+"""Targets of the workflow that only some configurations have, and what each of them needs.
+
+Snakemake alone says that it does not know a rule, whatever the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from icmbench.codecs.diff_icmh.model import NAME as DIFFUSION
+from icmbench.codecs.mpd.model import NAME as MPD
+from icmbench.core.versions import package_version
+
+if TYPE_CHECKING:
+    from icmbench.config.run import Run
+
+
+def absent_when_packed() -> dict[str, str]:
+    """`absent_targets` of a run that decodes packed streams: it has none of them."""
+    text = "needs images, and this configuration (packed) has streams alone: type it where they are"
+    return {name: f"{name} {text}" for name in NEEDS}
+
+
+def absent_targets(run: Run) -> dict[str, str]:
+    """Sentences about what the run lacks, by the name of a target that it does not have."""
+    found = {name: lacks(run) for name, lacks in NEEDS.items()}
+    return {name: f"{name} needs {text}" for name, text in found.items() if text}
+
+
+def _codec(codec: str, what: str = "") -> Callable[[Run], str]:
+    """Need of a codec entry and, where given, of a section that lists images."""
+
+    def lacks(run: Run) -> str:
+        if codec not in {family.codec for family in run.families.values()}:
+            return f"a codec entry of {codec}, and this run has none: add one to codecs"
+        return _section(what)(run) if what else ""
+
+    return lacks
+
+
+def _section(key: str) -> Callable[[Run], str]:
+    """Need of a section that lists images."""
+
+    def lacks(run: Run) -> str:
+        if run.config[key]:
+            return ""
+        return f"an image of this run in the section {key}: list one ({{dataset: ..., image: ...}})"
+
+    return lacks
+
+
+def _own_model(what: str, *more: Callable[[Run], str]) -> Callable[[Run], str]:
+    """Need of `what`, which a run has that makes its own models, then of `more`."""
+
+    def lacks(run: Run) -> str:
+        if not {family.codec for family in run.families.values()} & {MPD, DIFFUSION}:
+            return (
+                f"{what} that a run with a codec entry of {MPD} or {DIFFUSION} makes: add one to "
+                "codecs, and leave models out"
+            )
+        if given := run.config["models"]:
+            return (
+                f"{what} that a run makes together with its own models, and models: {given} is "
+                "given: leave models out (models: null)"
+            )
+        return next((text for need in more if (text := need(run))), "")
+
+    return lacks
+
+
+def _trained_features(run: Run) -> str:
+    if "features" in run.trained:
+        return ""
+    return "training.features.steps above 0: nothing is learned from pseudo-labels in this run"
+
+
+def _losses(run: Run) -> str:
+    if {*run.trained, *run.icmh, *run.task_parts} - {"contexts"}:  # tables of counts have no loss
+        return ""
+    return "a network that this run trains, and it trains none: set steps in the section training"
+
+
+def _tasks(run: Run) -> str:
+    return "" if run.tasks else "a task, and this run has none: add one to tasks"
+
+
+def _task_pictures(run: Run) -> str:
+    return _tasks(run) or _section("task_pictures")(run)
+
+
+def _backbone(run: Run) -> str:
+    from icmbench.tasks.backends.openmm_task import OpenMMTask
+
+    if any(isinstance(task, OpenMMTask) for task in run.tasks.values()):
+        return ""
+    return "a task of type mmdet or mmseg, whose backbone it compares: add one to tasks"
+
+
+def _robustness(run: Run) -> str:
+    if run.config["robustness"]["trials"] > 0:
+        return ""
+    return "trials: set robustness.trials above 0, and robustness.dataset"
+
+
+def _ablation(run: Run) -> str:
+    return "" if run.config["ablation"]["full"] else "the section ablation (full, without, bpp)"
+
+
+def _paired(run: Run) -> str:
+    if run.config["anchors"] and run.config["rates"]:
+        return ""
+    return "an anchor and a rate: list them in anchors and rates"
+
+
+def _mmcv(run: Run) -> str:
+    if run.tasks and package_version("mmcv") != "not installed":
+        return ""
+    return _tasks(run) or (
+        "the package mmcv with compiled operators, with which those in use are compared; only "
+        "mmcv-lite, or none, is installed"
+    )
+
+
+# Rules without wildcards that are not there in every run -> what the run lacks, empty: nothing.
+NEEDS: dict[str, Callable[[Run], str]] = {
+    "ablation": _ablation,
+    "complexity_table": _codec(DIFFUSION),
+    "diffusion_pictures": _codec(DIFFUSION, "diffusion"),
+    "feature_gap": _backbone,
+    "loss_figures": _losses,
+    "mmcv_check": _mmcv,
+    "mpd_figure_2": _own_model("the taps of the VGG", _section("hierarchy")),
+    "mpd_figure_4": _own_model("pseudo-labels"),
+    "mpd_framework": _codec(MPD, "hierarchy"),
+    "mpd_framework_table": _codec(MPD, "hierarchy"),
+    "mpd_states_table": _codec(MPD),
+    "paired_table": _paired,
+    "palette_hierarchy": _codec(MPD, "hierarchy"),
+    "pseudo_labels_table": _own_model("pseudo-labels", _trained_features),
+    "retrieval": _own_model("contrastive features", _trained_features),
+    "robustness_table": _robustness,
+    "task_figures": _tasks,
+    "task_pictures": _task_pictures,
+    "tasks_tables": _tasks,
+}
+# The tables that such rules write.
+TABLES: dict[str, tuple[str, ...]] = {
+    "ablation": ("ablation",),
+    "complexity_table": ("complexity",),
+    "diffusion_pictures": ("diff_icmh_accounting",),
+    "feature_gap": ("feature_gap",),
+    "mmcv_check": ("mmcv_check",),
+    "mpd_framework_table": ("mpd_framework",),
+    "mpd_states_table": ("mpd_states",),
+    "paired_table": ("paired",),
+    "pseudo_labels_table": ("pseudo_labels",),
+    "retrieval": ("retrieval",),
+    "robustness_table": ("robustness",),
+    "tasks_tables": ("task_failures", "tasks", "tasks_bd_rate"),
+}

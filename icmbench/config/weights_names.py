@@ -1,0 +1,122 @@
+"""Names of the weights behind every curve: bundled, trained in this run, or an imported model.
+
+They are found while a run is planned: legends, `codecs.csv`, the report and provenance share them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from icmbench.codecs.diff_icmh import model as icmh
+from icmbench.codecs.mpd import model as mpd
+from icmbench.codecs.registry import codec_class
+from icmbench.config.run import Run, models_folder, used_guides
+from icmbench.core.errors import ModelError
+from icmbench.models.tensors import KEY
+
+BUNDLED = "bundled"
+THIS_RUN = "trained in this run"
+_HEADER_LIMIT = 100_000_000  # bytes, as safetensors itself has it
+
+
+def parameters(path: Path) -> int:
+    """Number of values in a safetensors file, from its header alone.
+
+    Raises ModelError where the file has no such header.
+    """
+    tensors = _header(path)
+    try:
+        shapes = [entry["shape"] for name, entry in tensors.items() if name != "__metadata__"]
+        return sum(prod(shape) for shape in shapes)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}: not a safetensors file: {error}") from error
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file; ModelError where it has none."""
+    with open(path, "rb") as handle:
+        size = int.from_bytes(handle.read(8), "little")
+        text = handle.read(size) if size <= _HEADER_LIMIT else b""
+    try:
+        header: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise ModelError(f"{path}: not a safetensors file: {error}") from error
+    return header
+
+
+def weights_names(run: Run) -> dict[str, str]:
+    """The weights of every codec entry that has some: `bundled`, `bundled, 2 M prior`, ..."""
+    found = {}
+    for name, family in run.families.items():
+        model = codec_class(family.codec).model_name
+        if model is None:
+            continue
+        if run.config["models"]:
+            found[name] = _given(models_folder(run.config) / model)
+        elif model == mpd.NAME:
+            used = [*mpd.PARTS, *(f"features-{kind}" for kind in used_guides(family))]
+            trained = [part for part in used if part.partition("-")[0] in run.trained]
+            found[name] = _made(used, trained, run.config)
+        else:
+            parts = [part for part in run.icmh if part != icmh.TAGGER]
+            used = ["autoencoder", "prior", "codec"]
+            trained = ["autoencoder"] * ("autoencoder" in run.trained)
+            trained += ["prior"] * ("prior" in parts)
+            trained += ["codec"] * any(part.startswith("stage") for part in parts)
+            found[name] = _made(used, trained, run.config)
+            if "prior" not in trained:
+                found[name] += f", {_size(icmh.part_file(icmh.bundled(), 'prior'))} prior"
+    return found
+
+
+def curve_names(run: Run) -> dict[str, str]:
+    """Legend text of every codec entry with weights: `MPD (bundled)`.
+
+    An entry with a name of its own keeps it.
+    """
+    names = {}
+    for name, weights in weights_names(run).items():
+        codec = codec_class(run.families[name].codec)
+        title = codec.title if name == codec.name else name
+        names[name] = f"{title} ({weights})"
+    return names
+
+
+def _made(used: list[str], trained: list[str], config: Mapping[str, Any]) -> str:
+    """The weights of a model that this run makes of bundled and trained parts."""
+    tuned = config["training"]["start"] == BUNDLED
+    how = "fine-tuned in this run" if tuned else THIS_RUN
+    if not trained:
+        return BUNDLED
+    if len(trained) == len(used):
+        return how
+    kinds = " and ".join(dict.fromkeys(part.partition("-")[0] for part in trained))
+    return f"{BUNDLED}, {kinds} {how}"
+
+
+def _given(folder: Path) -> str:
+    """The name of a given model folder: the imported file's name, or the folder's.
+
+    A file that cannot be read is left to the job that loads it, which names what is wrong.
+    """
+    named = folder.parent.name or str(folder)
+    part = icmh.part_file(folder, "codec" if folder.name == icmh.NAME else "autoencoder")
+    try:
+        metadata = _header(part).get("__metadata__", {})
+        origin = json.loads(metadata.get(KEY, "{}")).get("provenance", {})
+        named = Path(str(origin.get("source", ""))).name or named
+        if folder.name == icmh.NAME:
+            named += f", {_size(icmh.part_file(folder, 'prior'))} prior"
+    except (ModelError, OSError, ValueError, AttributeError):
+        return named
+    return named
+
+
+def _size(path: Path) -> str:
+    """Millions of values in a file, or thousands of a small one."""
+    count = parameters(path)
+    return f"{count / 1e6:.0f} M" if count >= 999_500 else f"{count / 1e3:.0f} k"

@@ -1,0 +1,1 @@
+"""Errors, files, images, devices, registries, logs and fingerprints: the base of every layer."""

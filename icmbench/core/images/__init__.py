@@ -1,0 +1,1 @@
+"""Reading and writing of image files: PNG, JPEG, deep formats, colour, metadata, transparency."""

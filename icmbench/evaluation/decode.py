@@ -1,0 +1,236 @@
+"""The decoding job: a fresh process that sees stream files and the model folder, nothing else."""
+
+from __future__ import annotations
+
+import io
+import logging
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image as PillowImage
+
+from icmbench.codecs.base import Image
+from icmbench.codecs.specs import Point
+from icmbench.core.errors import MeasurementError
+from icmbench.core.images.image_files import pixel_sha256
+from icmbench.core.progress import progress
+from icmbench.evaluation import archive
+from icmbench.evaluation.pool import CodecProcess, Failed
+from icmbench.evaluation.shard import (
+    DECODED,
+    ENCODED,
+    TIMING,
+    Family,
+    Patience,
+    read_rows,
+    timing_row,
+    write_rows,
+)
+from icmbench.evaluation.sharing import Shared, Taken
+
+log = logging.getLogger(__name__)
+
+
+def decode_shard(
+    family: Family,
+    dataset: str,
+    *,
+    streams: Path,
+    encoded: Path,
+    pictures: Path,
+    status: Path,
+    timing: Path,
+    shared: Sequence[Shared] = (),
+) -> None:
+    """Decode every stream of a shard at every point of the family.
+
+    Each point's file is really written (for an embedded codec: after truncation) and it is that
+    file's size that is reported.
+
+    Args:
+        streams, encoded: what `encode_shard` wrote.
+        pictures: zip of PNGs that is written, one member per codec string and image.
+        status: CSV that is written, one row per codec string and image; failed encodings too.
+        timing: CSV of seconds that is written.
+        shared: points that earlier entries have: their pictures are copied.
+    """
+    taken = Taken(shared, "codec", DECODED)
+    before = read_rows(encoded, ENCODED)
+    alone = [point for point in family.points if _batch(point) == 1]
+    together = [point for point in family.points if _batch(point) > 1]
+    with (
+        archive.reader(streams) as source,
+        archive.create(pictures) as out,
+        CodecProcess(family.setup) as process,
+        tempfile.TemporaryDirectory(prefix="icmbench-") as scratch,
+    ):
+        job = _Job(family, dataset, source, out, process, Path(scratch))
+        job.taken = taken
+        for coded in progress(before, desc=f"decode {family.name}", unit="stream"):
+            for point in alone:
+                if point.encoding == coded["encoding"]:
+                    job.decode([coded], point)
+            for point in together:
+                if point.encoding == coded["encoding"] and point.string in taken:
+                    job.decode([coded], point)
+        for point in (point for point in together if point.string not in taken):
+            held = [coded for coded in before if coded["encoding"] == point.encoding]
+            batches = [held[i : i + _batch(point)] for i in range(0, len(held), _batch(point))]
+            for batch in progress(batches, desc=point.string, unit="batch"):
+                job.decode(batch, point)
+    write_rows(status, DECODED, job.rows)
+    write_rows(timing, TIMING, job.seconds)
+
+
+class _Job:
+    """Decodes streams at points and keeps a row of each."""
+
+    def __init__(
+        self,
+        family: Family,
+        dataset: str,
+        source: zipfile.ZipFile,
+        out: archive.Writer,
+        process: CodecProcess,
+        scratch: Path,
+    ) -> None:
+        self.family = family
+        self.dataset = dataset
+        self.source = source
+        self.out = out
+        self.process = process
+        self.scratch = scratch
+        self.taken = Taken((), "codec", DECODED)
+        self.patience = Patience()
+        self.rows: list[dict[str, Any]] = []
+        self.seconds: list[dict[str, Any]] = []
+
+    def decode(self, batch: Sequence[Mapping[str, str]], point: Point) -> None:
+        """Decode the streams of rows at a point, those that were coded together.
+
+        A point that an earlier entry has is copied.
+        """
+        if point.string in self.taken:
+            for coded in batch:
+                self._copy(coded["image"], point)
+            return
+        files = [self.scratch / f"stream-{n}" for n in range(len(batch))]
+        good = []
+        for coded, file in zip(batch, files, strict=True):
+            if coded["status"] != "ok":
+                self.rows.append({"codec": point.string, "device": self.process.device, **coded})
+                continue
+            try:
+                _extract(self.source, point, coded["image"], file)
+                self.patience.check(point.string)
+                if point.codec.cut_keys:
+                    answer = self.process.call("truncate", point.cut, path=str(file))
+                    file.write_bytes(answer["stream"])
+            except MeasurementError as error:
+                file.write_bytes(b"")  # nothing was there to decode
+                self._failed(coded, point, file, Failed("failed", str(error)))
+            except Failed as failure:
+                self._failed(coded, point, file, failure)
+            else:
+                good.append((coded, file))
+        if good:
+            self._decode(good, point)
+
+    def _copy(self, image: str, point: Point) -> None:
+        row = self.taken.row(point.string, image)
+        self.rows.append(row)
+        self.seconds += self.taken.seconds(point.string, image, self.family.name)
+        if row["status"] == "ok":
+            member = archive.picture_member(point.string, image)
+            self.taken.copy(point.string, member, self.out)
+
+    def _decode(self, good: Sequence[tuple[Mapping[str, str], Path]], point: Point) -> None:
+        try:
+            if _batch(point) > 1:
+                paths = [str(file) for _, file in good]
+                answer = self.process.call(
+                    "decode-batch", point.decode, images=len(good), paths=paths
+                )
+            else:
+                answer = self.process.call("decode", point.decode, path=str(good[0][1]))
+                answer["images"] = [answer["image"]]
+        except Failed as failure:
+            if len(good) == 1:
+                self._failed(good[0][0], point, good[0][1], failure)
+                return
+            # One of them spoils it for all: alone, each gets a row of its own.
+            log.warning("%s: %d streams one by one: %s", point.string, len(good), failure.detail)
+            for one in good:
+                self._decode([one], point)
+            return
+        for (coded, file), image in zip(good, answer["images"], strict=True):
+            self._decoded(coded, point, file, image, answer)
+
+    def _decoded(
+        self,
+        coded: Mapping[str, str],
+        point: Point,
+        file: Path,
+        image: Image,
+        answer: Mapping[str, Any],
+    ) -> None:
+        self.out.add(archive.picture_member(point.string, coded["image"]), _png(image))
+        place = {"dataset": self.dataset, "family": self.family.name, "image": coded["image"]}
+        what = {"stage": "decode", "codec": point.string, "encoding": point.encoding}
+        pixels = image.shape[0] * image.shape[1]
+        self.seconds.append({**place, **what, **timing_row(self.process, answer, pixels)})
+        self._row(coded, point, file, {"digest": pixel_sha256(image)[:16]})
+
+    def _failed(self, coded: Mapping[str, str], point: Point, file: Path, failure: Failed) -> None:
+        log.warning("%s, %s: %s", point.string, coded["image"], failure.detail)
+        found = {"status": f"decode-{failure.code}", "detail": failure.detail}
+        self._row(coded, point, file, found)
+
+    def _row(
+        self, coded: Mapping[str, str], point: Point, file: Path, found: Mapping[str, str]
+    ) -> None:
+        row = {"codec": point.string, "device": self.process.device, **coded, **found}
+        row["bytes"] = str(file.stat().st_size)
+        self.patience.note(point.string, row["status"])
+        self.rows.append(row)
+
+
+def _batch(point: Point) -> int:
+    """How many streams are decoded together at a point."""
+    key = point.codec.batch_key
+    return int(dict(point.decode)[key]) if key else 1
+
+
+def decode_one(family: Family, streams: Path, point: Point, image_id: str) -> Image:
+    """The picture of one member of a shard's streams, decoded as `decode_shard` does, but alone."""
+    with (
+        archive.reader(streams) as source,
+        CodecProcess(family.setup) as process,
+        tempfile.TemporaryDirectory(prefix="icmbench-") as scratch,
+    ):
+        file = Path(scratch) / "stream"
+        _extract(source, point, image_id, file)
+        picture: Image = _decode(process, Patience(), point, file)["image"]
+        return picture
+
+
+def _extract(source: zipfile.ZipFile, point: Point, image_id: str, file: Path) -> None:
+    extension = point.codec.file_extension(**dict(point.encode))
+    member = archive.stream_member(point.encoding, image_id, extension)
+    file.write_bytes(archive.read_member(source, member))
+
+
+def _decode(process: CodecProcess, patience: Patience, point: Point, file: Path) -> dict[str, Any]:
+    patience.check(point.string)
+    if point.codec.cut_keys:
+        file.write_bytes(process.call("truncate", point.cut, path=str(file))["stream"])
+    return process.call("decode", point.decode, path=str(file))
+
+
+def _png(image: Image) -> bytes:
+    buffer = io.BytesIO()
+    PillowImage.fromarray(image).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()

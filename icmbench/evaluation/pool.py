@@ -1,0 +1,234 @@
+"""The parent's side of a codec process: time limits, restarts, failures as values."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from icmbench.core.errors import IcmbenchError
+from icmbench.core.processes import start_python
+from icmbench.core.progress import hold
+from icmbench.evaluation import worker
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 900.0  # loading a large model from a slow disk
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_PR_SET_PDEATHSIG = 1
+
+
+class Failed(IcmbenchError):
+    """A request failed: `code` is failed, timeout or crashed; the text says why.
+
+    `typed`: the codec raised an error of `icmbench.core.errors`, on purpose.
+    """
+
+    def __init__(self, code: str, detail: str, *, typed: bool = False) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.typed = typed
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a codec process is started with.
+
+    Attributes:
+        codec: codec name.
+        models: folder of trained weights.
+        device: cpu or cuda.
+        threads: threads of numerical libraries.
+        seconds: time limit of one request.
+        warm_up: keys of a point to run once before anything is timed.
+    """
+
+    codec: str
+    models: Path | None = None
+    device: str = "cpu"
+    threads: int = 1
+    seconds: float = 120.0
+    warm_up: Mapping[str, Any] | None = None
+
+
+class CodecProcess:
+    """A codec in a child process; use as a context manager.
+
+    `start_s` is what process start, model load and warm-up took, the first time. Starting and
+    compiling (`compile_s`) are no part of time limits, rates and forecasts.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.start_s = 0.0
+        self.compile_s = 0.0
+        self.device = setup.device
+        self._process: subprocess.Popen[bytes] | None = None
+        self._unusable: Failed | None = None
+        self._warm = setup.warm_up is None
+
+    def __enter__(self) -> CodecProcess:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def call(
+        self, do: str, keys: Sequence[tuple[str, Any]], images: int = 1, **what: Any
+    ) -> dict[str, Any]:
+        """Answer of a request (see `worker.handle`) that concerns a number of images.
+
+        Raises Failed: `timeout` and `crashed` end the process, and the next call starts another.
+        A codec that cannot even be loaded fails every call with the same reason.
+        """
+        if self._process is None:
+            self._start()
+        request = {"do": do, "keys": dict(keys), **what}
+        answer = self._exchange(request, images * self.setup.seconds)
+        if "error" in answer:
+            text = f"{answer['error']}: {answer['detail']}"
+            raise Failed("failed", text, typed=answer["typed"])
+        return answer
+
+    def stop(self) -> None:
+        """End the child process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                with contextlib.suppress(BrokenPipeError):
+                    assert pipe is not None
+                    pipe.close()
+            self._process = None
+
+    def _start(self) -> None:
+        begin, compiled = time.perf_counter(), self.compile_s
+        self._load()
+        if not self._warm:
+            self._warm = True
+            try:
+                request = {"do": "warm-up", "keys": self.setup.warm_up}
+                self._exchange(request, self.setup.seconds)
+            except Failed as failure:
+                # A hang or a crash on the small picture says nothing about the images.
+                log.warning("warm-up of %s: %s", self.setup.codec, failure.detail)
+                self._load()
+        taken = time.perf_counter() - begin - (self.compile_s - compiled)
+        hold(taken)  # `_answer` does so for what was compiled
+        self.start_s = self.start_s or taken
+
+    def _load(self) -> None:
+        if self._unusable is not None:
+            raise self._unusable
+        self._process = start_python(
+            "-m",
+            worker.__name__,
+            changes=dict.fromkeys(_THREADS, str(self.setup.threads)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            preexec_fn=_die_with_parent,
+        )
+        first = {
+            "codec": self.setup.codec,
+            "models": self.setup.models,
+            "device": self.setup.device,
+            "threads": self.setup.threads,
+        }
+        try:
+            answer = self._exchange(first, START_SECONDS)
+            if "error" in answer:
+                text = f"the codec does not load: {answer['error']}: {answer['detail']}"
+                raise Failed("failed", text, typed=answer["typed"])
+        except Failed as failure:
+            self.stop()
+            self._unusable = failure
+            raise
+        self.device = answer["device"]
+
+    def _exchange(self, message: dict[str, Any], seconds: float) -> dict[str, Any]:
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            worker.send(process.stdin, message)
+            answer = self._answer(process, seconds)
+        except BrokenPipeError:
+            answer = None
+        if answer is None:
+            code = process.wait()
+            self.stop()
+            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            raise Failed("crashed", f"the codec's process ended with {how}")
+        return answer
+
+    def _answer(self, process: subprocess.Popen[bytes], seconds: float) -> dict[str, Any] | None:
+        """The process's answer to a request, None where it died; Failed after the time limit.
+
+        While it compiles, the limit is that of a start.
+        """
+        assert isinstance(process.stdout, BufferedReader)
+        pipe = process.stdout.raw  # what a buffer holds is no more in the pipe that is waited for
+        left = seconds
+        while True:
+            begin = time.monotonic() - _kept_waiting(process.pid)
+            if not _answers(process, left):
+                break
+            answer = worker.receive(pipe)
+            if answer is None or "compiling" not in answer:
+                return answer
+            left -= time.monotonic() - _kept_waiting(process.pid) - begin
+            begin = time.monotonic()
+            if not _answers(process, START_SECONDS):
+                break
+            answer = worker.receive(pipe)
+            if answer is None:
+                return None
+            self.compile_s += time.monotonic() - begin
+            hold(time.monotonic() - begin)
+        self.stop()
+        raise Failed("timeout", f"no answer within {seconds:g} s")
+
+
+def _answers(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether a process writes something within so many seconds in which it could run.
+
+    On a crowded machine an image would else be lost to whoever takes the processors.
+    """
+    assert process.stdout is not None
+    end = time.monotonic() + seconds - _kept_waiting(process.pid)
+    while (left := end + _kept_waiting(process.pid) - time.monotonic()) > 0:
+        if select.select([process.stdout], [], [], left)[0]:
+            return True
+    return False
+
+
+def _kept_waiting(pid: int) -> float:
+    """Seconds that a process was ready to run and had no processor; 0 where nobody counts them."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="utf-8").split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
+
+
+def _die_with_parent() -> None:
+    """Linux: the child is killed when its parent is, whatever the codec is busy with."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

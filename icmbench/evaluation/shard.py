@@ -1,0 +1,132 @@
+"""What the jobs of one data set x codec x shard share: their description and their side files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from icmbench.codecs.registry import codec_class
+from icmbench.codecs.specs import Point, expand_points
+from icmbench.core.devices import resolve_device
+from icmbench.core.errors import MeasurementError
+from icmbench.core.files import write_text
+from icmbench.evaluation.pool import CodecProcess, Failed, Setup
+
+ENCODED = ("encoding", "image", "status", "detail", "bytes")
+DECODED = ("codec", "encoding", "image", "status", "detail", "bytes", "digest", "device")
+TIMING = (
+    "stage", "dataset", "family", "codec", "encoding", "image", "pixels", "device", "seconds",
+    "start_s",
+    "host",
+)  # fmt: skip
+GIVE_UP_AFTER = 3  # time limits hit in a row by one encoding
+
+
+@dataclass(frozen=True)
+class Family:
+    """A codec's entry of the configuration: one curve.
+
+    Attributes:
+        name: the entry's name; `family` in every table.
+        codec: the codec's name.
+        points: all points of the entry.
+        setup: how its process is started.
+    """
+
+    name: str
+    codec: str
+    points: tuple[Point, ...]
+    setup: Setup
+
+    def encodings(self) -> dict[str, Point]:
+        """One point per encoding, in order: an embedded codec has fewer encodings than points."""
+        first: dict[str, Point] = {}
+        for point in self.points:
+            first.setdefault(point.encoding, point)
+        return first
+
+
+def make_family(name: str, settings: Mapping[str, Any]) -> Family:
+    """The family of a configuration entry.
+
+    Args:
+        settings: `entry` (codec, points), `device`, `threads`, `limits` and `models` of the run.
+
+    Raises ConfigError for wrong codecs, keys and values.
+    """
+    entry = settings["entry"]
+    codec = entry.get("codec", name)
+    points = tuple(expand_points(codec, entry["points"]))
+    device = resolve_device(settings["device"]) if codec_class(codec).uses_device else "cpu"
+    setup = Setup(
+        codec,
+        models=Path(settings["models"]) if settings["models"] else None,
+        device=device,
+        threads=settings["threads"],
+        seconds=settings["limits"]["seconds_per_image"],
+        warm_up=dict(points[0].encode + points[0].cut + points[0].decode),
+    )
+    return Family(name, codec, points, setup)
+
+
+class Patience:
+    """Counts time limits in a row per encoding, so that a codec that hangs ends in finite time."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def check(self, name: str) -> None:
+        """Raise Failed where the encoding has used up its tries: it is not tried again."""
+        if self._counts.get(name, 0) >= GIVE_UP_AFTER:
+            text = f"not tried: {GIVE_UP_AFTER} images in a row took over the time limit"
+            raise Failed("timeout", text)
+
+    def note(self, name: str, status: str) -> None:
+        """Record the outcome of one try."""
+        hit = status.endswith("timeout")
+        self._counts[name] = self._counts.get(name, 0) + 1 if hit else 0
+
+
+def timing_row(process: CodecProcess, answer: Mapping[str, Any], pixels: int) -> dict[str, Any]:
+    """The columns of a timing row that every stage shares."""
+    return {
+        "pixels": pixels,
+        "device": process.device,
+        "seconds": f"{answer['seconds']:.6f}",
+        "start_s": f"{process.start_s:.3f}",
+        "host": platform.node(),
+    }
+
+
+def write_rows(path: Path, fields: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """A CSV side file; written even where there is no row."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fields, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, buffer.getvalue())
+
+
+def read_rows(path: Path, fields: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a CSV side file.
+
+    Raises MeasurementError naming the file where it is not CSV or its columns are not `fields`.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as handle:
+            reader = csv.DictReader(handle)
+            found = tuple(reader.fieldnames or ())
+            rows = list(reader)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise MeasurementError(f"{path}: damaged: {error}") from error
+    if found != tuple(fields):
+        raise MeasurementError(f"{path}: columns {list(found)}, expected {list(fields)}")
+    # What is too many stands under None, what is missing is None.
+    if any(None in row or None in row.values() for row in rows):
+        raise MeasurementError(f"{path}: damaged: a line has not the columns of the first")
+    return rows

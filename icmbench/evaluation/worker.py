@@ -1,0 +1,148 @@
+"""The child process that runs a codec: loads it once, then answers requests until its input ends.
+
+Run as ``python -m icmbench.evaluation.worker``. It speaks pickles with a length in front on its
+standard input and output, so a codec that hangs or takes the process down costs one image and not
+the job. Messages `compiling` (true, false) may precede an answer: that time is not the image's.
+A decoding request names a stream file and nothing else: no original, no size, no label.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+import sys
+import time
+from io import BufferedIOBase, RawIOBase
+from pathlib import Path
+from typing import IO, Any, cast
+
+import numpy as np
+
+from icmbench.codecs.base import Codec, check_image
+from icmbench.codecs.registry import codec_class
+from icmbench.codecs.specs import make_point
+from icmbench.core import jit_notice as compiling
+from icmbench.core.devices import limit_threads, use_device
+from icmbench.core.errors import IcmbenchError
+from icmbench.core.processes import print_any_text
+
+LENGTH = struct.Struct(">Q")
+
+
+def send(pipe: IO[bytes], message: dict[str, Any]) -> None:
+    """Write one message."""
+    data = pickle.dumps(message, protocol=5)
+    pipe.write(LENGTH.pack(len(data)) + data)
+    pipe.flush()
+
+
+def receive(pipe: BufferedIOBase | RawIOBase) -> dict[str, Any] | None:
+    """Read one message and no byte more; None at the end of the input."""
+    if (head := _exactly(pipe, LENGTH.size)) is None:
+        return None
+    if (body := _exactly(pipe, LENGTH.unpack(head)[0])) is None:
+        return None
+    message: dict[str, Any] = pickle.loads(body)
+    return message
+
+
+def _exactly(pipe: BufferedIOBase | RawIOBase, size: int) -> bytearray | None:
+    """So many bytes of a pipe; None where the other side died before it wrote them."""
+    data = bytearray(size)
+    have = 0
+    with memoryview(data) as view:
+        while have < size:
+            if not (count := pipe.readinto(view[have:])):
+                return None
+            have += count
+    return data
+
+
+def handle(codec: Codec, request: dict[str, Any]) -> dict[str, Any]:
+    """Answer of one request.
+
+    `encode` (image), `truncate`, `salvage` or `decode` (path of a stream file), `decode-batch`
+    (paths of stream files), `warm-up` (keys of a point).
+    """
+    keys = request["keys"]
+    if request["do"] == "warm-up":
+        warm_up(codec, keys)
+        return {}
+    if request["do"] == "encode":
+        image = check_image(request["image"])
+        start = _clock()
+        stream = codec.encode(image, **keys)
+        seconds = _clock() - start
+        return {"seconds": seconds, "stream": stream, "remark": codec.remark()}
+    if request["do"] == "decode-batch":
+        streams = [Path(path).read_bytes() for path in request["paths"]]
+        start = _clock()
+        pictures = [check_image(image) for image in codec.decode_batch(streams, **keys)]
+        seconds = (_clock() - start) / len(streams)
+        return {"seconds": seconds, "images": [np.ascontiguousarray(p) for p in pictures]}
+    stream = Path(request["path"]).read_bytes()
+    if request["do"] == "truncate":
+        return {"stream": codec.truncate(stream, **keys)}
+    if request["do"] == "salvage":
+        return {"stream": codec.salvage(stream)[0]}
+    start = _clock()
+    picture = check_image(codec.decode(stream, **keys))
+    return {"seconds": _clock() - start, "image": np.ascontiguousarray(picture)}
+
+
+def _clock() -> float:
+    """Seconds of a clock that stands still while functions are compiled."""
+    return time.perf_counter() - compiling.seconds()
+
+
+def warm_up(codec: Codec, keys: dict[str, Any]) -> None:
+    """Code and decode a small picture, so that first-call costs are not timed.
+
+    What goes wrong here is only logged: the images themselves decide what gets a row.
+    """
+    point = make_point(codec.name, keys)
+    ramp = np.arange(64 * 64 * 3, dtype=np.uint32).reshape(64, 64, 3)
+    try:
+        stream = codec.encode((ramp // 48).astype(np.uint8), **dict(point.encode))
+        codec.decode(codec.truncate(stream, **dict(point.cut)), **dict(point.decode))
+    except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises is reported
+        print(f"warm-up of {point.string} failed: {error}", file=sys.stderr)
+
+
+def main() -> None:
+    """Answer requests; the first message says which codec to load."""
+    # Codecs and their C libraries may print: that goes to the log, the answers keep their pipe.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    print_any_text("utf-8")  # in the job's log
+    compiling.listen(lambda active: send(answers, {"compiling": active}))
+    requests = cast(BufferedIOBase, sys.stdin.buffer)
+    setup = receive(requests)
+    assert setup is not None, "the parent sent nothing"
+    try:
+        device = use_device(setup["device"])
+        codec = codec_class(setup["codec"])(models=setup["models"], device=device)
+        # Now that the codec's libraries are loaded: those that are not yet cannot be limited.
+        limit_threads(setup["threads"])
+    except Exception as error:  # noqa: BLE001 - as above
+        send(answers, _failure(error))
+        return
+    send(answers, {"device": codec.device})
+    while (request := receive(requests)) is not None:
+        try:
+            answer = handle(codec, request)
+        except Exception as error:  # noqa: BLE001 - as above
+            answer = _failure(error)
+        send(answers, answer)
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    # A file name in it may be no text, and the row that it gets is written as UTF-8.
+    text = " ".join(str(error).encode(errors="backslashreplace").decode().split())
+    typed = isinstance(error, IcmbenchError)
+    return {"error": type(error).__name__, "detail": text[:300], "typed": typed}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Parts that every trained model shares: weight files, the latent autoencoder, tiling, norms."""

@@ -1,0 +1,235 @@
+"""Files of tensors (safetensors): a network's weights or integer tables, and what they are.
+
+Weights are stored in half precision and widened to float32 when they are read, so a network gives
+the same numbers before and after its file only where it was rounded first (`rounded`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from icmbench.core.errors import ModelError
+from icmbench.core.files import sha256_bytes, write_bytes
+
+if TYPE_CHECKING:  # torch takes seconds to load, and tables of integers do not need it
+    import torch
+
+KEY = "icmbench"  # of the metadata in the file's header, as JSON
+# What building a network raises where its settings are wrong: it depends on the setting.
+BUILDING: Final = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+NetworkT = TypeVar("NetworkT", bound="torch.nn.Module")
+Arrays = dict[str, NDArray[Any]]
+
+
+def save_network(
+    path: Path, state: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]
+) -> None:
+    """Write a state dictionary as float16; equal arguments give equal bytes.
+
+    Raises ModelError naming the tensor where a weight is not finite in half precision.
+    """
+    arrays = {
+        name: tensor.detach().cpu().half().contiguous().numpy() for name, tensor in state.items()
+    }
+    save_arrays(path, arrays, metadata)
+
+
+def load_network(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """State dictionary (float32) and metadata of a file that `save_network` wrote.
+
+    Raises ModelError naming file and tensor: see `load_arrays`, and a tensor that holds integers.
+    """
+    import torch
+
+    arrays, metadata = load_arrays(path)
+    state = {}
+    for name, array in arrays.items():
+        if not np.issubdtype(array.dtype, np.floating):
+            raise ModelError(f"{path}: tensor {name!r} is {array.dtype}, a weight is float16")
+        state[name] = torch.from_numpy(array.astype(np.float32))
+    return state, metadata
+
+
+def make_network(
+    path: Path,
+    state: Mapping[str, torch.Tensor],
+    settings: Any,
+    build: Callable[[Any], NetworkT],
+) -> NetworkT:
+    """The network of a model file with its weights.
+
+    The settings are compared with the tensors before anything of the settings' size is made: no
+    number in them may exceed every side and the number of the tensors, and the network is first
+    built without memory.
+
+    Args:
+        state: the tensors of the file.
+        settings: sizes of the network, from the file's metadata.
+        build: the network of such settings; it is called twice.
+
+    Raises ModelError naming `path` and the setting or the first tensor that is wrong.
+    """
+    import torch
+
+    most = max([len(state), *(side for tensor in state.values() for side in tensor.shape)])
+    for name, number in _numbers("network", settings):
+        if isinstance(number, int) and not 0 <= number <= most:
+            raise ModelError(f"{path}: metadata {name} is {number}, no tensor is of that size")
+    try:
+        with torch.device("meta"):
+            expected = build(settings).state_dict()
+    except BUILDING as error:
+        raise ModelError(f"{path}: its metadata describe no network: {error!r}") from error
+    _compare(expected, state, path)
+    network = build(settings)
+    network.load_state_dict(dict(state))
+    return network
+
+
+def _numbers(name: str, value: Any) -> Iterator[tuple[str, int | float]]:
+    """The numbers in nested settings, with their places."""
+    if isinstance(value, bool):
+        return
+    if isinstance(value, int | float):
+        yield name, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _numbers(f"{name}.{key}", inner)
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            yield from _numbers(f"{name}.{place}", inner)
+
+
+def fill_network(
+    network: torch.nn.Module, state: Mapping[str, torch.Tensor], path: Path | str
+) -> None:
+    """Put weights into a network: every tensor of it, no other, all of the right shape.
+
+    Raises ModelError naming `path`, where the weights are from, and the first wrong tensor.
+    """
+    _compare(network.state_dict(), state, path)
+    network.load_state_dict(dict(state))
+
+
+def _compare(
+    expected: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], path: Path | str
+) -> None:
+    for name, tensor in expected.items():
+        if name not in state:
+            raise ModelError(f"{path}: tensor {name!r} is missing")
+        if state[name].shape != tensor.shape:
+            shapes = f"{tuple(state[name].shape)}, expected {tuple(tensor.shape)}"
+            raise ModelError(f"{path}: tensor {name!r} has the shape {shapes}")
+    for name in sorted(state):
+        if name not in expected:
+            raise ModelError(f"{path}: tensor {name!r} is not one of the network's")
+
+
+def rounded(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The state dictionary as it comes back from its file: float16 values in float32."""
+    return {name: tensor.detach().half().float() for name, tensor in state.items()}
+
+
+def state_digest(state: Mapping[str, torch.Tensor] | None) -> str:
+    """Names the weights that a training starts from; empty: from scratch."""
+    if state is None:
+        return ""
+    parts = [
+        f"{name} {sha256_bytes(state[name].cpu().numpy().tobytes())}" for name in sorted(state)
+    ]
+    return sha256_bytes("\n".join(parts).encode())
+
+
+def save_arrays(
+    path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]
+) -> None:
+    """Write arrays and metadata atomically; ModelError naming an array that is not finite."""
+    for name, array in arrays.items():
+        _check_finite(path, name, array)
+    text = json.dumps(metadata, sort_keys=True, allow_nan=False)
+    ordered = {name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}
+    write_bytes(path, save(ordered, {KEY: text}))
+
+
+def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
+    """Arrays and metadata of a file that `save_arrays` wrote.
+
+    Raises ModelError where the file is missing, cut or of another format or number type, has no
+    metadata of ours, or holds a value that is not finite (naming the tensor).
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such file") from None
+    except (SafetensorError, OSError, TypeError) as error:  # TypeError: numpy has no bfloat16
+        raise ModelError(f"{path}: damaged or not a safetensors file: {error}") from error
+    for name, array in arrays.items():
+        _check_finite(path, name, array)
+    return arrays, _metadata(path, header)
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The metadata of a file, with no tensor read; ModelError as `load_arrays`."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such file") from None
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: damaged or not a safetensors file: {error}") from error
+    return _metadata(path, header)
+
+
+def _metadata(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
+    try:
+        metadata = json.loads(header[KEY], parse_float=_finite, parse_constant=_refuse)
+    except _NotFinite as error:
+        raise ModelError(f"{path}: its metadata hold {error}, which is no finite number") from None
+    except (KeyError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: its header has no metadata of icmbench") from error
+    if not isinstance(metadata, dict):
+        kind = type(metadata).__name__
+        raise ModelError(f"{path}: its metadata are a {kind}, not names with values")
+    return metadata
+
+
+class _NotFinite(Exception):
+    """A number of JSON that is none: its text."""
+
+
+def _refuse(text: str) -> NoReturn:
+    raise _NotFinite(text)
+
+
+def _finite(text: str) -> float:
+    return value if math.isfinite(value := float(text)) else _refuse(text)
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata alone, with the checks of `load_arrays`."""
+    return load_arrays(path)[1]
+
+
+def _check_finite(path: Path, name: str, array: NDArray[Any]) -> None:
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        raise ModelError(f"{path}: tensor {name!r} holds a value that is not finite")

@@ -1,0 +1,1 @@
+"""The report, provenance, and the verdict on a run."""

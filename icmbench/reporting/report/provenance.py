@@ -1,0 +1,144 @@
+"""Where the numbers come from: versions, hardware, configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import PIL.features
+import psutil
+
+import icmbench
+from icmbench.codecs.registry import codec_class
+from icmbench.core.devices import unused_gpu
+from icmbench.core.revision import VARIABLE, git_revision
+from icmbench.core.versions import package_version
+from icmbench.tasks.registry import make_task
+
+PACKAGES = (
+    "icmbench", "numpy", "scipy", "torch", "torchvision", "pillow", "imagecodecs", "pillow-heif",
+    "piq", "pytorch-msssim", "lpips", "ssimulacra2", "bjontegaard", "scikit-image",
+    "scikit-learn", "pandas", "pyarrow", "matplotlib", "seaborn", "pycocotools", "snakemake",
+    "diffusers", "numba", "safetensors",
+)  # fmt: skip
+CODERS = {
+    "libjpeg-turbo": "libjpeg_turbo",
+    "openjpeg": "jpg_2000",
+    "libwebp": "webp",
+    "libavif": "avif",
+}
+
+
+def provenance(
+    config: Mapping[str, Any],
+    root: Path,
+    unavailable: Mapping[str, str] | None = None,
+    weights: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """What `results/provenance.json` holds; JSON-able.
+
+    Args:
+        config: the complete configuration; it is kept whole, with its sha256.
+        root: the working copy, for the revision and whether it was changed.
+        unavailable: reasons by name of codec entries and metrics that could not run.
+        weights: by codec entry, which weights are behind its curve.
+    """
+    text = json.dumps(config, sort_keys=True)
+    return {
+        "icmbench": icmbench.__version__,
+        # Of this file: other artefacts may be of other revisions (tables/revisions.csv).
+        "revision": os.environ.get(VARIABLE) or git_revision(root),
+        "python": sys.version.split()[0],
+        "packages": {name: package_version(name) for name in PACKAGES},
+        "coders": coder_versions(),
+        "tasks": task_models(config["tasks"]),
+        "machine": {
+            "system": f"{platform.system()} {platform.release()}",
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+            "gpu": _gpus(),
+            "gpu_unused": "" if config["device"] == "cpu" else unused_gpu(),
+        },
+        "weights": dict(weights or {}),
+        "unavailable": dict(unavailable or {}),
+        "threads_per_job": config["threads"],
+        "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "config": dict(config),
+    }
+
+
+def task_models(tasks: Mapping[str, Any]) -> dict[str, Any]:
+    """Kind, model and versions of every task, and whose compiled operators serve mmdet and mmseg.
+
+    Without a full mmcv those of torchvision stand in for it: the numbers may differ.
+    """
+    found: dict[str, Any] = {}
+    for name, entry in sorted(tasks.items()):
+        task = make_task(name, entry)
+        versions = {package: package_version(package) for package in task.packages}
+        found[name] = {"kind": task.kind, "model": task.model, "versions": versions}
+        if task.kind in ("mmdet", "mmseg"):
+            from icmbench.tasks.backends.mmcv_ext import ensure_ops
+
+            found[name]["operators"] = ensure_ops()
+    return found
+
+
+def codecs_table(
+    config: Mapping[str, Any], weights: Mapping[str, str] | None = None
+) -> pd.DataFrame:
+    """`family, weights, settings, versions`: the weights and exact settings behind every curve."""
+    coders = coder_versions()
+    rows = []
+    for family, entry in sorted(config["codecs"].items()):
+        codec = codec_class(entry.get("codec", family))
+        versions = [f"{name} {package_version(name)}" for name in codec.packages]
+        versions += [f"{name} {coders[name]}" for name in codec.coders if name in coders]
+        rows.append((family, (weights or {}).get(family, ""), codec.settings, ", ".join(versions)))
+    return pd.DataFrame(rows, columns=["family", "weights", "settings", "versions"])
+
+
+def coder_versions() -> dict[str, str]:
+    """Versions of the C libraries that code and decode, without their names."""
+    import imagecodecs
+    import pillow_heif
+
+    found = {name: str(PIL.features.version(key)) for name, key in CODERS.items()}
+    found["libjxl"] = str(imagecodecs.jpegxl_version())
+    heif = pillow_heif.libheif_info()
+    found["libheif"] = str(heif["libheif"])
+    found["x265"] = str(heif["encoders"].get("x265", "absent"))
+    return {name: bare_version(name, text) for name, text in found.items()}
+
+
+def bare_version(name: str, text: str) -> str:
+    """`libjxl`, `libjxl 0.11.2` -> `0.11.2`: the version in what a library says of itself.
+
+    A text without a number (`absent`) stays as it is.
+    """
+    found = re.search(r"\d[\w.+-]*", text.removeprefix(name))
+    return found[0] if found else text
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _gpus() -> list[str]:
+    import torch
+
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

@@ -1,0 +1,1 @@
+"""Bootstrap, intervals, curves and comparison sets."""

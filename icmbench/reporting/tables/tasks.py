@@ -1,0 +1,359 @@
+"""The task tables: what models see in decoded pictures, against true rate, with intervals.
+
+The images are those that all codecs coded, as in the rate-distortion table. A metric of a task is
+computed over all of them at once (mAP and mIoU are no means of images), and again for every
+bootstrap draw of images and without every group of a jackknife, the same for every codec string. An
+image without an answer of the task counts as one that was not coded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from icmbench.reporting.statistics.bootstrap import (
+    MIN_IMAGES,
+    Floats,
+    Indices,
+    mean,
+    resample_indices,
+    resampled_means,
+)
+from icmbench.reporting.statistics.calibration import (
+    calibrated,
+    jackknife_groups,
+    jackknife_weights,
+)
+from icmbench.reporting.statistics.comparison import Point, compare, grids
+from icmbench.reporting.statistics.curves import Curves, fit
+from icmbench.reporting.tables.bd_rate import COLUMNS as BD_COLUMNS
+from icmbench.reporting.tables.bd_rate import Resampled, compare_curves
+from icmbench.reporting.tables.paired import frame as paired_frame
+from icmbench.reporting.tables.paired import paired_task_rows
+from icmbench.reporting.tables.task_answers import (
+    ORIGINAL,
+    Answers,
+    Judged,
+    answers_of,
+    judge_answers,
+)
+from icmbench.tasks.evaluate import Truth
+
+COLUMNS = (
+    "dataset", "codec", "family", "task", "model", "metric", "value", "lo", "hi", "ceiling",
+    "images", "failed", "bpp", "device", "status", "note",
+)  # fmt: skip
+FAILURE_COLUMNS = (
+    "dataset", "task", "model", "family", "codec", "status", "images", "first_image", "detail",
+)  # fmt: skip
+OK, CODEC_FAILED, TASK_FAILED, NO_IMAGES = "ok", "codec-failed", "task-failed", "no-images"
+TASK_BD_COLUMNS = (*BD_COLUMNS[:1], "task", "model", *BD_COLUMNS[1:])
+
+
+# Point -> rate and every metric, on all images, then on every draw, then without every group of the
+# jackknife: (1 + resamples + groups,).
+Samples = dict[Point, tuple[Floats, Mapping[str, Floats]]]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A task on one data set.
+
+    Attributes:
+        name: of the task, an entry of the configuration.
+        model: name of its model.
+        produces: kind of its predictions.
+    """
+
+    name: str
+    model: str
+    produces: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How scores are computed: `resamples` and `seed` of the bootstrap, and what is compared.
+
+    `rates` are those of the paired differences, in bits per pixel.
+    """
+
+    resamples: int
+    seed: int
+    max_failed: float
+    min_overlap: float
+    anchors: Sequence[str]
+    rates: Sequence[float] = ()
+
+
+class TaskTables(NamedTuple):
+    """Rows of `tasks.csv`, `tasks_bd_rate.csv`, `paired.csv` and `task_failures.csv`."""
+
+    scores: pd.DataFrame
+    bd_rates: pd.DataFrame
+    paired: pd.DataFrame
+    failures: pd.DataFrame
+
+
+def score_task(
+    task: Scored,
+    measurements: pd.DataFrame,
+    truth: Truth,
+    predictions: Mapping[str, Sequence[Path]],
+    settings: Settings,
+) -> TaskTables:
+    """The tables' rows of a task on one data set.
+
+    Args:
+        measurements: of this data set, all codecs.
+        predictions: family, and `ORIGINALS` -> the archives of its shards.
+
+    Returns:
+        Scores: `COLUMNS`, a row per codec string and metric that the model has; `ceiling` is the
+        value on the originals, `failed` the images without an answer (not coded, or the task failed
+        on them), `device` where the model ran, `status` `ok` where there is a value, else why there
+        is none, `note` where the interval is of another kind. BD-rates: of accuracy against rate,
+        with the columns of `bd_rate.csv` and `task`, `model`. Paired differences:
+        `tables.paired.COLUMNS`. Failures: `FAILURE_COLUMNS`, a row per codec string
+        (or `originals`) that the task failed on, one alone where it could not be loaded at all.
+
+    Of faces without points, those found in the originals are taken for right; `model` says so.
+
+    Raises MeasurementError where a prediction is missing without a reason.
+    """
+    (grid,) = grids(measurements, ())
+    answers = answers_of(task.produces, truth, predictions, grid)
+    if answers.unmarked:
+        task = replace(task, model=f"{task.model}, against its points on the originals")
+
+    def weigh(images: int) -> NDArray[np.int64]:
+        return _draw(images, settings, grid.dataset).weights()
+
+    judged = judge_answers(answers, settings.max_failed, weigh)
+    scores, samples = _scores(task, answers, judged, settings)
+    metrics = _defined(judged)
+    images = len(judged.common.images)
+    bd_rates = _bd_rates(task, grid.dataset, metrics, samples, images, settings)
+    paired = _paired(task, grid.dataset, metrics, samples, images, settings)
+    failures = _failures(task, answers, judged)
+    return TaskTables(_score_frame(scores), bd_rates, paired, failures)
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """The bootstrap's images (resamples, images), and the jackknife's weights (groups, images)."""
+
+    indices: Indices
+    deleted: NDArray[np.int64]
+
+    def weights(self) -> NDArray[np.int64]:
+        """How often every image counts: once, in every draw, without every group."""
+        once = np.ones((1, self.deleted.shape[1]), np.int64)
+        return np.concatenate([once, _weights(self.indices), self.deleted])
+
+    def means(self, rates: Floats) -> Floats:
+        """The mean rate of every row of `weights`."""
+        without = [mean(rates[row > 0]) for row in self.deleted]
+        return np.concatenate([[mean(rates)], resampled_means(rates, self.indices), without])
+
+
+def _draw(images: int, settings: Settings, dataset: str) -> _Draws:
+    key: dict[str, Any] = {"seed": settings.seed, "dataset": dataset}
+    groups = jackknife_groups(images, **key)
+    indices = resample_indices(images, settings.resamples, **key)
+    return _Draws(indices, jackknife_weights(groups))
+
+
+def _scores(
+    task: Scored, answers: Answers, judged: Judged, settings: Settings
+) -> tuple[list[dict[str, object]], Samples]:
+    """Rows of scores, and the samples of the points that have values."""
+    common = judged.common
+    draws = _draw(len(common.images), settings, common.dataset)
+    rows: list[dict[str, object]] = []
+    samples: Samples = {}
+    uncoded = compare(answers.coded, settings.max_failed).excluded
+    failed = answers.grid.failed()
+    ceiling = judged.samples.get(ORIGINAL, {})
+    for number, point in enumerate(common.points[:-1]):
+        rates = common.values["bpp"][number]
+        found = judged.samples.get(point, {})
+        if found:
+            samples[point] = (draws.means(rates), found)
+            status = OK
+        elif answers.failed or judged.failed:
+            status = TASK_FAILED
+        elif point in uncoded:
+            status = CODEC_FAILED
+        else:
+            status = TASK_FAILED if answers.reasons else NO_IMAGES
+        base: dict[str, object] = {"dataset": common.dataset, "codec": point.codec}
+        base |= {"family": point.family, "task": task.name, "model": task.model}
+        base |= {"failed": failed[number], "status": status, "device": answers.device(point.family)}
+        for metric in _defined(judged):
+            row = _row(metric, found.get(metric), ceiling.get(metric), len(common.images), settings)
+            rows.append({**base, "metric": metric, **row, "bpp": mean(rates)})
+    return rows, samples
+
+
+def _failures(task: Scored, answers: Answers, judged: Judged) -> pd.DataFrame:
+    """What the task failed on: `FAILURE_COLUMNS`, sorted."""
+    base = {"dataset": answers.grid.dataset, "task": task.name, "model": task.model}
+    base |= {"status": TASK_FAILED}
+    rows: list[dict[str, object]] = []
+    if whole := answers.failed or judged.failed:
+        images = answers.coded.images
+        first = images[0] if images else ""
+        about = {"family": "", "codec": "", "images": len(images), "first_image": first}
+        rows.append({**base, **about, "detail": whole})
+    groups: dict[Point, list[str]] = {}
+    for point, image in sorted(answers.reasons):
+        groups.setdefault(point, []).append(image)
+    for point, names in groups.items():
+        if answers.failed:
+            break  # all for the same reason
+        about = {"family": point.family, "codec": point.codec, "images": len(names)}
+        detail = answers.reasons[point, names[0]]
+        rows.append({**base, **about, "first_image": names[0], "detail": detail})
+    return pd.DataFrame(rows, columns=list(FAILURE_COLUMNS))
+
+
+def _weights(draws: np.ndarray) -> np.ndarray:
+    """How often every image was drawn, (resamples, images)."""
+    images = draws.shape[1]
+    return np.stack([np.bincount(row, minlength=images) for row in draws]).astype(np.int64)
+
+
+def _defined(judged: Judged) -> Mapping[str, tuple[str, bool]]:
+    """The metrics that the originals have values of: a model without masks has no `mask_map`.
+
+    All, where there is no value at all: rows without values say that something is wrong.
+    """
+    known = judged.metrics
+    first = judged.samples.get(ORIGINAL) or next(iter(judged.samples.values()), {})
+    held = {m: about for m, about in known.items() if m in first and np.isfinite(first[m][0])}
+    return held or known
+
+
+# Every other metric of a task is a share, from 0 to 1.
+_UNBOUNDED = ("nme", "hallucinated")
+
+
+def _row(
+    metric: str,
+    values: Floats | None,
+    ceiling: Floats | None,
+    images: int,
+    settings: Settings,
+) -> dict[str, object]:
+    row: dict[str, object] = {"ceiling": np.nan if ceiling is None else float(ceiling[0])}
+    row["note"] = ""
+    if values is None:
+        return row | {"value": np.nan, "lo": np.nan, "hi": np.nan, "images": 0}
+    low = high = np.nan
+    if images >= MIN_IMAGES:
+        bounds = (0.0, np.inf if metric in _UNBOUNDED else 1.0)
+        end = 1 + settings.resamples
+        low, high, row["note"] = calibrated(float(values[0]), values[1:end], values[end:], bounds)
+    return row | {"images": images, "value": float(values[0]), "lo": low, "hi": high}
+
+
+def _score_frame(rows: list[dict[str, object]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=list(COLUMNS))
+    order = {name: place for place, name in enumerate(dict.fromkeys(frame["metric"]))}
+    frame["order"] = frame["metric"].map(order)
+    keys = ["dataset", "task", "order", "family", "bpp", "codec"]
+    return frame.sort_values(keys, kind="stable", ignore_index=True).drop(columns="order")
+
+
+def _bd_rates(
+    task: Scored,
+    dataset: str,
+    metrics: Mapping[str, tuple[str, bool]],
+    samples: Samples,
+    images: int,
+    settings: Settings,
+) -> pd.DataFrame:
+    """Every family with two points or more against every anchor, for every metric."""
+    rows = []
+    families = sorted({point.family for point in samples})
+    for metric, (_, higher_is_better) in metrics.items():
+        curves, whole = _curves(samples, metric, 1.0 if higher_is_better else -1.0)
+        resampled = Resampled(settings.resamples, whole)
+        for family in families:
+            points = sum(point.family == family for point in samples)
+            for anchor in settings.anchors:
+                if family == anchor or points < 2:
+                    continue
+                key: dict[str, object] = {"dataset": dataset, "task": task.name}
+                key["model"] = task.model
+                key |= {"family": family, "anchor": anchor, "metric": metric, "images": images}
+                pair = curves.get(family), curves.get(anchor)
+                entry = compare_curves(*pair, images, settings.min_overlap, resampled)
+                rows.append({**key, **entry})
+    return pd.DataFrame(rows, columns=list(TASK_BD_COLUMNS))
+
+
+def _paired(
+    task: Scored,
+    dataset: str,
+    metrics: Mapping[str, tuple[str, bool]],
+    samples: Samples,
+    images: int,
+    settings: Settings,
+) -> pd.DataFrame:
+    """Every family minus every anchor at `settings.rates`, for every metric."""
+
+    def curves_of(metric: str) -> dict[str, tuple[Floats, Floats]]:
+        found: dict[str, list[tuple[Floats, Floats]]] = {}
+        for point, (rate, values) in samples.items():
+            if np.isfinite(values[metric][0]):
+                found.setdefault(point.family, []).append((rate, values[metric]))
+        return {
+            family: (
+                np.stack([r for r, _ in pairs], axis=1),
+                np.stack([v for _, v in pairs], axis=1),
+            )
+            for family, pairs in found.items()
+        }
+
+    rows = paired_task_rows(
+        {"dataset": dataset, "task": task.name},
+        curves_of,
+        list(metrics),
+        settings.anchors,
+        settings.rates,
+        resamples=settings.resamples,
+        images=images,
+        directions={metric: higher for metric, (_, higher) in metrics.items()},
+    )
+    return paired_frame(rows)
+
+
+def _curves(
+    samples: Samples, metric: str, sign: float
+) -> tuple[dict[str, Curves], NDArray[np.bool_] | None]:
+    """The curve of every family that has a point with a value; row 0 is on all images.
+
+    A draw of images may lack what a metric is of (faces, say): it counts as failed for all
+    families. Returned beside the curves: which rows are whole; a row that is not has the curve of
+    row 0 in its place.
+    """
+    held = {p: (rate, sign * v[metric]) for p, (rate, v) in samples.items()}
+    held = {point: pair for point, pair in held.items() if np.isfinite(pair[1][0])}
+    if not held:
+        return {}, None
+    every = np.stack([quality for _, quality in held.values()])
+    whole = np.asarray(np.isfinite(every).all(axis=0), np.bool_)
+    curves = {}
+    for family in sorted({point.family for point in held}):
+        pairs = [pair for point, pair in held.items() if point.family == family]
+        rates = np.stack([np.where(whole, rate, rate[0]) for rate, _ in pairs], axis=1)
+        qualities = np.stack([np.where(whole, q, q[0]) for _, q in pairs], axis=1)
+        curves[family] = fit(rates, qualities)
+    return curves, whole

@@ -1,0 +1,1 @@
+"""Analyses that run models: complexity, patch retrieval, feature gap, framework numbers."""

@@ -1,0 +1,429 @@
+"""What Diff-ICMH costs: parameters, multiply-adds, seconds, memory; beside the published sizes.
+
+Multiply-adds are those of convolutions, linear layers and attention, counted by torch's
+`FlopCounterMode` on the meta device, where nothing is computed. The published configuration is
+counted from its shapes alone: no weights of it are needed, and it has no seconds.
+
+`python -m icmbench.studies.complexity FOLDER DEVICE SIZE` measures peak memory, which needs a
+process of its own: of encoding, or of decoding the stream on standard input.
+"""
+
+from __future__ import annotations
+
+import copy
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import skimage.data
+import torch
+from PIL import Image as PillowImage
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from icmbench.bitstream import container
+from icmbench.codecs.diff_icmh.codec import CODEC_ID
+from icmbench.codecs.diff_icmh.entropy.stream import Coded, read_sections, write_sections
+from icmbench.codecs.diff_icmh.model import NAME, part_file
+from icmbench.codecs.diff_icmh.networks.control import (
+    ControlNetwork,
+    ControlSettings,
+    UnetSettings,
+    build_control,
+    build_unet,
+    predict_noise,
+)
+from icmbench.codecs.diff_icmh.networks.lfgcm import (
+    REF_STRIDE,
+    STRIDE,
+    Lfgcm,
+    LfgcmSettings,
+    build_lfgcm,
+)
+from icmbench.codecs.diff_icmh.system import Image, System
+from icmbench.core.devices import resolve_device
+from icmbench.core.errors import MeasurementError
+from icmbench.core.processes import end_quickly, start_python
+from icmbench.models.diffusers_networks import AutoencoderKL, UNet2DConditionModel
+from icmbench.models.image_model import load_image_model
+from icmbench.models.latent import SCALE, image_latent
+from icmbench.reporting.tables.complexity import (
+    ALL,
+    COLUMNS,
+    DECODE,
+    DECODING,
+    ENCODE,
+    ENCODING,
+    GUIDED,
+    PUBLISHED,
+    SAMPLING,
+    SAMPLING_STEP,
+    SIZE,
+    STEPS,
+)
+
+# Read off the names and shapes of the published checkpoint (groups `cond_stage_model.`,
+# OpenCLIP's ViT-H/14 text encoder, and `preprocess_tag_model.`, the tagger): not built here.
+PUBLISHED_TOKENS: Final = 77  # of a text of Stable Diffusion
+PUBLISHED_TEXT: Final = 354_032_641
+PUBLISHED_TAGGER: Final = 332_396_092
+# The autoencoder of Stable Diffusion 2.1, as arguments of diffusers' `AutoencoderKL`.
+PUBLISHED_AUTOENCODER: Final[Mapping[str, Any]] = {
+    "in_channels": 3,
+    "out_channels": 3,
+    "latent_channels": 4,
+    "block_out_channels": (128, 256, 512, 512),
+    "layers_per_block": 2,
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
+    "up_block_types": ("UpDecoderBlock2D",) * 4,
+}
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks of a model on the meta device: shapes without values.
+
+    Attributes:
+        tokens, context: of the text, (n, tokens, context).
+        tagger: None where it is not built.
+        stated: parameters of parts that are not built, or not as they are stored.
+    """
+
+    autoencoder: AutoencoderKL
+    unet: UNet2DConditionModel
+    control: ControlNetwork
+    lfgcm: Lfgcm
+    tokens: int
+    context: int
+    embedder: torch.nn.Module | None = None
+    tagger: torch.nn.Module | None = None
+    stated: Mapping[str, int] = field(default_factory=dict)
+
+
+def complexity_table(
+    folder: Path | None, device: str, size: int = SIZE, repeats: int = 3
+) -> pd.DataFrame:
+    """Columns `COLUMNS`: the model at hand, then the published one; see `complexity_rows`.
+
+    Args:
+        folder: model folder, None: the bundled one.
+        device: cpu, cuda or auto; seconds are taken on it, on one thread.
+        size: pixels of a side of the square picture, a multiple of 64.
+        repeats: runs of a stage after a warm-up; the median counts.
+
+    Raises MeasurementError for another size and where a measuring process fails.
+    """
+    if size < STRIDE or size % STRIDE:
+        raise MeasurementError(f"complexity at {size} pixels: expected a multiple of {STRIDE}")
+    device = resolve_device(device)
+    system = System(folder, device)
+    seconds, stream = stage_seconds(system, size, repeats)
+    peaks = {
+        ENCODE: peak_memory(system.folder, device, size),
+        DECODE: peak_memory(system.folder, device, size, stream),
+    }
+    rows = list(complexity_rows(NAME, at_hand(system), size))
+    for row in rows:
+        row["seconds"] = seconds.get(row["stage"], np.nan)
+        row["peak_mb"] = peaks.get(row["stage"], np.nan)
+        row["device"] = device if row["stage"] in seconds else ""
+    rows += [{**row, "device": ""} for row in complexity_rows(PUBLISHED, published(), size)]
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"parameters": "Int64"})
+
+
+def complexity_rows(model: str, networks: Networks, size: int) -> Iterator[Row]:
+    """Rows of a model without what is measured.
+
+    Rows of parts have `parameters` and no stage. Rows of stages have `gmac`, 10^9 multiply-adds of
+    one image of size x size: a stage of several networks is a row per part, and totals are those
+    of the part `all`. A network evaluation is of one latent; a sampling step has two, as guidance
+    takes them.
+    """
+    blank = {"model": model, "size": f"{size}x{size}"}
+    for part, count in part_parameters(networks).items():
+        yield {**blank, "part": part, "stage": "", "parameters": count}
+    for (part, stage), macs in stage_macs(networks, size).items():
+        yield {**blank, "part": part, "stage": stage, "parameters": pd.NA, "gmac": macs / 1e9}
+
+
+def at_hand(system: System) -> Networks:
+    """The networks of a loaded model, as they run.
+
+    There the autoencoder's enlargements are folded (`icmbench.models.upsample`), which takes fewer
+    multiply-adds with larger kernels; its parameters are those of the file.
+    """
+    file = part_file(system.folder, "autoencoder")
+    meta = [copy.deepcopy(network).to("meta") for network in _networks(system)]
+    autoencoder, unet, control, lfgcm = meta
+    tagger = system._tagger
+    with torch.inference_mode():
+        text = system.prior.embedder([()])
+    return Networks(
+        autoencoder,
+        unet,
+        control,
+        lfgcm,
+        tokens=text.shape[1],
+        context=text.shape[2],
+        embedder=system.prior.embedder,
+        tagger=None if tagger is None else copy.deepcopy(tagger).to("meta"),
+        stated={"autoencoder": _count(load_image_model(file).autoencoder)},
+    )
+
+
+def _networks(system: System) -> list[Any]:
+    """Entropy coding runs in float64, which makes no multiply-add more or less."""
+    autoencoder = system.image_model.autoencoder
+    return [autoencoder, system.prior.unet, system.control, system.codec.lfgcm]
+
+
+def published() -> Networks:
+    """The published configuration: Stable Diffusion 2.1 and the codec's and control's defaults."""
+    with torch.device("meta"):
+        return Networks(
+            AutoencoderKL(**PUBLISHED_AUTOENCODER),
+            build_unet(UnetSettings(), seed=0),
+            build_control(UnetSettings(), ControlSettings(ratio=1.0, head_width=16), seed=0),
+            build_lfgcm(LfgcmSettings(), seed=0),
+            tokens=PUBLISHED_TOKENS,
+            context=UnetSettings().context,
+            stated={"text embedder": PUBLISHED_TEXT, "tagger": PUBLISHED_TAGGER},
+        )
+
+
+def part_parameters(networks: Networks) -> dict[str, int]:
+    """Parameters (not statistics of norms) part by part; those of the codec add up to all of it."""
+    lfgcm = networks.lfgcm
+    adapters = lfgcm.adapters
+    gains = 0 if adapters is None else adapters.gain_y.numel() + adapters.gain_z.numel()
+    found = {
+        "autoencoder": _count(networks.autoencoder),
+        "prior UNet": _count(networks.unet),
+        "control": _count(networks.control),
+        "codec, encoder side": _count(lfgcm.encoder, lfgcm.hyper_enc) + gains,
+        "entropy model": _count(*lfgcm.entropy_modules(), lfgcm.entropy_bottleneck),
+    }
+    rest = _count(lfgcm) - found["codec, encoder side"] - found["entropy model"]
+    found["codec, decoder side"] = rest  # f_c, the decoder, the gains that are taken back
+    if networks.embedder is not None:
+        small = hasattr(networks.embedder, "table")
+        found["tag embedder" if small else "text embedder"] = _count(networks.embedder)
+    if networks.tagger is not None:
+        found["tagger"] = _count(networks.tagger)
+    return {**found, **networks.stated}
+
+
+def _count(*modules: torch.nn.Module) -> int:
+    return sum(parameter.numel() for module in modules for parameter in module.parameters())
+
+
+def stage_macs(networks: Networks, size: int) -> dict[tuple[str, str], float]:
+    """Multiply-adds by part and stage, for one image of size x size.
+
+    Text encoders, and taggers that are not built, are in no count; each runs once an image.
+    """
+    lfgcm, cells, values = networks.lfgcm, size // REF_STRIDE, size // STRIDE
+    image, latent = _meta(3, size), _meta(lfgcm.settings.out_channels, cells)
+    y, z = _meta(lfgcm.settings.latent, cells // 2), _meta(lfgcm.settings.hyper, values)
+    rate = None if lfgcm.adapters is None else 0
+    entropy = counted(lambda: _walk(lfgcm, z, rate))
+    found = {
+        ("autoencoder", "latent"): counted(lambda: networks.autoencoder.encode(image)),
+        ("codec, encoder side", "analysis"): counted(lambda: lfgcm.analyse(image, latent, rate)),
+        ("entropy model", "entropy encoding"): entropy,
+        ("entropy model", "entropy decoding"): entropy,
+        ("codec, decoder side", "synthesis"): counted(lambda: lfgcm.synthesise(y, z, rate)),
+        ("autoencoder", "picture"): counted(lambda: networks.autoencoder.decode(latent)),
+    }
+    if (tagger := networks.tagger) is not None:
+        found["tagger", "tags"] = counted(lambda: tagger(latent))
+    single = _evaluation(networks, latent)
+    found |= {(part, "network evaluation"): macs for part, macs in single.items()}
+    step = GUIDED * sum(single.values())
+    found[ALL, SAMPLING_STEP] = step
+    of_stage = {stage: macs for (_, stage), macs in found.items()}
+    found[ALL, ENCODE] = sum(of_stage.get(stage, 0.0) for stage in ENCODING)
+    once = sum(of_stage[stage] for stage in DECODING if stage != SAMPLING)
+    for steps in STEPS:
+        found[ALL, f"sampling, {steps} steps"] = steps * step
+        found[ALL, f"decode, {steps} steps"] = once + steps * step
+    return found
+
+
+def counted(run: Callable[[], object]) -> float:
+    """Multiply-adds of convolutions and matrix products in a call: half of its operations."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        run()
+    return float(counter.get_total_flops()) / 2
+
+
+def _meta(channels: int, side: int) -> Tensor:
+    return torch.zeros(1, channels, side, side, device="meta")
+
+
+def _walk(lfgcm: Lfgcm, z: Tensor, rate: int | None) -> None:
+    """What encoder and decoder both compute to know the probabilities of y."""
+
+    def visit(scales: Tensor, means: Tensor, index: int, anchor: bool) -> Tensor:
+        return torch.zeros_like(means)
+
+    lfgcm.walk(lfgcm.hyper(z, rate), visit, exact=True)
+
+
+def _evaluation(networks: Networks, latent: Tensor) -> dict[str, float]:
+    """Multiply-adds of one evaluation for one latent, the UNet's and the control network's."""
+    level = torch.zeros(1, dtype=torch.long, device="meta")
+    context = torch.zeros(1, networks.tokens, networks.context, device="meta")
+
+    def run(control: ControlNetwork | None) -> float:
+        return counted(
+            lambda: predict_noise(networks.unet, control, latent, latent, level, context)
+        )
+
+    alone = run(None)
+    return {"prior UNet": alone, "control": run(networks.control) - alone}
+
+
+def stage_seconds(system: System, size: int, repeats: int) -> tuple[dict[str, float], bytes]:
+    """Median seconds of every stage for `timed_picture`, on one thread, and the picture's stream.
+
+    At the highest rate, which has most to code, with the card's sampler and guidance. `encode` and
+    `decode` are sums of their stages.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            return _timed_stages(system, timed_picture(size), _Clock(system.device, repeats))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _timed_stages(system: System, image: Image, clock: _Clock) -> tuple[dict[str, float], bytes]:
+    codec, model, size = system.codec, system.image_model, (image.shape[0], image.shape[1])
+    vocabulary = len(system.prior.vocabulary)
+    whole = clock.run(
+        "latent",
+        lambda: image_latent(model.autoencoder, image, model.mean, model.std, system.device),
+    )
+    latent = whole.astype(np.float32) / np.float32(SCALE)
+    # Without a tag there is no guidance: what no tagger sees is timed with the first one.
+    seen = clock.run("tags", lambda: system.tags(latent))
+    tags: tuple[int, ...] = seen or ((0,) if vocabulary else ())
+    rate = system.rates - 1 if codec.lfgcm.settings.rates else None
+    pixels = torch.from_numpy(image.transpose(2, 0, 1)[None].astype(np.float32) / 255)
+    ref = torch.from_numpy(np.ascontiguousarray(latent.transpose(2, 0, 1)[None]))
+    pixels, ref = pixels.to(system.device), ref.to(system.device)
+    y, z = clock.run("analysis", lambda: codec.lfgcm.analyse(pixels, ref, rate))
+    y, z = y.cpu(), z.cpu()
+    sections = clock.run(
+        "entropy encoding", lambda: tuple(write_sections(codec, y, z, rate, tags, vocabulary))
+    )
+    coded: Coded = clock.run(
+        "entropy decoding", lambda: read_sections(codec, sections, size, vocabulary)
+    )
+    hint = clock.run("synthesis", lambda: system.guide(coded))
+    how = {key: codec.defaults[key] for key in ("sampler", "guidance")}
+    drawn = clock.run(
+        SAMPLING, lambda: system.sample(hint, [coded.tags], steps=STEPS[0], seeds=[0], **how)
+    )
+    clock.run("picture", lambda: system.show(drawn, size))
+    found = clock.medians
+    found[SAMPLING_STEP] = found[SAMPLING] / STEPS[0]
+    found[ENCODE] = sum(found[stage] for stage in ENCODING)
+    found[DECODE] = sum(found[stage] for stage in DECODING)
+    return found, container.pack(_header(system, size), list(sections))
+
+
+class _Clock:
+    """Runs a stage once to warm up and `repeats` times more, and keeps the median."""
+
+    def __init__(self, device: str, repeats: int) -> None:
+        self.device = device
+        self.repeats = repeats
+        self.medians: dict[str, float] = {}
+
+    def run(self, stage: str, action: Callable[[], Any]) -> Any:
+        result, seconds = action(), []
+        for _ in range(self.repeats):
+            self._wait()
+            begin = time.perf_counter()
+            result = action()
+            self._wait()
+            seconds.append(time.perf_counter() - begin)
+        self.medians[stage] = statistics.median(seconds)
+        return result
+
+    def _wait(self) -> None:
+        if self.device == "cuda":  # which answers before it has finished
+            torch.cuda.synchronize()
+
+
+def timed_picture(size: int) -> Image:
+    """The picture that is timed: scikit-image's astronaut at size x size, uint8 (H, W, 3)."""
+    picture = PillowImage.fromarray(skimage.data.astronaut())  # type: ignore[no-untyped-call]
+    return np.asarray(picture.resize((size, size), PillowImage.Resampling.LANCZOS))
+
+
+def _header(system: System, size: tuple[int, int]) -> container.Header:
+    return container.image_header(CODEC_ID, system.digest, *size, STRIDE)
+
+
+def peak_memory(folder: Path, device: str, size: int, stream: bytes = b"") -> float:
+    """Peak memory in 10^6 bytes of a fresh process that loads the model and encodes a picture.
+
+    That is `timed_picture`. With a stream, of a process that decodes the stream instead. On the
+    CPU the whole process's, with Python and torch; on a GPU, what torch had allocated there.
+    Raises MeasurementError where the process fails.
+    """
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    module = "icmbench.studies.complexity"
+    with start_python("-m", module, folder, device, size, **pipes) as process:
+        output, errors = process.communicate(stream)
+    if process.returncode:
+        said = errors.decode(errors="replace").strip().splitlines()
+        raise MeasurementError(f"peak memory: the process failed: {said[-1] if said else ''}")
+    return float(output.decode().split()[-1]) / 1e6
+
+
+def _measure_peak(folder: str, device: str, size: str) -> None:
+    """The measuring process: print the peak in bytes."""
+    end_quickly()
+    torch.set_num_threads(1)
+    stream = sys.stdin.buffer.read()
+    system = System(Path(folder), device)
+    if stream:
+        parsed = container.parse(stream, codec_id=CODEC_ID, weights_digest=system.digest)
+        system.decode(stream, parsed, sampler="model", steps=STEPS[0], guidance=0.0)
+    else:
+        image = timed_picture(int(size))
+        header = _header(system, (image.shape[0], image.shape[1]))
+        system.encode(image, header, rate=system.rates, tags="auto")
+    print(torch.cuda.max_memory_allocated() if device == "cuda" else _process_peak())
+
+
+def _process_peak() -> int:
+    """Bytes that this process had resident at most."""
+    status = Path("/proc/self/status")
+    if not status.is_file():
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else 1024 * peak
+    # Linux hands `ru_maxrss` down through fork and exec: it would be the parent's peak.
+    line = next(
+        line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
+    )
+    return 1024 * int(line.split()[1])
+
+
+if __name__ == "__main__":
+    _measure_peak(*sys.argv[1:])

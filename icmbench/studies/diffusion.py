@@ -1,0 +1,264 @@
+"""Diff-ICMH on single images: every rate's picture, what the prior invents, and the accounting.
+
+All from a run's own files: the streams of a shard, and the original beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from icmbench.bitstream import container
+from icmbench.bitstream.folding import fold
+from icmbench.codecs.diff_icmh.codec import CELL, MAIN, DiffIcmh
+from icmbench.codecs.diff_icmh.entropy.stream import padded_size
+from icmbench.codecs.diff_icmh.system import Image, System
+from icmbench.codecs.specs import Point
+from icmbench.core.errors import CodecError
+from icmbench.core.files import seed_from
+from icmbench.core.images.image_files import read_image
+from icmbench.datasets.base import Record
+from icmbench.evaluation.decode import decode_one
+from icmbench.evaluation.pool import Failed
+from icmbench.evaluation.shard import Family
+from icmbench.metrics.meter import Meter
+from icmbench.reporting.figures.diffusion_rates import RatePicture, diffusion_rates
+from icmbench.reporting.figures.placeholder import placeholder
+from icmbench.reporting.figures.prior_alone import Sample, prior_alone
+from icmbench.studies.states import stored_stream
+
+METRICS: Final = ("psnr_rgb", "ms_ssim")
+COLUMNS: Final = (
+    "dataset",
+    "image",
+    "codec",
+    "width",
+    "height",
+    "padded_width",
+    "padded_height",
+    "bytes",
+    "bpp",
+    "bpp_as_published",
+    *(name for metric in METRICS for name in (metric, f"{metric}_as_published")),
+)
+C_ALONE: Final = "c alone"
+CONTROLLED: Final = "controlled"
+PRIOR_ALONE: Final = "prior alone"
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A rate point's file of one image, and what it decodes to.
+
+    Attributes:
+        point: of the codec entry.
+        stream: the file.
+        tags: names of its tags.
+        picture: uint8 (H, W, 3), decoded by a fresh process.
+        uncropped: the same before it is cropped to the image's size: multiples of 64 a side.
+    """
+
+    point: Point
+    stream: bytes
+    tags: tuple[str, ...]
+    picture: Image
+    uncropped: Image
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Both figures of an image, and its rows of `COLUMNS`: none where a placeholder says why."""
+
+    rates: Figure
+    alone: Figure
+    rows: list[Row]
+
+
+def make_icmh(family: Family) -> DiffIcmh:
+    """The codec of a `diff-icmh` entry with its model, in this process."""
+    return DiffIcmh(models=family.setup.models, device=family.setup.device)
+
+
+def rate_points(family: Family) -> list[Point]:
+    """The entry's points with default tags and variant, one per rate, lowest first.
+
+    Of several points of one rate, the first that samples, or the first.
+    """
+    found: dict[int, Point] = {}
+    for point in sorted(family.points, key=lambda point: dict(point.decode)["sampler"] == "none"):
+        keys = dict(point.encode)
+        if keys["tags"] == "auto" and keys["variant"] == MAIN:
+            found.setdefault(int(keys["rate"]), point)
+    return [found[rate] for rate in sorted(found)]
+
+
+def draw_image(
+    dataset: str, record: Record, folder: Path, streams: Path, family: Family, codec: DiffIcmh
+) -> Drawn:
+    """The figures and the accounting of one image.
+
+    Args:
+        folder: where the record's relative path starts.
+        streams: zip of the image's shard.
+        family: an entry of the codec `diff-icmh`; `codec` is what `make_icmh` made of it.
+
+    Placeholders say why there is nothing to show: the image was refused, not encoded at a rate, or
+    a stream does not decode.
+    """
+    titles = [
+        f"{dataset}: {record.image} at every rate of {family.name}",
+        f"{dataset}: {record.image}, what the prior of {family.name} invents",
+    ]
+
+    def nothing(reason: str) -> Drawn:
+        return Drawn(placeholder(titles[0], reason), placeholder(titles[1], reason), [])
+
+    if record.status != "ok":
+        return nothing(f"the image was refused: {record.status}")
+    original, _ = read_image(folder / record.path)
+    try:
+        coded = list(coded_pictures(record.image, streams, family, codec))
+        if not coded:
+            return nothing("no point with the default tags was encoded; see the failures.")
+        point, stream = coded[0].point, coded[0].stream
+        samples, how = prior_samples(record.image, original, stream, point, codec)
+    except (CodecError, Failed) as error:
+        return nothing(f"a stream does not decode: {error}")
+    where = {"dataset": dataset, "image": record.image}
+    rows = [where | row for row in accounting_rows(original, coded)]
+    pictures = [_rate_picture(each, row) for each, row in zip(coded, rows, strict=True)]
+    origin = f"File: rate {pictures[0].rate} of {family.name}"
+    return Drawn(
+        diffusion_rates(original, pictures, title=titles[0]),
+        prior_alone(original, samples, title=titles[1], file=origin, how=how),
+        rows,
+    )
+
+
+def coded_pictures(
+    image_id: str, streams: Path, family: Family, codec: DiffIcmh
+) -> Iterator[Coded]:
+    """An image's files and pictures at the entry's `rate_points`; rates not encoded are left out.
+
+    Raises Failed and CodecError where one does not decode.
+    """
+    for point in rate_points(family):
+        stream = stored_stream(streams, point, image_id)
+        if stream is None:
+            continue
+        system, parsed = codec.parse(stream)
+        picture = decode_one(family, streams, point, image_id)
+        whole = uncropped(system, stream, parsed, point)
+        yield Coded(point, stream, _tag_names(system, parsed), picture, whole)
+
+
+def uncropped(system: System, stream: bytes, parsed: container.Stream, point: Point) -> Image:
+    """What a stream decodes to before cropping, uint8 (H, W, 3), multiples of 64 a side.
+
+    The same symbols, noise and latent as for the image's own size: they depend on the padded one.
+    """
+    height, width = padded_size(parsed.header.height, parsed.header.width)
+    larger = replace(parsed, header=replace(parsed.header, height=height, width=width))
+    keys: dict[str, Any] = {k: v for k, v in point.decode if k != "batch"}  # alone, as all here
+    return system.decode(stream, larger, **keys)
+
+
+def accounting_rows(original: Image, coded: list[Coded]) -> Iterator[Row]:
+    """Rows of `COLUMNS` without the first two: a rate's numbers by our rules and as published.
+
+    Ours: bits per pixel of the image, metrics of the picture at its size. The official evaluation
+    divides by the pixels of the image padded to multiples of 64 a side, and compares the whole
+    padded reconstruction with the original padded by zeros at right and bottom. (It also codes that
+    zero-padded picture; ours continues the last row and column, and folds thin pictures before.)
+    MS-SSIM is nan below 161 pixels.
+    """
+    meter = Meter(METRICS)
+    height, width = original.shape[:2]
+    rows, columns = padded_size(height, width)
+    folded = fold(original, CELL)
+    pads = (0, rows - folded.shape[0]), (0, columns - folded.shape[1]), (0, 0)
+    padded = np.pad(folded, pads)
+    # One original after the other: the meter keeps the features of the last.
+    ours = [meter(original, each.picture) for each in coded]
+    theirs = [meter(padded, each.uncropped) for each in coded]
+    for each, own, published in zip(coded, ours, theirs, strict=True):
+        bits = 8 * len(each.stream)
+        yield {
+            "codec": each.point.string,
+            "width": width,
+            "height": height,
+            "padded_width": columns,
+            "padded_height": rows,
+            "bytes": len(each.stream),
+            "bpp": bits / (width * height),
+            "bpp_as_published": bits / (columns * rows),
+            **own,
+            **{f"{name}_as_published": value for name, value in published.items()},
+        }
+
+
+def prior_samples(
+    image_id: str, original: Image, stream: bytes, point: Point, codec: DiffIcmh
+) -> tuple[list[Sample], dict[str, Any]]:
+    """What the prior draws with and without control, and how it was sampled.
+
+    c alone; under control with the file's tags; alone with the tags from two noises; alone with
+    none. Noise n has the seed of (image id, n), so the sample under control and the first of the
+    prior alone start alike.
+
+    Returns:
+        the samples, and `sampler`, `steps` and `guidance`: the point's, or the card's.
+    """
+    system, parsed = codec.parse(stream)
+    coded, names = system.read(parsed), _tag_names(system, parsed)
+    how = _sampling(system, point)
+    meter = Meter(("psnr_rgb",))
+    found: list[Sample] = []
+
+    def add(kind: str, tags: tuple[int, ...], draw: int | None) -> None:
+        latent = hint
+        if draw is not None:
+            seed, controlled = seed_from(image_id, draw), kind == CONTROLLED
+            latent = system.sample(hint, [tags], seeds=[seed], controlled=controlled, **how)
+        shown = system.show(latent, (original.shape[0], original.shape[1]))
+        psnr = meter(original, shown)["psnr_rgb"]
+        found.append(Sample(kind, names if tags else (), draw, psnr, shown))
+
+    with torch.inference_mode():
+        hint = system.guide(coded)
+        add(C_ALONE, coded.tags, None)
+        add(CONTROLLED, coded.tags, 0)
+        add(PRIOR_ALONE, coded.tags, 0)
+        add(PRIOR_ALONE, coded.tags, 1)
+        add(PRIOR_ALONE, (), 0)
+    return found, how
+
+
+def _sampling(system: System, point: Point) -> dict[str, Any]:
+    """Sampler, steps and guidance of a point: the card's where it does not say or not sample."""
+    keys, defaults = dict(point.decode), system.codec.defaults
+    sampler = keys["sampler"]
+    return {
+        "sampler": defaults["sampler"] if sampler in ("model", "none") else sampler,
+        "steps": keys["steps"] or defaults["steps"],
+        "guidance": keys["guidance"] or defaults["guidance"],
+    }
+
+
+def _tag_names(system: System, parsed: container.Stream) -> tuple[str, ...]:
+    return tuple(system.prior.vocabulary[tag] for tag in system.read(parsed).tags)
+
+
+def _rate_picture(coded: Coded, row: Row) -> RatePicture:
+    rate = int(dict(coded.point.encode)["rate"])
+    return RatePicture(
+        rate, coded.point.string, len(coded.stream), row["psnr_rgb"], coded.tags, coded.picture
+    )

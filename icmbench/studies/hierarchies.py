@@ -1,0 +1,59 @@
+"""The palette hierarchy of one image: read from its stream, given to its figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from icmbench.codecs.mpd.inspect import layers
+from icmbench.core.errors import CodecError
+from icmbench.core.images.image_files import read_image
+from icmbench.datasets.base import Record
+from icmbench.evaluation.shard import Family
+from icmbench.reporting.figures.hierarchy import Level, palette_hierarchy
+from icmbench.reporting.figures.placeholder import placeholder
+from icmbench.studies.states import make_codec, stored_stream
+
+DECODER = "regression"
+
+
+def hierarchy_figure(
+    dataset: str, record: Record, folder: Path, streams: Path, family: Family
+) -> Figure:
+    """Palette, map and picture at every state of an image's stream, of a family's first encoding.
+
+    Args:
+        folder: where the record's relative path starts.
+        streams: zip of the image's shard.
+        family: an entry of the codec `mpd`.
+
+    A placeholder says why there is nothing to show: the image was refused or not encoded.
+    """
+    encoding, point = next(iter(family.encodings().items()))
+    title = f"{dataset}: palette hierarchy of {record.image}, {encoding}"
+    if record.status != "ok":
+        return placeholder(title, f"the image was refused: {record.status}")
+    stream = stored_stream(streams, point, record.image)
+    if stream is None:
+        return placeholder(title, "the image was not encoded; see the failures.")
+    original, _ = read_image(folder / record.path)
+    system = make_codec(family).system
+    size = original.shape[0], original.shape[1]
+    levels: list[Level] = []
+    try:
+        for layer in layers(system, stream):
+            if levels and layer.bytes == levels[-1].bytes:
+                continue  # a small picture's state without a section: the file of the coarser one
+            levels.append(
+                Level(
+                    layer.state,
+                    layer.shown.labels,
+                    len(layer.shown.palette),
+                    layer.bytes,
+                    system.show(layer.shown, DECODER, seed=0, size=size),
+                )
+            )
+    except CodecError as error:
+        return placeholder(title, f"the stream does not decode: {error}")
+    return palette_hierarchy(original, levels, title=title, decoder=DECODER)

@@ -1,0 +1,97 @@
+"""The pictures of a task: every family's point at a rate, decoded, with what the model said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from icmbench.codecs.specs import parse_string
+from icmbench.core.images.image_files import read_image
+from icmbench.datasets.base import Record
+from icmbench.evaluation.decode import decode_one
+from icmbench.evaluation.shard import Family
+from icmbench.reporting.figures.matching import OVER, WITHIN, matched_rate, unmatched_families
+from icmbench.reporting.figures.placeholder import placeholder
+from icmbench.reporting.figures.task_pictures import Seen, task_pictures
+from icmbench.tasks import store
+from icmbench.tasks.attempt import Failure
+from icmbench.tasks.base import Labels, Prediction
+from icmbench.tasks.run import ORIGINALS
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What a run has of the shard in which an image lies.
+
+    Attributes:
+        images: where the records' relative paths start.
+        measurements: all families.
+        streams, predictions: files by family; the latter also of `ORIGINALS`.
+    """
+
+    images: Path
+    measurements: pd.DataFrame
+    streams: Mapping[str, Path]
+    predictions: Mapping[str, Path]
+
+
+def pictures_of_task(
+    task: str,
+    model: str,
+    produces: str,
+    labels: Labels,
+    record: Record,
+    bpp: float,
+    shard: Shard,
+    families: Mapping[str, Family],
+) -> Figure:
+    """One image as a model saw it, and what every family makes of it at about `bpp` bits per pixel.
+
+    Pictures are decoded from the streams, predictions are those that were judged. A placeholder
+    says why there is nothing to show: the image was refused, the model failed on the original, or
+    no family has a point near the rate. Raises MeasurementError where the image was never measured
+    or has neither a prediction nor a reason.
+    """
+    name = record.image
+    title = f"{task} on {labels.dataset}: {name} at about {bpp:g} bits per pixel"
+    if record.status != "ok":
+        return placeholder(title, f"the image was refused: {record.status}")
+
+    def said(family: str, codec: str) -> Prediction | Failure:
+        files = [shard.predictions[family]]
+        if reason := store.outcome(files, produces).reason(codec, name):
+            return Failure(reason)
+        return store.read(files, codec, [name], produces)[name]
+
+    original, _ = read_image(shard.images / record.path)
+    first = said(ORIGINALS, ORIGINALS)
+    if isinstance(first, Failure):
+        return placeholder(title, f"the task failed on the original: {first.reason}")
+    seen = [Seen("original", "", None, original, first)]
+    chosen = matched_rate(shard.measurements, labels.dataset, name, bpp)
+    left_out = unmatched_families(shard.measurements, chosen, labels.dataset, name)
+    if chosen.empty:
+        return placeholder(title, f"no codec has a point near this rate: {', '.join(left_out)}.")
+    failed: list[str] = []
+    for row in chosen.to_dict("records"):
+        family, codec = row["family"], row["codec"]
+        stream = shard.streams[family]
+        found = said(family, codec)
+        if isinstance(found, Failure):
+            failed.append(codec)
+            continue
+        picture = decode_one(families[family], stream, parse_string(codec), name)
+        seen.append(Seen(family, codec, row["bpp"], picture, found))
+    note = (
+        f"Model: {model}. Every codec's point nearest to the rate on this image, from {WITHIN:g} "
+        f"times below to {OVER:g} times above it."
+    )
+    if left_out:
+        note += f" No point near this rate: {', '.join(left_out)}."
+    if failed:
+        note += f" The task failed on: {', '.join(failed)}."
+    return task_pictures(seen, labels, title=title, note=note)

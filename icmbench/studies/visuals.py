@@ -1,0 +1,60 @@
+"""The pictures of a visual comparison: every family's point at a rate, decoded from its stream."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from icmbench.codecs.specs import parse_string
+from icmbench.core.images.image_files import read_image
+from icmbench.datasets.base import Record
+from icmbench.evaluation.decode import decode_one
+from icmbench.evaluation.shard import Family
+from icmbench.reporting.figures.matching import matched_rate, unmatched_families
+from icmbench.reporting.figures.placeholder import placeholder
+from icmbench.reporting.figures.visual import Entry, visual_comparison
+
+
+def visual_figure(
+    dataset: str,
+    record: Record,
+    folder: Path,
+    bpp: float,
+    measurements: pd.DataFrame,
+    streams: Mapping[str, Path],
+    families: Mapping[str, Family],
+) -> Figure:
+    """One image beside what every family makes of it at about `bpp` bits per pixel.
+
+    Args:
+        folder: where the record's relative path starts.
+        measurements: rows of the image's shard, all families.
+        streams: the shard's streams by family.
+
+    PSNR is printed where `psnr_rgb` is among the measurements. A placeholder says why there is
+    nothing to show: the image was refused, or no family has a point near the rate. Raises
+    MeasurementError where the image was never measured.
+    """
+    title = f"{dataset}: {record.image} at about {bpp:g} bits per pixel"
+    if record.status != "ok":
+        return placeholder(title, f"the image was refused: {record.status}")
+    original, _ = read_image(folder / record.path)
+    chosen = matched_rate(measurements, dataset, record.image, bpp)
+    entries = []
+    for row in chosen.to_dict("records"):
+        family = families[row["family"]]
+        point = parse_string(row["codec"])
+        image = decode_one(family, streams[row["family"]], point, record.image)
+        psnr = row.get("psnr_rgb", math.nan)
+        known = None if pd.isna(psnr) else float(psnr)
+        entries.append(Entry(row["family"], row["codec"], row["bpp"], known, image))
+    return visual_comparison(
+        original,
+        entries,
+        title=title,
+        left_out=unmatched_families(measurements, chosen, dataset, record.image),
+    )

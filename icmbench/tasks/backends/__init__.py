@@ -1,0 +1,1 @@
+"""Common parts of task models: OpenMMLab configurations and operators, ONNX Runtime."""

@@ -1,0 +1,197 @@
+"""The task of a model of mmdet or mmseg: its options, its network, its weights."""
+
+from __future__ import annotations
+
+import json
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+import icmbench
+from icmbench.core.errors import ConfigError, ModelError, TaskError
+from icmbench.datasets.base import Option
+from icmbench.tasks.backends.openmm import (
+    build_network,
+    count_classes,
+    dataset_classes,
+    find_config,
+    fold_norms,
+    import_library,
+    make_pipeline,
+    published_weights,
+    read_config,
+    thicken,
+)
+from icmbench.tasks.backends.openmm_weights import Weights, fill, read_weights
+from icmbench.tasks.base import Image, Labels, Task
+from icmbench.tasks.bundled import BUNDLED, is_bundled
+
+FOLDER: Final = Path(icmbench.__file__).parent / "weights" / "tasks"
+RANDOM: Final = "random"
+
+OPTIONS: Final[Mapping[str, Option]] = {
+    "config": Option(
+        str,
+        help="the configuration: its name in the library, or a file `*.py`; weights of ours "
+        "(bundled, *.safetensors) say theirs",
+    ),
+    "checkpoint": Option(
+        str,
+        default=BUNDLED,
+        help="file of weights, `bundled`, or `random`: none, to try a configuration",
+    ),
+    "sha256": Option(
+        str, help="of the file; another one is refused, and a checkpoint with objects needs it"
+    ),
+    "classes": Option(list, help="names of the model's classes, where its file names none"),
+    "overrides": Option(
+        dict, default={}, help="keys of the configuration, such as model.test_cfg.max_per_img: 50"
+    ),
+    "scale": Option(int, low=32, help="longer side that pictures are brought to, in pixels"),
+}
+
+
+class OpenMMTask(Task):
+    """What `mmdet` and `mmseg` share; a subclass maps classes and reads the network's answer.
+
+    Attributes:
+        operators: whose compiled operators serve, "mmcv" or "torchvision", once it is loaded.
+    """
+
+    package: ClassVar[str]
+    bundled: ClassVar[Path]
+    bundled_model: ClassVar[str]
+    options = OPTIONS
+
+    def __init__(self, name: str, entry: Mapping[str, Any]) -> None:
+        super().__init__(name, entry)
+        self._path = self._find_checkpoint()
+        self._ours = self._path is not None and self._path.suffix == ".safetensors"
+        if self.values["config"] is None and not self._ours:
+            raise ConfigError(f"task {name!r} needs the option 'config': {OPTIONS['config'].help}")
+        self.operators = ""
+        self._network: Any = None
+        self._pipeline: Any = None
+        self._numbers = np.zeros(0, np.int64)
+
+    def _find_checkpoint(self) -> Path | None:
+        """The file of weights; None: random ones."""
+        value = str(self.values["checkpoint"])
+        if value == RANDOM:
+            return None
+        return self.bundled if value == BUNDLED else Path(value).expanduser()
+
+    @property
+    def model(self) -> str:
+        """The configuration's name; the bundled networks are narrower than their namesakes."""
+        if is_bundled(str(self.values["checkpoint"]), self.bundled.stem):
+            return self.bundled_model
+        return Path(str(self.values["config"] or self._path)).name.removesuffix(".py")
+
+    def files(self) -> list[Path]:
+        """Weights, and a configuration that is a file."""
+        config = str(self.values["config"] or "")
+        own = [Path(config).expanduser()] if config.endswith(".py") else []
+        return own if self._path is None else [self._path, *own]
+
+    def load(self, labels: Labels, device: str) -> None:
+        """Build the network, fill it, and match its classes with the data set's.
+
+        Raises ModelError for weights as in `read_weights` and `fill`, TaskError where the
+        configuration is unknown, needs a missing operator, or has other classes.
+        """
+        import torch
+
+        self.operators = import_library(self.package, whole=not self._ours)
+        weights = Weights({}) if self._path is None else self._read(self._path)
+        name, overrides, scale = self._description(weights)
+        config = read_config(self.package, name, {**overrides, **self.values["overrides"]})
+        try:
+            network = build_network(self.package, config)
+        except TaskError as error:
+            raise TaskError(f"{name}: {error}") from error
+        if self._path is not None:
+            fill(network, weights.state, self._path)
+        known = self._known(weights, config, network)
+        self._numbers = np.array(self._match(labels, known), np.int64)
+        self._pipeline = make_pipeline(self.package, config, scale)
+        network.eval()
+        if self._ours:  # others' numbers are compared with published ones: they stay as they are
+            fold_norms(network)
+        # On a CPU convolutions of this layout take half to four fifths of the time.
+        self._network = network.to(device, memory_format=torch.channels_last)
+
+    def _read(self, path: Path) -> Weights:
+        """The weights; where the file is missing, the error says where it is published."""
+        config = self.values["config"]
+        if config and not path.is_file():
+            address = published_weights(self.package, config)
+            raise ModelError(f"{path}: no such file{address and f'; published as {address}'}")
+        return read_weights(path, self.values["sha256"])
+
+    def _description(self, weights: Weights) -> tuple[str, Mapping[str, Any], int | None]:
+        """Configuration, overrides and scale: the file's own where it is ours."""
+        scale = self.values["scale"]
+        if not self._ours:
+            return self.values["config"], {}, scale
+        own = weights.metadata
+        if own.get("package") != self.package:
+            raise ModelError(f"{self._path}: holds no network of {self.package}")
+        if self.values["config"] not in (None, own["config"]):
+            raise ModelError(f"{self._path}: is of {own['config']}, not {self.values['config']}")
+        return own["config"], own["overrides"], own["scale"] if scale is None else scale
+
+    def _known(self, weights: Weights, config: Any, network: Any) -> tuple[str, ...]:
+        """The classes that the network knows: of its file, of the options, or of its data set."""
+        given = tuple(self.values["classes"] or ())
+        if given and weights.classes and given != weights.classes:
+            raise TaskError(f"{self._path} names its classes itself, and others than the option")
+        known = weights.classes or given or dataset_classes(self.package, config)
+        count = count_classes(network)
+        if not known or count not in (None, len(known)):
+            raise TaskError(
+                f"{self.model} tells {count} classes apart, and {len(known)} are named: "
+                "name them with the option `classes`"
+            )
+        return known
+
+    @abstractmethod
+    def _match(self, labels: Labels, known: Sequence[str]) -> list[int]:
+        """Per class of the model its number in the data set."""
+
+    def _answer(self, image: Image) -> Any:
+        """The network's data sample for a picture uint8 (H, W, 3), sRGB.
+
+        Of a thin picture it is of more rows or columns, behind those of the picture: see `thicken`.
+        """
+        import torch
+
+        image = thicken(self._pipeline, image)
+        data = self._pipeline({"img": np.ascontiguousarray(image[:, :, ::-1]), "img_id": 0})
+        batch = {"inputs": [data["inputs"]], "data_samples": [data["data_samples"]]}
+        try:
+            with torch.inference_mode():
+                return self._see(batch)
+        except TaskError as error:  # an operator that is no layer
+            raise TaskError(f"{self.model}: {error}") from error
+
+    def _see(self, batch: dict[str, Any]) -> Any:
+        """The network's data sample for a batch of one picture."""
+        return self._network.test_step(batch)[0]
+
+
+def describe_network(
+    package: str, config: str, overrides: Mapping[str, Any], classes: Sequence[str], scale: int
+) -> dict[str, Any]:
+    """The part of a file's metadata that `OpenMMTask` builds its network by; plain values only."""
+    find_config(package, config)
+    return {
+        "package": package,
+        "config": config,
+        "overrides": json.loads(json.dumps(dict(overrides))),
+        "classes": list(classes),
+        "scale": scale,
+    }

@@ -1,0 +1,1 @@
+"""Kinds of machine tasks, one file each."""

@@ -1,0 +1,1 @@
+"""Task metrics: average precision, mean IoU, landmark error."""

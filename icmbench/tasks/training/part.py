@@ -1,0 +1,60 @@
+"""Training of the bundled task models, by the names of their files, on the pool's clean scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from icmbench.core.errors import ConfigError
+from icmbench.datasets.manifest import read_records
+
+if TYPE_CHECKING:  # every module of this package is read with the configuration, torch is slow
+    import torch
+
+    from icmbench.training.loop import Schedule
+
+SIZE: Final = 256  # pixels a side of what detector and segmenter are trained on
+
+
+def train_part(
+    part: str,
+    schedule: Schedule,
+    records: Sequence[Path],
+    folders: Sequence[Path],
+    *,
+    start: Path | None,
+    checkpoint: Path,
+    history: Path,
+    device: str = "cpu",
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Weights and metadata of `detector`, `segmenter` or `landmarks`, trained on scenes.
+
+    Args:
+        records, folders: of the pool's sources that are scenes, one each.
+        start: file to start from; None: from scratch.
+
+    Raises ConfigError for another part, and what the training itself raises.
+    """
+    from icmbench.tasks.training.fan import read_faces, train_fan
+    from icmbench.tasks.training.train_openmm import train_detector, train_segmenter
+    from icmbench.training.data import read_provided
+    from icmbench.training.provenance import training_provenance
+
+    pool = read_provided([str(p) for p in records], [str(p) for p in folders], smallest=SIZE // 2)
+    files: dict[str, Any] = {"start": start, "checkpoint": checkpoint, "history": history}
+    files["device"] = device
+    if part == "landmarks":
+        folder_of = {
+            record.image: folder
+            for path, folder in zip(records, folders, strict=True)
+            for record in read_records(path)
+        }
+        state, metadata = train_fan(schedule, read_faces(folder_of), **files)
+    elif part in ("detector", "segmenter"):
+        train = train_detector if part == "detector" else train_segmenter
+        state, metadata = train(schedule, pool, SIZE, **files)
+    else:
+        raise ConfigError(f"task model {part!r}: expected detector, segmenter or landmarks")
+    provenance = training_provenance(schedule, pool, SIZE, start)
+    return state, {**metadata, "provenance": provenance}

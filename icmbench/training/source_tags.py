@@ -1,0 +1,69 @@
+"""Tags of training images: what is known of them from their annotations and their source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from icmbench.core.errors import DatasetError
+from icmbench.scenes.labels import SEMANTIC_CLASSES
+from icmbench.training.data import Pool
+
+SHARE: Final = 0.004  # of the pixels: a class that fills less is no tag of the picture
+
+
+@dataclass(frozen=True)
+class TagSet:
+    """Tags of a pool's images.
+
+    Attributes:
+        vocabulary: names of all tags, sorted by where they come from: annotations, then sources.
+        tags: per image, ids of its tags, ascending.
+        known: per image, the ids that its annotations would name if they were there; of the others
+            nothing is known.
+    """
+
+    vocabulary: tuple[str, ...]
+    tags: tuple[tuple[int, ...], ...]
+    known: tuple[tuple[int, ...], ...]
+
+
+def tag_pool(pool: Pool, of_source: Mapping[str, Sequence[str]]) -> TagSet:
+    """Tags of the images of a pool.
+
+    Scenes carry a semantic map (`<image>.semantic.png`), whose classes are their tags. A source may
+    have tags that hold for all of its images, such as `photograph`.
+
+    Args:
+        of_source: tags by the name of the source.
+    """
+    own = sorted({name for names in of_source.values() for name in names} - set(SEMANTIC_CLASSES))
+    vocabulary = (*SEMANTIC_CLASSES, *own)
+    ids = {name: number for number, name in enumerate(vocabulary)}
+    classes = tuple(range(len(SEMANTIC_CLASSES)))
+    every = tuple(range(len(SEMANTIC_CLASSES), len(vocabulary)))
+    tags, known = [], []
+    sources = [name for name, count in pool.sources for _ in range(count)]
+    for path, source in zip(pool.paths, sources, strict=True):
+        found = {ids[name] for name in of_source.get(source, ())}
+        semantic = path.with_name(f"{path.stem}.semantic.png")
+        if semantic.is_file():
+            found |= {ids[name] for name in _classes(semantic)}
+        tags.append(tuple(sorted(found)))
+        known.append((*classes, *every) if semantic.is_file() else every)
+    return TagSet(vocabulary, tuple(tags), tuple(known))
+
+
+def _classes(path: Path) -> list[str]:
+    """Classes of a semantic map that fill at least `SHARE` of it."""
+    with PillowImage.open(path) as picture:
+        values = np.asarray(picture)
+    if values.ndim != 2:
+        raise DatasetError(f"{path}: not a semantic map")
+    counts = np.bincount(values.ravel(), minlength=len(SEMANTIC_CLASSES))
+    return [n for v, n in enumerate(SEMANTIC_CLASSES) if counts[v] >= SHARE * values.size]

@@ -1,0 +1,114 @@
+"""The part of a foreign bundle that is believed: an allow-list of settings and of members.
+
+A bundle comes from another machine, and its digests are its own. It may say which streams are
+decoded and by which points of which codecs. Where that is written, what is trusted and any other
+setting of a run is decided here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from icmbench.core.errors import MeasurementError
+from icmbench.transfer.results import chosen_units
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_MOST_SHARDS: Final = 4096
+
+
+def _whole(value: Any, most: int) -> bool:
+    return type(value) is int and 1 <= value <= most
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value < float("inf")
+
+
+def _named(value: Any, entry: Callable[[Any], bool]) -> bool:
+    return isinstance(value, Mapping) and all(
+        _NAME.fullmatch(name) and entry(inner) for name, inner in value.items()
+    )
+
+
+def _scalar(value: Any) -> bool:
+    return isinstance(value, str | int | float)
+
+
+def _point(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        _scalar(inner) or (isinstance(inner, list) and all(map(_scalar, inner)))
+        for inner in value.values()
+    )
+
+
+def _codec(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and {"points"} <= set(value) <= {"codec", "points"}
+        and isinstance(value.get("codec", ""), str)
+        and isinstance(value["points"], list)
+        and all(map(_point, value["points"]))
+    )
+
+
+def _limits(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(
+        key == "seconds_per_image" and _number(inner) for key, inner in value.items()
+    )
+
+
+# Key of a configuration -> whether a value from elsewhere is one.
+_LEGAL: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "shards": lambda value: _whole(value, _MOST_SHARDS),
+    "device": lambda value: value in ("auto", "cpu", "cuda"),
+    "threads": lambda value: _whole(value, _MOST_SHARDS),
+    "limits": _limits,
+    # Names alone: no image is needed, and an entry could name any file.
+    "datasets": lambda value: _named(value, lambda entry: entry == {}),
+    "codecs": lambda value: _named(value, _codec),
+}
+
+
+def decoding_config(file: Path, about: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The configuration that decodes an unpacked bundle: only what `packed.smk` needs.
+
+    Args:
+        file: the bundle, for messages.
+        about: its pack.json.
+        folder: where it is unpacked.
+
+    Raises MeasurementError naming the file and the key where it sets anything else.
+    """
+    found = about.get("config")
+    if not isinstance(found, Mapping):
+        raise MeasurementError(f"{file}: its pack.json has no configuration")
+    for key, value in found.items():
+        if key not in _LEGAL:
+            known = ", ".join(_LEGAL)
+            raise MeasurementError(
+                f"{file}: its pack.json sets {key!r}; a file of `icmbench pack` sets only {known}"
+            )
+        if not _LEGAL[key](value):
+            raise MeasurementError(f"{file}: its pack.json has no legal value of {key!r}")
+    if missing := sorted(set(_LEGAL) - set(found)):
+        raise MeasurementError(f"{file}: its pack.json does not set {missing[0]!r}")
+    # The last words are ours, whatever stands in `found`.
+    return {**found, "packed": True, "results": str(folder)}
+
+
+def check_members(file: Path, config: Mapping[str, Any], members: Collection[str]) -> None:
+    """Check that a bundle holds the streams of its configuration, models and nothing else.
+
+    Raises MeasurementError naming the file and the member.
+    """
+    units = chosen_units(config)
+    streams = {unit.member("streams", suffix) for unit in units for suffix in (".zip", ".csv")}
+    if missing := sorted(streams - set(members)):
+        raise MeasurementError(f"{file}: the member {missing[0]!r} is missing")
+    for name in sorted(set(members) - streams):
+        folder, _, rest = name.partition("/")
+        if folder != "models" or not rest or any(part.startswith(".") for part in rest.split("/")):
+            raise MeasurementError(f"{file}: the member {name!r} is neither a stream nor a model")

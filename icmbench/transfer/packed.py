@@ -1,0 +1,67 @@
+"""The run of an unpacked file: no data set, no encoder, only streams to decode."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from icmbench.config.schema import complete
+from icmbench.core.errors import ConfigError
+from icmbench.core.files import sha256_file
+from icmbench.evaluation.shard import Family
+from icmbench.reporting.report.provenance import provenance
+from icmbench.transfer.bundle import ABOUT, PICTURES, write_bundle
+from icmbench.transfer.results import Unit, chosen_units, run_families
+
+
+@dataclass(frozen=True)
+class PackedRun:
+    """What `rules/packed.smk` needs of a configuration that says `packed`.
+
+    Attributes:
+        config: complete; its `results` is the folder that `icmbench unpack` made.
+        families: codec entries by name.
+        units: what is decoded, sorted.
+    """
+
+    config: Mapping[str, Any]
+    families: Mapping[str, Family]
+    units: tuple[Unit, ...]
+
+
+def packed_run(config: Mapping[str, Any], schema: Path) -> PackedRun:
+    """Validate the configuration of an unpacked file.
+
+    Raises ConfigError where it is wrong or its folder is not one that `icmbench unpack` made.
+    """
+    filled = complete(config, schema)
+    folder = Path(filled["results"])
+    if not (folder / ABOUT).is_file():
+        raise ConfigError(
+            f"{folder / ABOUT}: no such file; packed: true is for a folder of `icmbench unpack`, "
+            "and results says where it lies"
+        )
+    units = chosen_units(filled)
+    return PackedRun(filled, run_families(filled, units), tuple(units))
+
+
+def pack_pictures(config: Mapping[str, Any], out: Path, root: Path) -> None:
+    """Pack what was decoded: pictures, status tables, and where and with what it was decoded.
+
+    Args:
+        config: of the `PackedRun`; all its units are decoded.
+        root: the working copy, for the provenance.
+    """
+    folder = Path(config["results"])
+    kinds = (("decoded", ".csv"), ("reconstructions", ".zip"))
+    units = chosen_units(config)
+    names = [unit.member(kind, suffix) for unit in units for kind, suffix in kinds]
+    # Of the streams that lie here: home sees whether they are still its own.
+    streams = [unit.member("streams", suffix) for unit in units for suffix in (".zip", ".csv")]
+    about = {
+        "streams": {name: sha256_file(folder / name) for name in streams},
+        "provenance": provenance(config, root),
+    }
+    write_bundle(out, PICTURES, about, {name: folder / name for name in names})
