@@ -47,7 +47,7 @@ _FIXED: Final = len(MAGIC) + 1 + DIGEST_BYTES
 
 @dataclass(frozen=True)
 class Header:
-    """What every stream says of itself: who wrote it, with which weights, and the image's size."""
+    """Header of every stream: codec, digest of the weights, size of the image."""
 
     codec_id: int
     weights_digest: bytes

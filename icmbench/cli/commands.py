@@ -1,4 +1,4 @@
-"""What each subcommand does."""
+"""Functions of the subcommands."""
 
 from __future__ import annotations
 

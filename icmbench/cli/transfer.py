@@ -1,4 +1,4 @@
-"""What `icmbench pack`, `unpack` and `verify` do; see docs/decoding-elsewhere.md."""
+"""Functions of `icmbench pack`, `unpack` and `verify`; see docs/decoding-elsewhere.md."""
 
 from __future__ import annotations
 

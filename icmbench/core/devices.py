@@ -104,7 +104,7 @@ def driver_version() -> str:
 
 
 def has_nvidia() -> bool:
-    """Whether the driver of a GPU is there; asked without torch, which takes seconds to load."""
+    """True if the driver of a GPU is installed; without torch, which takes seconds to load."""
     return Path("/dev/nvidiactl").exists()
 
 

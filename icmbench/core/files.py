@@ -138,7 +138,7 @@ def _tidy(folder: Path) -> None:
 
 
 def _abandoned(path: Path, here: bool, pid: int) -> bool:
-    """Whether the process that wrote a temporary file or folder is gone."""
+    """True if the process that wrote a temporary file or folder has ended."""
     try:
         written = path.stat().st_mtime
         if not here:
@@ -153,7 +153,7 @@ def _abandoned(path: Path, here: bool, pid: int) -> bool:
 
 
 def _started(pid: int) -> float:
-    """When a process started, in seconds of the clock; 0 where the system does not tell."""
+    """Start of a process in seconds of the clock; 0 if the system does not report it."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
         boot = re.search(rb"^btime (\d+)", Path("/proc/stat").read_bytes(), re.M)
@@ -164,7 +164,7 @@ def _started(pid: int) -> float:
 
 @functools.cache
 def _machine() -> str:
-    """Where process numbers mean the same: this machine, or the container in it."""
+    """Name of the namespace of process numbers: this machine, or a container on it."""
     space = Path("/proc/self/ns/pid")
     name = os.readlink(space) if space.is_symlink() else ""
     return sha256_bytes(f"{platform.node()}\0{name}".encode())[:_OWNER_HEX]

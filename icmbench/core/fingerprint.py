@@ -203,7 +203,7 @@ class Code:
             self._paths = {k: v for k, v in self._paths.items() if k.partition(".")[0] != top}
 
     def _is_loose(self, top: str) -> bool:
-        """Whether a module belongs to no distribution, and has sources: a file beside a plug-in."""
+        """True if a module has sources and belongs to no distribution: a file beside a plug-in."""
         if top in sys.stdlib_module_names or top in self._installed():
             return False
         self._add_root(top)

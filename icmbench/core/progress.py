@@ -31,7 +31,7 @@ def hold(seconds: float) -> None:
 
 
 class _LogFile:
-    """What a bar writes to where there is no terminal: one record per line."""
+    """File for a progress bar without a terminal: one record per line."""
 
     encoding = "utf-8"
 

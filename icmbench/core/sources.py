@@ -144,7 +144,7 @@ class SourceCache:
         return Source(digest, each, tuple(named), tuple(beside))
 
     def get(self, key: str) -> Any:
-        """What is kept under a key, None where there is nothing."""
+        """Return the value of a key, or None."""
         self._used.add(key)
         return self._entries.get(key)
 

@@ -79,7 +79,7 @@ class Megapixels:
 
 @dataclass
 class Annotations:
-    """What a data set knows beyond pixels, in the formats of the field.
+    """Annotations of a data set, in the formats of the field.
 
     Attributes:
         instances: COCO instances dictionary (boxes, masks, categories); every entry of `images`

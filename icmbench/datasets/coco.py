@@ -66,7 +66,7 @@ class Coco(Folder):
         return [Path(path).expanduser() for path in given if path]
 
     def _folder(self) -> Path:
-        """Where the images lie."""
+        """Folder of the images."""
         return Path(self.values["path"]).expanduser()
 
     def _instances(self) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class Coco(Folder):
         return dict(list(found.items())[: self.values["limit"]])
 
     def notes(self) -> list[str]:
-        """How many of the listed images are skipped."""
+        """Number of listed images that are skipped."""
         if self.values.get("missing", ERROR) != SKIP:
             return []
         root, total = self._folder(), self._entries()

@@ -97,7 +97,7 @@ def _image_fault(image: Mapping[str, Any]) -> str:
 
 
 def size_fault(height: Any, width: Any) -> str:
-    """Why two values cannot be an image's size in pixels; '' where they can."""
+    """Fault of two values as an image's size in pixels; '' if there is none."""
     for key, value in (("width", width), ("height", height)):
         if type(value) is not int or not 1 <= value <= _LONGEST_SIDE:
             return f"{key}={value!r} is not a number of pixels (1 to {_LONGEST_SIDE})"
@@ -109,7 +109,7 @@ def _annotation_fault(
     images: Mapping[int, Mapping[str, Any]],
     categories: Mapping[int, Mapping[str, Any]],
 ) -> str:
-    """What is wrong with one annotation; '' where nothing is."""
+    """Fault of one annotation; '' if there is none."""
     for key, known in (("image_id", images), ("category_id", categories)):
         value = annotation.get(key)
         if type(value) is not int or value not in known:
@@ -133,7 +133,7 @@ def _annotation_fault(
 
 
 def far_outside(values: list[float], height: int, width: int) -> bool:
-    """Whether one of x, y, x, y... lies further outside of an image than its objects can."""
+    """True if one of x, y, x, y... lies further outside of an image than its objects can."""
     margin = max(height, width, _FAR)
     return any(
         not -margin <= value <= side + margin
@@ -142,7 +142,7 @@ def far_outside(values: list[float], height: int, width: int) -> bool:
 
 
 def segmentation_fault(segmentation: Any, height: int, width: int) -> str:
-    """What is wrong with the polygons or RLE of an object; '' for legal ones, and for none."""
+    """Fault of the polygons or RLE of an object; '' for legal ones, and for none."""
     if segmentation is None or segmentation == []:
         return ""
     if isinstance(segmentation, list):

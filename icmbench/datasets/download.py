@@ -81,7 +81,7 @@ def download(
 
 
 def _wrong_digest(path: Path, expected: dict[str, str]) -> str:
-    """Which checksum of a file differs; '' where none does."""
+    """Name of the checksum that differs; '' if none does."""
     for name, text in expected.items():
         with open(path, "rb") as handle:
             found = hashlib.file_digest(handle, name).hexdigest()
@@ -149,7 +149,7 @@ def _fetch(url: str, part: Path, end: float, *, checked: bool) -> None:
 
 
 def _answer(url: str, response: requests.Response, have: int, part: Path) -> _Answer:
-    """Where the answer's bytes belong; the part is dropped where they do not continue it."""
+    """Offset of the answer's bytes; drop the part that they do not continue."""
     length = _length(url, response)
     if response.status_code != 206:
         return _Answer(0, length)

@@ -41,7 +41,7 @@ def check_faces(
 
 
 def face_fault(face: Mapping[str, Any], width: int, height: int) -> str:
-    """What is wrong with a face of an image of this size; "": nothing."""
+    """Fault of a face in an image of this size; "" if there is none."""
     x, y, wide, high = face["bbox"]
     where = f"the {width}x{height} image"
     if "landmarks" not in face:

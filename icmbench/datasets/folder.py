@@ -31,7 +31,7 @@ class Folder(Dataset):
     }
 
     def _folder(self) -> Path:
-        """Where the images lie; DatasetError where that is no folder."""
+        """Folder of the images; raises DatasetError if it is none."""
         root = Path(self.values["path"]).expanduser()
         if not root.is_dir():
             raise DatasetError(f"data set {self.name!r}: {root} is not a directory")
@@ -44,7 +44,7 @@ class Folder(Dataset):
             raise DatasetError(f"data set {self.name!r}: {error}") from error
 
     def notes(self) -> list[str]:
-        """What lies in the folder and is left out."""
+        """Report the files of the folder that are left out."""
         return self._listing().notes()
 
     def _files(self) -> dict[str, Path]:

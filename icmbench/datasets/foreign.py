@@ -49,14 +49,14 @@ def read_json(path: Path) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a JSON value is a finite number; true and false are none."""
+    """True if a JSON value is a finite number; true and false are none."""
     if type(value) is float:
         return math.isfinite(value)
     return type(value) is int and abs(value) <= LARGEST_ID
 
 
 def name_fault(name: Any) -> str:
-    """Why a value cannot be the name of a file below a folder; '' where it can."""
+    """Fault of a value as the name of a file below a folder; '' if there is none."""
     if not isinstance(name, str) or not name or not name.isprintable():
         return f"{name!r} is not text"
     path = PurePosixPath(name)

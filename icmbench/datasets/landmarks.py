@@ -231,7 +231,7 @@ def read_json(path: Path) -> dict[str, list[Points]]:
 
 
 def _many(value: Any) -> bool:
-    """Whether a value is a list of faces; otherwise it is one face."""
+    """True if a value is a list of faces; otherwise it is one face."""
     if not isinstance(value, list):
         return False
     pair = value and isinstance(value[0], list) and len(value[0]) == 2

@@ -147,7 +147,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def is_results(folder: Path) -> bool:
-    """Whether a run of icmbench has written its results to a folder."""
+    """True if a run of icmbench has written its results to a folder."""
     return any((folder / "datasets").glob("*/shards/*.csv"))
 
 
@@ -162,5 +162,5 @@ def _some(names: Iterable[str]) -> str:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file is one that `read_image` takes, by its suffix."""
+    """True if `read_image` takes a file, by its suffix."""
     return path.suffix.lower() in EXTENSIONS

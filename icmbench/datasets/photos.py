@@ -26,7 +26,7 @@ PUBLIC_DOMAIN = "public domain"
 
 @dataclass(frozen=True)
 class Photo:
-    """Where a photograph comes from: loader, sha256 of shape and pixels, source and licence."""
+    """Source of a photograph: loader, sha256 of shape and pixels, origin and licence."""
 
     load: Callable[[], Any]
     sha256: str

@@ -115,7 +115,7 @@ class Semantic(Folder):
 def _map_fault(
     path: Path, size: tuple[int, int], classes: int, ignore: int, image: Path | None = None
 ) -> str:
-    """What is wrong with a map; '' where nothing is."""
+    """Fault of a map; '' if there is none."""
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Where a scene takes place: ground, what stands behind it, sky, and the light."""
+"""Surroundings of a scene: ground, background, sky and light."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Environment:
 
 @dataclass
 class Trace:
-    """What rays meet when no object is in the way (n rays)."""
+    """Surfaces hit by n rays that meet no object."""
 
     depth: Array
     label: Array

@@ -1,4 +1,4 @@
-"""What scenes are made of: COCO categories of things and the classes of the semantic map."""
+"""Labels of scenes: COCO categories of things and classes of the semantic map."""
 
 from __future__ import annotations
 

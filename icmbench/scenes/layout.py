@@ -1,4 +1,4 @@
-"""What stands where: draws a scene's camera, place and solids."""
+"""Layout of a scene: draws camera, place and solids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a rendered scene carries, and the check that all of it agrees."""
+"""Record of a rendered scene, and the check that its parts agree."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def produces(self) -> str:
-        """What a prediction is: INSTANCES, SEMANTIC or LANDMARKS."""
+        """Kind of a prediction: INSTANCES, SEMANTIC or LANDMARKS."""
 
     @property
     @abstractmethod
@@ -163,7 +163,7 @@ class Task(ABC):
 
     @abstractmethod
     def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> Prediction:
-        """What the model sees in a picture uint8 (H, W, 3), sRGB.
+        """Predict on one image uint8 (H, W, 3), sRGB.
 
         Args:
             faces: boxes x, y, width, height of the annotated faces, for LANDMARKS alone: which

@@ -18,7 +18,7 @@ def bundled_file(part: str) -> Path:
 
 
 def is_bundled(checkpoint: str, part: str) -> bool:
-    """Whether an option names a bundled model: the word, or the file that a run makes of it."""
+    """True if an option names a bundled model: the word, or the file that a run makes of it."""
     return checkpoint == BUNDLED or Path(checkpoint).parts[-2:] == (FOLDER, f"{part}.safetensors")
 
 

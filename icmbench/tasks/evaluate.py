@@ -26,7 +26,7 @@ class Evaluator(Protocol):
         """Name -> title and whether higher is better, in the order of tables."""
 
     def count(self, predictions: Mapping[str, Any]) -> Any:
-        """What the metrics need of every image: the slow part, once per codec string."""
+        """Count what the metrics need of every image: the slow part, once per codec spec."""
 
     def values(self, counts: Any, weights: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
         """Metrics (R,) where image i counts `weights[r, i]` times; weights of 1: the data set's."""
@@ -34,7 +34,7 @@ class Evaluator(Protocol):
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known of a data set's pictures; see `icmbench.datasets.base.Annotations`."""
+    """Ground truth of a data set's images; see `icmbench.datasets.base.Annotations`."""
 
     instances: Mapping[str, Any] = field(default_factory=dict)
     landmarks: Mapping[str, Any] = field(default_factory=dict)
@@ -69,7 +69,7 @@ def read_truth(folder: Path) -> Truth:
 
 
 def has_reference(truth: Truth) -> bool:
-    """Whether every face has points; where none has, the originals' are the reference."""
+    """True if every face has points; if none has, predictions on originals are the reference."""
     return all("landmarks" in face for faces in truth.landmarks.values() for face in faces)
 
 

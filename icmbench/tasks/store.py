@@ -1,4 +1,4 @@
-"""What a task said about the pictures of one shard, kept as a zip: complete or absent.
+"""Predictions of a task on the images of one shard, kept as a zip: complete or absent.
 
 One member per codec string and image, ``webp-quality20/astronaut.json`` (things and faces) or
 ``.png`` (semantic maps). Numbers are rounded when they are written, and what is judged is what was
@@ -45,7 +45,7 @@ _DATE: Final = (1980, 1, 1, 0, 0, 0)  # zip's earliest: equal contents give equa
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task's jobs went: of one archive, or of all shards of a codec entry.
+    """Outcome of a task's jobs: of one archive, or of all shards of a codec entry.
 
     Attributes:
         devices: on which the model ran, sorted; () where it was not loaded.
@@ -60,14 +60,14 @@ class Outcome:
     answered: frozenset[tuple[str, str]] = frozenset()
 
     def reason(self, codec_string: str, image_id: str) -> str | None:
-        """Why there is no prediction of an image; None: there is one, or it was never asked for."""
+        """Reason for a missing prediction; None: there is one, or it was never asked for."""
         key = slug(codec_string), image_id
         if key in self.answered:
             return None
         return self.failures.get(key) or self.failed or None
 
     def has(self, codec_string: str, image_id: str) -> bool:
-        """Whether there is a prediction of an image."""
+        """True if there is a prediction of an image."""
         return (slug(codec_string), image_id) in self.answered
 
 
@@ -146,7 +146,7 @@ def writer(path: Path) -> Iterator[Writer]:
 
 
 def outcome(paths: Sequence[Path], produces: str) -> Outcome:
-    """How the jobs went that wrote these zips.
+    """Read the outcome of the jobs that wrote these zips.
 
     Raises MeasurementError naming the file where it is damaged or missing.
     """

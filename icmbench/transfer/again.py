@@ -77,6 +77,6 @@ def _decode_again(
 
 
 def _together(point: Point) -> bool:
-    """Whether a point decodes several streams at once."""
+    """True if a point decodes several streams at once."""
     key = point.codec.batch_key
     return key is not None and int(dict(point.decode)[key]) > 1

@@ -155,7 +155,7 @@ def _signed(about: Mapping[str, Any]) -> bytes:
 
 
 def _checked(text: bytes) -> dict[str, Any]:
-    """What pack.json holds; ValueError where its own sha256 does not match."""
+    """Contents of pack.json; raises ValueError if its own sha256 does not match."""
     about: dict[str, Any] = dict(json.loads(text))
     digest = about.pop("sha256")
     if sha256_bytes(json.dumps(about, sort_keys=True).encode()) != digest:
@@ -184,7 +184,7 @@ def _check_members(path: Path, archive: tarfile.TarFile, digests: Mapping[str, s
 
 
 def _inside(name: object) -> bool:
-    """Whether a member's name is a plain relative path below the folder, other than pack.json."""
+    """True if a member's name is a plain relative path below the folder, other than pack.json."""
     if not isinstance(name, str) or not name or "\\" in name or "\0" in name:
         return False
     parts = PurePosixPath(name).parts

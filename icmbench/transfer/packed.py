@@ -18,7 +18,7 @@ from icmbench.transfer.results import Unit, chosen_units, run_families
 
 @dataclass(frozen=True)
 class PackedRun:
-    """What `rules/packed.smk` needs of a configuration that says `packed`.
+    """Values for `rules/packed.smk` from a configuration with `packed`.
 
     Attributes:
         config: complete; its `results` is the folder that `icmbench unpack` made.

@@ -1,4 +1,4 @@
-"""What a finished run's folder says of itself: its configuration and its units of work."""
+"""Configuration and units of work of a finished run's folder."""
 
 from __future__ import annotations
 

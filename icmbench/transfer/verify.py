@@ -178,7 +178,7 @@ def _checked(place: str, source: zipfile.ZipFile, key: Key, row: Row) -> Image:
 
 
 def _by_digest(here: Row, there: Row | None) -> Agreement | None:
-    """What the rows alone tell; None where two pictures differ."""
+    """Differences that the rows alone show; None if two images differ."""
     if there is None:
         return Agreement("missing", detail="the other machine has no row of it")
     if there["status"] == "ok":
@@ -189,7 +189,7 @@ def _by_digest(here: Row, there: Row | None) -> Agreement | None:
 
 
 def _provenance(bundle: Bundle) -> dict[str, Any]:
-    """What the other machine tells of itself, complete enough for `_machine`.
+    """Provenance of the other machine, complete enough for `_machine`.
 
     Raises MeasurementError naming the file where it is not; the same of the streams' digests.
     """

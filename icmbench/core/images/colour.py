@@ -204,7 +204,7 @@ def _to_xyz(primaries: Primaries) -> Floats:
 
 
 def _keeps_values(convert: Callable[[PillowImage.Image], PillowImage.Image], mode: str) -> bool:
-    """Whether a conversion leaves every grey and a grid of colours within the tolerance."""
+    """True if a conversion keeps every grey and a grid of colours within the tolerance."""
     if mode not in ("L", "RGB"):
         return False
     greys = np.arange(256, dtype=np.uint8)

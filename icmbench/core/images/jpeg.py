@@ -1,4 +1,4 @@
-"""Whether a JPEG file's data hold all of its picture.
+"""Check that the data of a JPEG file hold the whole image.
 
 libjpeg fills what entropy-coded data lack with grey or with repeated blocks and only warns, which
 Pillow does not pass on.

@@ -1,4 +1,4 @@
-"""What the tasks of exported networks share: the file, its session, a run of it."""
+"""Base of the tasks with exported networks: the file, its session, inference."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class OnnxTask(Task):
 
     @property
     def uses_device(self) -> bool:  # type: ignore[override]  # of the installation, not the class
-        """Whether the installed ONNX Runtime is the one for GPUs: else no job asks for one."""
+        """True if the installed ONNX Runtime is the one for GPUs: else no job asks for one."""
         return has_gpu_package()
 
     @property
@@ -84,7 +84,7 @@ def check_choices(
 
 
 def has_gpu_package() -> bool:
-    """Whether the distribution of ONNX Runtime that can use a GPU is installed."""
+    """True if the distribution of ONNX Runtime that can use a GPU is installed."""
     try:
         metadata.version(GPU_PACKAGE)
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""What detectors of mmdet and segmenters of mmseg share: configurations, building, test pipelines.
+"""Common part of mmdet detectors and mmseg segmenters: configurations, building, test pipelines.
 
 A model is named as its library names it: by its configuration, which ships inside the library.
 Nothing is downloaded and nothing of a library is changed: weights come from a file that is given.
@@ -201,7 +201,7 @@ def _check_operators(network: Any) -> None:
 
 
 def make_pipeline(package: str, config: Any, scale: int | None) -> Any:
-    """What a model's test does to a picture `{"img": uint8 (H, W, 3), BGR}` before the network.
+    """Make the test pipeline of a model: from `{"img": uint8 (H, W, 3), BGR}` to the network.
 
     Args:
         scale: the longer side in pixels that pictures are brought to; None: as in `config`.
@@ -284,7 +284,7 @@ def dataset_classes(package: str, config: Any) -> tuple[str, ...]:
 
 
 def count_classes(network: Any) -> int | None:
-    """How many classes the network's last head tells apart; None: it does not say."""
+    """Number of classes of the network's last head; None if it is not stated."""
     counts = [
         module.num_classes
         for name, module in network.named_modules()

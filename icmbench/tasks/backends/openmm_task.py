@@ -55,7 +55,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
 
 
 class OpenMMTask(Task):
-    """What `mmdet` and `mmseg` share; a subclass maps classes and reads the network's answer.
+    """Base of `mmdet` and `mmseg`; a subclass maps classes and reads the network's output.
 
     Attributes:
         operators: whose compiled operators serve, "mmcv" or "torchvision", once it is loaded.

@@ -24,7 +24,7 @@ COUNTER: Final = ".num_batches_tracked"  # of the norms: nothing reads it when a
 
 @dataclass(frozen=True)
 class Weights:
-    """What a file of weights holds.
+    """Contents of a weight file.
 
     Attributes:
         state: tensors by name.

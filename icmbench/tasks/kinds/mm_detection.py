@@ -74,7 +74,7 @@ class MmDetector(OpenMMTask):
         return seen[0]
 
     def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> Instances:
-        """What is seen, by falling score, in the data set's categories; others are left out."""
+        """Detections by falling score, in the data set's categories; others are left out."""
         found = self._answer(image).pred_instances.cpu()
         scores = found.scores.numpy().astype(np.float64)
         numbers = self._numbers[found.labels.numpy()]

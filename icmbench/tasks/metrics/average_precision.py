@@ -24,7 +24,7 @@ _CHUNK: Final = 1 << 21  # entries of a table of weights
 
 @dataclass(frozen=True)
 class Ranked:
-    """What was found of one category in all images, by falling score.
+    """Detections of one category in all images, by falling score.
 
     Attributes:
         image: int64 (n,), column of the image.

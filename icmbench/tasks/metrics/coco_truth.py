@@ -1,4 +1,4 @@
-"""What stands in the pictures, from a COCO instances dictionary, checked before anything is judged.
+"""Ground truth from a COCO instances dictionary, checked before anything is scored.
 
 The format: Lin et al. 2014, *Microsoft COCO*; cocodataset.org, "Data format".
 """

@@ -1,4 +1,4 @@
-"""Which detection finds which object: COCO's greedy matching, one category and image at a time.
+"""Match detections to objects: COCO's greedy matching, one category and image at a time.
 
 What pycocotools' `COCOeval.evaluate` does for all areas and 100 detections, without its loops over
 categories that an image does not have.
@@ -63,7 +63,7 @@ def listed(found: Sequence[Instances], order: Sequence[int]) -> Listed:
 
 
 def _begins(first: Counts, second: Counts) -> Counts:
-    """Where a new pair of values begins, and the length at the end."""
+    """Indexes at which a new pair of values begins, and the length at the end."""
     new = (np.diff(first, prepend=-1) != 0) | (np.diff(second, prepend=-1) != 0)
     new[:1] = True
     return np.append(np.flatnonzero(new), len(first))

@@ -1,4 +1,4 @@
-"""What detections are worth: COCO mAP of boxes and masks, missed and hallucinated objects.
+"""Detection metrics: COCO mAP of boxes and masks, missed and hallucinated objects.
 
 Matching happens once per image (`DetectionEvaluator.count`) and gives what pycocotools'
 `COCOeval.evaluate` gives; the metrics of any weighting of the images follow from it
@@ -39,7 +39,7 @@ LEAST_IOU: Final = 0.5  # with an object, to count as having found it: the loose
 
 @dataclass(frozen=True)
 class DetectionCounts:
-    """What one codec string's predictions came to, image by image.
+    """Counts of one codec spec's predictions, image by image.
 
     Attributes:
         boxes: what was found, by category id.
@@ -178,7 +178,7 @@ class DetectionEvaluator:
 
 
 def _all_masks(found: Sequence[Instances]) -> bool:
-    """Whether predictions have masks; an image without things says nothing unless none has any."""
+    """True if predictions have masks; images without things count only if none has any."""
     missing = any(things.masks is None and len(things.scores) for things in found)
     return not missing and any(things.masks is not None for things in found)
 

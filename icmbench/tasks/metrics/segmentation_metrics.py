@@ -1,4 +1,4 @@
-"""What semantic maps are worth: mean IoU, mean accuracy, pixel accuracy, as mmsegmentation's.
+"""Segmentation metrics: mean IoU, mean accuracy, pixel accuracy, as in mmsegmentation.
 
 All are ratios of pixels summed over images, no means of images; a picture's confusion matrix is
 all that is needed of it.

@@ -25,7 +25,7 @@ VIEWS: Final = [*SCALES, JITTER, GREY, *SMALLEST]  # whatever decides how a view
 
 @dataclass(frozen=True)
 class Example:
-    """What the network sees of a picture.
+    """One training example: the network's input and target.
 
     Attributes:
         pixels: uint8 (size, size, 3), RGB.
