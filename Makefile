@@ -1,6 +1,6 @@
 # make results   the default run: environment, workflow, report
-# make test      the tests
-# make test-all  the tests and the slow ones: fuzzing, whole runs under hostile conditions
+# make test      the tests: every claim at a small size, minutes
+# make test-all  these, then the slow ones: whole runs, a cluster, a browser, official fixtures, fuzzing
 # make bench     speed of codecs and metrics, as a table
 # make clean     remove what a run wrote (downloads stay)
 # make check     formatting, lint, types
@@ -22,13 +22,14 @@ results: environment
 	@echo
 	@echo "report: $(CURDIR)/results/report.html"
 
-TESTS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# A file's tests stay in one process; its fixtures are made once.
+TESTS := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 40 --durations-min 1
 
 test: environment-dev
 	@$(TESTS) -m "not slow"
 
-test-all: environment-dev
-	@$(TESTS)
+test-all: test
+	@$(TESTS) -m "slow or property" --hypothesis-profile long
 
 bench: environment
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 python tools/bench.py

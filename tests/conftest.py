@@ -5,11 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import official
 import pytest
 import yaml
+from hypothesis import settings
 from scipy import ndimage
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# `make test` runs few examples and always the same; `make test-all` adds others, as many again.
+settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
+settings.register_profile("long", max_examples=100, deadline=None)
+settings.load_profile("quick")
 
 # Codecs that misbehave, for tests that plant failures.
 BAD_CODECS = """
@@ -130,13 +137,27 @@ does-not-load = bad_codecs:DoesNotLoad
 """
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The cluster's tests first: the longest, and half of their time they wait.
+    """Add the markers that follow from others; put the cluster's tests first.
 
-    Where two processes share the files, the run on this machine that they are compared with comes
-    when the cluster's is over: more processes than processors cost each of them twice its seconds.
+    Those are the longest, and half of their time they wait. Where two processes share the files,
+    the run on this machine that they are compared with comes when the cluster's is over: more
+    processes than processors cost each of them twice its seconds.
     """
+    for item in items:
+        if any(item.get_closest_marker(name) for name in ("browser", "cluster", "shared")):
+            item.add_marker("slow")
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("property")
     items.sort(key=lambda item: item.get_closest_marker("cluster") is None)
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures read the files
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip or fail a test whose official files are absent."""
+    for marker in item.iter_markers("shared"):
+        official.check(marker.args)
 
 
 @pytest.fixture

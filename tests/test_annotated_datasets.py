@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT, make_picture
+from official import REAL, needs
 from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
@@ -34,8 +35,7 @@ from icmbench.datasets.coco_format import check_instances, decode_counts, read_i
 from icmbench.datasets.manifest import provide_shard, usable
 from icmbench.datasets.registry import make_dataset
 
-REAL = ROOT.parent / "shared" / "realdata"
-real_data = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real data in {REAL}")
+real_data = needs(REAL)
 
 
 def random_mask(rng: np.random.Generator, height: int, width: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from latents import noise
 
@@ -63,7 +63,6 @@ def test_tables_are_symmetric_and_rise() -> None:
     assert abs(ac.STRETCH).max() <= ac.LOGIT_MAX
 
 
-@settings(deadline=None)
 @given(message=messages)
 def test_any_bits_under_any_chances(message: list[tuple[int, int]]) -> None:
     """Back they come from the trimmed bytes; and no shorter prefix of those would have done."""
@@ -121,7 +120,6 @@ def mixed(
     return out, 0 if decoding else int(ac.finish(state, buffer)), spent
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     bits=st.lists(st.integers(0, 1), max_size=300),
     seed=st.integers(0, 999),
@@ -172,7 +170,6 @@ def test_golden_stream() -> None:
     assert (length, hashlib.sha256(data).hexdigest()) == GOLDEN
 
 
-@settings(deadline=None)
 @given(data=st.binary(max_size=40), seed=st.integers(0, 99))
 def test_a_decoder_reads_garbage_and_nothing_behind_it(data: bytes, seed: int) -> None:
     """Any bytes decode, the empty ones too; what lies behind the buffer in memory is not read."""

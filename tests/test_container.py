@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from icmbench.bitstream import container
@@ -85,7 +85,6 @@ def test_sections_are_chained() -> None:
         container.parse(larger + data[start:])
 
 
-@settings(max_examples=40)
 @given(sections=st.lists(st.binary(min_size=1, max_size=30), min_size=1, max_size=3))
 def test_every_single_bit_flip_is_refused(sections: list[bytes]) -> None:
     """CRC-8 over the header and CRC-16 over each section catch every single flipped bit."""

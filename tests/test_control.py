@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
 from golden_control import (
     FILE,
     UNET,
@@ -21,6 +20,8 @@ from golden_control import (
     tiny_unet,
     zero_layers,
 )
+from official import DIFF_ICMH as PUBLISHED
+from official import needs
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -49,10 +50,7 @@ from icmbench.core.errors import ConfigError
 from icmbench.models.diffusers_networks import UNet2DConditionModel
 from icmbench.models.tensors import fill_network
 
-PUBLISHED = ROOT.parent / "shared" / "fixtures" / "diff_icmh"
-needs_fixtures = pytest.mark.skipif(
-    not PUBLISHED.is_dir(), reason="needs ../shared/fixtures/diff_icmh, which is not here"
-)
+needs_fixtures = needs(PUBLISHED)
 
 # The published fixture's sizes (control_tiny.json, checked by a test below).
 FIXTURE = UnetSettings(

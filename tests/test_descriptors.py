@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from icmbench.codecs.mpd.training import descriptors as des
@@ -43,7 +43,6 @@ def change(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize("kind", des.KINDS)
-@settings(max_examples=60, deadline=None)
 @given(tap=taps, down=st.integers(0, 63), right=st.integers(0, 63), turns=st.integers(0, 3))
 def test_shift_flip_and_turn_change_nothing(
     kind: str, tap: torch.Tensor, down: int, right: int, turns: int

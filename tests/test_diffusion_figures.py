@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT, make_picture
+from conftest import make_picture
 from matplotlib.figure import Figure
+from official import DIFF_ICMH, needs
 from tiny_icmh import SEEN, tiny_icmh_models
 
 from icmbench.codecs.diff_icmh.codec import DiffIcmh
@@ -59,7 +60,7 @@ from icmbench.studies.diffusion import COLUMNS, Coded, accounting_rows, draw_ima
 
 pytestmark = pytest.mark.usefixtures("no_formulas")
 
-FIXTURE = ROOT.parent / "shared" / "fixtures" / "diff_icmh" / "published_keys.json"
+FIXTURE = DIFF_ICMH / "published_keys.json"
 # Numbers of the published checkpoint that training decides, by the prefix of their names.
 COUNTS = {
     "model.diffusion_model.": 865_910_724,
@@ -280,7 +281,7 @@ def test_published_parameters(whole: Networks) -> None:
     assert sum(parts[side] for side in sides) == COUNTS["preprocess_model."]
 
 
-@pytest.mark.skipif(not FIXTURE.is_file(), reason="names and shapes of the checkpoint")
+@needs(FIXTURE)
 def test_published_counts_are_those_of_the_checkpoint() -> None:
     """Its elements without buffers; the stated numbers are whole groups of it."""
     told = json.loads(FIXTURE.read_text())

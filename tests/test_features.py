@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_picture
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from latents import photograph
 from safetensors.numpy import load_file, save_file
@@ -131,7 +131,6 @@ def unit(count: int, dims: int, seed: int) -> np.ndarray:
     return values / np.linalg.norm(values, axis=1, keepdims=True)
 
 
-@settings(max_examples=80, deadline=None)
 @given(
     count=st.integers(1, 12),
     dims=st.integers(1, 5),

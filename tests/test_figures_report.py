@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.colors import to_hex
@@ -179,7 +179,6 @@ def test_pareto_by_hand() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 6)), max_size=12), st.booleans())
-@settings(max_examples=80, deadline=None)
 def test_pareto_is_the_definition(points: list[tuple[int, int]], higher: bool) -> None:
     rate, quality = (np.array([p[i] for p in points], dtype=float) for i in (0, 1))
     kept = pareto_optimal(rate, quality, higher)
@@ -376,7 +375,6 @@ def test_reduced_scale(codec: str, expected: bool) -> None:
 
 
 @given(st.floats(1e-4, 50), st.floats(1.5, 1e5))
-@settings(max_examples=60, deadline=None)
 def test_log_ticks_are_few_and_plain(low: float, ratio: float) -> None:
     ticks = log_ticks(low, low * ratio)
     assert len(ticks) <= 7

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_picture
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tiny_icmh import tiny_icmh_models
 from tiny_model import tiny_models
@@ -78,7 +78,6 @@ def numbered(height: int, width: int) -> np.ndarray:
 # ----- the fold
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     short=st.integers(1, 70), long=st.integers(1, 100_000),
     unit=st.sampled_from([1, 8, 64]), tall=st.booleans(),

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, make_picture
+from conftest import make_picture
+from official import DIFF_ICMH as FIXTURES
+from official import needs
 from safetensors.torch import load_file, safe_open, save_file
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
@@ -46,8 +48,7 @@ from icmbench.models.tensors import fill_network, load_network
 
 State = dict[str, torch.Tensor]
 
-FIXTURES = ROOT.parent / "shared" / "fixtures" / "diff_icmh"
-needs_fixtures = pytest.mark.skipif(not FIXTURES.is_dir(), reason="no shared fixtures here")
+needs_fixtures = needs(FIXTURES)
 
 UNET = UnetSettings(channels=(32, 64, 64, 96), head_width=16, context=32)
 CONTROL = ControlSettings(ratio=0.5, head_width=8, scale=0.5)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from official import REAL, needs
 
 from icmbench.core.errors import ConfigError, DatasetError, ModelError, TaskError
 from icmbench.core.files import sha256_file
@@ -35,13 +36,12 @@ from icmbench.tasks.training.fan import MIRRORED, FacePool, cut, draw_batch, tar
 from icmbench.training.loop import Schedule
 
 ROOT = Path(__file__).resolve().parent.parent
-REAL = ROOT.parent / "shared" / "realdata"
 PEPPA = REAL / "weights" / "peppa_landmark" / "pretrained_weights" / "slim_160_latest.onnx"
 BUNDLED = bundled_file("landmarks")
 HELEN = REAL / "faces_helen256"
 NONE = Labels("faces", {}, ())
 
-needs_real = pytest.mark.skipif(not HELEN.is_dir(), reason=f"needs {HELEN}, which is not here")
+needs_real = needs(HELEN)
 
 
 def some_faces(rng: np.random.Generator, count: int) -> np.ndarray:

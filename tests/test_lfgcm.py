@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import ROOT
 from golden_diff_icmh import FILE, TINY, amplify, golden_tensors, inputs, symbols
+from official import DIFF_ICMH as PUBLISHED
+from official import needs
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -31,10 +32,7 @@ from icmbench.codecs.diff_icmh.networks.lfgcm import (
     squeeze,
 )
 
-PUBLISHED = ROOT.parent / "shared" / "fixtures" / "diff_icmh"
-needs_fixtures = pytest.mark.skipif(
-    not PUBLISHED.is_dir(), reason="needs ../shared/fixtures/diff_icmh, which is not here"
-)
+needs_fixtures = needs(PUBLISHED)
 
 # The published fixture's size: the rest are the defaults.
 FIXTURE = LfgcmSettings(encoder=(8, 8, 16, 16), hyper=16, latent=24, prior=8, slices=(4, 4, 8, 8))

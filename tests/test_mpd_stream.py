@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from conftest import make_picture
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from latents import _make, latents, noise, photograph
 from tiny_model import tiny_models
@@ -86,7 +86,6 @@ def assert_bytes(payloads: list[bytes], states: list[State], header: container.H
         assert len(payload) >= state.bits.sum() / 8 - 4
 
 
-@settings(max_examples=250, deadline=None)
 @given(latent=latents(), rdo=st.sampled_from([0.0, 0.25, 1.0, 8.0, 64.0]))
 @example(latent=_make("photograph", (24, 6), 4, 1471), rdo=8.0)
 def test_decoder_holds_what_the_encoder_holds(latent: np.ndarray, rdo: float) -> None:
@@ -114,7 +113,6 @@ def test_a_state_that_splits_nothing_leaves_no_trace() -> None:
     assert seen
 
 
-@settings(max_examples=100, deadline=None)
 @given(latent=latents())
 def test_without_optimisation_all_entries_are_there(latent: np.ndarray) -> None:
     """K_t of them, or as many as there are cells that differ in the palette's precision."""
@@ -154,7 +152,6 @@ def trace(latent: np.ndarray) -> tuple[sec.Nodes, np.ndarray, list[int], list[in
     return nodes, owner, born, [steps[t] for t in known], payloads
 
 
-@settings(max_examples=40, deadline=None)
 @given(latent=latents())
 @example(latent=STRUCTURED[0])
 def test_means(latent: np.ndarray) -> None:
@@ -260,7 +257,6 @@ SHARED = make_shared_palette(STRUCTURED[:2])
 SMALL_SHARED = make_shared_palette([_make("two", (5, 5), 4, 1)])
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     height=st.integers(1, 20),
     width=st.integers(1, 20),

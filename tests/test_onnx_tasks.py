@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, make_picture
+from conftest import make_picture
+from official import REAL, needs
 
 from icmbench.core.errors import ConfigError, ModelError, TaskError
 from icmbench.core.files import sha256_file
@@ -23,18 +24,13 @@ from icmbench.tasks.kinds.onnx_detector import COCO, letterbox
 from icmbench.tasks.metrics.segmentation_metrics import NO_CLASS
 from icmbench.tasks.registry import make_task
 
-REAL = ROOT.parent / "shared" / "realdata"
 YOLOX = REAL / "weights" / "yolox_nano" / "yolox_nano.onnx"
 BOXES = REAL / "coco" / "annotations" / "boxes_val2017.json"
 ESPNET = REAL / "weights/espnet/pretrained/decoder/espnet_p_2_q_8_camvid.pth"
 CAMVID = REAL / "camvid59"
 
-real_detector = pytest.mark.skipif(
-    not (YOLOX.is_file() and BOXES.is_file()), reason=f"no YOLOX-nano and COCO in {REAL}"
-)
-real_segmenter = pytest.mark.skipif(
-    not (ESPNET.is_file() and CAMVID.is_dir()), reason=f"no ESPNet and CamVid in {REAL}"
-)
+real_detector = needs(YOLOX, BOXES)
+real_segmenter = needs(ESPNET, CAMVID)
 
 
 # ONNX files of a few nodes, written field by field: nothing else needs the package onnx

@@ -13,6 +13,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from official import REAL, needs
 from PIL import Image as PillowImage
 from pycocotools import mask as coco_mask
 
@@ -40,7 +41,6 @@ from icmbench.training.data import Pool, read_pool
 from icmbench.training.loop import Schedule
 
 ROOT = Path(__file__).resolve().parents[1]
-REAL = ROOT.parent / "shared" / "realdata"
 LABELS = Labels("scenes", {c["id"]: c["name"] for c in CATEGORIES}, tuple(SEMANTIC_CLASSES))
 SIZE = 96
 SEGFORMER = "segformer_mit-b0_8xb1-160k_cityscapes-1024x1024"
@@ -562,7 +562,7 @@ def test_a_pool_without_annotations_is_refused(pool: Pool, tmp_path: Path) -> No
 # Real weights.
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="../shared/realdata is not here")
+@needs(REAL)
 def test_published_weights_give_their_outputs_in_mmdet(libraries: str, tmp_path: Path) -> None:
     import onnxruntime
 
@@ -583,7 +583,7 @@ def test_published_weights_give_their_outputs_in_mmdet(libraries: str, tmp_path:
     assert expected[0, :, 4].max() > 0.3  # it sees something
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="../shared/realdata is not here")
+@needs(REAL)
 def test_a_wrong_onnx_file_is_refused(tmp_path: Path) -> None:
     broken = tmp_path / "broken.onnx"
     data = (REAL / "weights" / "yolox_nano" / "yolox_nano.onnx").read_bytes()

@@ -6,7 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from latents import STYLES, _make, latents, noise, photograph
 from scipy.cluster.hierarchy import linkage
@@ -48,7 +48,6 @@ def test_entry_limits(cells: int) -> None:
     assert pal.entry_limits(cells) == [int(np.ceil(first / 2**t)) for t in range(8)]
 
 
-@settings(max_examples=150, deadline=None)
 @given(latent=latents())
 def test_sizes_and_markov(latent: np.ndarray) -> None:
     """K_t entries at state t, or as many as there are distinct cells; unions of finer ones."""
@@ -71,7 +70,6 @@ def test_sizes_and_markov(latent: np.ndarray) -> None:
     assert found.entries(10**6).tolist() == list(range(found.leaves))
 
 
-@settings(max_examples=60, deadline=None)
 @given(latent=latents(), seed=st.integers(0, 99))
 def test_same_twice_and_in_any_order(latent: np.ndarray, seed: int) -> None:
     """Ties included: clustering starts from the sorted distinct cells, not from their places."""
@@ -120,7 +118,6 @@ def test_above_2048_distinct_cells() -> None:
     assert error(one.labels) < 1.08 * error(exact)
 
 
-@settings(max_examples=80, deadline=None)
 @given(count=st.integers(2, 60), dims=st.integers(1, 5), seed=st.integers(0, 10**6))
 def test_ward_equals_scipy(count: int, dims: int, seed: int) -> None:
     """On equal weights: the same heights and the same partitions."""
@@ -134,7 +131,6 @@ def test_ward_equals_scipy(count: int, dims: int, seed: int) -> None:
         assert (np.sort(np.stack([left, right], 1)) == np.sort(theirs[:, :2])).all()
 
 
-@settings(max_examples=80, deadline=None)
 @given(count=st.integers(2, 30), dims=st.integers(1, 4), seed=st.integers(0, 10**6))
 def test_weighted_ward_is_ward_of_repeated_points(count: int, dims: int, seed: int) -> None:
     """Repeats join first, at height 0; from there on the merges are those of weighted points."""
@@ -151,7 +147,6 @@ def _cross(dims: int, scale: int) -> np.ndarray:
     return np.concatenate([np.eye(dims, dtype=np.int64), -np.eye(dims, dtype=np.int64)]) * scale
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     dims=st.integers(2, 5),
     scale=st.integers(1, 999),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
@@ -52,7 +52,6 @@ def fitted(seed: int = 0) -> tuple[np.ndarray, pse.Level]:
     return points, pse.fit_level(points, (1, 2, 5, 9), 5, seed=3)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     shapes=st.lists(st.tuples(st.integers(8, 90), st.integers(8, 90)), min_size=1, max_size=6),
     size=st.sampled_from([8, 16, 32]),

@@ -3,31 +3,27 @@
 CompressAI publishes JPEG and WebP on Kodak, measured with Pillow's default settings (JPEG without
 optimisation or progression, WebP method 4), averaged over 24 images: bits per pixel from file sizes
 and PSNR over RGB. With the same settings our reading of images, sizes and PSNR must give the same.
-Set ICMBENCH_REALDATA to the folder that holds `kodak/` and `rd/compressai/`.
+ICMBENCH_SHARED names the folder that holds `realdata/kodak/` and `realdata/rd/compressai/`.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from official import REAL as DATA
+from official import needs
 from PIL import Image
 
 from icmbench.codecs.registry import codec_class
 from icmbench.core.images.image_files import read_image
 from icmbench.metrics.meter import Meter
 
-DATA = Path(os.environ.get("ICMBENCH_REALDATA", ROOT.parent / "shared" / "realdata"))
 QUALITIES = (10, 30, 60, 90)
 
-pytestmark = pytest.mark.skipif(
-    not (DATA / "kodak").is_dir(), reason="the Kodak photographs are not on this machine"
-)
+pytestmark = needs(DATA / "kodak")
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from icmbench.core.errors import DatasetError, MeasurementError
@@ -29,7 +29,6 @@ def naive_share(
     return np.array(shares)
 
 
-@settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     dims=st.integers(1, 4),

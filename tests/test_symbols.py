@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from constriction import stream
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from official import DIFF_ICMH, needs
 from safetensors import safe_open
 
 from icmbench.bitstream.container import crc16
@@ -33,7 +34,7 @@ from icmbench.codecs.diff_icmh.entropy.tables import (
 from icmbench.core.errors import CodecError, CorruptStream, ModelError
 from icmbench.models.tensors import load_arrays, save_arrays
 
-FIXTURE = Path(__file__).parents[2] / "shared/fixtures/diff_icmh/lfgcm_tiny.io.safetensors"
+FIXTURE = DIFF_ICMH / "lfgcm_tiny.io.safetensors"
 GAUSSIAN = gaussian_tables()
 GAUSSIAN_SHA256 = "fe684cc258de6fac9c8025ff6abf45bf90c791bc472a7de6434164eaddb2a90f"
 # Passes of (symbols, indexes) under GAUSSIAN and their payload: it may never change.
@@ -118,7 +119,6 @@ def messages(draw: st.DrawFn) -> tuple[Tables, list[Pass]]:
     return tables, passes
 
 
-@settings(deadline=None, max_examples=300)
 @given(message=messages())
 def test_any_symbols_in_any_passes(message: tuple[Tables, list[Pass]]) -> None:
     """They come back, from a payload that ends with no zero, and as short as the tables say."""
@@ -135,7 +135,6 @@ def test_any_symbols_in_any_passes(message: tuple[Tables, list[Pass]]) -> None:
 ZERO = np.array([0])
 
 
-@settings(deadline=None, max_examples=100)
 @given(message=messages(), byte=st.binary(min_size=1, max_size=3))
 @example(message=(GAUSSIAN, [(ZERO + 65, ZERO), (ZERO + 1, ZERO)]), byte=b"\1")
 def test_no_shorter_payload_would_do_and_no_longer_one_is_legal(
@@ -400,7 +399,6 @@ def test_gaussian_tables_do_not_change() -> None:
     assert digest.hexdigest() == GAUSSIAN_SHA256
 
 
-@settings(deadline=None)
 @given(
     weights=st.lists(st.floats(0, 1), min_size=1, max_size=300).filter(lambda w: sum(w) > 1e-6),
     tail=st.one_of(st.just(0.0), st.floats(0, 1)),
@@ -503,12 +501,11 @@ def test_missing_tables_are_refused() -> None:
 
 
 def fixture(*names: str) -> list[np.ndarray]:
-    if not FIXTURE.exists():
-        pytest.skip("the numeric fixtures are not here")
     with safe_open(FIXTURE, framework="numpy") as file:
         return [file.get_tensor(name) for name in names]
 
 
+@needs(FIXTURE)
 def test_scales_choose_the_tables_that_compressai_chooses() -> None:
     """In the order of its stream: slices, in each the odd squares before the even ones."""
     scales, expected, offsets, lengths, table = fixture(
@@ -523,6 +520,7 @@ def test_scales_choose_the_tables_that_compressai_chooses() -> None:
     assert np.allclose(SCALES, table, rtol=1e-6)
 
 
+@needs(FIXTURE)
 def test_a_payload_is_no_longer_than_compressais() -> None:
     symbols, indexes, string = fixture(
         "compress.y_symbols", "compress.y_indexes", "compress.y_string"

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from icmbench.core.devices import UNUSED
@@ -37,7 +37,6 @@ from icmbench.reporting.tables.jobs import jobs_table, log_of
 from icmbench.reporting.tables.timing import encodings, timing_table
 
 WIDTH, HEIGHT = 100, 80
-QUICK = settings(max_examples=25, deadline=None, derandomize=True)
 
 
 @pytest.fixture(autouse=True)
@@ -284,7 +283,6 @@ def test_below_three_images_there_is_no_interval(images: int) -> None:
         assert set(rates["note"]) == {""}
 
 
-@QUICK
 @given(st.permutations(range(60)), st.integers(0, 2**40))
 def test_tables_do_not_depend_on_row_order(order: list[int], seed: int) -> None:
     frame = photos({"a": 1.0, "b": 1.2})
@@ -303,7 +301,6 @@ def test_tables_do_not_depend_on_row_order(order: list[int], seed: int) -> None:
     pd.testing.assert_frame_equal(failures_table(frame), failures_table(shuffled))
 
 
-@QUICK
 @given(
     st.lists(st.floats(-1e6, 1e6, allow_subnormal=False), min_size=1, max_size=12),
     st.integers(0, 99),
@@ -521,7 +518,6 @@ def test_a_dominated_point_does_not_change_the_curve() -> None:
     assert better.loc[0, "bd_rate"] < plain.loc[0, "bd_rate"] - 0.02
 
 
-@QUICK
 @given(st.integers(2, 9), st.integers(0, 99))
 def test_scaling_the_files_scales_the_bd_rate(factor: int, seed: int) -> None:
     frame = photos({"a": 1.0, "b": 1.2}, seed=seed)
@@ -536,7 +532,6 @@ def test_scaling_the_files_scales_the_bd_rate(factor: int, seed: int) -> None:
         assert (1 + scaled[name]).tolist() == pytest.approx((factor * (1 + plain[name])).tolist())
 
 
-@QUICK
 @given(st.integers(0, 999), st.integers(3, 9))
 def test_a_twin_of_the_anchor_is_exactly_zero(seed: int, images: int) -> None:
     frame = photos({"a": 1.0, "b": 1.2}, images=images, seed=seed)

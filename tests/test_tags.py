@@ -6,7 +6,7 @@ import math
 from itertools import combinations
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from icmbench.codecs.diff_icmh.tags import (
@@ -52,7 +52,6 @@ def test_every_short_string_is_a_set_or_refused() -> None:
         assert legal == sum(math.comb(size, n) for n, bits in enumerate(lengths) if bits)
 
 
-@settings(deadline=None)
 @given(tags=st.sets(st.integers(0, VOCABULARY - 1), max_size=MAX_TAGS))
 @example(tags=set(range(MAX_TAGS)))
 @example(tags=set(range(VOCABULARY - MAX_TAGS, VOCABULARY)))
@@ -62,7 +61,6 @@ def test_any_set_of_the_published_vocabulary(tags: set[int]) -> None:
     assert len(data) == 1 + math.ceil(tag_rank_bits(len(tags), VOCABULARY) / 8)
 
 
-@settings(deadline=None)
 @given(data=st.binary(max_size=40), size=st.integers(0, 5000))
 def test_garbage_is_a_set_or_refused(data: bytes, size: int) -> None:
     try:

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import make_picture
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.figure import Figure
@@ -192,7 +192,6 @@ def test_rates_show_as_many_codecs_as_possible() -> None:
 @given(
     st.dictionaries(st.sampled_from("abcdef"), st.lists(st.floats(0.01, 8), min_size=1), min_size=1)
 )
-@settings(max_examples=15, deadline=None)
 def test_shared_rates_keep_their_promises(rates: dict[str, list[float]]) -> None:
     rows = rows_of(rates)
     chosen = shared_rates(rows)
@@ -272,7 +271,6 @@ def test_gap_by_hand() -> None:
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=25, deadline=None)
 def test_gap_is_one_minus_the_cosine(seed: int) -> None:
     rng = np.random.default_rng(seed)
     first, second = rng.normal(size=(2, 5, 3, 4)).astype(np.float32)
@@ -678,7 +676,6 @@ def test_landmarks_are_dots_around_the_faces() -> None:
 
 
 @given(st.integers(0, 10**6), st.integers(16, 90), st.integers(16, 90))
-@settings(max_examples=40, deadline=None)
 def test_what_is_around_faces_lies_in_the_picture(seed: int, height: int, width: int) -> None:
     rng = np.random.default_rng(seed)
     faces = rng.uniform(-20, 110, (2, 68, 2))
