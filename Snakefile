@@ -51,12 +51,12 @@ else:
 
     wildcard_constraints:
         dataset="|".join(run.datasets),
-        codec="|".join(run.families),
+        codec="|".join(run.codecs),
         shard=r"\d+",
 
     include: "rules/datasets.smk"
 
-    if run.pool or OWN_MODEL:
+    if run.training.data or OWN_MODEL:
 
         include: "rules/training_pool.smk"
 

@@ -6,16 +6,15 @@ import os
 import sys
 from pathlib import Path
 
-from icmbench.config.run import (
+from icmbench.config.models import (
     alpha_sweeps,
-    announcements,
     coding_settings,
     given_files,
-    make_run,
     model_name,
     models_folder,
-    used_guides,
+    used_features,
 )
+from icmbench.config.run import announcements, make_run
 from icmbench.evaluation.sharing import shared_strings
 from icmbench.datasets.base import shard_of
 from icmbench.codecs.diff_icmh import model as icmh
@@ -70,28 +69,29 @@ WEIGHTS_NAMES = weights_names(run)
 ANNOTATED = [name for name, dataset in run.datasets.items() if dataset.annotated]
 FORMATS = ["png", "svg", "pdf"]
 VISUALS = list(range(len(run.config["visual"])))
-MODELS = [name for name in run.families if model_name(run.config, name)]
+MODELS = [name for name in run.codecs if model_name(run.config, name)]
 USES_MPD = any(model_name(run.config, name) == NAME for name in MODELS)
 OWN_MODEL = bool(MODELS) and not run.config["models"]
-DIFFUSION = [name for name, family in run.families.items() if family.codec == icmh.NAME]
+DIFFUSION = [name for name, family in run.codecs.items() if family.codec == icmh.NAME]
 OWN_DIFFUSION = bool(DIFFUSION) and OWN_MODEL
 TRAINING = run.config["training"]
+TRAINED = run.training.trained
 NETWORKS = ("autoencoder", "reverse", "vgg")  # with a history of losses, as have the features
-FEATURES = [part for part in run.guides if part.startswith("features-")]
+FEATURES = [part for part in run.training.encoder_parts if part.startswith("features-")]
 # The kinds of descriptors that this run makes pseudo-labels of.
-LABELLED = [part.removeprefix("features-") for part in FEATURES if "features" in run.trained]
-LOSSES = [network for network in NETWORKS if network in run.trained]
+LABELLED = [part.removeprefix("features-") for part in FEATURES if "features" in TRAINED["mpd"]]
+LOSSES = [network for network in NETWORKS if network in TRAINED["mpd"]]
 LOSSES += FEATURES if LABELLED else []
-LOSSES += [part for part in ("prior", "tagger") if part in run.icmh]
+LOSSES += [part for part in ("prior", "tagger") if part in TRAINED["diff_icmh"]]
 LOSSES += [
     f"{stage}-{variant}"
     for stage in ("stage_1", "stage_2")
     for variant in ("main", *TRAINING["variants"])
-    if stage in run.icmh
+    if stage in TRAINED["diff_icmh"]
 ]
-LOSSES += list(run.task_parts)
+LOSSES += list(TRAINED["tasks"])
 ROBUSTNESS = run.config["robustness"]["trials"] > 0
-MPD = [name for name, family in run.families.items() if family.codec == "mpd"]
+MPD = [name for name, family in run.codecs.items() if family.codec == "mpd"]
 HIERARCHIES = [
     f"palette_{item['dataset']}_{n}" for n, item in enumerate(run.config["hierarchy"]) if MPD
 ]
@@ -113,7 +113,7 @@ OPTIONAL_TABLES += ["ablation"] if ABLATION else []
 PAIRED = bool(run.config["anchors"] and run.config["rates"])
 OPTIONAL_TABLES += ["paired"] if PAIRED else []
 # Sweeps of a guide's weight, against the entry of weight 0.
-SWEEPS = alpha_sweeps(run.families)
+SWEEPS = alpha_sweeps(run.codecs)
 SWEEP_ANCHOR = next(
     (name for entries in SWEEPS.values() for name, alpha in entries.items() if alpha == 0), None
 )
@@ -143,7 +143,7 @@ def shard_images(dataset):
 @functools.cache
 def pictures_mb(dataset, codec, shard):
     """What the decoded pictures of a shard take, estimated: megabytes on the disk."""
-    data, points = run.datasets[dataset], run.families[codec].points
+    data, points = run.datasets[dataset], run.codecs[codec].points
     images = len(shard_images(dataset)[int(shard)])
     # PNG of a photograph: 1.6 bytes per pixel (`identity`); lossy pictures take less.
     return max(10, round(1.8 * data.megapixels.mean * images * len(points)))
@@ -157,12 +157,12 @@ def fingerprint(dataset, shard):
 
 
 # Points that an earlier entry has, too: entry -> earlier entry -> codec strings.
-SHARED_POINTS = shared_strings(run.families)
+SHARED_POINTS = shared_strings(run.codecs)
 
 
 def shared_encodings(codec):
     """The encodings of an entry that earlier entries have: earlier entry -> encodings."""
-    encoding = {point.string: point.encoding for point in run.families[codec].points}
+    encoding = {point.string: point.encoding for point in run.codecs[codec].points}
     taken, found = set(), {}
     for owner, strings in SHARED_POINTS.get(codec, {}).items():
         # An embedded encoding may be shared with several: the first one has it.
@@ -197,7 +197,7 @@ def measurements(datasets=None, codecs=None):
     return expand(
         "<results>/measurements/{dataset}/{codec}/{shard}.parquet",
         dataset=datasets or run.datasets,
-        codec=codecs or run.families,
+        codec=codecs or run.codecs,
         shard=SHARDS,
     )
 
@@ -239,7 +239,7 @@ def model_files(*codecs):
         f"features-{kind}"
         for codec in codecs
         if model_name(run.config, codec) == NAME
-        for kind in used_guides(run.families[codec])
+        for kind in used_features(run.codecs[codec])
     }
     files = []
     if NAME in names:
@@ -254,7 +254,7 @@ def model_files(*codecs):
 
 def used_variants(*codecs):
     """The variants of diff-icmh that the points of codec entries name, sorted."""
-    points = [point for codec in codecs for point in run.families[codec].points]
+    points = [point for codec in codecs for point in run.codecs[codec].points]
     found = {dict(point.encode).get("variant", "main") for point in points}
     return sorted(found - {"main"})
 
@@ -276,7 +276,7 @@ def visual_inputs():
         **PLACES,
         "measurements": "<results>/measurements/{dataset}/{codec}/{shard}.parquet",
     }
-    return place_inputs(run.config["visual"], kinds, list(run.families))
+    return place_inputs(run.config["visual"], kinds, list(run.codecs))
 
 
 def diffusion_inputs():
@@ -314,9 +314,7 @@ def place_inputs(items, kinds, codecs):
 
 def expected_benchmarks():
     """Benchmark files of this configuration's jobs, by rule; older ones may lie beside them."""
-    unit = expand(
-        "{dataset}.{codec}.{shard}", dataset=run.datasets, codec=run.families, shard=SHARDS
-    )
+    unit = expand("{dataset}.{codec}.{shard}", dataset=run.datasets, codec=run.codecs, shard=SHARDS)
     sets = list(run.datasets)
     names = {
         "dataset_shard": expand("{dataset}.{shard}", dataset=run.datasets, shard=SHARDS),
@@ -328,7 +326,7 @@ def expected_benchmarks():
         **robustness_benchmarks(),
         **training_benchmarks(),
         **task_benchmarks(),
-        **({"training_pool": list(run.pool)} if run.pool else {}),
+        **({"training_pool": list(run.training.data)} if run.training.data else {}),
         "loss_figures": ["all"] if LOSSES else [],
         **mpd_benchmarks(),
         "ablation": ["all"] if ABLATION else [],
@@ -344,7 +342,7 @@ def robustness_benchmarks():
     if not ROBUSTNESS:
         return {}
     damaged = expand(
-        "{dataset}.{codec}", dataset=run.config["robustness"]["dataset"], codec=run.families
+        "{dataset}.{codec}", dataset=run.config["robustness"]["dataset"], codec=run.codecs
     )
     return {"robustness": damaged, "robustness_table": ["all"]}
 
@@ -355,14 +353,14 @@ def task_benchmarks():
         return {}
     pairs = [(data, task) for task in run.tasks for data in run.config["tasks"][task]["datasets"]]
     sets = sorted({data for data, _ in pairs})
-    looks = expand("{data}.{codec}.{shard}", data=sets, codec=run.families, shard=SHARDS)
+    looks = expand("{data}.{codec}.{shard}", data=sets, codec=run.codecs, shard=SHARDS)
     return {
         "predict": looks,
         "predict_originals": expand("{data}.{shard}", data=sets, shard=SHARDS),
         "task_scores": [f"{dataset}.{task}" for dataset, task in pairs],
         "tasks_tables": ["all"],
         "task_figures": ["all"],
-        "train_task": list(run.task_parts),
+        "train_task": list(TRAINED["tasks"]),
     }
 
 
@@ -383,7 +381,7 @@ def training_benchmarks():
     if USES_MPD:
         rules = (*(f"train_{part}" for part in PARTS), "model_card")
         jobs |= dict.fromkeys(rules, ["all"])
-    if "vgg" in run.guides:
+    if "vgg" in run.training.encoder_parts:
         jobs["train_vgg"] = ["all"]
     jobs["train_features"] = [part.removeprefix("features-") for part in FEATURES]
     if LABELLED:

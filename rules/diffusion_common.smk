@@ -1,6 +1,7 @@
 # What the rules of Diff-ICMH's training share: inputs, outputs and settings of its parts.
 
 ICMH_MODEL = "<results>/models/diff-icmh"
+ICMH_TRAINED = TRAINED["diff_icmh"]
 VARIANTS = list(TRAINING["variants"])
 
 
@@ -14,17 +15,17 @@ def icmh_bundled(part):
 def icmh_inputs(part):
     """The bundled file, and for a trained part the pool and the autoencoder."""
     files = icmh_bundled(part)
-    if part in run.icmh:
+    if part in ICMH_TRAINED:
         home = "<results>/training/pool/{source}"
-        files["records"] = expand(f"{home}/records.csv", source=run.pool)
-        files["images"] = expand(f"{home}/images", source=run.pool)
+        files["records"] = expand(f"{home}/records.csv", source=run.training.data)
+        files["images"] = expand(f"{home}/images", source=run.training.data)
         files["autoencoder"] = f"<results>/models/{NAME}/autoencoder.safetensors"
     return files
 
 
 def icmh_settings(part):
     """What decides a trained part's numbers besides its inputs; empty for a bundled one."""
-    if part not in run.icmh:
+    if part not in ICMH_TRAINED:
         return {}
     shared = {key: TRAINING[key] for key in ("start", "precision", "seed", "crop", "codec")}
     own = {"source_tags": source_tags(TRAINING)}
@@ -58,6 +59,6 @@ def stage_inputs(stage, variant="{variant}"):
     elif TRAINING["start"] == "bundled":
         bundled_parts = ("codec", "control", "tables")
         files |= {f"start_{k}": str(icmh.part_file(icmh.bundled(), k)) for k in bundled_parts}
-    if stage in run.icmh:
+    if stage in ICMH_TRAINED:
         files["prior"] = f"{ICMH_MODEL}/prior.safetensors"
     return files

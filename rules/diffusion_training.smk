@@ -9,7 +9,7 @@ rule train_prior:
     input:
         **icmh_inputs("prior"),
     output:
-        **({"history": "<results>/training/prior.csv"} if "prior" in run.icmh else {}),
+        **({"history": "<results>/training/prior.csv"} if "prior" in ICMH_TRAINED else {}),
         weights=f"{ICMH_MODEL}/prior.safetensors",
     log:
         "<logs>/train_prior.log",
@@ -20,11 +20,11 @@ rule train_prior:
         "../envs/core.yaml"
     threads: 1
     resources:
-        gpu=network_gpus() * ("prior" in run.icmh),
+        gpu=network_gpus() * ("prior" in ICMH_TRAINED),
         mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
-        runtime=lambda wc, attempt: (1440 if "prior" in run.icmh else 10) * attempt,
+        runtime=lambda wc, attempt: (1440 if "prior" in ICMH_TRAINED else 10) * attempt,
     params:
-        code=code_of("train_prior", made="prior" in run.icmh),
+        code=code_of("train_prior", made="prior" in ICMH_TRAINED),
         settings=icmh_settings("prior"),
         checkpoint=checkpoint("prior"),
     script:
@@ -36,7 +36,7 @@ rule train_tagger:
         **icmh_inputs("tagger"),
         prior=f"{ICMH_MODEL}/prior.safetensors",
     output:
-        **({"history": "<results>/training/tagger.csv"} if "tagger" in run.icmh else {}),
+        **({"history": "<results>/training/tagger.csv"} if "tagger" in ICMH_TRAINED else {}),
         weights=f"{ICMH_MODEL}/tagger.safetensors",
     log:
         "<logs>/train_tagger.log",
@@ -47,11 +47,11 @@ rule train_tagger:
         "../envs/core.yaml"
     threads: 1
     resources:
-        gpu=network_gpus() * ("tagger" in run.icmh),
+        gpu=network_gpus() * ("tagger" in ICMH_TRAINED),
         mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
-        runtime=lambda wc, attempt: (1440 if "tagger" in run.icmh else 10) * attempt,
+        runtime=lambda wc, attempt: (1440 if "tagger" in ICMH_TRAINED else 10) * attempt,
     params:
-        code=code_of("train_prior", made="tagger" in run.icmh),
+        code=code_of("train_prior", made="tagger" in ICMH_TRAINED),
         settings=icmh_settings("tagger"),
         checkpoint=checkpoint("tagger"),
     script:
@@ -63,7 +63,11 @@ rule train_stage_1:
         **stage_inputs("stage_1"),
     output:
         **stage_files("stage_1", "{variant}"),
-        **({"history": "<results>/training/stage_1-{variant}.csv"} if "stage_1" in run.icmh else {}),
+        **(
+            {"history": "<results>/training/stage_1-{variant}.csv"}
+            if "stage_1" in ICMH_TRAINED
+            else {}
+        ),
     log:
         "<logs>/train_stage_1/{variant}.log",
     benchmark:
@@ -75,11 +79,11 @@ rule train_stage_1:
         "../envs/core.yaml"
     threads: 1
     resources:
-        gpu=network_gpus() * ("stage_1" in run.icmh),
+        gpu=network_gpus() * ("stage_1" in ICMH_TRAINED),
         mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
-        runtime=lambda wc, attempt: (1440 if "stage_1" in run.icmh else 10) * attempt,
+        runtime=lambda wc, attempt: (1440 if "stage_1" in ICMH_TRAINED else 10) * attempt,
     params:
-        code=code_of("train_stage", made="stage_1" in run.icmh),
+        code=code_of("train_stage", made="stage_1" in ICMH_TRAINED),
         settings=lambda wc: stage_settings("stage_1", wc.variant),
         checkpoint=checkpoint("stage_1-{variant}"),
         stage=1,
@@ -92,7 +96,7 @@ rule train_stage_2:
         **stage_inputs("stage_2", "main"),
     output:
         **stage_files("stage_2", "main"),
-        **({"history": "<results>/training/stage_2-main.csv"} if "stage_2" in run.icmh else {}),
+        **({"history": "<results>/training/stage_2-main.csv"} if "stage_2" in ICMH_TRAINED else {}),
     log:
         "<logs>/train_stage_2/main.log",
     benchmark:
@@ -102,11 +106,11 @@ rule train_stage_2:
         "../envs/core.yaml"
     threads: 1
     resources:
-        gpu=network_gpus() * ("stage_2" in run.icmh),
+        gpu=network_gpus() * ("stage_2" in ICMH_TRAINED),
         mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
-        runtime=lambda wc, attempt: (1440 if "stage_2" in run.icmh else 10) * attempt,
+        runtime=lambda wc, attempt: (1440 if "stage_2" in ICMH_TRAINED else 10) * attempt,
     params:
-        code=code_of("train_stage", made="stage_2" in run.icmh),
+        code=code_of("train_stage", made="stage_2" in ICMH_TRAINED),
         settings=stage_settings("stage_2", "main"),
         checkpoint=checkpoint("stage_2-main"),
         stage=2,
@@ -123,7 +127,7 @@ if VARIANTS:
             **stage_files("stage_2", "{variant}"),
             **(
                 {"history": "<results>/training/stage_2-{variant}.csv"}
-                if "stage_2" in run.icmh
+                if "stage_2" in ICMH_TRAINED
                 else {}
             ),
         log:
@@ -133,7 +137,7 @@ if VARIANTS:
         wildcard_constraints:
             variant="|".join(VARIANTS),
         params:
-            code=code_of("train_stage", made="stage_2" in run.icmh),
+            code=code_of("train_stage", made="stage_2" in ICMH_TRAINED),
             settings=lambda wc: stage_settings("stage_2", wc.variant),
             checkpoint=checkpoint("stage_2-{variant}"),
             stage=2,

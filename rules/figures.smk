@@ -41,15 +41,15 @@ rule visual_comparison:
     conda:
         "../envs/core.yaml"
     resources:
-        gpu=gpus(*run.families),
+        gpu=gpus(*run.codecs),
         mem_mb=lambda wc, input, attempt: attempt
-        * coding_mb(input.models, sets_of(run.config["visual"]), run.families),
+        * coding_mb(input.models, sets_of(run.config["visual"]), run.codecs),
         runtime=30,
     params:
         code=code_of("visual_comparison"),
         visuals=run.config["visual"],
         shards=len(SHARDS),
-        settings={name: coding_settings(run.config, name) for name in run.families},
+        settings={name: coding_settings(run.config, name) for name in run.codecs},
     script:
         "../workflow_scripts/visual_comparison.py"
 

@@ -33,7 +33,7 @@ def network_gpus():
 
 def gpus(*codecs):
     """GPUs of a job that runs codecs: 0 or 1."""
-    return network_gpus() * any(codec_class(run.families[c].codec).uses_device for c in codecs)
+    return network_gpus() * any(codec_class(run.codecs[c].codec).uses_device for c in codecs)
 
 
 def network_mb(files, megapixels=0.5, per_megapixel=WHOLE_MB, least=2000, per_weight=WEIGHTS_MB):
@@ -64,6 +64,6 @@ def largest_image(*datasets):
 
 def coding_mb(model, datasets, codecs, least=2000):
     """Memory of a job that codes images of data sets with codec entries, in MB; see `network_mb`."""
-    whole = any(run.families[codec].codec == icmh.NAME for codec in codecs)
+    whole = any(run.codecs[codec].codec == icmh.NAME for codec in codecs)
     share = WHOLE_MB if whole else TILED_MB
     return network_mb(model, largest_image(*datasets), share, least)

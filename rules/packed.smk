@@ -4,7 +4,7 @@
 
 from pathlib import Path
 
-from icmbench.config.run import coding_settings, given_files, model_name, models_folder
+from icmbench.config.models import coding_settings, given_files, model_name, models_folder
 from icmbench.transfer.packed import packed_run
 from icmbench.core.errors import IcmbenchError
 from icmbench.core.follow_logs import follow
@@ -34,7 +34,7 @@ pathvars:
 
 wildcard_constraints:
     dataset="|".join(run.config["datasets"]),
-    codec="|".join(run.families),
+    codec="|".join(run.codecs),
     shard=r"\d+",
 
 
@@ -69,7 +69,7 @@ rule decoded:
         mem_mb=1500,
         runtime=60,
     params:
-        code=code_of("pack_pictures", codecs=run.families, datasets=(), tasks=()),
+        code=code_of("pack_pictures", codecs=run.codecs, datasets=(), tasks=()),
         config=run.config,
     script:
         "../workflow_scripts/pack_pictures.py"

@@ -21,7 +21,7 @@ rule train_vgg:
         runtime=lambda wc, attempt: training_minutes("vgg", attempt),
     params:
         device=run.config["device"],
-        code=code_of("train_vgg", made="vgg" in run.trained),
+        code=code_of("train_vgg", made="vgg" in TRAINED["mpd"]),
         settings=training_settings("vgg"),
         checkpoint=checkpoint("vgg"),
     script:
@@ -30,8 +30,8 @@ rule train_vgg:
 
 rule pseudo_labels:
     input:
-        records=expand("<results>/training/pool/{source}/records.csv", source=run.sources),
-        images=expand("<results>/training/pool/{source}/images", source=run.sources),
+        records=expand("<results>/training/pool/{source}/records.csv", source=run.training.sources),
+        images=expand("<results>/training/pool/{source}/images", source=run.training.sources),
         network=TAPS_NETWORK,
     output:
         labels="<results>/training/pseudo_labels/{kind}.safetensors",
@@ -76,7 +76,7 @@ rule train_features:
         runtime=lambda wc, attempt: training_minutes("features", attempt),
     params:
         device=run.config["device"],
-        code=code_of("train_features", made="features" in run.trained),
+        code=code_of("train_features", made="features" in TRAINED["mpd"]),
         settings=training_settings("features"),
         checkpoint=checkpoint("features-{kind}"),
     script:

@@ -47,7 +47,7 @@ rule robustness_table:
         trials=expand(
             "<results>/robustness/{dataset}/{codec}.parquet",
             dataset=run.config["robustness"]["dataset"],
-            codec=run.families,
+            codec=run.codecs,
         ),
     output:
         table="<results>/tables/robustness.csv",

@@ -69,7 +69,7 @@ rule timing_table:
         parts=expand(
             "<results>/timing/{dataset}/{codec}/{shard}.{stage}.csv",
             dataset=run.datasets,
-            codec=run.families,
+            codec=run.codecs,
             shard=SHARDS,
             stage=["encode", "decode"],
         ),

@@ -1,6 +1,6 @@
 # What the rules of tasks share.
 
-from icmbench.config.run import task_downloads, task_entry, task_parts
+from icmbench.config.tasks import task_downloads, task_entry, task_parts
 from icmbench.tasks.bundled import FOLDER as TASK_FOLDER
 from icmbench.tasks.bundled import PARTS as BUNDLED_TASKS
 from icmbench.tasks.bundled import bundled_file
@@ -28,12 +28,12 @@ def task_picture_inputs():
     """What the pictures of tasks read: as the visual comparisons do, and what the models said."""
     items = run.config["task_pictures"]
     measured = "<results>/measurements/{dataset}/{codec}/{shard}.parquet"
-    files = place_inputs(items, {**PLACES, "measurements": measured}, list(run.families))
+    files = place_inputs(items, {**PLACES, "measurements": measured}, list(run.codecs))
     said = {
         f"<results>/predictions/{item['dataset']}/{codec}/{shard}"
         for item in items
         for shard in [shard_of(item["image"], len(SHARDS))]
-        for codec in [ORIGINALS, *run.families]
+        for codec in [ORIGINALS, *run.codecs]
     }
     files["predictions"] = sorted(said)
     files["truth"] = [file for dataset in sets_of(items) for file in truth_files(dataset)]

@@ -42,18 +42,16 @@ if TASK_PICTURES:
             "../envs/tasks.yaml"
         threads: 1
         resources:
-            gpu=gpus(*run.families),
+            gpu=gpus(*run.codecs),
             mem_mb=lambda wc, input, attempt: attempt
-            * coding_mb(
-                input.models, sets_of(run.config["task_pictures"]), run.families, least=4000
-            ),
+            * coding_mb(input.models, sets_of(run.config["task_pictures"]), run.codecs, least=4000),
             runtime=lambda wc, attempt: 60 * attempt,
         params:
             code=code_of("task_pictures"),
             pictures=run.config["task_pictures"],
             names=TASK_PICTURES,
             shards=len(SHARDS),
-            settings={name: coding_settings(run.config, name) for name in run.families},
+            settings={name: coding_settings(run.config, name) for name in run.codecs},
             tasks={name: task_entry(run.config, name) for name in run.tasks},
         script:
             "../workflow_scripts/task_pictures.py"
@@ -104,7 +102,7 @@ if GAP_FIGURES:
                     "<results>/feature_gap/{dataset}/{task}/{codec}/{shard}.parquet",
                     dataset=dataset,
                     task=task,
-                    codec=run.families,
+                    codec=run.codecs,
                 )
             ],
             measurements=measurements(

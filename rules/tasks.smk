@@ -73,7 +73,7 @@ rule task_scores:
         predictions=lambda wc: expand(
             "<results>/predictions/{dataset}/{codec}/{shard}",
             dataset=wc.dataset,
-            codec=[ORIGINALS, *run.families],
+            codec=[ORIGINALS, *run.codecs],
             shard=SHARDS,
         ),
         truth=truth_files("{dataset}"),
@@ -128,7 +128,7 @@ rule tasks_tables:
         "../workflow_scripts/tasks_tables.py"
 
 
-if run.task_parts:
+if TRAINED["tasks"]:
 
     rule train_task:
         input:
@@ -145,7 +145,7 @@ if run.task_parts:
         benchmark:
             "<benchmarks>/train_task/{part}.tsv"
         wildcard_constraints:
-            part="|".join(run.task_parts),
+            part="|".join(TRAINED["tasks"]),
         priority: 8
         conda:
             "../envs/tasks.yaml"
@@ -226,7 +226,7 @@ rule bundled_task:
     benchmark:
         "<benchmarks>/bundled_task/{part}.tsv"
     wildcard_constraints:
-        part="|".join(sorted({*BUNDLED_TASKS.values()} - {*run.task_parts})) or "none",
+        part="|".join(sorted({*BUNDLED_TASKS.values()} - {*TRAINED["tasks"]})) or "none",
     priority: 8
     conda:
         "../envs/tasks.yaml"

@@ -24,7 +24,7 @@ rule train_autoencoder:
         runtime=lambda wc, attempt: training_minutes("autoencoder", attempt),
     params:
         device=run.config["device"],
-        code=code_of("train_autoencoder", made="autoencoder" in run.trained),
+        code=code_of("train_autoencoder", made="autoencoder" in TRAINED["mpd"]),
         settings=training_settings("autoencoder"),
         checkpoint=checkpoint("autoencoder"),
     script:
@@ -50,7 +50,7 @@ rule train_contexts:
         runtime=lambda wc, attempt: training_minutes("contexts", attempt),
     params:
         device=run.config["device"],
-        code=code_of("train_contexts", made="contexts" in run.trained),
+        code=code_of("train_contexts", made="contexts" in TRAINED["mpd"]),
         settings=training_settings("contexts"),
     script:
         "../workflow_scripts/train_contexts.py"
@@ -75,7 +75,7 @@ rule train_reverse:
         runtime=lambda wc, attempt: training_minutes("reverse", attempt),
     params:
         device=run.config["device"],
-        code=code_of("train_reverse", made="reverse" in run.trained),
+        code=code_of("train_reverse", made="reverse" in TRAINED["mpd"]),
         settings=training_settings("reverse"),
         checkpoint=checkpoint("reverse"),
     script:
@@ -84,7 +84,7 @@ rule train_reverse:
 
 rule model_card:
     input:
-        model_parts(*PARTS, *run.guides),
+        model_parts(*PARTS, *run.training.encoder_parts),
     output:
         f"<results>/models/{NAME}/{CARD}",
     log:

@@ -17,12 +17,12 @@ def training_inputs(part):
     """The bundled file to start from, and for a trained part the pool and the parts before it."""
     files = {}
     name = "features-{kind}" if part == "features" else part
-    if TRAINING["start"] == "bundled" and (part not in run.trained or "start" in SHARED[part]):
+    if TRAINING["start"] == "bundled" and (part not in TRAINED["mpd"] or "start" in SHARED[part]):
         files["bundled"] = str(part_file(bundled(), name))
-    if part in run.trained:
+    if part in TRAINED["mpd"]:
         home = "<results>/training/pool/{source}"
-        files["records"] = expand(f"{home}/records.csv", source=run.pool)
-        files["images"] = expand(f"{home}/images", source=run.pool)
+        files["records"] = expand(f"{home}/records.csv", source=run.training.data)
+        files["images"] = expand(f"{home}/images", source=run.training.data)
         if part not in ("autoencoder", "vgg"):
             files["autoencoder"] = f"<results>/models/{NAME}/autoencoder.safetensors"
         if part == "features":
@@ -34,14 +34,14 @@ def training_outputs(part):
     """The part's file, and the losses where a network is trained."""
     name = "features-{kind}" if part == "features" else part
     files = {"weights": f"<results>/models/{NAME}/{name}.safetensors"}
-    if part in (*NETWORKS, "features") and part in run.trained:
+    if part in (*NETWORKS, "features") and part in TRAINED["mpd"]:
         files["history"] = f"<results>/training/{name}.csv"
     return files
 
 
 def training_settings(part):
     """What decides a trained part's numbers besides its inputs; empty for a bundled one."""
-    if part not in run.trained:
+    if part not in TRAINED["mpd"]:
         return {}
     shared = {key: TRAINING[key] for key in SHARED[part]}
     crop = {"crop": TRAINING["pseudo_labels"]["size"]} if part == "vgg" else {}
@@ -65,9 +65,9 @@ def checkpoint(part):
 
 def training_gpus(part):
     """GPUs of the job of a part: 0 for a copy."""
-    return network_gpus() * (part in run.trained)
+    return network_gpus() * (part in TRAINED["mpd"])
 
 
 def training_minutes(part, attempt):
     """A day for a trained part, ten minutes for a copy."""
-    return (1440 if part in run.trained else 10) * attempt
+    return (1440 if part in TRAINED["mpd"] else 10) * attempt

@@ -20,10 +20,10 @@ rule training_pool:
         code=code_of("training_pool"),
         entry=lambda wc: TRAINING["pool"][wc.source],
         downloads=run.config["downloads"],
-        fingerprint=lambda wc: run.sources[wc.source].fingerprint(
-            run.sources[wc.source].image_ids()
+        fingerprint=lambda wc: run.training.sources[wc.source].fingerprint(
+            run.training.sources[wc.source].image_ids()
         ),
-        images=lambda wc: run.sources[wc.source].image_ids(),
+        images=lambda wc: run.training.sources[wc.source].image_ids(),
     script:
         "../workflow_scripts/training_pool.py"
 

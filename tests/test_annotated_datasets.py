@@ -773,12 +773,12 @@ def test_configurations(
     assert run.datasets[name].image_ids()
     for task in run.tasks:
         assert run.config["tasks"][task]["datasets"] == [name]
-    for family in run.families.values():
+    for family in run.codecs.values():
         full = [p for p in family.points if dict(p.encode).get("scale", 1.0) == 1.0]
         # The bundled model of diff-icmh has four rates, each with and without diffusion.
         assert family.name == "identity" or len(full) >= 5
     learned = {"mpd", "diff-icmh"} | ({"mpd-features"} if name != "faces" else set())
-    assert {"identity", "jpeg", "webp", "avif"} | learned == set(run.families)
+    assert {"identity", "jpeg", "webp", "avif"} | learned == set(run.codecs)
 
 
 # The samples beside the project.

@@ -21,7 +21,7 @@ from icmbench.evaluation.decode import decode_one, decode_shard
 from icmbench.evaluation.encode import encode_shard
 from icmbench.evaluation.measure import check_measurements, measure_shard
 from icmbench.evaluation.pool import CodecProcess, Failed, Setup
-from icmbench.evaluation.shard import DECODED, ENCODED, Family, make_family, read_rows
+from icmbench.evaluation.shard import DECODED, ENCODED, CodecEntry, make_codec_entry, read_rows
 from icmbench.metrics.meter import Meter
 
 
@@ -37,7 +37,7 @@ def with_bad_codecs(bad_codecs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registry.codecs.cache_clear()
 
 
-def family(name: str, points: list[dict], seconds: float = 60.0, **more: object) -> Family:
+def family(name: str, points: list[dict], seconds: float = 60.0, **more: object) -> CodecEntry:
     settings = {
         "entry": {"points": points, **more},
         "device": "cpu",
@@ -45,7 +45,7 @@ def family(name: str, points: list[dict], seconds: float = 60.0, **more: object)
         "models": None,
         "limits": {"seconds_per_image": seconds},
     }
-    return make_family(name, settings)
+    return make_codec_entry(name, settings)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def shard(tmp_path: Path) -> tuple[list[Record], Path]:
     return records, tmp_path / "images"
 
 
-def run_jobs(one: Family, shard: tuple[list[Record], Path], out: Path, names=("psnr_rgb",)):  # type: ignore[no-untyped-def]
+def run_jobs(one: CodecEntry, shard: tuple[list[Record], Path], out: Path, names=("psnr_rgb",)):  # type: ignore[no-untyped-def]
     records, folder = shard
     streams, encoded = out / "s.zip", out / "s.csv"
     encode_shard(one, "d", records, folder, streams=streams, status=encoded, timing=out / "te.csv")

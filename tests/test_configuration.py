@@ -28,7 +28,7 @@ def schema(root: Path) -> Path:
 def test_shipped_configurations_are_valid(root: Path, schema: Path, path: str) -> None:
     run = make_run(yaml.safe_load((root / path).read_text()), schema)
     assert run.config["limits"]["seconds_per_image"] > 0
-    for family in run.families.values():
+    for family in run.codecs.values():
         full = [p for p in family.points if dict(p.encode).get("scale", 1.0) == 1.0]
         if "micro" not in path and family.name != "identity":
             # The bundled model of diff-icmh has four rates.
@@ -126,8 +126,9 @@ def test_an_unknown_variant_is_named(schema: Path) -> None:
 
 def test_diff_icmh_alone_trains_nothing_of_mpd(schema: Path) -> None:
     run = make_run({**ICMH, "training": {"stage_2": {"steps": 3}}}, schema)
-    assert (run.trained, run.guides, run.icmh) == ((), (), ("stage_2",))
-    assert run.pool
+    assert run.training.trained == {"mpd": (), "diff_icmh": ("stage_2",), "tasks": ()}
+    assert run.training.encoder_parts == ()
+    assert run.training.data
 
 
 def test_all_problems_are_listed_at_once(schema: Path) -> None:
@@ -234,7 +235,7 @@ def test_null_takes_an_entry_out_with_what_refers_to_it(root: Path, schema: Path
     config["codecs"]["avif"] = None
     run = make_run(config, schema)
     assert list(run.datasets) == ["photos"]
-    assert "avif" not in run.families
+    assert "avif" not in run.codecs
     assert run.config["anchors"] == ["jpeg"]
     assert not run.tasks
     assert not run.config["task_pictures"]
@@ -274,10 +275,10 @@ CONTRASTIVE = ("config.yaml", "configs/kodak.yaml")  # camvid, coco and helen ne
 def test_the_chain_of_the_paper_is_in_the_tables(root: Path, schema: Path, path: str) -> None:
     """Contrastive features guide an entry of its own, at every state."""
     run = make_run(yaml.safe_load((root / path).read_text()), schema)
-    family = run.families["mpd-features"]
+    family = run.codecs["mpd-features"]
     assert len(family.points) == 8
     assert {dict(point.encode)["guide"] for point in family.points} == {"fft"}
-    assert "features-fft" in run.guides
+    assert "features-fft" in run.training.encoder_parts
 
 
 @pytest.mark.parametrize("path", ["scenes", "kodak", "ablation-diff-icmh"])
@@ -286,4 +287,4 @@ def test_clusters_can_be_drawn_where_nothing_is_trained(
 ) -> None:
     """`mpd_figure_4` needs a training set from every shipped configuration."""
     config = yaml.safe_load((root / "configs" / f"{path}.yaml").read_text())
-    assert make_run(config, schema).sources["scenes"].image_ids()
+    assert make_run(config, schema).training.sources["scenes"].image_ids()

@@ -68,7 +68,7 @@ def test_an_unknown_tag_is_a_problem_of_the_configuration(
     """Of the bundled model and of a folder, with a near name; known names are none."""
     given = {"models": str(bundled_icmh().parent)} if models else {}
     for tags in ("auto", "none", "grass+ball", " ball + grass"):
-        assert make_run(icmh_config(tags, **given), schema).families["icmh"].points
+        assert make_run(icmh_config(tags, **given), schema).codecs["icmh"].points
     with pytest.raises(ConfigError) as caught:
         make_run(icmh_config("grass+bal", **given), schema)
     text = str(caught.value)

@@ -36,7 +36,7 @@ from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.pool import Setup
-from icmbench.evaluation.shard import Family
+from icmbench.evaluation.shard import CodecEntry
 from icmbench.metrics import METRICS
 from icmbench.metrics import weights as metric_files
 from icmbench.metrics.meter import LEARNED, Meter
@@ -307,7 +307,7 @@ def test_unconditional_samples_on_cuda() -> None:
         assert diffusion.uncropped(system, stream, parsed, point).shape == (128, 128, 3)
 
 
-def stored(tmp_path: Path, family: Family, stream: bytes) -> Path:
+def stored(tmp_path: Path, family: CodecEntry, stream: bytes) -> Path:
     """A shard of one image."""
     encoding, point = next(iter(family.encodings().items()))
     name = archive.stream_member(encoding, "i", point.codec.file_extension(**dict(point.encode)))
@@ -320,7 +320,7 @@ def stored(tmp_path: Path, family: Family, stream: bytes) -> Path:
 def test_palette_hierarchy_and_framework_on_cuda(tmp_path: Path) -> None:
     """Figure and table that run R and the autoencoder in their own process."""
     point = parse_string("mpd:state=0")
-    family = Family("mpd", "mpd", (point,), Setup("mpd", tiny_models(), device="cuda"))
+    family = CodecEntry("mpd", "mpd", (point,), Setup("mpd", tiny_models(), device="cuda"))
     with fake_cuda() as machine:
         codec = Mpd(models=tiny_models(), device="cuda")
         stream = codec.encode(IMAGE)

@@ -55,7 +55,7 @@ from icmbench.evaluation import encode as encoding
 from icmbench.evaluation.decode import decode_shard
 from icmbench.evaluation.encode import encode_shard
 from icmbench.evaluation.pool import Setup
-from icmbench.evaluation.shard import DECODED, make_family, read_rows
+from icmbench.evaluation.shard import DECODED, make_codec_entry, read_rows
 from icmbench.models.tensors import KEY, load_network, save_network
 
 SIZES = ((64, 64), (65, 130), (1, 1), (63, 200), (101, 149))  # height, width
@@ -434,7 +434,7 @@ def test_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "models": folder().parent,
         "limits": {"seconds_per_image": 120},
     }
-    family = make_family("diff-icmh", settings)
+    family = make_codec_entry("diff-icmh", settings)
     records = []
     for index, size in enumerate(((70, 64), (33, 50), (64, 90))):
         write_png(tmp_path / "images" / f"i{index}.png", make_picture(*size, index))

@@ -26,7 +26,7 @@ from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.pool import Setup
-from icmbench.evaluation.shard import Family
+from icmbench.evaluation.shard import CodecEntry
 from icmbench.metrics.picture import Picture
 from icmbench.metrics.structural import ms_ssim
 from icmbench.models.tensors import load_network
@@ -82,12 +82,12 @@ def whole() -> Networks:
     return published()
 
 
-def make_family(*points: dict[str, Any]) -> Family:
+def make_family(*points: dict[str, Any]) -> CodecEntry:
     found = tuple(expand_points("diff-icmh", points))
-    return Family("mine", "diff-icmh", found, Setup("diff-icmh", models=tiny_icmh_models()))
+    return CodecEntry("mine", "diff-icmh", found, Setup("diff-icmh", models=tiny_icmh_models()))
 
 
-def make_shard(folder: Path, codec: DiffIcmh, family: Family) -> tuple[Record, Path]:
+def make_shard(folder: Path, codec: DiffIcmh, family: CodecEntry) -> tuple[Record, Path]:
     """One image, `cat`, encoded at every encoding of the family."""
     image = make_picture(HEIGHT, WIDTH)
     write_png(folder / "cat.png", image)
@@ -106,7 +106,7 @@ def words(figure: Figure) -> str:
 def here(codec: DiffIcmh) -> Any:
     """`decode_one` without a process of its own, which takes seconds to start."""
 
-    def decode(family: Family, streams: Path, point: Point, image_id: str) -> np.ndarray:
+    def decode(family: CodecEntry, streams: Path, point: Point, image_id: str) -> np.ndarray:
         stream = diffusion.stored_stream(streams, point, image_id)
         return codec.decode(stream, **dict(point.decode))  # type: ignore[arg-type]
 
@@ -244,7 +244,7 @@ def test_what_cannot_be_drawn_is_said(
     family = make_family({"rate": 1, **STEPS})
     record, streams = make_shard(tmp_path, codec, family)
 
-    def reason(record: Record, streams: Path = streams, family: Family = family) -> str:
+    def reason(record: Record, streams: Path = streams, family: CodecEntry = family) -> str:
         drawn = draw_image("photos", record, tmp_path, streams, family, codec)
         assert drawn.rows == []
         assert words(drawn.rates).split("\n", 1)[1] == words(drawn.alone).split("\n", 1)[1]

@@ -21,8 +21,8 @@ import pytest
 import yaml
 from conftest import ROOT, make_picture
 
-from icmbench.config.run import coding_settings
-from icmbench.config.schema import complete
+from icmbench.config.load import complete
+from icmbench.config.models import coding_settings
 from icmbench.core.errors import ConfigError, MeasurementError, ModelError
 from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record, shard_of
@@ -30,7 +30,7 @@ from icmbench.evaluation import archive
 from icmbench.evaluation.agreement import AGREEMENT, COLUMNS, agreement, read_verification
 from icmbench.evaluation.decode import decode_shard
 from icmbench.evaluation.encode import encode_shard
-from icmbench.evaluation.shard import DECODED, ENCODED, make_family, read_rows, write_rows
+from icmbench.evaluation.shard import DECODED, ENCODED, make_codec_entry, read_rows, write_rows
 from icmbench.reporting.tables.csv_files import write_csv
 from icmbench.reporting.tables.robustness import COLUMNS as TABLE
 from icmbench.reporting.tables.robustness import ELSEWHERE, robustness_table
@@ -138,7 +138,7 @@ def make_results(
         records.append(Record(f"i{number}", f"i{number}.png", "", 48, height))
     for name in codecs:
         settings = {**coding_settings(config, name)}
-        family = make_family(name, settings)
+        family = make_codec_entry(name, settings)
         for shard in range(shards):
             own = [record for record in records if shard_of(record.image, shards) == shard]
             unit = Unit("mine", name, shard)
@@ -177,7 +177,7 @@ def decode_elsewhere(folder: Path, **more: Any) -> Path:
             "timing": ("timing", ".csv"),
         }
         found = {key: folder / unit.member(*where) for key, where in paths.items()}
-        decode_shard(run.families[unit.family], unit.dataset, **found)
+        decode_shard(run.codecs[unit.family], unit.dataset, **found)
     pack_pictures(run.config, folder / "decoded.tar", ROOT)
     return folder / "decoded.tar"
 

@@ -17,7 +17,7 @@ from conftest import ROOT
 
 from icmbench.codecs import registry
 from icmbench.config.job_code import JobCode
-from icmbench.config.schema import complete
+from icmbench.config.load import complete
 from icmbench.core.fingerprint import Code
 from icmbench.core.sources import read_source
 from icmbench.core.versions import package_version

@@ -18,7 +18,8 @@ from icmbench.codecs.mpd.model import (
     part_files,
     weights_digest,
 )
-from icmbench.config.run import alpha_sweeps, make_run, used_guides
+from icmbench.config.models import alpha_sweeps, used_features
+from icmbench.config.run import make_run
 from icmbench.config.training import trained_parts
 from icmbench.core.errors import ConfigError, ModelError
 
@@ -48,19 +49,19 @@ def test_learned_guides_are_needed_only_where_they_weigh(schema: Path) -> None:
         ({"alpha": [0, 0.1], "guide": ["fft", "mean"]}, ["fft", "mean"], GUIDES[1:]),
     ):
         run = make_run(config([point]), schema)
-        assert used_guides(run.families["mine"]) == kinds
-        assert run.guides == tuple(guides)
-        assert run.trained == ()
+        assert used_features(run.codecs["mine"]) == kinds
+        assert run.training.encoder_parts == tuple(guides)
+        assert run.training.trained["mpd"] == ()
 
 
 def test_training_features_makes_their_network_and_labels(schema: Path) -> None:
     run = make_run(config([{"state": 1}], features={"steps": 3}), schema)
-    assert run.trained == ("features",)
-    assert run.guides == ("vgg", "features-fft")
+    assert run.training.trained["mpd"] == ("features",)
+    assert run.training.encoder_parts == ("vgg", "features-fft")
     run = make_run(config([{"alpha": 0.1, "guide": "mean"}], features={"steps": 3}), schema)
-    assert run.guides == ("vgg", "features-mean")
+    assert run.training.encoder_parts == ("vgg", "features-mean")
     run = make_run(config([{"state": 1}], vgg={"steps": 3}), schema)
-    assert run.guides == ("vgg",)
+    assert run.training.encoder_parts == ("vgg",)
 
 
 def amounts(**given: int) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def test_a_given_model_must_hold_the_features_asked_for(schema: Path, tmp_path: 
     for part in (*PARTS, "features-mean"):
         part_file(folder, part).touch()
     given = {"models": str(tmp_path)}
-    assert make_run(config([{"state": 1}]) | given, schema).guides == ()
+    assert make_run(config([{"state": 1}]) | given, schema).training.encoder_parts == ()
     make_run(config([{"alpha": 1, "guide": "mean"}]) | given, schema)
     with pytest.raises(ModelError, match=r"features-fft\.safetensors missing"):
         make_run(config([{"alpha": 1, "guide": "fft"}]) | given, schema)
@@ -128,7 +129,7 @@ def test_sweeps_are_entries_that_differ_in_the_weight_alone(schema: Path) -> Non
             name: {"codec": "mpd", "points": [{"state": [2, 1], **keys}]}
             for name, keys in entries.items()
         }
-        return alpha_sweeps(make_run(config([]) | {"codecs": codecs}, schema).families)
+        return alpha_sweeps(make_run(config([]) | {"codecs": codecs}, schema).codecs)
 
     plain = {"alpha": 0}
     assert sweeps(

@@ -36,7 +36,7 @@ from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.pool import Setup
-from icmbench.evaluation.shard import Family
+from icmbench.evaluation.shard import CodecEntry
 from icmbench.models.latent import latent_shape
 from icmbench.reporting.figures.bit_shares import PARTS, bit_shares, part_rates
 from icmbench.reporting.figures.hierarchy import Level, entry_colours, palette_hierarchy
@@ -153,10 +153,12 @@ def test_parts_mean_what_they_are_called() -> None:
     assert sum(layer.bits["map"] for layer in found) > 100
 
 
-def make_shard(folder: Path, images: dict[str, np.ndarray]) -> tuple[Family, list[Record], Path]:
+def make_shard(
+    folder: Path, images: dict[str, np.ndarray]
+) -> tuple[CodecEntry, list[Record], Path]:
     """A shard of pictures and their streams; an image named `lost` has no stream."""
     points = tuple(expand_points("mpd", [{"state": [7, 0]}, {"state": [0], "rdo": 0.0}]))
-    family = Family("mine", "mpd", points, Setup("mpd"))
+    family = CodecEntry("mine", "mpd", points, Setup("mpd"))
     records = []
     with archive.create(folder / "0.zip") as out:
         for name, image in images.items():

@@ -12,7 +12,7 @@ import yaml
 from conftest import ROOT
 from PIL import Image as PillowImage
 
-from icmbench.config.schema import complete
+from icmbench.config.load import complete
 
 FOLDERS = yaml.safe_load((ROOT / "reference" / "folders.yaml").read_text(encoding="utf-8"))
 SCHEMA = ROOT / "schemas" / "config.schema.json"

@@ -30,7 +30,7 @@ from icmbench.evaluation.robustness import (
     middle_point,
     write_trials,
 )
-from icmbench.evaluation.shard import Family, make_family
+from icmbench.evaluation.shard import CodecEntry, make_codec_entry
 from icmbench.reporting.figures.robustness import robustness_figure
 from icmbench.reporting.figures.style import save
 from icmbench.reporting.tables.robustness import robustness_table
@@ -118,12 +118,12 @@ def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registry.codecs.cache_clear()
 
 
-def family(name: str, points: list[dict[str, Any]]) -> Family:
+def family(name: str, points: list[dict[str, Any]]) -> CodecEntry:
     settings = {"entry": {"points": points}, "device": "cpu", "threads": 1, "models": None}
-    return make_family(name, {**settings, "limits": {"seconds_per_image": 60.0}})
+    return make_codec_entry(name, {**settings, "limits": {"seconds_per_image": 60.0}})
 
 
-def subjects(one: Family, folder: Path, images: int = 1) -> list[Subject]:
+def subjects(one: CodecEntry, folder: Path, images: int = 1) -> list[Subject]:
     """Encoded images `i0`, `i1` ... of 40x48 pixels."""
     records = []
     for index in range(images):

@@ -18,18 +18,18 @@ from icmbench.datasets.base import Record
 from icmbench.evaluation.decode import decode_shard
 from icmbench.evaluation.encode import encode_shard
 from icmbench.evaluation.measure import measure_shard, write_measurements
-from icmbench.evaluation.shard import Family, make_family
+from icmbench.evaluation.shard import CodecEntry, make_codec_entry
 from icmbench.evaluation.sharing import measured, shared_of, shared_strings
 from icmbench.metrics.meter import Meter
 from icmbench.reporting.statistics.comparison import comparison_set, describe
 
 
-def family(name: str, points: list[dict[str, Any]]) -> Family:
+def family(name: str, points: list[dict[str, Any]]) -> CodecEntry:
     settings = {
         "entry": {"codec": "jpeg", "points": points}, "device": "cpu", "threads": 1,
         "limits": {"seconds_per_image": 20}, "models": None,
     }  # fmt: skip
-    return make_family(name, settings)
+    return make_codec_entry(name, settings)
 
 
 FEW = family("few", [{"quality": [20, 50]}])
@@ -54,7 +54,9 @@ def records(tmp_path: Path) -> list[Record]:
     return found
 
 
-def code(one: Family, records: list[Record], home: Path, shared: dict[str, Any]) -> pd.DataFrame:
+def code(
+    one: CodecEntry, records: list[Record], home: Path, shared: dict[str, Any]
+) -> pd.DataFrame:
     """All jobs of an entry; its measurements."""
 
     def three(stage: str) -> list[str]:

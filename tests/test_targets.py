@@ -71,8 +71,8 @@ def test_given_models_leave_tasks_to_train() -> None:
         {"training": untrained},
     ):
         run = make_run({**default(), **change}, SCHEMA)
-        assert run.task_parts
-        assert list(run.pool) == ["scenes"]
+        assert run.training.trained["tasks"]
+        assert list(run.training.data) == ["scenes"]
         assert "loss_figures" not in absent_targets(run)
 
 

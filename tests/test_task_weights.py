@@ -16,8 +16,9 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from icmbench.config.run import make_run, task_downloads, task_entry
-from icmbench.config.schema import complete
+from icmbench.config.load import complete
+from icmbench.config.run import make_run
+from icmbench.config.tasks import task_downloads, task_entry
 from icmbench.core.errors import ConfigError
 
 SCHEMA = ROOT / "schemas" / "config.schema.json"

@@ -33,7 +33,8 @@ from icmbench.codecs.mpd.training.autoencoder import (
     train_autoencoder,
 )
 from icmbench.codecs.mpd.training.reverse import CROP, Example, train_reverse
-from icmbench.config.run import coding_settings, given_files, make_run
+from icmbench.config.models import coding_settings, given_files
+from icmbench.config.run import make_run
 from icmbench.core.errors import ConfigError, DatasetError, ModelError
 from icmbench.core.files import sha256_bytes
 from icmbench.core.images.image_files import write_png
@@ -657,8 +658,8 @@ def test_who_is_trained(learned: dict[str, Any], schema: Path) -> None:
     amounts = {"autoencoder": {"steps": 2}, "contexts": {"images": 2}, "reverse": {"steps": 2}}
     everything = {"start": "scratch", **BASE["training"], **amounts}
     run = make_run({**learned, "training": everything}, schema)
-    assert run.trained == ("autoencoder", "contexts", "reverse")
-    assert run.pool["scenes"].image_ids() == ["train-00000", "train-00001", "train-00002"]
+    assert run.training.trained["mpd"] == ("autoencoder", "contexts", "reverse")
+    assert run.training.data["scenes"].image_ids() == ["train-00000", "train-00001", "train-00002"]
     without = make_run({**BASE, "training": everything}, schema)
     assert without.trained == ()
     assert not without.pool

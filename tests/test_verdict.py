@@ -133,11 +133,11 @@ def test_what_is_unavailable_is_left_out_and_announced(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     schema = root / "schemas" / "config.schema.json"
     run = make_run(config, schema)
-    assert list(run.families) == ["jpeg", "av1"]
+    assert list(run.codecs) == ["jpeg", "av1"]
     assert list(run.unavailable) == ["lpips"]
     monkeypatch.setattr(Avif, "unavailable", classmethod(lambda cls: "planted reason"))
     run = make_run(config, schema)
-    assert list(run.families) == list(run.config["codecs"]) == ["jpeg"]
+    assert list(run.codecs) == list(run.config["codecs"]) == ["jpeg"]
     assert run.config["anchors"] == ["jpeg"]
     lines = announcements(run)
     assert lines[0] == "unavailable: av1: codec entry av1: planted reason"

@@ -24,14 +24,15 @@ import yaml
 
 from icmbench.codecs.registry import codec_class
 from icmbench.codecs.specs import parse_string
-from icmbench.config.run import Run, coding_settings, make_run
+from icmbench.config.models import coding_settings
+from icmbench.config.run import Run, make_run
 from icmbench.core.errors import IcmbenchError
 from icmbench.datasets.base import Dataset, Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.agreement import AGREEMENT, agreement
 from icmbench.evaluation.decode import decode_shard
 from icmbench.evaluation.encode import encode_shard
-from icmbench.evaluation.shard import DECODED, Family, make_family, read_rows
+from icmbench.evaluation.shard import DECODED, CodecEntry, make_codec_entry, read_rows
 from icmbench.reporting.tables.csv_files import write_csv
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,7 +64,7 @@ def main() -> None:
 
 def differences(run: Run, devices: list[str], images: int) -> Iterator[dict[str, Any]]:
     """A row per data set, codec string and image."""
-    families = {name: f for name, f in run.families.items() if codec_class(f.codec).uses_device}
+    families = {name: f for name, f in run.codecs.items() if codec_class(f.codec).uses_device}
     with tempfile.TemporaryDirectory(prefix="icmbench-") as scratch:
         for name, data in run.datasets.items():
             folder = Path(scratch) / name
@@ -112,15 +113,15 @@ def _entry(
             }
 
 
-def on_device(run: Run, entry: str, device: str) -> Family:
+def on_device(run: Run, entry: str, device: str) -> CodecEntry:
     """An entry of the configuration on another device than the run's."""
     settings = {**coding_settings(run.config, entry), "device": device}
     if settings["models"] and not Path(settings["models"]).is_dir():
         settings["models"] = None  # the bundled ones
-    return make_family(entry, settings)
+    return make_codec_entry(entry, settings)
 
 
-def decoded(family: Family, dataset: str, streams: Path, place: Path) -> list[dict[str, str]]:
+def decoded(family: CodecEntry, dataset: str, streams: Path, place: Path) -> list[dict[str, str]]:
     """Decode a folder's streams into another; the rows of `DECODED`, sorted."""
     own = {key: place / f"decode-{key}.csv" for key in ("status", "timing")}
     decode_shard(

@@ -8,14 +8,14 @@ from matplotlib import pyplot
 from icmbench.core.joblog import log_to
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import find_record, read_records
-from icmbench.evaluation.shard import make_family
+from icmbench.evaluation.shard import make_codec_entry
 from icmbench.reporting.figures.style import declared_stem, save
 from icmbench.reporting.tables.csv_files import write_csv
 from icmbench.studies.diffusion import COLUMNS, draw_image, make_icmh
 
 with log_to(snakemake.log[0]):
     params, results = snakemake.params, Path(snakemake.config["results"])
-    family = make_family(params.codec, params.settings)
+    family = make_codec_entry(params.codec, params.settings)
     codec = make_icmh(family)
     rows = []
     for number, item in enumerate(params.diffusion):

@@ -9,14 +9,14 @@ from icmbench.core.images.image_files import read_image
 from icmbench.core.joblog import log_to
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import find_record, read_records
-from icmbench.evaluation.shard import make_family
+from icmbench.evaluation.shard import make_codec_entry
 from icmbench.reporting.tables.csv_files import write_csv
 from icmbench.studies.framework import COLUMNS, framework_rows
 from icmbench.studies.states import make_codec, stored_stream
 
 with log_to(snakemake.log[0]):
     params, results = snakemake.params, Path(snakemake.config["results"])
-    family = make_family(params.codec, params.settings)
+    family = make_codec_entry(params.codec, params.settings)
     system, point = make_codec(family).system, next(iter(family.encodings().values()))
     rows = []
     for item in params.hierarchy:

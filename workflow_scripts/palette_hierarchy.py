@@ -7,13 +7,13 @@ from matplotlib import pyplot
 from icmbench.core.joblog import log_to
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import find_record, read_records
-from icmbench.evaluation.shard import make_family
+from icmbench.evaluation.shard import make_codec_entry
 from icmbench.reporting.figures.style import declared_stem, save
 from icmbench.studies.hierarchies import hierarchy_figure
 
 with log_to(snakemake.log[0]):
     params, results = snakemake.params, Path(snakemake.config["results"])
-    family = make_family(params.codec, params.settings)
+    family = make_codec_entry(params.codec, params.settings)
     for number, item in enumerate(params.hierarchy):
         dataset, shard = item["dataset"], shard_of(item["image"], params.shards)
         home = results / "datasets" / dataset

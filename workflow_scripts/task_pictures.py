@@ -8,7 +8,7 @@ from matplotlib import pyplot
 from icmbench.core.joblog import log_to
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import find_record, read_records
-from icmbench.evaluation.shard import make_family
+from icmbench.evaluation.shard import make_codec_entry
 from icmbench.reporting.figures.style import declared_stem, save
 from icmbench.studies.task_pictures import Shard, pictures_of_task
 from icmbench.tasks.evaluate import read_truth
@@ -17,7 +17,9 @@ from icmbench.tasks.run import ORIGINALS
 
 with log_to(snakemake.log[0]):
     params, results = snakemake.params, Path(snakemake.config["results"])
-    families = {name: make_family(name, settings) for name, settings in params.settings.items()}
+    families = {
+        name: make_codec_entry(name, settings) for name, settings in params.settings.items()
+    }
     for item, stem in zip(params.pictures, params.names, strict=True):
         dataset, number = item["dataset"], shard_of(item["image"], params.shards)
         home = results / "datasets" / dataset

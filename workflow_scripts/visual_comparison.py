@@ -8,13 +8,15 @@ from matplotlib import pyplot
 from icmbench.core.joblog import log_to
 from icmbench.datasets.base import shard_of
 from icmbench.datasets.manifest import find_record, read_records
-from icmbench.evaluation.shard import make_family
+from icmbench.evaluation.shard import make_codec_entry
 from icmbench.reporting.figures.style import declared_stem, save
 from icmbench.studies.visuals import visual_figure
 
 with log_to(snakemake.log[0]):
     params, results = snakemake.params, Path(snakemake.config["results"])
-    families = {name: make_family(name, settings) for name, settings in params.settings.items()}
+    families = {
+        name: make_codec_entry(name, settings) for name, settings in params.settings.items()
+    }
     for number, item in enumerate(params.visuals):
         dataset, shard = item["dataset"], shard_of(item["image"], params.shards)
         home = results / "datasets" / dataset

@@ -1,135 +1,100 @@
-"""Checks of a completed configuration: references between sections, single images, files, shards.
-
-Problems end the start of a run; notices are announced and stand in the report, and the run goes on.
-"""
+"""Checks of a completed configuration, section by section: names that refer to other sections."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from icmbench.config.schema import Problems
-from icmbench.core.suggest import unknown
+from icmbench.codecs.diff_icmh import model as icmh
+from icmbench.codecs.diff_icmh.codec import MAIN
+from icmbench.codecs.diff_icmh.vocabulary import check_tags, model_vocabulary
+from icmbench.config.left_out import IMAGE_LISTS
+from icmbench.config.models import models_folder
+from icmbench.config.problems import Problems
+from icmbench.evaluation.shard import CodecEntry
+from icmbench.metrics import METRICS
 
-# Sections that list single images to draw.
-PICTURES = ("visual", "hierarchy", "diffusion", "task_pictures")
-IMAGES_PER_SHARD = 4  # fewer images in a shard than this: a job's start costs more than its work
-_NAMED = 3
 
-
-def check_names(
-    problems: Problems, where: str, names: Iterable[str], kind: str, known: Iterable[str]
+def check_references(
+    config: Mapping[str, Any], declared: Mapping[str, Collection[str]], problems: Problems
 ) -> None:
-    """Add a problem for every name that is not known, with the nearest known one."""
-    found = set(known)
-    for name in names:
-        if name not in found:
-            problems.add(f"{where}: {unknown(kind, name, found)}")
-
-
-def drop_references(config: dict[str, Any], absent: Mapping[str, Sequence[str]]) -> list[str]:
-    """Take out what refers to data sets and codec entries that are not in this run.
+    """Add a problem for every name of a metric, codec entry, data set or task that is unknown.
 
     Args:
-        config: the completed configuration; it is changed.
-        absent: by section (`datasets`, `codecs`, `tasks`), the names taken out by null or
-            unavailable.
-
-    Returns a notice for everything that was taken out.
+        config: the completed configuration.
+        declared: by section (`datasets`, `codecs`, `tasks`), the names in the configuration as
+            it was given: a wrong entry is one problem, and a reference to it is no second one.
+        problems: collects them.
     """
-    notices = []
-    sets, codecs = set(absent.get("datasets", ())), set(absent.get("codecs", ()))
-    tasks = set(absent.get("tasks", ()))
-    for anchor in [name for name in config["anchors"] if name in codecs]:
-        config["anchors"] = [name for name in config["anchors"] if name != anchor]
-        notices.append(f"anchors: {anchor!r} is left out: the codec entry is not in this run")
-    ablation = config["ablation"]
-    used = {ablation["full"], *ablation["without"].values()} & codecs
-    if used:
-        config["ablation"] = {"full": None, "without": {}, "bpp": []}
-        notices.append(f"ablation is left out: {', '.join(sorted(used))} is not in this run")
-    if config["robustness"]["trials"] and config["robustness"]["dataset"] in sets:
-        notices.append(
-            f"robustness is left out: data set {config['robustness']['dataset']!r} is not in this "
-            "run; set robustness.dataset"
-        )
-        config["robustness"] = {**config["robustness"], "dataset": None, "trials": 0}
-    for name, entry in list(config["tasks"].items()):
-        kept = [dataset for dataset in entry["datasets"] if dataset not in sets]
-        if len(kept) < len(entry["datasets"]):
-            gone = ", ".join(sorted(set(entry["datasets"]) & sets))
-            notices.append(f"tasks.{name}: left out on {gone}, which is not in this run")
-            config["tasks"] = {**config["tasks"], name: {**entry, "datasets": kept}}
-        if not kept:
-            del config["tasks"][name]
-            tasks.add(name)
-    for key in PICTURES:
-        gone_items = [
-            item for item in config[key] if item["dataset"] in sets or item.get("task") in tasks
-        ]
-        for item in gone_items:
-            notices.append(
-                f"{key}: {item['image']} of {item['dataset']} is left out: its data set or task "
-                "is not in this run"
-            )
-        config[key] = [item for item in config[key] if item not in gone_items]
-    return notices
+    problems.unknown_names("metrics", config["metrics"], "metric", METRICS)
+    kind = "anchor (no codec entry; add one or drop the anchor)"
+    problems.unknown_names("anchors", config["anchors"], kind, declared["codecs"])
+    _check_ablation(config["ablation"], declared["codecs"], problems)
+    for key in IMAGE_LISTS:
+        names = [item["dataset"] for item in config[key]]
+        problems.unknown_names(key, names, f"data set of {key}", declared["datasets"])
+    if config["robustness"]["trials"]:
+        name, kind = config["robustness"]["dataset"] or "", "data set of robustness"
+        problems.unknown_names("robustness.dataset", [name], kind, declared["datasets"])
+    if config["weights"]:
+        expected = "the weight files of LPIPS and DISTS"
+        problems.missing_folder("weights", Path(config["weights"]), expected)
+    for item in config["task_pictures"]:
+        kind, name = "task of task_pictures", item["task"]
+        problems.unknown_names("task_pictures", [name], kind, declared["tasks"])
+        entry = config["tasks"].get(name)
+        if entry and item["dataset"] not in entry["datasets"]:
+            problems.add(f"task_pictures: task {name} is not on {item['dataset']!r}")
 
 
-def drop_unknown_images(config: dict[str, Any], ids: Mapping[str, Sequence[str]]) -> list[str]:
-    """Take out the entries of `PICTURES` whose image the data set lacks; a notice for each.
+def _check_ablation(
+    ablation: Mapping[str, Any], codecs: Collection[str], problems: Problems
+) -> None:
+    if ablation["full"]:
+        entries = [ablation["full"], *ablation["without"].values()]
+        problems.unknown_names("ablation", entries, "codec entry of ablation", codecs)
+        if not (ablation["without"] and ablation["bpp"]):
+            problems.add("ablation: without and bpp say what is compared, and at which rates")
 
-    Args:
-        config: the completed configuration; it is changed.
-        ids: image ids by data set; entries of other data sets stay as they are.
+
+def check_variants(
+    config: Mapping[str, Any], entries: Mapping[str, CodecEntry], problems: Problems
+) -> None:
+    """A problem where a point names a variant that this run does not train."""
+    if config["models"]:
+        return
+    used = {
+        str(dict(point.encode).get("variant", MAIN))
+        for entry in entries.values()
+        for point in entry.points
+    }
+    kind, known = "variant of training.variants", config["training"]["variants"]
+    problems.unknown_names("codecs", sorted(used - {MAIN}), kind, known)
+
+
+def check_tags_of_points(
+    config: Mapping[str, Any], entries: Mapping[str, CodecEntry], problems: Problems
+) -> None:
+    """A problem where a point names a tag that is not in its model's vocabulary.
+
+    A model that this run trains keeps the bundled vocabulary; from scratch the training set decides
+    it, which is not there yet. What a given folder lacks is a problem of its own.
     """
-    notices = []
-    for key in PICTURES:
-        kept = []
-        for number, item in enumerate(config[key]):
-            images = ids.get(item["dataset"])
-            if images is None or item["image"] in set(images):
-                kept.append(item)
-                continue
-            notices.append(
-                f"{key}[{number}] is left out: data set {item['dataset']!r} has no image "
-                f"{item['image']!r}; {_nearest(item['image'], images)}"
-            )
-        config[key] = kept
-    return notices
+    if not config["models"] and config["training"]["start"] == "scratch":
+        return
+    home = models_folder(config) / icmh.NAME if config["models"] else icmh.bundled()
+    for name, entry in entries.items():
+        if entry.codec != icmh.NAME:
+            continue
+        for text, variant in sorted({_tags_and_variant(point.encode) for point in entry.points}):
+            own = config["models"] and variant != MAIN
+            folder = home / icmh.VARIANTS / variant if own else home
+            if folder.is_dir():
+                with problems.collect(f"codecs.{name}"):
+                    check_tags(text, model_vocabulary(folder))
 
 
-def _nearest(word: str, images: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, images, n=_NAMED, cutoff=0.5)
-    if near:
-        return "nearest: " + ", ".join(near)
-    shown = ", ".join(sorted(images)[:_NAMED])
-    return f"it has {shown or 'no image'}{', ...' if len(images) > _NAMED else ''}"
-
-
-def shards_hint(config: Mapping[str, Any], ids: Mapping[str, Sequence[str]]) -> list[str]:
-    """A notice where there are more shards than are useful for the largest data set."""
-    images = max((len(names) for names in ids.values()), default=0)
-    useful = max(1, images // IMAGES_PER_SHARD)
-    if config["shards"] <= useful:
-        return []
-    return [
-        f"shards: {config['shards']} for at most {images} images per data set: most jobs would "
-        f"start a process for fewer than {IMAGES_PER_SHARD} images; {useful} or fewer are enough"
-    ]
-
-
-def check_file(problems: Problems, where: str, path: Path, what: str) -> None:
-    """Add a problem where a file that the configuration names is not there."""
-    if not path.is_file():
-        kind = "is a folder" if path.is_dir() else "no such file"
-        problems.add(f"{where}: {path}: {kind}; expected {what}")
-
-
-def check_folder_exists(problems: Problems, where: str, path: Path, what: str) -> None:
-    """Add a problem where a folder that the configuration names is not there."""
-    if not path.is_dir():
-        kind = "is no folder" if path.exists() else "no such folder"
-        problems.add(f"{where}: {path}: {kind}; expected {what}")
+def _tags_and_variant(encode: Sequence[tuple[str, Any]]) -> tuple[str, str]:
+    keys = dict(encode)
+    return str(keys["tags"]), str(keys["variant"])

@@ -32,7 +32,7 @@ def _codec(codec: str, what: str = "") -> Callable[[Run], str]:
     """Need of a codec entry and, where given, of a section that lists images."""
 
     def lacks(run: Run) -> str:
-        if codec not in {family.codec for family in run.families.values()}:
+        if codec not in {entry.codec for entry in run.codecs.values()}:
             return f"a codec entry of {codec}, and this run has none: add one to codecs"
         return _section(what)(run) if what else ""
 
@@ -54,7 +54,7 @@ def _own_model(what: str, *more: Callable[[Run], str]) -> Callable[[Run], str]:
     """Need of `what`, which a run has that makes its own models, then of `more`."""
 
     def lacks(run: Run) -> str:
-        if not {family.codec for family in run.families.values()} & {MPD, DIFFUSION}:
+        if not {entry.codec for entry in run.codecs.values()} & {MPD, DIFFUSION}:
             return (
                 f"{what} that a run with a codec entry of {MPD} or {DIFFUSION} makes: add one to "
                 "codecs, and leave models out"
@@ -70,13 +70,14 @@ def _own_model(what: str, *more: Callable[[Run], str]) -> Callable[[Run], str]:
 
 
 def _trained_features(run: Run) -> str:
-    if "features" in run.trained:
+    if "features" in run.training.trained["mpd"]:
         return ""
     return "training.features.steps above 0: nothing is learned from pseudo-labels in this run"
 
 
 def _losses(run: Run) -> str:
-    if {*run.trained, *run.icmh, *run.task_parts} - {"contexts"}:  # tables of counts have no loss
+    trained = {part for parts in run.training.trained.values() for part in parts}
+    if trained - {"contexts"}:  # tables of counts have no loss
         return ""
     return "a network that this run trains, and it trains none: set steps in the section training"
 

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from icmbench.codecs.diff_icmh import model as icmh
+from icmbench.codecs.mpd.model import NAME, PARTS, bundled, check_folder
+from icmbench.codecs.registry import codec_class
+from icmbench.config.models import models_folder, used_features
+from icmbench.config.problems import Problems
+from icmbench.config.tasks import task_parts
 from icmbench.core.errors import ConfigError
 from icmbench.datasets.base import Dataset, Record
 from icmbench.datasets.registry import make_dataset
+from icmbench.evaluation.shard import CodecEntry
 
 # What is trained and how its amount is called, in the order of training: each uses those before.
 AMOUNTS = {"autoencoder": "steps", "contexts": "images", "reverse": "steps"}
@@ -164,3 +172,124 @@ def training_records(source: Dataset, records: list[Record]) -> list[Record]:
     if source.kind == "folder":
         return records
     return [record for record in records if record.split == "train"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """Training data and trained parts of a run.
+
+    Attributes:
+        sources: all training sets by name, whether or not anything is trained on them.
+        data: those whose images the run makes; empty where nothing is trained.
+        trained: the parts that are trained, by section: `mpd`, `diff_icmh`, `tasks`.
+        encoder_parts: the encoder-side files of MPD's model that the run makes.
+    """
+
+    sources: Mapping[str, Dataset] = field(default_factory=dict)
+    data: Mapping[str, Dataset] = field(default_factory=dict)
+    trained: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    encoder_parts: tuple[str, ...] = ()
+
+
+def plan_training(
+    config: Mapping[str, Any],
+    datasets: Mapping[str, Dataset],
+    entries: Mapping[str, CodecEntry],
+    problems: Problems,
+) -> Training:
+    """The training data, and the parts of MPD, Diff-ICMH and the task models that are trained.
+
+    The checks are made even where no codec needs a model. Where only task models are trained, the
+    data are the scenes.
+    """
+    training = config["training"]
+    sources = _sources(config, datasets, problems)
+    trained: dict[str, tuple[str, ...]] = {"mpd": (), "diff_icmh": (), "tasks": ()}
+    encoder_parts: tuple[str, ...] = ()
+    with problems.collect():
+        trained["mpd"], trained["diff_icmh"], encoder_parts = _codec_parts(config, entries)
+    with problems.collect():
+        trained["tasks"] = tuple(trained_tasks(training, task_parts(config)))
+    if not (trained["mpd"] or trained["diff_icmh"]):
+        scenes = {name: sources[name] for name in scene_sources(training) if name in sources}
+        data = scenes if trained["tasks"] else {}
+        return Training(sources, data, trained, encoder_parts)
+    if network := training["pseudo_labels"]["network"]:
+        where = "training.pseudo_labels.network"
+        problems.missing_file(where, Path(network), "torchvision's VGG-16 (.pth)")
+    for name, source in sources.items():
+        with problems.collect(f"training.pool.{name}"):
+            source.image_ids()  # a folder that does not exist is named now, not in a job
+    return Training(sources, sources, trained, encoder_parts)
+
+
+def _sources(
+    config: Mapping[str, Any], datasets: Mapping[str, Dataset], problems: Problems
+) -> dict[str, Dataset]:
+    """The training sets by name."""
+    downloads, results = Path(config["downloads"]), Path(config["results"])
+    sources: dict[str, Dataset] = {}
+    with problems.collect():
+        check_labels_settings(config["training"]["pseudo_labels"])
+    for name, entry in config["training"]["pool"].items():
+        with problems.collect(f"training.pool.{name}"):
+            sources[name] = make_pool_source(name, entry, downloads, results)
+    with problems.collect():
+        check_pool(sources, datasets, config["split"])
+    return sources
+
+
+def _codec_parts(
+    config: Mapping[str, Any], entries: Mapping[str, CodecEntry]
+) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
+    """Trained parts of MPD and of Diff-ICMH, and the encoder-side files of MPD that are made."""
+    training = config["training"]
+    kinds = sorted({kind for entry in entries.values() for kind in used_features(entry)})
+    names = {name: codec_class(entry.codec).model_name for name, entry in entries.items()}
+    needed = {model for model in names.values() if model}
+    if config["models"]:
+        for model in sorted(needed):
+            _check_models(models_folder(config) / model, model, kinds)
+        return (), (), ()
+    for codec, name in names.items():
+        if name not in (None, NAME, icmh.NAME):
+            raise ConfigError(f"codec {codec} needs the model {name!r}, made elsewhere: set models")
+    whole = NAME in needed or icmh.NAME not in needed
+    trained = trained_parts(training, kinds) if whole else _image_part(training)
+    diffusion = trained_icmh(training) if icmh.NAME in needed else []
+    if not needed:
+        return (), (), ()
+    encoder_parts = _encoder_parts(training, kinds, trained) if NAME in needed else []
+    if training["start"] == "bundled":
+        check_folder(bundled(), (*PARTS, *encoder_parts))
+        if icmh.NAME in needed:
+            icmh.check_folder(icmh.bundled(), (*icmh.PARTS, icmh.TAGGER))
+    return tuple(trained), tuple(diffusion), tuple(encoder_parts)
+
+
+def _image_part(training: Mapping[str, Any]) -> list[str]:
+    """Of MPD's parts the one that Diff-ICMH shares, where it is trained."""
+    if training["autoencoder"]["steps"]:
+        return ["autoencoder"]
+    if training["start"] == "scratch":
+        raise ConfigError(
+            "training.start is scratch, but training.autoencoder.steps is 0: untrained"
+        )
+    return []
+
+
+def _encoder_parts(training: Mapping[str, Any], kinds: list[str], trained: list[str]) -> list[str]:
+    """The files of MPD's encoder side that a run makes."""
+    encoder_parts = [f"features-{kind}" for kind in kinds or ["fft"]]
+    encoder_parts = encoder_parts if kinds or "features" in trained else []
+    own_taps = "features" in trained and not training["pseudo_labels"]["network"]
+    return ["vgg", *encoder_parts] if "vgg" in trained or own_taps else encoder_parts
+
+
+def _check_models(folder: Path, model: str, kinds: list[str]) -> None:
+    if model == NAME:
+        check_folder(folder, (*PARTS, *(f"features-{kind}" for kind in kinds)))
+    elif model == icmh.NAME:
+        icmh.check_folder(folder)
+    elif not folder.is_dir():
+        raise ConfigError(f"model folder {folder}: no such folder")

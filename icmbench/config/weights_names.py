@@ -14,7 +14,8 @@ from typing import Any
 from icmbench.codecs.diff_icmh import model as icmh
 from icmbench.codecs.mpd import model as mpd
 from icmbench.codecs.registry import codec_class
-from icmbench.config.run import Run, models_folder, used_guides
+from icmbench.config.models import models_folder, used_features
+from icmbench.config.run import Run
 from icmbench.core.errors import ModelError
 from icmbench.models.tensors import KEY
 
@@ -51,20 +52,22 @@ def _header(path: Path) -> dict[str, Any]:
 def weights_names(run: Run) -> dict[str, str]:
     """The weights of every codec entry that has some: `bundled`, `bundled, 2 M prior`, ..."""
     found = {}
-    for name, family in run.families.items():
-        model = codec_class(family.codec).model_name
+    for name, entry in run.codecs.items():
+        model = codec_class(entry.codec).model_name
         if model is None:
             continue
         if run.config["models"]:
             found[name] = _given(models_folder(run.config) / model)
         elif model == mpd.NAME:
-            used = [*mpd.PARTS, *(f"features-{kind}" for kind in used_guides(family))]
-            trained = [part for part in used if part.partition("-")[0] in run.trained]
+            used = [*mpd.PARTS, *(f"features-{kind}" for kind in used_features(entry))]
+            trained = [
+                part for part in used if part.partition("-")[0] in run.training.trained["mpd"]
+            ]
             found[name] = _made(used, trained, run.config)
         else:
-            parts = [part for part in run.icmh if part != icmh.TAGGER]
+            parts = [part for part in run.training.trained["diff_icmh"] if part != icmh.TAGGER]
             used = ["autoencoder", "prior", "codec"]
-            trained = ["autoencoder"] * ("autoencoder" in run.trained)
+            trained = ["autoencoder"] * ("autoencoder" in run.training.trained["mpd"])
             trained += ["prior"] * ("prior" in parts)
             trained += ["codec"] * any(part.startswith("stage") for part in parts)
             found[name] = _made(used, trained, run.config)
@@ -80,7 +83,7 @@ def curve_names(run: Run) -> dict[str, str]:
     """
     names = {}
     for name, weights in weights_names(run).items():
-        codec = codec_class(run.families[name].codec)
+        codec = codec_class(run.codecs[name].codec)
         title = codec.title if name == codec.name else name
         names[name] = f"{title} ({weights})"
     return names

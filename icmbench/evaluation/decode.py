@@ -23,7 +23,7 @@ from icmbench.evaluation.shard import (
     DECODED,
     ENCODED,
     TIMING,
-    Family,
+    CodecEntry,
     Patience,
     read_rows,
     timing_row,
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 def decode_shard(
-    family: Family,
+    family: CodecEntry,
     dataset: str,
     *,
     streams: Path,
@@ -90,7 +90,7 @@ class _Job:
 
     def __init__(
         self,
-        family: Family,
+        family: CodecEntry,
         dataset: str,
         source: zipfile.ZipFile,
         out: archive.Writer,
@@ -204,7 +204,7 @@ def _batch(point: Point) -> int:
     return int(dict(point.decode)[key]) if key else 1
 
 
-def decode_one(family: Family, streams: Path, point: Point, image_id: str) -> Image:
+def decode_one(family: CodecEntry, streams: Path, point: Point, image_id: str) -> Image:
     """The picture of one member of a shard's streams, decoded as `decode_shard` does, but alone."""
     with (
         archive.reader(streams) as source,

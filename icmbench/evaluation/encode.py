@@ -14,14 +14,14 @@ from icmbench.core.progress import progress
 from icmbench.datasets.base import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.pool import CodecProcess, Failed
-from icmbench.evaluation.shard import ENCODED, TIMING, Family, Patience, timing_row, write_rows
+from icmbench.evaluation.shard import ENCODED, TIMING, CodecEntry, Patience, timing_row, write_rows
 from icmbench.evaluation.sharing import Shared, Taken
 
 log = logging.getLogger(__name__)
 
 
 def encode_shard(
-    family: Family,
+    family: CodecEntry,
     dataset: str,
     records: Sequence[Record],
     folder: Path,

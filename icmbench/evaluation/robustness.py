@@ -25,7 +25,7 @@ from icmbench.datasets.manifest import read_records, usable
 from icmbench.evaluation import archive
 from icmbench.evaluation.damage import BEST_EFFORT, DAMAGES, NONE, damage_stream, draw_places
 from icmbench.evaluation.pool import CodecProcess, Failed
-from icmbench.evaluation.shard import Family
+from icmbench.evaluation.shard import CodecEntry
 from icmbench.metrics.picture import Picture
 from icmbench.metrics.pixel import psnr_rgb
 
@@ -84,13 +84,13 @@ def choose_subjects(shards: Sequence[Shard], split: str, images: int) -> list[Su
     return sorted(found, key=lambda subject: subject.image)[:images]
 
 
-def middle_point(family: Family) -> Point:
+def middle_point(family: CodecEntry) -> Point:
     """The point that stands for a family: the middle one of its list (the lower of two)."""
     return family.points[(len(family.points) - 1) // 2]
 
 
 def damage_trials(
-    family: Family,
+    family: CodecEntry,
     dataset: str,
     subjects: Sequence[Subject],
     *,

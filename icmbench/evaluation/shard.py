@@ -28,7 +28,7 @@ GIVE_UP_AFTER = 3  # time limits hit in a row by one encoding
 
 
 @dataclass(frozen=True)
-class Family:
+class CodecEntry:
     """A codec's entry of the configuration: one curve.
 
     Attributes:
@@ -51,7 +51,7 @@ class Family:
         return first
 
 
-def make_family(name: str, settings: Mapping[str, Any]) -> Family:
+def make_codec_entry(name: str, settings: Mapping[str, Any]) -> CodecEntry:
     """The family of a configuration entry.
 
     Args:
@@ -71,7 +71,7 @@ def make_family(name: str, settings: Mapping[str, Any]) -> Family:
         seconds=settings["limits"]["seconds_per_image"],
         warm_up=dict(points[0].encode + points[0].cut + points[0].decode),
     )
-    return Family(name, codec, points, setup)
+    return CodecEntry(name, codec, points, setup)
 
 
 class Patience:

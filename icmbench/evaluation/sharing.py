@@ -15,7 +15,7 @@ import pandas as pd
 
 from icmbench.core.errors import MeasurementError
 from icmbench.evaluation import archive
-from icmbench.evaluation.shard import TIMING, Family, read_rows
+from icmbench.evaluation.shard import TIMING, CodecEntry, read_rows
 
 Key = tuple[str, str]
 
@@ -35,7 +35,7 @@ class Shared:
     timing: Path
 
 
-def shared_strings(families: Mapping[str, Family]) -> dict[str, dict[str, list[str]]]:
+def shared_strings(families: Mapping[str, CodecEntry]) -> dict[str, dict[str, list[str]]]:
     """By entry, the earlier entries that have points of it, and these points' strings.
 
     The first entry that lists a codec string codes it.

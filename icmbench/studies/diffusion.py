@@ -26,7 +26,7 @@ from icmbench.core.images.image_files import read_image
 from icmbench.datasets.base import Record
 from icmbench.evaluation.decode import decode_one
 from icmbench.evaluation.pool import Failed
-from icmbench.evaluation.shard import Family
+from icmbench.evaluation.shard import CodecEntry
 from icmbench.metrics.meter import Meter
 from icmbench.reporting.figures.diffusion_rates import RatePicture, diffusion_rates
 from icmbench.reporting.figures.placeholder import placeholder
@@ -82,12 +82,12 @@ class Drawn:
     rows: list[Row]
 
 
-def make_icmh(family: Family) -> DiffIcmh:
+def make_icmh(family: CodecEntry) -> DiffIcmh:
     """The codec of a `diff-icmh` entry with its model, in this process."""
     return DiffIcmh(models=family.setup.models, device=family.setup.device)
 
 
-def rate_points(family: Family) -> list[Point]:
+def rate_points(family: CodecEntry) -> list[Point]:
     """The entry's points with default tags and variant, one per rate, lowest first.
 
     Of several points of one rate, the first that samples, or the first.
@@ -101,7 +101,7 @@ def rate_points(family: Family) -> list[Point]:
 
 
 def draw_image(
-    dataset: str, record: Record, folder: Path, streams: Path, family: Family, codec: DiffIcmh
+    dataset: str, record: Record, folder: Path, streams: Path, family: CodecEntry, codec: DiffIcmh
 ) -> Drawn:
     """The figures and the accounting of one image.
 
@@ -144,7 +144,7 @@ def draw_image(
 
 
 def coded_pictures(
-    image_id: str, streams: Path, family: Family, codec: DiffIcmh
+    image_id: str, streams: Path, family: CodecEntry, codec: DiffIcmh
 ) -> Iterator[Coded]:
     """An image's files and pictures at the entry's `rate_points`; rates not encoded are left out.
 

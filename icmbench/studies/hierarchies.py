@@ -10,7 +10,7 @@ from icmbench.codecs.mpd.inspect import layers
 from icmbench.core.errors import CodecError
 from icmbench.core.images.image_files import read_image
 from icmbench.datasets.base import Record
-from icmbench.evaluation.shard import Family
+from icmbench.evaluation.shard import CodecEntry
 from icmbench.reporting.figures.hierarchy import Level, palette_hierarchy
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.studies.states import make_codec, stored_stream
@@ -19,7 +19,7 @@ DECODER = "regression"
 
 
 def hierarchy_figure(
-    dataset: str, record: Record, folder: Path, streams: Path, family: Family
+    dataset: str, record: Record, folder: Path, streams: Path, family: CodecEntry
 ) -> Figure:
     """Palette, map and picture at every state of an image's stream, of a family's first encoding.
 

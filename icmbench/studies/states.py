@@ -20,7 +20,7 @@ from icmbench.core.progress import progress
 from icmbench.core.typed_csv import read_table
 from icmbench.datasets.base import Record
 from icmbench.evaluation import archive
-from icmbench.evaluation.shard import Family, write_rows
+from icmbench.evaluation.shard import CodecEntry, write_rows
 from icmbench.reporting.statistics.bootstrap import (
     MIN_IMAGES,
     interval,
@@ -49,7 +49,7 @@ WITH_INTERVAL = ("bpp", "latent_mse")
 _KEYS = ["dataset", "family", "encoding", "state"]
 
 
-def make_codec(family: Family) -> Mpd:
+def make_codec(family: CodecEntry) -> Mpd:
     """The codec of an `mpd` entry with its model, in this process."""
     return Mpd(models=family.setup.models, device=family.setup.device)
 
@@ -63,7 +63,7 @@ def stored_stream(streams: Path, point: Point, image_id: str) -> bytes | None:
 
 
 def write_states(
-    family: Family,
+    family: CodecEntry,
     dataset: str,
     records: Sequence[Record],
     folder: Path,

@@ -13,7 +13,7 @@ from icmbench.codecs.specs import parse_string
 from icmbench.core.images.image_files import read_image
 from icmbench.datasets.base import Record
 from icmbench.evaluation.decode import decode_one
-from icmbench.evaluation.shard import Family
+from icmbench.evaluation.shard import CodecEntry
 from icmbench.reporting.figures.matching import OVER, WITHIN, matched_rate, unmatched_families
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.task_pictures import Seen, task_pictures
@@ -47,7 +47,7 @@ def pictures_of_task(
     record: Record,
     bpp: float,
     shard: Shard,
-    families: Mapping[str, Family],
+    families: Mapping[str, CodecEntry],
 ) -> Figure:
     """One image as a model saw it, and what every family makes of it at about `bpp` bits per pixel.
 

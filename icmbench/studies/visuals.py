@@ -13,7 +13,7 @@ from icmbench.codecs.specs import parse_string
 from icmbench.core.images.image_files import read_image
 from icmbench.datasets.base import Record
 from icmbench.evaluation.decode import decode_one
-from icmbench.evaluation.shard import Family
+from icmbench.evaluation.shard import CodecEntry
 from icmbench.reporting.figures.matching import matched_rate, unmatched_families
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.visual import Entry, visual_comparison
@@ -26,7 +26,7 @@ def visual_figure(
     bpp: float,
     measurements: pd.DataFrame,
     streams: Mapping[str, Path],
-    families: Mapping[str, Family],
+    families: Mapping[str, CodecEntry],
 ) -> Figure:
     """One image beside what every family makes of it at about `bpp` bits per pixel.
 

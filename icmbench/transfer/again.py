@@ -13,7 +13,7 @@ from pathlib import Path
 from icmbench.codecs.specs import Point
 from icmbench.evaluation import archive
 from icmbench.evaluation.decode import decode_shard
-from icmbench.evaluation.shard import ENCODED, Family, read_rows, write_rows
+from icmbench.evaluation.shard import ENCODED, CodecEntry, read_rows, write_rows
 from icmbench.transfer.results import Unit
 
 
@@ -27,7 +27,7 @@ class Pictures:
 
 @contextlib.contextmanager
 def pictures_here(
-    results: Path, unit: Unit, family: Family, wanted: Collection[tuple[str, str]]
+    results: Path, unit: Unit, family: CodecEntry, wanted: Collection[tuple[str, str]]
 ) -> Iterator[Pictures]:
     """An archive that has the pictures of pairs of codec string and image of a unit.
 
@@ -49,7 +49,11 @@ def pictures_here(
 
 
 def _decode_again(
-    results: Path, unit: Unit, family: Family, wanted: Collection[tuple[str, str]], scratch: Path
+    results: Path,
+    unit: Unit,
+    family: CodecEntry,
+    wanted: Collection[tuple[str, str]],
+    scratch: Path,
 ) -> Path:
     """The pictures of the points and images that are wanted, in an archive."""
     strings = {codec for codec, _ in wanted}

@@ -11,12 +11,12 @@ from pathlib import Path
 from icmbench.bitstream import container
 from icmbench.codecs.diff_icmh import model as icmh
 from icmbench.codecs.mpd import model as mpd
-from icmbench.config.run import given_files, model_name, models_folder
+from icmbench.config.models import given_files, model_name, models_folder
 from icmbench.core.errors import IcmbenchError, MeasurementError
 from icmbench.evaluation import archive
-from icmbench.evaluation.shard import ENCODED, Family, read_rows
+from icmbench.evaluation.shard import ENCODED, CodecEntry, read_rows
 from icmbench.transfer.bundle import STREAMS, write_bundle
-from icmbench.transfer.results import Unit, chosen_units, read_provenance, run_families
+from icmbench.transfer.results import Unit, chosen_units, codec_entries, read_provenance
 
 # Of the configuration: what a decoding job depends on.
 KEYS = ("shards", "device", "threads", "limits")
@@ -41,7 +41,7 @@ def pack_streams(
     if not (results / "streams").is_dir():
         raise MeasurementError(f"{results / 'streams'}: no such folder: the run has no streams")
     units = chosen_units(config, datasets, codecs)
-    families = run_families(config, units)
+    families = codec_entries(config, units)
     files: dict[str, Path] = {}
     weights: dict[str, Collection[bytes]] = {}
     for name in families:
@@ -90,7 +90,7 @@ def _weights_digests(model: str, folder: Path) -> Collection[bytes]:
     return ()
 
 
-def _check_unit(results: Path, unit: Unit, family: Family, weights: Collection[bytes]) -> None:
+def _check_unit(results: Path, unit: Unit, family: CodecEntry, weights: Collection[bytes]) -> None:
     """MeasurementError naming the file where a unit's streams are not those of its status table."""
     streams, status = (results / unit.member("streams", suffix) for suffix in (".zip", ".csv"))
     for path in (streams, status):

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from icmbench.config.schema import complete
+from icmbench.config.load import complete
 from icmbench.core.errors import ConfigError
 from icmbench.core.files import sha256_file
-from icmbench.evaluation.shard import Family
+from icmbench.evaluation.shard import CodecEntry
 from icmbench.reporting.report.provenance import provenance
 from icmbench.transfer.bundle import ABOUT, PICTURES, write_bundle
-from icmbench.transfer.results import Unit, chosen_units, run_families
+from icmbench.transfer.results import Unit, chosen_units, codec_entries
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class PackedRun:
     """
 
     config: Mapping[str, Any]
-    families: Mapping[str, Family]
+    families: Mapping[str, CodecEntry]
     units: tuple[Unit, ...]
 
 
@@ -44,7 +44,7 @@ def packed_run(config: Mapping[str, Any], schema: Path) -> PackedRun:
             "and results says where it lies"
         )
     units = chosen_units(filled)
-    return PackedRun(filled, run_families(filled, units), tuple(units))
+    return PackedRun(filled, codec_entries(filled, units), tuple(units))
 
 
 def pack_pictures(config: Mapping[str, Any], out: Path, root: Path) -> None:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from icmbench.config.run import coding_settings
+from icmbench.config.models import coding_settings
 from icmbench.core.errors import ConfigError, MeasurementError
 from icmbench.core.suggest import unknown
-from icmbench.evaluation.shard import Family, make_family
+from icmbench.evaluation.shard import CodecEntry, make_codec_entry
 
 
 @dataclass(frozen=True, order=True)
@@ -67,7 +67,7 @@ def chosen_units(
     return sorted({Unit(*parts) for parts in product})
 
 
-def run_families(config: Mapping[str, Any], units: Collection[Unit]) -> dict[str, Family]:
+def codec_entries(config: Mapping[str, Any], units: Collection[Unit]) -> dict[str, CodecEntry]:
     """The families of units by name, as the run's jobs see them."""
     names = sorted({unit.family for unit in units})
-    return {name: make_family(name, coding_settings(config, name)) for name in names}
+    return {name: make_codec_entry(name, coding_settings(config, name)) for name in names}

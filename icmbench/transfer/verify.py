@@ -28,12 +28,12 @@ from icmbench.core.images.image_files import pixel_sha256
 from icmbench.core.progress import progress
 from icmbench.evaluation import archive
 from icmbench.evaluation.agreement import AGREEMENT, COLUMNS, Agreement, agreement
-from icmbench.evaluation.shard import DECODED, Family, read_rows
+from icmbench.evaluation.shard import DECODED, CodecEntry, read_rows
 from icmbench.reporting.statistics.natural import natural_key
 from icmbench.reporting.tables.csv_files import write_csv
 from icmbench.transfer.again import Pictures, pictures_here
 from icmbench.transfer.bundle import ABOUT, PICTURES, Bundle, open_bundle
-from icmbench.transfer.results import Unit, chosen_units, read_provenance, run_families
+from icmbench.transfer.results import Unit, chosen_units, codec_entries, read_provenance
 
 REFUSALS = (SymbolMismatch, WrongModel, CorruptStream, TruncatedStream, UnsupportedVersion)
 
@@ -66,7 +66,7 @@ def verify_pictures(results: Path, returned: Path, name: str) -> pd.DataFrame:
     ):
         there = _provenance(bundle)
         units = _units(bundle, results, here["config"])
-        families = run_families(here["config"], units)
+        families = codec_entries(here["config"], units)
         rows: list[dict[str, Any]] = []
         for unit in progress(units, desc="verify", unit="shard"):
             found = _Unit(unit, families[unit.family], results, bundle, Path(scratch)).compare()
@@ -97,7 +97,7 @@ class _Unit:
     """One unit of work: its rows here and there, and its pictures."""
 
     def __init__(
-        self, unit: Unit, family: Family, results: Path, bundle: Bundle, scratch: Path
+        self, unit: Unit, family: CodecEntry, results: Path, bundle: Bundle, scratch: Path
     ) -> None:
         self.unit = unit
         self.family = family

@@ -9,49 +9,18 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 
-from icmbench.core.errors import ConfigError, IcmbenchError
+from icmbench.config.problems import Problems
 from icmbench.core.suggest import unknown
 
 # Keys of folders; a leading ~ is expanded once, here, for Snakemake takes it literally.
 FOLDERS = ("results", "downloads", "models", "weights")
 # Sections of named entries. Snakemake merges --config into them, so null takes an entry out.
 ENTRIES = ("datasets", "codecs", "tasks")
-
-
-class Problems:
-    """Errors of a configuration, collected in order and raised together."""
-
-    def __init__(self) -> None:
-        self.errors: list[IcmbenchError] = []
-
-    def add(self, text: str) -> None:
-        """Add a ConfigError, unless the same text was added before."""
-        if text not in {str(error) for error in self.errors}:
-            self.errors.append(ConfigError(text))
-
-    @contextmanager
-    def collect(self, where: str = "") -> Iterator[None]:
-        """Catch an IcmbenchError of the block and keep it under the key path `where`."""
-        try:
-            yield
-        except IcmbenchError as error:
-            text = str(error)
-            known = not where or text.startswith(where)
-            self.errors.append(type(error)(text if known else f"{where}: {text}"))
-
-    def raise_all(self) -> None:
-        """Raise what was collected: a single error as it is, several as one ConfigError."""
-        if len(self.errors) == 1:
-            raise self.errors[0]
-        if self.errors:
-            lines = "".join(f"\n  {n}. {error}" for n, error in enumerate(self.errors, 1))
-            raise ConfigError(f"{len(self.errors)} problems in the configuration:{lines}")
 
 
 def complete(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:

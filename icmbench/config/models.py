@@ -1,0 +1,80 @@
+"""Models of codec entries: where their weight files lie, and which of them an entry uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from icmbench.codecs.diff_icmh import model as icmh
+from icmbench.codecs.mpd.model import CARD, KINDS, NAME, guide_files, part_files
+from icmbench.codecs.registry import codec_class
+from icmbench.evaluation.shard import CodecEntry
+
+
+def model_name(config: Mapping[str, Any], name: str) -> str | None:
+    """The model that a codec entry needs, None where it needs none."""
+    return codec_class(config["codecs"][name].get("codec", name)).model_name
+
+
+def models_folder(config: Mapping[str, Any]) -> Path:
+    """The folder of all models: a given one as it is, or the one that this run fills."""
+    return Path(config["models"] or f"{config['results']}/models")
+
+
+def coding_settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """What decides the streams and pictures of a codec entry: `make_codec_entry`'s settings."""
+    keys = ("device", "threads", "limits")
+    codec = codec_class(config["codecs"][name].get("codec", name))
+    return {
+        "entry": config["codecs"][name],
+        **{key: config[key] for key in keys},
+        # Only where it is used: another model must not code again what has none.
+        "models": str(models_folder(config)) if codec.model_name else None,
+    }
+
+
+def given_files(folder: Path) -> list[Path]:
+    """The files of a given model folder, sorted; none that is only being written."""
+    if folder.name in (NAME, icmh.NAME):
+        card = folder / CARD
+        ours = folder.name == NAME
+        files = part_files(folder) if ours else icmh.stream_files(folder) + icmh.word_files(folder)
+        files += guide_files(folder) if ours else icmh.side_files(folder)
+        for name in [] if ours else icmh.variant_names(folder):
+            place = folder / icmh.VARIANTS / name
+            files += [*icmh.stream_files(place), *icmh.side_files(place)]
+        return sorted([*files, *([card] if card.is_file() else [])])
+    return sorted(
+        path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")
+    )
+
+
+def used_features(entry: CodecEntry) -> list[str]:
+    """The kinds of descriptors whose features an entry's points use, sorted."""
+    keys = [dict(point.encode) for point in entry.points]
+    used = {str(k["guide"]) for k in keys if k.get("alpha") and k["palette"] == "image"}
+    return sorted(used & set(KINDS))
+
+
+def alpha_sweeps(entries: Mapping[str, CodecEntry]) -> dict[str, dict[str, float]]:
+    """By guide, the weight of every entry of a sweep: entries that differ in the weight alone.
+
+    Each has one encoding. A sweep has at least three entries, one of them of weight 0, which
+    belongs to every guide.
+    """
+    groups: dict[tuple[Any, ...], dict[str, dict[str, float]]] = {}
+    for name, entry in entries.items():
+        encodings = {tuple(sorted(point.encode)) for point in entry.points}
+        if entry.codec == NAME and len(encodings) == 1:
+            keys = dict(encodings.pop())
+            alpha, guide = float(keys.pop("alpha")), str(keys.pop("guide"))
+            rest = sorted((point.cut, point.decode) for point in entry.points)
+            group = groups.setdefault((tuple(sorted(keys.items())), tuple(rest)), {})
+            group.setdefault(guide if alpha else "", {})[name] = alpha
+    for group in groups.values():
+        plain = group.pop("", {})
+        found = {g: {**plain, **w} for g, w in group.items() if len(plain) == 1 and len(w) > 1}
+        if found:
+            return found
+    return {}

@@ -1,0 +1,101 @@
+"""Task entries: task models of a run, their weight files, and the weights that are downloaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from icmbench.config.problems import Problems
+from icmbench.core.errors import ConfigError
+from icmbench.datasets.base import Dataset
+from icmbench.tasks.base import Task
+from icmbench.tasks.bundled import BUNDLED
+from icmbench.tasks.bundled import FOLDER as TASK_FOLDER
+from icmbench.tasks.bundled import PARTS as BUNDLED_TASKS
+from icmbench.tasks.registry import make_task
+
+WEIGHT_KEYS = ("checkpoint", "model")  # options of tasks that name a weight file
+
+
+def make_tasks(
+    config: Mapping[str, Any],
+    datasets: Mapping[str, Dataset],
+    declared: Collection[str],
+    problems: Problems,
+) -> dict[str, Task]:
+    """The task models of a run, each checked against the data sets and files that it names."""
+    tasks: dict[str, Task] = {}
+    for name, entry in config["tasks"].items():
+        where = f"tasks.{name}"
+        problems.unknown_names(where, entry["datasets"], f"data set of task {name}", declared)
+        for dataset in entry["datasets"]:
+            if dataset in datasets and not datasets[dataset].annotated:
+                problems.add(f"{where}: task {name}: data set {dataset!r} has no annotations")
+        with problems.collect(where):
+            tasks[name] = make_task(name, task_entry(config, name))
+            _check_task_files(config, tasks[name], problems)
+    return tasks
+
+
+def _check_task_files(config: Mapping[str, Any], task: Task, problems: Problems) -> None:
+    """Files that a task names by path must be there; those that this run makes or fetches not."""
+    folder = Path(config["results"]) / "models" / TASK_FOLDER
+    made = {folder / f"{part}.safetensors" for part in BUNDLED_TASKS.values()}
+    made |= {Path(path) for path in task_downloads(config)}
+    for path in task.files():
+        if path not in made:
+            given = config["tasks"][task.name].items()
+            keys = [k for k, v in given if isinstance(v, str) and Path(v).expanduser() == path]
+            where = ".".join(["tasks", task.name, *keys[:1]])
+            problems.missing_file(where, path, "the model's file: correct the path, or fetch it")
+
+
+def task_parts(config: Mapping[str, Any]) -> list[str]:
+    """The bundled task models that a run uses, sorted."""
+    entries = config["tasks"].values()
+    used = {e["type"] for e in entries if e["type"] in BUNDLED_TASKS and _own(e)}
+    return sorted(BUNDLED_TASKS[kind] for kind in used)
+
+
+def task_entry(config: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A task's entry as its jobs see it: all weights are local files.
+
+    A bundled model is the file that this run makes of it, weights given by URL are those that the
+    run fetches.
+    """
+    entry = dict(config["tasks"][name])
+    if entry["type"] in BUNDLED_TASKS and _own(entry):
+        file = f"{BUNDLED_TASKS[entry['type']]}.safetensors"
+        entry["checkpoint"] = str(Path(config["results"]) / "models" / TASK_FOLDER / file)
+    for key in WEIGHT_KEYS:
+        if _is_url(entry.get(key)):
+            entry[key] = str(_fetched(config, name, entry[key]))
+    return entry
+
+
+def task_downloads(config: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Files of weights that tasks give by URL -> the URL and the sha256 of the file."""
+    found = {}
+    for name, entry in config["tasks"].items():
+        for key in WEIGHT_KEYS:
+            if _is_url(url := entry.get(key)):
+                found[str(_fetched(config, name, url))] = (url, entry["sha256"])
+    return found
+
+
+def _is_url(value: object) -> bool:
+    return isinstance(value, str) and value.startswith(("http://", "https://"))
+
+
+def _fetched(config: Mapping[str, Any], name: str, url: str) -> Path:
+    """Where weights from a URL lie; ConfigError where no checksum says which file is meant."""
+    digest = config["tasks"][name].get("sha256")
+    if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
+        raise ConfigError(f"task {name}: {url} needs sha256, the digest of the file (64 digits)")
+    return Path(config["downloads"]) / "weights" / digest[:16] / url.rpartition("/")[2]
+
+
+def _own(entry: Mapping[str, Any]) -> bool:
+    return bool(entry.get("checkpoint", BUNDLED) == BUNDLED)
