@@ -2,7 +2,9 @@
 
 Packages, each importing only those below it (`LAYERS`)::
 
-    cli, workflow_scripts/   command line; one thin script per Snakemake rule
+    workflow_scripts/        one script per Snakemake rule, each a call of one function of jobs
+    cli                      command line
+    jobs                     one function per rule: paths in, paths out
     config, transfer         a run's configuration; decoding on another machine
     studies, reporting       analyses that run models; tables, figures, report
     tasks, evaluation        machine tasks; the jobs of a shard: encode, decode, measure

@@ -7,7 +7,7 @@ rule encode:
         records="<results>/datasets/{dataset}/shards/{shard}.csv",
         images="<results>/datasets/{dataset}/images/{shard}",
         model=lambda wc: model_files(wc.codec),
-        shared=lambda wc: shared_coding(wc, "streams", "encode"),
+        shared_files=lambda wc: shared_coding(wc, "streams", "encode"),
     output:
         streams="<results>/streams/{dataset}/{codec}/{shard}.zip",
         status="<results>/streams/{dataset}/{codec}/{shard}.csv",
@@ -36,9 +36,9 @@ rule encode:
 rule decode:
     input:
         streams="<results>/streams/{dataset}/{codec}/{shard}.zip",
-        status="<results>/streams/{dataset}/{codec}/{shard}.csv",
+        encoded="<results>/streams/{dataset}/{codec}/{shard}.csv",
         model=lambda wc: model_files(wc.codec),
-        shared=lambda wc: shared_coding(wc, "decoded", "decode"),
+        shared_files=lambda wc: shared_coding(wc, "decoded", "decode"),
     output:
         pictures=(
             "<results>/reconstructions/{dataset}/{codec}/{shard}.zip"

@@ -7,9 +7,9 @@ rule measure:
         images="<results>/datasets/{dataset}/images/{shard}",
         pictures="<results>/reconstructions/{dataset}/{codec}/{shard}.zip",
         decoded="<results>/decoded/{dataset}/{codec}/{shard}.csv",
-        shared=lambda wc: shared_measurements(wc),
+        shared_files=lambda wc: shared_measurements(wc),
     output:
-        "<results>/measurements/{dataset}/{codec}/{shard}.parquet",
+        measurements="<results>/measurements/{dataset}/{codec}/{shard}.parquet",
     log:
         "<logs>/measure/{dataset}.{codec}.{shard}.log",
     benchmark:

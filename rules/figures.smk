@@ -61,7 +61,7 @@ rule contact_sheet:
             "<results>/datasets/{dataset}/images/{shard}", dataset=wc.dataset
         ),
     output:
-        "<results>/figures/contact_{dataset}.png",
+        figure="<results>/figures/contact_{dataset}.png",
     log:
         "<logs>/contact_sheet/{dataset}.log",
     benchmark:

@@ -79,7 +79,7 @@ rule decoded:
 rule decode:
     input:
         streams="<results>/streams/{dataset}/{codec}/{shard}.zip",
-        status="<results>/streams/{dataset}/{codec}/{shard}.csv",
+        encoded="<results>/streams/{dataset}/{codec}/{shard}.csv",
         model=lambda wc: model_files(wc.codec),
     output:
         pictures="<results>/reconstructions/{dataset}/{codec}/{shard}.zip",

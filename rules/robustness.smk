@@ -16,7 +16,7 @@ rule robustness:
         ),
         model=lambda wc: model_files(wc.codec),
     output:
-        "<results>/robustness/{dataset}/{codec}.parquet",
+        trials="<results>/robustness/{dataset}/{codec}.parquet",
     log:
         "<logs>/robustness/{dataset}.{codec}.log",
     benchmark:

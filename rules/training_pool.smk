@@ -23,7 +23,7 @@ rule training_pool:
         fingerprint=lambda wc: run.training.sources[wc.source].fingerprint(
             run.training.sources[wc.source].image_ids()
         ),
-        images=lambda wc: run.training.sources[wc.source].image_ids(),
+        image_ids=lambda wc: run.training.sources[wc.source].image_ids(),
     script:
         "../workflow_scripts/training_pool.py"
 

@@ -1,10 +1,8 @@
-"""Join the shards' lists into the manifest."""
+"""Join the lists of all shards into the manifest."""
 
-from pathlib import Path
-
+from icmbench.core.job_arguments import job_arguments
 from icmbench.core.joblog import log_to
-from icmbench.datasets.manifest import read_records, write_records
+from icmbench.jobs.manifest import manifest
 
 with log_to(snakemake.log[0]):
-    records = [record for path in snakemake.input.shards for record in read_records(Path(path))]
-    write_records(Path(snakemake.output.manifest), records)
+    manifest(**job_arguments(manifest, snakemake))

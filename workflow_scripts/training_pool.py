@@ -1,14 +1,8 @@
-"""Provide the images of one source of the training pool."""
+"""Provide the images of one source of the training set."""
 
-from pathlib import Path
-
-from icmbench.config.training import make_pool_source, training_records
+from icmbench.core.job_arguments import job_arguments
 from icmbench.core.joblog import log_to
-from icmbench.datasets.manifest import provide_shard, write_records
+from icmbench.jobs.training_pool import training_pool
 
 with log_to(snakemake.log[0]):
-    name, params = snakemake.wildcards.source, snakemake.params
-    results = Path(snakemake.config["results"])
-    source = make_pool_source(name, params.entry, Path(params.downloads), results)
-    records = provide_shard(source, 0, 1, Path(snakemake.output.images))
-    write_records(Path(snakemake.output.records), training_records(source, records))
+    training_pool(**job_arguments(training_pool, snakemake))

@@ -1,0 +1,49 @@
+"""Annotations of a data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from icmbench.core.files import write_json
+from icmbench.datasets.base import shard_of
+from icmbench.datasets.manifest import read_records
+from icmbench.datasets.registry import make_dataset
+
+
+def annotations(
+    dataset: str,
+    *,
+    entry: Mapping[str, Any],
+    downloads: Path | str,
+    shards: int,
+    results: Path,
+    manifest: Path,
+    images: Sequence[Path],
+    instances: Path,
+    landmarks: Path,
+    classes: Path,
+    semantic: Path,
+) -> None:
+    """Join the images' annotations into one COCO file and one file of landmarks.
+
+    Args:
+        images: folders of the shards, in order.
+        instances, landmarks, classes, semantic: the files to write; other arguments as in
+            `dataset_shard`.
+    """
+    source = make_dataset(dataset, entry, Path(downloads), results)
+    records = read_records(manifest)
+    merged = source.merge_annotations({r.image: images[shard_of(r.image, shards)] for r in records})
+    write_json(instances, merged.instances)
+    write_json(landmarks, merged.landmarks)
+    write_json(classes, merged.classes)
+    # Relative paths below the results, so that they can be moved as a whole.
+    home = semantic.parent
+    maps = {
+        image: os.path.relpath(path, home) if path.is_relative_to(results) else str(path.resolve())
+        for image, path in merged.semantic.items()
+    }
+    write_json(semantic, {"ignore": merged.ignore, "maps": maps})

@@ -1,0 +1,45 @@
+"""The contact sheet of a data set."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from icmbench.core.images.image_files import read_image, write_png
+from icmbench.datasets.base import shard_of
+from icmbench.datasets.manifest import read_records, usable
+from icmbench.reporting.figures.contact import contact_sheet as draw_sheet
+
+IMAGES: Final = 24
+COLUMNS: Final = 6
+
+
+def contact_sheet(
+    *,
+    manifest: Path,
+    images: Sequence[Path],
+    shards: int,
+    split: str,
+    annotated: bool,
+    figure: Path,
+) -> None:
+    """Draw the first images of a data set in a grid, with their annotations if `annotated`.
+
+    Args:
+        images: folders of the shards, in order.
+    """
+    records = usable(read_records(manifest), split)[:IMAGES]
+    shown = []
+    for record in records:
+        folder = images[shard_of(record.image, shards)]
+        image, _ = read_image(folder / record.path)
+        if annotated and record.annotation:
+            from icmbench.scenes import draw_annotations
+
+            text = (folder / record.annotation).read_text(encoding="utf-8")
+            image = draw_annotations(image, json.loads(text))
+        shown.append(image)
+    cell = 320 if annotated else 256
+    write_png(figure, draw_sheet(shown, [record.image for record in records], COLUMNS, cell))
