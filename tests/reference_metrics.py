@@ -8,9 +8,13 @@ one that `Metric.settings` states is followed and named here.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+import torch
 from scipy.signal import convolve2d
+
+from icmbench.metrics.ssimulacra2 import _kernel
 
 YIQ = np.array([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 
@@ -172,3 +176,32 @@ def fsim(x: np.ndarray, y: np.ndarray) -> float:
     weight = np.maximum(pc1, pc2)
     similarity = ratio(pc1, pc2, 0.85) * ratio(g1, g2, 160.0) * chroma
     return float((similarity * weight).sum() / weight.sum())
+
+
+def ssimulacra2_norms(a: Any, b: Any) -> torch.Tensor:
+    """float64 (channel, map, norm) of two images at one scale, as libjxl writes its formulas."""
+    blurred = [_gauss(x.xyb * x.xyb) for x in (a, b)]
+    covariance = 2 * (_gauss(a.xyb * b.xyb) - a.mean * b.mean) + 0.0009
+    variances = (blurred[0] - a.mean * a.mean) + (blurred[1] - b.mean * b.mean) + 0.0009
+    structure = 1 - (1 - (a.mean - b.mean) ** 2) * covariance / variances
+    change = (1 + (b.xyb - b.mean).abs()) / (1 + (a.xyb - a.mean).abs()) - 1
+    maps = torch.stack([structure, change, -change], dim=1).clamp(min=0).flatten(2)
+    mean = maps.mean(2, dtype=torch.float64)
+    fourth = maps.square().square().mean(2, dtype=torch.float64) ** 0.25
+    return torch.stack([mean, fourth], dim=2)
+
+
+def _gauss(planes: torch.Tensor) -> torch.Tensor:
+    """The separable filter of SSIMULACRA 2, zeros outside: sums of shifted copies."""
+    taps = _kernel()
+    for dim in (2, 1):
+        total = planes * taps[len(taps) // 2]
+        for step in range(1, len(taps) // 2 + 1):
+            shifted = torch.zeros_like(planes)
+            size = planes.shape[dim]
+            if step < size:
+                shifted.narrow(dim, step, size - step).add_(planes.narrow(dim, 0, size - step))
+                shifted.narrow(dim, 0, size - step).add_(planes.narrow(dim, step, size - step))
+            total.add_(shifted, alpha=taps[len(taps) // 2 + step])
+        planes = total
+    return planes

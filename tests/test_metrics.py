@@ -14,15 +14,18 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import piq
 import pytest
+import pytorch_msssim
 import reference_metrics as reference
 import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from icmbench.core.errors import MeasurementError
-from icmbench.metrics import METRICS, available
-from icmbench.metrics.meter import Meter
+from icmbench.metrics import METRICS, available, ssimulacra2
+from icmbench.metrics.meter import Meter, _settled_torch
+from icmbench.metrics.picture import Picture
 
 DATA = Path(__file__).parent / "data" / "metrics"
 PLAIN = [name for name, metric in METRICS.items() if not metric.needs_weights]
@@ -121,6 +124,37 @@ def test_fsim_of_larger_images_is_taken_after_downsampling(times: int) -> None:
     large = [stored(name).repeat(times, 0).repeat(times, 1) for name in ("odd", "odd_jpeg15")]
     large = [image[3:] for image in large]  # 165 · 3 = 495: factor 2, with rows left over
     assert one("fsim", *large) == pytest.approx(reference.fsim(*large), abs=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(161, 170), (162, 203), (180, 161)])
+@pytest.mark.parametrize("block", [1, 8])
+def test_values_equal_the_packages_to_the_last_bit(shape: tuple[int, int], block: int) -> None:
+    """An original's maps are kept from one reconstruction to the next, and nothing else changes."""
+    random = np.random.default_rng(block * shape[1])
+    small = random.integers(0, 256, (shape[0] // block + 1, shape[1] // block + 1, 3))
+    original = small.repeat(block, 0).repeat(block, 1)[: shape[0], : shape[1]].astype(np.uint8)
+    meter = Meter(["ssim", "ms_ssim", "haarpsi", "gmsd", "ssimulacra2"])
+    for spread in (1, 9, 80, 255):
+        noise = random.integers(-spread, spread + 1, original.shape)
+        noisy = np.clip(original + noise, 0, 255).astype(np.uint8)
+        assert meter(original, noisy) == direct(original, noisy)
+
+
+@_settled_torch()
+def direct(original: np.ndarray, reconstruction: np.ndarray) -> dict[str, float]:
+    """The packages' own functions; SSIMULACRA 2 written plainly on this module's maps."""
+    x, y = (Picture(image).tensor for image in (original, reconstruction))
+    a, b = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (x, y))
+    scales = zip(*(ssimulacra2._scales(image) for image in (original, reconstruction)), strict=True)
+    norms = torch.stack([reference.ssimulacra2_norms(*pair) for pair in scales])
+    terms = norms.permute(1, 0, 3, 2).reshape(-1).numpy()
+    return {
+        "ssim": float(pytorch_msssim.ssim(a, b, data_range=255)),
+        "ms_ssim": float(pytorch_msssim.ms_ssim(a, b, data_range=255)),
+        "haarpsi": float(piq.haarpsi(x, y, data_range=255)),
+        "gmsd": float(piq.gmsd(x, y, data_range=255)),
+        "ssimulacra2": ssimulacra2._score(float(ssimulacra2._weights()[: terms.size] @ terms)),
+    }
 
 
 # Properties

@@ -16,6 +16,7 @@ import pandas as pd
 
 from icmbench.codecs.base import Image
 from icmbench.codecs.specs import parse_string
+from icmbench.core.devices import keep_freed_memory
 from icmbench.core.errors import MeasurementError
 from icmbench.core.files import atomic_path
 from icmbench.core.images.image_files import read_image
@@ -67,6 +68,7 @@ def measure_shard(
         a failed decoding, a picture of the wrong size and a lossless codec that loses are rows
         whose status says so and whose metrics are empty.
     """
+    keep_freed_memory()
     rows_of: dict[str, list[dict[str, str]]] = defaultdict(list)
     for row in read_rows(decoded, DECODED):
         rows_of[row["image"]].append(row)

@@ -27,7 +27,7 @@ MODULES = {
     "ms_ssim": "structural",
     "haarpsi": "similarity",
     "gmsd": "similarity",
-    "fsim": "similarity",
+    "fsim": "feature_similarity",
     "ssimulacra2": "ssimulacra2",
     "lpips": "learned",
     "dists": "learned",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
@@ -35,7 +35,7 @@ class Picture:
         # A copy: the caller may decode the next image into the same buffer.
         self.pixels: np.ndarray = np.array(pixels, order="C")
         self.device = device
-        self._kept: dict[str, object] = {}
+        self._kept: dict[Hashable, object] = {}
 
     @property
     def min_side(self) -> int:
@@ -52,22 +52,13 @@ class Picture:
         """float32 (1, 3, height, width), values 0 to 255, on the picture's device."""
         return self.once("tensor", self._to_tensor)
 
-    @property
-    def channels_last(self) -> torch.Tensor:
-        """`tensor` in the order that makes SSIM's grouped convolutions three times as fast."""
-        import torch
-
-        return self.once(
-            "channels_last", lambda: self.tensor.contiguous(memory_format=torch.channels_last)
-        )
-
     def _to_tensor(self) -> torch.Tensor:
         import torch
 
         planes = torch.from_numpy(self.pixels).to(self.device).permute(2, 0, 1)
         return planes[None].to(torch.float32).contiguous()
 
-    def once(self, key: str, compute: Callable[[], T]) -> T:
+    def once(self, key: Hashable, compute: Callable[[], T]) -> T:
         """The value of `compute`, which is called the first time only."""
         if key not in self._kept:
             self._kept[key] = compute()

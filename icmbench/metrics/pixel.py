@@ -14,7 +14,7 @@ _LUMA_THOUSANDTHS = np.array([299, 587, 114], dtype=np.int32)
 
 def psnr_rgb(original: Picture, reconstruction: Picture) -> float:
     """10 log10(255² / MSE) in dB, MSE over all pixels and the three channels; inf if equal."""
-    difference = original.pixels.astype(np.int32) - reconstruction.pixels
+    difference = original.pixels.astype(np.int16) - reconstruction.pixels
     return _psnr(_sum_of_squares(difference), difference.size, peak=255)
 
 
@@ -30,10 +30,9 @@ def _luma(picture: Picture) -> np.ndarray:
 
 
 def _sum_of_squares(difference: np.ndarray) -> int:
-    wide = difference.astype(np.int64)
+    rows = difference.reshape(len(difference), -1)
     # Python integers add up the rows: 64 bits could overflow above 140 megapixels.
-    rows = np.square(wide).sum(axis=tuple(range(1, wide.ndim)))
-    return sum(int(row) for row in rows)
+    return sum(np.einsum("ij,ij->i", rows, rows, dtype=np.int64).tolist())
 
 
 def _psnr(sum_of_squares: int, count: int, peak: int) -> float:
