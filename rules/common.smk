@@ -20,7 +20,8 @@ from icmbench.datasets.base import shard_of
 from icmbench.codecs.diff_icmh import model as icmh
 from icmbench.core.errors import IcmbenchError
 from icmbench.core.follow_logs import follow
-from icmbench.codecs.mpd.model import CARD, NAME, PARTS, TAPS, bundled, part_file
+from icmbench.codecs.mpd.model import NAME, PARTS, TAPS, bundled, part_file
+from icmbench.models.layout import CARD
 from icmbench.config.targets import absent_targets
 from icmbench.tasks.base import INSTANCES
 from icmbench.config.training import source_tags

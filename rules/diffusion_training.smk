@@ -176,7 +176,7 @@ rule icmh_card:
     input:
         [f"{ICMH_MODEL}/{part}.safetensors" for part in (*icmh.PARTS, icmh.TAGGER)],
     output:
-        f"{ICMH_MODEL}/{icmh.CARD}",
+        f"{ICMH_MODEL}/{CARD}",
     log:
         "<logs>/icmh_card.log",
     benchmark:

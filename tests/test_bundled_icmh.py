@@ -9,11 +9,11 @@ import pytest
 from conftest import make_picture
 
 from icmbench.bitstream import container
-from icmbench.codecs.diff_icmh.card import model_card
 from icmbench.codecs.diff_icmh.codec import CODEC_ID
-from icmbench.codecs.diff_icmh.model import bundled
+from icmbench.codecs.diff_icmh.model import LAYOUT, bundled
 from icmbench.codecs.diff_icmh.system import System, _continued
 from icmbench.core.files import sha256_file
+from icmbench.models.card import model_card
 from icmbench.scenes import render_scene
 
 MEGABYTE = 1e6
@@ -36,7 +36,7 @@ def test_sizes_and_card() -> None:
     assert sizes["prior"] + sizes["tagger"] <= 12 * MEGABYTE
     assert sizes["codec"] + sizes["control"] <= 6 * MEGABYTE
     card = json.loads((bundled() / "card.json").read_text())
-    assert card == json.loads(json.dumps(model_card(bundled())))
+    assert card == json.loads(json.dumps(model_card(LAYOUT, bundled())))
     for name in sizes:
         file = f"{name}.safetensors"
         assert card["files"][file]["sha256"] == sha256_file(bundled() / file)

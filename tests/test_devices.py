@@ -28,7 +28,6 @@ from icmbench.codecs.diff_icmh.entropy.tables import gaussian_tables
 from icmbench.codecs.diff_icmh.importing.convert import import_checkpoint
 from icmbench.codecs.diff_icmh.text import Conditioned
 from icmbench.codecs.mpd import model as mpd
-from icmbench.codecs.mpd import system as mpd_system
 from icmbench.codecs.mpd.codec import Mpd
 from icmbench.codecs.mpd.networks import reverse as reversing
 from icmbench.codecs.specs import parse_string
@@ -40,7 +39,9 @@ from icmbench.evaluation.shard import CodecEntry
 from icmbench.metrics import METRICS
 from icmbench.metrics import weights as metric_files
 from icmbench.metrics.meter import LEARNED, Meter
+from icmbench.models import codec_model
 from icmbench.models import latent as latents
+from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
 from icmbench.studies import complexity, diffusion
 from icmbench.studies.complexity import complexity_table, published
 from icmbench.studies.framework import framework_rows
@@ -115,12 +116,9 @@ def hollow_vae() -> Any:
 
 def test_mpd_with_a_published_autoencoder(monkeypatch: pytest.MonkeyPatch) -> None:
     """As imported with `icmbench` from Stable Diffusion 2.1: its size, without its values."""
-    loaded = mpd.load_model(tiny_models() / mpd.NAME)
-
-    def load(folder: Path) -> mpd.Model:
-        return dataclasses.replace(loaded, autoencoder=hollow_vae())
-
-    monkeypatch.setattr(mpd_system, "load_model", load)
+    loaded = load_autoencoder(mpd.part_file(tiny_models() / mpd.NAME, "autoencoder"))
+    hollow = dataclasses.replace(loaded, network=hollow_vae())
+    monkeypatch.setattr(codec_model, "load_autoencoder", lambda path: hollow)
     with fake_cuda() as machine:
         codec = Mpd(models=tiny_models(), device="cuda")
         shown = codec.decode(codec.encode(IMAGE), decoder="regression")
@@ -175,7 +173,7 @@ def test_diff_icmh_in_tiles() -> None:
         close(*(c.decode(stream, sampler="ddim", steps=2) for c in (codec, here)))
 
 
-def hollow_folder(*_: Any) -> tuple[icmh.Codec, Conditioned, Any]:
+def hollow_folder(*_: Any) -> tuple[LatentAutoencoder, icmh.Codec, Conditioned, Any]:
     """The published sizes: nothing has values but what decides bits, where they are zero."""
     whole = published()
     lfgcm = whole.lfgcm.eval().requires_grad_(False)
@@ -189,9 +187,8 @@ def hollow_folder(*_: Any) -> tuple[icmh.Codec, Conditioned, Any]:
     defaults = {"sampler": "ddim", "steps": 2, "guidance": 5.0, "start": 999, "clip": None}
     tables = gaussian_tables(), z_tables(lfgcm.entropy_bottleneck)
     codec = icmh.Codec(lfgcm, *tables, defaults, {})
-    image = mpd.ImageModel(
-        hollow_vae(), np.zeros(4, np.float32), np.ones(4, np.float32), limit=32767, metadata={}
-    )
+    zeros, ones = np.zeros(4, np.float32), np.ones(4, np.float32)
+    autoencoder = LatentAutoencoder(Path(), hollow_vae(), zeros, ones, limit=32767, metadata={})
 
     class Embedder(torch.nn.Module):
         """Texts of the published size."""
@@ -207,12 +204,13 @@ def hollow_folder(*_: Any) -> tuple[icmh.Codec, Conditioned, Any]:
 
     unet = whole.unet.eval().requires_grad_(False)
     control = whole.control.eval().requires_grad_(False)
-    return codec, Conditioned(image, unet, Embedder(), ("cat", "dog")), control
+    return autoencoder, codec, Conditioned(unet, Embedder(), ("cat", "dog")), control
 
 
 def test_diff_icmh_of_the_published_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stable Diffusion 2.1 with its control network and codec, guided, in a batch."""
-    codec, prior, control = hollow_folder()
+    autoencoder, codec, prior, control = hollow_folder()
+    monkeypatch.setattr(codec_model, "load_autoencoder", lambda path: autoencoder)
     loaders = {"load_codec": codec, "load_conditioned": prior, "load_control": control}
     for name, value in loaders.items():
         monkeypatch.setattr(icmh_system, name, lambda folder, value=value: value)

@@ -512,7 +512,7 @@ def test_the_prior_has_no_gradient_and_everything_else_does(models: Path, pool: 
         network.lfgcm, loaded.model, batch_of(pool).numpy()
     )  # z is not 0 everywhere
     losses_of(network, loaded, pool, WEIGHTS)["loss"].backward()
-    frozen = [*loaded.prior.parameters(), *loaded.model.autoencoder.parameters()]
+    frozen = [*loaded.prior.parameters(), *loaded.model.network.parameters()]
     assert len(frozen) > 100
     assert all(p.grad is None and not p.requires_grad for p in frozen)
     idle = {name for name, p in network.named_parameters() if p.grad is None}
@@ -535,7 +535,7 @@ def test_the_prior_stays_as_it_is(tmp_path: Path, models: Path, pool: Pool) -> N
     loaded = parts(models)
     before = [
         {name: tensor.clone() for name, tensor in part.state_dict().items()}
-        for part in (loaded.prior, loaded.model.autoencoder)
+        for part in (loaded.prior, loaded.model.network)
     ]
     files = {}
     for semantic in (2.0, 0.0):
@@ -547,7 +547,7 @@ def test_the_prior_stays_as_it_is(tmp_path: Path, models: Path, pool: Pool) -> N
         recorded = pd.read_csv(folder / "losses.csv")
         assert ("semantic" in recorded) == bool(semantic)
     assert files[2.0] != files[0.0]
-    after = [part.state_dict() for part in (loaded.prior, loaded.model.autoencoder)]
+    after = [part.state_dict() for part in (loaded.prior, loaded.model.network)]
     for old, new in zip(before, after, strict=True):
         assert all(torch.equal(tensor, new[name]) for name, tensor in old.items())
     assert all(p.grad is None for p in loaded.prior.parameters())

@@ -195,7 +195,7 @@ def test_work_follows_the_pixels(
     one, pixels = codec(name), size[0] * size[1]
     data = stream(name, size)
     system = one.system
-    network = (system.model if name == "mpd" else system.image_model).autoencoder
+    network = system.autoencoder.network
     encoder, decoder = (
         counted(monkeypatch, network, "encode"),
         counted(monkeypatch, network, "decode"),

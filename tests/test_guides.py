@@ -7,21 +7,22 @@ from typing import Any
 
 import pytest
 
-from icmbench.codecs.mpd.card import model_card
 from icmbench.codecs.mpd.model import (
-    GUIDES,
+    ENCODER_PARTS,
+    LAYOUT,
     PARTS,
     TAPS,
     bundled,
-    guide_files,
+    encoder_files,
     part_file,
-    part_files,
+    stream_files,
     weights_digest,
 )
 from icmbench.config.models import alpha_sweeps, used_features
 from icmbench.config.run import make_run
 from icmbench.config.training import trained_parts
 from icmbench.core.errors import ConfigError, ModelError
+from icmbench.models.card import model_card
 
 
 def config(points: list[dict[str, Any]], **training: Any) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def test_learned_guides_are_needed_only_where_they_weigh(schema: Path) -> None:
         ({"alpha": 0, "guide": "fft"}, [], ()),
         ({"alpha": 0.1, "guide": "fft", "palette": "dataset"}, [], ()),
         ({"alpha": 0.1, "guide": "fft"}, ["fft"], ("features-fft",)),
-        ({"alpha": [0, 0.1], "guide": ["fft", "mean"]}, ["fft", "mean"], GUIDES[1:]),
+        ({"alpha": [0, 0.1], "guide": ["fft", "mean"]}, ["fft", "mean"], ENCODER_PARTS[1:]),
     ):
         run = make_run(config([point]), schema)
         assert used_features(run.codecs["mine"]) == kinds
@@ -101,10 +102,10 @@ def test_a_given_model_must_hold_the_features_asked_for(schema: Path, tmp_path: 
 
 
 def test_guides_change_no_stream_s_digest(tmp_path: Path) -> None:
-    for path in part_files(bundled()):
+    for path in stream_files(bundled()):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     alone = weights_digest(tmp_path)
-    for path in guide_files(bundled()):
+    for path in encoder_files(bundled()):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     assert weights_digest(tmp_path) == alone == weights_digest(bundled())
 
@@ -113,8 +114,8 @@ def test_the_bundled_card_describes_every_file() -> None:
     import json
 
     stored = json.loads((bundled() / "card.json").read_text())
-    assert stored == model_card(bundled())
-    assert set(stored["files"]) == {f"{part}.safetensors" for part in (*PARTS, *GUIDES)}
+    assert stored == model_card(LAYOUT, bundled())
+    assert set(stored["files"]) == {f"{part}.safetensors" for part in (*PARTS, *ENCODER_PARTS)}
 
 
 def test_levels_are_the_taps_of_the_network() -> None:

@@ -1099,7 +1099,7 @@ def test_an_imported_folder_codes_and_decodes(checkpoint: State, tmp_path: Path)
     stream = codec.encode(image, rate=1)
     shown = [codec.decode(stream, sampler=name, steps=2) for name in ("none", "ddim", "ddim")]
     assert shown[0].shape == image.shape
-    assert codec.system.image_model.limit == 64 * 8192
+    assert codec.system.autoencoder.limit == 64 * 8192
     assert codec.remark() == ""
     assert (shown[1] == shown[2]).all()
     assert (shown[0] != shown[1]).any()

@@ -59,10 +59,9 @@ def measure(paths: list[Path], state: int) -> np.ndarray:
 
     torch.set_num_threads(1)
     from icmbench.metrics.meter import Meter
-    from icmbench.models.latent import SCALE, latent_image
+    from icmbench.models.latent import SCALE
 
     codec, meter = Mpd(), Meter(list(METRICS))
-    model = codec.system.model
     rows = np.zeros((len(paths), len(STAGES), 1 + len(METRICS)))
     for number, path in enumerate(paths):
         image, _ = read_image(path)
@@ -71,7 +70,7 @@ def measure(paths: list[Path], state: int) -> np.ndarray:
         optimised = codec.truncate(codec.encode(image), state=state)
         latent = codec.system.latent(image).astype(np.float32) / np.float32(SCALE)
         decoded = [
-            (0, latent_image(model.autoencoder, latent, model.mean, model.std, size, "cpu")),
+            (0, codec.system.autoencoder.image(latent, size)),
             (len(plain), codec.decode(plain, decoder="mean")),
             (len(optimised), codec.decode(optimised, decoder="mean")),
             (len(optimised), codec.decode(optimised, decoder="regression")),

@@ -38,8 +38,8 @@ def files(folder: Path) -> list[Path]:
 
 def tune_decoder(system: System, pool: Pool, schedule: Schedule, folder: Path) -> torch.nn.Module:
     """A copy of the autoencoder whose decoder was trained on z_t."""
-    model = system.model
-    tuned = copy.deepcopy(model.autoencoder)
+    model = system.autoencoder
+    tuned = copy.deepcopy(model.network)
     for name, parameter in tuned.named_parameters():
         parameter.requires_grad_(name.startswith("decoder."))
     examples = training.make_examples(model, pool)
@@ -69,7 +69,7 @@ def tune_decoder(system: System, pool: Pool, schedule: Schedule, folder: Path) -
 
 def compare(system: System, tuned: torch.nn.Module, paths: list[Path]) -> pd.DataFrame:
     """Per image and state: latent error and PSNR of z_t, of R, and of the tuned decoder."""
-    model = system.model
+    model = system.autoencoder
     rows = []
     for path in paths:
         image, _ = read_image(path)
@@ -82,9 +82,7 @@ def compare(system: System, tuned: torch.nn.Module, paths: list[Path]) -> pd.Dat
             for name, decoder in (("plain", "mean"), ("reverse", "regression")):
                 guess = reverse(system.network, state, decoder, system.noise, 0)
                 row[f"latent_{name}"] = float(np.mean((guess - goal) ** 2))
-                shown = latent_image(
-                    model.autoencoder, guess, model.mean, model.std, image.shape[:2]
-                )
+                shown = model.image(guess, image.shape[:2])
                 row[f"psnr_{name}"] = psnr(image, shown)
             start = reverse(None, state, "mean", system.noise, 0)
             shown = latent_image(tuned, start, model.mean, model.std, image.shape[:2])

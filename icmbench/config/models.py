@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.codecs.diff_icmh import model as icmh
-from icmbench.codecs.mpd.model import CARD, KINDS, NAME, guide_files, part_files
+from icmbench.codecs.mpd import model as mpd
+from icmbench.codecs.mpd.model import KINDS, NAME
 from icmbench.codecs.registry import codec_class
 from icmbench.evaluation.shard import CodecEntry
+from icmbench.models.layout import CARD
 
 
 def model_name(config: Mapping[str, Any], name: str) -> str | None:
@@ -38,12 +40,10 @@ def given_files(folder: Path) -> list[Path]:
     """The files of a given model folder, sorted; none that is only being written."""
     if folder.name in (NAME, icmh.NAME):
         card = folder / CARD
-        ours = folder.name == NAME
-        files = part_files(folder) if ours else icmh.stream_files(folder) + icmh.word_files(folder)
-        files += guide_files(folder) if ours else icmh.side_files(folder)
-        for name in [] if ours else icmh.variant_names(folder):
-            place = folder / icmh.VARIANTS / name
-            files += [*icmh.stream_files(place), *icmh.side_files(place)]
+        layout = mpd.LAYOUT if folder.name == NAME else icmh.LAYOUT
+        variants = [] if layout is mpd.LAYOUT else icmh.variant_names(folder)
+        places = [folder, *(folder / icmh.VARIANTS / name for name in variants)]
+        files = [f for p in places for f in (*layout.stream_files(p), *layout.encoder_files(p))]
         return sorted([*files, *([card] if card.is_file() else [])])
     return sorted(
         path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")

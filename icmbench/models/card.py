@@ -1,4 +1,4 @@
-"""The entries that all model cards share: origin, licence and training data of weight files."""
+"""Model cards: contents, origin, licence and training data of weight files."""
 
 from __future__ import annotations
 
@@ -7,38 +7,65 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.core.files import sha256_file
+from icmbench.models.layout import ModelLayout
 from icmbench.models.tensors import read_metadata
 
 OWN_LICENCE = "BSD-3-Clause"
 DATA_LICENCES = "the licences of their training data stand under data"
 
 
-def origin(paths: Sequence[Path], shipped: Sequence[Path], start: str) -> dict[str, Any]:
+def model_card(
+    layout: ModelLayout,
+    folder: Path,
+    parts: Sequence[str] | None = None,
+    start: str = "scratch",
+) -> dict[str, Any]:
+    """The card of a complete model folder.
+
+    Args:
+        parts: weight files that the card describes; default: all that are present.
+        start: `training.start` of the run that trained what is not bundled.
+
+    Raises ModelError where a file is missing or damaged.
+    """
+    layout.check_folder(folder, parts)
+    if parts is None:
+        paths = [*layout.weight_files(folder), *layout.encoder_files(folder)]
+    else:
+        paths = [layout.part_file(folder, part) for part in parts]
+    home = layout.bundled()
+    bundled = [*layout.weight_files(home), *layout.encoder_files(home)]
+    card = {
+        "model": layout.name,
+        "what": layout.summary,
+        **_origin(paths, bundled, start),
+        "weights_digest": layout.weights_digest(folder).hex(),
+        "files": described(paths, layout.contents),
+    }
+    if layout.decoding is not None:
+        metadata = read_metadata(layout.part_file(folder, layout.decoding))
+        card["decoding"] = metadata["decoding"]
+    return card
+
+
+def _origin(paths: Sequence[Path], bundled: Sequence[Path], start: str) -> dict[str, Any]:
     """The entries `made_by`, `licence` and `data` of a card.
 
     `data` names the sources that any of the files was trained on, with their licences as the data
     sets declare them. A file that was fine-tuned from a bundled one was trained on the bundled
     one's data, too.
-
-    Args:
-        paths: the files of the card.
-        shipped: all bundled files of the model.
-        start: `bundled` where files that are not bundled were trained from bundled ones.
     """
-    known = {sha256_file(path) for path in shipped}
+    known = {sha256_file(path) for path in bundled}
     own = [path for path in paths if sha256_file(path) not in known]
-    used = [*paths, *(shipped if own and start == "bundled" else ())]
-    pools = [read_metadata(path).get("provenance", {}).get("pool", {}) for path in used]
-    sources = {source["name"] for pool in pools for source in pool.get("sources", ())}
-    licences = {licence for pool in pools for licence in pool.get("licences", ())}
+    used = [*paths, *(bundled if own and start == "bundled" else ())]
+    trained_on = [read_metadata(path).get("provenance", {}).get("pool", {}) for path in used]
+    sources = {source["name"] for data in trained_on for source in data.get("sources", ())}
+    licences = {licence for data in trained_on for licence in data.get("licences", ())}
     data = {"sources": sorted(sources), "licences": sorted(licences)}
     if not own:
         made = "icmbench, from scratch: no published weights are in them"
-        return {
-            "made_by": made,
-            "licence": f"{OWN_LICENCE} for the files; {DATA_LICENCES}",
-            "data": data,
-        }
+        licence = f"{OWN_LICENCE} for the files; {DATA_LICENCES}"
+        return {"made_by": made, "licence": licence, "data": data}
     how = "fine-tuned from the bundled ones" if start == "bundled" else "trained from scratch"
     names = ", ".join(sorted(path.name for path in own))
     made = f"a run of icmbench: {names} {how}"
@@ -49,11 +76,11 @@ def origin(paths: Sequence[Path], shipped: Sequence[Path], start: str) -> dict[s
     return {"made_by": made, "licence": licence, "data": data}
 
 
-def described(paths: Sequence[Path], what: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """The entries of a card, by file name: what each is, its digest, size and provenance."""
+def described(paths: Sequence[Path], contents: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """The entries of a card, by file name: contents, digest, size and provenance."""
     return {
         path.name: {
-            "what": what[path.stem],
+            "what": contents[path.stem],
             "sha256": sha256_file(path),
             "bytes": path.stat().st_size,
             "provenance": read_metadata(path).get("provenance", {}),

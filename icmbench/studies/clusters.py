@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from icmbench.codecs.mpd.model import TAPS, load_model, part_file
+from icmbench.codecs.mpd.model import TAPS, part_file
 from icmbench.codecs.mpd.networks.features import load_features
 from icmbench.codecs.mpd.training.descriptors import descriptor, sectors
 from icmbench.codecs.mpd.training.pseudo_labels import (
@@ -28,7 +28,8 @@ from icmbench.codecs.mpd.training.pseudo_labels import (
     typical,
 )
 from icmbench.codecs.mpd.training.representation import TapsNetwork
-from icmbench.models.latent import CELL, SCALE, image_latent
+from icmbench.models.latent import CELL, SCALE
+from icmbench.models.latent_autoencoder import load_autoencoder
 from icmbench.reporting.figures import label_maps as overlay
 from icmbench.reporting.figures.clusters import distortion_figure
 from icmbench.reporting.figures.embedding import embedding_figure, tsne
@@ -202,11 +203,11 @@ def retrieve(
     folder: Path, kinds: Sequence[str], *, scenes: int, patch: int, device: str = "cpu"
 ) -> Found:
     """Retrieve the patches of scenes of the split val by raw latents and by features."""
-    model = load_model(folder, ("autoencoder",))
-    model.autoencoder.to(device)
+    model = load_autoencoder(part_file(folder, "autoencoder"))
+    model.network.to(device)
     held = scene_patches(HELD_SEED, "val", scenes, SCENE, patch)
     features = {
-        f"features, {kind}": load_features(part_file(folder, f"features-{kind}"), len(model.mean))
+        f"features, {kind}": load_features(part_file(folder, f"features-{kind}"), model.channels)
         for kind in kinds
     }
     for each in features.values():
@@ -217,7 +218,7 @@ def retrieve(
         if not here.any():
             continue
         place = held.top[here] // CELL, held.left[here] // CELL, patch // CELL
-        latent = image_latent(model.autoencoder, image, model.mean, model.std, device)
+        latent = model.latent(image)
         values = latent / np.float32(SCALE)
         parts["latent, mean"].append(patch_means(values, *place))
         parts[RAW].append(patch_statistics(values, *place))

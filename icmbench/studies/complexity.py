@@ -32,7 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from icmbench.bitstream import container
 from icmbench.codecs.diff_icmh.codec import CODEC_ID
 from icmbench.codecs.diff_icmh.entropy.stream import Coded, read_sections, write_sections
-from icmbench.codecs.diff_icmh.model import NAME, part_file
+from icmbench.codecs.diff_icmh.model import NAME
 from icmbench.codecs.diff_icmh.networks.control import (
     ControlNetwork,
     ControlSettings,
@@ -53,8 +53,8 @@ from icmbench.core.devices import resolve_device
 from icmbench.core.errors import MeasurementError
 from icmbench.core.processes import end_quickly, start_python
 from icmbench.models.diffusers_networks import AutoencoderKL, UNet2DConditionModel
-from icmbench.models.image_model import load_image_model
-from icmbench.models.latent import SCALE, image_latent
+from icmbench.models.latent import SCALE
+from icmbench.models.latent_autoencoder import load_autoencoder
 from icmbench.reporting.tables.complexity import (
     ALL,
     COLUMNS,
@@ -162,7 +162,7 @@ def at_hand(system: System) -> Networks:
     There the autoencoder's enlargements are folded (`icmbench.models.upsample`), which takes fewer
     multiply-adds with larger kernels; its parameters are those of the file.
     """
-    file = part_file(system.folder, "autoencoder")
+    file = system.part_file("autoencoder")
     meta = [copy.deepcopy(network).to("meta") for network in _networks(system)]
     autoencoder, unet, control, lfgcm = meta
     tagger = system._tagger
@@ -177,13 +177,13 @@ def at_hand(system: System) -> Networks:
         context=text.shape[2],
         embedder=system.prior.embedder,
         tagger=None if tagger is None else copy.deepcopy(tagger).to("meta"),
-        stated={"autoencoder": _count(load_image_model(file).autoencoder)},
+        stated={"autoencoder": _count(load_autoencoder(file).network)},
     )
 
 
 def _networks(system: System) -> list[Any]:
     """Entropy coding runs in float64, which makes no multiply-add more or less."""
-    autoencoder = system.image_model.autoencoder
+    autoencoder = system.autoencoder.network
     return [autoencoder, system.prior.unet, system.control, system.codec.lfgcm]
 
 
@@ -310,12 +310,9 @@ def stage_seconds(system: System, size: int, repeats: int) -> tuple[dict[str, fl
 
 
 def _timed_stages(system: System, image: Image, clock: _Clock) -> tuple[dict[str, float], bytes]:
-    codec, model, size = system.codec, system.image_model, (image.shape[0], image.shape[1])
+    codec, size = system.codec, (image.shape[0], image.shape[1])
     vocabulary = len(system.prior.vocabulary)
-    whole = clock.run(
-        "latent",
-        lambda: image_latent(model.autoencoder, image, model.mean, model.std, system.device),
-    )
+    whole = clock.run("latent", lambda: system.autoencoder.latent(image))
     latent = whole.astype(np.float32) / np.float32(SCALE)
     # Without a tag there is no guidance: what no tagger sees is timed with the first one.
     seen = clock.run("tags", lambda: system.tags(latent))

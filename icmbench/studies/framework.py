@@ -13,7 +13,7 @@ from icmbench.codecs.mpd.networks.reverse import reverse
 from icmbench.codecs.mpd.system import System
 from icmbench.metrics.picture import Picture
 from icmbench.metrics.pixel import psnr_rgb
-from icmbench.models.latent import SCALE, latent_image
+from icmbench.models.latent import SCALE
 
 COLUMNS = (
     "dataset",
@@ -45,8 +45,7 @@ def framework_rows(
     original = Picture(image)
 
     def measured(values: NDArray[np.float32]) -> dict[str, Any]:
-        model = system.model
-        shown = latent_image(model.autoencoder, values, model.mean, model.std, size, system.device)
+        shown = system.autoencoder.image(values, size)
         error = float(np.mean((values.astype(np.float64) - goal) ** 2))
         return {"latent_mse": error, "psnr_rgb": psnr_rgb(original, Picture(shown))}
 

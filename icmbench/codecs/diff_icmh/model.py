@@ -17,16 +17,13 @@ A stream depends on all but the tagger.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import icmbench
 from icmbench.codecs.mpd import model as mpd
 from icmbench.core.errors import ModelError
-from icmbench.core.files import sha256_file
+from icmbench.models.layout import ModelLayout
 
 if TYPE_CHECKING:  # the workflow reads names and digests without loading torch
     from icmbench.codecs.diff_icmh.entropy.tables import Tables
@@ -40,64 +37,39 @@ TOKENIZER: Final = "tokenizer"  # folder of vocab.json and merges.txt in an impo
 WORDS: Final = ("vocab.json", "merges.txt")
 VOCABULARY: Final = "tags.txt"  # of an imported model: one name a line; a tag's id is its line
 TAGGER: Final = "tagger"
-CARD: Final = "card.json"
 VARIANTS: Final = "variants"  # other trainings, each a folder like this one
 
 
-def bundled() -> Path:
-    """The model folder that is part of the package."""
-    return Path(icmbench.__file__).parent / "weights" / NAME
-
-
-def part_file(folder: Path, part: str) -> Path:
-    """The file of a part; the bundled autoencoder is MPD's."""
-    if part == "autoencoder" and folder == bundled():
-        return mpd.part_file(mpd.bundled(), part)
-    return folder / f"{part}.safetensors"
-
-
-def stream_files(folder: Path) -> list[Path]:
-    """The files that a stream depends on, of those that are there."""
-    paths = [part_file(folder, part) for part in (*PARTS, TEXT)]
-    return [path for path in paths if path.is_file()]
-
-
-def word_files(folder: Path) -> list[Path]:
-    """The names of the tags and the tokenizer's files of an imported model, those that are there.
-
-    The decoder's pictures depend on them as on the weights.
-    """
-    paths = [folder / VOCABULARY, *(folder / TOKENIZER / name for name in WORDS)]
-    return [path for path in paths if path.is_file()]
-
-
-def side_files(folder: Path) -> list[Path]:
-    """The files of the encoder's side that are there."""
-    path = part_file(folder, TAGGER)
-    return [path] if path.is_file() else []
+LAYOUT: Final = ModelLayout(
+    NAME,
+    "weights of Diff-ICMH (NeurIPS 2025, arXiv 2511.22549), of small networks",
+    PARTS,
+    (TAGGER,),
+    {
+        "autoencoder": "AutoencoderKL: an image to and from a latent at 1/8 of its size",
+        "prior": "denoising network of the latent, told what the picture shows",
+        "text": "text encoder of the prior",
+        "codec": "LFGCM: an image to symbols and back to the latent c, gains per rate",
+        "control": "control network, by which c steers the prior",
+        "tables": "integer tables of the entropy coder",
+        "tagger": "tags of a latent; never needed to decode",
+    },
+    optional=(TEXT,),
+    texts=(VOCABULARY, *(f"{TOKENIZER}/{name}" for name in WORDS)),
+    shared={"autoencoder": mpd.LAYOUT},
+    decoding="codec",
+)
+bundled = LAYOUT.bundled
+part_file = LAYOUT.part_file
+check_folder = LAYOUT.check_folder
+stream_files = LAYOUT.stream_files
+encoder_files = LAYOUT.encoder_files
+weights_digest = LAYOUT.weights_digest
 
 
 def variant_names(folder: Path) -> list[str]:
     """Names of the variants that lie in a model folder, sorted."""
     return sorted(path.name for path in (folder / VARIANTS).glob("*") if path.is_dir())
-
-
-def check_folder(folder: Path, parts: Sequence[str] = PARTS) -> None:
-    """ModelError naming the folder and what it lacks of the parts."""
-    if not folder.is_dir():
-        raise ModelError(f"model folder {folder}: no such folder")
-    missing = [part for part in parts if not part_file(folder, part).is_file()]
-    if missing:
-        names = ", ".join(f"{part}.safetensors" for part in missing)
-        raise ModelError(f"model folder {folder}: {names} missing")
-
-
-def weights_digest(folder: Path) -> bytes:
-    """4 bytes that stand in every stream: of the names and contents of the parts' files."""
-    check_folder(folder)
-    files = [*stream_files(folder), *word_files(folder)]
-    text = "".join(f"{path.name} {sha256_file(path)}\n" for path in files)
-    return hashlib.sha256(text.encode()).digest()[:4]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,10 @@ from icmbench.codecs.diff_icmh.entropy.stream import (
     write_sections,
 )
 from icmbench.codecs.diff_icmh.model import (
+    LAYOUT,
     TAGGER,
-    bundled,
     load_codec,
     load_control,
-    part_file,
-    weights_digest,
 )
 from icmbench.codecs.diff_icmh.networks.control import predict_noise
 from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE
@@ -34,34 +31,28 @@ from icmbench.codecs.diff_icmh.networks.tagger import chosen_tags, load_tagger
 from icmbench.codecs.diff_icmh.sampling import STEPS, add_noise, draw, sample
 from icmbench.codecs.diff_icmh.tags import AUTO, JOIN, NONE
 from icmbench.codecs.diff_icmh.text import load_conditioned
-from icmbench.core.devices import keep_freed_memory, use_device
 from icmbench.core.errors import CodecError, ModelError
-from icmbench.core.files import seed_from
+from icmbench.core.files import seed_from, sha256_bytes
 from icmbench.core.suggest import unknown
-from icmbench.models.latent import CELL, SCALE, latent_image, scaled_latent
-from icmbench.models.upsample import fold_upsampling
+from icmbench.models.codec_model import CodecModel
+from icmbench.models.latent import CELL, SCALE
 
 Image = NDArray[np.uint8]
 Latent = NDArray[np.float32]
 
 
-class System:
-    """A loaded model; one per job. The tagger is read when an image is first encoded."""
+class System(CodecModel):
+    """Diff-ICMH's model; the tagger is loaded when an image is first encoded."""
+
+    layout = LAYOUT
 
     def __init__(self, folder: Path | None, device: str) -> None:
-        """Read the folder, None: the bundled one. Raises ModelError where it is not whole."""
-        keep_freed_memory()
-        self.folder = folder or bundled()
-        self.device = use_device(device)
-        self.digest = weights_digest(self.folder)
+        super().__init__(folder, device)
         self.codec = load_codec(self.folder)
         self.prior = load_conditioned(self.folder)
         self.control = load_control(self.folder)
-        self.image_model = self.prior.image_model
         self._check_sizes()
-        fold_upsampling(self.image_model.autoencoder)
-        for network in (self.image_model.autoencoder, self.prior.unet, self.control):
-            network.to(self.device).to(memory_format=torch.channels_last)
+        self.to_device(self.prior.unet, self.control)
         self.codec.lfgcm.move_transforms(self.device)
         self.prior.embedder.to(self.device)
         self._kept: tuple[Image, Latent] | None = None
@@ -69,7 +60,7 @@ class System:
 
     def _check_sizes(self) -> None:
         """ModelError naming the part that is of another model than those before it."""
-        latent, config = len(self.image_model.mean), self.prior.unet.config
+        latent, config = self.autoencoder.channels, self.prior.unet.config
         told, hint = self.control.unet_settings, self.control.settings.hint
         theirs = (told.latent, told.channels, told.layers, told.context, hint)
         sizes = ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim")
@@ -80,8 +71,7 @@ class System:
             "control": theirs != ours,
         }
         for part in (name for name, fault in faults.items() if fault):
-            path = part_file(self.folder, part)
-            raise ModelError(f"{path}: its sizes are not those of the other parts")
+            raise ModelError(f"{self.part_file(part)}: its sizes are not those of the other parts")
 
     @property
     def rates(self) -> int:
@@ -113,11 +103,10 @@ class System:
         """
         if self._kept is not None and np.array_equal(self._kept[0], padded):
             return self._kept[1]
-        model = self.image_model
-        found = scaled_latent(model.autoencoder, padded, model.mean, model.std, self.device)
-        limit = np.float32(model.limit)
+        found = self.autoencoder.scaled_latent(padded)
+        limit = np.float32(self.autoencoder.limit)
         beyond = int(np.count_nonzero(np.abs(found) > limit))
-        self.clipped = beyond, found.size, model.limit / SCALE
+        self.clipped = beyond, found.size, self.autoencoder.limit / SCALE
         latent: Latent = np.clip(found, -limit, limit, out=found)
         latent /= np.float32(SCALE)
         self._kept = padded.copy(), latent
@@ -151,7 +140,7 @@ class System:
 
     @functools.cached_property
     def _tagger(self) -> Any:
-        path = part_file(self.folder, TAGGER)
+        path = self.part_file(TAGGER)
         return load_tagger(path, self.prior.vocabulary) if path.is_file() else None
 
     def read(self, parsed: container.Stream) -> Coded:
@@ -271,16 +260,8 @@ class System:
         if not torch.isfinite(latent).all():
             raise CodecError("the diffusion gave a latent that is not finite")
         values = latent[0].permute(1, 2, 0).float().cpu().numpy()
-        model = self.image_model
         whole = latent.shape[2] * CELL, latent.shape[3] * CELL
-        image = latent_image(
-            model.autoencoder,
-            np.ascontiguousarray(values),
-            model.mean,
-            model.std,
-            whole,
-            self.device,
-        )
+        image = self.autoencoder.image(np.ascontiguousarray(values), whole)
         height, width = coded_size(*size, STRIDE)
         return unfold(np.ascontiguousarray(image[:height, :width]), size, STRIDE)
 
@@ -315,7 +296,7 @@ def _continued(image: Image) -> Image:
 
 def _seed(stream: bytes) -> int:
     """Of a stream's noise: its own digest."""
-    return seed_from(hashlib.sha256(stream).hexdigest())
+    return seed_from(sha256_bytes(stream))
 
 
 def _alike(latents: Sequence[torch.Tensor]) -> list[list[int]]:

@@ -20,7 +20,6 @@ from icmbench.codecs.diff_icmh.tokenizer import Tokenizer
 from icmbench.codecs.diff_icmh.vocabulary import read_vocabulary
 from icmbench.core.errors import ModelError
 from icmbench.models.diffusers_networks import UNet2DConditionModel
-from icmbench.models.image_model import ImageModel, load_image_model
 from icmbench.models.tensors import load_network, make_network
 
 
@@ -29,12 +28,10 @@ class Conditioned:
     """The frozen prior of a model folder.
 
     Attributes:
-        image_model: the autoencoder, with the latent's statistics.
         embedder: sets of tag ids to text (n, tokens, channels).
         vocabulary: names of the tags.
     """
 
-    image_model: ImageModel
     unet: UNet2DConditionModel
     embedder: torch.nn.Module
     vocabulary: tuple[str, ...]
@@ -42,11 +39,10 @@ class Conditioned:
 
 def load_conditioned(folder: Path) -> Conditioned:
     """The prior of a folder; ModelError naming file and tensor where something is wrong."""
-    image_model = load_image_model(part_file(folder, "autoencoder"))
     path = part_file(folder, "prior")
     if not part_file(folder, TEXT).is_file():
         prior = load_prior(path)
-        return Conditioned(image_model, prior.unet, prior.embedder, prior.settings.vocabulary)
+        return Conditioned(prior.unet, prior.embedder, prior.settings.vocabulary)
     state, metadata = load_network(path)
     unet = make_network(
         path,
@@ -56,7 +52,7 @@ def load_conditioned(folder: Path) -> Conditioned:
     )
     names = read_vocabulary(folder / VOCABULARY)
     embedder = TextEmbedder(folder, names)
-    return Conditioned(image_model, unet.eval().requires_grad_(False), embedder, names)
+    return Conditioned(unet.eval().requires_grad_(False), embedder, names)
 
 
 class TextEmbedder(torch.nn.Module):

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from icmbench.bitstream import container
 from icmbench.bitstream.folding import folding_lines
-from icmbench.codecs.mpd.model import bundled, check_folder, load_model, part_file
+from icmbench.codecs.mpd.model import LAYOUT
 from icmbench.codecs.mpd.networks.features import Features, load_features
 from icmbench.codecs.mpd.networks.reverse import load_reverse, reverse
 from icmbench.codecs.mpd.palette.clustering import BLUR, blurred, weighted
@@ -23,10 +21,10 @@ from icmbench.codecs.mpd.palette.rdo import latent_error
 from icmbench.codecs.mpd.stream.coder import PARTS, State, decode_sections
 from icmbench.codecs.mpd.stream.context_tables import load_contexts
 from icmbench.codecs.mpd.stream.encoder import encode_latent
-from icmbench.core.devices import keep_freed_memory, use_device
 from icmbench.core.errors import CodecError
-from icmbench.core.files import seed_from
-from icmbench.models.latent import CELL, image_latent, latent_image, latent_shape
+from icmbench.core.files import seed_from, sha256_bytes
+from icmbench.models.codec_model import CodecModel
+from icmbench.models.latent import CELL, latent_shape
 from icmbench.models.upsample import fold_upsampling
 
 Image = NDArray[np.uint8]
@@ -35,28 +33,23 @@ STRONGEST: Final = 64.0  # of the optimisation, where a target size asks for it
 _TRIES: Final = 9  # bisections of its logarithm
 
 
-class System:
-    """A loaded model; one per job."""
+class System(CodecModel):
+    """MPD's model with its coder's tables and the network of the reverse process."""
+
+    layout = LAYOUT
 
     def __init__(self, folder: Path | None, device: str) -> None:
-        """Read the folder, None: the bundled one. Raises ModelError where it is not whole."""
-        keep_freed_memory()
-        self.folder = folder or bundled()
-        self.device = use_device(device)
-        self.model = load_model(self.folder)
-        self.digest = self.model.digest
-        channels = len(self.model.mean)
-        self.contexts, self.shared = load_contexts(self.folder, channels)
-        self.network, self.noise = load_reverse(self.folder, channels)
+        super().__init__(folder, device)
+        channels = self.autoencoder.channels
+        self.contexts, self.shared = load_contexts(self.part_file("contexts"), channels)
+        self.network, self.noise = load_reverse(self.part_file("reverse"), channels)
         self._features: dict[str, Features] = {}
-        for network in (self.model.autoencoder, self.network):
-            fold_upsampling(network)
-            network.to(self.device, memory_format=torch.channels_last)
+        fold_upsampling(self.network)
+        self.to_device(self.network)
 
     def latent(self, image: Image) -> NDArray[np.int16]:
         """The integer latent of an image, (h, w, C)."""
-        model = self.model
-        return image_latent(model.autoencoder, image, model.mean, model.std, self.device)
+        return self.autoencoder.latent(image)
 
     def encode(
         self,
@@ -95,9 +88,8 @@ class System:
         """The contrastive features of a kind of descriptors, loaded when first asked for."""
         if guide not in self._features:
             part = f"features-{guide}"
-            check_folder(self.folder, (part,))
-            path = part_file(self.folder, part)
-            features = load_features(path, len(self.model.mean))
+            self.layout.check_folder(self.folder, (part,))
+            features = load_features(self.part_file(part), self.autoencoder.channels)
             features.network.to(self.device)
             self._features[guide] = features
         return self._features[guide]
@@ -134,20 +126,19 @@ class System:
     def states(self, parsed: container.Stream) -> list[State]:
         """The states of a parsed stream, coarsest first."""
         shape = latent_shape(parsed.header.height, parsed.header.width)
-        channels = len(self.model.mean)
+        channels = self.autoencoder.channels
         return decode_sections(parsed.sections, shape, channels, self.contexts.copy(), self.shared)
 
     def decode(self, stream: bytes, parsed: container.Stream, decoder: str) -> Image:
         """The image of the finest state that a stream holds."""
-        seed = seed_from(hashlib.sha256(stream).hexdigest())
+        seed = seed_from(sha256_bytes(stream))
         size = parsed.header.height, parsed.header.width
         return self.show(self.states(parsed)[-1], decoder, seed, size)
 
     def show(self, state: State, decoder: str, seed: int, size: tuple[int, int]) -> Image:
         """The image of one state."""
         latent = reverse(self.network, state, decoder, self.noise, seed, self.device)
-        model = self.model
-        return latent_image(model.autoencoder, latent, model.mean, model.std, size, self.device)
+        return self.autoencoder.image(latent, size)
 
     def describe(self, stream: bytes, parsed: container.Stream) -> list[tuple[str, str]]:
         """Lines of `icmbench info`."""

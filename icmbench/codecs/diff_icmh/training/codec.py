@@ -29,9 +29,10 @@ from icmbench.codecs.diff_icmh.networks.control import (
 from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE, Lfgcm, LfgcmSettings, build_lfgcm
 from icmbench.codecs.diff_icmh.networks.prior import Prior, load_prior
 from icmbench.codecs.diff_icmh.sampling import STEPS, add_noise
-from icmbench.codecs.mpd.model import Model, load_model, part_file
+from icmbench.codecs.mpd.model import part_file
 from icmbench.core.errors import ConfigError, ModelError
 from icmbench.core.files import sha256_file
+from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
 from icmbench.models.tensors import fill_network, load_network, rounded, save_network, state_digest
 from icmbench.training.data import Pool
 from icmbench.training.loop import Losses, Schedule, forward_pass, train
@@ -87,15 +88,15 @@ class Weights:
 class Parts:
     """What stays as it is while the codec is trained: the autoencoder and the prior."""
 
-    model: Model
+    model: LatentAutoencoder
     prior: Prior
     digest: Mapping[str, str]
 
 
 def load_parts(autoencoder: Path, prior: Path, device: str) -> Parts:
     """Both frozen, on the device."""
-    model = load_model(autoencoder, ("autoencoder",))
-    model.autoencoder.to(device)
+    model = load_autoencoder(part_file(autoencoder, "autoencoder"))
+    model.network.to(device)
     loaded = load_prior(prior).to(device)
     file = part_file(autoencoder, "autoencoder")
     digest = {"autoencoder": sha256_file(file), "prior": sha256_file(prior)}
@@ -292,7 +293,7 @@ def train_codec(
     network.cpu().requires_grad_(True)
 
 
-def calibrate(lfgcm: Lfgcm, model: Model, pixels: NDArray[np.float32]) -> None:
+def calibrate(lfgcm: Lfgcm, model: LatentAutoencoder, pixels: NDArray[np.float32]) -> None:
     """Scale the last layers of an untrained codec so that y and z start with `SPREAD` deviation.
 
     The usual initialisation lets both round to zero everywhere: nothing is coded, the decoder
@@ -301,7 +302,7 @@ def calibrate(lfgcm: Lfgcm, model: Model, pixels: NDArray[np.float32]) -> None:
     batch = torch.from_numpy(pixels)
     last = len(lfgcm.adapters.gain_y) - 1 if lfgcm.adapters is not None else None
     with torch.no_grad():
-        latent = _latent(model, batch.to(next(model.autoencoder.parameters()).device)).cpu()
+        latent = _latent(model, batch.to(next(model.network.parameters()).device)).cpu()
         for layer, index in ((lfgcm.encoder.g_a6, 0), (lfgcm.hyper_enc.h_a9, 1)):
             found = lfgcm.analyse((batch + 1) / 2, latent, last)[index]
             # Channel by channel: the spread is over places, a constant is worth nothing.
@@ -368,12 +369,12 @@ def semantic_loss(
     return (1 - cosine).mean()
 
 
-def _latent(model: Model, pixels: torch.Tensor) -> torch.Tensor:
+def _latent(model: LatentAutoencoder, pixels: torch.Tensor) -> torch.Tensor:
     """The standardised mean of the posterior, (n, C, h, w)."""
     mean, std = (
         torch.from_numpy(v).to(pixels.device)[:, None, None] for v in (model.mean, model.std)
     )
     with torch.no_grad():
-        posterior = model.autoencoder.encode(pixels).latent_dist
+        posterior = model.network.encode(pixels).latent_dist
         latent: torch.Tensor = (posterior.mode().float() - mean) / std
     return latent

@@ -14,9 +14,10 @@ from icmbench.codecs.diff_icmh.networks.prior import Prior, PriorSettings, read_
 from icmbench.codecs.diff_icmh.networks.tagger import Tagger, TaggerSettings, build_tagger
 from icmbench.codecs.diff_icmh.sampling import STEPS, add_noise
 from icmbench.codecs.diff_icmh.training.views import draw_views, make_views
-from icmbench.codecs.mpd.model import Model, load_model, part_file
+from icmbench.codecs.mpd.model import part_file
 from icmbench.core.errors import ModelError
 from icmbench.core.files import sha256_file
+from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
 from icmbench.models.tensors import fill_network, load_network, save_network, state_digest
 from icmbench.training.data import Pool
 from icmbench.training.loop import Losses, Schedule, forward_pass, train
@@ -48,7 +49,7 @@ def make_prior(
         source_tags: tags that hold for all images of a source.
         start: file to start from, whose network and vocabulary are kept.
     """
-    model = load_model(autoencoder, ("autoencoder",))
+    model = load_autoencoder(part_file(autoencoder, "autoencoder"))
     tags = tag_pool(pool, source_tags)
     settings = settings or PriorSettings(vocabulary=tags.vocabulary)
     state = None
@@ -84,7 +85,7 @@ def _renamed(tags: TagSet, vocabulary: Sequence[str]) -> list[tuple[int, ...]]:
 
 def train_prior(
     prior: Prior,
-    model: Model,
+    model: LatentAutoencoder,
     schedule: Schedule,
     pool: Pool,
     tags: Sequence[tuple[int, ...]],
@@ -112,7 +113,7 @@ def train_prior(
 
     describe = {
         "network": prior.settings.values(),
-        "autoencoder": sha256_file(part_file(model.folder, "autoencoder")),
+        "autoencoder": sha256_file(model.path),
         "pool": pool.digest,
         "tags": [list(found) for found in tags],
         "cells": cells,
@@ -152,9 +153,9 @@ def make_tagger(
     The other arguments are those of `make_prior`. Raises ModelError where `start` has another
     vocabulary.
     """
-    model = load_model(autoencoder, ("autoencoder",))
+    model = load_autoencoder(part_file(autoencoder, "autoencoder"))
     tags = tag_pool(pool, source_tags)
-    settings = TaggerSettings(tuple(vocabulary or tags.vocabulary), len(model.mean))
+    settings = TaggerSettings(tuple(vocabulary or tags.vocabulary), model.channels)
     tagger = build_tagger(settings, schedule.seed)
     if start is not None:
         state, metadata = load_network(start)
@@ -182,7 +183,7 @@ def make_tagger(
 def train_tagger(
     tagger: Tagger,
     settings: TaggerSettings,
-    model: Model,
+    model: LatentAutoencoder,
     schedule: Schedule,
     pool: Pool,
     tags: TagSet,
@@ -218,7 +219,7 @@ def train_tagger(
         history=history,
         describe={
             "network": settings.values(),
-            "autoencoder": sha256_file(part_file(model.folder, "autoencoder")),
+            "autoencoder": sha256_file(model.path),
             "pool": pool.digest,
             "tags": [list(found) for found in tags.tags],
             "start": state_digest({k: v.cpu() for k, v in tagger.state_dict().items()}),

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
-from icmbench.codecs.mpd.model import Model
 from icmbench.core.errors import DatasetError
 from icmbench.core.progress import progress
-from icmbench.models.latent import CELL, SCALE, image_latent
+from icmbench.models.latent import CELL, SCALE
+from icmbench.models.latent_autoencoder import LatentAutoencoder
 from icmbench.training.data import Pool
 
 
@@ -30,14 +30,13 @@ class View:
     latent: NDArray[np.int16]
 
 
-def make_views(model: Model, pool: Pool, cells: int, device: str = "cpu") -> list[View]:
+def make_views(model: LatentAutoencoder, pool: Pool, cells: int, device: str = "cpu") -> list[View]:
     """All views of at least `cells` cells a side; DatasetError where there is none."""
-    model.autoencoder.to(device, memory_format=torch.channels_last)
+    model.network.to(device, memory_format=torch.channels_last)
     views = []
     for number, image in enumerate(progress(pool.images, desc="latents", unit="image")):
         for picture in _pictures(image, cells * CELL):
-            latent = image_latent(model.autoencoder, picture, model.mean, model.std, device)
-            views.append(View(number, latent))
+            views.append(View(number, model.latent(picture)))
     if not views:
         raise DatasetError(f"the training pool has no image of {cells * CELL} pixels a side")
     return views

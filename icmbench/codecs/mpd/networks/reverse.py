@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from icmbench.codecs.mpd.model import part_file
 from icmbench.codecs.mpd.palette.hierarchy import STATES
 from icmbench.codecs.mpd.stream.coder import State
 from icmbench.core.errors import ModelError
@@ -75,15 +74,14 @@ def build_reverse(settings: ReverseSettings, seed: int) -> UNet2DModel:
     return network
 
 
-def load_reverse(folder: Path, channels: int) -> tuple[UNet2DModel, list[float]]:
-    """The network of a model folder, and the mean squared error of z_t per state.
+def load_reverse(path: Path, channels: int) -> tuple[UNet2DModel, list[float]]:
+    """The network of a weight file, and the mean squared error of z_t per state.
 
     Args:
         channels: of the latent.
 
     Raises ModelError naming the file and what is missing or wrong in it.
     """
-    path = part_file(folder, "reverse")
     weights, metadata = load_network(path)
     try:
         latent = metadata["network"]["latent"]

@@ -7,14 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from icmbench.bitstream.arithmetic import AGES, Model
-from icmbench.codecs.mpd.model import part_file
 from icmbench.codecs.mpd.palette.shared_palette import SharedPalette
 from icmbench.codecs.mpd.stream import contexts as ctx
 from icmbench.core.errors import ConfigError, ModelError
 from icmbench.models.tensors import load_arrays
 
 
-def load_contexts(folder: Path, channels: int) -> tuple[Model, SharedPalette]:
+def load_contexts(path: Path, channels: int) -> tuple[Model, SharedPalette]:
     """The coder's state at the start of every image, and the data-set palette.
 
     Args:
@@ -22,7 +21,6 @@ def load_contexts(folder: Path, channels: int) -> tuple[Model, SharedPalette]:
 
     Raises ModelError naming the file and the table that is missing or not what it should be.
     """
-    path = part_file(folder, "contexts")
     arrays, _ = load_arrays(path)
     shapes = {
         "slots": ((ctx.SHARED,), np.int32),

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from icmbench.codecs.mpd.model import load_model, part_file
+from icmbench.codecs.mpd.model import part_file
 from icmbench.core.errors import ModelError
 from icmbench.models.autoencoder import AutoencoderSettings, build_autoencoder
 from icmbench.models.diffusers_networks import AutoencoderKL
+from icmbench.models.latent_autoencoder import load_autoencoder
 from icmbench.models.norms import freeze_norms
 from icmbench.models.tensors import fill_network, rounded, save_network, state_digest
 from icmbench.training.data import Pool
@@ -49,8 +50,8 @@ def make_autoencoder(
     """
     state = None
     if start is not None:
-        model = load_model(start, ("autoencoder",))
-        state = model.autoencoder.state_dict()
+        model = load_autoencoder(part_file(start, "autoencoder"))
+        state = model.network.state_dict()
         settings = AutoencoderSettings.read(model.metadata["network"])
     settings = settings or AutoencoderSettings()
     network = train_autoencoder(

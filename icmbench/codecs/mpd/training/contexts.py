@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from icmbench.codecs.mpd.model import part_file
 from icmbench.codecs.mpd.palette.clustering import surroundings
 from icmbench.codecs.mpd.palette.shared_palette import make_shared_palette
 from icmbench.codecs.mpd.stream import contexts as ctx
@@ -29,17 +30,13 @@ def train_contexts(
 
     Latents are computed on `device`; the tables are integers, counted on the CPU.
     """
-    from icmbench.codecs.mpd.model import load_model
-    from icmbench.models.latent import image_latent
+    from icmbench.models.latent_autoencoder import load_autoencoder
 
-    model = load_model(model_folder, ("autoencoder",))
-    model.autoencoder.to(device)
+    model = load_autoencoder(part_file(model_folder, "autoencoder"))
+    model.network.to(device)
     count = min(images, len(pool.images))
     chosen = [pool.images[index * len(pool.images) // count] for index in range(count)]
-    latents = [
-        image_latent(model.autoencoder, image, model.mean, model.std, device)
-        for image in progress(chosen, desc="latents", unit="image")
-    ]
+    latents = [model.latent(image) for image in progress(chosen, desc="latents", unit="image")]
     return context_arrays(latents)
 
 

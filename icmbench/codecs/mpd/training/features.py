@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from icmbench.codecs.mpd.model import Model, load_model, part_file
+from icmbench.codecs.mpd.model import part_file
 from icmbench.codecs.mpd.networks.features import (
     LARGEST,
     FeatureNetwork,
@@ -28,7 +28,8 @@ from icmbench.codecs.mpd.networks.features import (
 from icmbench.core.errors import ConfigError, DatasetError, ModelError
 from icmbench.core.files import sha256_bytes, sha256_file
 from icmbench.core.progress import progress
-from icmbench.models.latent import CELL, SCALE, image_latent, latent_shape
+from icmbench.models.latent import CELL, SCALE, latent_shape
+from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
 from icmbench.models.norms import freeze_norms
 from icmbench.models.tensors import fill_network, load_network, rounded, state_digest
 from icmbench.training.data import Pool
@@ -151,13 +152,13 @@ def train_features(
     Raises ModelError where the start is of another latent or number of levels, DatasetError where
     the labels are not of this pool or too few to draw batches from.
     """
-    model = load_model(model_folder, ("autoencoder",))
+    model = load_autoencoder(part_file(model_folder, "autoencoder"))
     places = make_places(labels, pool)
     contrast = contrast or Contrast(weights=(1.0,) * len(places.labels))
     if len(contrast.weights) != len(places.labels):
         levels = f"{len(contrast.weights)} weights, {len(places.labels)} levels"
         raise DatasetError(f"contrastive loss and pseudo-labels: {levels}")
-    settings, state = _network(start, settings, len(model.mean), len(places.labels))
+    settings, state = _network(start, settings, model.channels, len(places.labels))
     network = build_features(settings, schedule.seed)
     if state is not None:
         fill_network(network, state, f"start of the features' training, {start}")
@@ -214,13 +215,12 @@ def _network(
     return found, state
 
 
-def pool_latents(model: Model, pool: Pool, device: str = "cpu") -> list[NDArray[np.int16]]:
+def pool_latents(
+    model: LatentAutoencoder, pool: Pool, device: str = "cpu"
+) -> list[NDArray[np.int16]]:
     """The latent of every image of the pool, int16 (h, w, C) each."""
-    network = model.autoencoder.to(device, memory_format=torch.channels_last)
-    return [
-        image_latent(network, image, model.mean, model.std, device)
-        for image in progress(pool.images, desc="latents", unit="image")
-    ]
+    model.network.to(device, memory_format=torch.channels_last)
+    return [model.latent(image) for image in progress(pool.images, desc="latents", unit="image")]
 
 
 def make_places(labels: LabelledPatches, pool: Pool) -> Places:

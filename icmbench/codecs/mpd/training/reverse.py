@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from icmbench.codecs.mpd.model import Model, load_model, part_file
+from icmbench.codecs.mpd.model import part_file
 from icmbench.codecs.mpd.networks.reverse import ReverseSettings, build_reverse, predict
 from icmbench.codecs.mpd.palette.clustering import surroundings
 from icmbench.codecs.mpd.palette.hierarchy import STATES
@@ -18,7 +18,8 @@ from icmbench.codecs.mpd.stream.encoder import encode_latent
 from icmbench.core.errors import DatasetError, ModelError
 from icmbench.core.files import sha256_file
 from icmbench.core.progress import progress
-from icmbench.models.latent import CELL, SCALE, image_latent
+from icmbench.models.latent import CELL, SCALE
+from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
 from icmbench.models.norms import freeze_norms
 from icmbench.models.tensors import fill_network, load_network, state_digest
 from icmbench.training.data import Pool
@@ -60,11 +61,11 @@ def train_reverse(
 
     Raises ModelError where the start is of another latent than the autoencoder's.
     """
-    model = load_model(model_folder, ("autoencoder",))
-    model.autoencoder.to(device, memory_format=torch.channels_last)
-    examples = make_examples(model, pool, device)
+    model = load_autoencoder(part_file(model_folder, "autoencoder"))
+    model.network.to(device, memory_format=torch.channels_last)
+    examples = make_examples(model, pool)
     noise = state_noise(examples)
-    settings, state = ReverseSettings(latent=len(model.mean)), None
+    settings, state = ReverseSettings(latent=model.channels), None
     if start is not None:
         settings, state = read_start(start, settings.latent)
     network = build_reverse(settings, schedule.seed)
@@ -114,7 +115,7 @@ def read_start(path: Path, channels: int) -> tuple[ReverseSettings, dict[str, to
     return settings, state
 
 
-def make_examples(model: Model, pool: Pool, device: str = "cpu") -> list[Example]:
+def make_examples(model: LatentAutoencoder, pool: Pool) -> list[Example]:
     """Latents and their states, coded as the codec codes them.
 
     Images below a training crop are left out; DatasetError where none is left.
@@ -124,7 +125,7 @@ def make_examples(model: Model, pool: Pool, device: str = "cpu") -> list[Example
     if not large:
         raise DatasetError(f"the training pool has no image of {CROP * CELL} pixels a side")
     for image in progress(large, desc="states", unit="image"):
-        latent = image_latent(model.autoencoder, image, model.mean, model.std, device)
+        latent = model.latent(image)
         _, states = encode_latent(latent, guide=surroundings(latent))
         by_state = {state.state: state.latent() for state in states}
         chain = [by_state[STATES - 1]]
@@ -189,13 +190,13 @@ def draw(
     return stacked[0], torch.tensor(levels), stacked[1], stacked[2]
 
 
-def decode(model: Model, latent: torch.Tensor) -> torch.Tensor:
+def decode(model: LatentAutoencoder, latent: torch.Tensor) -> torch.Tensor:
     """Pixels of standardised latents, in [-1, 1]."""
     std, mean = (
         torch.from_numpy(values)[None, :, None, None].to(latent.device)
         for values in (model.std, model.mean)
     )
-    pixels: torch.Tensor = model.autoencoder.decode(latent * std + mean).sample
+    pixels: torch.Tensor = model.network.decode(latent * std + mean).sample
     return pixels
 
 

@@ -1,4 +1,4 @@
-"""The autoencoder of a model folder: the network and the statistics of its latent, read."""
+"""The latent autoencoder of a model folder: the network and the statistics of its latent."""
 
 from __future__ import annotations
 
@@ -10,34 +10,61 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icmbench.core.errors import ModelError
-from icmbench.models.latent import LIMIT, SCALE
+from icmbench.models.latent import LIMIT, SCALE, image_latent, latent_image, scaled_latent
 from icmbench.models.tensors import load_network, make_network
 
 if TYPE_CHECKING:  # the workflow reads names and digests without loading torch
     from icmbench.models.diffusers_networks import AutoencoderKL
 
-MOST_RANGE = 1024  # standard deviations: float32 still tells 1/8192 of one apart there
+MAX_RANGE = 1024  # standard deviations: float32 still resolves 1/8192 of one there
 PUBLISHED = "diffusers-kl"  # `layout` of an imported autoencoder: diffusers' own, whole
 
 
 @dataclass(frozen=True)
-class ImageModel:
-    """An autoencoder, read from its file; the other attributes are those of `Model`.
+class LatentAutoencoder:
+    """An autoencoder and the statistics that standardise its latent.
 
     Attributes:
-        limit: largest magnitude of the latent that a codec is guided by, in 1/8192 standard
+        path: the weight file.
+        network: float32, in evaluation mode, without gradients.
+        mean, std: float32 (C,), of the latent's channels over the training data.
+        metadata: of the file.
+        limit: largest magnitude of the latent that Diff-ICMH codes, in 1/8192 standard
             deviations; `latent_range` of the metadata in whole standard deviations.
     """
 
-    autoencoder: AutoencoderKL
+    path: Path
+    network: AutoencoderKL
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
     metadata: dict[str, Any]
     limit: int
 
+    @property
+    def channels(self) -> int:
+        """Number of channels of the latent."""
+        return len(self.mean)
 
-def load_image_model(path: Path) -> ImageModel:
-    """The autoencoder of a file: the small kind, or a published one that was imported.
+    @property
+    def device(self) -> str:
+        """`cpu` or `cuda`."""
+        return str(next(self.network.parameters()).device.type)
+
+    def latent(self, image: NDArray[np.uint8]) -> NDArray[np.int16]:
+        """The standardised latent of an image, int16 (h, w, C); see `image_latent`."""
+        return image_latent(self.network, image, self.mean, self.std, self.device)
+
+    def scaled_latent(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The standardised latent of an image, float32 (h, w, C), not limited."""
+        return scaled_latent(self.network, image, self.mean, self.std, self.device)
+
+    def image(self, latent: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.uint8]:
+        """The image of a standardised latent, float32 (h, w, C); `size`: height, width."""
+        return latent_image(self.network, latent, self.mean, self.std, size, self.device)
+
+
+def load_autoencoder(path: Path) -> LatentAutoencoder:
+    """Load an autoencoder: the small kind, or a published one that was imported.
 
     Raises ModelError naming file and tensor where something is missing or wrong.
     """
@@ -63,8 +90,8 @@ def load_image_model(path: Path) -> ImageModel:
     finite = np.isfinite(mean).all() and np.isfinite(std).all()
     if mean.shape != (channels,) or std.shape != mean.shape or not (std > 0).all() or not finite:
         raise ModelError(f"{path}: mean and std are not those of {channels} channels")
-    if type(limit) is not int or not SCALE <= limit <= MOST_RANGE * SCALE:
+    if type(limit) is not int or not SCALE <= limit <= MAX_RANGE * SCALE:
         text = f"latent_range is {metadata['latent_range']!r}, not a whole number"
-        raise ModelError(f"{path}: {text} from 1 to {MOST_RANGE}")
+        raise ModelError(f"{path}: {text} from 1 to {MAX_RANGE}")
     network.eval().requires_grad_(False)
-    return ImageModel(network, mean, std, metadata, limit)
+    return LatentAutoencoder(path, network, mean, std, metadata, limit)

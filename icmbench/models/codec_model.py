@@ -1,0 +1,48 @@
+"""Base of the codecs' loaded models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from icmbench.core.devices import keep_freed_memory, use_device
+from icmbench.models.latent_autoencoder import load_autoencoder
+from icmbench.models.layout import ModelLayout
+from icmbench.models.upsample import fold_upsampling
+
+
+class CodecModel:
+    """A loaded model folder with its latent autoencoder on a device; one per process.
+
+    Attributes:
+        folder: the model folder.
+        device: `cpu` or `cuda`, prepared for deterministic inference.
+        digest: `weights_digest` of the folder.
+        autoencoder: with its enlargements folded.
+    """
+
+    layout: ClassVar[ModelLayout]
+
+    def __init__(self, folder: Path | None, device: str) -> None:
+        """Load a folder, None: the bundled one.
+
+        Raises ModelError where a file is missing or damaged, ConfigError for a missing device.
+        """
+        keep_freed_memory()
+        self.folder = folder or self.layout.bundled()
+        self.device = use_device(device)
+        self.digest = self.layout.weights_digest(self.folder)
+        self.autoencoder = load_autoencoder(self.part_file("autoencoder"))
+        fold_upsampling(self.autoencoder.network)
+        self.to_device(self.autoencoder.network)
+
+    def part_file(self, part: str) -> Path:
+        """The weight file of a part."""
+        return self.layout.part_file(self.folder, part)
+
+    def to_device(self, *networks: torch.nn.Module) -> None:
+        """Move networks to the model's device, channels last."""
+        for network in networks:
+            network.to(self.device).to(memory_format=torch.channels_last)
