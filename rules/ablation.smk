@@ -1,15 +1,15 @@
 # Comparisons of one codec's own variants: without an ingredient, or at several feature weights.
-# Each is included where the configuration has one.
 
 
-if ABLATION:
+if run.config["ablation"]["full"]:
+    ABLATION = run.config["ablation"]
 
     rule ablation:
         input:
             measurements=measurements(codecs=[ABLATION["full"], *ABLATION["without"].values()]),
         output:
             table="<results>/tables/ablation.csv",
-            figures=[file for name in ABLATION_FIGURES for file in figure_files(name)],
+            figures=plan.files_of("ablation", "figure"),
         log:
             "<logs>/ablation.log",
         benchmark:
@@ -25,14 +25,14 @@ if ABLATION:
             full=ABLATION["full"],
             without=ABLATION["without"],
             rates=ABLATION["bpp"],
-            metrics=metrics_available(),
+            metrics=plan.metrics,
             bootstrap=run.config["bootstrap"],
             comparison=run.config["comparison"],
         script:
             "../workflow_scripts/ablation.py"
 
 
-if SWEEPS:
+if plan.sweeps:
 
     rule alpha_sweep:
         input:
@@ -49,7 +49,7 @@ if SWEEPS:
         benchmark:
             "<benchmarks>/alpha_sweep/{guide}.tsv"
         wildcard_constraints:
-            guide="|".join(SWEEPS),
+            guide="|".join(plan.sweeps),
         conda:
             "../envs/reporting.yaml"
         threads: 1
@@ -58,8 +58,8 @@ if SWEEPS:
             runtime=30,
         params:
             code=code_of("alpha_sweep"),
-            weights=lambda wc: SWEEPS[wc.guide],
-            anchor=SWEEP_ANCHOR,
-            metrics=metrics_available(),
+            weights=lambda wc: plan.sweeps[wc.guide],
+            anchor=plan.sweep_anchor,
+            metrics=plan.metrics,
         script:
             "../workflow_scripts/alpha_sweep.py"

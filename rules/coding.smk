@@ -4,12 +4,17 @@
 
 rule encode:
     input:
-        records="<results>/datasets/{dataset}/shards/{shard}.csv",
-        images="<results>/datasets/{dataset}/images/{shard}",
-        model=lambda wc: model_files(wc.codec),
-        shared_files=lambda wc: shared_coding(wc, "streams", "encode"),
+        records=RECORDS,
+        images=IMAGES,
+        model=lambda wc: plan.model_files(wc.codec),
+        shared_files=lambda wc: plan.shared_files(
+            wc.codec,
+            "<results>/streams/{dataset}/{owner}/{shard}.zip",
+            "<results>/streams/{dataset}/{owner}/{shard}.csv",
+            "<results>/timing/{dataset}/{owner}/{shard}.encode.csv",
+        ),
     output:
-        streams="<results>/streams/{dataset}/{codec}/{shard}.zip",
+        streams=STREAMS,
         status="<results>/streams/{dataset}/{codec}/{shard}.csv",
         timing="<results>/timing/{dataset}/{codec}/{shard}.encode.csv",
     log:
@@ -17,17 +22,18 @@ rule encode:
     benchmark:
         "<benchmarks>/encode/{dataset}.{codec}.{shard}.tsv"
     # Codecs with networks take longest: they start first, so that the run does not end with them.
-    priority: lambda wc: 5 if wc.codec in MODELS else 0
+    priority: lambda wc: 5 if wc.codec in plan.with_model else 0
     conda:
         "../envs/core.yaml"
     resources:
-        gpu=lambda wc: gpus(wc.codec),
-        mem_mb=lambda wc, input, attempt: attempt * coding_mb(input.model, [wc.dataset], [wc.codec]),
+        gpu=lambda wc: demand.gpus(wc.codec),
+        mem_mb=lambda wc, input, attempt: attempt
+        * demand.coding_mb(input.model, [wc.dataset], [wc.codec]),
         runtime=lambda wc, attempt: 120 * attempt,
     params:
         code=code_of("encode"),
         settings=lambda wc: coding_settings(run.config, wc.codec),
-        shared=lambda wc: shared_encodings(wc.codec),
+        shared=lambda wc: plan.shared_encodings(wc.codec),
         split=run.config["split"],
     script:
         "../workflow_scripts/encode.py"
@@ -35,10 +41,15 @@ rule encode:
 
 rule decode:
     input:
-        streams="<results>/streams/{dataset}/{codec}/{shard}.zip",
+        streams=STREAMS,
         encoded="<results>/streams/{dataset}/{codec}/{shard}.csv",
-        model=lambda wc: model_files(wc.codec),
-        shared_files=lambda wc: shared_coding(wc, "decoded", "decode"),
+        model=lambda wc: plan.model_files(wc.codec),
+        shared_files=lambda wc: plan.shared_files(
+            wc.codec,
+            "<results>/reconstructions/{dataset}/{owner}/{shard}.zip",
+            "<results>/decoded/{dataset}/{owner}/{shard}.csv",
+            "<results>/timing/{dataset}/{owner}/{shard}.decode.csv",
+        ),
     output:
         pictures=(
             "<results>/reconstructions/{dataset}/{codec}/{shard}.zip"
@@ -51,18 +62,19 @@ rule decode:
         "<logs>/decode/{dataset}.{codec}.{shard}.log",
     benchmark:
         "<benchmarks>/decode/{dataset}.{codec}.{shard}.tsv"
-    priority: lambda wc: 5 if wc.codec in MODELS else 0
+    priority: lambda wc: 5 if wc.codec in plan.with_model else 0
     conda:
         "../envs/core.yaml"
     resources:
-        gpu=lambda wc: gpus(wc.codec),
-        mem_mb=lambda wc, input, attempt: attempt * coding_mb(input.model, [wc.dataset], [wc.codec]),
+        gpu=lambda wc: demand.gpus(wc.codec),
+        mem_mb=lambda wc, input, attempt: attempt
+        * demand.coding_mb(input.model, [wc.dataset], [wc.codec]),
         runtime=lambda wc, attempt: 120 * attempt,
         # Its pictures, until all that look at them are done: they ask for the same again.
-        disk_mb=lambda wc: pictures_mb(wc.dataset, wc.codec, wc.shard),
+        disk_mb=reconstructions_mb,
     params:
         code=code_of("decode"),
         settings=lambda wc: coding_settings(run.config, wc.codec),
-        shared=lambda wc: SHARED_POINTS.get(wc.codec, {}),
+        shared=lambda wc: plan.shared.get(wc.codec, {}),
     script:
         "../workflow_scripts/decode.py"

@@ -5,8 +5,8 @@
 
 rule dataset_shard:
     output:
-        records="<results>/datasets/{dataset}/shards/{shard}.csv",
-        images=directory("<results>/datasets/{dataset}/images/{shard}"),
+        records=RECORDS,
+        images=directory(IMAGES),
     log:
         "<logs>/dataset_shard/{dataset}.{shard}.log",
     benchmark:
@@ -21,17 +21,15 @@ rule dataset_shard:
         code=code_of("dataset_shard"),
         entry=lambda wc: run.config["datasets"][wc.dataset],
         downloads=run.config["downloads"],
-        shards=len(SHARDS),
-        fingerprint=lambda wc: fingerprint(wc.dataset, int(wc.shard)),
+        shards=len(plan.shards),
+        fingerprint=lambda wc: plan.fingerprint(wc.dataset, int(wc.shard)),
     script:
         "../workflow_scripts/dataset_shard.py"
 
 
 rule manifest:
     input:
-        shards=lambda wc: shard_files(
-            "<results>/datasets/{dataset}/shards/{shard}.csv", dataset=wc.dataset
-        ),
+        shards=lambda wc: shard_files(RECORDS, dataset=wc.dataset),
     output:
         manifest="<results>/datasets/{dataset}/manifest.csv",
     log:
@@ -53,9 +51,7 @@ rule manifest:
 rule annotations:
     input:
         manifest="<results>/datasets/{dataset}/manifest.csv",
-        images=lambda wc: shard_files(
-            "<results>/datasets/{dataset}/images/{shard}", dataset=wc.dataset
-        ),
+        images=lambda wc: shard_files(IMAGES, dataset=wc.dataset),
     output:
         instances="<results>/datasets/{dataset}/instances.json",
         landmarks="<results>/datasets/{dataset}/landmarks.json",
@@ -75,7 +71,7 @@ rule annotations:
         code=code_of("annotations"),
         entry=lambda wc: run.config["datasets"][wc.dataset],
         downloads=run.config["downloads"],
-        shards=len(SHARDS),
+        shards=len(plan.shards),
     script:
         "../workflow_scripts/annotations.py"
 

@@ -1,58 +1,61 @@
 # Diff-ICMH looked into: pictures, accounting, and what it costs. Not part of a run, minutes each:
-# `snakemake --cores all diffusion_pictures complexity_table`. Included where an entry is `diff-icmh`.
+# `snakemake --cores all diffusion_pictures complexity_table`.
 
 
-if run.config["diffusion"]:
+if plan.diff_icmh:
 
-    # One job for all images, as for the visual comparisons.
-    rule diffusion_pictures:
+    if run.config["diffusion"]:
+
+        # One job for all images, as for the visual comparisons.
+        rule diffusion_pictures:
+            input:
+                **place_inputs("diffusion", PLACES, plan.diff_icmh[:1]),
+            output:
+                figures=plan.files_of("diffusion_pictures", "figure"),
+                table="<results>/tables/diff_icmh_accounting.csv",
+            log:
+                "<logs>/diffusion_pictures.log",
+            benchmark:
+                "<benchmarks>/diffusion_pictures/all.tsv"
+            conda:
+                "../envs/core.yaml"
+            threads: 1
+            resources:
+                gpu=demand.gpus(*plan.diff_icmh),
+                mem_mb=lambda wc, input, attempt: attempt
+                * demand.coding_mb(
+                    input.models, place_sets("diffusion"), plan.diff_icmh, at_least=4000
+                ),
+                runtime=lambda wc, attempt: 60 * attempt,
+            params:
+                code=code_of("diffusion_pictures", codecs=plan.diff_icmh[:1]),
+                diffusion=run.config["diffusion"],
+                shards=len(plan.shards),
+                codec=plan.diff_icmh[0],
+                settings=coding_settings(run.config, plan.diff_icmh[0]),
+            script:
+                "../workflow_scripts/diffusion_pictures.py"
+
+    rule complexity_table:
         input:
-            **diffusion_inputs(),
+            plan.model_files(plan.diff_icmh[0]),
         output:
-            figures=[file for name in DIFFUSION_FIGURES for file in figure_files(name)],
-            table="<results>/tables/diff_icmh_accounting.csv",
+            table="<results>/tables/complexity.csv",
+            figures=figure_files("complexity"),
         log:
-            "<logs>/diffusion_pictures.log",
+            "<logs>/complexity_table.log",
         benchmark:
-            "<benchmarks>/diffusion_pictures/all.tsv"
+            "<benchmarks>/complexity_table/all.tsv"
         conda:
             "../envs/core.yaml"
         threads: 1
         resources:
-            gpu=gpus(*DIFFUSION),
-            mem_mb=lambda wc, input, attempt: attempt
-            * coding_mb(input.models, sets_of(run.config["diffusion"]), DIFFUSION, least=4000),
-            runtime=lambda wc, attempt: 60 * attempt,
+            gpu=demand.gpus(*plan.diff_icmh),
+            mem_mb=lambda wc, input, attempt: attempt * network_mb(input, at_least=4000),
+            runtime=lambda wc, attempt: 30 * attempt,
         params:
-            code=code_of("diffusion_pictures", codecs=DIFFUSION[:1]),
-            diffusion=run.config["diffusion"],
-            shards=len(SHARDS),
-            codec=DIFFUSION[0],
-            settings=coding_settings(run.config, DIFFUSION[0]),
+            code=code_of("complexity", codecs=plan.diff_icmh[:1]),
+            codec=plan.diff_icmh[0],
+            settings=coding_settings(run.config, plan.diff_icmh[0]),
         script:
-            "../workflow_scripts/diffusion_pictures.py"
-
-
-rule complexity_table:
-    input:
-        model_files(DIFFUSION[0]),
-    output:
-        table="<results>/tables/complexity.csv",
-        figures=figure_files("complexity"),
-    log:
-        "<logs>/complexity_table.log",
-    benchmark:
-        "<benchmarks>/complexity_table/all.tsv"
-    conda:
-        "../envs/core.yaml"
-    threads: 1
-    resources:
-        gpu=gpus(*DIFFUSION),
-        mem_mb=lambda wc, input, attempt: attempt * network_mb(input, least=4000),
-        runtime=lambda wc, attempt: 30 * attempt,
-    params:
-        code=code_of("complexity", codecs=DIFFUSION[:1]),
-        codec=DIFFUSION[0],
-        settings=coding_settings(run.config, DIFFUSION[0]),
-    script:
-        "../workflow_scripts/complexity.py"
+            "../workflow_scripts/complexity.py"

@@ -3,13 +3,15 @@
 
 rule measure:
     input:
-        records="<results>/datasets/{dataset}/shards/{shard}.csv",
-        images="<results>/datasets/{dataset}/images/{shard}",
+        records=RECORDS,
+        images=IMAGES,
         pictures="<results>/reconstructions/{dataset}/{codec}/{shard}.zip",
         decoded="<results>/decoded/{dataset}/{codec}/{shard}.csv",
-        shared_files=lambda wc: shared_measurements(wc),
+        shared_files=lambda wc: plan.shared_files(
+            wc.codec, "<results>/measurements/{dataset}/{owner}/{shard}.parquet"
+        ),
     output:
-        measurements="<results>/measurements/{dataset}/{codec}/{shard}.parquet",
+        measurements=MEASUREMENTS,
     log:
         "<logs>/measure/{dataset}.{codec}.{shard}.log",
     benchmark:
@@ -19,19 +21,19 @@ rule measure:
     conda:
         "../envs/core.yaml"
     resources:
-        gpu=network_gpus() * bool(learned_metrics()),
+        gpu=demand.network_gpus * bool(plan.learned_metrics),
         mem_mb=lambda wc, attempt: attempt
-        * network_mb([], largest_image(wc.dataset), METRICS_MB, least=3500),
+        * network_mb([], demand.largest_image(wc.dataset), METRICS_MB, at_least=3500),
         runtime=lambda wc, attempt: 120 * attempt,
-        disk_mb=lambda wc: pictures_mb(wc.dataset, wc.codec, wc.shard),
+        disk_mb=reconstructions_mb,
     params:
-        code=code_of("measure", metrics=metrics_available()),
+        code=code_of("measure", metrics=plan.metrics),
         metrics=run.config["metrics"],
         weights=run.config["weights"],
-        available=metrics_available(),
+        available=plan.metrics,
         # The others are computed on the CPU, whatever computes these.
-        device=run.config["device"] if learned_metrics() else "cpu",
-        shared=lambda wc: SHARED_POINTS.get(wc.codec, {}),
+        device=run.config["device"] if plan.learned_metrics else "cpu",
+        shared=lambda wc: plan.shared.get(wc.codec, {}),
         split=run.config["split"],
     script:
         "../workflow_scripts/measure.py"

@@ -21,9 +21,9 @@ rule rate_figures:
         runtime=30,
     params:
         code=code_of("rate_figures"),
-        metrics=metrics_available(),
+        metrics=plan.metrics,
         anchors=run.config["anchors"],
-        names=CURVE_NAMES,
+        names=curve_names(run),
     script:
         "../workflow_scripts/rate_figures.py"
 
@@ -31,9 +31,9 @@ rule rate_figures:
 # One job for all: it decodes a dozen pictures, which costs less than starting another process.
 rule visual_comparison:
     input:
-        **visual_inputs(),
+        **place_inputs("visual", {**PLACES, "measurements": MEASUREMENTS}, list(run.codecs)),
     output:
-        [file for number in VISUALS for file in figure_files(f"visual_{number}")],
+        plan.files_of("visual_comparison", "figure"),
     log:
         "<logs>/visual_comparison.log",
     benchmark:
@@ -41,14 +41,14 @@ rule visual_comparison:
     conda:
         "../envs/core.yaml"
     resources:
-        gpu=gpus(*run.codecs),
+        gpu=demand.gpus(*run.codecs),
         mem_mb=lambda wc, input, attempt: attempt
-        * coding_mb(input.models, sets_of(run.config["visual"]), run.codecs),
+        * demand.coding_mb(input.models, place_sets("visual"), run.codecs),
         runtime=30,
     params:
         code=code_of("visual_comparison"),
         visuals=run.config["visual"],
-        shards=len(SHARDS),
+        shards=len(plan.shards),
         settings={name: coding_settings(run.config, name) for name in run.codecs},
     script:
         "../workflow_scripts/visual_comparison.py"
@@ -57,9 +57,7 @@ rule visual_comparison:
 rule contact_sheet:
     input:
         manifest="<results>/datasets/{dataset}/manifest.csv",
-        images=lambda wc: shard_files(
-            "<results>/datasets/{dataset}/images/{shard}", dataset=wc.dataset
-        ),
+        images=lambda wc: shard_files(IMAGES, dataset=wc.dataset),
     output:
         figure="<results>/figures/contact_{dataset}.png",
     log:
@@ -73,8 +71,8 @@ rule contact_sheet:
         runtime=30,
     params:
         code=code_of("contact_sheet"),
-        shards=len(SHARDS),
+        shards=len(plan.shards),
         split=run.config["split"],
-        annotated=lambda wc: wc.dataset in ANNOTATED,
+        annotated=lambda wc: run.datasets[wc.dataset].annotated,
     script:
         "../workflow_scripts/contact_sheet.py"

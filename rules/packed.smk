@@ -1,29 +1,40 @@
-# Decoding elsewhere: the only rules where the configuration says `packed`. They decode the streams
-# that `icmbench unpack` has laid out with the models beside them; there is no rule that could make
-# a stream, a model or an image.
+# Decoding elsewhere, a workflow of its own: it decodes the streams that `icmbench unpack` has laid
+# out with the models beside them. No rule can make a stream, a model or an image.
+#
+#   snakemake --snakefile rules/packed.smk --cores all --configfile streams/config.yaml
 
 from pathlib import Path
 
-from icmbench.config.models import coding_settings, given_files, model_name, models_folder
-from icmbench.transfer.packed import packed_run
+from icmbench.config.job_code import workflow_code
+from icmbench.config.resources import Demand, network_mb
+from icmbench.config.models import coding_settings
 from icmbench.core.errors import IcmbenchError
 from icmbench.core.follow_logs import follow
-from icmbench.config.targets import absent_when_packed
+from icmbench.core.processes import protect_children
+from icmbench.transfer.packed import packed_run
+from snakemake.utils import min_version
+
+min_version("9.27")
+protect_children()
+
+HOME = Path(workflow.basedir).parent
 
 try:
-    run = packed_run(config, Path(workflow.basedir) / "schemas" / "config.schema.json")
+    run = packed_run(config, HOME / "schemas" / "config.schema.json")
 except IcmbenchError as error:
     raise WorkflowError(str(error)) from None
 
 config.update(run.config)  # scripts see the defaults, too
-ABSENT = absent_when_packed()
+demand = Demand(run, cluster=workflow.resource_settings.nodes is not None)
+code_of = workflow_code(run.config, HOME)
 
 if workflow.is_main_process:
     follow(Path(run.config["results"]).absolute() / "logs")
 
 
-include: "gpu_common.smk"
-include: "fingerprints.smk"
+resource_scopes:
+    gpu="local",
+    disk_mb="global",
 
 
 pathvars:
@@ -38,27 +49,17 @@ wildcard_constraints:
     shard=r"\d+",
 
 
-def model_files(codec):
-    """The files of the model that a codec entry needs."""
-    name = model_name(run.config, codec)
-    return [str(path) for path in given_files(models_folder(run.config) / name)] if name else []
-
-
-def unit_files(folder, suffix):
-    """The files of a kind, of all that is decoded."""
-    return [f"{run.config['results']}/{unit.member(folder, suffix)}" for unit in run.units]
-
-
 localrules:
     decoded,
 
 
-# What came of it, to be sent home: `icmbench verify` compares it with what was decoded there.
+# The result, to be sent home: `icmbench verify` compares it with the reconstructions there.
 rule decoded:
+    default_target: True
     input:
-        streams=unit_files("streams", ".zip"),
-        pictures=unit_files("reconstructions", ".zip"),
-        status=unit_files("decoded", ".csv"),
+        streams=run.files("streams", ".zip"),
+        pictures=run.files("reconstructions", ".zip"),
+        status=run.files("decoded", ".csv"),
     output:
         "<results>/decoded.tar",
     log:
@@ -75,12 +76,12 @@ rule decoded:
         "../workflow_scripts/pack_pictures.py"
 
 
-# As in coding.smk, but the pictures stay: they are what is compared.
+# As in coding.smk, but the reconstructions are kept.
 rule decode:
     input:
         streams="<results>/streams/{dataset}/{codec}/{shard}.zip",
         encoded="<results>/streams/{dataset}/{codec}/{shard}.csv",
-        model=lambda wc: model_files(wc.codec),
+        model=lambda wc: run.model_files(wc.codec),
     output:
         pictures="<results>/reconstructions/{dataset}/{codec}/{shard}.zip",
         status="<results>/decoded/{dataset}/{codec}/{shard}.csv",
@@ -92,7 +93,7 @@ rule decode:
     conda:
         "../envs/core.yaml"
     resources:
-        gpu=lambda wc: gpus(wc.codec),
+        gpu=lambda wc: demand.gpus(wc.codec),
         mem_mb=lambda wc, input, attempt: attempt * network_mb(input.model),
         runtime=lambda wc, attempt: 120 * attempt,
     params:

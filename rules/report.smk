@@ -1,27 +1,18 @@
 # The report: everything above in one page. And the verdict: does the finished run fail?
 
+from icmbench.core.follow_logs import print_at_exit
+
+VERDICT_LINE = Path(run.config["results"]) / "logs" / "verdict.txt"
+
 
 rule report:
     input:
-        tables=expand(
-            "<results>/tables/{name}.csv",
-            name=[
-                "rd",
-                "bd_rate",
-                "timing",
-                "jobs",
-                "revisions",
-                "codecs",
-                "failures",
-                "remarks",
-                *OPTIONAL_TABLES,
-            ],
-        ),
+        tables=plan.files("table"),
         comparison="<results>/tables/comparison.json",
         provenance="<results>/provenance.json",
         manifests=expand("<results>/datasets/{dataset}/manifest.csv", dataset=run.datasets),
-        annotations=expand("<results>/datasets/{dataset}/instances.json", dataset=ANNOTATED),
-        figures=all_figures(),
+        annotations=[f"<results>/{one.path}" for one in plan.made("data", rule="annotations")],
+        figures=plan.files("figure"),
     output:
         "<results>/report.html",
     log:
@@ -38,6 +29,10 @@ rule report:
         config=run.config,
         notices=list(run.notices),
         unavailable=dict(run.unavailable),
+        texts={
+            "tables": [vars(one.text) for one in plan.made("table")],
+            "figures": [vars(one.text) for one in plan.made("figure")],
+        },
     script:
         "../workflow_scripts/report.py"
 
@@ -46,12 +41,7 @@ rule report:
 # that a run without results fails again when it is started again.
 rule check_results:
     input:
-        "<results>/report.html",
-        "<results>/tables/bd_rate.csv",
-        "<results>/tables/timing.csv",
-        "<results>/tables/jobs.csv",
-        "<results>/provenance.json",
-        expand("<results>/tables/{name}.csv", name=OPTIONAL_TABLES),
+        plan.finished("check_results"),
         tables=expand(
             "<results>/tables/{name}.csv", name=["rd", "failures"] + ["tasks"] * bool(run.tasks)
         ),
@@ -87,8 +77,8 @@ onstart:
 
 # Snakemake prints its own closing lines after these handlers: ours is printed at exit.
 onsuccess:
-    close_with_verdict()
+    print_at_exit(VERDICT_LINE)
 
 
 onerror:
-    close_with_verdict()
+    print_at_exit(VERDICT_LINE)

@@ -3,66 +3,61 @@
 
 
 # One job per codec for all images: the same trials for every codec, the decoder loaded once.
-rule robustness:
-    input:
-        records=lambda wc: shard_files(
-            "<results>/datasets/{dataset}/shards/{shard}.csv", dataset=wc.dataset
-        ),
-        images=lambda wc: shard_files(
-            "<results>/datasets/{dataset}/images/{shard}", dataset=wc.dataset
-        ),
-        streams=lambda wc: shard_files(
-            "<results>/streams/{dataset}/{codec}/{shard}.zip", dataset=wc.dataset, codec=wc.codec
-        ),
-        model=lambda wc: model_files(wc.codec),
-    output:
-        trials="<results>/robustness/{dataset}/{codec}.parquet",
-    log:
-        "<logs>/robustness/{dataset}.{codec}.log",
-    benchmark:
-        "<benchmarks>/robustness/{dataset}.{codec}.tsv"
-    conda:
-        "../envs/core.yaml"
-    resources:
-        # A damaged header may ask for a very large picture.
-        gpu=lambda wc: gpus(wc.codec),
-        mem_mb=lambda wc, input, attempt: attempt
-        * coding_mb(input.model, [wc.dataset], [wc.codec], least=4000),
-        runtime=lambda wc, attempt: 120 * attempt,
-    params:
-        code=code_of("robustness"),
-        settings=lambda wc: coding_settings(run.config, wc.codec),
-        robustness=run.config["robustness"],
-        split=run.config["split"],
-    script:
-        "../workflow_scripts/robustness.py"
+if run.config["robustness"]["trials"] > 0:
 
+    rule robustness:
+        input:
+            records=lambda wc: shard_files(RECORDS, dataset=wc.dataset),
+            images=lambda wc: shard_files(IMAGES, dataset=wc.dataset),
+            streams=lambda wc: shard_files(STREAMS, dataset=wc.dataset, codec=wc.codec),
+            model=lambda wc: plan.model_files(wc.codec),
+        output:
+            trials="<results>/robustness/{dataset}/{codec}.parquet",
+        log:
+            "<logs>/robustness/{dataset}.{codec}.log",
+        benchmark:
+            "<benchmarks>/robustness/{dataset}.{codec}.tsv"
+        conda:
+            "../envs/core.yaml"
+        resources:
+            # A damaged header may ask for a very large picture.
+            gpu=lambda wc: demand.gpus(wc.codec),
+            mem_mb=lambda wc, input, attempt: attempt
+            * demand.coding_mb(input.model, [wc.dataset], [wc.codec], at_least=4000),
+            runtime=lambda wc, attempt: 120 * attempt,
+        params:
+            code=code_of("robustness"),
+            settings=lambda wc: coding_settings(run.config, wc.codec),
+            robustness=run.config["robustness"],
+            split=run.config["split"],
+        script:
+            "../workflow_scripts/robustness.py"
 
-rule robustness_table:
-    input:
-        # What `icmbench verify` has written: a new one makes the table again, none is needed.
-        verifications=lambda wc: sorted(
-            map(str, Path(run.config["results"]).glob("verification/*.csv"))
-        ),
-        trials=expand(
-            "<results>/robustness/{dataset}/{codec}.parquet",
+    rule robustness_table:
+        input:
+            # What `icmbench verify` has written: a new one makes the table again, none is needed.
+            verifications=lambda wc: sorted(
+                map(str, Path(run.config["results"]).glob("verification/*.csv"))
+            ),
+            trials=expand(
+                "<results>/robustness/{dataset}/{codec}.parquet",
+                dataset=run.config["robustness"]["dataset"],
+                codec=run.codecs,
+            ),
+        output:
+            table="<results>/tables/robustness.csv",
+            figure=figure_files("robustness"),
+        log:
+            "<logs>/robustness_table.log",
+        benchmark:
+            "<benchmarks>/robustness_table/all.tsv"
+        conda:
+            "../envs/reporting.yaml"
+        resources:
+            mem_mb=2000,
+            runtime=30,
+        params:
+            code=code_of("robustness_table"),
             dataset=run.config["robustness"]["dataset"],
-            codec=run.codecs,
-        ),
-    output:
-        table="<results>/tables/robustness.csv",
-        figure=figure_files("robustness"),
-    log:
-        "<logs>/robustness_table.log",
-    benchmark:
-        "<benchmarks>/robustness_table/all.tsv"
-    conda:
-        "../envs/reporting.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
-    params:
-        code=code_of("robustness_table"),
-        dataset=run.config["robustness"]["dataset"],
-    script:
-        "../workflow_scripts/robustness_table.py"
+        script:
+            "../workflow_scripts/robustness_table.py"

@@ -22,7 +22,7 @@ rule rd_tables:
         runtime=60,
     params:
         code=code_of("rd_tables"),
-        metrics=metrics_available(),
+        metrics=plan.metrics,
         anchors=run.config["anchors"],
         bootstrap=run.config["bootstrap"],
         comparison=run.config["comparison"],
@@ -30,7 +30,7 @@ rule rd_tables:
         "../workflow_scripts/rd_tables.py"
 
 
-if PAIRED:
+if run.config["anchors"] and run.config["rates"]:
 
     rule paired_table:
         input:
@@ -42,7 +42,7 @@ if PAIRED:
             ],
         output:
             table="<results>/tables/paired.csv",
-            figures=[file for name in run.datasets for file in figure_files(f"paired_{name}")],
+            figures=plan.files_of("paired_table", "figure"),
         log:
             "<logs>/paired_table.log",
         benchmark:
@@ -54,7 +54,7 @@ if PAIRED:
             runtime=60,
         params:
             code=code_of("paired_table"),
-            metrics=metrics_available(),
+            metrics=plan.metrics,
             anchors=run.config["anchors"],
             rates=run.config["rates"],
             bootstrap=run.config["bootstrap"],
@@ -70,7 +70,7 @@ rule timing_table:
             "<results>/timing/{dataset}/{codec}/{shard}.{stage}.csv",
             dataset=run.datasets,
             codec=run.codecs,
-            shard=SHARDS,
+            shard=plan.shards,
             stage=["encode", "decode"],
         ),
     output:
@@ -107,7 +107,7 @@ rule provenance:
         code=code_of("provenance"),
         config=run.config,
         unavailable=dict(run.unavailable),
-        weights=WEIGHTS_NAMES,
+        weights=weights_names(run),
     script:
         "../workflow_scripts/provenance.py"
 
@@ -115,13 +115,7 @@ rule provenance:
 # The inputs are what runs last, so that every other job's benchmark is there.
 rule jobs_table:
     input:
-        "<results>/tables/rd.csv",
-        "<results>/tables/timing.csv",
-        "<results>/provenance.json",
-        expand("<results>/datasets/{dataset}/instances.json", dataset=ANNOTATED),
-        expand("<results>/tables/{name}.csv", name=OPTIONAL_TABLES),
-        model_cards(),
-        figures=all_figures(),
+        plan.finished("jobs_table", "report", "check_results"),
     output:
         jobs="<results>/tables/jobs.csv",
         revisions="<results>/tables/revisions.csv",
@@ -136,7 +130,7 @@ rule jobs_table:
         runtime=10,
     params:
         code=code_of("jobs_table"),
-        benchmarks=expected_benchmarks(),
+        benchmarks=plan.benchmarks("jobs_table", "report", "check_results"),
     script:
         "../workflow_scripts/jobs_table.py"
 
@@ -144,3 +138,15 @@ rule jobs_table:
 localrules:
     provenance,
     jobs_table,
+
+
+# Targets that only other configurations have: typed here, they end the planning with what they need.
+for target, reason in absent_targets(run).items():
+
+    rule:
+        name:
+            target
+        input:
+            refusal(reason),
+        output:
+            expand("<results>/tables/{name}.csv", name=TABLES.get(target, [])),

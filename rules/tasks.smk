@@ -1,246 +1,261 @@
-# Machine vision on what was decoded. Included where the configuration has tasks.
+# Machine vision on what was decoded.
 
+if run.tasks:
 
-include: "task_common.smk"
+    from icmbench.config.tasks import task_downloads, task_entry
+    from icmbench.config.training import scene_sources
+    from icmbench.core.versions import package_version
+    from icmbench.tasks.bundled import FOLDER as TASK_FOLDER
+    from icmbench.tasks.bundled import PARTS as BUNDLED_TASKS
+    from icmbench.tasks.bundled import bundled_file
+    from icmbench.tasks.run import ORIGINALS
 
+    TASK_DOWNLOADS = task_downloads(run.config)
 
-# One job looks with the models of all tasks of the data set: loading libraries and models takes
-# as long as looking at some hundred small pictures.
-rule predict:
-    input:
-        pictures="<results>/reconstructions/{dataset}/{codec}/{shard}.zip",
-        decoded="<results>/decoded/{dataset}/{codec}/{shard}.csv",
-        truth=truth_files("{dataset}"),
-        weights=lambda wc: task_files(tasks_of(wc.dataset)),
-    output:
-        directory("<results>/predictions/{dataset}/{codec}/{shard}"),
-    log:
-        "<logs>/predict/{dataset}.{codec}.{shard}.log",
-    benchmark:
-        "<benchmarks>/predict/{dataset}.{codec}.{shard}.tsv"
-    # Pictures are temporary: look at what is decoded before decoding more.
-    priority: 100
-    conda:
-        "../envs/tasks.yaml"
-    threads: 1
-    resources:
-        gpu=lambda wc: task_gpus(tasks_of(wc.dataset)),
-        mem_mb=lambda wc, input, attempt: attempt
-        * network_mb(input.weights, largest_image(wc.dataset), least=4000),
-        runtime=lambda wc, attempt: 240 * attempt,
-        disk_mb=lambda wc: pictures_mb(wc.dataset, wc.codec, wc.shard),
-    params:
-        code=code_of("predict"),
-        entries=lambda wc: task_entries(wc.dataset),
-        device=run.config["device"],
-    script:
-        "../workflow_scripts/predict.py"
+    # The annotations of a data set.
+    TRUTH = [
+        "<results>/datasets/{dataset}/instances.json",
+        "<results>/datasets/{dataset}/landmarks.json",
+        "<results>/datasets/{dataset}/classes.json",
+        "<results>/datasets/{dataset}/semantic.json",
+    ]
 
-
-# What the models see in pictures that were never coded: the ceiling of every curve.
-rule predict_originals:
-    input:
-        records="<results>/datasets/{dataset}/shards/{shard}.csv",
-        images="<results>/datasets/{dataset}/images/{shard}",
-        truth=truth_files("{dataset}"),
-        weights=lambda wc: task_files(tasks_of(wc.dataset)),
-    output:
-        directory(f"<results>/predictions/{{dataset}}/{ORIGINALS}/{{shard}}"),
-    log:
-        "<logs>/predict_originals/{dataset}.{shard}.log",
-    benchmark:
-        "<benchmarks>/predict_originals/{dataset}.{shard}.tsv"
-    conda:
-        "../envs/tasks.yaml"
-    threads: 1
-    resources:
-        gpu=lambda wc: task_gpus(tasks_of(wc.dataset)),
-        mem_mb=lambda wc, input, attempt: attempt
-        * network_mb(input.weights, largest_image(wc.dataset), least=4000),
-        runtime=lambda wc, attempt: 240 * attempt,
-    params:
-        code=code_of("predict", codecs=()),
-        entries=lambda wc: task_entries(wc.dataset),
-        device=run.config["device"],
-        split=run.config["split"],
-    script:
-        "../workflow_scripts/predict.py"
-
-
-rule task_scores:
-    input:
-        measurements=lambda wc: measurements(datasets=[wc.dataset]),
-        predictions=lambda wc: expand(
-            "<results>/predictions/{dataset}/{codec}/{shard}",
-            dataset=wc.dataset,
-            codec=[ORIGINALS, *run.codecs],
-            shard=SHARDS,
-        ),
-        truth=truth_files("{dataset}"),
-    output:
-        scores="<results>/scores/{dataset}.{task}.csv",
-        bd_rate="<results>/scores/{dataset}.{task}.bd_rate.csv",
-        paired="<results>/scores/{dataset}.{task}.paired.csv",
-        failures="<results>/scores/{dataset}.{task}.failures.csv",
-    log:
-        "<logs>/task_scores/{dataset}.{task}.log",
-    benchmark:
-        "<benchmarks>/task_scores/{dataset}.{task}.tsv"
-    conda:
-        "../envs/tasks.yaml"
-    threads: 1
-    resources:
-        mem_mb=lambda wc, attempt: 4000 * attempt,
-        runtime=lambda wc, attempt: 120 * attempt,
-    params:
-        code=code_of("task_scores"),
-        entry=lambda wc: task_entry(run.config, wc.task),
-        anchors=run.config["anchors"],
-        rates=run.config["rates"],
-        bootstrap=run.config["bootstrap"],
-        comparison=run.config["comparison"],
-    script:
-        "../workflow_scripts/task_scores.py"
-
-
-rule tasks_tables:
-    input:
-        scores=[f"<results>/scores/{dataset}.{task}.csv" for dataset, task in TASK_PAIRS],
-        bd_rate=[f"<results>/scores/{dataset}.{task}.bd_rate.csv" for dataset, task in TASK_PAIRS],
-        failures=[f"<results>/scores/{dataset}.{task}.failures.csv" for dataset, task in TASK_PAIRS],
-    output:
-        tasks="<results>/tables/tasks.csv",
-        bd_rate="<results>/tables/tasks_bd_rate.csv",
-        failures="<results>/tables/task_failures.csv",
-    log:
-        "<logs>/tasks_tables.log",
-    benchmark:
-        "<benchmarks>/tasks_tables/all.tsv"
-    conda:
-        "../envs/reporting.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        code=code_of("tasks_tables"),
-    script:
-        "../workflow_scripts/tasks_tables.py"
-
-
-if TRAINED["tasks"]:
-
-    rule train_task:
+    # One job looks with the models of all tasks of the data set: loading libraries and models takes
+    # as long as looking at some hundred small pictures.
+    rule predict:
         input:
-            bundled=lambda wc: str(bundled_file(wc.part)),
-            records=expand(
-                "<results>/training/pool/{source}/records.csv", source=scene_sources(TRAINING)
-            ),
-            images=expand("<results>/training/pool/{source}/images", source=scene_sources(TRAINING)),
+            pictures="<results>/reconstructions/{dataset}/{codec}/{shard}.zip",
+            decoded="<results>/decoded/{dataset}/{codec}/{shard}.csv",
+            truth=TRUTH,
+            weights=lambda wc: plan.task_files(*plan.tasks_of(wc.dataset)),
         output:
-            weights=f"<results>/models/{TASK_FOLDER}/{{part}}.safetensors",
-            history="<results>/training/{part}.csv",
+            directory("<results>/predictions/{dataset}/{codec}/{shard}"),
         log:
-            "<logs>/train_task/{part}.log",
+            "<logs>/predict/{dataset}.{codec}.{shard}.log",
         benchmark:
-            "<benchmarks>/train_task/{part}.tsv"
-        wildcard_constraints:
-            part="|".join(TRAINED["tasks"]),
-        priority: 8
+            "<benchmarks>/predict/{dataset}.{codec}.{shard}.tsv"
+        # Pictures are temporary: look at what is decoded before decoding more.
+        priority: 100
         conda:
             "../envs/tasks.yaml"
         threads: 1
         resources:
-            gpu=network_gpus(),
-            mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
-            runtime=lambda wc, attempt: 1440 * attempt,
+            gpu=lambda wc: demand.task_gpus(plan.tasks_of(wc.dataset)),
+            mem_mb=lambda wc, input, attempt: attempt
+            * network_mb(input.weights, demand.largest_image(wc.dataset), at_least=4000),
+            runtime=lambda wc, attempt: 240 * attempt,
+            disk_mb=reconstructions_mb,
         params:
+            code=code_of("predict"),
+            entries=lambda wc: plan.task_entries(wc.dataset),
             device=run.config["device"],
-            code=code_of("train_task"),
-            settings=lambda wc: task_training_settings(wc.part),
-            checkpoint=checkpoint_of("{part}"),
         script:
-            "../workflow_scripts/train_task.py"
+            "../workflow_scripts/predict.py"
 
-
-if TASK_DOWNLOADS:
-
-    # Fetched once, resumed where it broke off, kept by `make clean`.
-    rule task_weights:
+    # What the models see in pictures that were never coded: the ceiling of every curve.
+    rule predict_originals:
+        input:
+            records=RECORDS,
+            images=IMAGES,
+            truth=TRUTH,
+            weights=lambda wc: plan.task_files(*plan.tasks_of(wc.dataset)),
         output:
-            f"{run.config['downloads']}/weights/{{digest}}/{{file}}",
+            directory(f"<results>/predictions/{{dataset}}/{ORIGINALS}/{{shard}}"),
         log:
-            "<logs>/task_weights/{digest}.{file}.log",
+            "<logs>/predict_originals/{dataset}.{shard}.log",
         benchmark:
-            "<benchmarks>/task_weights/{digest}.{file}.tsv"
-        wildcard_constraints:
-            digest="[0-9a-f]{16}",
-            file="[^/]+",
-        priority: 8
+            "<benchmarks>/predict_originals/{dataset}.{shard}.tsv"
         conda:
-            "../envs/core.yaml"
+            "../envs/tasks.yaml"
+        threads: 1
+        resources:
+            gpu=lambda wc: demand.task_gpus(plan.tasks_of(wc.dataset)),
+            mem_mb=lambda wc, input, attempt: attempt
+            * network_mb(input.weights, demand.largest_image(wc.dataset), at_least=4000),
+            runtime=lambda wc, attempt: 240 * attempt,
+        params:
+            code=code_of("predict", codecs=()),
+            entries=lambda wc: plan.task_entries(wc.dataset),
+            device=run.config["device"],
+            split=run.config["split"],
+        script:
+            "../workflow_scripts/predict.py"
+
+    rule task_scores:
+        input:
+            measurements=lambda wc: measurements(datasets=[wc.dataset]),
+            predictions=lambda wc: expand(
+                "<results>/predictions/{dataset}/{codec}/{shard}",
+                dataset=wc.dataset,
+                codec=[ORIGINALS, *run.codecs],
+                shard=plan.shards,
+            ),
+            truth=TRUTH,
+        output:
+            scores="<results>/scores/{dataset}.{task}.csv",
+            bd_rate="<results>/scores/{dataset}.{task}.bd_rate.csv",
+            paired="<results>/scores/{dataset}.{task}.paired.csv",
+            failures="<results>/scores/{dataset}.{task}.failures.csv",
+        log:
+            "<logs>/task_scores/{dataset}.{task}.log",
+        benchmark:
+            "<benchmarks>/task_scores/{dataset}.{task}.tsv"
+        conda:
+            "../envs/tasks.yaml"
+        threads: 1
+        resources:
+            mem_mb=lambda wc, attempt: 4000 * attempt,
+            runtime=lambda wc, attempt: 120 * attempt,
+        params:
+            code=code_of("task_scores"),
+            entry=lambda wc: task_entry(run.config, wc.task),
+            anchors=run.config["anchors"],
+            rates=run.config["rates"],
+            bootstrap=run.config["bootstrap"],
+            comparison=run.config["comparison"],
+        script:
+            "../workflow_scripts/task_scores.py"
+
+    rule tasks_tables:
+        input:
+            scores=[f"<results>/scores/{dataset}.{task}.csv" for dataset, task in plan.pairs],
+            bd_rate=[
+                f"<results>/scores/{dataset}.{task}.bd_rate.csv" for dataset, task in plan.pairs
+            ],
+            failures=[
+                f"<results>/scores/{dataset}.{task}.failures.csv" for dataset, task in plan.pairs
+            ],
+        output:
+            tasks="<results>/tables/tasks.csv",
+            bd_rate="<results>/tables/tasks_bd_rate.csv",
+            failures="<results>/tables/task_failures.csv",
+        log:
+            "<logs>/tasks_tables.log",
+        benchmark:
+            "<benchmarks>/tasks_tables/all.tsv"
+        conda:
+            "../envs/reporting.yaml"
         threads: 1
         resources:
             mem_mb=1000,
-            runtime=lambda wc, attempt: 240 * attempt,
+            runtime=10,
         params:
-            code=code_of("task_weights"),
-            source=lambda wc, output: TASK_DOWNLOADS[output[0]],
+            code=code_of("tasks_tables"),
         script:
-            "../workflow_scripts/task_weights.py"
+            "../workflow_scripts/tasks_tables.py"
 
-    localrules:
-        task_weights,
+    if run.training.trained["tasks"]:
 
+        rule train_task:
+            input:
+                bundled=lambda wc: str(bundled_file(wc.part)),
+                records=expand(
+                    "<results>/training/pool/{source}/records.csv", source=scene_sources(TRAINING)
+                ),
+                images=expand(
+                    "<results>/training/pool/{source}/images", source=scene_sources(TRAINING)
+                ),
+            output:
+                weights=f"<results>/models/{TASK_FOLDER}/{{part}}.safetensors",
+                history="<results>/training/{part}.csv",
+            log:
+                "<logs>/train_task/{part}.log",
+            benchmark:
+                "<benchmarks>/train_task/{part}.tsv"
+            wildcard_constraints:
+                part="|".join(run.training.trained["tasks"]),
+            priority: 8
+            conda:
+                "../envs/tasks.yaml"
+            threads: 1
+            resources:
+                gpu=demand.network_gpus,
+                mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
+                runtime=lambda wc, attempt: 1440 * attempt,
+            params:
+                device=run.config["device"],
+                code=code_of("train_task"),
+                settings=lambda wc: {**TRAINING[wc.part], "seed": TRAINING["seed"]},
+                checkpoint=f"{run.config['results']}/training/checkpoints/{{part}}.pt",
+            script:
+                "../workflow_scripts/train_task.py"
 
-if package_version("mmcv") != "not installed":  # mmcv-lite is another distribution
+    if TASK_DOWNLOADS:
 
-    # `snakemake --cores all mmcv_check`: where the stand-in can be compared with what it stands for.
-    rule mmcv_check:
+        # Fetched once, resumed where it broke off, kept by `make clean`.
+        rule task_weights:
+            output:
+                f"{run.config['downloads']}/weights/{{digest}}/{{file}}",
+            log:
+                "<logs>/task_weights/{digest}.{file}.log",
+            benchmark:
+                "<benchmarks>/task_weights/{digest}.{file}.tsv"
+            wildcard_constraints:
+                digest="[0-9a-f]{16}",
+                file="[^/]+",
+            priority: 8
+            conda:
+                "../envs/core.yaml"
+            threads: 1
+            resources:
+                mem_mb=1000,
+                runtime=lambda wc, attempt: 240 * attempt,
+            params:
+                code=code_of("task_weights"),
+                source=lambda wc, output: TASK_DOWNLOADS[output[0]],
+            script:
+                "../workflow_scripts/task_weights.py"
+
+        localrules:
+            task_weights,
+
+    if package_version("mmcv") != "not installed":  # mmcv-lite is another distribution
+
+        # `snakemake --cores all mmcv_check`: where the stand-in can be compared with what it stands for.
+        rule mmcv_check:
+            output:
+                "<results>/tables/mmcv_check.csv",
+            log:
+                "<logs>/mmcv_check.log",
+            benchmark:
+                "<benchmarks>/mmcv_check/all.tsv"
+            conda:
+                "../envs/tasks.yaml"
+            threads: 1
+            resources:
+                mem_mb=2000,
+                runtime=30,
+            params:
+                code=code_of("mmcv_check"),
+            script:
+                "../workflow_scripts/mmcv_check.py"
+
+    # A part that is not trained on: the bundled file, byte for byte.
+    rule bundled_task:
+        input:
+            bundled=lambda wc: str(bundled_file(wc.part)),
         output:
-            "<results>/tables/mmcv_check.csv",
+            weights=f"<results>/models/{TASK_FOLDER}/{{part}}.safetensors",
         log:
-            "<logs>/mmcv_check.log",
+            "<logs>/bundled_task/{part}.log",
         benchmark:
-            "<benchmarks>/mmcv_check/all.tsv"
+            "<benchmarks>/bundled_task/{part}.tsv"
+        wildcard_constraints:
+            part="|".join(sorted({*BUNDLED_TASKS.values()} - {*run.training.trained["tasks"]}))
+            or "none",
+        priority: 8
         conda:
             "../envs/tasks.yaml"
         threads: 1
         resources:
-            mem_mb=2000,
-            runtime=30,
+            mem_mb=1000,
+            runtime=10,
         params:
-            code=code_of("mmcv_check"),
+            code=code_of("train_task", made=False),
+            settings={},
         script:
-            "../workflow_scripts/mmcv_check.py"
+            "../workflow_scripts/train_task.py"
 
-
-# A part that is not trained on: the bundled file, byte for byte.
-rule bundled_task:
-    input:
-        bundled=lambda wc: str(bundled_file(wc.part)),
-    output:
-        weights=f"<results>/models/{TASK_FOLDER}/{{part}}.safetensors",
-    log:
-        "<logs>/bundled_task/{part}.log",
-    benchmark:
-        "<benchmarks>/bundled_task/{part}.tsv"
-    wildcard_constraints:
-        part="|".join(sorted({*BUNDLED_TASKS.values()} - {*TRAINED["tasks"]})) or "none",
-    priority: 8
-    conda:
-        "../envs/tasks.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        runtime=10,
-    params:
-        code=code_of("train_task", made=False),
-        settings={},
-    script:
-        "../workflow_scripts/train_task.py"
-
-
-localrules:
-    bundled_task,
-    tasks_tables,
+    localrules:
+        bundled_task,
+        tasks_tables,

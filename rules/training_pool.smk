@@ -1,5 +1,4 @@
 # What is trained on, the images of every source of the pool, and the curves of what was trained.
-# Included where a run makes its own model: pseudo-labels need the training set, too.
 
 
 rule training_pool:
@@ -28,14 +27,14 @@ rule training_pool:
         "../workflow_scripts/training_pool.py"
 
 
-if LOSSES:
+if plan.losses:
 
     # One job for all: they are drawn from small tables, which costs less than starting processes.
     rule loss_figures:
         input:
-            expand("<results>/training/{network}.csv", network=LOSSES),
+            expand("<results>/training/{network}.csv", network=plan.losses),
         output:
-            [file for network in LOSSES for file in figure_files(f"loss_{network}")],
+            plan.files_of("loss_figures", "figure"),
         log:
             "<logs>/loss_figures.log",
         benchmark:

@@ -754,8 +754,8 @@ def icmbench(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
-def snakemake(folder: Path, config: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+def snakemake(folder: Path, config: Path, *arguments: str, file: str = "Snakefile") -> str:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / file)]
     command += ["--configfile", str(config), "--directory", str(folder), "--cores", "2"]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
@@ -765,9 +765,7 @@ def snakemake(folder: Path, config: Path, *arguments: str) -> str:
 def test_no_rule_there_makes_a_stream_or_needs_an_image() -> None:
     text = (ROOT / "rules" / "packed.smk").read_text()
     assert re.findall(r"^ *(?:rule|checkpoint) (\w+)", text, re.M) == ["decoded", "decode"]
-    assert re.findall(r'include: "(.*)"', text) == ["gpu_common.smk", "fingerprints.smk"]
-    for name in ("gpu_common.smk", "fingerprints.smk"):
-        assert not re.search(r"^ *rule ", (ROOT / "rules" / name).read_text(encoding="utf-8"), re.M)
+    assert "include:" not in text
 
 
 @pytest.mark.workflow
@@ -792,9 +790,11 @@ def test_the_commands_that_a_user_types(tmp_path: Path) -> None:
     done = icmbench("pack", tmp_path / "results", "--out", tmp_path / "s.tar")
     assert "jpeg on mine" in done.stdout
     done = icmbench("unpack", tmp_path / "s.tar", "--to", there)
-    assert f"snakemake --cores all --configfile {there / 'config.yaml'}" in done.stdout
+    told = f"snakemake -s rules/packed.smk --cores all --configfile {there / 'config.yaml'}"
+    assert told in done.stdout
     shutil.rmtree(tmp_path / "pictures")  # nothing there needs them
-    snakemake(there, there / "config.yaml", "--config", "threads=2")
+    packed = "rules/packed.smk"
+    snakemake(there, there / "config.yaml", "--config", "threads=2", file=packed)
 
     name = "two-threads"
     done = icmbench("verify", tmp_path / "results", there / "decoded.tar", "--name", name)

@@ -29,6 +29,8 @@ from matplotlib.colors import to_hex
 from icmbench.core.errors import MeasurementError
 from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
+from icmbench.reporting.artefacts import Text
+from icmbench.reporting.catalogue import TABLES
 from icmbench.reporting.figures import (
     Box,
     Entry,
@@ -680,7 +682,8 @@ def _build(folder: Path, failures: pd.DataFrame) -> Path:
         title="A run & its numbers",
         tables={"rd": rd_table(), "bd_rate": bd_table(), "timing": timing_table(),
                 "ablations": pd.DataFrame({"what": ["no <b>FFT</b>"], "psnr": [28.0]})},
-        notes={"summary": "Made by a test.", "rd": "Means."},
+        summary="Made by a test.",
+        texts={"rd": Text("rd", "Rate\u2013distortion", "Means.", filters=("dataset",))},
         figures=[ReportFigure(folder / "rd.svg", "RD", "Curves.", "Rate\u2013distortion"),
                  ReportFigure(folder / "bd", "BD", "Cells.", "BD-rate")],
         contact_sheets=[ContactSheet("photos", contact_sheet([picture()], ["a"]))],
@@ -762,7 +765,7 @@ def test_refused_images_are_prominent_and_are_no_codecs_failure(tmp_path: Path) 
     for name, failures in (("only", _refused(4)), ("both", pd.concat([_refused(4), _failures()]))):
         out = tmp_path / f"{name}.html"
         build_report(
-            out, title="t", tables={"manifest": manifest}, notes={}, figures=[], contact_sheets=[],
+            out, title="t", tables={"manifest": manifest}, texts={}, figures=[], contact_sheets=[],
             provenance={}, missing_metrics={}, comparison_notes=[], failures=failures,
         )  # fmt: skip
         words[name] = _visible(out)
@@ -801,22 +804,6 @@ def test_comparison_lines_say_why() -> None:
     ]
 
 
-def test_figure_titles_survive_underscores() -> None:
-    config = {"anchors": ["my", "my_jpeg"], "datasets": {"jpeg_photos": {}, "set_a": {}}}
-    titles = {
-        name: contents._figure(Path(f"{name}.png"), config).title
-        for name in ("bd_my_jpeg_set_a", "bd_my_set_a", "bd_my_jpeg_photos", "rd_set_a")
-    }
-    assert titles == {
-        "bd_my_jpeg_set_a": "BD-rate, set_a, against my_jpeg",
-        "bd_my_set_a": "BD-rate, set_a, against my",
-        "bd_my_jpeg_photos": "BD-rate, jpeg_photos, against my",
-        "rd_set_a": "RD curves, set_a",
-    }
-    with pytest.raises(MeasurementError, match="no anchor"):
-        contents._figure(Path("bd_webp_set_a.png"), config)
-
-
 def test_assembled_report_reads_refused_images_from_the_failures(tmp_path: Path) -> None:
     home = tmp_path / "photos"
     home.mkdir()
@@ -831,7 +818,7 @@ def test_assembled_report_reads_refused_images_from_the_failures(tmp_path: Path)
                 "datasets": {"photos": {}}, "anchors": ["jpeg"], "tasks": {}, "split": "test"},
         notices=["visual[0] is left out: a reason"],
         unavailable={"avif": "no libavif"},
-        tables=[tmp_path / "rd.csv", tmp_path / "failures.csv"],
+        tables=[(tmp_path / f"{name}.csv", Text(name, name)) for name in ("rd", "failures")],
         manifests=[home / "manifest.csv"],
         comparison={},
         provenance={},
@@ -886,7 +873,11 @@ def test_a_report_of_mixed_revisions_names_what_each_made(
                 "datasets": {"photos": {}}, "anchors": ["jpeg"], "tasks": {}, "split": "test"},
         notices=[],
         unavailable={},
-        tables=[tmp_path / f"{name}.csv" for name in ("revisions", "failures", "rd")],
+        tables=[
+            (tmp_path / f"{entry.name}.csv", Text(entry.name, entry.title))
+            for entry in TABLES
+            if entry.name in ("revisions", "failures", "rd")
+        ],
         manifests=[tmp_path / "photos" / "manifest.csv"],
         comparison={},
         provenance={"revision": "a1"},
@@ -909,7 +900,7 @@ def test_report_refuses_a_figure_that_was_never_saved(tmp_path: Path) -> None:
     gone = ReportFigure(tmp_path / "gone", "t", "c", "g")
     with pytest.raises(MeasurementError, match="missing"):
         build_report(
-            tmp_path / "r.html", title="t", tables={}, notes={}, figures=[gone], contact_sheets=[],
+            tmp_path / "r.html", title="t", tables={}, texts={}, figures=[gone], contact_sheets=[],
             provenance={}, missing_metrics={}, comparison_notes=[], failures=_failures(),
         )  # fmt: skip
     assert not (tmp_path / "r.html").exists()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from icmbench.core.typed_csv import read_table
+from icmbench.reporting.artefacts import Text
 from icmbench.reporting.report.contents import assemble_report
 from icmbench.reporting.tables.csv_files import write_csv
 from icmbench.reporting.tables.failures import failures_table
@@ -72,7 +73,7 @@ def report(folder: Path, measurements: pd.DataFrame) -> str:
                 "datasets": {"photos": {}}, "anchors": [], "split": "test"},
         notices=[],
         unavailable={},
-        tables=[folder / f"{name}.csv" for name in tables],
+        tables=[(folder / f"{name}.csv", Text(name, name)) for name in tables],
         manifests=[manifest],
         comparison={},
         provenance={},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import logging
 import os
 import pickle
@@ -25,6 +24,7 @@ from tiny_icmh import make_tiny_icmh
 
 from icmbench.codecs.diff_icmh import model as icmh
 from icmbench.codecs.diff_icmh.codec import DiffIcmh
+from icmbench.config.resources import Demand, network_mb, training_mb
 from icmbench.core import devices
 from icmbench.core.devices import UNUSED, resolve_device, unused_gpu, use_device
 from icmbench.core.errors import ConfigError
@@ -277,15 +277,6 @@ def test_sizes_that_a_kind_declares(tmp_path: Path) -> None:
     assert kodak.largest == 768 * 512 / 1e6
 
 
-def rules(**run: Any) -> dict[str, Any]:
-    """The functions of `rules/gpu_common.smk`."""
-    text = (ROOT / "rules" / "gpu_common.smk").read_text(encoding="utf-8")
-    ast.parse(text)  # plain Python
-    names: dict[str, Any] = {"run": SimpleNamespace(**run), "icmh": icmh}
-    exec(compile(text, "gpu_common.smk", "exec"), names)
-    return names
-
-
 def test_memory_follows_weights_and_pixels(tmp_path: Path) -> None:
     """What is asked for grows with both; a file that is not there yet leaves the answer open."""
     families = {"a": SimpleNamespace(codec="diff-icmh"), "b": SimpleNamespace(codec="mpd")}
@@ -293,17 +284,16 @@ def test_memory_follows_weights_and_pixels(tmp_path: Path) -> None:
         name: SimpleNamespace(megapixels=SimpleNamespace(largest=size))
         for name, size in (("small", 0.1), ("large", 8.0))
     }
-    found = rules(families=families, datasets=sets)
+    run: Any = SimpleNamespace(config={"device": "cpu"}, codecs=families, datasets=sets)
+    coding_mb = Demand(run, cluster=False).coding_mb
     file = tmp_path / "w.safetensors"
     with open(file, "wb") as handle:
         handle.truncate(7_000_000_000)  # Stable Diffusion 2.1 with its control network
-    coding_mb = found["coding_mb"]
     assert coding_mb([], ["small"], ["b"]) == 2000
     assert coding_mb([file], ["small"], ["b"]) > 14_000
     assert coding_mb([], ["large"], ["a"]) > coding_mb([], ["large"], ["b"]) > 2000
     assert coding_mb([], ["small", "large"], ["b", "a"]) == coding_mb([], ["large"], ["a"])
-    assert found["network_mb"]([], least=4000) == 4000
-    training_mb = found["training_mb"]
+    assert network_mb([], at_least=4000) == 4000
     assert training_mb([tmp_path]) == 4000  # a folder of images is no weights
     assert training_mb([file, tmp_path]) > coding_mb([file], ["small"], ["b"])
     with pytest.raises(FileNotFoundError) as caught:

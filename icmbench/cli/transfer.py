@@ -29,7 +29,7 @@ def unpack(arguments: Namespace) -> None:
 
     config = unpack_streams(Path(arguments.file), Path(arguments.to))
     print(f"{arguments.to}: complete; to decode:")
-    print(f"snakemake --cores all --configfile {config}")
+    print(f"snakemake -s rules/packed.smk --cores all --configfile {config}")
 
 
 def verify(arguments: Namespace) -> None:

@@ -7,12 +7,14 @@ that a job uses are added here. An edit of one format then reruns the jobs of th
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from icmbench.codecs import registry as codecs
 from icmbench.core.fingerprint import OURS, Code
+from icmbench.core.revision import VARIABLE, code_revision
 from icmbench.datasets import registry as datasets
 from icmbench.metrics import meter
 from icmbench.tasks import registry as tasks
@@ -24,8 +26,25 @@ REGISTRIES: Final = {
     datasets.__name__: ("datasets", "pool"),
     meter.__name__: ("metrics",),
 }
+# Sources that were parsed before, below the directory that Snakemake runs in.
+_CACHE: Final = Path(".snakemake") / "icmbench" / "sources.json"
 # A copy of a bundled part: nothing of its training script runs but these.
 COPY: Final = ("icmbench.core.files", "icmbench.core.joblog")
+
+
+def workflow_code(config: Mapping[str, Any], home: Path) -> Callable[..., Any]:
+    """`JobCode.of_rule` of a workflow; its revision is given to all jobs, for their logs.
+
+    The fingerprint is a parameter of every rule that runs a script: an edit reruns exactly what
+    depends on it.
+
+    Args:
+        config: the complete configuration.
+        home: folder of the Snakefile.
+    """
+    code = Code(_CACHE)
+    os.environ[VARIABLE] = code_revision(home, code.digest)
+    return JobCode(config, home / "workflow_scripts", code).of_rule
 
 
 class JobCode:
@@ -67,6 +86,19 @@ class JobCode:
         if key not in self._made:
             self._made[key] = self._fingerprint(script, chosen)
         return self._made[key]
+
+    def of_rule(
+        self, script: str, made: bool = True, **entries: Iterable[str]
+    ) -> Callable[[Any], list[str]] | list[str]:
+        """The fingerprint of the jobs of a rule, as a function of Snakemake's wildcards.
+
+        Args:
+            script: as in `of_job`, like `entries`.
+            made: False: the jobs only copy a bundled file.
+        """
+        if not made:
+            return self.of_copy()
+        return lambda wildcards: self.of_job(script, dict(wildcards.items()), **entries)
 
     def of_copy(self) -> list[str]:
         """The fingerprint of a job that copies a bundled file."""

@@ -11,15 +11,10 @@ from typing import TYPE_CHECKING
 from icmbench.codecs.diff_icmh.model import NAME as DIFFUSION
 from icmbench.codecs.mpd.model import NAME as MPD
 from icmbench.core.versions import package_version
+from icmbench.reporting.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     from icmbench.config.run import Run
-
-
-def absent_when_packed() -> dict[str, str]:
-    """`absent_targets` of a run that decodes packed streams: it has none of them."""
-    text = "needs images, and this configuration (packed) has streams alone: type it where they are"
-    return {name: f"{name} {text}" for name in NEEDS}
 
 
 def absent_targets(run: Run) -> dict[str, str]:
@@ -146,17 +141,7 @@ NEEDS: dict[str, Callable[[Run], str]] = {
     "tasks_tables": _tasks,
 }
 # The tables that such rules write.
-TABLES: dict[str, tuple[str, ...]] = {
-    "ablation": ("ablation",),
-    "complexity_table": ("complexity",),
-    "diffusion_pictures": ("diff_icmh_accounting",),
-    "feature_gap": ("feature_gap",),
-    "mmcv_check": ("mmcv_check",),
-    "mpd_framework_table": ("mpd_framework",),
-    "mpd_states_table": ("mpd_states",),
-    "paired_table": ("paired",),
-    "pseudo_labels_table": ("pseudo_labels",),
-    "retrieval": ("retrieval",),
-    "robustness_table": ("robustness",),
-    "tasks_tables": ("task_failures", "tasks", "tasks_bd_rate"),
+TABLES: dict[str, list[str]] = {
+    rule: [entry.name for entry in CATALOGUE if (entry.rule, entry.kind) == (rule, "table")]
+    for rule in NEEDS
 }

@@ -7,6 +7,7 @@ GPU that is not used, once.
 
 from __future__ import annotations
 
+import atexit
 import re
 import sys
 import threading
@@ -110,3 +111,9 @@ def follow(logs: Path, out: TextIO | None = None, pause: float = PAUSE) -> threa
 
     threading.Thread(target=run, name="follow-logs", daemon=True).start()
     return ended
+
+
+def print_at_exit(file: Path) -> None:
+    """Print the line in a file when this process exits, after Snakemake's own last lines."""
+    if file.is_file() and (line := file.read_text(encoding="utf-8")):
+        atexit.register(print, f"icmbench: {line}", file=sys.stderr)

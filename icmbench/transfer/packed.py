@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.config.load import complete
+from icmbench.config.models import given_files, model_name, models_folder
 from icmbench.core.errors import ConfigError
 from icmbench.core.files import sha256_file
 from icmbench.evaluation.shard import CodecEntry
@@ -22,13 +23,23 @@ class PackedRun:
 
     Attributes:
         config: complete; its `results` is the folder that `icmbench unpack` made.
-        families: codec entries by name.
+        codecs: codec entries by name.
         units: what is decoded, sorted.
     """
 
     config: Mapping[str, Any]
-    families: Mapping[str, CodecEntry]
+    codecs: Mapping[str, CodecEntry]
     units: tuple[Unit, ...]
+
+    def files(self, folder: str, suffix: str) -> list[str]:
+        """The files of a kind, of all that is decoded."""
+        return [f"{self.config['results']}/{unit.member(folder, suffix)}" for unit in self.units]
+
+    def model_files(self, codec: str) -> list[str]:
+        """The files of the model that a codec entry needs."""
+        name = model_name(self.config, codec)
+        home = models_folder(self.config)
+        return [str(path) for path in given_files(home / name)] if name else []
 
 
 def packed_run(config: Mapping[str, Any], schema: Path) -> PackedRun:

@@ -23,6 +23,7 @@ from PIL import Image
 
 from icmbench.core.errors import MeasurementError
 from icmbench.core.files import write_text
+from icmbench.reporting.artefacts import Text
 from icmbench.reporting.figures.style import MetricInfo
 from icmbench.reporting.report.report_tables import TableView, data_uri, table_view
 from icmbench.reporting.tables.failures import REFUSED
@@ -31,28 +32,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 _KINDS = (".svg", ".pdf", ".png")
 # Curves stay below this; above it the file is mostly pictures, which vectors only make larger.
 _MAX_SVG = 600_000
-
-# Table name -> (heading, columns to filter by); tables not listed follow, under their own names.
-_TABLES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "rd": ("Rate\u2013distortion", ("dataset", "family")),
-    "bd_rate": ("BD-rate", ("dataset", "anchor", "metric")),
-    "paired": ("Differences at equal rate", ("dataset", "against", "family", "task", "metric")),
-    "tasks": ("Machine tasks", ("dataset", "family", "task", "metric")),
-    "task_failures": ("Failures of machine tasks", ("dataset", "task", "family")),
-    "robustness": ("Robustness", ("damage", "family")),
-    "mpd_states": ("MPD states", ("dataset", "family", "encoding")),
-    "alpha_sweep_blur": ("Weight of the guide blur", ("dataset", "metric")),
-    "alpha_sweep_fft": ("Weight of the guide fft", ("dataset", "metric")),
-    "alpha_sweep_mean": ("Weight of the guide mean", ("dataset", "metric")),
-    "ablation": ("Ablation", ("dataset", "metric")),
-    "pseudo_labels": ("Pseudo-labels", ("kind", "level")),
-    "retrieval": ("Retrieval", ()),
-    "timing": ("Timing", ("dataset", "family")),
-    "jobs": ("Jobs", ()),
-    "codecs": ("Codec settings", ()),
-    "revisions": ("Revisions of the code", ("revision", "rule")),
-    "manifest": ("Images", ("dataset", "split")),
-}
 
 
 @dataclass(frozen=True)
@@ -140,14 +119,16 @@ def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
 
 
 def _views(
-    tables: Mapping[str, pd.DataFrame], notes: Mapping[str, str], metrics: Sequence[MetricInfo]
+    tables: Mapping[str, pd.DataFrame], texts: Mapping[str, Text], metrics: Sequence[MetricInfo]
 ) -> list[TableView]:
-    order = [name for name in _TABLES if name in tables]
-    order += sorted(name for name in tables if name not in _TABLES)
+    """The tables in the order of their texts; those without one follow under their own names."""
+    order = [name for name in texts if name in tables]
+    order += sorted(name for name in tables if name not in texts)
     views = []
     for name in order:
-        title, filters = _TABLES.get(name, (name.replace("_", " ").capitalize(), ()))
-        views.append(table_view(tables[name], name, title, notes.get(name, ""), metrics, filters))
+        text = texts.get(name) or Text(name, name.replace("_", " ").capitalize())
+        view = table_view(tables[name], name, text.title, text.caption, metrics, text.filters)
+        views.append(view)
     return views
 
 
@@ -226,13 +207,14 @@ def build_report(
     *,
     title: str,
     tables: Mapping[str, pd.DataFrame],
-    notes: Mapping[str, str],
+    texts: Mapping[str, Text],
     figures: Sequence[ReportFigure],
     contact_sheets: Sequence[ContactSheet],
     provenance: Mapping[str, Any],
     missing_metrics: Mapping[str, str],
     comparison_notes: Sequence[str],
     failures: pd.DataFrame,
+    summary: str = "",
     metrics: Sequence[MetricInfo] = (),
     alerts: Sequence[str] = (),
     left_out: Sequence[tuple[str, str]] = (),
@@ -243,13 +225,14 @@ def build_report(
     Args:
         tables: name (`rd`, `bd_rate`, `timing`, `jobs`, `codecs`, `manifest`, `tasks`, or any
             other) to table; an absent one has no section.
-        notes: table name to a sentence under its heading; `summary` heads the page.
+        texts: heading, note and filters by table name, in the order of the page.
         figures: as `figures.save` wrote them; groups appear in the order of their first figure.
         provenance: hardware, versions, digests; nested mappings are flattened.
         missing_metrics: metric title to the reason why it was not computed.
         comparison_notes: which images and points were compared and which left out.
         failures: `dataset, family, codec, status, images, first_image, detail`; empty if none;
             rows of status `refused` are images that no codec was given.
+        summary: a sentence below the title of the page.
         metrics: titles, units and directions for the table headers, and their settings.
         alerts: codecs and tasks without any result; they stand first on the page.
         left_out: what the configuration names and this run does not have, with the reason.
@@ -259,7 +242,7 @@ def build_report(
         MeasurementError: a figure's file is missing.
     """
     script = (TEMPLATES / "report.js").read_text("utf-8")
-    views = _views(tables, notes, metrics)
+    views = _views(tables, texts, metrics)
     refused, failed = _split(failures)
     data = [view for view in views if view.name == "manifest"]
     page = (
@@ -267,7 +250,7 @@ def build_report(
         .get_template("report.html.j2")
         .render(
             title=title,
-            summary=notes.get("summary", ""),
+            summary=summary,
             facts=_facts(tables, failures),
             groups=_grouped(figures),
             views=[view for view in views if view.name != "manifest"],

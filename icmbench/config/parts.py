@@ -1,0 +1,175 @@
+"""Inputs, outputs and settings of the jobs that make the weight files of a run's own models."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from icmbench.codecs.diff_icmh import model as icmh
+from icmbench.codecs.mpd import model as mpd
+from icmbench.config.plan import NETWORKS, Plan
+from icmbench.config.training import source_tags
+
+# Shared keys of `training` that decide the numbers of a part of MPD besides its own section.
+SHARED: Final = {
+    "autoencoder": ("start", "precision", "crop", "seed"),
+    "contexts": ("crop",),
+    "reverse": ("start", "precision", "seed"),
+    "vgg": ("start", "precision", "seed"),
+    "features": ("start", "precision", "seed"),
+}
+STAGE_FILES: Final = ("codec", "control", "tables")
+
+Files = dict[str, Any]
+
+
+class Parts:
+    """The parts of a run's own models; a part without steps is a copy of the bundled file.
+
+    Paths may hold the wildcards `{kind}` (of descriptors) and `{variant}` (of Diff-ICMH's codec).
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._run = plan.run
+        self._trained = plan.run.training.trained
+        self._training = plan.run.config["training"]
+        self._mpd = f"{plan.results}/models/{mpd.NAME}"
+        self._icmh = f"{plan.results}/models/{icmh.NAME}"
+        self._home = f"{plan.results}/training"
+
+    def trained(self, part: str) -> bool:
+        """Whether a part of either model is trained; else it is a copy."""
+        return part in self._trained["mpd"] or part in self._trained["diff_icmh"]
+
+    def minutes(self, part: str) -> int:
+        """A day for a trained part, ten minutes for a copy."""
+        return 1440 if self.trained(part) else 10
+
+    def checkpoint(self, part: str) -> str:
+        """State of a training; no output: Snakemake removes those of a job that was killed."""
+        return f"{self._home}/checkpoints/{part}.pt"
+
+    def weights(self, *parts: str) -> list[str]:
+        """Files of MPD's model."""
+        return [f"{self._mpd}/{part}.safetensors" for part in parts]
+
+    @property
+    def taps_network(self) -> str:
+        """The network whose taps are clustered: the model's own, or a published VGG-16."""
+        given = self._training["pseudo_labels"]["network"]
+        return given or f"{self._mpd}/vgg.safetensors"
+
+    def _pool(self) -> Files:
+        sources = self._run.training.data
+        return {
+            "records": [f"{self._home}/pool/{source}/records.csv" for source in sources],
+            "images": [f"{self._home}/pool/{source}/images" for source in sources],
+        }
+
+    # ----- MPD
+
+    def mpd_inputs(self, part: str) -> Files:
+        """The bundled file to start from, and for a trained part the data and earlier parts."""
+        files: Files = {}
+        trained = part in self._trained["mpd"]
+        bundled = self._training["start"] == "bundled"
+        if bundled and (not trained or "start" in SHARED[part]):
+            files["bundled"] = str(mpd.part_file(mpd.bundled(), _name(part)))
+        if trained:
+            files |= self._pool()
+            if part not in ("autoencoder", "vgg"):
+                files["autoencoder"] = f"{self._mpd}/autoencoder.safetensors"
+            if part == "features":
+                files["labels"] = f"{self._home}/pseudo_labels/{{kind}}.safetensors"
+        return files
+
+    def mpd_outputs(self, part: str) -> Files:
+        """The part's file, and the losses where a network is trained."""
+        files = {"weights": f"{self._mpd}/{_name(part)}.safetensors"}
+        if part in (*NETWORKS, "features") and part in self._trained["mpd"]:
+            files["history"] = f"{self._home}/{_name(part)}.csv"
+        return files
+
+    def mpd_settings(self, part: str) -> dict[str, Any]:
+        """The values that decide a trained part's numbers besides its inputs; none of a copy."""
+        if part not in self._trained["mpd"]:
+            return {}
+        shared = {key: self._training[key] for key in SHARED[part]}
+        crop = {"crop": self._training["pseudo_labels"]["size"]} if part == "vgg" else {}
+        return {**self._training[part], **shared, **crop}
+
+    # ----- Diff-ICMH
+
+    def icmh_inputs(self, part: str) -> Files:
+        """The bundled file, and for a trained part the data and the autoencoder."""
+        files: Files = {}
+        if self._training["start"] == "bundled":
+            files["bundled"] = str(icmh.part_file(icmh.bundled(), part))
+        if part in self._trained["diff_icmh"]:
+            files |= {**self._pool(), "autoencoder": f"{self._mpd}/autoencoder.safetensors"}
+        return files
+
+    def icmh_outputs(self, part: str) -> Files:
+        """The part's file, and the losses where it is trained."""
+        losses = (
+            {"history": f"{self._home}/{part}.csv"} if part in self._trained["diff_icmh"] else {}
+        )
+        return {"weights": f"{self._icmh}/{part}.safetensors", **losses}
+
+    def icmh_settings(self, part: str) -> dict[str, Any]:
+        """The values that decide a trained part's numbers besides its inputs; none of a copy."""
+        if part not in self._trained["diff_icmh"]:
+            return {}
+        training = self._training
+        shared = {key: training[key] for key in ("start", "precision", "seed", "crop", "codec")}
+        own = {"source_tags": source_tags(training), "device": self._run.config["device"]}
+        # The tagger is trained on the same cells as the prior.
+        return {"cells": training["prior"]["cells"], **training[part], **shared, **own}
+
+    def stage_settings(self, stage: str, variant: str) -> dict[str, Any]:
+        """The settings of a stage, with the changes of a variant of the training."""
+        settings = self.icmh_settings(stage)
+        if not settings or variant == "main":
+            return settings
+        changed = self._training["variants"][variant]
+        return {**settings, "codec": {**settings["codec"], **changed}}
+
+    def _stage_files(self, stage: str, variant: str) -> Files:
+        """Codec, control network and tables behind a stage; the last one's are the model's."""
+        model = self._icmh if variant == "main" else f"{self._icmh}/variants/{variant}"
+        home = model if stage == "stage_2" else f"{self._home}/icmh/{variant}"
+        return {part: f"{home}/{part}.safetensors" for part in STAGE_FILES}
+
+    def stage_outputs(self, stage: str, variant: str) -> Files:
+        """The files of a stage, and the losses where it is trained."""
+        trained = stage in self._trained["diff_icmh"]
+        losses = {"history": f"{self._home}/{stage}-{variant}.csv"} if trained else {}
+        return {**self._stage_files(stage, variant), **losses}
+
+    def stage_inputs(self, stage: str, variant: str) -> Files:
+        """The files that a stage starts from: the stage before it, or the bundled codec."""
+        files = self.icmh_inputs(stage)
+        files.pop("bundled", None)
+        if stage == "stage_2":
+            before = self._stage_files("stage_1", variant)
+            files |= {f"start_{part}": file for part, file in before.items()}
+        elif self._training["start"] == "bundled":
+            home = icmh.bundled()
+            files |= {f"start_{part}": str(icmh.part_file(home, part)) for part in STAGE_FILES}
+        if stage in self._trained["diff_icmh"]:
+            files["prior"] = f"{self._icmh}/prior.safetensors"
+        return files
+
+    def shared_files(self) -> Files:
+        """The files that the folder of Diff-ICMH's model and those of its variants share."""
+        parts = ("autoencoder", "prior", "tagger")
+        variants = [name for name in self._plan.variants if name != "main"]
+        homes = [f"{self._icmh}/variants/{name}" for name in variants]
+        return {
+            "autoencoder": f"{self._icmh}/autoencoder.safetensors",
+            "variants": [f"{home}/{part}.safetensors" for home in homes for part in parts],
+        }
+
+
+def _name(part: str) -> str:
+    return "features-{kind}" if part == "features" else part

@@ -1,0 +1,278 @@
+"""Facts that rules derive from a validated run: shards, model files, trained parts, artefacts."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from icmbench.codecs.diff_icmh import model as icmh
+from icmbench.codecs.mpd import model as mpd
+from icmbench.config.models import (
+    alpha_sweeps,
+    given_files,
+    model_name,
+    models_folder,
+    used_features,
+)
+from icmbench.config.run import Run
+from icmbench.config.scope import make_scope
+from icmbench.config.tasks import task_entry
+from icmbench.datasets.base import shard_of
+from icmbench.evaluation.sharing import shared_strings
+from icmbench.metrics import METRICS, available
+from icmbench.reporting.artefacts import Made, Scope, benchmarks, made
+from icmbench.reporting.catalogue import CATALOGUE
+from icmbench.tasks.backends.openmm_task import OpenMMTask
+
+# Parts of MPD's model whose training writes a table of losses, as that of the features does.
+NETWORKS = ("autoencoder", "reverse", "vgg")
+
+
+class Plan:
+    """A validated run with the facts that rules, tools and tests derive from it.
+
+    Attributes:
+        run: the run.
+        shards: numbers of the shards.
+        makes_models: the run makes its own model files (none are given).
+        mpd, diff_icmh: codec entries of either codec.
+        trained_kinds: kinds of descriptors that features are trained on.
+        losses: names of the tables of losses in `training/`.
+        sweeps: by kind of clustering features, the weight of every entry of a sweep.
+        sweep_anchor: the entry of weight 0 of the sweeps; None: there is no sweep.
+        shared: by entry, the earlier entries with points of it, and these points' codec strings.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        config = run.config
+        self.results = str(config["results"])
+        self.shards = list(range(config["shards"]))
+        self.with_model = [name for name in run.codecs if model_name(config, name)]
+        self.makes_models = bool(self.with_model) and not config["models"]
+        self.mpd = self._entries(mpd.NAME)
+        self.diff_icmh = self._entries(icmh.NAME)
+        features = [part for part in run.training.encoder_parts if part.startswith("features-")]
+        self.features = [part.removeprefix("features-") for part in features]
+        self.trained_kinds = self.features if "features" in run.training.trained["mpd"] else []
+        self.losses = self._losses(features)
+        self.shared = shared_strings(run.codecs)
+        sweeps = alpha_sweeps(run.codecs)
+        entries = [entry for sweep in sweeps.values() for entry in sweep.items()]
+        anchor = next((name for name, alpha in entries if alpha == 0), None)
+        self.sweeps = sweeps if anchor in config["anchors"] else {}
+        self.sweep_anchor = anchor if self.sweeps else None
+
+    def _entries(self, codec: str) -> list[str]:
+        return [name for name, family in self.run.codecs.items() if family.codec == codec]
+
+    def _losses(self, features: Sequence[str]) -> list[str]:
+        trained = self.run.training.trained
+        found = [network for network in NETWORKS if network in trained["mpd"]]
+        found += features if self.trained_kinds else []
+        found += [part for part in ("prior", "tagger") if part in trained["diff_icmh"]]
+        stages = [stage for stage in ("stage_1", "stage_2") if stage in trained["diff_icmh"]]
+        found += [f"{stage}-{variant}" for stage in stages for variant in self.variants]
+        return found + list(trained["tasks"])
+
+    @property
+    def variants(self) -> list[str]:
+        """The trainings of Diff-ICMH's codec; `main` is the model's own."""
+        return ["main", *self.run.config["training"]["variants"]]
+
+    @property
+    def makes_mpd(self) -> bool:
+        """All of MPD's model is made, not only the autoencoder that Diff-ICMH shares."""
+        return self.makes_models and mpd.NAME in self.models()
+
+    @property
+    def makes_diff_icmh(self) -> bool:
+        """All of Diff-ICMH's model is made."""
+        return self.makes_models and bool(self.diff_icmh)
+
+    @functools.cached_property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Data set and task, of every task on every one of its data sets."""
+        tasks = self.run.config["tasks"]
+        return [(data, task) for task in self.run.tasks for data in tasks[task]["datasets"]]
+
+    @functools.cached_property
+    def backbones(self) -> list[tuple[str, str]]:
+        """Those of `pairs` whose model has a backbone for the study of the feature gap."""
+        tasks = self.run.tasks
+        return [pair for pair in self.pairs if isinstance(tasks[pair[1]], OpenMMTask)]
+
+    # ----- images
+
+    @functools.cache  # noqa: B019 - a plan lives as long as its process
+    def shard_images(self, dataset: str) -> list[list[str]]:
+        """Ids of a data set's images, shard by shard."""
+        parts: list[list[str]] = [[] for _ in self.shards]
+        for image in self.run.datasets[dataset].image_ids():
+            parts[self.shard_of(image)].append(image)
+        return parts
+
+    def shard_of(self, image: str) -> int:
+        """Number of the shard that holds an image."""
+        return shard_of(image, len(self.shards))
+
+    @functools.cache  # noqa: B019
+    def fingerprint(self, dataset: str, shard: int) -> list[Any]:
+        """Digest of the images of one shard: a new image reruns its shard and no other."""
+        ids = self.shard_images(dataset)[shard]
+        return [len(ids), self.run.datasets[dataset].fingerprint(ids)]
+
+    def image_files(
+        self,
+        items: Iterable[Mapping[str, Any]],
+        patterns: Mapping[str, str],
+        codecs: Sequence[str] = (),
+    ) -> dict[str, list[str]]:
+        """The files of the shards that hold single images, by kind, sorted.
+
+        Args:
+            items: `dataset` and `image` of each.
+            patterns: by kind, a path with `{dataset}`, `{shard}` and, for one file per entry,
+                `{codec}`.
+            codecs: codec entries.
+        """
+        places = [(item["dataset"], self.shard_of(item["image"])) for item in items]
+        found = {}
+        for kind, pattern in patterns.items():
+            entries = codecs if "{codec}" in pattern else [""]
+            found[kind] = sorted(
+                {
+                    pattern.format(dataset=dataset, shard=shard, codec=codec)
+                    for dataset, shard in places
+                    for codec in entries
+                }
+            )
+        return found
+
+    # ----- points that entries share
+
+    def shared_encodings(self, codec: str) -> dict[str, list[Any]]:
+        """The encodings of an entry that earlier entries have: earlier entry -> encodings."""
+        encoding = {point.string: point.encoding for point in self.run.codecs[codec].points}
+        taken: set[Any] = set()
+        found = {}
+        for owner, strings in self.shared.get(codec, {}).items():
+            # An embedded encoding may be shared with several: the first one has it.
+            mine = dict.fromkeys(encoding[string] for string in strings)
+            found[owner] = [e for e in mine if e not in taken]
+            taken |= set(found[owner])
+        return found
+
+    def shared_files(self, codec: str, *patterns: str) -> list[str]:
+        """The files of every entry that an entry shares points with.
+
+        Args:
+            codec: the entry that comes later.
+            patterns: paths with `{owner}`, the earlier entry; other wildcards are kept.
+        """
+        owners = self.shared.get(codec, {})
+        return [pattern.replace("{owner}", owner) for owner in owners for pattern in patterns]
+
+    # ----- tasks
+
+    def tasks_of(self, dataset: str) -> list[str]:
+        """Names of the tasks of a data set, sorted."""
+        return sorted(task for data, task in self.pairs if data == dataset)
+
+    def task_entries(self, dataset: str) -> dict[str, dict[str, Any]]:
+        """The configuration of every task of a data set, by name."""
+        return {task: task_entry(self.run.config, task) for task in self.tasks_of(dataset)}
+
+    def task_files(self, *tasks: str) -> list[str]:
+        """The files that predictions depend on; a bundled model is one that this run makes."""
+        return sorted({str(path) for task in tasks for path in self.run.tasks[task].files()})
+
+    # ----- models and metrics
+
+    def models(self, *codecs: str) -> list[str]:
+        """Names of the models that codec entries (none: all) need, sorted."""
+        names = {model_name(self.run.config, codec) for codec in codecs or self.run.codecs}
+        return sorted(name for name in names if name)
+
+    def model_files(self, *codecs: str) -> list[str]:
+        """The files of the models that codec entries need: inputs of every job that runs them."""
+        config = self.run.config
+        names = self.models(*codecs) if codecs else []
+        if config["models"]:
+            folders = [models_folder(config) / name for name in names]
+            return [str(path) for folder in folders for path in given_files(folder)]
+        files = []
+        if mpd.NAME in names:
+            entries = [c for c in codecs if model_name(config, c) == mpd.NAME]
+            kinds = {kind for entry in entries for kind in used_features(self.run.codecs[entry])}
+            features = (f"features-{kind}" for kind in sorted(kinds))
+            files += [f"{mpd.NAME}/{part}" for part in (*mpd.PARTS, *features)]
+        if icmh.NAME in names:
+            homes = ["", *(f"{icmh.VARIANTS}/{name}/" for name in self.used_variants(*codecs))]
+            parts = (*icmh.PARTS, icmh.TAGGER)
+            files += [f"{icmh.NAME}/{home}{part}" for home in homes for part in parts]
+        return [f"{self.results}/models/{file}.safetensors" for file in files]
+
+    def used_variants(self, *codecs: str) -> list[str]:
+        """The variants of Diff-ICMH that the points of codec entries name, sorted."""
+        points = [point for codec in codecs for point in self.run.codecs[codec].points]
+        found = {str(dict(point.encode).get("variant", "main")) for point in points}
+        return sorted(found - {"main"})
+
+    @functools.cached_property
+    def metrics(self) -> list[str]:
+        """The configured metrics that can be computed here: some need weight files."""
+        weights = self.run.config["weights"]
+        names, _ = available(Path(weights) if weights else None)
+        return [name for name in self.run.config["metrics"] if name in names]
+
+    @property
+    def learned_metrics(self) -> list[str]:
+        """Those of `metrics` that run networks."""
+        return [name for name in self.metrics if METRICS[name].needs_weights]
+
+    # ----- artefacts
+
+    @functools.cached_property
+    def scope(self) -> Scope:
+        """The axes and conditions of the catalogue, in this run."""
+        return make_scope(self)
+
+    def made(self, *kinds: Any, rule: str | None = None, on_demand: bool = False) -> list[Made]:
+        """The artefacts of this run, in the order of the catalogue; see `artefacts.made`."""
+        entries = [e for e in CATALOGUE if rule in (None, e.rule)]
+        return made(entries, self.scope, *kinds, on_demand=on_demand)
+
+    def files(self, *kinds: Any) -> list[str]:
+        """The artefacts of some kinds, by path; of a figure the PNG, which brings the others."""
+        return [f"{self.results}/{one.path}" for one in self.made(*kinds)]
+
+    def finished(self, *without: str) -> list[str]:
+        """The results of a run that are asked for even if no rule needs them.
+
+        Args:
+            without: rules whose artefacts are left out.
+        """
+        chosen = [one for one in self.made() if one.entry.final and one.entry.rule not in without]
+        return [f"{self.results}/{one.path}" for one in chosen]
+
+    def files_of(self, rule: str, kind: Any) -> list[str]:
+        """All files of a kind that a rule without wildcards makes, part of the run or not."""
+        found = self.made(kind, rule=rule, on_demand=True)
+        return [f"{self.results}/{file}" for one in found for file in one.files]
+
+    def benchmarks(self, *without: str) -> dict[str, list[str]]:
+        """Benchmark files of this configuration's jobs, by rule; older ones may lie beside them.
+
+        Args:
+            without: rules that are left out.
+        """
+        jobs = benchmarks(CATALOGUE, self.scope)
+        home = f"{self.results}/benchmarks"
+        return {
+            rule: [f"{home}/{rule}/{name}.tsv" for name in names]
+            for rule, names in jobs.items()
+            if rule not in without
+        }

@@ -1,0 +1,105 @@
+"""GPUs, memory and disk space that jobs ask for, from the sizes of images and weight files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from icmbench.codecs.diff_icmh.model import NAME as DIFF_ICMH
+from icmbench.codecs.registry import codec_class
+from icmbench.core.devices import has_nvidia
+
+# Megabytes of a job with networks: of its two processes, torch in one of them; per MB of weights
+# (the networks, and the largest file while it is read); per 10^6 pixels of an image. A codec that
+# works in tiles takes little for a larger image, diffusion of a whole latent much.
+PROCESSES_MB: Final = 1500
+WEIGHTS_MB: Final = 2
+# Of a training: float32 weights, gradients and two moments are 8 times a file in float16.
+TRAINING_MB: Final = 10
+TILED_MB: Final = 80
+WHOLE_MB: Final = 1500
+METRICS_MB: Final = 1500
+# Bytes per pixel of a PNG photograph are 1.6 (`identity`); lossy reconstructions take less.
+PNG_BYTES: Final = 1.8
+_WEIGHTS: Final = (".safetensors", ".pth", ".pt")
+
+
+def network_mb(
+    files: Iterable[str | Path],
+    megapixels: float = 0.5,
+    per_megapixel: float = WHOLE_MB,
+    at_least: float = 2000,
+    per_weight: float = WEIGHTS_MB,
+) -> int:
+    """Memory of a job that runs networks, in MB.
+
+    Args:
+        files: of its weights; the callable's `input`, so that a file that another job has yet to
+            make leaves the answer open until then.
+        megapixels: of the largest image, in 10^6 pixels.
+        per_megapixel: MB that 10^6 pixels take.
+        at_least: MB that are asked for in any case.
+        per_weight: MB that a MB of weights takes.
+    """
+    weights = sum(os.path.getsize(path) for path in files) / 1e6
+    return round(max(at_least, PROCESSES_MB + per_weight * weights + per_megapixel * megapixels))
+
+
+def training_mb(files: Iterable[str | Path], at_least: float = 4000) -> int:
+    """Memory of a training, in MB; of all inputs the files of weights count; see `network_mb`."""
+    weights = [path for path in files if str(path).endswith(_WEIGHTS)]
+    return network_mb(weights, 0, at_least=at_least, per_weight=TRAINING_MB)
+
+
+class Demand:
+    """Resources that the jobs of a run ask for.
+
+    Args:
+        run: of `config.run` or `transfer.packed`; its `config` and `families`, and the `datasets`
+            where sizes of images are asked for.
+        cluster: jobs are sent to a cluster.
+
+    Attributes:
+        network_gpus: GPUs of a job that runs networks, 0 or 1. None where the configuration says
+            cpu; with auto, one on a cluster, or where this machine has one.
+    """
+
+    def __init__(self, run: Any, cluster: bool) -> None:
+        self._run = run
+        device = run.config["device"]
+        auto = device == "auto" and (cluster or has_nvidia())
+        self.network_gpus = int(device == "cuda" or auto)
+
+    def gpus(self, *codecs: str) -> int:
+        """GPUs of a job that runs codec entries: 0 or 1."""
+        classes = (codec_class(self._run.codecs[name].codec) for name in codecs)
+        return self.network_gpus * any(found.uses_device for found in classes)
+
+    def task_gpus(self, tasks: Iterable[str]) -> int:
+        """GPUs of a job that runs task models: 0 or 1."""
+        return self.network_gpus * any(self._run.tasks[name].uses_device for name in tasks)
+
+    def largest_image(self, *datasets: str) -> float:
+        """10^6 pixels of the largest image of data sets, as far as planned."""
+        sizes = (self._run.datasets[name].megapixels.largest for name in datasets)
+        return max(sizes, default=0.5)
+
+    def coding_mb(
+        self,
+        model: Iterable[str | Path],
+        datasets: Iterable[str],
+        codecs: Iterable[str],
+        at_least: float = 2000,
+    ) -> int:
+        """Memory of a job that codes images of data sets with codec entries, in MB."""
+        whole = any(self._run.codecs[name].codec == DIFF_ICMH for name in codecs)
+        share = WHOLE_MB if whole else TILED_MB
+        return network_mb(model, self.largest_image(*datasets), share, at_least)
+
+    def reconstructions_mb(self, dataset: str, codec: str, images: int) -> int:
+        """Disk space of the reconstructions of some images, estimated, in MB."""
+        mean = self._run.datasets[dataset].megapixels.mean
+        points = len(self._run.codecs[codec].points)
+        return max(10, round(PNG_BYTES * mean * images * points))

@@ -1,0 +1,90 @@
+"""The axes and conditions of the catalogue of artefacts, read off a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from icmbench.codecs.mpd.model import TAPS
+from icmbench.reporting.artefacts import Scope
+from icmbench.tasks.base import INSTANCES
+
+if TYPE_CHECKING:
+    from icmbench.config.plan import Plan
+
+Axis = list[dict[str, Any]]
+
+
+def make_scope(plan: Plan) -> Scope:
+    """The scope of a planned run."""
+    return Scope(_axes(plan), frozenset(name for name, holds in _conditions(plan) if holds))
+
+
+def _conditions(plan: Plan) -> Iterable[tuple[str, Any]]:
+    run, config = plan.run, plan.run.config
+    yield "ablation", config["ablation"]["full"]
+    yield "diff_icmh", plan.diff_icmh
+    yield "diff_icmh_model", plan.makes_diff_icmh
+    yield "hierarchy", plan.mpd and config["hierarchy"]
+    yield "labels", plan.trained_kinds
+    yield "models", plan.makes_models
+    yield "mpd", plan.mpd
+    yield "mpd_model", plan.makes_mpd
+    yield "paired", config["anchors"] and config["rates"]
+    yield "robustness", config["robustness"]["trials"] > 0
+    yield "tasks", run.tasks
+
+
+def _axes(plan: Plan) -> dict[str, Axis]:
+    run, config = plan.run, plan.run.config
+    hierarchy = _items(config["hierarchy"])
+    diffusion = _items(config["diffusion"]) if plan.diff_icmh else []
+    ablation = config["ablation"]["bpp"] if config["ablation"]["full"] else []
+    objects = [pair for pair in plan.pairs if run.tasks[pair[1]].produces == INSTANCES]
+    stages = plan.variants if plan.makes_diff_icmh else []
+    return {
+        "ablation_rate": [{"n": n, "bpp": bpp} for n, bpp in enumerate(ablation)],
+        "anchor": _each("anchor", config["anchors"]),
+        "annotated": _each("dataset", [n for n, data in run.datasets.items() if data.annotated]),
+        "backbone": _pairs(plan.backbones),
+        "backbones": [{}] * bool(plan.backbones),
+        "codec": _each("codec", run.codecs),
+        "damaged": _each("dataset", [config["robustness"]["dataset"]])
+        if config["robustness"]["trials"] > 0
+        else [],
+        "dataset": _each("dataset", run.datasets),
+        "diffusion": diffusion,
+        "diffusion_table": [{}] * bool(diffusion),
+        "features": _each("kind", plan.features),
+        "hierarchy": hierarchy if plan.mpd else [],
+        "kind": _each("kind", plan.trained_kinds),
+        "labelled_image": hierarchy if plan.trained_kinds else [],
+        "loss": _each("network", plan.losses),
+        "mpd": _each("codec", plan.mpd),
+        "objects": _pairs(objects),
+        "pair": _pairs(plan.pairs),
+        "shard": _each("shard", plan.shards),
+        "source": _each("source", run.training.data),
+        "sweep": _each("guide", plan.sweeps),
+        "tap": _each("tap", TAPS),
+        "tapped_image": hierarchy[:1] if plan.makes_models else [],
+        "task_dataset": _each("dataset", sorted({data for data, _ in plan.pairs})),
+        "task_part": _each("part", run.training.trained["tasks"]),
+        "task_picture": _items(config["task_pictures"]),
+        "variant": _each("variant", stages),
+        "vgg": [{}] * ("vgg" in run.training.encoder_parts),
+        "visual": _items(config["visual"]),
+    }
+
+
+def _each(wildcard: str, values: Iterable[Any]) -> Axis:
+    return [{wildcard: value} for value in values]
+
+
+def _items(items: Sequence[Mapping[str, Any]]) -> Axis:
+    """Images that the configuration lists, with their numbers."""
+    return [{**item, "n": n} for n, item in enumerate(items)]
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> Axis:
+    return [{"dataset": dataset, "task": task} for dataset, task in pairs]
