@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +163,35 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Sums do not depend on the number of cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def no_gradients() -> Iterator[None]:
+    """Nothing is recorded for training."""
+    import torch
+
+    with torch.no_grad():
+        yield
+
+
+@pytest.fixture
+def warnings_are_errors() -> Iterator[None]:
+    """All but those of matplotlib and what it imports."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("default", module=r"matplotlib|pyparsing|dateutil")
+        yield
+
+
+@pytest.fixture
 def no_formulas(monkeypatch: pytest.MonkeyPatch) -> None:
     """All text that is drawn stands as it is: names hold dollar signs, as in `$5_$10.png`."""
     from matplotlib import rcParams
@@ -237,3 +268,15 @@ def bad_codecs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-codecs\nVersion: 1\n")
     (info / "entry_points.txt").write_text(ENTRY_POINTS)
     return folder
+
+
+@pytest.fixture
+def with_bad_codecs(bad_codecs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The misbehaving codecs are known here and in child processes."""
+    from icmbench.codecs import registry
+
+    monkeypatch.syspath_prepend(str(bad_codecs))
+    monkeypatch.setenv("PYTHONPATH", str(bad_codecs))
+    registry.codecs.cache_clear()
+    yield
+    registry.codecs.cache_clear()

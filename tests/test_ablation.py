@@ -6,7 +6,7 @@ import itertools
 import math
 import runpy
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,20 +28,12 @@ from icmbench.reporting.tables import ablation
 from icmbench.reporting.tables.alpha_sweep import alpha_sweep_table, chosen_weight, sweep_rows
 from icmbench.reporting.tables.csv_files import write_csv
 
-pytestmark = pytest.mark.usefixtures("no_formulas")
+pytestmark = pytest.mark.usefixtures("no_formulas", "warnings_are_errors")
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "workflow_scripts"
 PIXELS = 1000
 PSNR = {"psnr_rgb": True}
 WITHOUT = {"features": "no-features"}
-
-
-@pytest.fixture(autouse=True)
-def _warnings_are_errors() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.filterwarnings("default", module=r"matplotlib|pyparsing|dateutil")
-        yield
 
 
 def row(image: str, family: str, size: int, dataset: str = "photos", **values: float) -> dict:

@@ -25,18 +25,6 @@ from icmbench.evaluation.shard import DECODED, ENCODED, CodecEntry, make_codec_e
 from icmbench.metrics.meter import Meter
 
 
-@pytest.fixture
-def with_bad_codecs(bad_codecs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make the misbehaving codecs known here and in child processes."""
-    from icmbench.codecs import registry
-
-    monkeypatch.syspath_prepend(str(bad_codecs))
-    monkeypatch.setenv("PYTHONPATH", str(bad_codecs))
-    registry.codecs.cache_clear()
-    yield
-    registry.codecs.cache_clear()
-
-
 def family(name: str, points: list[dict], seconds: float = 60.0, **more: object) -> CodecEntry:
     settings = {
         "entry": {"points": points, **more},

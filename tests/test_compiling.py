@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from icmbench.codecs import registry
 from icmbench.core import jit_notice as compiling
 from icmbench.core import progress as progress_module
 from icmbench.core.progress import hold, progress
@@ -20,15 +19,6 @@ from icmbench.core.sources import read_source
 from icmbench.evaluation.pool import CodecProcess, Failed, Setup
 
 IMAGE = np.zeros((8, 8, 3), np.uint8)
-
-
-@pytest.fixture
-def with_bad_codecs(bad_codecs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(bad_codecs))
-    monkeypatch.setenv("PYTHONPATH", str(bad_codecs))
-    registry.codecs.cache_clear()
-    yield
-    registry.codecs.cache_clear()
 
 
 @pytest.mark.usefixtures("with_bad_codecs")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -20,6 +20,7 @@ from golden_control import (
     tiny_unet,
     zero_layers,
 )
+from numeric_checks import near
 from official import DIFF_ICMH as PUBLISHED
 from official import needs
 from safetensors.torch import load_file
@@ -50,6 +51,8 @@ from icmbench.core.errors import ConfigError
 from icmbench.models.diffusers_networks import UNet2DConditionModel
 from icmbench.models.tensors import fill_network
 
+pytestmark = pytest.mark.usefixtures("one_thread", "no_gradients")
+
 needs_fixtures = needs(PUBLISHED)
 
 # The published fixture's sizes (control_tiny.json, checked by a test below).
@@ -68,22 +71,6 @@ CONTROLS = {
 }
 LEVELS = (0, 500, 999)
 GUIDANCE = 5.0
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    with torch.no_grad():
-        yield
-    torch.set_num_threads(before)
-
-
-def near(found: Tensor, expected: Tensor, tolerance: float = 1e-4) -> None:
-    """Differences are measured against the largest value of the whole tensor."""
-    assert found.shape == expected.shape
-    difference = (found.double() - expected.double()).abs().max()
-    assert float(difference) <= tolerance * float(expected.abs().max())
 
 
 # ----- the published numbers

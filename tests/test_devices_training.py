@@ -7,7 +7,7 @@ buffer or a call of numpy that is left behind is an error, as on a GPU.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,17 +40,11 @@ from icmbench.models.tensors import load_network, save_network
 from icmbench.tasks.backends import openmm
 from icmbench.tasks.backends.mmcv_ext import SERVED
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 State = dict[str, torch.Tensor]
 SCHEDULE = replace(test_training.SCHEDULE, steps=2, batch=2, checkpoint_every=9)
 REDUCED = replace(SCHEDULE, precision="bfloat16")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def on_both(folder: Path, train: Callable[[Path, str], State], *, casts: bool) -> None:

@@ -58,16 +58,10 @@ from icmbench.evaluation.pool import Setup
 from icmbench.evaluation.shard import DECODED, make_codec_entry, read_rows
 from icmbench.models.tensors import KEY, load_network, save_network
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SIZES = ((64, 64), (65, 130), (1, 1), (63, 200), (101, 149))  # height, width
 OVERHEAD = 26  # bytes of a stream that are not coded symbols: 12, three sections, rate, digest
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def folder() -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -51,6 +51,8 @@ from icmbench.training import loop
 from icmbench.training.data import Pool, read_pool
 from icmbench.training.loop import Losses, Schedule, train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CROP = 64
 UNET = UnetSettings(
     latent=4, channels=(8, 36), layers=1, attention=(False, True), head_width=12, context=8
@@ -72,14 +74,6 @@ WEIGHTS = Weights(rate=(8.0, 4.0, 1.0))
 SCHEDULE = Schedule(
     steps=4, batch=2, learning_rate=2e-3, seed=3, warm_up=1, checkpoint_every=2, average=0.7
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

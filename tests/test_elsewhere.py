@@ -768,6 +768,7 @@ def test_no_rule_there_makes_a_stream_or_needs_an_image() -> None:
     assert "include:" not in text
 
 
+@pytest.mark.slow
 @pytest.mark.workflow
 def test_the_commands_that_a_user_types(tmp_path: Path) -> None:
     """Run, pack, unpack, decode, verify, run: robustness.csv has the other machine's rows."""

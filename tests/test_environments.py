@@ -286,6 +286,7 @@ def test_processes_find_icmbench_where_it_is_not_installed(tmp_path: Path) -> No
     assert environment(OMP_NUM_THREADS="7")["OMP_NUM_THREADS"] == "7"
 
 
+@pytest.mark.slow
 @pytest.mark.workflow
 def test_scripts_and_their_processes_find_icmbench(conda: Path, tmp_path: Path) -> None:
     """`--sdm conda`, where Snakemake takes PYTHONPATH away and icmbench is not installed."""

@@ -6,7 +6,6 @@ import itertools
 import json
 import math
 import resource
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,16 +48,10 @@ from icmbench.models.tensors import rounded, save_network
 from icmbench.training.data import Pool
 from icmbench.training.loop import Schedule
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = FeatureSettings(channels=(6, 5), embedding=8, levels=2, head=4, dims=3)
 SCHEDULE = Schedule(steps=6, batch=8, learning_rate=1e-2, checkpoint_every=2)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from figure_checks import assert_no_overlap
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.collections import FillBetweenPolyCollection
@@ -290,17 +291,7 @@ def test_no_text_overlaps(metrics: list[Metric]) -> None:
         [rd_table(), rd_table().assign(family=lambda t: "long-family-" + t["family"])]
     )
     figure = rd_curves(table, "photos", metrics)
-    figure.canvas.draw()
-    width, height = figure.bbox.size
-    boxes = [t.get_window_extent() for t in figure.texts]
-    boxes += [legend.get_window_extent() for legend in figure.legends]
-    boxes += [axes.get_tightbbox() for axes in figure.axes]
-    for i, one in enumerate(boxes):
-        assert one.x0 >= -1
-        assert one.y0 >= -1
-        assert one.x1 <= width + 1
-        assert one.y1 <= height + 1
-        assert not any(one.overlaps(other) for other in boxes[i + 1 :])
+    assert_no_overlap(figure)
 
 
 def test_heat_map_cells_say_what_the_table_says() -> None:

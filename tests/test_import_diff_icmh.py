@@ -46,6 +46,8 @@ from icmbench.core.files import sha256_file
 from icmbench.models.diffusers_networks import AutoencoderKL
 from icmbench.models.tensors import fill_network, load_network
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 State = dict[str, torch.Tensor]
 
 needs_fixtures = needs(FIXTURES)
@@ -80,14 +82,6 @@ TEXT = {
     "hidden_act": "gelu",
 }
 HEADS = {"head_width": 16, "control_head_width": 8}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 # The names the other way round, written from the published list and not from the importer.

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from figure_checks import words
 from matplotlib.axes import Axes
 from matplotlib.collections import FillBetweenPolyCollection, LineCollection
 from matplotlib.colors import to_hex, to_rgb
@@ -43,17 +44,6 @@ pytestmark = pytest.mark.usefixtures("no_formulas")
 TAPS = ("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3")
 LONG = "a data set with a name that is very much longer than others, validation split"
 COUNTS = (2, 4, 8, 16, 32, 64)
-
-
-def words(figure: Figure) -> str:
-    texts = [text.get_text() for text in figure.texts]
-    for axes in figure.axes:
-        texts += [axes.get_title(loc="left"), axes.get_xlabel(), axes.get_ylabel()]
-        texts += [text.get_text() for text in axes.texts]
-        texts += [label.get_text() for label in axes.get_xticklabels()]
-    for legend in [*figure.legends, *(axes.get_legend() for axes in figure.axes)]:
-        texts += [text.get_text() for text in legend.get_texts()] if legend else []
-    return " ".join(texts).replace("\n", " ")
 
 
 def assert_readable(figure: Figure) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import pytest
 import torch
 from golden_diff_icmh import FILE, TINY, amplify, golden_tensors, inputs, symbols
+from numeric_checks import near
 from official import DIFF_ICMH as PUBLISHED
 from official import needs
 from safetensors.torch import load_file
@@ -32,6 +32,8 @@ from icmbench.codecs.diff_icmh.networks.lfgcm import (
     squeeze,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 needs_fixtures = needs(PUBLISHED)
 
 # The published fixture's size: the rest are the defaults.
@@ -39,21 +41,6 @@ FIXTURE = LfgcmSettings(encoder=(8, 8, 16, 16), hyper=16, latent=24, prior=8, sl
 RATES = 4
 
 Pass = tuple[Tensor, Tensor]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def near(found: Tensor, expected: Tensor, tolerance: float = 1e-4) -> None:
-    """Differences are measured against the largest value of the whole tensor."""
-    assert found.shape == expected.shape
-    difference = (found.double() - expected.double()).abs().max()
-    assert float(difference) <= tolerance * float(expected.abs().max())
 
 
 def is_constant(name: str) -> bool:

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
+from figure_checks import words
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -262,17 +263,6 @@ def test_states_table_is_the_mean_of_its_rows() -> None:
     assert few[["bpp_lo", "latent_mse_hi"]].isna().all(axis=None)
     empty = states.states_table(rows[:0], resamples=100, seed=1)
     assert list(empty.columns) == list(table.columns)
-
-
-def words(figure: Figure) -> str:
-    texts = [text.get_text() for text in figure.texts]
-    for axes in figure.axes:
-        texts += [axes.get_title(loc="left"), axes.get_xlabel(), axes.get_ylabel()]
-        texts += [text.get_text() for text in axes.texts]
-        texts += [label.get_text() for label in axes.get_xticklabels()]
-    for legend in figure.legends:
-        texts += [text.get_text() for text in legend.get_texts()]
-    return "\n".join(texts)
 
 
 def test_states_figure_shows_the_table() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,18 +13,12 @@ from icmbench.reporting.figures.paired import paired_figure
 from icmbench.reporting.statistics.bootstrap import interval, resample_indices, resampled_means
 from icmbench.reporting.tables.paired import COLUMNS, paired_table, paired_task_rows
 
+pytestmark = pytest.mark.usefixtures("warnings_are_errors")
+
 METRIC = {"psnr_rgb": True, "gmsd": False}
 RATES = [0.1, 0.2]
 SIZE = 200
 IMAGES = [f"i{n}" for n in range(8)]
-
-
-@pytest.fixture(autouse=True)
-def _warnings_are_errors() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warnings.filterwarnings("default", module=r"matplotlib|pyparsing|dateutil")
-        yield
 
 
 def measured(families: dict[str, dict[str, float]], low: dict[str, float]) -> pd.DataFrame:

@@ -54,6 +54,7 @@ atexit.register(tell)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.workflow
 def test_every_process_of_a_run(tmp_path: Path) -> None:
     """Snakemake, which starts twice for each job on a cluster, and scripts; workers are killed."""

@@ -19,7 +19,7 @@ from running import command, hear_interrupts, snakemake, succeed
 
 from icmbench.core.images.image_files import write_png
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 TARGET = "results/tables/rd.csv"
 PATIENCE = 900  # seconds: other tests may have the processors
 

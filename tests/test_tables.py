@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -36,16 +35,9 @@ from icmbench.reporting.tables.failures import failures_table
 from icmbench.reporting.tables.jobs import jobs_table, log_of
 from icmbench.reporting.tables.timing import encodings, timing_table
 
+pytestmark = pytest.mark.usefixtures("warnings_are_errors")
+
 WIDTH, HEIGHT = 100, 80
-
-
-@pytest.fixture(autouse=True)
-def _warnings_are_errors() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        # bjontegaard imports matplotlib, whose own warnings are not ours.
-        warnings.filterwarnings("default", module=r"matplotlib|pyparsing|dateutil")
-        yield
 
 
 def rd_table(frame: pd.DataFrame, metrics: list[str], **options: Any) -> pd.DataFrame:

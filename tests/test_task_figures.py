@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import make_picture
+from figure_checks import assert_no_overlap
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.collections import FillBetweenPolyCollection
@@ -553,17 +554,7 @@ def test_no_text_overlaps() -> None:
         feature_gap(gap_example(), "scenes", "detect"),
     ]
     for figure in figures:
-        figure.canvas.draw()
-        width, height = figure.bbox.size
-        boxes = [t.get_window_extent() for t in figure.texts]
-        boxes += [legend.get_window_extent() for legend in figure.legends]
-        boxes += [axes.get_tightbbox() for axes in figure.axes]
-        for i, one in enumerate(boxes):
-            assert one.x0 >= -1
-            assert one.y0 >= -1
-            assert one.x1 <= width + 1
-            assert one.y1 <= height + 1
-            assert not any(one.overlaps(other) for other in boxes[i + 1 :])
+        assert_no_overlap(figure)
 
 
 # --- pictures -----------------------------------------------------------------------------------

@@ -82,6 +82,7 @@ def test_a_url_needs_a_checksum(digest: str | None) -> None:
         make_run(config("http://x/net.onnx", **more), SCHEMA)
 
 
+@pytest.mark.slow
 @pytest.mark.workflow
 def test_the_rule_fetches_it_and_checks_it(server: str, tmp_path: Path) -> None:
     place = f"downloads/weights/{DIGEST[:16]}/net.onnx"

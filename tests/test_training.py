@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -50,6 +49,8 @@ from icmbench.reporting.figures.loss import blocks, loss_curves
 from icmbench.training.data import TEST_PIXELS, Pool, read_pool, read_provided
 from icmbench.training.loop import Schedule
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = AutoencoderSettings(channels=(8, 8, 8, 8), groups=4)
 SCHEDULE = Schedule(steps=8, batch=1, learning_rate=2e-3, checkpoint_every=2)
 
@@ -70,15 +71,6 @@ torch.set_num_threads(1)
 pool = t.make_pool()
 t.run(Path(sys.argv[1]), pool=Slow(pool.images, pool.digest, pool.sources))
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Sums do not depend on the number of cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def make_pool() -> Pool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,6 +34,8 @@ from icmbench.models.tensors import rounded, save_network
 from icmbench.training.data import Pool
 from icmbench.training.loop import Schedule
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = VggSettings((4, 5, 6, 7, 8))
 SCHEDULE = Schedule(steps=6, batch=4, learning_rate=2e-3, checkpoint_every=2)
 
@@ -41,14 +43,6 @@ SCHEDULE = Schedule(steps=6, batch=4, learning_rate=2e-3, checkpoint_every=2)
 RELUS = (3, 8, 15, 22, 29)
 
 State = dict[str, torch.Tensor]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def equal(one: State, other: State) -> bool:
