@@ -1,0 +1,193 @@
+"""Faults of all layers, planted one by one, that the named file of quick tests must catch.
+
+    python tests/planted_faults.py [NUMBER...]
+
+Each fault is an edit of a copy of the checkout. The table on standard output has a line per fault;
+the exit status is the number of faults that were missed or could not be planted.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Fault:
+    """An edit that makes the program wrong.
+
+    Attributes:
+        file: path in the checkout.
+        old, new: text that stands there once, and the text instead of it.
+        tests: arguments of pytest: a file, and maybe `-k`.
+        meaning: the wrong behaviour.
+    """
+
+    file: str
+    old: str
+    new: str
+    tests: str
+    meaning: str
+
+
+FAULTS = (
+    Fault(
+        "icmbench/core/typed_csv.py", "keep_default_na=False", "keep_default_na=True",
+        "tests/test_read_tables.py", "the data set NA becomes a missing value",
+    ),
+    Fault(
+        "icmbench/core/files.py", "            temporary.unlink(missing_ok=True)",
+        "            pass",
+        "tests/test_temporary_files.py", "a failed write leaves its temporary file",
+    ),
+    Fault(
+        "icmbench/core/images/transparency.py", 'layered.size, "white")', 'layered.size, "black")',
+        "tests/test_images.py", "transparent pixels become black",
+    ),
+    Fault(
+        "icmbench/core/sources.py",
+        "isinstance(node.value.value, str):\n            return None",
+        "isinstance(node.value.value, str):\n            return node",
+        "tests/test_fingerprint.py", "a docstring changes the fingerprint of code",
+    ),
+    Fault(
+        "icmbench/scenes/annotations.py", "if inside else [0, 0, 0]", "if inside else [x, y, 2]",
+        "tests/test_scenes.py", "face points outside of the frame count as visible",
+    ),
+    Fault(
+        "icmbench/bitstream/container.py", "check = crc16(length + payload, check)\n        data",
+        "check = crc16(length + payload)\n        data",
+        "tests/test_container.py", "checksums of sections are not chained",
+    ),
+    Fault(
+        "icmbench/bitstream/arithmetic.py",
+        "value = ((low + (np.int64(1) << free) - 1) >> free) << free",
+        "value = (low >> free) << free",
+        "tests/test_arithmetic.py", "the coder's last bytes lie below its interval",
+    ),
+    Fault(
+        "icmbench/bitstream/folding.py", 'mode="edge"', 'mode="constant"',
+        "tests/test_folding.py", "the last strip of a folded image is black",
+    ),
+    Fault(
+        "icmbench/datasets/download.py", "if found != text:", "if not found:",
+        "tests/test_download.py", "checksums of downloads are not compared",
+    ),
+    Fault(
+        "icmbench/datasets/coco_format.py", "_LONGEST_SIDE: Final = 100_000",
+        "_LONGEST_SIDE: Final = 100_000_000_000",
+        "tests/test_annotated_datasets.py", "an image of any size is believed",
+    ),
+    Fault(
+        "icmbench/metrics/pixel.py", "difference.size, peak=255)", "difference.size, peak=256)",
+        "tests/test_metrics.py", "PSNR counts from a peak of 256",
+    ),
+    Fault(
+        "icmbench/codecs/conventional/jpeg.py", '"subsampling": "4:2:0"', '"subsampling": "4:4:4"',
+        "tests/test_codecs.py", "JPEG keeps all chroma samples",
+    ),
+    Fault(
+        "icmbench/codecs/diff_icmh/tags.py", "(comb(vocabulary_size, count) - 1).bit_length()",
+        "comb(vocabulary_size, count).bit_length()",
+        "tests/test_tags.py", "tags take a bit more than they need",
+    ),
+    Fault(
+        "icmbench/codecs/diff_icmh/sampling.py", "place += stride", "place += int(stride)",
+        "tests/test_control.py", "the sampler's steps end below the schedule's last",
+    ),
+    Fault(
+        "icmbench/tasks/metrics/average_precision.py", 'side="right"', 'side="left"',
+        "tests/test_task_metrics.py", "a recall that is just reached does not count",
+    ),
+    Fault(
+        "icmbench/tasks/metrics/landmark_metrics.py", "/ truth.eyes[judged]", "/ truth.eyes.mean()",
+        "tests/test_task_metrics.py", "NME divides by the mean of all faces' eye distances",
+    ),
+    Fault(
+        "icmbench/reporting/statistics/comparison.py", "[count > limit or count",
+        "[count >= limit or count",
+        "tests/test_tables.py", "a codec with a quarter of failures is excluded",
+    ),
+    Fault(
+        "icmbench/reporting/report/page.py", "autoescape=True", "autoescape=False",
+        "tests/test_figures_report.py -k report", "names of files become markup in the report",
+    ),
+    Fault(
+        "icmbench/transfer/bundle.py", "if not _inside(name):", "if not name:",
+        "tests/test_foreign_bundles.py", "a bundle's member is written outside of the folder",
+    ),
+    Fault(
+        "rules/evaluation.smk", "priority: 100", "priority: 1",
+        "tests/test_rules.py -k pictures", "decoded images pile up before they are measured",
+    ),
+    Fault(
+        "profiles/default/profile.yaml", "printshellcmds", "jobs: 3\nprintshellcmds",
+        "tests/test_rules.py -k profile", "the default profile decides how a cluster's jobs run",
+    ),
+)  # fmt: skip
+
+
+def plant(fault: Fault, folder: Path) -> str:
+    """Edit a copy of the checkout; returns the file's text before."""
+    path = folder / fault.file
+    before = path.read_text(encoding="utf-8")
+    count = before.count(fault.old)
+    if count != 1:
+        raise ValueError(f"{fault.file}: {fault.old!r} stands there {count} times: mend the list")
+    path.write_text(before.replace(fault.old, fault.new), encoding="utf-8")
+    return before
+
+
+def outcome(fault: Fault, folder: Path) -> str:
+    """`caught`, `missed`, or the reason why neither is known."""
+    try:
+        before = plant(fault, folder)
+    except (OSError, ValueError) as error:
+        return f"not planted: {error}"
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-m", "not slow"]
+    done = subprocess.run(
+        [*command, "-p", "no:cacheprovider", *fault.tests.split(" ", 2)],
+        cwd=folder, capture_output=True, encoding="utf-8", check=False,
+    )  # fmt: skip
+    (folder / fault.file).write_text(before, encoding="utf-8")
+    if done.returncode == 1:
+        return "caught"
+    return "missed" if done.returncode == 0 else f"pytest: {done.stdout[-200:]!r}"
+
+
+def copy_checkout(folder: Path) -> None:
+    """All files that git tracks."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, encoding="utf-8", check=True
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        source, target = ROOT / name, folder / name
+        if source.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, target, follow_symlinks=False)
+
+
+def main() -> int:
+    chosen = [int(text) for text in sys.argv[1:]] or range(1, len(FAULTS) + 1)
+    wrong = 0
+    with tempfile.TemporaryDirectory(prefix="planted-") as name:
+        copy_checkout(Path(name))
+        for number in chosen:
+            fault, start = FAULTS[number - 1], time.monotonic()
+            found = outcome(fault, Path(name))
+            wrong += found != "caught"
+            seconds = time.monotonic() - start
+            print(f"{number:2} {found:8} {seconds:4.0f} s  {fault.file}: {fault.meaning}",
+                  flush=True)  # fmt: skip
+    return wrong
+
+
+if __name__ == "__main__":
+    sys.exit(main())
