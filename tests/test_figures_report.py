@@ -570,6 +570,7 @@ def test_visual_figure_without_psnr_near_points_or_image(
 # --- reproducible files -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_files_are_equal_between_processes(tmp_path: Path) -> None:
     program = textwrap.dedent(
         """

@@ -624,7 +624,20 @@ FAULTS: dict[str, tuple[Callable[[State], State], str]] = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+# One of each kind; the others are slow.
+QUICK = {
+    "entropy tensor missing",
+    "wrong shape",
+    "extra",
+    "adapters",
+    "not finite",
+    "another table",
+}
+
+
+@pytest.mark.parametrize(
+    "fault", [pytest.param(f, marks=() if f in QUICK else pytest.mark.slow) for f in FAULTS]
+)
 def test_faults_are_named_and_nothing_is_written(
     checkpoint: State, tmp_path: Path, fault: str
 ) -> None:

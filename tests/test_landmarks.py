@@ -166,6 +166,7 @@ def random_box(rng: np.random.Generator) -> list[float]:
     return [*rng.uniform(100, 250, 2), *rng.uniform(60, 220, 2)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mirror", ["none", "average"])
 def test_what_the_package_decodes_lies_where_the_heat_map_says(mirror: str) -> None:
     """Without bias, to within a quarter of a cell and the package's whole pixels."""
@@ -332,6 +333,7 @@ def test_files_of_networks(tmp_path: Path) -> None:
     refused("not a FAN", "x.pth")
 
 
+@pytest.mark.slow
 def test_published_checkpoint_gives_what_the_package_gives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -176,6 +176,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_what_mmdet_seldom_needs_is_left_out_and_stays_usable() -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT], cwd=ROOT, capture_output=True, text=True, check=False

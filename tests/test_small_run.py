@@ -25,6 +25,7 @@ from running import snakemake, succeed
 from test_onnx_tasks import colour_network
 
 from icmbench.bitstream import container
+from icmbench.codecs.mpd.model import bundled
 from icmbench.core.images.image_files import write_png
 
 pytestmark = pytest.mark.workflow
@@ -59,9 +60,9 @@ class Run:
 
 def configuration(folder: Path) -> dict[str, Any]:
     """Images, maps, a network, and the configuration that names them."""
-    for seed, (name, height) in enumerate(SIZES.items()):
+    (folder / "maps").mkdir()
+    for seed, (name, height) in enumerate({**SIZES, "broken.png": 40}.items()):
         write_png(folder / "images" / name, make_picture(height, 48, seed))
-        (folder / "maps").mkdir(exist_ok=True)
         labels = np.full((height, 48), seed % 2, np.uint8)
         Image.fromarray(labels).save(folder / "maps" / name)
     broken = b"\x89PNG\r\n\x1a\n and then nothing"
@@ -93,7 +94,7 @@ def configuration(folder: Path) -> dict[str, Any]:
         "robustness": {"trials": 0},
         "visual": [place],
         "task_pictures": [{**place, "task": "None"}],
-        "training": {"start": "bundled"},
+        "models": str(bundled().parent),
         "device": "cpu",
     }  # fmt: skip
 

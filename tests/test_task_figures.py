@@ -370,6 +370,7 @@ def test_padding_is_not_looked_at() -> None:
     np.testing.assert_array_equal(found["stage 2"], features(whole)["stage 2"][:, :5, :6])
 
 
+@pytest.mark.slow
 def test_stages_of_a_real_detector() -> None:
     pytest.importorskip("mmdet", reason="mmdet is not installed")
     from icmbench.tasks.registry import make_task

@@ -784,6 +784,7 @@ def compile_with(folder: Path, cache: Path | str, *what: str, **more: str) -> li
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_processes_that_compile_at_once_share_nothing_wrong(tmp_path: Path) -> None:
     """numba numbers the variants of a function, and two processes may take the same number."""
     cache = tmp_path / "cache"
@@ -798,6 +799,7 @@ def test_processes_that_compile_at_once_share_nothing_wrong(tmp_path: Path) -> N
         assert [job.result()[0] for job in jobs] == ["[6, 5.0]"] * 2
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_is_replaced_by_one_with_the_same_name(
     tmp_path: Path,
 ) -> None:
