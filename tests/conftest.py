@@ -150,7 +150,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if any(item.get_closest_marker(name) for name in ("browser", "cluster", "shared")):
             item.add_marker("slow")
-        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        drawn = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if drawn or "effort" in getattr(item, "fixturenames", ()):
             item.add_marker("property")
     items.sort(key=lambda item: item.get_closest_marker("cluster") is None)
 
@@ -160,6 +161,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip or fail a test whose official files are absent."""
     for marker in item.iter_markers("shared"):
         official.check(marker.args)
+
+
+@pytest.fixture
+def effort() -> int:
+    """Factor of hand-written loops over random cases: 1, or 10 in the profile `long`."""
+    return 10 if settings.get_current_profile_name() == "long" else 1
 
 
 @pytest.fixture

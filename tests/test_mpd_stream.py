@@ -108,8 +108,10 @@ def test_a_state_that_splits_nothing_leaves_no_trace() -> None:
         payloads, states = encode_latent(latent, rdo=8.0)
         empty = [index for index, payload in enumerate(payloads) if not payload]
         if empty and any(payloads[empty[0] :]):
-            seen += 1
             assert_same(decode(payloads, latent), states)
+            seen += 1
+            if seen == 3:
+                return
     assert seen
 
 
