@@ -105,6 +105,20 @@ def test_the_first_error_is_told(tmp_path: Path) -> None:
     assert caught.value.errno == errno.ENAMETOOLONG
 
 
+def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    (tmp_path / "f").write_bytes(b"old")
+
+    def fail() -> None:
+        with atomic_path(tmp_path / "f") as temporary:
+            temporary.write_bytes(b"half")
+            raise ValueError("in the middle")
+
+    with pytest.raises(ValueError, match="in the middle"):
+        fail()
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+    assert (tmp_path / "f").read_bytes() == b"old"
+
+
 def test_an_error_is_not_hidden_by_the_removal(tmp_path: Path) -> None:
     def fail() -> None:
         with atomic_path(tmp_path / "f") as temporary:
