@@ -18,29 +18,14 @@ from icmbench.metrics.registry import METRICS
 
 Score = Callable[[Picture, Picture], float]
 
-# Imported by name where they are used: torch, piq, torchvision and lpips take seconds in every
-# job, and an edit of one metric measures again where that metric is measured.
-MODULES = {
-    "psnr_rgb": "pixel",
-    "psnr_y": "pixel",
-    "ssim": "structural",
-    "ms_ssim": "structural",
-    "haarpsi": "similarity",
-    "gmsd": "similarity",
-    "fsim": "feature_similarity",
-    "ssimulacra2": "ssimulacra2",
-    "lpips": "learned",
-    "dists": "learned",
-}
-PIXEL = ("psnr_rgb", "psnr_y")  # computed without torch
-LEARNED = ("lpips", "dists")  # networks: they run on the meter's device
+PIXEL = "pixel"  # the module that works without torch
 
 
 def metric_module(name: str) -> str:
     """The module that computes a metric; MeasurementError for an unknown name."""
     if name not in METRICS:
         raise MeasurementError(f"no metric is called {name!r}; there are {', '.join(METRICS)}")
-    return f"{__package__}.{MODULES[name]}"
+    return f"{__package__}.{METRICS[name].module}"
 
 
 class Meter:
@@ -61,8 +46,9 @@ class Meter:
         damaged or of other shapes, ConfigError for cuda where there is none.
         """
         self.names = list(names)
-        device = use_device(device) if {*names} & {*LEARNED} else "cpu"
-        self._devices = {name: device if name in LEARNED else "cpu" for name in self.names}
+        learned = {name for name in names if name in METRICS and METRICS[name].needs_weights}
+        device = use_device(device) if learned else "cpu"
+        self._devices = {name: device if name in learned else "cpu" for name in self.names}
         self._scores = {name: _score(name, weights, device) for name in self.names}
         self._originals: dict[str, Picture] = {}
 
@@ -81,7 +67,8 @@ class Meter:
         ours = self._remembered(original)
         theirs = {device: Picture(reconstruction, device) for device in ours}
         found: dict[str, float] = {}
-        with contextlib.nullcontext() if {*self.names} <= {*PIXEL} else _settled_torch():
+        plain = all(METRICS[name].module == PIXEL for name in self.names)
+        with contextlib.nullcontext() if plain else _settled_torch():
             for name, score in self._scores.items():
                 one, other = (pictures[self._devices[name]] for pictures in (ours, theirs))
                 small = one.min_side < METRICS[name].min_side

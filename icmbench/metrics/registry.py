@@ -11,6 +11,9 @@ class Metric:
 
     `min_side` is the smallest image side in pixels for which the metric is defined; a smaller
     image has the value nan. `settings` is the definition in one sentence, for the table's notes.
+    `module` of this package computes it: it is imported by name where the metric is measured, since
+    torch, piq, torchvision and lpips take seconds in every job, and so that an edit of one metric
+    measures again where that metric is measured. Networks (`needs_weights`) run on the device.
     """
 
     name: str
@@ -19,6 +22,7 @@ class Metric:
     higher_is_better: bool
     min_side: int
     settings: str
+    module: str
     needs_weights: bool = False
 
 
@@ -30,6 +34,7 @@ _ALL = (
         True,
         1,
         "10 log10(255²/MSE), MSE over all pixels of R, G and B of the 8-bit sRGB images, exact.",
+        module="pixel",
     ),
     Metric(
         "psnr_y",
@@ -38,6 +43,7 @@ _ALL = (
         True,
         1,
         "10 log10(255²/MSE) of the unrounded full-range BT.601 luma 0.299 R + 0.587 G + 0.114 B.",
+        module="pixel",
     ),
     Metric(
         "ssim",
@@ -47,6 +53,7 @@ _ALL = (
         11,
         "pytorch-msssim: 11x11 Gaussian window, sigma 1.5, valid positions, K = (0.01, 0.03), "
         "range 255, mean over R, G and B, no downsampling.",
+        module="structural",
     ),
     Metric(
         "ms_ssim",
@@ -56,6 +63,7 @@ _ALL = (
         161,
         "pytorch-msssim: SSIM's settings, 5 scales with weights 0.0448, 0.2856, 0.3001, 0.2363, "
         "0.1333, 2x2 means between scales (odd sides padded with zeros), mean over R, G and B.",
+        module="structural",
     ),
     Metric(
         "haarpsi",
@@ -64,6 +72,7 @@ _ALL = (
         True,
         16,
         "piq: colour HaarPSI, 3 scales, C = 30, alpha = 4.2, after 2x2 means.",
+        module="similarity",
     ),
     Metric(
         "gmsd",
@@ -72,6 +81,7 @@ _ALL = (
         False,
         4,  # one pixel after the means has no deviation: 0 for any two images
         "piq: Prewitt gradients of YIQ luma after 2x2 means, t = 170/255².",
+        module="similarity",
     ),
     Metric(
         "fsim",
@@ -82,6 +92,7 @@ _ALL = (
         "piq: FSIMc (with chrominance), 4 scales x 4 orientations, finest wavelength 6, "
         "after means over round(min side/256)² pixels; T1..T4 = 0.85, 160, 200, 200, lambda 0.03; "
         "of two flat images 1 if they are equal, else undefined.",
+        module="feature_similarity",
     ),
     Metric(
         "ssimulacra2",
@@ -91,6 +102,7 @@ _ALL = (
         8,
         "icmbench: version 2.1 as in libjxl, weights from the package ssimulacra2; agrees with "
         "libjxl's program within the latter's rounding (0.03 points at 200 pixels, 0.2 at 0.4 MP).",
+        module="ssimulacra2",
     ),
     Metric(
         "lpips",
@@ -101,6 +113,7 @@ _ALL = (
         "lpips: version 0.1, AlexNet (torchvision alexnet-owt-7be5be79), inputs in -1 to 1, "
         "full resolution.",
         needs_weights=True,
+        module="learned",
     ),
     Metric(
         "dists",
@@ -111,6 +124,7 @@ _ALL = (
         "piq: VGG-16 (torchvision vgg16-397923af) with piq's dists_weights.pt, bilinearly "
         "resized without antialiasing to a shorter side of 256 where it is longer.",
         needs_weights=True,
+        module="learned",
     ),
 )
 

@@ -1,0 +1,96 @@
+"""docs/adding.md: every example is put where it says, and used."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+GUIDE = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
+SECTIONS = ("Codec", "Metric", "Task", "Data set")
+USE = """
+import sys
+from pathlib import Path
+import numpy as np
+import yaml
+from icmbench.codecs.specs import parse_string
+from icmbench.config.run import make_run
+from icmbench.datasets.registry import make_dataset
+from icmbench.metrics.meter import Meter
+from icmbench.tasks.base import Labels
+from icmbench.tasks.registry import make_task
+
+config, schema, folder = yaml.safe_load(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+run = make_run(config, schema)
+assert {"ramps", "scenes"} == {*run.datasets} and "bright" in run.tasks
+data = make_dataset("ramps", config["datasets"]["ramps"], folder, folder)
+records = data.provide(data.image_ids(), folder)
+assert [record.width for record in records] == [64, 128, 192, 256, 320]
+image = np.arange(30 * 40 * 3).reshape(30, 40, 3).astype(np.uint8)
+codec = parse_string("rawzip:level=9").codec()
+assert np.array_equal(codec.decode(codec.encode(image, level=9)), image)
+other = image.copy()
+other[3, 4, 1] ^= 64
+assert Meter(["largest_error"])(image, other) == {"largest_error": 64.0}
+task = make_task("bright", {"type": "bright"})
+task.load(Labels("scenes", {}, ("light", "dark")), "cpu")
+assert np.array_equal(task.predict(image, []), np.where(image.mean(axis=2) > 128, 0, 1))
+print("all work")
+"""
+
+
+def section(name: str) -> str:
+    return re.split(r"^## ", GUIDE.split(f"## {name}\n")[1], maxsplit=1, flags=re.M)[0]
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", section(name), re.S)
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_an_example_is_short(name: str) -> None:
+    lines = [line for block in blocks(name, "python") for line in block.splitlines() if line]
+    assert 1 < len(lines) <= 22  # with the file's name, 20 of code
+
+
+def test_the_examples_work_where_the_guide_puts_them(tmp_path: Path) -> None:
+    package = tmp_path / "copy" / "icmbench"
+    shutil.copytree(
+        ROOT / "icmbench",
+        package,
+        copy_function=os.link,
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    config: dict[str, dict[str, object] | list[str]] = {
+        "datasets": {"scenes": {"test": 2}},
+        "anchors": [],
+    }
+    for name in SECTIONS:
+        file, *entries = blocks(name, "python")
+        place = file.splitlines()[0].removeprefix("# icmbench/")
+        assert not (package / place).exists()
+        (package / place).write_text(file, encoding="utf-8")
+        for entry in entries:
+            table = package / re.findall(r"entry of icmbench/(\S+)", entry)[0]
+            text = table.read_text(encoding="utf-8").replace("_ALL = (\n", f"_ALL = (\n{entry},\n")
+            table.unlink()  # a link to the checkout's
+            table.write_text(text, encoding="utf-8")
+        for text in blocks(name, "yaml"):
+            for key, value in yaml.safe_load(text).items():
+                known = config.get(key, {})
+                config[key] = {**known, **value} if isinstance(known, dict) and known else value
+    (tmp_path / "data").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", USE, yaml.safe_dump(config),
+         str(ROOT / "schemas" / "config.schema.json"), str(tmp_path / "data")],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(package.parent)},
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.stdout == "all work\n", done.stderr
