@@ -75,6 +75,7 @@ rule decode:
     params:
         code=code_of("decode"),
         settings=lambda wc: coding_settings(run.config, wc.codec),
+        compress=compresses,
         shared=lambda wc: plan.shared.get(wc.codec, {}),
     script:
         "../workflow_scripts/decode.py"

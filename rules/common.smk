@@ -98,8 +98,14 @@ def place_sets(section):
 
 def reconstructions_mb(wildcards):
     """Disk space of a shard's reconstructions, in MB."""
-    dataset, images = wildcards.dataset, plan.shard_images(wildcards.dataset)
-    return demand.reconstructions_mb(dataset, wildcards.codec, len(images[int(wildcards.shard)]))
+    images = plan.shard_images(wildcards.dataset)[int(wildcards.shard)]
+    return demand.reconstructions_mb(wildcards.dataset, wildcards.codec, len(images))
+
+
+def compresses(wildcards):
+    """True if a shard's reconstructions are compressed."""
+    images = plan.shard_images(wildcards.dataset)[int(wildcards.shard)]
+    return demand.compresses(wildcards.dataset, wildcards.codec, len(images))
 
 
 def refusal(text):

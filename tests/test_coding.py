@@ -14,7 +14,8 @@ from conftest import make_picture
 from PIL import Image as PillowImage
 
 from icmbench.core.errors import MeasurementError
-from icmbench.core.images.image_files import write_png
+from icmbench.core.images.image_files import decode_image, write_png
+from icmbench.core.processes import run_python
 from icmbench.datasets.base import Record
 from icmbench.evaluation import archive, pool
 from icmbench.evaluation.decode import decode_one, decode_shard
@@ -307,3 +308,32 @@ def test_a_missing_member_is_a_row(shard, tmp_path: Path, root: Path) -> None:
     assert len(rows) == 8
     with pytest.raises(MeasurementError, match=r"i1\.jpg' is missing"):
         decode_one(one, tmp_path / "s.zip", one.points[0], "i1")
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (40, 48), (300, 7)])
+def test_stored_and_compressed_pictures_are_equal(shape: tuple[int, int], tmp_path: Path) -> None:
+    image = make_picture(*shape)
+    for compress in (False, True):
+        with archive.create(tmp_path / "r.zip") as out:
+            out.add_image("webp/i.png", image, compress=compress)
+        with archive.reader(tmp_path / "r.zip") as source:
+            found = archive.read_picture(source, "webp/i.png")
+            data = archive.read_member(source, "webp/i.png")
+        assert np.array_equal(found, image)
+        assert np.array_equal(decode_image(data)[0], image)
+        longer = image.size + shape[0]  # pixels and a byte per row, and at most 100 bytes more
+        assert compress or longer < len(data) < longer + 100
+
+
+def test_coding_jobs_load_neither_torch_nor_pandas() -> None:
+    """Each takes seconds that every job of a run pays; the codec process loads what it needs."""
+    run_python(
+        "-c",
+        "import sys\n"
+        "import icmbench.jobs.decode, icmbench.jobs.encode\n"
+        "from icmbench.evaluation.shard import make_codec_entry\n"
+        "settings = {'entry': {'points': [{}]}, 'device': 'auto', 'threads': 1, 'models': None}\n"
+        "settings['limits'] = {'seconds_per_image': 1}\n"
+        "assert make_codec_entry('mpd', settings).setup.device == 'auto'\n"
+        "assert not {'torch', 'pandas'} & {*sys.modules}, sys.modules.keys()",
+    )

@@ -16,6 +16,7 @@ from icmbench.bitstream import container
 from icmbench.codecs.raw_test import RawTest
 from icmbench.config.run import make_run
 from icmbench.core.errors import ConfigError, MeasurementError
+from icmbench.core.files import write_parquet
 from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
 from icmbench.datasets.manifest import write_records
@@ -28,7 +29,6 @@ from icmbench.evaluation.robustness import (
     choose_subjects,
     damage_trials,
     middle_point,
-    write_trials,
 )
 from icmbench.evaluation.shard import CodecEntry, make_codec_entry
 from icmbench.reporting.figures.robustness import robustness_figure
@@ -378,7 +378,7 @@ def test_the_figure_says_it_in_words(tmp_path: Path) -> None:
 
 
 def test_trials_survive_their_file(tmp_path: Path) -> None:
-    write_trials(tmp_path / "t.parquet", made_trials())
+    write_parquet(tmp_path / "t.parquet", made_trials())
     back = pd.read_parquet(tmp_path / "t.parquet")
     pd.testing.assert_frame_equal(robustness_table(back), robustness_table(made_trials()))
 

@@ -12,14 +12,15 @@ from conftest import make_picture
 from running import snakemake, succeed
 
 from icmbench.core.errors import MeasurementError
+from icmbench.core.files import write_parquet
 from icmbench.core.images.image_files import write_png
 from icmbench.core.typed_csv import read_table
 from icmbench.datasets.base import Record
 from icmbench.evaluation.decode import decode_shard
 from icmbench.evaluation.encode import encode_shard
-from icmbench.evaluation.measure import measure_shard, write_measurements
+from icmbench.evaluation.measure import measure_shard, measured
 from icmbench.evaluation.shard import CodecEntry, make_codec_entry
-from icmbench.evaluation.sharing import measured, shared_of, shared_strings
+from icmbench.evaluation.sharing import shared_of, shared_strings
 from icmbench.metrics.meter import Meter
 from icmbench.reporting.statistics.comparison import comparison_set, describe
 
@@ -81,7 +82,7 @@ def code(
         "d", one.name, records, home, Meter(["psnr_rgb"]), pictures=archive, decoded=status,
         known=known,
     )  # fmt: skip
-    write_measurements(home / f"{one.name}.parquet", frame)
+    write_parquet(home / f"{one.name}.parquet", frame)
     return frame
 
 

@@ -138,7 +138,7 @@ def test_one_module_starts_python() -> None:
 def test_scripts_write_what_their_rules_declare() -> None:
     """A path that is built from the configuration is none that Snakemake checks or removes."""
     writers = {"save", "write_csv", "write_json", "write_png", "write_text", "write_bytes"}
-    writers |= {"write_measurements", "write_records", "write_rows", "write_trials", "save_network"}
+    writers |= {"write_parquet", "write_records", "write_rows", "save_network"}
     found = []
     for path in sorted((ROOT / "workflow_scripts").glob("*.py")):
         for name, call in calls(path.read_text("utf-8")):

@@ -117,7 +117,7 @@ def watch(limit: int) -> None:
             time.sleep(0.05)
     if run.returncode:
         sys.exit(run.returncode)
-    booked = round(1.8 * 256**2 / 1e6 * 8 * 4)
+    booked = round(3.1 * 256**2 / 1e6 * 8 * 4)
     print(
         f"bound {limit} MB, booked per job about {booked} MB, three jobs read or write each archive"
     )

@@ -5,9 +5,9 @@ from pathlib import Path
 import pandas as pd
 from matplotlib import pyplot
 
+from icmbench.core.files import write_parquet
 from icmbench.core.joblog import log_to
 from icmbench.datasets.manifest import read_records, usable
-from icmbench.evaluation.measure import write_measurements
 from icmbench.reporting.figures.feature_gap import feature_gap
 from icmbench.reporting.figures.style import save
 from icmbench.reporting.tables.csv_files import write_csv
@@ -36,7 +36,7 @@ def of_shard(files, wildcards, params):
         pictures=Path(files.pictures),
         decoded=Path(files.decoded),
     )
-    write_measurements(Path(snakemake.output[0]), frame)
+    write_parquet(Path(snakemake.output[0]), frame)
 
 
 def of_all(files, params):

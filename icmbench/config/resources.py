@@ -21,8 +21,10 @@ TRAINING_MB: Final = 10
 TILED_MB: Final = 80
 WHOLE_MB: Final = 1500
 METRICS_MB: Final = 1500
-# Bytes per pixel of a PNG photograph are 1.6 (`identity`); lossy reconstructions take less.
+# Bytes per pixel of reconstructions: a compressed PNG of a photograph takes 1.6 (`identity`).
 PNG_BYTES: Final = 1.8
+STORED_PNG_BYTES: Final = 3.1
+STORED_MEGAPIXELS: Final = 100  # of a shard, at most
 _WEIGHTS: Final = (".safetensors", ".pth", ".pt")
 
 
@@ -100,6 +102,17 @@ class Demand:
 
     def reconstructions_mb(self, dataset: str, codec: str, images: int) -> int:
         """Disk space of the reconstructions of some images, estimated, in MB."""
+        size = PNG_BYTES if self.compresses(dataset, codec, images) else STORED_PNG_BYTES
+        return max(10, round(size * self._megapixels(dataset, codec, images)))
+
+    def compresses(self, dataset: str, codec: str, images: int) -> bool:
+        """True if the reconstructions of a shard are compressed: kept ones, those of large shards.
+
+        Compression takes longer than most decoders; of temporary files it saves space only.
+        """
+        large = self._megapixels(dataset, codec, images) > STORED_MEGAPIXELS
+        return self._run.config["keep_reconstructions"] or large
+
+    def _megapixels(self, dataset: str, codec: str, images: int) -> float:
         mean = self._run.datasets[dataset].megapixels.mean
-        points = len(self._run.codecs[codec].points)
-        return max(10, round(PNG_BYTES * mean * images * points))
+        return mean * images * len(self._run.codecs[codec].points)

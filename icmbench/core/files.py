@@ -15,9 +15,12 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.core.errors import StorageError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -174,6 +177,12 @@ def write_bytes(path: Path | str, data: bytes) -> None:
     """Write a file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def write_parquet(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table as parquet, atomically and without its index."""
+    with atomic_path(path) as temporary:
+        frame.to_parquet(temporary, index=False)
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from PIL import Image as PillowImage
 
 from icmbench.codecs.base import Image
 from icmbench.codecs.specs import Point
@@ -35,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 def decode_shard(
-    family: CodecEntry,
+    entry: CodecEntry,
     dataset: str,
     *,
     streams: Path,
@@ -44,32 +42,33 @@ def decode_shard(
     status: Path,
     timing: Path,
     shared: Sequence[Shared] = (),
+    compress: bool = True,
 ) -> None:
-    """Decode every stream of a shard at every point of the family.
+    """Decode every stream of a shard at every point of a codec entry.
 
     Each point's file is really written (for an embedded codec: after truncation) and it is that
     file's size that is reported.
 
     Args:
         streams, encoded: what `encode_shard` wrote.
-        pictures: zip of PNGs that is written, one member per codec string and image.
-        status: CSV that is written, one row per codec string and image; failed encodings too.
-        timing: CSV of seconds that is written.
-        shared: points that earlier entries have: their pictures are copied.
+        pictures: zip of PNGs to write, one member per codec string and image.
+        status: CSV to write, one row per codec string and image; failed encodings too.
+        timing: CSV of seconds to write.
+        shared: points that earlier entries have: their reconstructions are copied.
+        compress: the PNGs; False for temporary ones, which takes less time and more space.
     """
     taken = Taken(shared, "codec", DECODED)
     before = read_rows(encoded, ENCODED)
-    alone = [point for point in family.points if _batch(point) == 1]
-    together = [point for point in family.points if _batch(point) > 1]
+    alone = [point for point in entry.points if _batch(point) == 1]
+    together = [point for point in entry.points if _batch(point) > 1]
     with (
         archive.reader(streams) as source,
         archive.create(pictures) as out,
-        CodecProcess(family.setup) as process,
+        CodecProcess(entry.setup) as process,
         tempfile.TemporaryDirectory(prefix="icmbench-") as scratch,
     ):
-        job = _Job(family, dataset, source, out, process, Path(scratch))
-        job.taken = taken
-        for coded in progress(before, desc=f"decode {family.name}", unit="stream"):
+        job = _Job(entry, dataset, source, out, process, Path(scratch), taken, compress)
+        for coded in progress(before, desc=f"decode {entry.name}", unit="stream"):
             for point in alone:
                 if point.encoding == coded["encoding"]:
                     job.decode([coded], point)
@@ -85,28 +84,21 @@ def decode_shard(
     write_rows(timing, TIMING, job.seconds)
 
 
+@dataclass
 class _Job:
     """Decodes streams at points and keeps a row of each."""
 
-    def __init__(
-        self,
-        family: CodecEntry,
-        dataset: str,
-        source: zipfile.ZipFile,
-        out: archive.Writer,
-        process: CodecProcess,
-        scratch: Path,
-    ) -> None:
-        self.family = family
-        self.dataset = dataset
-        self.source = source
-        self.out = out
-        self.process = process
-        self.scratch = scratch
-        self.taken = Taken((), "codec", DECODED)
-        self.patience = Patience()
-        self.rows: list[dict[str, Any]] = []
-        self.seconds: list[dict[str, Any]] = []
+    entry: CodecEntry
+    dataset: str
+    source: zipfile.ZipFile
+    out: archive.Writer
+    process: CodecProcess
+    scratch: Path
+    taken: Taken
+    compress: bool
+    patience: Patience = field(default_factory=Patience)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    seconds: list[dict[str, Any]] = field(default_factory=list)
 
     def decode(self, batch: Sequence[Mapping[str, str]], point: Point) -> None:
         """Decode the streams of rows at a point, those that were coded together.
@@ -126,9 +118,7 @@ class _Job:
             try:
                 _extract(self.source, point, coded["image"], file)
                 self.patience.check(point.string)
-                if point.codec.cut_keys:
-                    answer = self.process.call("truncate", point.cut, path=str(file))
-                    file.write_bytes(answer["stream"])
+                _truncate(self.process, point, file)
             except MeasurementError as error:
                 file.write_bytes(b"")  # nothing was there to decode
                 self._failed(coded, point, file, Failed("failed", str(error)))
@@ -142,7 +132,7 @@ class _Job:
     def _copy(self, image: str, point: Point) -> None:
         row = self.taken.row(point.string, image)
         self.rows.append(row)
-        self.seconds += self.taken.seconds(point.string, image, self.family.name)
+        self.seconds += self.taken.seconds(point.string, image, self.entry.name)
         if row["status"] == "ok":
             member = archive.picture_member(point.string, image)
             self.taken.copy(point.string, member, self.out)
@@ -177,8 +167,9 @@ class _Job:
         image: Image,
         answer: Mapping[str, Any],
     ) -> None:
-        self.out.add(archive.picture_member(point.string, coded["image"]), _png(image))
-        place = {"dataset": self.dataset, "family": self.family.name, "image": coded["image"]}
+        name = archive.picture_member(point.string, coded["image"])
+        self.out.add_image(name, image, compress=self.compress)
+        place = {"dataset": self.dataset, "family": self.entry.name, "image": coded["image"]}
         what = {"stage": "decode", "codec": point.string, "encoding": point.encoding}
         pixels = image.shape[0] * image.shape[1]
         self.seconds.append({**place, **what, **timing_row(self.process, answer, pixels)})
@@ -204,17 +195,18 @@ def _batch(point: Point) -> int:
     return int(dict(point.decode)[key]) if key else 1
 
 
-def decode_one(family: CodecEntry, streams: Path, point: Point, image_id: str) -> Image:
-    """The picture of one member of a shard's streams, decoded as `decode_shard` does, but alone."""
+def decode_one(entry: CodecEntry, streams: Path, point: Point, image_id: str) -> Image:
+    """Decode one member of a shard's streams as `decode_shard` does, but alone."""
     with (
         archive.reader(streams) as source,
-        CodecProcess(family.setup) as process,
+        CodecProcess(entry.setup) as process,
         tempfile.TemporaryDirectory(prefix="icmbench-") as scratch,
     ):
         file = Path(scratch) / "stream"
         _extract(source, point, image_id, file)
-        picture: Image = _decode(process, Patience(), point, file)["image"]
-        return picture
+        _truncate(process, point, file)
+        reconstruction: Image = process.call("decode", point.decode, path=str(file))["image"]
+        return reconstruction
 
 
 def _extract(source: zipfile.ZipFile, point: Point, image_id: str, file: Path) -> None:
@@ -223,14 +215,7 @@ def _extract(source: zipfile.ZipFile, point: Point, image_id: str, file: Path) -
     file.write_bytes(archive.read_member(source, member))
 
 
-def _decode(process: CodecProcess, patience: Patience, point: Point, file: Path) -> dict[str, Any]:
-    patience.check(point.string)
+def _truncate(process: CodecProcess, point: Point, file: Path) -> None:
+    """Cut an embedded stream to the point."""
     if point.codec.cut_keys:
         file.write_bytes(process.call("truncate", point.cut, path=str(file))["stream"])
-    return process.call("decode", point.decode, path=str(file))
-
-
-def _png(image: Image) -> bytes:
-    buffer = io.BytesIO()
-    PillowImage.fromarray(image).save(buffer, "PNG", compress_level=1)
-    return buffer.getvalue()

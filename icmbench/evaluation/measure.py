@@ -18,7 +18,6 @@ from icmbench.codecs.base import Image
 from icmbench.codecs.specs import parse_string
 from icmbench.core.devices import keep_freed_memory
 from icmbench.core.errors import MeasurementError
-from icmbench.core.files import atomic_path
 from icmbench.core.images.image_files import read_image
 from icmbench.core.progress import progress
 from icmbench.datasets.base import Record
@@ -86,10 +85,22 @@ def measure_shard(
     return _frame(rows, meter.names)
 
 
-def write_measurements(path: Path, frame: pd.DataFrame) -> None:
-    """Write a shard's measurements as parquet, atomically."""
-    with atomic_path(path) as temporary:
-        frame.to_parquet(temporary, index=False)
+def measured(
+    shared: Mapping[str, Sequence[str]], files: Sequence[str], family: str
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """Measurement rows of earlier entries by codec string and image, under the name `family`.
+
+    Args:
+        shared: codec strings by earlier entry.
+        files: their measurements of the shard, in the same order.
+    """
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for strings, path in zip(shared.values(), files, strict=True):
+        frame = pd.read_parquet(path)
+        for row in frame[frame["codec"].isin(set(strings))].to_dict("records"):
+            found[row["codec"], row["image"]] = {str(k): v for k, v in row.items()}
+            found[row["codec"], row["image"]]["family"] = family
+    return found
 
 
 def check_measurements(frame: pd.DataFrame, schema: Path) -> None:

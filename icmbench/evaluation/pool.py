@@ -49,7 +49,7 @@ class Setup:
     Attributes:
         codec: codec name.
         models: folder of trained weights.
-        device: cpu or cuda.
+        device: cpu, cuda or auto.
         threads: threads of numerical libraries.
         seconds: time limit of one request.
         warm_up: keys of a point to run once before anything is timed.
@@ -66,15 +66,16 @@ class Setup:
 class CodecProcess:
     """A codec in a child process; use as a context manager.
 
-    `start_s` is what process start, model load and warm-up took, the first time. Starting and
-    compiling (`compile_s`) are no part of time limits, rates and forecasts.
+    `device` is the one in use, "" until it is known. `start_s` is what process start, model load
+    and warm-up took, the first time. Starting and compiling (`compile_s`) are no part of time
+    limits, rates and forecasts.
     """
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.start_s = 0.0
         self.compile_s = 0.0
-        self.device = setup.device
+        self.device = "" if setup.device == "auto" else setup.device
         self._process: subprocess.Popen[bytes] | None = None
         self._unusable: Failed | None = None
         self._warm = setup.warm_up is None

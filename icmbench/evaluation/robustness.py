@@ -18,7 +18,6 @@ import pandas as pd
 
 from icmbench.codecs.base import Codec, Image
 from icmbench.codecs.specs import Point
-from icmbench.core.files import atomic_path
 from icmbench.core.images.image_files import read_image
 from icmbench.core.progress import progress
 from icmbench.datasets.manifest import read_records, usable
@@ -134,12 +133,6 @@ def damage_trials(
                         base | where | result for result in _trial(decoder, whole, damage, places)
                     ]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
-
-
-def write_trials(path: Path, frame: pd.DataFrame) -> None:
-    """Write a codec's trials as parquet, atomically."""
-    with atomic_path(path) as temporary:
-        frame.to_parquet(temporary, index=False)
 
 
 class _Decoder:

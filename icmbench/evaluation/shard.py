@@ -52,17 +52,19 @@ class CodecEntry:
 
 
 def make_codec_entry(name: str, settings: Mapping[str, Any]) -> CodecEntry:
-    """The family of a configuration entry.
+    """Make the codec entry of a configuration entry.
 
     Args:
         settings: `entry` (codec, points), `device`, `threads`, `limits` and `models` of the run.
 
-    Raises ConfigError for wrong codecs, keys and values.
+    Raises ConfigError for wrong codecs, keys and values, and for cuda where there is none.
     """
     entry = settings["entry"]
     codec = entry.get("codec", name)
     points = tuple(expand_points(codec, entry["points"]))
-    device = resolve_device(settings["device"]) if codec_class(codec).uses_device else "cpu"
+    device = settings["device"] if codec_class(codec).uses_device else "cpu"
+    if device == "cuda":
+        resolve_device(device)  # `auto` is left to the codec process: it takes loading torch
     setup = Setup(
         codec,
         models=Path(settings["models"]) if settings["models"] else None,

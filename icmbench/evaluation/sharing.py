@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from icmbench.core.errors import MeasurementError
 from icmbench.evaluation import archive
 from icmbench.evaluation.shard import TIMING, CodecEntry, read_rows
@@ -98,21 +96,3 @@ class Taken:
         """Copy a member of the earlier entry's archive."""
         with archive.reader(self._archives[name]) as source:
             out.add(member, archive.read_member(source, member))
-
-
-def measured(
-    shared: Mapping[str, Sequence[str]], files: Sequence[str], family: str
-) -> dict[Key, dict[str, Any]]:
-    """Measurement rows of earlier entries by codec string and image, under the name `family`.
-
-    Args:
-        shared: codec strings by earlier entry.
-        files: their measurements of the shard, in the same order.
-    """
-    found: dict[Key, dict[str, Any]] = {}
-    for strings, path in zip(shared.values(), files, strict=True):
-        frame = pd.read_parquet(path)
-        for row in frame[frame["codec"].isin(set(strings))].to_dict("records"):
-            found[row["codec"], row["image"]] = {str(k): v for k, v in row.items()}
-            found[row["codec"], row["image"]]["family"] = family
-    return found

@@ -23,6 +23,7 @@ def decode(
     timing: Path,
     shared: Mapping[str, Sequence[str]] | None = None,
     shared_files: Sequence[Path] = (),
+    compress: bool = True,
 ) -> None:
     """Decode the streams of one shard in a process that reads nothing else.
 
@@ -33,6 +34,7 @@ def decode(
         pictures, status, timing: the archive and the tables to write.
         shared: by earlier entry, the codec specs that are copied from it.
         shared_files: archive, status and timing of every entry of `shared`, in order.
+        compress: the PNGs; False for temporary ones.
     """
     decode_shard(
         make_codec_entry(codec, settings),
@@ -43,4 +45,5 @@ def decode(
         status=status,
         timing=timing,
         shared=shared_of(shared or {}, [str(path) for path in shared_files]),
+        compress=compress,
     )

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from icmbench.core.files import write_parquet
 from icmbench.datasets.manifest import read_records, usable
-from icmbench.evaluation.measure import check_measurements, measure_shard, write_measurements
-from icmbench.evaluation.sharing import measured
+from icmbench.evaluation.measure import (
+    check_measurements,
+    measure_shard,
+    measured,
+)
 from icmbench.metrics.meter import Meter
 
 
@@ -52,4 +56,4 @@ def measure(
         known=measured(shared or {}, [str(path) for path in shared_files], codec),
     )
     check_measurements(frame, root / "schemas" / "measurements.schema.json")
-    write_measurements(measurements, frame)
+    write_parquet(measurements, frame)

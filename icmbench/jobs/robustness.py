@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from icmbench.evaluation.robustness import Shard, choose_subjects, damage_trials, write_trials
+from icmbench.core.files import write_parquet
+from icmbench.evaluation.robustness import Shard, choose_subjects, damage_trials
 from icmbench.evaluation.shard import make_codec_entry
 
 
@@ -40,4 +41,4 @@ def robustness(
         seed=robustness["seed"],
         seconds=robustness["seconds"],
     )
-    write_trials(trials, frame)
+    write_parquet(trials, frame)

@@ -20,6 +20,7 @@ from icmbench.codecs.diff_icmh.codec import CELL, MAIN, DiffIcmh
 from icmbench.codecs.diff_icmh.entropy.stream import padded_size
 from icmbench.codecs.diff_icmh.system import Image, System
 from icmbench.codecs.specs import Point
+from icmbench.core.devices import use_device
 from icmbench.core.errors import CodecError
 from icmbench.core.files import seed_from
 from icmbench.core.images.image_files import read_image
@@ -84,7 +85,7 @@ class Drawn:
 
 def make_icmh(family: CodecEntry) -> DiffIcmh:
     """The codec of a `diff-icmh` entry with its model, in this process."""
-    return DiffIcmh(models=family.setup.models, device=family.setup.device)
+    return DiffIcmh(models=family.setup.models, device=use_device(family.setup.device))
 
 
 def rate_points(family: CodecEntry) -> list[Point]:

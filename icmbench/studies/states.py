@@ -14,6 +14,7 @@ from icmbench.codecs.mpd.codec import Mpd
 from icmbench.codecs.mpd.inspect import SECTION_PARTS, layers
 from icmbench.codecs.mpd.palette.rdo import latent_error
 from icmbench.codecs.specs import Point
+from icmbench.core.devices import use_device
 from icmbench.core.errors import CodecError
 from icmbench.core.images.image_files import read_image
 from icmbench.core.progress import progress
@@ -51,7 +52,7 @@ _KEYS = ["dataset", "family", "encoding", "state"]
 
 def make_codec(family: CodecEntry) -> Mpd:
     """The codec of an `mpd` entry with its model, in this process."""
-    return Mpd(models=family.setup.models, device=family.setup.device)
+    return Mpd(models=family.setup.models, device=use_device(family.setup.device))
 
 
 def stored_stream(streams: Path, point: Point, image_id: str) -> bytes | None:

@@ -24,7 +24,7 @@ from PIL import Image as PillowImage
 
 from icmbench.codecs.specs import slug
 from icmbench.core.errors import MeasurementError, TaskError
-from icmbench.core.files import atomic_path
+from icmbench.evaluation import archive
 from icmbench.tasks.base import (
     INSTANCES,
     LANDMARKS,
@@ -40,7 +40,6 @@ DECIMALS: Final = 3  # of coordinates: a thousandth of a pixel
 DIGITS: Final = 6  # of scores, significant
 POINTS: Final = 68  # of a face
 RUN: Final = "run.json"  # a name that no prediction has: theirs lie in a folder
-_DATE: Final = (1980, 1, 1, 0, 0, 0)  # zip's earliest: equal contents give equal archives
 
 
 @dataclass(frozen=True)
@@ -79,8 +78,8 @@ class Writer:
         failed: why the model could not be loaded.
     """
 
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self._archive = archive
+    def __init__(self, members: archive.Writer) -> None:
+        self._members = members
         self._failures: dict[str, dict[str, str]] = {}
         self.device = ""
         self.failed = ""
@@ -110,10 +109,7 @@ class Writer:
     def put(self, codec_string: str, image_id: str, encoded: tuple[str, bytes]) -> None:
         """Store a prediction that `encode` made; ValueError where there is one already."""
         extension, data = encoded
-        name = f"{slug(codec_string)}/{image_id}.{extension}"
-        if name in self._archive.NameToInfo:
-            raise ValueError(f"member {name} is written twice")
-        self._write(name, data)
+        self._members.add(f"{slug(codec_string)}/{image_id}.{extension}", data)
 
     def fail(self, codec_string: str, image_id: str, reason: str) -> None:
         """Record that the model failed on an image."""
@@ -122,12 +118,7 @@ class Writer:
     def finish(self) -> None:
         """Write `RUN`, the last member."""
         about = {"device": self.device, "failed": self.failed, "failures": self._failures}
-        self._write(RUN, _json(about))
-
-    def _write(self, name: str, data: bytes) -> None:
-        info = zipfile.ZipInfo(name, _DATE)
-        info.external_attr = 0o644 << 16
-        self._archive.writestr(info, data, zipfile.ZIP_DEFLATED)
+        self._members.add(RUN, _json(about))
 
 
 @contextlib.contextmanager
@@ -136,11 +127,8 @@ def writer(path: Path) -> Iterator[Writer]:
 
     Members stand in the order in which they are added: the caller sorts.
     """
-    with (
-        atomic_path(path) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
-    ):
-        opened = Writer(archive)
+    with archive.create(path, zipfile.ZIP_DEFLATED) as members:
+        opened = Writer(members)
         yield opened
         opened.finish()
 
@@ -154,9 +142,9 @@ def outcome(paths: Sequence[Path], produces: str) -> Outcome:
     answered: set[tuple[str, str]] = set()
     extension = f".{EXTENSIONS[produces]}"
     for path in paths:
-        with _opened(path) as archive:
-            names = [name.rpartition("/") for name in archive.namelist()]
-            run = json.loads(archive.read(RUN))
+        with _opened(path) as source:
+            names = [name.rpartition("/") for name in source.namelist()]
+            run = json.loads(source.read(RUN))
             found = {
                 (point, image): str(reason)
                 for point, reasons in run["failures"].items()
@@ -188,15 +176,15 @@ def read(
     found: dict[str, Prediction] = {}
     wanted = {f"{slug(codec_string)}/{name}.{EXTENSIONS[produces]}": name for name in image_ids}
     for path in paths:
-        with _opened(path) as archive:
+        with _opened(path) as source:
             # Its members in their order: a zip is read from front to back.
-            for member in archive.namelist():
+            for member in source.namelist():
                 image_id = wanted.get(member)
                 if image_id is None:
                     continue
                 if image_id in found:
                     raise MeasurementError(f"{path}: {member} is in another file or twice in it")
-                found[image_id] = decode(archive.read(member), produces)
+                found[image_id] = decode(source.read(member), produces)
     if missing := [name for name in image_ids if name not in found]:
         raise MeasurementError(
             f"{', '.join(str(path) for path in paths) or 'no file'}: no prediction of "
@@ -209,8 +197,8 @@ def read(
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """An archive to read from; whatever is wrong with it is MeasurementError naming it."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
+        with zipfile.ZipFile(path) as source:
+            yield source
     except MeasurementError as error:
         raise error if str(path) in str(error) else MeasurementError(f"{path}: {error}") from error
     except MemoryError:
