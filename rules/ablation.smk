@@ -16,10 +16,6 @@ if run.config["ablation"]["full"]:
             "<benchmarks>/ablation/all.tsv"
         conda:
             "../envs/reporting.yaml"
-        threads: 1
-        resources:
-            mem_mb=2000,
-            runtime=30,
         params:
             code=code_of("ablation"),
             full=ABLATION["full"],
@@ -52,10 +48,6 @@ if plan.sweeps:
             guide="|".join(plan.sweeps),
         conda:
             "../envs/reporting.yaml"
-        threads: 1
-        resources:
-            mem_mb=2000,
-            runtime=30,
         params:
             code=code_of("alpha_sweep"),
             weights=lambda wc: plan.sweeps[wc.guide],

@@ -14,9 +14,6 @@ rule dataset_shard:
     priority: 8
     conda:
         "../envs/core.yaml"
-    resources:
-        mem_mb=lambda wc, attempt: 1500 * attempt,
-        runtime=lambda wc, attempt: 60 * attempt,
     params:
         code=code_of("dataset_shard"),
         entry=lambda wc: run.config["datasets"][wc.dataset],
@@ -39,9 +36,6 @@ rule manifest:
     priority: 8
     conda:
         "../envs/core.yaml"
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
         code=code_of("manifest"),
     script:
@@ -64,9 +58,6 @@ rule annotations:
     priority: 8
     conda:
         "../envs/core.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         code=code_of("annotations"),
         entry=lambda wc: run.config["datasets"][wc.dataset],

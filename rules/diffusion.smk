@@ -19,14 +19,12 @@ if plan.diff_icmh:
                 "<benchmarks>/diffusion_pictures/all.tsv"
             conda:
                 "../envs/core.yaml"
-            threads: 1
             resources:
                 gpu=demand.gpus(*plan.diff_icmh),
                 mem_mb=lambda wc, input, attempt: attempt
                 * demand.coding_mb(
                     input.models, place_sets("diffusion"), plan.diff_icmh, at_least=4000
                 ),
-                runtime=lambda wc, attempt: 60 * attempt,
             params:
                 code=code_of("diffusion_pictures", codecs=plan.diff_icmh[:1]),
                 diffusion=run.config["diffusion"],
@@ -48,11 +46,9 @@ if plan.diff_icmh:
             "<benchmarks>/complexity_table/all.tsv"
         conda:
             "../envs/core.yaml"
-        threads: 1
         resources:
             gpu=demand.gpus(*plan.diff_icmh),
             mem_mb=lambda wc, input, attempt: attempt * network_mb(input, at_least=4000),
-            runtime=lambda wc, attempt: 30 * attempt,
         params:
             code=code_of("complexity", codecs=plan.diff_icmh[:1]),
             codec=plan.diff_icmh[0],

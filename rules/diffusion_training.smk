@@ -20,7 +20,6 @@ if plan.makes_diff_icmh:
         priority: 6
         conda:
             "../envs/core.yaml"
-        threads: 1
         resources:
             gpu=demand.network_gpus * parts.trained("prior"),
             mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
@@ -45,7 +44,6 @@ if plan.makes_diff_icmh:
         priority: 6
         conda:
             "../envs/core.yaml"
-        threads: 1
         resources:
             gpu=demand.network_gpus * parts.trained("tagger"),
             mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
@@ -71,7 +69,6 @@ if plan.makes_diff_icmh:
         priority: 6
         conda:
             "../envs/core.yaml"
-        threads: 1
         resources:
             gpu=demand.network_gpus * parts.trained("stage_1"),
             mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
@@ -96,7 +93,6 @@ if plan.makes_diff_icmh:
         priority: 6
         conda:
             "../envs/core.yaml"
-        threads: 1
         resources:
             gpu=demand.network_gpus * parts.trained("stage_2"),
             mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
@@ -142,10 +138,6 @@ if plan.makes_diff_icmh:
             "<benchmarks>/icmh_shared/all.tsv"
         conda:
             "../envs/core.yaml"
-        threads: 1
-        resources:
-            mem_mb=lambda wc, attempt: 1000 * attempt,
-            runtime=lambda wc, attempt: 10 * attempt,
         params:
             code=code_of("icmh_shared"),
         script:
@@ -162,10 +154,6 @@ if plan.makes_diff_icmh:
             "<benchmarks>/icmh_card/all.tsv"
         conda:
             "../envs/core.yaml"
-        threads: 1
-        resources:
-            mem_mb=lambda wc, attempt: 1000 * attempt,
-            runtime=lambda wc, attempt: 10 * attempt,
         params:
             code=code_of("icmh_card"),
             start=TRAINING["start"],

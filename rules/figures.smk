@@ -16,9 +16,6 @@ rule rate_figures:
         "<benchmarks>/rate_figures/{dataset}.tsv"
     conda:
         "../envs/reporting.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         code=code_of("rate_figures"),
         metrics=plan.metrics,
@@ -44,7 +41,6 @@ rule visual_comparison:
         gpu=demand.gpus(*run.codecs),
         mem_mb=lambda wc, input, attempt: attempt
         * demand.coding_mb(input.models, place_sets("visual"), run.codecs),
-        runtime=30,
     params:
         code=code_of("visual_comparison"),
         visuals=run.config["visual"],
@@ -66,9 +62,6 @@ rule contact_sheet:
         "<benchmarks>/contact_sheet/{dataset}.tsv"
     conda:
         "../envs/core.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         code=code_of("contact_sheet"),
         shards=len(plan.shards),

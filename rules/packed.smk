@@ -66,9 +66,6 @@ rule decoded:
         "<logs>/decoded.log",
     conda:
         "../envs/core.yaml"
-    resources:
-        mem_mb=1500,
-        runtime=60,
     params:
         code=code_of("pack_pictures", codecs=run.codecs, datasets=(), tasks=()),
         config=run.config,

@@ -19,7 +19,6 @@ if plan.mpd:
             codec="|".join(plan.mpd),
         conda:
             "../envs/core.yaml"
-        threads: 1
         resources:
             gpu=lambda wc: demand.gpus(wc.codec),
             mem_mb=lambda wc, input, attempt: attempt
@@ -49,10 +48,6 @@ if plan.mpd:
             "<benchmarks>/mpd_states_table/all.tsv"
         conda:
             "../envs/core.yaml"
-        threads: 1
-        resources:
-            mem_mb=lambda wc, attempt: 2000 * attempt,
-            runtime=lambda wc, attempt: 30 * attempt,
         params:
             code=code_of("mpd_states_table", codecs=plan.mpd),
             datasets=list(run.datasets),
@@ -74,12 +69,10 @@ if plan.mpd:
                 "<benchmarks>/palette_hierarchy/all.tsv"
             conda:
                 "../envs/core.yaml"
-            threads: 1
             resources:
                 gpu=demand.gpus(*plan.mpd),
                 mem_mb=lambda wc, input, attempt: attempt
                 * demand.coding_mb(input.models, place_sets("hierarchy"), plan.mpd[:1]),
-                runtime=lambda wc, attempt: 30 * attempt,
             params:
                 code=code_of("palette_hierarchy", codecs=plan.mpd[:1]),
                 hierarchy=run.config["hierarchy"],
@@ -101,12 +94,10 @@ if plan.mpd:
                 "<benchmarks>/mpd_framework/all.tsv"
             conda:
                 "../envs/core.yaml"
-            threads: 1
             resources:
                 gpu=demand.gpus(*plan.mpd[:1]),
                 mem_mb=lambda wc, input, attempt: attempt
                 * demand.coding_mb(input.models, place_sets("hierarchy"), plan.mpd[:1]),
-                runtime=lambda wc, attempt: 30 * attempt,
             params:
                 code=code_of("mpd_framework", codecs=plan.mpd[:1]),
                 hierarchy=run.config["hierarchy"],

@@ -21,9 +21,6 @@ rule report:
         "<benchmarks>/report/all.tsv"
     conda:
         "../envs/reporting.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         code=code_of("report"),
         config=run.config,
@@ -53,9 +50,6 @@ rule check_results:
     retries: 0
     conda:
         "../envs/reporting.yaml"
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
         code=code_of("check_results"),
         fail_on=run.config["fail_on"],

@@ -15,7 +15,6 @@ if plan.makes_models:
         priority: 5
         conda:
             "../envs/core.yaml"
-        threads: 1
         resources:
             gpu=demand.network_gpus * parts.trained("vgg"),
             mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
@@ -46,7 +45,6 @@ if plan.makes_models:
         priority: 5
         conda:
             "../envs/core.yaml"
-        threads: 1
         resources:
             gpu=demand.network_gpus,
             mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
@@ -70,7 +68,6 @@ if plan.makes_models:
         priority: 5
         conda:
             "../envs/core.yaml"
-        threads: 1
         resources:
             gpu=demand.network_gpus * parts.trained("features"),
             mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
@@ -97,10 +94,6 @@ if plan.makes_models:
                 "<benchmarks>/pseudo_labels_table/all.tsv"
             conda:
                 "../envs/reporting.yaml"
-            threads: 1
-            resources:
-                mem_mb=1000,
-                runtime=10,
             params:
                 code=code_of("pseudo_labels_table"),
             script:
@@ -121,11 +114,9 @@ if plan.makes_models:
                 "<benchmarks>/retrieval/all.tsv"
             conda:
                 "../envs/core.yaml"
-            threads: 1
             resources:
                 gpu=demand.network_gpus,
                 mem_mb=lambda wc, input, attempt: attempt * training_mb(input, at_least=3000),
-                runtime=lambda wc, attempt: 60 * attempt,
             params:
                 device=run.config["device"],
                 code=code_of("retrieval"),
@@ -155,10 +146,8 @@ if plan.makes_models:
                 "<benchmarks>/taps_figure/all.tsv"
             conda:
                 "../envs/core.yaml"
-            threads: 1
             resources:
                 mem_mb=lambda wc, attempt: 3000 * attempt,
-                runtime=lambda wc, attempt: 30 * attempt,
             params:
                 code=code_of("taps_figure"),
                 place=run.config["hierarchy"][:1],
@@ -187,7 +176,6 @@ if plan.makes_models:
             "<benchmarks>/clusters_figure/all.tsv"
         conda:
             "../envs/core.yaml"
-        threads: 1
         resources:
             gpu=demand.network_gpus,
             mem_mb=lambda wc, input, attempt: attempt * training_mb(input),

@@ -53,9 +53,6 @@ if run.config["robustness"]["trials"] > 0:
             "<benchmarks>/robustness_table/all.tsv"
         conda:
             "../envs/reporting.yaml"
-        resources:
-            mem_mb=2000,
-            runtime=30,
         params:
             code=code_of("robustness_table"),
             dataset=run.config["robustness"]["dataset"],

@@ -17,9 +17,6 @@ rule rd_tables:
         "<benchmarks>/rd_tables/all.tsv"
     conda:
         "../envs/reporting.yaml"
-    resources:
-        mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=60,
     params:
         code=code_of("rd_tables"),
         metrics=plan.metrics,
@@ -49,9 +46,6 @@ if run.config["anchors"] and run.config["rates"]:
             "<benchmarks>/paired_table/all.tsv"
         conda:
             "../envs/reporting.yaml"
-        resources:
-            mem_mb=lambda wc, attempt: 2000 * attempt,
-            runtime=60,
         params:
             code=code_of("paired_table"),
             metrics=plan.metrics,
@@ -81,9 +75,6 @@ rule timing_table:
         "<benchmarks>/timing_table/all.tsv"
     conda:
         "../envs/reporting.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
     params:
         code=code_of("timing_table"),
     script:
@@ -100,9 +91,6 @@ rule provenance:
         "<benchmarks>/provenance/all.tsv"
     conda:
         "../envs/tasks.yaml" if run.tasks else "../envs/core.yaml"
-    resources:
-        mem_mb=1500,
-        runtime=10,
     params:
         code=code_of("provenance"),
         config=run.config,
@@ -125,9 +113,6 @@ rule jobs_table:
         "<benchmarks>/jobs_table/all.tsv"
     conda:
         "../envs/reporting.yaml"
-    resources:
-        mem_mb=1000,
-        runtime=10,
     params:
         code=code_of("jobs_table"),
         benchmarks=plan.benchmarks("jobs_table", "report", "check_results"),

@@ -24,10 +24,6 @@ if run.tasks:
             "<benchmarks>/task_figures/all.tsv"
         conda:
             "../envs/reporting.yaml"
-        threads: 1
-        resources:
-            mem_mb=2000,
-            runtime=30,
         params:
             code=code_of("task_figures"),
             figures=TASK_FIGURES,
@@ -57,14 +53,12 @@ if run.tasks:
                 "<benchmarks>/task_pictures/all.tsv"
             conda:
                 "../envs/tasks.yaml"
-            threads: 1
             resources:
                 gpu=demand.gpus(*run.codecs),
                 mem_mb=lambda wc, input, attempt: attempt
                 * demand.coding_mb(
                     input.models, place_sets("task_pictures"), run.codecs, at_least=4000
                 ),
-                runtime=lambda wc, attempt: 60 * attempt,
             params:
                 code=code_of("task_pictures"),
                 pictures=run.config["task_pictures"],
@@ -98,7 +92,6 @@ if run.tasks:
             priority: 100
             conda:
                 "../envs/tasks.yaml"
-            threads: 1
             resources:
                 gpu=lambda wc: demand.task_gpus([wc.task]),
                 mem_mb=lambda wc, input, attempt: attempt
@@ -137,10 +130,6 @@ if run.tasks:
                 "<benchmarks>/feature_gap/all.tsv"
             conda:
                 "../envs/tasks.yaml"
-            threads: 1
-            resources:
-                mem_mb=lambda wc, attempt: 2000 * attempt,
-                runtime=lambda wc, attempt: 30 * attempt,
             params:
                 code=code_of("feature_gap"),
                 figures=GAP_FIGURES,

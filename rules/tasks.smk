@@ -38,7 +38,6 @@ if run.tasks:
         priority: 100
         conda:
             "../envs/tasks.yaml"
-        threads: 1
         resources:
             gpu=lambda wc: demand.task_gpus(plan.tasks_of(wc.dataset)),
             mem_mb=lambda wc, input, attempt: attempt
@@ -67,7 +66,6 @@ if run.tasks:
             "<benchmarks>/predict_originals/{dataset}.{shard}.tsv"
         conda:
             "../envs/tasks.yaml"
-        threads: 1
         resources:
             gpu=lambda wc: demand.task_gpus(plan.tasks_of(wc.dataset)),
             mem_mb=lambda wc, input, attempt: attempt
@@ -102,7 +100,6 @@ if run.tasks:
             "<benchmarks>/task_scores/{dataset}.{task}.tsv"
         conda:
             "../envs/tasks.yaml"
-        threads: 1
         resources:
             mem_mb=lambda wc, attempt: 4000 * attempt,
             runtime=lambda wc, attempt: 120 * attempt,
@@ -135,10 +132,6 @@ if run.tasks:
             "<benchmarks>/tasks_tables/all.tsv"
         conda:
             "../envs/reporting.yaml"
-        threads: 1
-        resources:
-            mem_mb=1000,
-            runtime=10,
         params:
             code=code_of("tasks_tables"),
         script:
@@ -167,7 +160,6 @@ if run.tasks:
             priority: 8
             conda:
                 "../envs/tasks.yaml"
-            threads: 1
             resources:
                 gpu=demand.network_gpus,
                 mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
@@ -196,9 +188,7 @@ if run.tasks:
             priority: 8
             conda:
                 "../envs/core.yaml"
-            threads: 1
             resources:
-                mem_mb=1000,
                 runtime=lambda wc, attempt: 240 * attempt,
             params:
                 code=code_of("task_weights"),
@@ -221,10 +211,6 @@ if run.tasks:
                 "<benchmarks>/mmcv_check/all.tsv"
             conda:
                 "../envs/tasks.yaml"
-            threads: 1
-            resources:
-                mem_mb=2000,
-                runtime=30,
             params:
                 code=code_of("mmcv_check"),
             script:
@@ -246,10 +232,6 @@ if run.tasks:
         priority: 8
         conda:
             "../envs/tasks.yaml"
-        threads: 1
-        resources:
-            mem_mb=1000,
-            runtime=10,
         params:
             code=code_of("train_task", made=False),
             settings={},

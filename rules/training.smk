@@ -21,7 +21,6 @@ if plan.makes_models:
         priority: 5
         conda:
             "../envs/core.yaml"
-        threads: 1
         resources:
             gpu=demand.network_gpus * parts.trained("autoencoder"),
             mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
@@ -46,7 +45,6 @@ if plan.makes_models:
         priority: 5
         conda:
             "../envs/core.yaml"
-        threads: 1
         resources:
             gpu=demand.network_gpus * parts.trained("contexts"),
             mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
@@ -70,7 +68,6 @@ if plan.makes_models:
         priority: 5
         conda:
             "../envs/core.yaml"
-        threads: 1
         resources:
             gpu=demand.network_gpus * parts.trained("reverse"),
             mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
@@ -95,10 +92,6 @@ if plan.makes_models:
         priority: 5
         conda:
             "../envs/core.yaml"
-        threads: 1
-        resources:
-            mem_mb=lambda wc, attempt: 1000 * attempt,
-            runtime=lambda wc, attempt: 10 * attempt,
         params:
             code=code_of("model_card"),
             start=TRAINING["start"],

@@ -11,9 +11,7 @@ rule training_pool:
         "<benchmarks>/training_pool/{source}.tsv"
     conda:
         "../envs/core.yaml"
-    threads: 1
     resources:
-        mem_mb=lambda wc, attempt: 1500 * attempt,
         runtime=lambda wc, attempt: 240 * attempt,
     params:
         code=code_of("training_pool"),
@@ -41,10 +39,6 @@ if plan.losses:
             "<benchmarks>/loss_figures/all.tsv"
         conda:
             "../envs/reporting.yaml"
-        threads: 1
-        resources:
-            mem_mb=lambda wc, attempt: 2000 * attempt,
-            runtime=lambda wc, attempt: 30 * attempt,
         params:
             code=code_of("loss_figures"),
         script:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import ROOT, make_picture
 from fake_cuda import fake_cuda
 from PIL import Image as PillowImage
@@ -328,7 +329,17 @@ def test_jobs_that_may_hold_a_gpu_ask_for_memory_by_the_size_of_their_weights(ro
         for block in re.split(r"(?m)^ *(?:use )?rule ", path.read_text(encoding="utf-8"))[1:]:
             if re.search(r"^ +gpu=", block, re.M):
                 found += 1
-                asked = block[block.index("mem_mb=") : block.index("runtime=")]
-                name = block.partition(":")[0]
-                assert re.search(r"(network|coding|training)_mb\(", asked), f"{path.name}: {name}"
+                asked = re.search(r"mem_mb=[^:]*:[^:]*(network|coding|training)_mb\(", block)
+                assert asked, f"{path.name}: {block.partition(':')[0]}"
     assert found > 20
+
+
+def test_rules_state_only_resources_that_differ_from_the_profile(root: Path) -> None:
+    """Defaults stand in one place, and grow with every attempt."""
+    profile = yaml.safe_load((root / "profiles" / "slurm" / "profile.yaml").read_text())
+    defaults = profile["default-resources"]
+    assert (defaults["mem_mb"], defaults["runtime"]) == ("attempt * 2000", "attempt * 60")
+    for path in sorted((root / "rules").glob("*.smk")):
+        text = path.read_text(encoding="utf-8")
+        for key, value in re.findall(r"^ +(mem_mb|runtime)=(?:lambda.*: )?(\d+)\b", text, re.M):
+            assert int(value) > {"mem_mb": 2000, "runtime": 60}[key], f"{path.name}: {key}={value}"
