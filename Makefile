@@ -4,8 +4,7 @@
 # make bench     speed of codecs and metrics, as a table
 # make clean     remove what a run wrote (downloads stay)
 # make check     formatting, lint, types
-# make envs      resolve the environments of `--sdm conda` anew
-# make lock      write the locks from the packages installed in .venv
+# make lock      resolve the dependencies with uv: requirements*.lock and envs/*.yaml
 
 PYTHON ?= python3
 CORES ?= all
@@ -13,7 +12,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHON
 
-.PHONY: results test test-all bench clean check lint types envs lock environment environment-dev
+.PHONY: results test test-all bench clean check lint types lock environment environment-dev
 
 results: environment
 	@snakemake --cores $(CORES)
@@ -52,11 +51,8 @@ clean:
 	@rm -rf .snakemake
 	@echo "results/ is empty; downloads/ and .venv/ are kept"
 
-envs: environment
-	@python tools/check_envs.py
-
 lock: environment-dev
-	@python tools/lock.py
+	@tools/lock.sh
 
 environment:
 	@tools/bootstrap.sh

@@ -1,100 +1,80 @@
-"""The conda environments: what is in them, which rule names which, what scripts find in one."""
+"""The locks and the conda environments: pins, the rules that name them, imports of the scripts."""
 
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import sysconfig
 import tomllib
-from collections.abc import Iterator, Mapping
+import urllib.error
+import urllib.request
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT, make_picture
+from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from running import snakemake, succeed
 
+from icmbench.core.fingerprint import Code
 from icmbench.core.images.image_files import write_png
 from icmbench.core.processes import environment
 
 NAMES = ("reporting", "core", "tasks")  # each holds the packages of the one before it
 ALIAS = {"opencv-python": "opencv-python-headless"}
+# Imported in functions that the rules of an environment do not call: networks of metrics and
+# tasks, and threads of the process that codes.
+UNCALLED = {"reporting": {"torch", "threadpoolctl"}, "core": {"mmcv-lite"}, "tasks": set()}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _tools() -> Iterator[None]:
-    sys.path.insert(0, str(ROOT / "tools"))
-    yield
-    sys.path.remove(str(ROOT / "tools"))
-
-
-@pytest.fixture(scope="module")
-def lock() -> ModuleType:
-    import lock
-
-    return lock
-
-
-def read_rules() -> list[Any]:
-    from workflow_rules import workflow_rules
-
-    return list(workflow_rules())
-
-
-@pytest.fixture(scope="module")
-def walker() -> ModuleType:
-    import script_imports
-
-    return script_imports
-
-
-@functools.cache
-def distributions() -> Mapping[str, list[str]]:
-    return importlib.metadata.packages_distributions()
+def pins_of(file: str) -> dict[str, str]:
+    """The pins of a lock, or of an environment's pip part, by name."""
+    text = (ROOT / file).read_text()
+    if file.endswith(".yaml"):
+        lines = yaml.safe_load(text)["dependencies"][-1]["pip"]
+    else:
+        lines = [line for line in text.splitlines() if not line.startswith("#")]
+    found = {ALIAS.get(name, name): version for name, version in (x.split("==") for x in lines)}
+    assert len(found) == len(lines), f"{file}: a package is pinned twice"
+    return found
 
 
 @functools.cache
 def env_pins(name: str) -> dict[str, str]:
-    content = yaml.safe_load((ROOT / "envs" / f"{name}.yaml").read_text())
-    pins = [line.split("==") for line in content["dependencies"][-1]["pip"]]
-    found = {ALIAS.get(name, name): version for name, version in pins}
-    assert len(found) == len(pins), "a package is pinned twice"
-    return found
+    return pins_of(f"envs/{name}.yaml")
 
 
-def locked() -> dict[str, str]:
-    lines = (ROOT / "requirements.lock").read_text().splitlines()
-    return dict(line.split("==") for line in lines if not line.startswith("#"))
+def members(name: str) -> set[str]:
+    """The packages that the input file of an environment lists, without those it includes."""
+    lines = (ROOT / "envs" / f"{name}.in").read_text().splitlines()
+    return {line for line in lines if not line.startswith(("#", "-r "))}
 
 
-def dependencies() -> list[str]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return [str(text) for text in project["dependencies"]]
-
-
-def test_pins_are_the_locks_and_complete(lock: ModuleType) -> None:
-    run = locked()
+def test_pins_of_environments_are_the_locks() -> None:
+    run = pins_of("requirements.lock")
     for name in NAMES:
-        pins = env_pins(name)
-        assert pins.items() <= run.items()
-        assert pins.keys() == lock.closure(lock.members(name)).keys(), "run `make lock`"
+        assert env_pins(name).items() <= run.items(), "run `make lock`"
+        assert members(name) <= env_pins(name).keys(), "run `make lock`"
     one, two, three = (env_pins(name).keys() for name in NAMES)
     assert one < two < three
-    assert three <= run.keys()
-    assert run.keys() - three <= lock.closure(lock.FAMILIES["workflow"]).keys()
-    files = {*(f"{name}.yaml" for name in NAMES), "tasks.post-deploy.sh"}
-    assert {path.name for path in (ROOT / "envs").iterdir()} == files
-    for name in NAMES:
-        script = ROOT / "envs" / f"{name}.post-deploy.sh"
-        assert lock.deployment_text(name) == (script.read_text() if script.exists() else "")
+    headless = f"opencv-python-headless=={run['opencv-python-headless']}\n"
+    assert (ROOT / "envs" / "tasks.post-deploy.sh").read_text().endswith(headless)
+
+
+def test_every_dependency_is_in_one_environment_file() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    direct = [canonicalize_name(Requirement(text).name) for text in project["dependencies"]]
+    # The process that reads the Snakefile runs in no conda environment.
+    workflow = [name for name in direct if name.startswith("snakemake")]
+    listed = [name for each in NAMES for name in members(each)]
+    assert sorted([*listed, *workflow]) == sorted(direct)
 
 
 def test_environments_are_as_small_as_their_names_say() -> None:
@@ -106,110 +86,109 @@ def test_environments_are_as_small_as_their_names_say() -> None:
     assert not {name for name in three if name.startswith("snakemake")}
 
 
-def test_every_dependency_is_in_one_family(lock: ModuleType) -> None:
-    lock.check_families(dependencies(), lock.FAMILIES)
-    families = lock.FAMILIES
-    faults = {
-        "a-new-one: in no family": ([*dependencies(), "a-new-one>=3"], families),
-        "torch: in two families": (dependencies(), {**families, "more": ("torch",)}),
-        "gone: no dependency": (dependencies(), {**families, "more": ("gone",)}),
-    }
-    for message, (asked, planted) in faults.items():
-        with pytest.raises(SystemExit, match=message):
-            lock.check_families(asked, planted)
+@pytest.mark.slow
+def test_lock_is_current_and_installs(tmp_path: Path) -> None:
+    """uv resolves the same pins again, and finds a file of every one for an empty environment."""
+    try:
+        urllib.request.urlopen("https://pypi.org/simple/uv/", timeout=20).close()
+    except urllib.error.URLError as error:
+        pytest.skip(f"PyPI cannot be reached: {error.reason}")
+    written = ["requirements.lock", "requirements-dev.lock"]
+    written += [f"envs/{path.name}" for path in (ROOT / "envs").iterdir()]
+    (tmp_path / "envs").mkdir()
+    (tmp_path / "tools").mkdir()
+    for name in ("pyproject.toml", "tools/lock.sh", *written):
+        shutil.copy(ROOT / name, tmp_path / name)
+    path = f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "VIRTUAL_ENV": str(tmp_path / "empty")}
+    subprocess.run(["tools/lock.sh"], cwd=tmp_path, env=env, check=True, timeout=300)
+    for name in written:
+        assert (tmp_path / name).read_text() == (ROOT / name).read_text(), f"{name}: `make lock`"
+    subprocess.run(["uv", "venv", "--quiet", "empty"], cwd=tmp_path, env=env, check=True)
+    install = ["uv", "pip", "install", "--dry-run", "--no-deps", "-r", "requirements-dev.lock"]
+    done = subprocess.run(
+        install, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"Would install {len(pins_of('requirements-dev.lock'))} packages" in done.stderr
 
 
-def absent(
-    modules: ModuleType, script: Path, environment: str, tasks: bool = True
-) -> dict[str, str]:
-    """Modules that a script can reach and an environment lacks -> where they are imported."""
-    owners = distributions()
-    held = env_pins(environment).keys()
+def scripts() -> dict[str, tuple[Path, list[str]]]:
+    """Rules that run a script -> the script, and the conda environments that they name."""
     found = {}
-    for statement, where in modules.imports_of(script, tasks).items():
-        top = modules.top_level(statement)
-        assert top in owners, f"{where}: {statement}: of no installed package"
-        if not {canonicalize_name(owner) for owner in owners[top]} & held:
-            found[top] = where
+    for file in sorted((ROOT / "rules").glob("*.smk")):
+        rules = re.split(r"^ *rule (\w+):\n", file.read_text(), flags=re.MULTILINE)
+        for name, body in zip(rules[1::2], rules[2::2], strict=True):
+            if script := re.search(r'^ *script:\n +"(.+)"', body, re.MULTILINE):
+                conda = re.findall(r'"\.\./envs/(\w+)\.yaml"', body)
+                found[f"{file.name}:{name}"] = ((file.parent / script[1]).resolve(), conda)
     return found
 
 
-def test_every_rule_names_the_smallest_environment_that_serves_it(walker: ModuleType) -> None:
-    rules = read_rules()
-    assert {rule.script for rule in rules} == set((ROOT / "workflow_scripts").glob("*.py"))
-    text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
-    assert text.count("script:\n") == len(rules), "the reader of rules misses some"
-    for rule in rules:
-        assert rule.environments, f"{rule.file}: rule {rule.name} names no environment"
-        assert set(rule.environments) <= set(NAMES), f"{rule.file}: rule {rule.name}"
-        # A script that imports nothing of others runs in any.
-        for named, tasks in rule.uses() if walker.imports_of(rule.script) else []:
-            lacking = {name: absent(walker, rule.script, name, tasks) for name in NAMES}
-            smallest = next((name for name in NAMES if not lacking[name]), None)
-            assert named == smallest, (
-                f"{rule.file}: rule {rule.name} names {named}, {smallest} would do; "
-                f"lacking: {lacking}"
-            )
+@pytest.fixture(scope="module")
+def code() -> Code:
+    return Code()
 
 
-def test_a_rule_with_a_wrong_environment_is_found(walker: ModuleType) -> None:
-    scripts = ROOT / "workflow_scripts"
-    lacking = absent(walker, scripts / "predict.py", "core")
-    assert lacking.keys() >= {"mmengine", "face_alignment", "onnxruntime"}
-    assert "torch" in absent(walker, scripts / "measure.py", "reporting")
-    assert not absent(walker, scripts / "measure.py", "core")
-
-
-SCRIPTS = {
-    # What a module imports inside a function that nobody refers to does not count; ...
-    "from icmbench.metrics import METRICS\nMETRICS": set(),
-    "from icmbench.metrics import weights\nweights.find": set(),
-    # ... where somebody does, it counts: by name, by module, through a function of icmbench.
-    "from icmbench.core.devices import resolve_device\nresolve_device": {"torch"},
-    "from icmbench.core import devices\ndevices.resolve_device": {"torch"},
-    "import icmbench.core.devices\nicmbench.core.devices.resolve_device": {"torch"},
-    "def f():\n    import json, torch.nn": {"torch"},
-    "try:\n    from PIL import Image\nexcept ImportError:\n    import cv2": {"PIL", "cv2"},
-    # A process that is started by the module's name reaches everything of the module.
-    "from icmbench.evaluation import pool\npool.CodecProcess": {"numpy", "torch", "imagecodecs"},
-    # Registries import every module of their package.
-    "from icmbench.tasks.registry import make_task\nmake_task": {"onnxruntime", "mmengine"},
-    "from icmbench.metrics import available\navailable": {"ssimulacra2"},
-    "def f(frame):\n    frame.to_parquet('x')": {"pyarrow"},
-    "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import torch": set(),
-    "import json, os.path": set(),
+# Registries import the modules of packages by name -> those packages.
+REGISTRIES = {
+    "icmbench.codecs.registry": ("codecs", "codecs/conventional"),
+    "icmbench.datasets.registry": ("datasets",),
+    "icmbench.tasks.registry": ("tasks/kinds",),
 }
-NEVER = {"json", "os", "icmbench", "typing", "pytest"}
+# Rules that make no task in the environment `core`, though their scripts import the registry.
+TASKLESS = {"decoded", "provenance", "training_pool"}
 
 
-@pytest.mark.parametrize("text", SCRIPTS)
-def test_imports_are_followed_by_reference(walker: ModuleType, text: str, tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(text)
-    found = {walker.top_level(statement) for statement in walker.imports_of(script)}
-    expected = SCRIPTS[text]
-    assert expected <= found
-    assert not found & NEVER
-    if not expected:
-        assert "torch" not in found
+def absent(code: Code, script: Path, name: str, *, tasks: bool = True) -> set[str]:
+    """Distributions that a script's modules import and an environment lacks."""
+    starts: list[str | Path] = [script]
+    for registry, folders in REGISTRIES.items():
+        made = tasks or folders != ("tasks/kinds",)
+        if made and registry in code.closure([script]).modules:
+            for folder in folders:
+                found = sorted((ROOT / "icmbench" / folder).glob("*.py"))
+                found += sorted((ROOT / "icmbench" / folder).glob("*/codec.py"))
+                starts += [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in found]
+    packages = {canonicalize_name(each) for each in code.closure(starts).packages}
+    return packages - env_pins(name).keys()
+
+
+def test_environments_hold_what_the_scripts_of_their_rules_import(code: Code) -> None:
+    rules = scripts()
+    assert {script for script, _ in rules.values()} == set((ROOT / "workflow_scripts").glob("*.py"))
+    for rule, (script, names) in rules.items():
+        assert names, f"{rule} names no environment"
+        for name in names:
+            assert name in NAMES, f"{rule}: there is no envs/{name}.yaml"
+            tasks = name == "tasks" or rule.partition(":")[2] not in TASKLESS
+            lacking = absent(code, script, name, tasks=tasks) - UNCALLED[name]
+            assert not lacking, f"{rule}: envs/{name}.yaml lacks {', '.join(sorted(lacking))}"
+
+
+def test_a_rule_with_a_wrong_environment_is_found(code: Code) -> None:
+    folder = ROOT / "workflow_scripts"
+    lacking = absent(code, folder / "predict.py", "core") - UNCALLED["core"]
+    assert lacking >= {"mmengine", "face-alignment", "onnxruntime"}
+    assert "imagecodecs" in absent(code, folder / "measure.py", "reporting")
+    assert not absent(code, folder / "measure.py", "core")
 
 
 BLOCKED = """
 import importlib.metadata, json, sys
-sys.path[:0] = {paths!r}
-held, statements = map(set, json.load(sys.stdin))
+sys.path.insert(0, {root!r})
+held, modules = json.load(sys.stdin)
 owners = importlib.metadata.packages_distributions()
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
         names = {{o.lower().replace("_", "-").replace(".", "-") for o in owners.get(name, [])}}
-        if names and "." not in name and not names & held:
+        if names and "." not in name and not names & {{"icmbench", *held}}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
-held.add("icmbench")
 sys.meta_path.insert(0, Absent())
-for statement in sorted(statements):
-    exec(statement)
+for name in modules:
+    importlib.import_module(name)
 try:
     import torch
 except ModuleNotFoundError:
@@ -217,18 +196,17 @@ except ModuleNotFoundError:
 """
 
 
-def test_scripts_of_reporting_import_without_torch(walker: ModuleType) -> None:
-    """Not read but run: every module that they reach, where only the environment's packages are."""
-    rules = read_rules()
-    scripts = {rule.script for rule in rules if "reporting" in rule.environments}
-    modules = sorted({name for script in scripts for name in walker.modules_of(script)})
-    assert "icmbench.reporting.report.page" in modules
-    outside = sorted({text for script in scripts for text in walker.imports_of(script)})
-    statements = [*(f"import {name}" for name in modules), *outside]
-    held = sorted(env_pins("reporting"))
+def test_scripts_of_reporting_import_without_torch(code: Code) -> None:
+    """Not read but run: the modules that they import, where only the environment's packages are."""
+    own = [script for script, names in scripts().values() if names == ["reporting"]]
+    imported = set()
+    for script in own:
+        text = script.read_text()
+        imported |= set(re.findall(r"^(?:from|import) (icmbench[\w.]*)", text, re.MULTILINE))
+    assert imported
     done = subprocess.run(
-        [sys.executable, "-c", BLOCKED.format(paths=[str(ROOT)])],
-        input=json.dumps([held, statements]),
+        [sys.executable, "-c", BLOCKED.format(root=str(ROOT))],
+        input=json.dumps([sorted(env_pins("reporting")), sorted(imported)]),
         capture_output=True,
         text=True,
         check=False,

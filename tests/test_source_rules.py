@@ -128,11 +128,7 @@ def test_one_module_starts_python() -> None:
         known |= {n for n in ("multiprocessing", "ProcessPoolExecutor") if n in text}
         if known:
             found[path.relative_to(ROOT).as_posix()] = sorted(known)
-    # The second makes an environment for others, in a folder of its own.
-    assert found == {
-        "icmbench/core/processes.py": ["sys.executable"],
-        "tools/check_envs.py": ["sys.executable"],
-    }
+    assert found == {"icmbench/core/processes.py": ["sys.executable"]}
 
 
 def test_scripts_write_what_their_rules_declare() -> None:

@@ -18,9 +18,9 @@ command -v "$python" >/dev/null 2>&1 ||
 "$python" -c 'import venv, ensurepip' 2>/dev/null ||
     fail "Python's venv module is missing: install it (Debian: apt install python3-venv)."
 
-locks=requirements.lock
-[ "$want" = dev ] && locks="requirements.lock requirements-dev.lock"
-digest=$(cat $locks pyproject.toml | sha256sum | cut -c1-16)
+lock=requirements.lock
+[ "$want" = dev ] && lock=requirements-dev.lock
+digest=$(cat $lock pyproject.toml | sha256sum | cut -c1-16)
 stamp=.venv/icmbench-$want-$digest
 [ -e "$stamp" ] && exit 0
 
@@ -31,13 +31,11 @@ free=$(df -Pk . | awk 'NR == 2 { print $4 }')
     fail "too little disk space: $((free / 1000000)) GB are free here, $((need / 1000000 + 1)) GB are needed."
 
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-echo "icmbench: installing the packages of $locks into .venv (minutes, about 6 GB)"
+echo "icmbench: installing the packages of $lock into .venv (minutes, about 6 GB)"
 # Python compiles what it imports when it first does; all of it is two and a half minutes of a core.
 set -- --disable-pip-version-check --quiet --no-deps --no-compile
-for lock in $locks; do
-    .venv/bin/python -m pip install "$@" -r "$lock" ||
-        fail "the packages of $lock could not be installed: see the message above, then run the same command again."
-done
+.venv/bin/python -m pip install "$@" -r "$lock" ||
+    fail "the packages of $lock could not be installed: see the message above, then run the same command again."
 .venv/bin/python -m pip install "$@" --editable .
 # opencv-python-headless stands in for opencv-python, which some packages name: the same module cv2.
 .venv/bin/python -m pip check | grep -v "requires opencv-python, which is not installed" |
