@@ -515,14 +515,14 @@ def test_the_figure_says_what_is_missing() -> None:
     figure = ablation_figure(table, SHOWN, "photos", 0.03)
     assert_readable(figure)
     assert "n/a" in [text.get_text() for text in figure.axes[4].texts]
-    note = figure.texts[0].get_text().replace("\n", " ")
+    note = figure.texts[1].get_text().replace("\n", " ")
     assert "RDO (LPIPS): the reason." in note
     assert "Images: 22;" in note
     assert "not reaching this rate: 2." in note
     # A file's empty notes come back as nan, and without intervals all dots are hollow.
     bare = drawn_table().assign(note=np.nan, lo=np.nan, hi=np.nan, left_out=0)
     figure = ablation_figure(bare, SHOWN, "photos", 0.03)
-    assert "interval" not in figure.texts[0].get_text()
+    assert "interval" not in figure.texts[1].get_text()
     dots = [line for axes in figure.axes for line in axes.lines if line.get_marker() == "o"]
     assert {dot.get_markerfacecolor() for dot in dots} == {"white"}
     # Nothing but zeros still has an axis with two sides.

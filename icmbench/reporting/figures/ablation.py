@@ -14,17 +14,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.figures.axes import foot, heading, note_height, plain, signed, wrap_note
+from icmbench.reporting.figures.axes import plain, signed
 from icmbench.reporting.figures.label_maps import short_name
+from icmbench.reporting.figures.panels import across, finish, grid
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import INK, MUTED, MetricInfo, theme
 
 COLUMNS: Final = (
     "dataset", "without", "metric", "bpp", "change", "lo", "hi", "images", "left_out", "note",
 )  # fmt: skip
-_PANEL = (2.15, 0.34)  # inches: width of a panel, height of one row in it
-_BETWEEN = (0.22, 0.86)  # inches between panels; below a panel are its axis and the next title
-_ABOVE = 0.66
+_PANEL = (2.35, 0.34)  # inches: width of a panel, height of one row in it
 _NAME = 24  # characters of an ingredient's name in a line
 _TITLE = 30
 _WORSE = "#ececee"
@@ -59,45 +58,21 @@ def ablation_figure(
         return placeholder(title, f"no image was compared at {plain(bpp)} bpp.")
     names = list(dict.fromkeys(rows["without"].astype(str)))
     labels = ["\n".join(textwrap.wrap(short_name(name, 2 * _NAME - 8), _NAME)) for name in names]
+    beside = 0.067 * max(len(line) for label in labels for line in label.split("\n"))
+    width = _PANEL[0] * (1.5 if len(shown) == 1 else 1)
     with theme():
-        figure, panels = _sheet(len(shown), labels, _note(rows, shown))
+        figure, panels = grid(len(shown), width, 1.0 + _PANEL[1] * len(labels), beside=beside)
         for number, (axes, metric) in enumerate(zip(panels, shown, strict=True)):
             _panel(axes, rows[rows["metric"] == metric.name], metric, names)
-            first = number % _across(len(shown)) == 0
+            first = number % across(len(shown)) == 0
             axes.set_yticks(range(len(names)), labels if first else [""] * len(names))
             if first:
                 axes.annotate(
                     "without", (0, 1), (-4, 6), xycoords="axes fraction",
                     textcoords="offset points", ha="right", fontsize=7.5, color=MUTED,
                 )  # fmt: skip
-        heading(figure, title)
+        finish(figure, title, _note(rows, shown))
     return figure
-
-
-def _across(panels: int) -> int:
-    return 2 if panels == 4 else min(3, panels)
-
-
-def _sheet(count: int, labels: list[str], note: str) -> tuple[Figure, list[Axes]]:
-    """Panels in a grid, with room for the names on the left and for the note, which is written."""
-    across = _across(count)
-    down = -(-count // across)
-    left = 0.24 + 0.067 * max(len(line) for label in labels for line in label.split("\n"))
-    width, gap = _PANEL[0] * (1.5 if count == 1 else 1), _BETWEEN[0]
-    wide = left + across * width + (across - 1) * gap + 0.16
-    lines = wrap_note(note, wide)
-    below = note_height(lines) + 0.62
-    height = _PANEL[1] * len(labels) + 0.1
-    tall = _ABOVE + down * height + (down - 1) * _BETWEEN[1] + below
-    figure = Figure(figsize=(wide, tall))
-    panels = []
-    for number in range(count):
-        row, column = divmod(number, across)
-        x = left + column * (width + gap)
-        y = tall - _ABOVE - (row + 1) * height - row * _BETWEEN[1]
-        panels.append(figure.add_axes((x / wide, y / tall, width / wide, height / tall)))
-    foot(figure, lines)
-    return figure, panels
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, metric: MetricInfo, names: list[str]) -> None:

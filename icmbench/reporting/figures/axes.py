@@ -1,19 +1,16 @@
-"""Logarithmic axes with plain numbers, and panels in a grid."""
+"""Logarithmic axes, and numbers without exponents."""
 
 from __future__ import annotations
 
 import math
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.figures.style import MUTED
 
 MINUS = "\u2212"
 _STEPS: tuple[tuple[float, ...], ...] = (
@@ -80,58 +77,3 @@ def log_axis(
     axis.set_major_formatter(FuncFormatter(plain))
     axis.set_minor_locator(NullLocator())
     axis.set_minor_formatter(NullFormatter())
-
-
-def panel_grid(
-    count: int, width: float, height: float, columns: int = 3, below: float = 1.0
-) -> tuple[Figure, Sequence[Axes]]:
-    """A figure of `count` panels, each `width` x `height` inches, and `below` inches below them.
-
-    The space below is left for legend and notes, 0.8 inches above for a heading. Raises
-    MeasurementError if `count` is 0.
-    """
-    if count < 1:
-        raise MeasurementError("a figure needs at least one panel")
-    # Four panels look better as 2 x 2 than as 3 + 1.
-    across = 2 if count == 4 and columns == 3 else min(columns, count)
-    down = math.ceil(count / across)
-    wide, tall = across * width, down * height + below + 0.25
-    figure = Figure(figsize=(wide, tall))
-    grid = figure.add_gridspec(
-        down,
-        across,
-        left=0.62 / wide,
-        right=1 - 0.12 / wide,
-        top=1 - 0.8 / tall,
-        bottom=(below + 0.45) / tall,
-        wspace=0.62 / (width - 0.62),
-        hspace=0.95 / (height - 0.95),
-    )
-    return figure, [figure.add_subplot(grid[i // across, i % across]) for i in range(count)]
-
-
-def heading(figure: Figure, text: str, left: float = 0.12) -> None:
-    """Write the figure's title into its upper left corner, `left` inches from the edge."""
-    width, tall = figure.get_size_inches()
-    figure.text(
-        left / width, 1 - 0.1 / tall, text, va="top", fontsize=11, fontweight="bold"
-    )  # fmt: skip
-
-
-def wrap_note(text: str, width: float) -> list[str]:
-    """Lines of a note in 7.5 point type that fit `width` inches."""
-    return textwrap.wrap(text, int((width - 0.24) * 17.5))
-
-
-def foot(figure: Figure, lines: Sequence[str]) -> None:
-    """Write note lines (see `wrap_note`) into the lower left corner."""
-    width, tall = figure.get_size_inches()
-    figure.text(
-        0.12 / width, 0.09 / tall, "\n".join(lines), va="bottom", fontsize=7.5, color=MUTED,
-        linespacing=1.3,
-    )  # fmt: skip
-
-
-def note_height(lines: Sequence[str]) -> float:
-    """Inches that `foot` takes."""
-    return 0.16 + 0.137 * len(lines)

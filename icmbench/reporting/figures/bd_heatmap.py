@@ -16,7 +16,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.figures.axes import MINUS, foot, heading, note_height, wrap_note
+from icmbench.reporting.figures.axes import MINUS
+from icmbench.reporting.figures.panels import finish, grid
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import INK, MetricInfo, theme
 
@@ -89,17 +90,15 @@ def _reach(values: Sequence[float]) -> float:
     return min(max([abs(log_ratio(value)) for value in values] + [math.log2(4 / 3)]), 2.0)
 
 
-def _colour_bar(figure: Figure, axes: Axes, far: float) -> None:
-    width, tall = figure.get_size_inches()
-    box = axes.get_position()
-    slot = figure.add_axes((box.x1 + 0.16 / width, box.y0, 0.13 / width, box.height))
-    bar = figure.colorbar(ScalarMappable(Normalize(-far, far), BD_MAP), cax=slot)
+def _colour_bar(figure: Figure, axes: Axes, far: float, rows: int) -> None:
+    mappable = ScalarMappable(Normalize(-far, far), BD_MAP)
+    bar = figure.colorbar(mappable, ax=axes, fraction=0.15, aspect=7 * _CELL[1] * rows, pad=0.02)
     ticks = [log_ratio(tick) for tick in _TICKS if abs(log_ratio(tick)) <= far + 1e-9]
     bar.locator = FixedLocator(ticks)
     bar.formatter = FuncFormatter(lambda v, _: _tick(2**v - 1))
     bar.update_ticks()
     bar.outline.set_visible(False)
-    bar.set_label("more bits than the anchor →" if tall > 3 else "more bits →", fontsize=7.5)
+    bar.set_label("more bits than the anchor →" if rows > 4 else "more bits →", fontsize=7.5)
 
 
 def _noted(row: pd.Series) -> bool:
@@ -195,21 +194,16 @@ def bd_heatmap(
             f"no lossy codec other than {anchor} was measured, or no metric has a value.",
         )
     families = _ranked(rows, next(iter(labels)))
-    width = 1.25 + max(len(labels), 4) * _CELL[0] + 1.1
-    lines = wrap_note(bd_note(rows, anchor, labels), width)
     heads = [textwrap.fill(title, 14) for title in labels.values()]
-    above = 0.55 + 0.14 * max(head.count("\n") + 1 for head in heads)
-    below = 0.1 + note_height(lines)
-    tall = above + len(families) * _CELL[1] + below
+    lines = max(head.count("\n") + 1 for head in heads)
+    size = (2.2 + max(len(labels), 4) * _CELL[0], 0.3 + 0.14 * lines + len(families) * _CELL[1])
     with theme():
-        figure = Figure(figsize=(width, tall))
-        size = (len(labels) * _CELL[0] / width, len(families) * _CELL[1] / tall)
-        axes = figure.add_axes((1.25 / width, below / tall, *size))
+        figure, (axes,) = grid(1, *size)
         far = _reach([float(value) for value in rows["bd_rate"].dropna()])
         _cells(axes, rows, families, list(labels), far)
         axes.set_xticks(range(len(labels)), heads)
         axes.set_yticks(range(len(families)), families, fontsize=8.5)
-        heading(figure, f"BD-rate against {anchor}, {dataset}")
-        _colour_bar(figure, axes, far)
-        foot(figure, lines)
+        _colour_bar(figure, axes, far, len(families))
+        title = f"BD-rate against {anchor}, {dataset}"
+        finish(figure, title, bd_note(rows, anchor, labels))
     return figure

@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from icmbench.reporting.figures.axes import foot, heading, note_height, panel_grid, plain, wrap_note
+from icmbench.reporting.figures.axes import plain
+from icmbench.reporting.figures.panels import finish, grid, label_panel
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.states import curve_names
-from icmbench.reporting.figures.style import INK, MUTED, theme
+from icmbench.reporting.figures.style import INK, theme
 
 _PANEL = (4.4, 3.0)
 _BAR = 0.74
@@ -69,10 +70,8 @@ def bit_shares(rows: pd.DataFrame, dataset: str) -> Figure:
     if own.empty:
         return placeholder(title, "no image of this data set has an MPD stream that decodes.")
     names = curve_names(own)
-    lines = wrap_note(_note(own), 2 * _PANEL[0])
     with theme():
-        below = 0.3 + note_height(lines)
-        figure, panels = panel_grid(2 * len(names), *_PANEL, columns=2, below=below)
+        figure, panels = grid(2 * len(names), *_PANEL, columns=2)
         for index, ((family, encoding), name) in enumerate(names.items()):
             part = own[(own["family"] == family) & (own["encoding"] == encoding)]
             rates = part_rates(part)
@@ -85,13 +84,8 @@ def bit_shares(rows: pd.DataFrame, dataset: str) -> Figure:
         highest = max(axes.get_ylim()[1] for axes in panels[1::2])
         for axes in panels[1::2]:
             axes.set_ylim(0, highest)
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(
-            handles, labels, loc="upper center", ncol=len(PARTS), handlelength=2.2,
-            bbox_to_anchor=(0.5, (below + 0.02) / figure.get_size_inches()[1]),
-        )  # fmt: skip
-        heading(figure, title)
-        foot(figure, lines)
+        handles = panels[0].get_legend_handles_labels()[0]
+        finish(figure, title, _note(own), handles, handlelength=2.2)
     return figure
 
 
@@ -144,14 +138,13 @@ def _totals(axes: Axes, total: pd.Series) -> None:
 
 
 def _label(left: Axes, right: Axes, name: str) -> None:
-    left.set_title(f"Share of the file{name}", loc="left", pad=15)
+    label_panel(left, f"Share of the file{name}", "adds up to 100 %")
     left.set_ylabel("share of the bits (%)")
     left.set_ylim(0, 1)
     left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.0f}"))
-    right.set_title(f"Rate{name}", loc="left", pad=15)
+    label_panel(right, f"Rate{name}", "lower is better ↓")
     right.set_ylabel("bits per pixel")
     right.yaxis.set_major_locator(MaxNLocator(6))
     right.yaxis.set_major_formatter(FuncFormatter(plain))
-    for axes, words in ((left, "adds up to 100 %"), (right, "lower is better ↓")):
-        axes.text(0, 1.02, words, transform=axes.transAxes, fontsize=7.5, color=MUTED, va="bottom")
+    for axes in (left, right):
         axes.set_xlabel("the file is cut at diffusion state t, finer →")

@@ -11,18 +11,11 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.figures.axes import (
-    foot,
-    heading,
-    log_axis,
-    note_height,
-    panel_grid,
-    plain,
-    wrap_note,
-)
+from icmbench.reporting.figures.axes import log_axis, plain
 from icmbench.reporting.figures.label_maps import short_name
+from icmbench.reporting.figures.panels import finish, grid, label_panel, mark_reference
 from icmbench.reporting.figures.placeholder import placeholder
-from icmbench.reporting.figures.style import INK, MUTED, FamilyStyle, family_styles, theme
+from icmbench.reporting.figures.style import family_styles, theme
 
 Curve = tuple[Sequence[int], Sequence[float]]
 Points = tuple[NDArray[np.int64], NDArray[np.float64]]
@@ -65,26 +58,15 @@ def distortion_figure(
     styles = family_styles(points)
     # One panel alone is wider, for the words above and below it.
     panel = _PANEL if len(levels) > 1 else (1.5 * _PANEL[0], _PANEL[1])
-    wide = panel[0] * (2 if len(levels) == 4 else min(3, len(levels)))
-    lines = wrap_note(_NOTE, wide)
-    names = [short_name(name, int((wide - 1.0) / 0.07)) for name in points]
-    columns = int((wide - 0.3) / (0.75 + 0.07 * max(map(len, names))))
-    columns = max(1, min(len(points), columns))
-    legend = 0.19 * -(-len(points) // columns) + 0.1
     top = max(float(shares.max()) for own in points.values() for _, shares in own.values())
     with theme():
-        figure, panels = panel_grid(len(levels), *panel, below=note_height(lines) + legend)
+        figure, panels = grid(len(levels), *panel)
         for axes, level in zip(panels, levels, strict=True):
             for name, own in points.items():
-                _curve(axes, own[level], styles[name], name)
+                style, label = styles[name], short_name(name, int((panel[0] - 1.0) / 0.07))
+                axes.plot(*own[level], **style.line, **style.marks, label=label)
             _frame(axes, level, [own[level] for own in points.values()], chosen[level], top)
-        handles, _ = panels[0].get_legend_handles_labels()
-        figure.legend(
-            handles, names, loc="upper center", ncol=columns, handlelength=3.2, borderpad=0,
-            bbox_to_anchor=(0.5, (note_height(lines) + legend) / figure.get_size_inches()[1]),
-        )  # fmt: skip
-        heading(figure, title)
-        foot(figure, lines)
+        finish(figure, title, _NOTE, panels[0].get_legend_handles_labels()[0])
     return figure
 
 
@@ -113,27 +95,13 @@ def _check(
             raise MeasurementError(f"{level}: {chosen.get(level)} is none of its cluster counts")
 
 
-def _curve(axes: Axes, points: Points, style: FamilyStyle, name: str) -> None:
-    axes.plot(
-        *points, color=style.colour, linestyle=style.dash, linewidth=style.width,
-        marker=style.marker, markersize=4.4, label=name,
-    )  # fmt: skip
-
-
 def _frame(axes: Axes, level: str, curves: Sequence[Points], chosen: int, top: float) -> None:
     """Axes and the chosen count, ringed on every curve that has it."""
-    axes.axvline(chosen, color=INK, linestyle=(0, (1, 1.6)), linewidth=1.1, zorder=1.5)
+    mark_reference(axes, chosen)
     for counts, shares in curves:
         for share in shares[counts == chosen]:
-            axes.plot(
-                [chosen], [share], marker="o", markersize=9, markerfacecolor="none",
-                markeredgecolor=INK, markeredgewidth=1.1, linestyle="none",
-            )  # fmt: skip
-    axes.set_title(level, loc="left", pad=15)
-    axes.text(
-        0, 1.02, f"lower is better ↓, chosen: {chosen:,} clusters", transform=axes.transAxes,
-        fontsize=7.5, color=MUTED, va="bottom",
-    )  # fmt: skip
+            mark_reference(axes, chosen, share)
+    label_panel(axes, level, f"lower is better ↓, chosen: {chosen:,} clusters")
     tried = sorted({int(count) for counts, _ in curves for count in counts})
     log_axis(axes, "x", tried)
     axes.xaxis.set_major_locator(FixedLocator(_apart(tried)))

@@ -10,14 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from icmbench.reporting.figures.axes import foot, heading, note_height, plain, wrap_note
+from icmbench.reporting.figures.axes import plain
+from icmbench.reporting.figures.panels import finish, grid
 from icmbench.reporting.figures.placeholder import placeholder
-from icmbench.reporting.figures.style import INK, MUTED, theme
+from icmbench.reporting.figures.style import INK, theme
 from icmbench.reporting.tables.complexity import DECODING, ENCODING, PUBLISHED
 
 _WIDE: Final = 7.4
-_PANEL: Final = 1.35  # inches of the two bars
-_LEFT: Final = 0.85
+_PANEL: Final = 1.7  # inches of the two bars
 _WORTH: Final = 0.07  # share of the axis from which a part has its seconds written into it
 # Greys and hatches alone: on paper nothing is lost.
 _LOOKS: Final[tuple[tuple[str, str], ...]] = (
@@ -42,21 +42,12 @@ def complexity_figure(table: pd.DataFrame, *, title: str) -> Figure:
     }
     if not all(bars.values()):
         return placeholder(title, "no stage was measured.")
-    lines = wrap_note(_note(rows), _WIDE)
-    legends = 0.24 + 0.17 * max(len(stages) for stages in bars.values())
-    below = 0.45 + legends + note_height(lines)
-    tall = 0.45 + _PANEL + below
     with theme():
-        figure = Figure(figsize=(_WIDE, tall))
-        heading(figure, title)
-        foot(figure, lines)
-        axes = figure.add_axes(
-            (_LEFT / _WIDE, below / tall, (_WIDE - _LEFT - 0.35) / _WIDE, _PANEL / tall)
-        )
+        figure, (axes,) = grid(1, _WIDE, _PANEL)
         _bars(axes, bars, seconds)
-        top = (below - 0.45) / tall
-        for index, (side, stages) in enumerate(bars.items()):
-            _legend(figure, side, stages, seconds, (0.1 + 0.46 * index, top))
+        most = max(len(stages) for stages in bars.values())
+        handles = [h for side in bars for h in _handles(side, bars[side], seconds, most)]
+        finish(figure, title, _note(rows), handles, ncols=2, handlelength=2.2)
     return figure
 
 
@@ -112,23 +103,17 @@ def _inside(axes: Axes, x: float, y: float, text: str, colour: str, hatch: str) 
     )  # fmt: skip
 
 
-def _legend(
-    figure: Figure,
-    side: str,
-    stages: Sequence[str],
-    seconds: Mapping[str, float],
-    corner: tuple[float, float],
-) -> None:
-    patches = [
-        Patch(facecolor=colour, hatch=hatch, edgecolor=INK, linewidth=0.6)
-        for (colour, hatch), _ in zip(_LOOKS, stages, strict=False)
-    ]
-    words = [f"{stage}: {plain_seconds(seconds[stage])} s" for stage in stages]
-    legend = figure.legend(
-        patches, words, loc="upper left", bbox_to_anchor=corner, title=side, fontsize=8,
-        title_fontsize=8, alignment="left", borderaxespad=0, handlelength=2.2,
-    )  # fmt: skip
-    legend.get_title().set_color(MUTED)
+def _handles(
+    side: str, stages: Sequence[str], seconds: Mapping[str, float], most: int
+) -> list[Patch]:
+    """A column of the legend: the side, its stages, and nothing up to `most` stages."""
+    named = [
+        Patch(facecolor=colour, hatch=hatch, edgecolor=INK, linewidth=0.6,
+              label=f"{stage}: {plain_seconds(seconds[stage])} s")
+        for (colour, hatch), stage in zip(_LOOKS, stages, strict=False)
+    ]  # fmt: skip
+    empty = [Patch(visible=False, label=" ") for _ in range(most - len(stages))]
+    return [Patch(visible=False, label=side), *named, *empty]
 
 
 def plain_seconds(value: float) -> str:

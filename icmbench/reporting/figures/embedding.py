@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.figures.axes import foot, heading, note_height, panel_grid, wrap_note
 from icmbench.reporting.figures.label_maps import CLASS_COLOURS, OTHER, frequent, short_name
+from icmbench.reporting.figures.panels import finish, grid
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import INK, theme
 
@@ -89,30 +89,19 @@ def embedding_figure(
         return placeholder(title, "there is no point to map.")
     _check(points, classes, names)
     shown = sorted(frequent(classes))
-    count, columns = len(points), min(2, len(points))
-    wide = columns * _PANEL[0]
-    lines = wrap_note(f"{len(classes):,} points. {_NOTE}", wide)
-    legend = {label: names[label] for label in shown}
     rest = len(np.unique(classes)) - len(shown)
-    labels = [short_name(name, _NAME) for name in legend.values()] + [f"{rest} other classes"] * (
-        rest > 0
-    )
-    across = max(1, min(6, int((wide - 0.3) / (0.42 + 0.072 * max(map(len, labels))))))
-    below = note_height(lines) + 0.19 * -(-len(labels) // across) + 0.1
     with theme():
-        figure, panels = panel_grid(count, *_PANEL, columns=columns, below=below - 0.15)
+        figure, panels = grid(len(points), *_PANEL, columns=2)
         for axes, (name, places) in zip(panels, points.items(), strict=True):
             _scatter(axes, np.asarray(places, np.float64), classes, shown)
             axes.set_title(name, loc="left")
         handles = panels[0].get_legend_handles_labels()[0]
-        order = [*handles[1:], handles[0]] if rest else handles  # others are drawn first
-        figure.legend(
-            order, labels, loc="upper center", ncol=across, handlelength=1.0, borderpad=0,
-            columnspacing=1.4, markerscale=1.5,
-            bbox_to_anchor=(0.5, below / figure.get_size_inches()[1]),
-        )  # fmt: skip
-        heading(figure, title)
-        foot(figure, lines)
+        if rest:  # the others are drawn first and named last
+            handles.append(handles.pop(0))
+        labels = [short_name(names[label], _NAME) for label in shown]
+        labels += [f"{rest} other classes"] * (rest > 0)
+        style = {"handlelength": 1.0, "columnspacing": 1.4, "markerscale": 1.5}
+        finish(figure, title, f"{len(classes):,} points. {_NOTE}", handles, labels=labels, **style)
     return figure
 
 

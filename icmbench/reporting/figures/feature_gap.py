@@ -11,19 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.figures.axes import (
-    foot,
-    heading,
-    note_height,
-    panel_grid,
-    plain,
-    wrap_note,
-)
+from icmbench.reporting.figures.axes import plain
 from icmbench.reporting.figures.lossless import lossless
 from icmbench.reporting.figures.matching import OVER, WITHIN
+from icmbench.reporting.figures.panels import family_handles, finish, grid, label_panel
 from icmbench.reporting.figures.placeholder import placeholder
-from icmbench.reporting.figures.rd_curves import _PANEL, _legend
-from icmbench.reporting.figures.style import MUTED, FamilyStyle, family_styles, theme
+from icmbench.reporting.figures.rd_curves import PANEL
+from icmbench.reporting.figures.style import FamilyStyle, family_styles, theme
 from icmbench.reporting.figures.task_objects import MOST, matched_points, shared_rates
 from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
 
@@ -71,21 +65,16 @@ def feature_gap(
     styles = family_styles(table["family"])
     drawn = pd.concat(matched.values())
     shown = {name: styles[name] for name in sorted(set(drawn["family"]))}
-    wide = len(rates) * _PANEL[0] * (1.3 if len(rates) == 1 else 1)
-    columns = min(len(shown), int(wide / 1.35))
-    lines = wrap_note(_note(rows, matched), wide)
-    below = 0.3 + 0.19 * -(-len(shown) // columns) + note_height(lines) + 0.06
+    width = PANEL[0] * (1.3 if len(rates) == 1 else 1)
     high = _at(rows, drawn)[["gap", "hi"]].to_numpy(float)
     limit = 1.06 * float(np.nanmax(np.append(high, 0.0))) or 1.0
     with theme():
-        figure, panels = panel_grid(len(rates), wide / len(rates), _PANEL[1], below=below)
-        heading(figure, title)
+        figure, panels = grid(len(rates), width, PANEL[1])
         for axes, rate in zip(panels, rates, strict=True):
             _panel(axes, _at(rows, matched[rate]), styles)
             axes.set_ylim(0, limit)
-            axes.set_title(f"at {plain(rate)} bpp", loc="left", pad=15)
-        _legend(figure, shown, (below - 0.14) / figure.get_size_inches()[1], columns)
-        foot(figure, lines)
+            label_panel(axes, f"at {plain(rate)} bpp", "lower is better ↓")
+        finish(figure, title, _note(rows, matched), family_handles(shown))
     return figure
 
 
@@ -95,10 +84,6 @@ def _at(rows: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, styles: Mapping[str, FamilyStyle]) -> None:
-    axes.text(
-        0, 1.025, "lower is better ↓", transform=axes.transAxes, fontsize=7.5, color=MUTED,
-        va="bottom",
-    )  # fmt: skip
     axes.set_ylabel("1 \u2212 cosine")
     stages = rows.drop_duplicates("depth").sort_values("depth")
     axes.set_xlabel("depth (from the picture on)")
@@ -110,12 +95,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, styles: Mapping[str, FamilyStyle]) ->
         part = part.sort_values("depth")
         depth, value, low, high = (part[n].to_numpy(float) for n in ("depth", "gap", "lo", "hi"))
         axes.fill_between(depth, low, high, color=style.colour, alpha=0.13, linewidth=0, zorder=1)
-        axes.plot(
-            depth, value, color=style.colour, linestyle=style.dash, linewidth=style.width,
-            marker=style.marker, markersize=6 if style.marker in "*XP" else 4.4,
-            markeredgecolor=style.colour if style.marker in "*XP" else "white",
-            markeredgewidth=0.4, zorder=3, label=str(family),
-        )  # fmt: skip
+        axes.plot(depth, value, **style.line, **style.marks, zorder=3, label=str(family))
 
 
 def _note(rows: pd.DataFrame, matched: Mapping[float, pd.DataFrame]) -> str:

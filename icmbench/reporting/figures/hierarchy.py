@@ -8,29 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
-from PIL import Image as PillowImage
 
 from icmbench.bitstream.folding import coded_size, fold, strips, unfold
 from icmbench.core.errors import MeasurementError
 from icmbench.models.latent import CELL
-from icmbench.reporting.figures.axes import foot, heading, note_height, wrap_note
 from icmbench.reporting.figures.palette_tree import draw_tree, tree_levels
-from icmbench.reporting.figures.style import DPI, INK, MUTED, theme
+from icmbench.reporting.figures.sheets import Pixels, Sheet
+from icmbench.reporting.figures.style import INK, theme
 
-Pixels = NDArray[np.uint8]
-Box = tuple[float, float, float, float]
 COLUMNS: Final = 4
 _WIDE, _TALL = 2.35, 2.75  # inches: a picture fits into this box
 _LEAST = 1.55  # inches that the words above a picture take
 _LEFT, _GAP, _WORDS, _BETWEEN = 0.34, 0.12, 0.36, 0.14
-_HEAD = 0.42
 
 
 @dataclass(frozen=True)
@@ -104,50 +99,37 @@ def palette_hierarchy(
     if any(level.picture.shape != original.shape for level in levels):
         raise MeasurementError("a palette hierarchy needs pictures of the original's size")
     colours = [entry_colours(original, level.labels, level.entries) for level in levels]
-    sheet = _Sheet(
-        original.shape[0], original.shape[1], len(levels), _note(original, levels, decoder)
-    )
     with theme():
-        figure = Figure(figsize=(sheet.wide, sheet.tall))
-        heading(figure, title)
-        foot(figure, sheet.lines)
+        places = _Places(original.shape[0], original.shape[1], len(levels))
+        sheet = Sheet(places.wide, places.tall, title, _note(original, levels, decoder))
         size = f"{original.shape[1]} \u00d7 {original.shape[0]} px"
-        _words(figure, sheet, 0, _HEAD, "original", size)
-        _picture(figure, sheet, 0, _HEAD + _WORDS, original)
+        sheet.words(_LEFT, sheet.top, "original", size)
+        sheet.picture(_LEFT, sheet.top + _WORDS, places.picture, original)
         shown = tree_levels([level.entries for level in levels])
-        box = sheet.box(_LEFT + sheet.pitch, _HEAD, sheet.tree, _WORDS + sheet.high)
         draw_tree(
-            figure.add_axes(box),
+            sheet.axes(_LEFT + places.pitch, sheet.top, places.tree, _WORDS + places.high),
             [levels[i].labels for i in shown],
             [colours[i] for i in shown],
             [levels[i].state for i in shown],
         )
         for index, (level, colour) in enumerate(zip(levels, colours, strict=True)):
-            _panel(figure, sheet, index, level, colour)
-    return figure
+            _panel(sheet, places, index, level, colour)
+    return sheet.figure
 
 
-class _Sheet:
-    """Where things stand, in inches from the upper left corner."""
+class _Places:
+    """Sizes in inches."""
 
-    def __init__(self, height: int, width: int, panels: int, note: str) -> None:
+    def __init__(self, height: int, width: int, panels: int) -> None:
         self.across = min(panels, COLUMNS)
         self.picture = min(_WIDE, _TALL * width / height)
         self.high = self.picture * height / width
         self.pitch = max(self.picture, _LEAST) + _GAP
         self.tree = (COLUMNS - 1) * self.pitch - _GAP
         self.wide = _LEFT + COLUMNS * self.pitch
-        self.lines = wrap_note(note, self.wide)
         self.band = _WORDS + 2 * self.high + 0.06 + _BETWEEN
-        self.first = _HEAD + _WORDS + self.high + _BETWEEN
-        bands = -(-panels // self.across)
-        self.tall = self.first + bands * self.band + note_height(self.lines)
-
-    def box(self, left: float, top: float, wide: float, high: float) -> Box:
-        """A rectangle in fractions of the figure."""
-        return (
-            left / self.wide, 1 - (top + high) / self.tall, wide / self.wide, high / self.tall,
-        )  # fmt: skip
+        self.first = _WORDS + self.high + _BETWEEN
+        self.tall = self.first + -(-panels // self.across) * self.band
 
 
 def _note(original: Pixels, levels: Sequence[Level], decoder: str) -> str:
@@ -166,54 +148,26 @@ def _note(original: Pixels, levels: Sequence[Level], decoder: str) -> str:
     return text
 
 
-def _words(figure: Figure, sheet: _Sheet, column: int, top: float, first: str, second: str) -> None:
-    x = (_LEFT + column * sheet.pitch) / sheet.wide
-    style: dict[str, Any] = {"va": "top", "ha": "left"}
-    figure.text(x, 1 - top / sheet.tall, first, fontsize=8.5, fontweight="bold", **style)
-    figure.text(x, 1 - (top + 0.165) / sheet.tall, second, fontsize=7.5, color=MUTED, **style)
-
-
-def _picture(figure: Figure, sheet: _Sheet, column: int, top: float, pixels: Pixels) -> Axes:
-    most = 2 * round(sheet.picture * DPI)
-    if pixels.shape[1] > most:
-        size = (most, max(1, round(most * pixels.shape[0] / pixels.shape[1])))
-        shrunk = PillowImage.fromarray(pixels).resize(size, PillowImage.Resampling.LANCZOS)
-        pixels = np.asarray(shrunk)
-    axes = _frame(figure, sheet, column, top)
-    axes.imshow(pixels, aspect="auto", interpolation="antialiased", extent=(0, 1, 0, 1))
-    return axes
-
-
-def _frame(figure: Figure, sheet: _Sheet, column: int, top: float) -> Axes:
-    left = _LEFT + column * sheet.pitch
-    axes = figure.add_axes(sheet.box(left, top, sheet.picture, sheet.high))
-    axes.set_axis_off()
-    return axes
-
-
 def _panel(
-    figure: Figure, sheet: _Sheet, index: int, level: Level, colours: NDArray[np.float64]
+    sheet: Sheet, places: _Places, index: int, level: Level, colours: NDArray[np.float64]
 ) -> None:
     """Words, map and picture of one state."""
-    band, column = divmod(index, sheet.across)
-    top = sheet.first + band * sheet.band
+    band, column = divmod(index, places.across)
+    left, top = _LEFT + column * places.pitch, sheet.top + places.first + band * places.band
     height, width = level.picture.shape[:2]
     bpp = 8 * level.bytes / (height * width)
     plural = "y" if level.entries == 1 else "ies"
-    _words(
-        figure, sheet, column, top, f"state {level.state}: {level.entries} entr{plural}",
-        f"{level.bytes:,} bytes, {bpp:.4f} bpp",
-    )  # fmt: skip
-    axes = _frame(figure, sheet, column, top + _WORDS)
+    facts = f"{level.bytes:,} bytes, {bpp:.4f} bpp"
+    sheet.words(left, top, f"state {level.state}: {level.entries} entr{plural}", facts)
+    axes = sheet.axes(left, top + _WORDS, places.picture, places.high)
+    axes.set_axis_off()
     shown, extent = entry_map(level.labels, colours, (height, width))
     axes.imshow(shown, aspect="auto", interpolation="nearest", extent=extent)
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.add_patch(Rectangle((0, 0), width, height, fill=False, edgecolor="#8a8d91", linewidth=0.6))
-    below = top + _WORDS + sheet.high + 0.06
-    _picture(figure, sheet, column, below, level.picture)
+    below = top + _WORDS + places.high + 0.06
+    sheet.picture(left, below, places.picture, level.picture)
     if column == 0:
+        style = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 8, "color": INK}
         for place, text in ((top + _WORDS, "index map"), (below, "decoded")):
-            figure.text(
-                (_LEFT - 0.09) / sheet.wide, 1 - (place + sheet.high / 2) / sheet.tall, text,
-                rotation=90, ha="right", va="center", fontsize=8, color=INK,
-            )  # fmt: skip
+            sheet.text(_LEFT - 0.09, place + places.high / 2, text, **style)

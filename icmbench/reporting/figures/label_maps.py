@@ -16,11 +16,10 @@ from PIL import Image as PillowImage
 from scipy import ndimage
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.figures.axes import foot, heading, note_height, wrap_note
 from icmbench.reporting.figures.placeholder import placeholder
-from icmbench.reporting.figures.style import DPI, MUTED, theme
+from icmbench.reporting.figures.sheets import Panel, Pixels, original_panel, picture_sheet
+from icmbench.reporting.figures.style import theme
 
-Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 Segments = NDArray[np.float64]
 # Far apart in hue, and neighbours in the list far apart in lightness.
@@ -29,9 +28,6 @@ CLASS_COLOURS: Final = (
     "#111111", "#A6D96A", "#D55E00", "#7FD7C8",
 )  # fmt: skip
 OTHER: Final = "#b4b7ba"
-COLUMNS: Final = 3
-_WIDE, _TALL = 2.6, 3.0  # inches: a picture fits into this box
-_EDGE, _GAP, _WORDS, _HEAD, _LEAST = 0.12, 0.16, 0.36, 0.44, 2.05
 _OPACITY = 0.5
 _SIZE = 6.5  # points, of a label's number
 
@@ -86,29 +82,14 @@ def label_maps(
     if not maps:
         return placeholder(title, "no level has labels.")
     _check(image, maps, patch, stride)
-    height, width = image.shape[:2]
-    across = min(1 + len(maps), COLUMNS)
-    picture = min(_WIDE, _TALL * width / height)
-    high = picture * height / width
-    pitch = max(picture, _LEAST) + _GAP
-    wide = 2 * _EDGE + across * pitch - _GAP
-    lines = wrap_note(_note(patch, stride), wide)
-    bands = -(-(1 + len(maps)) // across)
-    tall = _HEAD + bands * (_WORDS + high + _GAP) + note_height(lines)
+    # The colours of the picture would mix with those of the labels.
+    grey = np.asarray(PillowImage.fromarray(image).convert("L").convert("RGB"))
+    panels = [Panel(grey, short_name(name, 26), (_summary(maps[name]),)) for name in maps]
     with theme():
-        figure = Figure(figsize=(wide, tall))
-        heading(figure, title)
-        for index, name in enumerate(("original", *maps)):
-            band, column = divmod(index, across)
-            left, top = _EDGE + column * pitch, _HEAD + band * (_WORDS + high + _GAP)
-            words = _summary(maps[name]) if index else f"{width} \u00d7 {height} px"
-            _words(figure, left, top, name, words)
-            box = (left / wide, 1 - (top + _WORDS + high) / tall, picture / wide, high / tall)
-            axes = figure.add_axes(box)
-            _picture(axes, image, picture, grey=index > 0)
-            if index:
-                _overlay(axes, maps[name], patch, stride, picture / width)
-        foot(figure, lines)
+        note = _note(patch, stride)
+        figure = picture_sheet([original_panel(image), *panels], title=title, note=note)
+        for axes, labels in zip(figure.axes[1:], maps.values(), strict=True):
+            _overlay(axes, labels, patch, stride, image.shape[:2])
     return figure
 
 
@@ -146,30 +127,12 @@ def _summary(labels: Labels) -> str:
     return text
 
 
-def _words(figure: Figure, left: float, top: float, first: str, second: str) -> None:
-    wide, tall = figure.get_size_inches()
-    style: dict[str, Any] = {"va": "top", "ha": "left"}
-    first = short_name(first, 26)
-    figure.text(left / wide, 1 - top / tall, first, fontsize=8.5, fontweight="bold", **style)
-    figure.text(left / wide, 1 - (top + 0.17) / tall, second, fontsize=7.5, color=MUTED, **style)
-
-
-def _picture(axes: Axes, image: Pixels, wide: float, *, grey: bool) -> None:
-    """The image; below labels without its colours, which would mix with theirs."""
-    height, width = image.shape[:2]
-    shown = PillowImage.fromarray(image)
-    most = 2 * round(wide * DPI)
-    if width > most:
-        size = (most, max(1, round(most * height / width)))
-        shown = shown.resize(size, PillowImage.Resampling.LANCZOS)
-    pixels = np.asarray(shown.convert("L").convert("RGB") if grey else shown)
-    axes.imshow(pixels, aspect="auto", interpolation="antialiased", extent=(0, width, height, 0))
+def _overlay(axes: Axes, labels: Labels, patch: int, stride: int, size: tuple[int, int]) -> None:
+    """Colours, borders and numbers over a picture of this height and width."""
+    height, width = size
+    axes.images[0].set_extent((0, width, height, 0))
     axes.set(xlim=(0, width), ylim=(height, 0))
-    axes.set_axis_off()
-
-
-def _overlay(axes: Axes, labels: Labels, patch: int, stride: int, inches: float) -> None:
-    """Colours, borders and numbers; `inches` is the drawn side of a pixel."""
+    inches = axes.get_position().width * axes.figure.get_size_inches()[0] / width  # of a pixel
     coloured = frequent(labels)
     colours = np.array([*map(to_rgb, CLASS_COLOURS), to_rgb(OTHER)])
     slots = np.full(labels.shape, len(CLASS_COLOURS))

@@ -8,17 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from icmbench.reporting.figures.axes import (
-    foot,
-    heading,
-    log_axis,
-    note_height,
-    panel_grid,
-    plain,
-    wrap_note,
-)
+from icmbench.reporting.figures.axes import log_axis, plain
+from icmbench.reporting.figures.panels import finish, grid, label_panel
 from icmbench.reporting.figures.placeholder import placeholder
-from icmbench.reporting.figures.style import MUTED, theme
+from icmbench.reporting.figures.style import theme
 
 BLOCKS = 120  # points of a curve at most
 _PANEL = (3.9, 2.7)
@@ -67,13 +60,11 @@ def loss_curves(history: pd.DataFrame, network: str) -> Figure:
     length = max(1, -(-len(history) // BLOCKS))
     each = f"Line: median of {length} steps each; band: their 10th to 90th percentile."
     note = each if length > 1 else "One point per step."
-    lines = wrap_note(f"{note} Every step sees other crops.", min(2, len(names)) * _PANEL[0])
     with theme():
-        figure, panels = panel_grid(len(names), *_PANEL, columns=2, below=note_height(lines))
+        figure, panels = grid(len(names), *_PANEL, columns=2)
         for axes, name in zip(panels, names, strict=True):
             _panel(axes, rows, name)
-        heading(figure, f"{title}, {len(history)} steps")
-        foot(figure, lines)
+        finish(figure, f"{title}, {len(history)} steps", f"{note} Every step sees other crops.")
     return figure
 
 
@@ -82,11 +73,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, name: str) -> None:
     low, high = rows[f"{name}_lo"], rows[f"{name}_hi"]
     axes.fill_between(rows["step"], low, high, color=_BAND, linewidth=0)
     axes.plot(rows["step"], rows[name], color=_LINE, linewidth=1.4)
-    axes.set_title(title, loc="left", pad=15)
-    axes.text(
-        0, 1.02, "lower is better ↓" if name != "nats" else "rate of the latent",
-        transform=axes.transAxes, fontsize=7.5, color=MUTED, va="bottom",
-    )  # fmt: skip
+    label_panel(axes, title, "lower is better ↓" if name != "nats" else "rate of the latent")
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     if 0 < 3 * low.min() < high.max():

@@ -8,17 +8,16 @@ from typing import Final
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.figures.axes import foot, heading, note_height, wrap_note
+from icmbench.reporting.figures.panels import EDGE
 from icmbench.reporting.figures.placeholder import placeholder
+from icmbench.reporting.figures.sheets import Pixels, Sheet
 from icmbench.reporting.figures.style import MUTED, theme
 
-Pixels = NDArray[np.uint8]
 MOST_CLUSTERS: Final = 12
 MOST_PATCHES: Final = 10
-_PATCH, _GAP, _EDGE, _HEAD, _LABEL = 0.66, 0.05, 0.12, 0.46, 1.6  # inches
+_PATCH, _GAP, _LABEL = 0.66, 0.05, 1.6  # inches
 _LEAST = 5.4  # patches and words are at least this wide, so that the heading fits
 _LINE = 22  # characters of a row's title that fit beside it
 
@@ -51,24 +50,18 @@ def cluster_montage(
         return placeholder(title, "no cluster holds a patch.")
     shown = sorted(range(len(titles)), key=lambda index: (-sizes[index], index))[:MOST_CLUSTERS]
     across = min(MOST_PATCHES, max(len(patches_by_cluster[index]) for index in shown))
-    wide = max(_LEAST, 2 * _EDGE + _LABEL + across * (_PATCH + _GAP))
-    lines = wrap_note(_note(sizes, shown), wide)
-    tall = _HEAD + len(shown) * (_PATCH + _GAP) + 0.06 + note_height(lines)
+    wide = max(_LEAST, 2 * EDGE + _LABEL + across * (_PATCH + _GAP))
+    pitch = _PATCH + _GAP
     with theme():
-        figure = Figure(figsize=(wide, tall))
-        heading(figure, title)
+        sheet = Sheet(wide, len(shown) * pitch, title, _note(sizes, shown))
         for row, index in enumerate(shown):
-            top = _HEAD + row * (_PATCH + _GAP)
-            _words(figure, top, titles[index], sizes[index], sum(sizes))
+            top = sheet.top + row * pitch
+            _words(sheet, top, titles[index], sizes[index], sum(sizes))
             for column, pixels in enumerate(patches_by_cluster[index][:across]):
-                left = _EDGE + _LABEL + column * (_PATCH + _GAP)
-                axes = figure.add_axes(
-                    (left / wide, 1 - (top + _PATCH) / tall, _PATCH / wide, _PATCH / tall)
-                )
+                axes = sheet.axes(EDGE + _LABEL + column * pitch, top, _PATCH, _PATCH)
                 axes.imshow(pixels, aspect="auto", interpolation="nearest")
                 axes.set_axis_off()
-        foot(figure, lines)
-    return figure
+    return sheet.figure
 
 
 def _check(
@@ -104,18 +97,12 @@ def _note(sizes: Sequence[int], shown: Sequence[int]) -> str:
     return text
 
 
-def _words(figure: Figure, top: float, name: str, size: int, total: int) -> None:
+def _words(sheet: Sheet, top: float, name: str, size: int, total: int) -> None:
     """Title in at most two lines and size, centred beside the row."""
-    wide, tall = figure.get_size_inches()
     lines = textwrap.wrap(name, _LINE, max_lines=2, placeholder=" …", break_long_words=True) or [""]
     middle = top + _PATCH / 2 - 0.075
-    figure.text(
-        _EDGE / wide, 1 - middle / tall, "\n".join(lines), va="center", ha="left", fontsize=7.5,
-        fontweight="bold", linespacing=1.15,
-    )  # fmt: skip
-    below = middle + 0.065 * len(lines) + 0.02
+    style = {"fontsize": 7.5, "fontweight": "bold", "linespacing": 1.15}
+    sheet.text(EDGE, middle, "\n".join(lines), va="center", **style)
     share = f"{100 * size / total:.1f} %" if not 0 < size < total / 1000 else "<0.1 %"
-    figure.text(
-        _EDGE / wide, 1 - below / tall, f"{size:,} patch{'es' * (size != 1)}, {share}", va="top",
-        ha="left", fontsize=7, color=MUTED,
-    )  # fmt: skip
+    words = f"{size:,} patch{'es' * (size != 1)}, {share}"
+    sheet.text(EDGE, middle + 0.065 * len(lines) + 0.02, words, fontsize=7, color=MUTED)

@@ -12,20 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.figures.axes import (
-    foot,
-    heading,
-    note_height,
-    panel_grid,
-    plain,
-    signed,
-    wrap_note,
-)
+from icmbench.reporting.figures.axes import plain, signed
+from icmbench.reporting.figures.panels import family_handles, finish, grid, label_panel
 from icmbench.reporting.figures.placeholder import placeholder
-from icmbench.reporting.figures.rd_curves import _legend
 from icmbench.reporting.figures.style import (
     INK,
-    MUTED,
     FamilyStyle,
     MetricInfo,
     better_arrow,
@@ -72,19 +63,12 @@ def paired_figure(
     styles = family_styles(table["family"])
     shown = {name: styles[name] for name in sorted(set(rows["family"]))}
     rates = sorted(set(rows["bpp"]))
-    wide = min(3, len(panels_of)) * _PANEL[0] if len(panels_of) != 4 else 2 * _PANEL[0]
-    columns = max(1, min(len(shown), int(wide / 1.35)))
-    legend = 0.3 + 0.19 * -(-len(shown) // columns)
-    note = wrap_note(_note(rows, against), wide)
     with theme():
-        below = legend + note_height(note)
-        figure, panels = panel_grid(len(panels_of), *_PANEL, below=below)
-        heading(figure, f"{title}, against {against}")
+        figure, panels = grid(len(panels_of), *_PANEL)
         for axes, (task, metric) in zip(panels, panels_of, strict=True):
             part = rows[(rows["task"] == task) & (rows["metric"] == metric.name)]
             _panel(axes, part, metric, task, rates, shown)
-        _legend(figure, shown, (below - 0.02) / figure.get_size_inches()[1], columns)
-        foot(figure, note)
+        finish(figure, f"{title}, against {against}", _note(rows, against), family_handles(shown))
     return figure
 
 
@@ -105,12 +89,8 @@ def _panel(
     rates: Sequence[float],
     styles: Mapping[str, FamilyStyle],
 ) -> None:
-    axes.set_title(f"{metric.title}, {task}" if task else metric.title, loc="left", pad=15)
-    words = ", ".join(part for part in (metric.unit, better_arrow(metric)) if part)
-    axes.text(
-        0, 1.025, words, transform=axes.transAxes, fontsize=7.5, color=MUTED,
-        va="bottom",
-    )  # fmt: skip
+    title = f"{metric.title}, {task}" if task else metric.title
+    label_panel(axes, title, ", ".join(filter(None, (metric.unit, better_arrow(metric)))))
     axes.axhline(0.0, color=INK, linewidth=0.9, zorder=1)
     low, high = _limits(rows)
     names = list(styles)

@@ -8,33 +8,32 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from icmbench.reporting.figures.axes import heading, wrap_note
+from icmbench.reporting.figures.panels import EDGE, wrapped
+from icmbench.reporting.figures.sheets import Sheet
 from icmbench.reporting.figures.style import MUTED, theme
 
 _WIDTH = 5.6
 
 
 def placeholder(title: str, reason: str) -> Figure:
-    """A small figure that says why the expected one is empty.
+    """Draw the title and the reason why the expected figure is empty.
 
     A run in which every codec failed on a data set still has a report, and the place of the missing
     figure tells what happened.
     """
-    lines = wrap_note(reason, 0.8 * _WIDTH)
-    tall = 1.1 + 0.16 * len(lines)
+    lines = wrapped(reason, 0.8 * _WIDTH, 17.5)
     with theme():
-        figure = Figure(figsize=(_WIDTH, tall))
-        frame = (0.12 / _WIDTH, 0.12 / tall, 1 - 0.24 / _WIDTH, 1 - 0.52 / tall)
-        figure.add_artist(
-            Rectangle(frame[:2], *frame[2:], fill=False, edgecolor="#b4b7ba", linestyle=(0, (4, 3)),
-                      transform=figure.transFigure)
+        sheet = Sheet(_WIDTH, 0.55 + 0.16 * len(lines), title, "")
+        left, top = EDGE / _WIDTH, 1 - sheet.top / sheet.tall
+        sheet.figure.add_artist(
+            Rectangle((left, left), 1 - 2 * left, top - left, fill=False, edgecolor="#b4b7ba",
+                      linestyle=(0, (4, 3)), transform=sheet.figure.transFigure)
         )  # fmt: skip
-        heading(figure, title)
-        figure.text(
-            0.5, frame[1] + frame[3] / 2, "Nothing to draw:\n" + "\n".join(lines), ha="center",
-            va="center", fontsize=8.5, color=MUTED, linespacing=1.4,
-        )  # fmt: skip
-    return figure
+        words = "Nothing to draw:\n" + "\n".join(lines)
+        middle = (sheet.top + sheet.tall - EDGE) / 2
+        style = {"fontsize": 8.5, "color": MUTED, "linespacing": 1.4}
+        sheet.text(_WIDTH / 2, middle, words, ha="center", va="center", **style)
+    return sheet.figure
 
 
 def placeholder_pixels(title: str, reason: str) -> NDArray[np.uint8]:

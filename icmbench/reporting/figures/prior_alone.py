@@ -9,14 +9,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.figures.diffusion_rates import (
-    Panel,
-    Pixels,
-    original_panel,
-    picture_sheet,
-    psnr_words,
-    tag_words,
-)
+from icmbench.reporting.figures.diffusion_rates import psnr_words, tag_words
+from icmbench.reporting.figures.sheets import Panel, Pixels, original_panel, picture_sheet
+from icmbench.reporting.figures.style import theme
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,8 @@ def prior_alone(
         "network without control, so nothing of the picture but its tags and size reaches it. "
         f"Pictures of one noise start alike. {file}; {settings}."
     )
-    return picture_sheet(panels, title=title, note=note)
+    with theme():
+        return picture_sheet(panels, title=title, note=note)
 
 
 def _panel(sample: Sample) -> Panel:

@@ -9,24 +9,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from icmbench.reporting.figures.axes import (
-    foot,
-    heading,
-    log_axis,
-    note_height,
-    panel_grid,
-    wrap_note,
-)
+from icmbench.reporting.figures.axes import log_axis
+from icmbench.reporting.figures.panels import finish, grid, label_panel
 from icmbench.reporting.figures.placeholder import placeholder
-from icmbench.reporting.figures.style import MUTED, FamilyStyle, better_arrow, family_styles, theme
+from icmbench.reporting.figures.style import FamilyStyle, family_styles, theme
 
 _PANEL = (4.1, 3.2)
-
-
-class _Seconds:
-    """The one direction of time, in the shape `better_arrow` takes."""
-
-    name, title, unit, higher_is_better = "seconds", "Time", "s/MP", False
 
 
 def seconds_per_megapixel(timing: pd.DataFrame, rd: pd.DataFrame, dataset: str) -> pd.DataFrame:
@@ -82,20 +70,10 @@ def _draw(axes: Axes, rows: pd.DataFrame, way: str, style: FamilyStyle, label: s
         axes.errorbar(
             rate, value, yerr=np.stack([down, half]), color=style.colour, linestyle=style.dash,
             linewidth=style.width * (0.75 if name == main else 0.5), marker=style.marker,
-            markersize=6 if style.marker in "*XP" else 4.4, elinewidth=0.9, capsize=2,
+            markersize=style.marks["markersize"], elinewidth=0.9, capsize=2,
             label=label if name == main else "_", markeredgecolor=style.colour,
             markeredgewidth=0.9, markerfacecolor=style.colour if name == main else "white",
         )  # fmt: skip
-
-
-def _label(axes: Axes, way: str) -> None:
-    axes.set_title(f"{way.capitalize()} time", loc="left", pad=15)
-    axes.text(
-        0, 1.02, better_arrow(_Seconds), transform=axes.transAxes, fontsize=7.5, color=MUTED,
-        va="bottom",
-    )  # fmt: skip
-    axes.set_xlabel("rate (bits per pixel, log scale)")
-    axes.set_ylabel("seconds per megapixel (log scale)")
 
 
 def rate_time(timing: pd.DataFrame, rd: pd.DataFrame, dataset: str) -> Figure:
@@ -123,25 +101,18 @@ def rate_time(timing: pd.DataFrame, rd: pd.DataFrame, dataset: str) -> Figure:
         "way. Warm: without model loading and process start, which the timing table lists. Hollow: "
         "other settings of the same family (scale, decoder)."
     )
-    lines = wrap_note(note, 2 * _PANEL[0])
     with theme():
-        count = rows.groupby(["family", "device"]).ngroups
-        legend = 0.3 + 0.19 * -(-count // 5)
-        below = legend + note_height(lines)
-        figure, panels = panel_grid(2, *_PANEL, below=below)
+        figure, panels = grid(2, *_PANEL)
         for axes, way in zip(panels, ("encode", "decode"), strict=True):
             timed = rows[np.isfinite(rows[way]) & (rows[way] > 0)]
             for (family, device), part in timed.groupby(["family", "device"], sort=True):
                 label = family if len(devices) == 1 else f"{family} ({device})"
                 _draw(axes, part, way, styles[str(family)], str(label))
-            _label(axes, way)
+            label_panel(axes, f"{way.capitalize()} time", "lower is better ↓")
+            axes.set_xlabel("rate (bits per pixel, log scale)")
+            axes.set_ylabel("seconds per megapixel (log scale)")
             log_axis(axes, "x", rows["bpp"])
             log_axis(axes, "y", pd.concat([rows["encode"], rows["decode"]]))
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(
-            handles, labels, loc="upper center", ncol=min(5, count), handlelength=3.6,
-            bbox_to_anchor=(0.5, (below - 0.02) / figure.get_size_inches()[1]),
-        )  # fmt: skip
-        heading(figure, f"Rate\u2013time, {dataset}, on {', '.join(devices)}")
-        foot(figure, lines)
+        handles = panels[0].get_legend_handles_labels()[0]
+        finish(figure, f"Rate\u2013time, {dataset}, on {', '.join(devices)}", note, handles)
     return figure

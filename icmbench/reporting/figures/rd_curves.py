@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.figures.axes import (
-    foot,
-    heading,
-    log_axis,
-    note_height,
-    panel_grid,
-    wrap_note,
-)
+from icmbench.reporting.figures.axes import log_axis
 from icmbench.reporting.figures.lossless import IDENTITY, lossless
+from icmbench.reporting.figures.panels import family_handles, finish, grid, label_panel
 from icmbench.reporting.figures.pareto import pareto_optimal
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import (
@@ -34,7 +27,7 @@ from icmbench.reporting.figures.style import (
 )
 from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
 
-_PANEL = (3.5, 3.15)
+PANEL = (3.5, 3.1)  # inches
 # A point that the curve passes by: there to be seen, not to be taken for the curve.
 _BEATEN = {"size": 0.75, "alpha": 0.45}
 Array = NDArray[np.float64]
@@ -61,7 +54,7 @@ def _column(rows: pd.DataFrame, name: str) -> Array:
     return rows[name].to_numpy(dtype=np.float64)
 
 
-def _value_limits(values: Array, lows: Array, highs: Array) -> tuple[float, float]:
+def value_limits(values: Array, lows: Array, highs: Array) -> tuple[float, float]:
     """Limits that show the points; a far outlier must not flatten the curves of everybody else.
 
     Outlying is beyond three interquartile ranges of the quartiles (Tukey's outer fence).
@@ -78,17 +71,15 @@ def _value_limits(values: Array, lows: Array, highs: Array) -> tuple[float, floa
     return float(low - 0.04 * span), float(high + 0.06 * span)
 
 
-def _draw_family(
+def draw_family(
     axes: Axes, rows: pd.DataFrame, metric: MetricInfo, style: FamilyStyle, family: str
 ) -> None:
+    """Draw the points of a family, the line through the Pareto-optimal ones and the intervals."""
     rate, value = _column(rows, "bpp"), _column(rows, metric.name)
     low, high = _column(rows, f"{metric.name}_lo"), _column(rows, f"{metric.name}_hi")
     best = pareto_optimal(rate, value, metric.higher_is_better)
     scaled = np.array([reduced_scale(codec) for codec in rows["codec"]], dtype=np.bool_)
-    axes.plot(
-        rate[best], value[best], color=style.colour, linestyle=style.dash, linewidth=style.width,
-        zorder=3, label=family,
-    )  # fmt: skip
+    axes.plot(rate[best], value[best], **style.line, zorder=3, label=family)
     if best.sum() > 1:
         axes.fill_between(
             rate[best], low[best], high[best], color=style.colour, alpha=0.13, linewidth=0, zorder=1
@@ -108,9 +99,7 @@ def _draw_points(
     style: FamilyStyle,
 ) -> None:
     """Markers: hollow where `scaled`, small and faint where not `best`."""
-    thin = style.marker in "*XP"
-    size = 6.0 if thin else 4.4
-    fills = ((~scaled, style.colour, style.colour if thin else "white"),
+    fills = ((~scaled, style.colour, style.colour if style.thin else "white"),
              (scaled, "white", style.colour))  # fmt: skip
     for filled, face, edge in fills:
         for ranked, shrink, alpha, order in (
@@ -119,12 +108,13 @@ def _draw_points(
             mask = filled & ranked
             axes.plot(
                 rate[mask], value[mask], linestyle="none", marker=style.marker,
-                markersize=size * shrink, markerfacecolor=face, markeredgecolor=edge, alpha=alpha,
-                zorder=order, markeredgewidth=0.4 if edge == "white" else 0.9,
+                markersize=style.marks["markersize"] * shrink, markerfacecolor=face,
+                markeredgecolor=edge, markeredgewidth=0.4 if edge == "white" else 0.9,
+                alpha=alpha, zorder=order,
             )  # fmt: skip
 
 
-def _mark_outside(axes: Axes, rate: Array, value: Array, colours: Sequence[str]) -> int:
+def mark_outside(axes: Axes, rate: Array, value: Array, colours: Sequence[str]) -> int:
     """Put an arrow head at the edge for every point that the limits leave out."""
     low, high = axes.get_ylim()
     count = 0
@@ -143,11 +133,7 @@ def _panel(
     axes: Axes, rows: pd.DataFrame, metric: MetricInfo, styles: dict[str, FamilyStyle]
 ) -> int:
     """Draw one metric; returns how many points lie outside the axis."""
-    axes.set_title(f"{metric.title}", loc="left", pad=15)
-    axes.text(
-        0, 1.025, better_arrow(metric), transform=axes.transAxes, fontsize=7.5, color=MUTED,
-        va="bottom",
-    )  # fmt: skip
+    label_panel(axes, metric.title, better_arrow(metric))
     axes.set_xlabel("rate (bits per pixel, log scale)")
     axes.set_ylabel(metric_label(metric))
     log_axis(axes, "x", rows["bpp"])
@@ -157,37 +143,12 @@ def _panel(
         axes.set_yticks([])
         return 0
     for family, part in finite.groupby("family", sort=True):
-        _draw_family(axes, part, metric, styles[str(family)], str(family))
+        draw_family(axes, part, metric, styles[str(family)], str(family))
     values = _column(finite, metric.name)
     lows, highs = _column(finite, f"{metric.name}_lo"), _column(finite, f"{metric.name}_hi")
-    axes.set_ylim(*_value_limits(values, lows, highs))
+    axes.set_ylim(*value_limits(values, lows, highs))
     colours = [styles[family].colour for family in finite["family"]]
-    return _mark_outside(axes, _column(finite, "bpp"), values, colours)
-
-
-def legend_columns(labels: Iterable[str], width: float) -> int:
-    """Number of columns of a legend below panels that are `width` inches wide together."""
-    texts = list(labels)
-    longest = max((len(text) for text in texts), default=0)
-    return max(1, min(len(texts), int(width / max(1.35, 0.75 + 0.062 * longest))))
-
-
-def _legend(
-    figure: Figure,
-    styles: dict[str, FamilyStyle],
-    top: float,
-    columns: int,
-    names: Mapping[str, str] | None = None,
-) -> None:
-    handles = [
-        Line2D([], [], color=s.colour, linestyle=s.dash, linewidth=s.width, marker=s.marker,
-               markersize=6 if s.marker in "*XP" else 4.4, label=(names or {}).get(name, name))
-        for name, s in styles.items()
-    ]  # fmt: skip
-    figure.legend(
-        handles=handles, loc="upper center", bbox_to_anchor=(0.5, top), ncol=columns,
-        handlelength=3.6, columnspacing=1.6,
-    )  # fmt: skip
+    return mark_outside(axes, _column(finite, "bpp"), values, colours)
 
 
 def rd_note(rd: pd.DataFrame, dataset: str) -> str:
@@ -250,22 +211,16 @@ def rd_curves(
         )
     styles = family_styles(rd["family"])
     shown = {name: styles[name] for name in sorted(set(rows["family"]))}
-    across = 2 if len(metrics) == 4 else min(3, len(metrics))
-    labels = [(names or {}).get(name, name) for name in shown]
-    columns = legend_columns(labels, across * _PANEL[0])
-    legend = 0.3 + 0.19 * -(-len(shown) // columns)
     with theme():
-        # One line more than the note needs now: the count of outside points may join it.
-        lines = wrap_note(rd_note(rd, dataset) + " " * 9 + "." * 45, across * _PANEL[0])
-        below = legend + note_height(lines)
-        figure, panels = panel_grid(len(metrics), *_PANEL, below=below)
-        heading(figure, f"Rate\u2013distortion, {dataset}")
+        figure, panels = grid(len(metrics), *PANEL)
         outside = sum(
             _panel(axes, rows, metric, styles) for axes, metric in zip(panels, metrics, strict=True)
         )
-        _legend(figure, shown, (below - 0.02) / figure.get_size_inches()[1], columns, names)
-        note = rd_note(rd, dataset)
-        if outside:
-            note += f" Points beyond the axes (arrow heads): {outside}."
-        foot(figure, wrap_note(note, across * _PANEL[0]))
+        note = rd_note(rd, dataset) + outside_words(outside)
+        finish(figure, f"Rate\u2013distortion, {dataset}", note, family_handles(shown, names))
     return figure
+
+
+def outside_words(count: int) -> str:
+    """The sentence of a note about the points that arrow heads stand for."""
+    return f" Points beyond the axes (arrow heads): {count}." if count else ""

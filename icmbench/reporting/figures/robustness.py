@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from icmbench.evaluation.damage import BEST_EFFORT, DAMAGES, NONE
-from icmbench.reporting.figures.axes import foot, heading, note_height, plain, wrap_note
+from icmbench.reporting.figures.axes import plain
+from icmbench.reporting.figures.panels import finish, grid, label_panel
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import INK, MUTED, FamilyStyle, family_styles, theme
 from icmbench.reporting.statistics.natural import natural_key
@@ -50,30 +51,20 @@ def robustness_figure(trials: pd.DataFrame, dataset: str) -> Figure:
     rows = _rows(part)
     most = part[part["damage"] != NONE].groupby(["codec", "image", "damage"]).size().max()
     effort = any(way for _, way in rows)
-    left = 0.3 + 0.068 * max(len(_label(row)) for row in rows)
-    step = _PANEL + _COUNTS[bool(part["outcome"].isin(["crashed", "hung"]).any())]
-    wide = left + len(DAMAGES) * step
+    beside = 0.068 * max(len(_label(row)) for row in rows)
+    width = _PANEL + _COUNTS[bool(part["outcome"].isin(["crashed", "hung"]).any())]
     count = part["image"].nunique()
     scope = f"{count} image{'s' * (count != 1)}, up to {most} streams each in a row of a panel. "
-    lines = wrap_note(scope + _NOTE + _EFFORT_NOTE * effort, wide)
-    below = 0.5 + note_height(lines)
-    tall = 0.85 + _ROW * len(rows) + below
     ends = _ends(part["psnr"])
     with theme():
-        figure = Figure(figsize=(wide, tall))
-        for index, damage in enumerate(DAMAGES):
-            box = (
-                (left + index * step) / wide,
-                below / tall,
-                _PANEL / wide,
-                _ROW * len(rows) / tall,
-            )
-            axes = figure.add_axes(box)
+        count = len(DAMAGES)
+        figure, panels = grid(count, width, 1.0 + _ROW * len(rows), columns=count, beside=beside)
+        for index, (axes, damage) in enumerate(zip(panels, DAMAGES, strict=True)):
             for y, row in enumerate(rows):
                 _draw(axes, y, row, part, damage, styles, ends)
             _frame(axes, damage, rows, ends, labels=index == 0)
-        heading(figure, f"Damaged streams, {dataset}")
-        foot(figure, lines)
+        note = scope + _NOTE + _EFFORT_NOTE * effort
+        finish(figure, f"Damaged streams, {dataset}", note)
     return figure
 
 
@@ -176,12 +167,8 @@ def _frame(
     axes.grid(False, axis="y")
     for y in range(1, len(rows)):
         axes.axhline(y - 0.5, color="#e3e5e8", linewidth=0.6)
-    axes.set_title(damage, loc="left", pad=15)
+    label_panel(axes, damage, "higher is better ↑")
     axes.text(
-        0, 1.0, "higher is better ↑ ", transform=axes.transAxes, fontsize=7.5, color=MUTED,
-        va="bottom",
-    )  # fmt: skip
-    axes.text(
-        1.03, 1.0, "refused", transform=axes.transAxes, fontsize=7.5, color=MUTED, va="bottom"
+        1.03, 1.02, "refused", transform=axes.transAxes, fontsize=7.5, color=MUTED, va="bottom"
     )
     axes.set_xlabel("PSNR after damage (dB)")

@@ -7,16 +7,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from icmbench.reporting.figures.axes import (
-    foot,
-    heading,
-    log_axis,
-    note_height,
-    panel_grid,
-    wrap_note,
-)
+from icmbench.reporting.figures.axes import log_axis
+from icmbench.reporting.figures.panels import finish, grid, label_panel
 from icmbench.reporting.figures.placeholder import placeholder
-from icmbench.reporting.figures.style import MUTED, FamilyStyle, family_styles, theme
+from icmbench.reporting.figures.style import FamilyStyle, family_styles, theme
 from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
 from icmbench.reporting.statistics.natural import natural_key
 
@@ -51,23 +45,15 @@ def states_figure(table: pd.DataFrame, dataset: str) -> Figure:
         return placeholder(title, "no image of this data set has an MPD stream that decodes.")
     names = curve_names(rows)
     styles = family_styles(names.values())
-    lines = wrap_note(_note(rows), 2 * _PANEL[0])
-    below = note_height(lines) + 0.3
     with theme():
-        figure, panels = panel_grid(2, *_PANEL, below=below)
+        figure, panels = grid(2, *_PANEL)
         for axes, column in zip(panels, _PANELS, strict=True):
             for (family, encoding), name in names.items():
                 part = rows[(rows["family"] == family) & (rows["encoding"] == encoding)]
                 _curve(axes, part.sort_values("state"), column, styles[name], name)
             _frame(axes, rows, column, entries=len(names) == 1)
-        if len(names) > 1:
-            handles, labels = panels[0].get_legend_handles_labels()
-            figure.legend(
-                handles, labels, loc="upper center", ncol=4, handlelength=3.6,
-                bbox_to_anchor=(0.5, (below + 0.02) / figure.get_size_inches()[1]),
-            )  # fmt: skip
-        heading(figure, title)
-        foot(figure, lines)
+        handles = panels[0].get_legend_handles_labels()[0] if len(names) > 1 else ()
+        finish(figure, title, _note(rows), handles)
     return figure
 
 
@@ -87,19 +73,12 @@ def _curve(axes: Axes, part: pd.DataFrame, column: str, style: FamilyStyle, name
     state, value = part["state"].to_numpy(float), part[column].to_numpy(float)
     low, high = (part[f"{column}_{end}"].to_numpy(float) for end in ("lo", "hi"))
     axes.fill_between(state, low, high, color=style.colour, alpha=0.2, linewidth=0)
-    axes.plot(
-        state, value, color=style.colour, linestyle=style.dash, linewidth=style.width,
-        marker=style.marker, markersize=7 if style.marker in "*XP" else 4.6, label=name,
-    )  # fmt: skip
+    axes.plot(state, value, **style.line, **style.marks, label=name)
 
 
 def _frame(axes: Axes, rows: pd.DataFrame, column: str, *, entries: bool) -> None:
     title, label = _PANELS[column]
-    axes.set_title(title, loc="left", pad=15)
-    axes.text(
-        0, 1.02, "lower is better ↓", transform=axes.transAxes, fontsize=7.5, color=MUTED,
-        va="bottom",
-    )  # fmt: skip
+    label_panel(axes, title, "lower is better ↓")
     ends = [rows[name] for name in (column, f"{column}_lo", f"{column}_hi")]
     values = pd.concat(ends).to_numpy(float)
     log_axis(axes, "y", values[np.isfinite(values)])

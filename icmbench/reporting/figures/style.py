@@ -64,6 +64,26 @@ class FamilyStyle:
     dash: Dash
     width: float = 1.4
 
+    @property
+    def thin(self) -> bool:
+        """Whether the marker has little area: it is drawn larger, with an edge of its colour."""
+        return self.marker in "*XP"
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Arguments of matplotlib for a line."""
+        return {"color": self.colour, "linestyle": self.dash, "linewidth": self.width}
+
+    @property
+    def marks(self) -> dict[str, Any]:
+        """Arguments of matplotlib for markers."""
+        return {
+            "marker": self.marker,
+            "markersize": 6.0 if self.thin else 4.4,
+            "markeredgecolor": self.colour if self.thin else "white",
+            "markeredgewidth": 0.4,
+        }
+
 
 KNOWN: dict[str, FamilyStyle] = {
     "jpeg": FamilyStyle("#000000", "o", "-"),

@@ -12,17 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.figures.axes import (
-    foot,
-    heading,
-    note_height,
-    panel_grid,
-    plain,
-    wrap_note,
-)
+from icmbench.reporting.figures.axes import plain
 from icmbench.reporting.figures.label_maps import short_name
+from icmbench.reporting.figures.panels import finish, grid, mark_reference
 from icmbench.reporting.figures.placeholder import placeholder
-from icmbench.reporting.figures.style import INK, theme
+from icmbench.reporting.figures.style import theme
 
 COLUMNS: Final = ("alpha", "metric", "value", "lo", "hi", "better")
 _PANEL = (3.2, 2.9)
@@ -60,16 +54,13 @@ def sweep_figure(
     alphas = sorted(set(rows["alpha"].astype(float)))
     # One panel alone is wider, for the words above and below it.
     panel = _PANEL if len(metrics) > 1 else (1.4 * _PANEL[0], _PANEL[1])
-    across = 2 if len(metrics) == 4 else min(3, len(metrics))
-    lines = wrap_note(_note(rows, chosen, interval), across * panel[0])
     with theme():
-        figure, panels = panel_grid(len(metrics), *panel, below=note_height(lines))
+        figure, panels = grid(len(metrics), *panel)
         for axes, metric in zip(panels, metrics, strict=True):
             part = rows[rows["metric"].astype(str) == metric].sort_values("alpha")
             _curve(axes, part, alphas, chosen)
             _frame(axes, metric, str(part["better"].iloc[0]), alphas)
-        heading(figure, title)
-        foot(figure, lines)
+        finish(figure, title, _note(rows, chosen, interval))
     return figure
 
 
@@ -113,12 +104,8 @@ def _curve(axes: Axes, part: pd.DataFrame, alphas: list[float], chosen: float | 
     if chosen is None:
         return
     at = alphas.index(chosen)
-    axes.axvline(at, color=INK, linestyle=(0, (1, 1.6)), linewidth=1.1, zorder=1.5)
     for here in value[places == at]:
-        axes.plot(
-            [at], [here], marker="o", markersize=9.5, markerfacecolor="none",
-            markeredgecolor=INK, markeredgewidth=1.1, linestyle="none",
-        )  # fmt: skip
+        mark_reference(axes, at, here)
 
 
 def _frame(axes: Axes, metric: str, better: str, alphas: list[float]) -> None:

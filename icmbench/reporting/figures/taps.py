@@ -12,16 +12,17 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.figures.axes import foot, heading, log_axis, note_height, plain, wrap_note
+from icmbench.reporting.figures.axes import log_axis, plain
+from icmbench.reporting.figures.panels import EDGE
 from icmbench.reporting.figures.placeholder import placeholder
+from icmbench.reporting.figures.sheets import Pixels, Sheet
 from icmbench.reporting.figures.style import MUTED, family_styles, theme
 
-Pixels = NDArray[np.uint8]
 Floats = NDArray[np.floating[Any]]
 CHANNELS: Final = 4  # of a tap, drawn
-# Inches: heading, words above the patch, its box, words left of a row, and the small pictures.
-_HEAD, _WORDS, _PATCH, _LABEL, _THUMB = 0.42, 0.22, 1.75, 1.3, 0.74
-_PAIR, _BETWEEN, _CAPTION, _EDGE, _BELOW_PROFILE, _TITLES = 0.04, 0.16, 0.21, 0.12, 0.62, 0.3
+# Inches: words above the patch, its side, words left of a row, and the small pictures.
+_WORDS, _PATCH, _LABEL, _THUMB = 0.22, 1.75, 1.3, 0.74
+_PAIR, _BETWEEN, _CAPTION, _BELOW_PROFILE, _TITLES = 0.04, 0.16, 0.21, 0.62, 0.3
 _LEGEND = 1.0
 _NOTE = (
     "Response: per tap the channels with the largest standard deviation over the patch, largest "
@@ -118,24 +119,22 @@ def taps_and_spectra(
         for name, tap in taps.items()
     }
     across = min(CHANNELS, max(len(tap) for tap in taps.values()))
-    wide = max(2 * _EDGE + _LABEL + across * (2 * _THUMB + _PAIR + _BETWEEN) - _BETWEEN, 6.4)
-    lines = wrap_note(_NOTE, wide)
-    first = _HEAD + _WORDS + _PATCH + _BELOW_PROFILE + _TITLES
-    tall = first + len(taps) * (_THUMB + _CAPTION) - 0.08 + note_height(lines)
+    wide = max(2 * EDGE + _LABEL + across * (2 * _THUMB + _PAIR + _BETWEEN) - _BETWEEN, 6.4)
+    first = _WORDS + _PATCH + _BELOW_PROFILE + _TITLES
     with theme():
-        figure = Figure(figsize=(wide, tall))
-        heading(figure, title)
-        _patch(figure, image)
-        axes = _place(
-            figure, _EDGE + _PATCH + 0.85, _HEAD + _WORDS,
-            wide - 2 * _EDGE - _PATCH - 0.85 - _LEGEND, _PATCH,
-        )  # fmt: skip
+        sheet = Sheet(wide, first + len(taps) * (_THUMB + _CAPTION) - 0.08, title, _NOTE)
+        size = f"patch, {image.shape[1]} \u00d7 {image.shape[0]} px"
+        sheet.words(EDGE, sheet.top, size)
+        axes = sheet.axes(EDGE, sheet.top + _WORDS, _PATCH, _PATCH)
+        axes.imshow(image, aspect="auto", interpolation="nearest")
+        axes.set_axis_off()
+        left = EDGE + _PATCH + 0.85
+        axes = sheet.axes(left, sheet.top + _WORDS, wide - EDGE - left - _LEGEND, _PATCH)
         _profile(axes, profiles, quantity)
         for row, (name, tap) in enumerate(taps.items()):
-            top = first + row * (_THUMB + _CAPTION)
-            _row(figure, top, name, tap, strides[name], titles=row == 0)
-        foot(figure, lines)
-    return figure
+            top = sheet.top + first + row * (_THUMB + _CAPTION)
+            _row(sheet, top, name, tap, strides[name], titles=row == 0)
+    return sheet.figure
 
 
 def _stride(image: Pixels, name: str, tap: Floats) -> int:
@@ -168,29 +167,6 @@ def _check(
             raise MeasurementError(f"{name}: its descriptor has values that are not finite")
 
 
-def _place(figure: Figure, left: float, top: float, wide: float, high: float) -> Axes:
-    """Axes at a place in inches from the upper left corner."""
-    width, tall = figure.get_size_inches()
-    box = (left / width, 1 - (top + high) / tall, wide / width, high / tall)
-    return figure.add_axes(box)
-
-
-def _text(figure: Figure, left: float, top: float, text: str, **style: Any) -> None:
-    width, tall = figure.get_size_inches()
-    figure.text(left / width, 1 - top / tall, text, **{"va": "top", "ha": "left", **style})
-
-
-def _patch(figure: Figure, image: Pixels) -> None:
-    height, width = image.shape[:2]
-    scale = _PATCH / max(height, width)
-    axes = _place(figure, _EDGE, _HEAD + _WORDS, width * scale, height * scale)
-    axes.imshow(image, aspect="auto", interpolation="nearest")
-    axes.set_axis_off()
-    _text(
-        figure, _EDGE, _HEAD, f"patch, {width} \u00d7 {height} px", fontsize=8.5, fontweight="bold"
-    )
-
-
 def _profile(
     axes: Axes,
     profiles: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
@@ -214,20 +190,20 @@ def _profile(
     )  # fmt: skip
 
 
-def _row(figure: Figure, top: float, name: str, tap: Floats, stride: int, *, titles: bool) -> None:
+def _row(sheet: Sheet, top: float, name: str, tap: Floats, stride: int, *, titles: bool) -> None:
     """Words and pictures of one tap."""
     words = f"{tap.shape[2]} \u00d7 {tap.shape[1]}, stride {stride}\nto {plain(0.5 / stride)} c/px"
-    _text(figure, _EDGE, top + 0.14, name, fontsize=8.5, fontweight="bold")
-    _text(figure, _EDGE, top + 0.32, words, fontsize=7, color=MUTED, linespacing=1.35)
+    sheet.words(EDGE, top + 0.14, name)
+    sheet.text(EDGE, top + 0.32, words, fontsize=7, color=MUTED, linespacing=1.35)
     spectra = log_magnitude(tap)
     for column, channel in enumerate(strongest(tap, CHANNELS)):
-        left = _EDGE + _LABEL + column * (2 * _THUMB + _PAIR + _BETWEEN)
-        _text(figure, left, top - 0.12, f"channel {channel}", fontsize=6.5, color=MUTED)
+        left = EDGE + _LABEL + column * (2 * _THUMB + _PAIR + _BETWEEN)
+        sheet.text(left, top - 0.12, f"channel {channel}", fontsize=6.5, color=MUTED)
         pictures = {"response": (tap[channel], "gray"), "spectrum": (spectra[channel], "magma")}
         for side, (what, (values, colours)) in enumerate(pictures.items()):
             x = left + side * (_THUMB + _PAIR)
-            axes = _place(figure, x, top, _THUMB, _THUMB)
+            axes = sheet.axes(x, top, _THUMB, _THUMB)
             axes.imshow(values, aspect="auto", cmap=colours, interpolation="nearest")
             axes.set_axis_off()
             if titles:
-                _text(figure, x, top - 0.29, what, fontsize=7.5)
+                sheet.text(x, top - 0.29, what, fontsize=7.5)

@@ -14,23 +14,16 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.figures.axes import (
-    foot,
-    heading,
-    log_axis,
-    note_height,
-    panel_grid,
-    wrap_note,
-)
+from icmbench.reporting.figures.axes import log_axis
 from icmbench.reporting.figures.lossless import lossless
+from icmbench.reporting.figures.panels import family_handles, finish, grid, label_panel
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.rd_curves import (
-    _PANEL,
-    _draw_family,
-    _legend,
-    _mark_outside,
-    _value_limits,
-    legend_columns,
+    PANEL,
+    draw_family,
+    mark_outside,
+    outside_words,
+    value_limits,
 )
 from icmbench.reporting.figures.style import (
     INK,
@@ -154,25 +147,14 @@ def task_curves(
         raise MeasurementError(f"task {task!r} on {dataset!r} has none of {', '.join(CURVES)}")
     styles = family_styles(tasks["family"])
     shown = {name: styles[name] for name in sorted(set(coded["family"]))}
-    across = 2 if len(metrics) == 4 else min(3, len(metrics))
-    wide = across * _PANEL[0]
-    labels = [(names or {}).get(name, name) for name in shown]
-    columns = legend_columns(labels, wide)
-    legend = 0.3 + 0.19 * -(-len(shown) // columns)
     with theme():
-        # One line more than the note needs now: the count of outside points may join it.
-        below = legend + note_height(wrap_note(_note(rows) + " " * 9 + "." * 45, wide))
-        figure, panels = panel_grid(len(metrics), *_PANEL, below=below)
-        heading(figure, title)
+        figure, panels = grid(len(metrics), *PANEL)
         outside = sum(
             _panel(axes, coded, metric, float(rows[f"{metric.name}_ceiling"].iloc[0]), styles)
             for axes, metric in zip(panels, metrics, strict=True)
         )
-        _legend(figure, shown, (below - 0.02) / figure.get_size_inches()[1], columns, names)
-        note = _note(rows)
-        if outside:
-            note += f" Points beyond the axes (arrow heads): {outside}."
-        foot(figure, wrap_note(note, wide))
+        note = _note(rows) + outside_words(outside)
+        finish(figure, title, note, family_handles(shown, names))
     return figure
 
 
@@ -185,28 +167,24 @@ def _panel(
 ) -> int:
     """Draw one metric; returns how many points lie outside the axis."""
     name = metric.name
-    axes.set_title(metric.title, loc="left", pad=15)
-    axes.text(
-        0, 1.025, better_arrow(metric), transform=axes.transAxes, fontsize=7.5, color=MUTED,
-        va="bottom",
-    )  # fmt: skip
+    label_panel(axes, metric.title, better_arrow(metric))
     axes.set_xlabel("rate (bits per pixel, log scale)")
     axes.set_ylabel(metric_label(metric))
     log_axis(axes, "x", rows["bpp"])
     finite = rows[np.isfinite(rows[name].to_numpy(float))]
     values = finite[name].to_numpy(float)
     for family, part in finite.groupby("family", sort=True):
-        _draw_family(axes, part, metric, styles[str(family)], str(family))
+        draw_family(axes, part, metric, styles[str(family)], str(family))
     if finite.empty:
         axes.text(0.5, 0.5, "no finite values", transform=axes.transAxes, ha="center", color=MUTED)
         axes.set_ylim(ceiling - 0.1, ceiling + 0.1)
     else:
         ends = (finite[f"{name}_lo"].to_numpy(float), finite[f"{name}_hi"].to_numpy(float))
-        axes.set_ylim(*_limits(_value_limits(values, *ends), ceiling, metric.higher_is_better))
+        axes.set_ylim(*_limits(value_limits(values, *ends), ceiling, metric.higher_is_better))
     if np.isfinite(ceiling):
         draw_ceiling(axes, ceiling, metric.higher_is_better)
     colours = [styles[family].colour for family in finite["family"]]
-    return _mark_outside(axes, finite["bpp"].to_numpy(float), values, colours)
+    return mark_outside(axes, finite["bpp"].to_numpy(float), values, colours)
 
 
 def _limits(limits: tuple[float, float], ceiling: float, higher: bool) -> tuple[float, float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -14,9 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.figures.axes import foot, heading, note_height, plain, wrap_note
+from icmbench.reporting.figures.axes import plain
 from icmbench.reporting.figures.lossless import lossless
 from icmbench.reporting.figures.matching import OVER, WITHIN, matched_rate
+from icmbench.reporting.figures.panels import finish, grid
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.style import (
     INK,
@@ -39,9 +39,8 @@ OBJECTS: Final = ("missed", "hallucinated")
 MOST: Final = 3  # rates side by side
 APART: Final = 2.0  # least ratio of two of them
 _STEPS: Final = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
-_PANEL = (2.35, 0.25)  # inches: width of a panel, height of one row in it
-_RATES, _GAP = 0.42, 0.18  # inches: the rates beside a panel, between two columns
-_ABOVE, _BETWEEN = 0.78, 0.92  # inches above the first panels; between two rows of panels
+_PANEL = (2.95, 0.25)  # inches: width of a panel, height of one row in it
+_RATES = 0.42  # inches: the rates beside a panel
 
 
 def matched_points(rows: pd.DataFrame, rate: float) -> pd.DataFrame:
@@ -121,49 +120,22 @@ def task_objects(
     names = sorted(set(lossy(rows)["family"]))
     matched = [matched_points(rows, rate) for rate in rates]
     styles = family_styles(tasks["family"])
+    # A column alone would be too narrow for the title.
+    width = max(_PANEL[0], 0.095 * len(title) / len(rates))
+    height = 1.0 + _PANEL[1] * (len(names) + 1.1)
+    beside = 0.066 * max(len(name) for name in names)
     with theme():
-        sheet = _Sheet(len(rates), len(metrics), names, title, _note(rows))
-        for band, metric in enumerate(metrics):
-            limit = _limit(rows, matched, metric)
-            for column, (rate, points) in enumerate(zip(rates, matched, strict=True)):
-                axes = sheet.panel(band, column)
-                _panel(axes, points, metric, names, styles, limit)
-                _ceiling(axes, float(rows[f"{metric.name}_ceiling"].iloc[0]), len(names))
-                axes.set_title(f"at {plain(rate)} bpp", loc="left", fontsize=8.5)
-                axes.set_yticks(range(len(names)), names if column == 0 else [""] * len(names))
-    return sheet.figure
-
-
-@dataclass
-class _Sheet:
-    """A figure with its heading and note, room for names on the left, and panels in a grid."""
-
-    across: int
-    down: int
-    names: Sequence[str]
-    title: str
-    note: str
-
-    def __post_init__(self) -> None:
-        self.left = 0.26 + 0.066 * max(len(name) for name in self.names)
-        pitch = _PANEL[0] + _RATES + _GAP
-        # A column alone would be too narrow for the heading.
-        self.wide = max(self.left + self.across * pitch, 0.24 + 0.095 * len(self.title))
-        self.high = _PANEL[1] * (len(self.names) + 1.1)
-        lines = wrap_note(self.note, self.wide)
-        below = note_height(lines) + 0.56
-        between = (self.down - 1) * _BETWEEN
-        self.tall = _ABOVE + self.down * self.high + between + below
-        self.figure = Figure(figsize=(self.wide, self.tall))
-        heading(self.figure, self.title)
-        foot(self.figure, lines)
-
-    def panel(self, band: int, column: int) -> Axes:
-        x = self.left + column * (_PANEL[0] + _RATES + _GAP)
-        y = self.tall - _ABOVE - band * _BETWEEN - (band + 1) * self.high
-        return self.figure.add_axes(
-            (x / self.wide, y / self.tall, _PANEL[0] / self.wide, self.high / self.tall)
+        figure, panels = grid(
+            len(rates) * len(metrics), width, height, columns=len(rates), beside=beside
         )
+        for index, axes in enumerate(panels):
+            metric, column = metrics[index // len(rates)], index % len(rates)
+            _panel(axes, matched[column], metric, names, styles, _limit(rows, matched, metric))
+            _ceiling(axes, float(rows[f"{metric.name}_ceiling"].iloc[0]), len(names))
+            axes.set_title(f"at {plain(rates[column])} bpp", loc="left", fontsize=8.5)
+            axes.set_yticks(range(len(names)), names if column == 0 else [""] * len(names))
+        finish(figure, title, _note(rows))
+    return figure
 
 
 def _limit(rows: pd.DataFrame, matched: Sequence[pd.DataFrame], metric: MetricInfo) -> float:

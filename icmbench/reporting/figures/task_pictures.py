@@ -15,8 +15,9 @@ from matplotlib.transforms import Affine2D, Transform
 from numpy.typing import NDArray
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.figures.diffusion_rates import Panel, picture_sheet
 from icmbench.reporting.figures.placeholder import placeholder
+from icmbench.reporting.figures.sheets import Panel, picture_sheet
+from icmbench.reporting.figures.style import theme
 from icmbench.reporting.figures.task_overlays import (
     GREY,
     Colour,
@@ -77,11 +78,12 @@ def task_pictures(seen: Sequence[Seen], labels: Labels, *, title: str, note: str
         MeasurementError: pictures of several sizes, or predictions that are not of them.
     """
     first = seen[0].prediction
-    if isinstance(first, Instances):
-        return _things(seen, labels, title, f"{_THINGS} {note}")
-    if first.dtype == np.uint8:
-        return _maps(seen, labels, title, f"{_MAPS} {note}")
-    return _faces(seen, title, f"{_FACES} {note}")
+    with theme():
+        if isinstance(first, Instances):
+            return _things(seen, labels, title, f"{_THINGS} {note}")
+        if first.dtype == np.uint8:
+            return _maps(seen, labels, title, f"{_MAPS} {note}")
+        return _faces(seen, title, f"{_FACES} {note}")
 
 
 def _panel(one: Seen, picture: Pixels, fact: str) -> Panel:
