@@ -24,6 +24,7 @@ if run.config["ablation"]["full"]:
             metrics=plan.metrics,
             bootstrap=run.config["bootstrap"],
             comparison=run.config["comparison"],
+            drawn=plan.drawn("ablation", "dataset", "bpp"),
         script:
             "../workflow_scripts/ablation.py"
 
@@ -53,5 +54,6 @@ if plan.sweeps:
             weights=lambda wc: plan.sweeps[wc.guide],
             anchor=plan.sweep_anchor,
             metrics=plan.metrics,
+            drawn=lambda wc: {f"alpha_sweep_{wc.guide}_{name}": name for name in run.datasets},
         script:
             "../workflow_scripts/alpha_sweep.py"

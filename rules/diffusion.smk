@@ -27,8 +27,8 @@ if plan.diff_icmh:
                 ),
             params:
                 code=code_of("diffusion_pictures", codecs=plan.diff_icmh[:1]),
-                diffusion=run.config["diffusion"],
-                shards=len(plan.shards),
+                places=plan.places("diffusion_rates", PLACES, plan.diff_icmh[:1]),
+                samples=list(plan.drawn("prior_alone", "image")),
                 codec=plan.diff_icmh[0],
                 settings=coding_settings(run.config, plan.diff_icmh[0]),
             script:

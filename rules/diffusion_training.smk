@@ -25,6 +25,7 @@ if plan.makes_diff_icmh:
             mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
             runtime=lambda wc, attempt: parts.minutes("prior") * attempt,
         params:
+            device=run.config["device"],
             code=code_of("train_prior", made=parts.trained("prior")),
             settings=parts.icmh_settings("prior"),
             checkpoint=parts.checkpoint("prior"),
@@ -49,11 +50,12 @@ if plan.makes_diff_icmh:
             mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
             runtime=lambda wc, attempt: parts.minutes("tagger") * attempt,
         params:
-            code=code_of("train_prior", made=parts.trained("tagger")),
+            device=run.config["device"],
+            code=code_of("train_tagger", made=parts.trained("tagger")),
             settings=parts.icmh_settings("tagger"),
             checkpoint=parts.checkpoint("tagger"),
         script:
-            "../workflow_scripts/train_prior.py"
+            "../workflow_scripts/train_tagger.py"
 
     rule train_stage_1:
         input:
@@ -74,6 +76,7 @@ if plan.makes_diff_icmh:
             mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
             runtime=lambda wc, attempt: parts.minutes("stage_1") * attempt,
         params:
+            device=run.config["device"],
             code=code_of("train_stage", made=parts.trained("stage_1")),
             settings=lambda wc: parts.stage_settings("stage_1", wc.variant),
             checkpoint=parts.checkpoint("stage_1-{variant}"),
@@ -98,6 +101,7 @@ if plan.makes_diff_icmh:
             mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
             runtime=lambda wc, attempt: parts.minutes("stage_2") * attempt,
         params:
+            device=run.config["device"],
             code=code_of("train_stage", made=parts.trained("stage_2")),
             settings=parts.stage_settings("stage_2", "main"),
             checkpoint=parts.checkpoint("stage_2-main"),
@@ -119,6 +123,7 @@ if plan.makes_diff_icmh:
             wildcard_constraints:
                 variant="|".join(VARIANTS),
             params:
+                device=run.config["device"],
                 code=code_of("train_stage", made=parts.trained("stage_2")),
                 settings=lambda wc: parts.stage_settings("stage_2", wc.variant),
                 checkpoint=parts.checkpoint("stage_2-{variant}"),
@@ -147,7 +152,7 @@ if plan.makes_diff_icmh:
         input:
             [f"{ICMH_MODEL}/{part}.safetensors" for part in (*icmh.PARTS, icmh.TAGGER)],
         output:
-            f"{ICMH_MODEL}/{CARD}",
+            card=f"{ICMH_MODEL}/{CARD}",
         log:
             "<logs>/icmh_card.log",
         benchmark:

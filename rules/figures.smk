@@ -7,9 +7,11 @@ rule rate_figures:
         bd_rate="<results>/tables/bd_rate.csv",
         timing="<results>/tables/timing.csv",
     output:
-        rd=figure_files("rd_{dataset}"),
-        time=figure_files("rate_time_{dataset}"),
-        bd=[f for a in run.config["anchors"] for f in figure_files(f"bd_{a}_{{dataset}}")],
+        figures=[
+            file
+            for kind in ("rd", "rate_time", *(f"bd_{anchor}" for anchor in run.config["anchors"]))
+            for file in figure_files(f"{kind}_{{dataset}}")
+        ],
     log:
         "<logs>/rate_figures/{dataset}.log",
     benchmark:
@@ -30,7 +32,7 @@ rule visual_comparison:
     input:
         **place_inputs("visual", {**PLACES, "measurements": MEASUREMENTS}, list(run.codecs)),
     output:
-        plan.files_of("visual_comparison", "figure"),
+        figures=plan.files_of("visual_comparison", "figure"),
     log:
         "<logs>/visual_comparison.log",
     benchmark:
@@ -43,8 +45,7 @@ rule visual_comparison:
         * demand.coding_mb(input.models, place_sets("visual"), run.codecs),
     params:
         code=code_of("visual_comparison"),
-        visuals=run.config["visual"],
-        shards=len(plan.shards),
+        places=plan.places("visual", {**PLACES, "measurements": MEASUREMENTS}, list(run.codecs)),
         settings={name: coding_settings(run.config, name) for name in run.codecs},
     script:
         "../workflow_scripts/visual_comparison.py"

@@ -61,7 +61,7 @@ rule decoded:
         pictures=run.files("reconstructions", ".zip"),
         status=run.files("decoded", ".csv"),
     output:
-        "<results>/decoded.tar",
+        archive="<results>/decoded.tar",
     log:
         "<logs>/decoded.log",
     conda:

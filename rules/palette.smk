@@ -10,7 +10,7 @@ if plan.mpd:
             streams=STREAMS,
             model=lambda wc: plan.model_files(wc.codec),
         output:
-            "<results>/states/{dataset}/{codec}/{shard}.csv",
+            states="<results>/states/{dataset}/{codec}/{shard}.csv",
         log:
             "<logs>/mpd_states/{dataset}.{codec}.{shard}.log",
         benchmark:
@@ -62,7 +62,7 @@ if plan.mpd:
             input:
                 **place_inputs("hierarchy", PLACES, plan.mpd[:1]),
             output:
-                plan.files_of("palette_hierarchy", "figure"),
+                figures=plan.files_of("palette_hierarchy", "figure"),
             log:
                 "<logs>/palette_hierarchy.log",
             benchmark:
@@ -75,8 +75,7 @@ if plan.mpd:
                 * demand.coding_mb(input.models, place_sets("hierarchy"), plan.mpd[:1]),
             params:
                 code=code_of("palette_hierarchy", codecs=plan.mpd[:1]),
-                hierarchy=run.config["hierarchy"],
-                shards=len(plan.shards),
+                places=plan.places("palette", PLACES, plan.mpd[:1]),
                 codec=plan.mpd[0],
                 settings=coding_settings(run.config, plan.mpd[0]),
             script:
@@ -87,7 +86,7 @@ if plan.mpd:
             input:
                 **place_inputs("hierarchy", PLACES, plan.mpd[:1]),
             output:
-                "<results>/tables/mpd_framework.csv",
+                table="<results>/tables/mpd_framework.csv",
             log:
                 "<logs>/mpd_framework.log",
             benchmark:
@@ -100,8 +99,7 @@ if plan.mpd:
                 * demand.coding_mb(input.models, place_sets("hierarchy"), plan.mpd[:1]),
             params:
                 code=code_of("mpd_framework", codecs=plan.mpd[:1]),
-                hierarchy=run.config["hierarchy"],
-                shards=len(plan.shards),
+                places=plan.places("palette", PLACES, plan.mpd[:1]),
                 codec=plan.mpd[0],
                 settings=coding_settings(run.config, plan.mpd[0]),
             script:

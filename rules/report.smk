@@ -14,7 +14,7 @@ rule report:
         annotations=[f"<results>/{one.path}" for one in plan.made("data", rule="annotations")],
         figures=plan.files("figure"),
     output:
-        "<results>/report.html",
+        report="<results>/report.html",
     log:
         "<logs>/report.log",
     benchmark:
@@ -44,7 +44,7 @@ rule check_results:
         ),
         manifests=expand("<results>/datasets/{dataset}/manifest.csv", dataset=run.datasets),
     output:
-        "<results>/verdict.json",
+        verdict="<results>/verdict.json",
     log:
         "<logs>/check_results.log",
     retries: 0

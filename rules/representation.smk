@@ -85,9 +85,9 @@ if plan.makes_models:
         # The columns of every kind of descriptors, one below the other.
         rule pseudo_labels_table:
             input:
-                expand("<results>/training/pseudo_labels/{kind}.csv", kind=plan.trained_kinds),
+                parts=expand("<results>/training/pseudo_labels/{kind}.csv", kind=plan.trained_kinds),
             output:
-                "<results>/tables/pseudo_labels.csv",
+                table="<results>/tables/pseudo_labels.csv",
             log:
                 "<logs>/pseudo_labels_table.log",
             benchmark:
@@ -107,7 +107,7 @@ if plan.makes_models:
                 ),
             output:
                 table="<results>/tables/retrieval.csv",
-                figure=figure_files("embedding"),
+                figures=figure_files("embedding"),
             log:
                 "<logs>/retrieval.log",
             benchmark:
@@ -139,7 +139,7 @@ if plan.makes_models:
                 ),
                 network=parts.taps_network,
             output:
-                figure_files("taps"),
+                figures=figure_files("taps"),
             log:
                 "<logs>/taps_figure.log",
             benchmark:
@@ -150,8 +150,7 @@ if plan.makes_models:
                 mem_mb=lambda wc, attempt: 3000 * attempt,
             params:
                 code=code_of("taps_figure"),
-                place=run.config["hierarchy"][:1],
-                shards=len(plan.shards),
+                place=plan.places("taps", {"records": RECORDS, "images": IMAGES})[0],
                 size=TRAINING["pseudo_labels"]["size"],
             script:
                 "../workflow_scripts/taps_figure.py"
@@ -169,7 +168,7 @@ if plan.makes_models:
             labels=f"<results>/training/pseudo_labels/{(plan.trained_kinds or ['fft'])[0]}.safetensors",
             network=parts.taps_network,
         output:
-            plan.files_of("clusters_figure", "figure"),
+            figures=plan.files_of("clusters_figure", "figure"),
         log:
             "<logs>/clusters_figure.log",
         benchmark:
@@ -184,9 +183,8 @@ if plan.makes_models:
             device=run.config["device"],
             code=code_of("clusters_figure"),
             datasets=list(run.datasets),
-            places=run.config["hierarchy"] if plan.trained_kinds else [],
+            places=plan.places("labels", {"records": RECORDS, "images": IMAGES}),
             split=run.config["split"],
-            shards=len(plan.shards),
             settings=TRAINING["pseudo_labels"],
         script:
             "../workflow_scripts/clusters_figure.py"

@@ -46,7 +46,7 @@ if run.config["robustness"]["trials"] > 0:
             ),
         output:
             table="<results>/tables/robustness.csv",
-            figure=figure_files("robustness"),
+            figures=figure_files("robustness"),
         log:
             "<logs>/robustness_table.log",
         benchmark:

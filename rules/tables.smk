@@ -22,7 +22,8 @@ rule rd_tables:
         metrics=plan.metrics,
         anchors=run.config["anchors"],
         bootstrap=run.config["bootstrap"],
-        comparison=run.config["comparison"],
+        comparison_settings=run.config["comparison"],
+        datasets=list(run.datasets),
     script:
         "../workflow_scripts/rd_tables.py"
 
@@ -53,6 +54,7 @@ if run.config["anchors"] and run.config["rates"]:
             rates=run.config["rates"],
             bootstrap=run.config["bootstrap"],
             comparison=run.config["comparison"],
+            drawn=plan.drawn("paired", "dataset"),
         script:
             "../workflow_scripts/paired_table.py"
 
@@ -68,7 +70,7 @@ rule timing_table:
             stage=["encode", "decode"],
         ),
     output:
-        "<results>/tables/timing.csv",
+        table="<results>/tables/timing.csv",
     log:
         "<logs>/timing_table.log",
     benchmark:

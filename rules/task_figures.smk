@@ -7,17 +7,15 @@ if run.tasks:
         one.name: (one.entry.name.partition("_{")[0], one.values["dataset"], one.values["task"])
         for one in plan.made("figure", rule="task_figures")
     }
-    GAP_FIGURES = {
-        one.name: (one.values["dataset"], one.values["task"])
-        for one in plan.made("figure", rule="feature_gap", on_demand=True)
-    }
+    GAP_FIGURES = plan.drawn("feature_gap", "dataset", "task")
+    PREDICTIONS = "<results>/predictions/{dataset}/{codec}/{shard}"
 
     # One job for all: they are read off one table, which costs less than starting another process.
     rule task_figures:
         input:
             tasks="<results>/tables/tasks.csv",
         output:
-            plan.files_of("task_figures", "figure"),
+            figures=plan.files_of("task_figures", "figure"),
         log:
             "<logs>/task_figures.log",
         benchmark:
@@ -26,7 +24,7 @@ if run.tasks:
             "../envs/reporting.yaml"
         params:
             code=code_of("task_figures"),
-            figures=TASK_FIGURES,
+            drawn=TASK_FIGURES,
             names=curve_names(run),
         script:
             "../workflow_scripts/task_figures.py"
@@ -41,12 +39,12 @@ if run.tasks:
                 ),
                 **plan.image_files(
                     run.config["task_pictures"],
-                    {"predictions": "<results>/predictions/{dataset}/{codec}/{shard}"},
-                    [ORIGINALS, *run.codecs],
+                    {"predictions": PREDICTIONS},
+                    PREDICTED,
                 ),
                 truth=expand(TRUTH, dataset=place_sets("task_pictures")),
             output:
-                plan.files_of("task_pictures", "figure"),
+                figures=plan.files_of("task_pictures", "figure"),
             log:
                 "<logs>/task_pictures.log",
             benchmark:
@@ -61,11 +59,18 @@ if run.tasks:
                 ),
             params:
                 code=code_of("task_pictures"),
-                pictures=run.config["task_pictures"],
-                names=[
-                    one.name for one in plan.made("figure", rule="task_pictures", on_demand=True)
-                ],
-                shards=len(plan.shards),
+                places=plan.places(
+                    "task_pictures",
+                    {
+                        **PLACES,
+                        "measurements": MEASUREMENTS,
+                        "truth": "<results>/datasets/{dataset}",
+                    },
+                    list(run.codecs),
+                ),
+                predictions=plan.places(
+                    "task_pictures", {"predictions": f"{PREDICTIONS}/{{task}}.zip"}, PREDICTED
+                ),
                 settings={name: coding_settings(run.config, name) for name in run.codecs},
                 tasks={name: task_entry(run.config, name) for name in run.tasks},
             script:
@@ -84,7 +89,7 @@ if run.tasks:
                 truth=TRUTH,
                 weights=lambda wc: plan.task_files(wc.task),
             output:
-                "<results>/feature_gap/{dataset}/{task}/{codec}/{shard}.parquet",
+                gaps="<results>/feature_gap/{dataset}/{task}/{codec}/{shard}.parquet",
             log:
                 "<logs>/feature_gap_shard/{dataset}.{task}.{codec}.{shard}.log",
             benchmark:
@@ -99,12 +104,12 @@ if run.tasks:
                 runtime=lambda wc, attempt: 240 * attempt,
                 disk_mb=reconstructions_mb,
             params:
-                code=code_of("feature_gap", metrics=()),
+                code=code_of("feature_gap_shard", metrics=()),
                 entry=lambda wc: task_entry(run.config, wc.task),
                 device=run.config["device"],
                 split=run.config["split"],
             script:
-                "../workflow_scripts/feature_gap.py"
+                "../workflow_scripts/feature_gap_shard.py"
 
         rule feature_gap:
             input:
@@ -132,7 +137,7 @@ if run.tasks:
                 "../envs/tasks.yaml"
             params:
                 code=code_of("feature_gap"),
-                figures=GAP_FIGURES,
+                drawn=GAP_FIGURES,
                 tasks={name: task_entry(run.config, name) for name in run.tasks},
                 bootstrap=run.config["bootstrap"],
                 comparison=run.config["comparison"],

@@ -11,6 +11,8 @@ if run.tasks:
     from icmbench.tasks.run import ORIGINALS
 
     TASK_DOWNLOADS = task_downloads(run.config)
+    # What the models predict on: the originals, and the reconstructions of every codec entry.
+    PREDICTED = [ORIGINALS, *run.codecs]
 
     # The annotations of a data set.
     TRUTH = [
@@ -29,7 +31,7 @@ if run.tasks:
             truth=TRUTH,
             weights=lambda wc: plan.task_files(*plan.tasks_of(wc.dataset)),
         output:
-            directory("<results>/predictions/{dataset}/{codec}/{shard}"),
+            predictions=directory("<results>/predictions/{dataset}/{codec}/{shard}"),
         log:
             "<logs>/predict/{dataset}.{codec}.{shard}.log",
         benchmark:
@@ -59,7 +61,7 @@ if run.tasks:
             truth=TRUTH,
             weights=lambda wc: plan.task_files(*plan.tasks_of(wc.dataset)),
         output:
-            directory(f"<results>/predictions/{{dataset}}/{ORIGINALS}/{{shard}}"),
+            predictions=directory(f"<results>/predictions/{{dataset}}/{ORIGINALS}/{{shard}}"),
         log:
             "<logs>/predict_originals/{dataset}.{shard}.log",
         benchmark:
@@ -72,12 +74,12 @@ if run.tasks:
             * network_mb(input.weights, demand.largest_image(wc.dataset), at_least=4000),
             runtime=lambda wc, attempt: 240 * attempt,
         params:
-            code=code_of("predict", codecs=()),
+            code=code_of("predict_originals", codecs=()),
             entries=lambda wc: plan.task_entries(wc.dataset),
             device=run.config["device"],
             split=run.config["split"],
         script:
-            "../workflow_scripts/predict.py"
+            "../workflow_scripts/predict_originals.py"
 
     rule task_scores:
         input:
@@ -85,7 +87,7 @@ if run.tasks:
             predictions=lambda wc: expand(
                 "<results>/predictions/{dataset}/{codec}/{shard}",
                 dataset=wc.dataset,
-                codec=[ORIGINALS, *run.codecs],
+                codec=PREDICTED,
                 shard=plan.shards,
             ),
             truth=TRUTH,
@@ -106,6 +108,7 @@ if run.tasks:
         params:
             code=code_of("task_scores"),
             entry=lambda wc: task_entry(run.config, wc.task),
+            predicted=PREDICTED,
             anchors=run.config["anchors"],
             rates=run.config["rates"],
             bootstrap=run.config["bootstrap"],
@@ -116,10 +119,10 @@ if run.tasks:
     rule tasks_tables:
         input:
             scores=[f"<results>/scores/{dataset}.{task}.csv" for dataset, task in plan.pairs],
-            bd_rate=[
+            score_bd_rates=[
                 f"<results>/scores/{dataset}.{task}.bd_rate.csv" for dataset, task in plan.pairs
             ],
-            failures=[
+            score_failures=[
                 f"<results>/scores/{dataset}.{task}.failures.csv" for dataset, task in plan.pairs
             ],
         output:
@@ -141,7 +144,7 @@ if run.tasks:
 
         rule train_task:
             input:
-                bundled=lambda wc: str(bundled_file(wc.part)),
+                bundled=lambda wc: [str(bundled_file(wc.part))],
                 records=expand(
                     "<results>/training/pool/{source}/records.csv", source=scene_sources(TRAINING)
                 ),
@@ -149,7 +152,7 @@ if run.tasks:
                     "<results>/training/pool/{source}/images", source=scene_sources(TRAINING)
                 ),
             output:
-                weights=f"<results>/models/{TASK_FOLDER}/{{part}}.safetensors",
+                weights=[f"<results>/models/{TASK_FOLDER}/{{part}}.safetensors"],
                 history="<results>/training/{part}.csv",
             log:
                 "<logs>/train_task/{part}.log",
@@ -167,7 +170,11 @@ if run.tasks:
             params:
                 device=run.config["device"],
                 code=code_of("train_task"),
-                settings=lambda wc: {**TRAINING[wc.part], "seed": TRAINING["seed"]},
+                settings=lambda wc: {
+                    **TRAINING[wc.part],
+                    "seed": TRAINING["seed"],
+                    "start": "bundled",
+                },
                 checkpoint=f"{run.config['results']}/training/checkpoints/{{part}}.pt",
             script:
                 "../workflow_scripts/train_task.py"
@@ -177,7 +184,7 @@ if run.tasks:
         # Fetched once, resumed where it broke off, kept by `make clean`.
         rule task_weights:
             output:
-                f"{run.config['downloads']}/weights/{{digest}}/{{file}}",
+                weights=f"{run.config['downloads']}/weights/{{digest}}/{{file}}",
             log:
                 "<logs>/task_weights/{digest}.{file}.log",
             benchmark:
@@ -204,7 +211,7 @@ if run.tasks:
         # `snakemake --cores all mmcv_check`: where the stand-in can be compared with what it stands for.
         rule mmcv_check:
             output:
-                "<results>/tables/mmcv_check.csv",
+                table="<results>/tables/mmcv_check.csv",
             log:
                 "<logs>/mmcv_check.log",
             benchmark:
@@ -219,9 +226,9 @@ if run.tasks:
     # A part that is not trained on: the bundled file, byte for byte.
     rule bundled_task:
         input:
-            bundled=lambda wc: str(bundled_file(wc.part)),
+            bundled=lambda wc: [str(bundled_file(wc.part))],
         output:
-            weights=f"<results>/models/{TASK_FOLDER}/{{part}}.safetensors",
+            weights=[f"<results>/models/{TASK_FOLDER}/{{part}}.safetensors"],
         log:
             "<logs>/bundled_task/{part}.log",
         benchmark:

@@ -82,9 +82,9 @@ if plan.makes_models:
 
     rule model_card:
         input:
-            parts.weights(*PARTS, *run.training.encoder_parts),
+            weights=parts.weights(*PARTS, *run.training.encoder_parts),
         output:
-            f"<results>/models/{NAME}/{CARD}",
+            card=f"<results>/models/{NAME}/{CARD}",
         log:
             "<logs>/model_card.log",
         benchmark:

@@ -30,9 +30,9 @@ if plan.losses:
     # One job for all: they are drawn from small tables, which costs less than starting processes.
     rule loss_figures:
         input:
-            expand("<results>/training/{network}.csv", network=plan.losses),
+            histories=expand("<results>/training/{network}.csv", network=plan.losses),
         output:
-            plan.files_of("loss_figures", "figure"),
+            figures=plan.files_of("loss_figures", "figure"),
         log:
             "<logs>/loss_figures.log",
         benchmark:
@@ -41,5 +41,6 @@ if plan.losses:
             "../envs/reporting.yaml"
         params:
             code=code_of("loss_figures"),
+            drawn=plan.drawn("loss", "network"),
         script:
             "../workflow_scripts/loss_figures.py"

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-import runpy
-import warnings
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +17,8 @@ from matplotlib.patches import Rectangle
 from scipy.interpolate import PchipInterpolator
 
 from icmbench.core.errors import MeasurementError
+from icmbench.jobs import ablation as jobs
+from icmbench.jobs.alpha_sweep import alpha_sweep
 from icmbench.metrics import METRICS
 from icmbench.reporting.figures.ablation import ablation_figure
 from icmbench.reporting.figures.sweep import sweep_figure
@@ -30,7 +28,6 @@ from icmbench.reporting.tables.csv_files import write_csv
 
 pytestmark = pytest.mark.usefixtures("no_formulas", "warnings_are_errors")
 
-SCRIPTS = Path(__file__).resolve().parents[1] / "workflow_scripts"
 PIXELS = 1000
 PSNR = {"psnr_rgb": True}
 WITHOUT = {"features": "no-features"}
@@ -546,60 +543,46 @@ def test_no_rows_give_a_placeholder_and_wrong_tables_an_error() -> None:
         ablation_figure(table.drop(columns="left_out"), SHOWN, "photos", 0.03)
 
 
-# --- the scripts ---------------------------------------------------------------------------
+# --- the jobs ------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def _no_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job's log takes the process's own standard error, which a test needs."""
-    monkeypatch.setattr("icmbench.core.joblog.log_to", lambda path: nullcontext())
-
-
-def run_script(name: str, **parts: Any) -> None:
-    job = {key: SimpleNamespace(**value) for key, value in parts.items()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("default")
-        runpy.run_path(
-            str(SCRIPTS / f"{name}.py"), {"snakemake": SimpleNamespace(log=["no log"], **job)}
-        )
-
-
-def outputs(tmp_path: Path, stems: list[str]) -> dict[str, Any]:
+def outputs(folder: Path, stems: list[str]) -> dict[str, Any]:
     kinds = ("svg", "pdf", "png")
-    figures = [str(tmp_path / f"{stem}.{kind}") for stem in stems for kind in kinds]
-    return {"table": str(tmp_path / "table.csv"), "figures": figures}
+    figures = [folder / f"{stem}.{kind}" for stem in stems for kind in kinds]
+    return {"table": folder / "table.csv", "figures": figures}
 
 
-@pytest.mark.usefixtures("_no_log")
-def test_the_ablation_script_makes_its_outputs(tmp_path: Path) -> None:
+def test_the_ablation_job_makes_its_outputs(tmp_path: Path) -> None:
     measured = planted({"mpd": 0.0, "no-features": -0.5}, images=4)
     for number, part in enumerate((measured.iloc[:20], measured.iloc[20:])):
         part.to_parquet(tmp_path / f"{number}.parquet")
     out = outputs(tmp_path, ["ablation_photos_0", "ablation_photos_1"])
-    run_script(
-        "ablation", output=out,
-        input={"measurements": [str(tmp_path / f"{n}.parquet") for n in (0, 1)]},
-        params={
-            "full": "mpd", "without": WITHOUT, "rates": [1.0, 3.0],
-            "metrics": ["psnr_rgb", "gmsd"], "bootstrap": {"resamples": 50, "seed": 1},
-            "comparison": {"max_failed": 0.25},
-        },
+    jobs.ablation(
+        **out,
+        measurements=[tmp_path / f"{n}.parquet" for n in (0, 1)],
+        full="mpd", without=WITHOUT, rates=[1.0, 3.0], metrics=["psnr_rgb", "gmsd"],
+        bootstrap={"resamples": 50, "seed": 1}, comparison={"max_failed": 0.25},
+        drawn={"ablation_photos_0": ("photos", 1.0), "ablation_photos_1": ("photos", 3.0)},
     )  # fmt: skip
     assert pd.read_csv(out["table"])["change"].tolist() == pytest.approx([-0.5, -0.5, 5e-3, 5e-3])
-    assert all(Path(path).stat().st_size for path in out["figures"])
-    assert Path(out["figures"][0]).read_bytes() != Path(out["figures"][3]).read_bytes()
+    assert all(path.stat().st_size for path in out["figures"])
+    assert out["figures"][0].read_bytes() != out["figures"][3].read_bytes()
 
 
-@pytest.mark.usefixtures("_no_log")
-def test_the_sweep_script_makes_its_outputs(tmp_path: Path) -> None:
+def test_the_sweep_job_makes_its_outputs(tmp_path: Path) -> None:
     rows = bd_rows({("d", "lpips"): (-0.1, -0.2), ("e_1", "lpips"): (-0.1, float("nan"))})
     write_csv(rows, tmp_path / "bd_rate.csv")
-    out = outputs(tmp_path, ["alpha_sweep_fft_d", "alpha_sweep_fft_e_1", "alpha_sweep_fft_none"])
-    run_script(
-        "alpha_sweep", wildcards={"guide": "fft"}, output=out,
-        input={"bd_rate": str(tmp_path / "bd_rate.csv")},
-        params={"weights": WEIGHTS, "anchor": "plain", "metrics": ["psnr_rgb", "lpips"]},
+    drawn = {f"alpha_sweep_fft_{name}": name for name in ("d", "e_1", "none")}
+    out = outputs(tmp_path, list(drawn))
+    alpha_sweep(
+        "fft", **out, bd_rate=tmp_path / "bd_rate.csv", drawn=drawn, weights=WEIGHTS,
+        anchor="plain", metrics=["psnr_rgb", "lpips"],
     )  # fmt: skip
     table = pd.read_csv(out["table"])
     assert table.loc[table["chosen"] == 1, "alpha"].tolist() == [0.1, 0.1]
-    assert all(Path(path).stat().st_size for path in out["figures"])
+    assert all(path.stat().st_size for path in out["figures"])
+    with pytest.raises(MeasurementError, match="does not declare the figure other"):
+        alpha_sweep(
+            "fft", **out, bd_rate=tmp_path / "bd_rate.csv", drawn={"other": "d"}, weights=WEIGHTS,
+            anchor="plain", metrics=["psnr_rgb", "lpips"],
+        )  # fmt: skip

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import runpy
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,18 +18,16 @@ from test_task_figures import decoded_shard
 from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
 from icmbench.datasets.manifest import write_records
+from icmbench.jobs.feature_gap_shard import feature_gap_shard
 from icmbench.scenes import render_scene
 from icmbench.scenes.labels import CATEGORIES, SEMANTIC_CLASSES
 from icmbench.tasks.backends.openmm_task import OpenMMTask
 from icmbench.tasks.evaluate import FILES
 
-SCRIPT = Path(__file__).parents[1] / "workflow_scripts" / "feature_gap.py"
-
 
 @pytest.fixture(autouse=True)
 def settings_of_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep what a job sets in a process of its own: its log, threads, and settings of a GPU."""
-    monkeypatch.setattr("icmbench.core.joblog.log_to", lambda path: contextlib.nullcontext())
+    """Keep what a job sets in a process of its own: threads, and settings of a GPU."""
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     threads = torch.get_num_threads()
     before = [getattr(place, name) for place, name, _ in FLAGS]
@@ -62,23 +57,12 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     }
 
 
-class Named(dict[str, Any]):
-    """A job's input: by name and by `get`."""
-
-    __getattr__ = dict.__getitem__
-
-
 def gaps_of(shard: dict[str, Any], kind: str, device: str, path: Path) -> pd.DataFrame:
     """What the job writes for the bundled task of a kind."""
-    job = SimpleNamespace(
-        input=Named(shard),
-        output=[str(path)],
-        log=["no log"],
-        threads=1,
-        wildcards=SimpleNamespace(task="t", dataset="scenes", codec="webp"),
-        params=SimpleNamespace(entry={"type": kind}, device=device, split="test"),
-    )
-    runpy.run_path(str(SCRIPT), {"snakemake": job})
+    feature_gap_shard(
+        "scenes", "t", "webp", entry={"type": kind}, device=device, split="test", threads=1,
+        gaps=path, **shard,
+    )  # fmt: skip
     return pd.read_parquet(path)
 
 

@@ -32,7 +32,7 @@ JOBS: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
         for codec in CODECS
     },
     **{script: (script, DATA, {}) for script in ("dataset_shard", "manifest", "contact_sheet")},
-    "predict_originals": ("predict", DATA, {"codecs": ()}),
+    "predict_originals": ("predict_originals", DATA, {"codecs": ()}),
     **{
         f"task_scores {task}": ("task_scores", {"dataset": "scenes", "task": task}, {})
         for task in ("detection", "segmentation", "landmarks")
@@ -44,7 +44,8 @@ JOBS: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
             "rate_figures", "rd_tables",
             "report", "retrieval", "robustness_table", "task_figures", "tasks_tables",
             "timing_table", "train_autoencoder", "train_contexts", "train_features",
-            "train_prior", "train_reverse", "train_stage", "train_task", "train_vgg",
+            "train_prior", "train_reverse", "train_stage", "train_tagger", "train_task",
+            "train_vgg",
             "visual_comparison",
         )
     },

@@ -1,11 +1,8 @@
-"""Put what all folders of Diff-ICMH's model share into each."""
+"""Copy weight files that model folders of Diff-ICMH share."""
 
-from pathlib import Path
-
-from icmbench.core.files import write_bytes
+from icmbench.core.job_arguments import job_arguments
 from icmbench.core.joblog import log_to
+from icmbench.jobs.icmh_shared import icmh_shared
 
 with log_to(snakemake.log[0]):
-    files = {Path(path).name: Path(path) for path in snakemake.input}
-    for path in [snakemake.output.autoencoder, *snakemake.output.variants]:
-        write_bytes(path, files[Path(path).name].read_bytes())
+    icmh_shared(**job_arguments(icmh_shared, snakemake))

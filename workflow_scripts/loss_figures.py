@@ -1,17 +1,8 @@
-"""The losses of every network's training over its steps."""
+"""Draw the loss curves of every training."""
 
-from pathlib import Path
-
-from matplotlib import pyplot
-
+from icmbench.core.job_arguments import job_arguments
 from icmbench.core.joblog import log_to
-from icmbench.core.typed_csv import read_table
-from icmbench.reporting.figures.loss import loss_curves
-from icmbench.reporting.figures.style import save
+from icmbench.jobs.loss_figures import loss_figures
 
 with log_to(snakemake.log[0]):
-    folder = Path(snakemake.output[0]).parent
-    for history in map(Path, snakemake.input):
-        figure = loss_curves(read_table(history), history.stem)
-        save(figure, folder / f"loss_{history.stem}")
-        pyplot.close(figure)
+    loss_figures(**job_arguments(loss_figures, snakemake))

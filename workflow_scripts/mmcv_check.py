@@ -1,15 +1,8 @@
-"""The stand-in for mmcv's operators against a full mmcv's."""
+"""Compare the replacement operators with a full mmcv's."""
 
-from pathlib import Path
-
-import pandas as pd
-
+from icmbench.core.job_arguments import job_arguments
 from icmbench.core.joblog import log_to
-from icmbench.reporting.tables.csv_files import write_csv
-from icmbench.tasks.backends.mmcv_check import COLUMNS, compare_operators
+from icmbench.jobs.mmcv_check import mmcv_check
 
 with log_to(snakemake.log[0]):
-    from mmcv import _ext
-
-    table = pd.DataFrame(compare_operators(_ext), columns=list(COLUMNS))
-    write_csv(table, Path(snakemake.output[0]))
+    mmcv_check(**job_arguments(mmcv_check, snakemake))

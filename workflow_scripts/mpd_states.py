@@ -1,19 +1,8 @@
-"""What the MPD streams of one shard hold, state by state."""
+"""Tabulate the levels of the MPD streams of one shard."""
 
-from pathlib import Path
-
+from icmbench.core.job_arguments import job_arguments
 from icmbench.core.joblog import log_to
-from icmbench.datasets.manifest import read_records, usable
-from icmbench.evaluation.shard import make_codec_entry
-from icmbench.studies.states import write_states
+from icmbench.jobs.mpd_states import mpd_states
 
 with log_to(snakemake.log[0]):
-    files = snakemake.input
-    write_states(
-        make_codec_entry(snakemake.wildcards.codec, snakemake.params.settings),
-        snakemake.wildcards.dataset,
-        usable(read_records(Path(files.records)), snakemake.params.split),
-        Path(files.images),
-        streams=Path(files.streams),
-        out=Path(snakemake.output[0]),
-    )
+    mpd_states(**job_arguments(mpd_states, snakemake))

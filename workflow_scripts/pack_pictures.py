@@ -1,9 +1,8 @@
-"""Pack what was decoded elsewhere, to be sent home."""
+"""Pack remotely decoded reconstructions."""
 
-from pathlib import Path
-
+from icmbench.core.job_arguments import job_arguments
 from icmbench.core.joblog import log_to
-from icmbench.transfer.packed import pack_pictures
+from icmbench.jobs.pack_pictures import pack_pictures
 
 with log_to(snakemake.log[0]):
-    pack_pictures(snakemake.params.config, Path(snakemake.output[0]), Path(snakemake.scriptdir))
+    pack_pictures(**job_arguments(pack_pictures, snakemake))

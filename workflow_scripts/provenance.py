@@ -1,15 +1,8 @@
-"""Versions, hardware, configuration, and the settings of every codec."""
+"""Write the run's provenance and the settings of its codecs."""
 
-from pathlib import Path
-
-from icmbench.core.files import write_json
+from icmbench.core.job_arguments import job_arguments
 from icmbench.core.joblog import log_to
-from icmbench.reporting.report.provenance import codecs_table, provenance
-from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.jobs.provenance import provenance
 
 with log_to(snakemake.log[0]):
-    config = snakemake.params.config
-    weights = snakemake.params.weights
-    found = provenance(config, Path(snakemake.scriptdir), snakemake.params.unavailable, weights)
-    write_json(snakemake.output.provenance, found)
-    write_csv(codecs_table(config, weights), Path(snakemake.output.codecs))
+    provenance(**job_arguments(provenance, snakemake))

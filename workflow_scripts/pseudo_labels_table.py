@@ -1,11 +1,8 @@
-"""The clusters of every kind of descriptors in one table."""
+"""Join the tables of pseudo-labels."""
 
-import pandas as pd
-
+from icmbench.core.job_arguments import job_arguments
 from icmbench.core.joblog import log_to
-from icmbench.core.typed_csv import read_table
-from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.jobs.pseudo_labels_table import pseudo_labels_table
 
 with log_to(snakemake.log[0]):
-    parts = [read_table(path) for path in snakemake.input]
-    write_csv(pd.concat(parts, ignore_index=True), snakemake.output[0])
+    pseudo_labels_table(**job_arguments(pseudo_labels_table, snakemake))

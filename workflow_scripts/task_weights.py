@@ -1,10 +1,8 @@
-"""Weights of a task model that its entry gives by URL and checksum."""
+"""Download a weight file of a task model."""
 
-from pathlib import Path
-
+from icmbench.core.job_arguments import job_arguments
 from icmbench.core.joblog import log_to
-from icmbench.datasets.download import download
+from icmbench.jobs.task_weights import task_weights
 
 with log_to(snakemake.log[0]):
-    url, sha256 = snakemake.params.source
-    download(url, Path(snakemake.output[0]), sha256)
+    task_weights(**job_arguments(task_weights, snakemake))

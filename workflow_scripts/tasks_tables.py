@@ -1,14 +1,8 @@
-"""Scores, BD-rates and failures of all tasks and data sets: one table each."""
+"""Join the tables of all tasks and data sets."""
 
-from pathlib import Path
-
-import pandas as pd
-
+from icmbench.core.job_arguments import job_arguments
 from icmbench.core.joblog import log_to
-from icmbench.core.typed_csv import read_table
-from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.jobs.tasks_tables import tasks_tables
 
 with log_to(snakemake.log[0]):
-    for key, out in (("scores", "tasks"), ("bd_rate", "bd_rate"), ("failures", "failures")):
-        parts = [read_table(path) for path in snakemake.input[key]]
-        write_csv(pd.concat(parts, ignore_index=True), Path(snakemake.output[out]))
+    tasks_tables(**job_arguments(tasks_tables, snakemake))

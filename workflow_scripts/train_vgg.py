@@ -1,43 +1,9 @@
-"""The narrow VGG: the bundled file as it is, or one that is trained on the pool without labels."""
+"""Copy the bundled narrow VGG, or train one."""
 
-from pathlib import Path
-
-from icmbench.core.files import write_bytes
+from icmbench.core.job_arguments import job_arguments
 from icmbench.core.joblog import log_to
+from icmbench.jobs.bundled_or_trained import TrainingJob, bundled_or_trained
+from icmbench.jobs.train_vgg import train_vgg
 
 with log_to(snakemake.log[0]):
-    files, out, settings = snakemake.input, snakemake.output, snakemake.params.settings
-    if not settings:
-        write_bytes(out.weights, Path(files.bundled).read_bytes())
-    else:
-        import torch
-
-        from icmbench.codecs.mpd.networks.vgg import VggSettings
-        from icmbench.codecs.mpd.training.vgg import source_side, train_vgg
-        from icmbench.core.devices import use_device
-        from icmbench.models.tensors import read_metadata, save_network
-        from icmbench.training.data import read_provided
-        from icmbench.training.loop import Schedule
-        from icmbench.training.provenance import training_provenance
-
-        torch.set_num_threads(snakemake.threads)
-        checkpoint, crop = Path(snakemake.params.checkpoint), settings["crop"]
-        start = Path(files.bundled) if settings["start"] == "bundled" else None
-        network = VggSettings.read(read_metadata(start)["network"]) if start else VggSettings()
-        keys = ("steps", "batch", "learning_rate", "seed", "precision")
-        schedule = Schedule(**{key: settings[key] for key in keys})
-        pool = read_provided(files.records, files.images, smallest=source_side(crop))
-        state, metadata = train_vgg(
-            schedule,
-            pool,
-            crop,
-            settings["objective"],
-            settings=network,
-            start=start,
-            checkpoint=checkpoint,
-            history=Path(out.history),
-            device=use_device(snakemake.params.device),
-        )
-        provenance = training_provenance(schedule, pool, crop, start)
-        save_network(Path(out.weights), state, {**metadata, "provenance": provenance})
-        checkpoint.unlink(missing_ok=True)
+    bundled_or_trained(train_vgg, TrainingJob(**job_arguments(TrainingJob, snakemake)))

@@ -29,7 +29,12 @@ REGISTRIES: Final = {
 # Sources that were parsed before, below the directory that Snakemake runs in.
 _CACHE: Final = Path(".snakemake") / "icmbench" / "sources.json"
 # A copy of a bundled part: nothing of its training script runs but these.
-COPY: Final = ("icmbench.core.files", "icmbench.core.joblog")
+COPY: Final = (
+    "icmbench.core.files",
+    "icmbench.core.job_arguments",
+    "icmbench.core.joblog",
+    "icmbench.jobs.bundled_or_trained",
+)
 
 
 def workflow_code(config: Mapping[str, Any], home: Path) -> Callable[..., Any]:

@@ -74,7 +74,7 @@ class Parts:
         trained = part in self._trained["mpd"]
         bundled = self._training["start"] == "bundled"
         if bundled and (not trained or "start" in SHARED[part]):
-            files["bundled"] = str(mpd.part_file(mpd.bundled(), _name(part)))
+            files["bundled"] = [str(mpd.part_file(mpd.bundled(), _name(part)))]
         if trained:
             files |= self._pool()
             if part not in ("autoencoder", "vgg"):
@@ -85,7 +85,7 @@ class Parts:
 
     def mpd_outputs(self, part: str) -> Files:
         """The part's file, and the losses where a network is trained."""
-        files = {"weights": f"{self._mpd}/{_name(part)}.safetensors"}
+        files: Files = {"weights": [f"{self._mpd}/{_name(part)}.safetensors"]}
         if part in (*NETWORKS, "features") and part in self._trained["mpd"]:
             files["history"] = f"{self._home}/{_name(part)}.csv"
         return files
@@ -104,7 +104,7 @@ class Parts:
         """The bundled file, and for a trained part the data and the autoencoder."""
         files: Files = {}
         if self._training["start"] == "bundled":
-            files["bundled"] = str(icmh.part_file(icmh.bundled(), part))
+            files["bundled"] = [str(icmh.part_file(icmh.bundled(), part))]
         if part in self._trained["diff_icmh"]:
             files |= {**self._pool(), "autoencoder": f"{self._mpd}/autoencoder.safetensors"}
         return files
@@ -114,7 +114,7 @@ class Parts:
         losses = (
             {"history": f"{self._home}/{part}.csv"} if part in self._trained["diff_icmh"] else {}
         )
-        return {"weights": f"{self._icmh}/{part}.safetensors", **losses}
+        return {"weights": [f"{self._icmh}/{part}.safetensors"], **losses}
 
     def icmh_settings(self, part: str) -> dict[str, Any]:
         """The values that decide a trained part's numbers besides its inputs; none of a copy."""
@@ -122,7 +122,7 @@ class Parts:
             return {}
         training = self._training
         shared = {key: training[key] for key in ("start", "precision", "seed", "crop", "codec")}
-        own = {"source_tags": source_tags(training), "device": self._run.config["device"]}
+        own = {"source_tags": source_tags(training)}
         # The tagger is trained on the same cells as the prior.
         return {"cells": training["prior"]["cells"], **training[part], **shared, **own}
 
@@ -134,28 +134,27 @@ class Parts:
         changed = self._training["variants"][variant]
         return {**settings, "codec": {**settings["codec"], **changed}}
 
-    def _stage_files(self, stage: str, variant: str) -> Files:
+    def _stage_files(self, stage: str, variant: str) -> list[str]:
         """Codec, control network and tables behind a stage; the last one's are the model's."""
         model = self._icmh if variant == "main" else f"{self._icmh}/variants/{variant}"
         home = model if stage == "stage_2" else f"{self._home}/icmh/{variant}"
-        return {part: f"{home}/{part}.safetensors" for part in STAGE_FILES}
+        return [f"{home}/{part}.safetensors" for part in STAGE_FILES]
 
     def stage_outputs(self, stage: str, variant: str) -> Files:
         """The files of a stage, and the losses where it is trained."""
         trained = stage in self._trained["diff_icmh"]
         losses = {"history": f"{self._home}/{stage}-{variant}.csv"} if trained else {}
-        return {**self._stage_files(stage, variant), **losses}
+        return {"weights": self._stage_files(stage, variant), **losses}
 
     def stage_inputs(self, stage: str, variant: str) -> Files:
         """The files that a stage starts from: the stage before it, or the bundled codec."""
         files = self.icmh_inputs(stage)
         files.pop("bundled", None)
         if stage == "stage_2":
-            before = self._stage_files("stage_1", variant)
-            files |= {f"start_{part}": file for part, file in before.items()}
+            files["bundled"] = self._stage_files("stage_1", variant)
         elif self._training["start"] == "bundled":
             home = icmh.bundled()
-            files |= {f"start_{part}": str(icmh.part_file(home, part)) for part in STAGE_FILES}
+            files["bundled"] = [str(icmh.part_file(home, part)) for part in STAGE_FILES]
         if stage in self._trained["diff_icmh"]:
             files["prior"] = f"{self._icmh}/prior.safetensors"
         return files
@@ -166,7 +165,7 @@ class Parts:
         variants = [name for name in self._plan.variants if name != "main"]
         homes = [f"{self._icmh}/variants/{name}" for name in variants]
         return {
-            "autoencoder": f"{self._icmh}/autoencoder.safetensors",
+            "shared": f"{self._icmh}/autoencoder.safetensors",
             "variants": [f"{home}/{part}.safetensors" for home in homes for part in parts],
         }
 

@@ -263,6 +263,44 @@ class Plan:
         found = self.made(kind, rule=rule, on_demand=True)
         return [f"{self.results}/{file}" for one in found for file in one.files]
 
+    def drawn(self, start: str, *keys: str) -> dict[str, Any]:
+        """Figures of one entry of the catalogue -> the value of a wildcard, or values of several.
+
+        Args:
+            start: the entry's name up to its first wildcard.
+            keys: wildcards.
+        """
+        found = self._figures(start)
+        if len(keys) == 1:
+            return {one.name: one.values[keys[0]] for one in found}
+        return {one.name: tuple(one.values[key] for key in keys) for one in found}
+
+    def places(
+        self, start: str, patterns: Mapping[str, str], codecs: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        """Single images that figures are made of, each with the files of its shard.
+
+        Args:
+            start: as in `drawn`.
+            patterns: by kind, a path with `{dataset}`, `{shard}` and further wildcards of the
+                figure; with `{codec}`: one path per codec entry.
+            codecs: codec entries.
+        """
+        found = []
+        for one in self._figures(start):
+            values = {**one.values, "shard": self.shard_of(one.values["image"])}
+            place = {**one.values, "figure": one.name}
+            for kind, pattern in patterns.items():
+                path = pattern.replace("<results>", self.results, 1)
+                by_codec = {codec: path.format(codec=codec, **values) for codec in codecs}
+                place[kind] = by_codec if "{codec}" in path else path.format(**values)
+            found.append(place)
+        return found
+
+    def _figures(self, start: str) -> list[Made]:
+        known = self.made("figure", on_demand=True)
+        return [one for one in known if one.entry.name.partition("_{")[0] == start]
+
     def benchmarks(self, *without: str) -> dict[str, list[str]]:
         """Benchmark files of this configuration's jobs, by rule; older ones may lie beside them.
 

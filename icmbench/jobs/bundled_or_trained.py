@@ -1,0 +1,56 @@
+"""Weight files: the bundled ones, or trained ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from icmbench.core.files import write_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingJob:
+    """Files and hyper-parameters of a training.
+
+    Attributes:
+        weights: weight files to write.
+        settings: hyper-parameters; empty: `bundled` is copied.
+        bundled: files to copy or to start from, in the order of `weights`; none: from scratch.
+        records, images: list and folder of every source of the training set.
+        autoencoder, prior, labels: files of earlier trainings.
+        history: table of losses to write.
+        checkpoint: state of an interrupted training, removed at its end. It is no output of a
+            rule, because Snakemake removes the outputs of a job that was killed.
+        stage: number of the training stage.
+        part: name of the weight file.
+        device: as in the configuration.
+        threads: of torch.
+    """
+
+    weights: Sequence[Path]
+    settings: Mapping[str, Any]
+    bundled: Sequence[Path] = ()
+    records: Sequence[Path] = ()
+    images: Sequence[Path] = ()
+    autoencoder: Path | None = None
+    prior: Path | None = None
+    labels: Path | None = None
+    history: Path | None = None
+    checkpoint: str | None = None
+    stage: int = 1
+    part: str = ""
+    device: str = "cpu"
+    threads: int = 1
+
+
+def bundled_or_trained(train: Callable[[TrainingJob], None], job: TrainingJob) -> None:
+    """Copy the bundled files, byte for byte, where there are no settings; else train."""
+    if not job.settings:
+        for source, target in zip(job.bundled, job.weights, strict=True):
+            write_bytes(target, source.read_bytes())
+        return
+    train(job)
+    if job.checkpoint is not None:
+        Path(job.checkpoint).unlink(missing_ok=True)

@@ -1,0 +1,14 @@
+"""The model card of Diff-ICMH."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from icmbench.codecs.diff_icmh.model import LAYOUT
+from icmbench.core.files import write_json
+from icmbench.models.card import model_card
+
+
+def icmh_card(*, start: str, card: Path) -> None:
+    """Describe the weight files of Diff-ICMH's model folder and their training."""
+    write_json(card, model_card(LAYOUT, card.parent, start=start))

@@ -1,0 +1,35 @@
+"""Task accuracy against rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from icmbench.core.typed_csv import read_table
+from icmbench.jobs.figures import save_figure
+from icmbench.reporting.figures.task_curves import task_curves
+from icmbench.reporting.figures.task_objects import task_objects
+
+
+def task_figures(
+    *,
+    drawn: Mapping[str, tuple[str, str, str]],
+    names: Mapping[str, str],
+    tasks: Path,
+    figures: Sequence[Path],
+) -> None:
+    """Draw task scores against rate, and missed and hallucinated objects of detectors.
+
+    Args:
+        drawn: figure -> kind (`task_curves` or `task_objects`), data set and task.
+        names: codec entry -> its name in the legend.
+        tasks: the table of all scores.
+        figures: the files to write.
+    """
+    table = read_table(tasks)
+    for name, (kind, dataset, task) in drawn.items():
+        if kind == "task_curves":
+            figure = task_curves(table, dataset, task, names)
+        else:
+            figure = task_objects(table, dataset, task)
+        save_figure(name, figure, figures)

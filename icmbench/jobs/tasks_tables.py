@@ -1,0 +1,26 @@
+"""Tables of all tasks and data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from icmbench.jobs.frames import join_tables
+
+
+def tasks_tables(
+    *,
+    scores: Sequence[Path],
+    score_bd_rates: Sequence[Path],
+    score_failures: Sequence[Path],
+    tasks: Path,
+    bd_rate: Path,
+    failures: Path,
+) -> None:
+    """Join scores, BD-rates and failures of all tasks and data sets: one table each."""
+    for parts, table in (
+        (scores, tasks),
+        (score_bd_rates, bd_rate),
+        (score_failures, failures),
+    ):
+        join_tables(parts, table)

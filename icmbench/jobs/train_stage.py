@@ -1,0 +1,38 @@
+"""Training of Diff-ICMH's codec and control network."""
+
+from __future__ import annotations
+
+from icmbench.jobs.bundled_or_trained import TrainingJob
+
+
+def train_stage(job: TrainingJob) -> None:
+    """Train codec and control network for one stage, on the training set.
+
+    `job.bundled` are the files of the stage before, or the bundled ones; none: from scratch.
+    """
+    from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE
+    from icmbench.codecs.diff_icmh.training.codec import Weights, load_parts, make_codec
+    from icmbench.jobs.training import needed, schedule, training_files, training_set
+
+    settings, files = job.settings, training_files(job)
+    losses, crop = settings["codec"], settings["crop"] // STRIDE * STRIDE
+    files["start"] = job.bundled[0].parent if job.bundled else None
+    make_codec(
+        job.weights[0].parent,
+        load_parts(needed(job.autoencoder).parent, needed(job.prior), files["device"]),
+        schedule(job, average=losses["average"]),
+        training_set(job, crop),
+        stage=job.stage,
+        weights=Weights(
+            noise=losses["noise"],
+            guide=losses["guide"],
+            rate=tuple(losses["rates"]),
+            semantic=losses["semantic"],
+            tags=losses["tags"],
+            draws=losses["draws"],
+            steer_only=losses["steer_only"],
+        ),
+        source_tags=settings["source_tags"],
+        crop=crop,
+        **files,
+    )

@@ -1,0 +1,68 @@
+"""Arguments that trainings share, made of their job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+
+from icmbench.core.devices import use_device
+from icmbench.core.errors import ConfigError
+from icmbench.jobs.bundled_or_trained import TrainingJob
+from icmbench.training.data import Pool, read_provided
+from icmbench.training.loop import Schedule
+
+KEYS = ("steps", "batch", "learning_rate", "seed", "precision")
+
+
+class Files(TypedDict):
+    """Arguments of every training loop."""
+
+    start: Path | None
+    checkpoint: Path
+    history: Path
+    device: str
+
+
+def training_files(job: TrainingJob) -> Files:
+    """Start, checkpoint, history and device of a training, which gets the job's threads.
+
+    Raises ConfigError where the job names no checkpoint or no history.
+    """
+    if job.checkpoint is None or job.history is None:
+        raise ConfigError(f"{job.weights[0]}: training needs paths of a checkpoint and a history")
+    return {
+        "start": start_file(job),
+        "checkpoint": Path(job.checkpoint),
+        "history": job.history,
+        "device": training_device(job),
+    }
+
+
+def training_device(job: TrainingJob) -> str:
+    """The device of a job, whose number of threads torch uses from here on."""
+    torch.set_num_threads(job.threads)
+    return use_device(job.device)
+
+
+def start_file(job: TrainingJob) -> Path | None:
+    """The bundled file that a training starts from; None: from scratch."""
+    return job.bundled[0] if job.settings["start"] == "bundled" else None
+
+
+def schedule(job: TrainingJob, **more: Any) -> Schedule:
+    """The schedule in the job's settings; `more`: further attributes of `Schedule`."""
+    return Schedule(**{key: job.settings[key] for key in KEYS if key in job.settings}, **more)
+
+
+def training_set(job: TrainingJob, smallest: int) -> Pool:
+    """The images of all sources; `smallest`: least side in pixels."""
+    return read_provided(job.records, job.images, smallest=smallest)
+
+
+def needed(path: Path | None) -> Path:
+    """A file that a training needs; ConfigError where its rule does not name it."""
+    if path is None:
+        raise ConfigError("the rule of this training names no file of an earlier training")
+    return path

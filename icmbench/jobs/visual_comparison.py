@@ -1,0 +1,39 @@
+"""Visual comparisons of codecs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from icmbench.evaluation.shard import make_codec_entry
+from icmbench.jobs.figures import save_figure
+from icmbench.jobs.frames import join_parquet
+from icmbench.jobs.places import Place, files_of, record_of
+from icmbench.studies.visuals import visual_figure
+
+
+def visual_comparison(
+    *,
+    settings: Mapping[str, Mapping[str, Any]],
+    places: Sequence[Place],
+    figures: Sequence[Path],
+) -> None:
+    """Draw images and their reconstructions by every codec at about the same rate.
+
+    Args:
+        settings: of `make_codec_entry`, by codec entry.
+        places: with the rate, `bpp`.
+    """
+    entries = {name: make_codec_entry(name, each) for name, each in settings.items()}
+    for place in places:
+        figure = visual_figure(
+            place["dataset"],
+            record_of(place),
+            Path(place["images"]),
+            place["bpp"],
+            join_parquet([*files_of(place, "measurements").values()]),
+            files_of(place, "streams"),
+            entries,
+        )
+        save_figure(place["figure"], figure, figures)
