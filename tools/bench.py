@@ -1,7 +1,8 @@
-"""`make bench`: seconds of the conventional codecs, the metrics and the scene renderer.
+"""`make bench`: speed of the codecs, the metrics and the scene renderer.
 
 One thread, one process, after a warm-up; the median and the interquartile range of `--repeat` runs.
-Prints a Markdown table for the README and writes results/bench.csv.
+A metric is that of one more reconstruction of an original, as in a run. Prints a Markdown table
+and writes results/bench.csv.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import yaml
 from tqdm import tqdm
 
 from icmbench.codecs.specs import expand_points
+from icmbench.core.devices import keep_freed_memory
 from icmbench.datasets.photos import PHOTOS
 from icmbench.metrics import METRICS, available
 from icmbench.metrics.meter import Meter
@@ -38,24 +40,23 @@ def seconds(task: Callable[[], object], repeat: int) -> tuple[float, float]:
     return float(middle), float(high - low)
 
 
-def tasks(picture: np.ndarray) -> Iterator[tuple[str, str, Callable[[], object]]]:
-    """(what, with which, task) of everything that is measured."""
+def tasks(image: np.ndarray) -> Iterator[tuple[str, str, int, Callable[[], object]]]:
+    """What is measured: stage, codec spec or metric, pixels, task."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
-    decoded = picture
-    for family, entry in config["codecs"].items():
-        points = expand_points(entry.get("codec", family), entry["points"])
+    pixels, reconstruction = image.shape[0] * image.shape[1], image
+    for name, entry in config["codecs"].items():
+        points = expand_points(entry.get("codec", name), entry["points"])
         point = points[len(points) // 3]
-        codec, keys = point.codec(), dict(point.encode)
-        stream = codec.encode(picture, **keys)
-        if family == "jpeg":
-            decoded = codec.decode(stream)
-        yield "encode", point.string, lambda c=codec, k=keys: c.encode(picture, **k)
-        yield "decode", point.string, lambda c=codec, s=stream: c.decode(s)
-    names, _ = available()
-    for name in names:
-        meter = Meter([name])
-        yield "metric", METRICS[name].title, lambda m=meter: m(picture, decoded)
-    yield "render", "scene 256x256", lambda: render_scene(1, "test", 0, 256, 256)
+        codec, encode, decode = point.codec(), dict(point.encode), dict(point.decode)
+        stream = codec.truncate(codec.encode(image, **encode), **dict(point.cut))
+        if name == "jpeg":
+            reconstruction = codec.decode(stream, **decode)
+        yield "encode", point.string, pixels, lambda c=codec, k=encode: c.encode(image, **k)
+        yield "decode", point.string, pixels, lambda c=codec, s=stream, k=decode: c.decode(s, **k)
+    for metric in available()[0]:
+        meter = Meter([metric])
+        yield "metric", METRICS[metric].title, pixels, lambda m=meter: m(image, reconstruction)
+    yield "render", "scene 256x256", 256**2, lambda: render_scene(1, "test", 0, 256, 256)
 
 
 def main() -> None:
@@ -63,17 +64,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeat", type=int, default=9, help="runs per task (default: 9)")
     repeat = parser.parse_args().repeat
-    picture = np.asarray(PHOTOS["motorcycle"].load())
+    keep_freed_memory()
+    image = np.asarray(PHOTOS["motorcycle"].load())
     rows = []
-    for what, which, task in tqdm(list(tasks(picture)), unit="task", disable=None):
-        rows.append((what, which, *seconds(task, repeat)))
-    frame = pd.DataFrame(rows, columns=["what", "which", "seconds", "spread"])
+    for stage, name, pixels, task in tqdm(list(tasks(image)), unit="task", disable=None):
+        median, spread = seconds(task, repeat)
+        rows.append((stage, name, median, spread, pixels / median / 1e6))
+    frame = pd.DataFrame(rows, columns=["stage", "with", "seconds", "spread", "mp_per_s"])
     write_csv(frame, ROOT / "results" / "bench.csv")
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     print(f"photograph of {width}x{height} pixels, one thread, median of {repeat} runs\n")
-    print("| what | with | ms | spread |\n|---|---|---:|---:|")
-    for what, which, middle, spread in rows:
-        print(f"| {what} | {which} | {1000 * middle:.1f} | {1000 * spread:.1f} |")
+    print("| stage | with | ms | spread | MP/s |\n|---|---|---:|---:|---:|")
+    for stage, name, median, spread, speed in rows:
+        print(f"| {stage} | {name} | {1000 * median:.1f} | {1000 * spread:.1f} | {speed:.2f} |")
 
 
 if __name__ == "__main__":
