@@ -17,11 +17,11 @@ from icmbench.core.errors import MeasurementError
 from icmbench.core.images.image_files import decode_image, write_png
 from icmbench.core.processes import run_python
 from icmbench.datasets.base import Record
-from icmbench.evaluation import archive, pool
+from icmbench.evaluation import archive, codec_process
+from icmbench.evaluation.codec_process import CodecProcess, Failed, Setup
 from icmbench.evaluation.decode import decode_one, decode_shard
 from icmbench.evaluation.encode import encode_shard
 from icmbench.evaluation.measure import check_measurements, measure_shard
-from icmbench.evaluation.pool import CodecProcess, Failed, Setup
 from icmbench.evaluation.shard import DECODED, ENCODED, CodecEntry, make_codec_entry, read_rows
 from icmbench.metrics.meter import Meter
 
@@ -155,7 +155,7 @@ def test_batches(shard, tmp_path: Path) -> None:
 def test_a_codec_that_hangs_ends(shard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three time limits in a row, then the rest is not tried: four images cost 3 s, not 240."""
     waits: list[float] = []  # of the small picture and of images; starting a process is no wait
-    answers = pool._answers
+    answers = codec_process._answers
 
     def watched(process: object, seconds: float) -> bool:
         start = time.monotonic()
@@ -164,7 +164,7 @@ def test_a_codec_that_hangs_ends(shard, tmp_path: Path, monkeypatch: pytest.Monk
             waits.append(time.monotonic() - start)
         return answered
 
-    monkeypatch.setattr(pool, "_answers", watched)
+    monkeypatch.setattr(codec_process, "_answers", watched)
     rows = run_jobs(family("hangs", [{}], seconds=1), shard, tmp_path)
     assert len(waits) == 4
     assert sum(waits) < 20
@@ -177,7 +177,7 @@ def test_a_codec_that_hangs_ends(shard, tmp_path: Path, monkeypatch: pytest.Monk
 def test_time_without_a_processor_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process was kept waiting for three of the seconds since it was asked."""
     waits = iter([10.0, 10.0])
-    monkeypatch.setattr(pool, "_kept_waiting", lambda _: next(waits, 13.0))
+    monkeypatch.setattr(codec_process, "_kept_waiting", lambda _: next(waits, 13.0))
     with CodecProcess(Setup("hangs", seconds=1)) as process:
         process._load()
         waits = iter([10.0, 10.0])
@@ -189,11 +189,11 @@ def test_time_without_a_processor_does_not_count(monkeypatch: pytest.MonkeyPatch
 
 def test_waiting_is_read_from_the_kernel() -> None:
     """It is what the system says (by now this process has waited), and 0 where nothing is known."""
-    assert pool._kept_waiting(2**22 + 1) == 0.0  # above every process's number
+    assert codec_process._kept_waiting(2**22 + 1) == 0.0  # above every process's number
     counted = Path("/proc/self/schedstat")
     if counted.exists():
         before = int(counted.read_text(encoding="utf-8").split()[1]) / 1e9
-        waited = pool._kept_waiting(os.getpid())
+        waited = codec_process._kept_waiting(os.getpid())
         assert before <= waited <= int(counted.read_text(encoding="utf-8").split()[1]) / 1e9
 
 
@@ -201,7 +201,7 @@ def test_the_child_dies_with_its_parent(tmp_path: Path) -> None:
     """A job that is killed leaves no codec process behind."""
     code = (
         "import time\n"
-        "from icmbench.evaluation.pool import CodecProcess, Setup\n"
+        "from icmbench.evaluation.codec_process import CodecProcess, Setup\n"
         "import numpy as np\n"
         "with CodecProcess(Setup('jpeg')) as p:\n"
         "    p.call('encode', (('quality', 9),), image=np.zeros((8, 8, 3), np.uint8))\n"

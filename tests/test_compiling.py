@@ -16,7 +16,7 @@ from icmbench.core import jit_notice as compiling
 from icmbench.core import progress as progress_module
 from icmbench.core.progress import hold, progress
 from icmbench.core.sources import read_source
-from icmbench.evaluation.pool import CodecProcess, Failed, Setup
+from icmbench.evaluation.codec_process import CodecProcess, Failed, Setup
 
 IMAGE = np.zeros((8, 8, 3), np.uint8)
 

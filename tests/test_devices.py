@@ -34,7 +34,7 @@ from icmbench.codecs.specs import parse_string
 from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
 from icmbench.evaluation import archive
-from icmbench.evaluation.pool import Setup
+from icmbench.evaluation.codec_process import Setup
 from icmbench.evaluation.shard import CodecEntry
 from icmbench.metrics import METRICS
 from icmbench.metrics import weights as metric_files

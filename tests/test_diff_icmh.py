@@ -52,9 +52,9 @@ from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
 from icmbench.evaluation import decode as decoding
 from icmbench.evaluation import encode as encoding
+from icmbench.evaluation.codec_process import Setup
 from icmbench.evaluation.decode import decode_shard
 from icmbench.evaluation.encode import encode_shard
-from icmbench.evaluation.pool import Setup
 from icmbench.evaluation.shard import DECODED, make_codec_entry, read_rows
 from icmbench.models.tensors import KEY, load_network, save_network
 

@@ -25,7 +25,7 @@ from icmbench.core.errors import MeasurementError
 from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
 from icmbench.evaluation import archive
-from icmbench.evaluation.pool import Setup
+from icmbench.evaluation.codec_process import Setup
 from icmbench.evaluation.shard import CodecEntry
 from icmbench.metrics.picture import Picture
 from icmbench.metrics.structural import ms_ssim

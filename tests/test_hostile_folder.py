@@ -13,7 +13,7 @@ from running import command
 
 from icmbench.core.images.image_files import write_png
 from icmbench.core.processes import environment, run_python, start_python
-from icmbench.evaluation.pool import CodecProcess, Setup
+from icmbench.evaluation.codec_process import CodecProcess, Setup
 
 # Of this project, of the standard library, of other packages: what codecs and jobs import.
 NAMES = ("icmbench", "random", "copy", "token", "calendar", "string", "numpy", "PIL", "torch")

@@ -36,7 +36,7 @@ from icmbench.core.errors import ConfigError, MeasurementError
 from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
 from icmbench.evaluation import archive
-from icmbench.evaluation.pool import Setup
+from icmbench.evaluation.codec_process import Setup
 from icmbench.evaluation.shard import CodecEntry
 from icmbench.models.latent import latent_shape
 from icmbench.reporting.figures.bit_shares import PARTS, bit_shares, part_rates

@@ -40,7 +40,7 @@ from icmbench.datasets import kodak
 from icmbench.datasets.base import Record
 from icmbench.datasets.manifest import write_records
 from icmbench.datasets.photos import PHOTOS
-from icmbench.evaluation.pool import CodecProcess, Failed, Setup
+from icmbench.evaluation.codec_process import CodecProcess, Failed, Setup
 from icmbench.models.autoencoder import AutoencoderSettings, build_autoencoder
 from icmbench.models.card import model_card
 from icmbench.models.latent_autoencoder import load_autoencoder

@@ -111,7 +111,7 @@ def has_nvidia() -> bool:
 def limit_threads(threads: int) -> None:
     """Let torch, where it is loaded, and every loaded BLAS and OpenMP library use so many threads.
 
-    Libraries that are loaded later follow the environment's variables (`icmbench.evaluation.pool`).
+    Libraries that are loaded later follow the environment (`icmbench.evaluation.codec_process`).
     """
     import threadpoolctl
 

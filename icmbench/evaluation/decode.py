@@ -16,7 +16,7 @@ from icmbench.core.errors import MeasurementError
 from icmbench.core.images.image_files import pixel_sha256
 from icmbench.core.progress import progress
 from icmbench.evaluation import archive
-from icmbench.evaluation.pool import CodecProcess, Failed
+from icmbench.evaluation.codec_process import CodecProcess, Failed
 from icmbench.evaluation.shard import (
     DECODED,
     ENCODED,

@@ -1,4 +1,4 @@
-"""The encoding job: all encodings of one family for the images of one shard."""
+"""The encoding job: all encodings of one codec entry for the images of one shard."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from icmbench.core.images.image_files import read_image
 from icmbench.core.progress import progress
 from icmbench.datasets.base import Record
 from icmbench.evaluation import archive
-from icmbench.evaluation.pool import CodecProcess, Failed
+from icmbench.evaluation.codec_process import CodecProcess, Failed
 from icmbench.evaluation.shard import ENCODED, TIMING, CodecEntry, Patience, timing_row, write_rows
 from icmbench.evaluation.sharing import Shared, Taken
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def encode_shard(
-    family: CodecEntry,
+    entry: CodecEntry,
     dataset: str,
     records: Sequence[Record],
     folder: Path,
@@ -31,7 +31,7 @@ def encode_shard(
     timing: Path,
     shared: Sequence[Shared] = (),
 ) -> None:
-    """Encode every record at every encoding of the family.
+    """Encode every record at every encoding of a codec entry.
 
     Args:
         folder: where the records' relative paths start.
@@ -44,15 +44,15 @@ def encode_shard(
     rows: list[dict[str, Any]] = []
     seconds: list[dict[str, Any]] = []
     patience = Patience()
-    with archive.create(streams) as out, CodecProcess(family.setup) as process:
-        for record in progress(records, desc=f"encode {family.name}", unit="image"):
+    with archive.create(streams) as out, CodecProcess(entry.setup) as process:
+        for record in progress(records, desc=f"encode {entry.name}", unit="image"):
             image, _ = read_image(folder / record.path)
-            for encoding, point in family.encodings().items():
+            for encoding, point in entry.encodings().items():
                 extension = point.codec.file_extension(**dict(point.encode))
                 name = archive.stream_member(encoding, record.image, extension)
                 if encoding in taken:
                     rows.append(taken.row(encoding, record.image))
-                    seconds += taken.seconds(encoding, record.image, family.name)
+                    seconds += taken.seconds(encoding, record.image, entry.name)
                     if rows[-1]["status"] == "ok":
                         taken.copy(encoding, name, out)
                     continue
@@ -68,7 +68,7 @@ def encode_shard(
                     if remark := answer["remark"]:
                         row["detail"] = remark
                         log.info("%s, %s: %s", encoding, record.image, remark)
-                    where = {"dataset": dataset, "family": family.name, "image": record.image}
+                    where = {"dataset": dataset, "family": entry.name, "image": record.image}
                     what = {"stage": "encode", "codec": encoding, "encoding": encoding}
                     pixels = image.shape[0] * image.shape[1]
                     seconds.append({**where, **what, **timing_row(process, answer, pixels)})

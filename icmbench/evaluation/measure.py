@@ -46,7 +46,7 @@ COLUMNS: Mapping[str, str] = {
 
 def measure_shard(
     dataset: str,
-    family: str,
+    entry: str,
     records: Sequence[Record],
     folder: Path,
     meter: Meter,
@@ -73,22 +73,22 @@ def measure_shard(
         rows_of[row["image"]].append(row)
     rows: list[dict[str, Any]] = []
     with archive.reader(pictures) as source:
-        for record in progress(records, desc=f"measure {family}", unit="image"):
+        for record in progress(records, desc=f"measure {entry}", unit="image"):
             original, _ = read_image(folder / record.path)
             for coded in rows_of[record.image]:
                 if measured := (known or {}).get((coded["codec"], record.image)):
                     rows.append(dict(measured))
                     continue
-                base: dict[str, Any] = {"dataset": dataset, "family": family, **coded}
+                base: dict[str, Any] = {"dataset": dataset, "family": entry, **coded}
                 base |= {"width": record.width, "height": record.height}
                 rows.append(base | _measure(source, coded, original, meter))
     return _frame(rows, meter.names)
 
 
 def measured(
-    shared: Mapping[str, Sequence[str]], files: Sequence[str], family: str
+    shared: Mapping[str, Sequence[str]], files: Sequence[str], entry: str
 ) -> dict[tuple[str, str], dict[str, Any]]:
-    """Measurement rows of earlier entries by codec string and image, under the name `family`.
+    """Measurement rows of earlier entries by codec string and image, under the name `entry`.
 
     Args:
         shared: codec strings by earlier entry.
@@ -99,7 +99,7 @@ def measured(
         frame = pd.read_parquet(path)
         for row in frame[frame["codec"].isin(set(strings))].to_dict("records"):
             found[row["codec"], row["image"]] = {str(k): v for k, v in row.items()}
-            found[row["codec"], row["image"]]["family"] = family
+            found[row["codec"], row["image"]]["family"] = entry
     return found
 
 

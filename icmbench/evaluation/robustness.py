@@ -22,8 +22,8 @@ from icmbench.core.images.image_files import read_image
 from icmbench.core.progress import progress
 from icmbench.datasets.manifest import read_records, usable
 from icmbench.evaluation import archive
+from icmbench.evaluation.codec_process import CodecProcess, Failed
 from icmbench.evaluation.damage import BEST_EFFORT, DAMAGES, NONE, damage_stream, draw_places
-from icmbench.evaluation.pool import CodecProcess, Failed
 from icmbench.evaluation.shard import CodecEntry
 from icmbench.metrics.picture import Picture
 from icmbench.metrics.pixel import psnr_rgb
@@ -83,13 +83,13 @@ def choose_subjects(shards: Sequence[Shard], split: str, images: int) -> list[Su
     return sorted(found, key=lambda subject: subject.image)[:images]
 
 
-def middle_point(family: CodecEntry) -> Point:
-    """The point that stands for a family: the middle one of its list (the lower of two)."""
-    return family.points[(len(family.points) - 1) // 2]
+def middle_point(entry: CodecEntry) -> Point:
+    """The point that stands for a codec entry: the middle one of its list (the lower of two)."""
+    return entry.points[(len(entry.points) - 1) // 2]
 
 
 def damage_trials(
-    family: CodecEntry,
+    entry: CodecEntry,
     dataset: str,
     subjects: Sequence[Subject],
     *,
@@ -97,7 +97,7 @@ def damage_trials(
     seed: int,
     seconds: float,
 ) -> pd.DataFrame:
-    """Decode damaged streams of a family's middle point; what comes of each is a row.
+    """Decode damaged streams of a codec entry's middle point; what comes of each is a row.
 
     Args:
         trials: per image and kind of damage.
@@ -110,15 +110,15 @@ def damage_trials(
         is missing where no picture of the right size came out. An image of which not even the
         undamaged stream decodes has no trials.
     """
-    point = middle_point(family)
+    point = middle_point(entry)
     rows: list[dict[str, Any]] = []
     with (
-        CodecProcess(dataclasses.replace(family.setup, seconds=seconds)) as process,
+        CodecProcess(dataclasses.replace(entry.setup, seconds=seconds)) as process,
         tempfile.TemporaryDirectory(prefix="icmbench-") as scratch,
     ):
         decoder = _Decoder(process, point, Path(scratch) / "stream")
-        for subject in progress(subjects, desc=f"damage {family.name}", unit="image"):
-            base = {"dataset": dataset, "family": family.name, "codec": point.string}
+        for subject in progress(subjects, desc=f"damage {entry.name}", unit="image"):
+            base = {"dataset": dataset, "family": entry.name, "codec": point.string}
             base |= {"image": subject.image}
             whole, row = _undamaged(decoder, subject)
             rows.append(base | row)

@@ -15,7 +15,7 @@ from icmbench.codecs.specs import Point, expand_points
 from icmbench.core.devices import resolve_device
 from icmbench.core.errors import MeasurementError
 from icmbench.core.files import write_text
-from icmbench.evaluation.pool import CodecProcess, Failed, Setup
+from icmbench.evaluation.codec_process import CodecProcess, Failed, Setup
 
 ENCODED = ("encoding", "image", "status", "detail", "bytes")
 DECODED = ("codec", "encoding", "image", "status", "detail", "bytes", "digest", "device")

@@ -33,15 +33,15 @@ class Shared:
     timing: Path
 
 
-def shared_strings(families: Mapping[str, CodecEntry]) -> dict[str, dict[str, list[str]]]:
+def shared_strings(entries: Mapping[str, CodecEntry]) -> dict[str, dict[str, list[str]]]:
     """By entry, the earlier entries that have points of it, and these points' strings.
 
     The first entry that lists a codec string codes it.
     """
     owner: dict[str, str] = {}
     found: dict[str, dict[str, list[str]]] = {}
-    for name, family in families.items():
-        for point in family.points:
+    for name, entry in entries.items():
+        for point in entry.points:
             first = owner.setdefault(point.string, name)
             if first != name:
                 found.setdefault(name, {}).setdefault(first, []).append(point.string)
@@ -87,10 +87,10 @@ class Taken:
         except KeyError:
             raise MeasurementError(f"{name}, {image}: the entry that codes it has no row") from None
 
-    def seconds(self, name: str, image: str, family: str) -> list[dict[str, Any]]:
+    def seconds(self, name: str, image: str, entry: str) -> list[dict[str, Any]]:
         """The timing row under another entry's name; none where nothing was timed."""
         row = self._seconds.get((name, image))
-        return [] if row is None else [{**row, "family": family}]
+        return [] if row is None else [{**row, "family": entry}]
 
     def copy(self, name: str, member: str, out: archive.Writer) -> None:
         """Copy a member of the earlier entry's archive."""

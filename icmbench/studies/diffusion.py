@@ -25,8 +25,8 @@ from icmbench.core.errors import CodecError
 from icmbench.core.files import seed_from
 from icmbench.core.images.image_files import read_image
 from icmbench.datasets.base import Record
+from icmbench.evaluation.codec_process import Failed
 from icmbench.evaluation.decode import decode_one
-from icmbench.evaluation.pool import Failed
 from icmbench.evaluation.shard import CodecEntry
 from icmbench.metrics.meter import Meter
 from icmbench.reporting.figures.diffusion_rates import RatePicture, diffusion_rates
