@@ -10,7 +10,7 @@ import pytest
 from icmbench.codecs.diff_icmh.model import PARTS as ICMH_PARTS
 from icmbench.codecs.diff_icmh.model import bundled as bundled_icmh
 from icmbench.config.run import make_run
-from icmbench.config.training import make_pool_source
+from icmbench.config.sources import make_pool_source
 from icmbench.core.errors import ConfigError, ModelError
 from icmbench.datasets.registry import make_dataset
 

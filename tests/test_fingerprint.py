@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT
 
 from icmbench.codecs import registry
-from icmbench.config.job_code import JobCode
+from icmbench.config.job_code import COPY, JobCode
 from icmbench.config.load import complete
 from icmbench.core.fingerprint import Code
 from icmbench.core.sources import read_source
@@ -149,6 +149,9 @@ EDITS = {
     "icmbench/codecs/mpd/training/vgg.py": {"train_vgg"},
     "icmbench/datasets/scenes.py": {"dataset_shard", "training_pool"},
     "icmbench/datasets/folder.py": set(),
+    "icmbench/config/training.py": set(),
+    "icmbench/jobs/decode.py": of("decode", *CODECS),
+    "icmbench/jobs/train_vgg.py": {"train_vgg"},
     "workflow_scripts/rd_tables.py": {"rd_tables"},
 }
 
@@ -200,6 +203,14 @@ def test_another_version_of_a_package_changes_the_jobs_that_import_it(
         lambda name: "99" if name == package else package_version(name),
     )
     assert different(before, fingerprints(tree, config)) == jobs
+
+
+def test_a_copy_depends_on_nothing_of_a_training() -> None:
+    """An edit of a training, or another torch, makes no bundled file anew."""
+    copy = Code().closure(COPY)
+    assert "icmbench.jobs.bundled_or_trained" in copy.modules
+    assert not [name for name in copy.modules if ".train" in name]
+    assert "torch" not in copy.packages
 
 
 def test_a_cache_changes_nothing(tree: Path, config: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ They hold for all that runs outside of tests; tests read files that they wrote t
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,15 +128,3 @@ def test_one_module_starts_python() -> None:
         if known:
             found[path.relative_to(ROOT).as_posix()] = sorted(known)
     assert found == {"icmbench/core/processes.py": ["sys.executable"]}
-
-
-def test_scripts_write_what_their_rules_declare() -> None:
-    """A path that is built from the configuration is none that Snakemake checks or removes."""
-    writers = {"save", "write_csv", "write_json", "write_png", "write_text", "write_bytes"}
-    writers |= {"write_parquet", "write_records", "write_rows", "save_network"}
-    found = []
-    for path in sorted((ROOT / "workflow_scripts").glob("*.py")):
-        for name, call in calls(path.read_text("utf-8")):
-            if name in writers and re.search(r"\bresults\b|config\[", ast.unparse(call)):
-                found.append(f"{path.name}:{call.lineno}")
-    assert not found

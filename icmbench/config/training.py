@@ -12,10 +12,10 @@ from icmbench.codecs.mpd.model import NAME, PARTS, bundled, check_folder
 from icmbench.codecs.registry import codec_class
 from icmbench.config.models import models_folder, used_features
 from icmbench.config.problems import Problems
+from icmbench.config.sources import make_pool_source
 from icmbench.config.tasks import task_parts
 from icmbench.core.errors import ConfigError
-from icmbench.datasets.base import Dataset, Record
-from icmbench.datasets.registry import make_dataset
+from icmbench.datasets.base import Dataset
 from icmbench.evaluation.shard import CodecEntry
 
 # What is trained and how its amount is called, in the order of training: each uses those before.
@@ -23,7 +23,6 @@ AMOUNTS = {"autoencoder": "steps", "contexts": "images", "reverse": "steps"}
 GUIDE_AMOUNTS = {"vgg": "steps", "features": "steps"}  # of the encoder's side
 ICMH_AMOUNTS = {"prior": "steps", "tagger": "steps", "stage_1": "steps", "stage_2": "steps"}
 TASK_AMOUNTS = {"detector": "steps", "segmenter": "steps", "landmarks": "steps"}
-TEST_ONLY = ("kodak", "photos")
 
 
 def trained_parts(training: Mapping[str, Any], guides: Sequence[str]) -> list[str]:
@@ -114,28 +113,6 @@ def check_labels_settings(settings: Mapping[str, Any]) -> None:
         raise ConfigError(f"{where}.patches: {settings['patches']} for {counts[-1]} clusters")
 
 
-def make_pool_source(
-    name: str, entry: Mapping[str, Any], downloads: Path, results: Path | None = None
-) -> Dataset:
-    """One source of the training pool: a data-set entry; scenes have no test split here.
-
-    Raises ConfigError for data sets that are for testing only, and for scenes of another split.
-    """
-    where, kind = f"training.pool.{name}", entry.get("type", name)
-    entry = {key: value for key, value in entry.items() if key != "tags"}
-    if kind in TEST_ONLY:
-        raise ConfigError(f"{where}: {kind} is for testing only, nothing is trained on it")
-    if kind != "scenes":
-        return make_dataset(name, entry, downloads, results)
-    source = make_dataset(name, {"test": 0, **entry}, downloads, results)
-    for split in ("test", "val"):
-        if source.values[split]:
-            raise ConfigError(f"{where}: {split}={source.values[split]}: train is for training")
-    if not source.values["train"]:
-        raise ConfigError(f"{where}: train is 0: no scene to train on")
-    return source
-
-
 def check_pool(pool: Mapping[str, Dataset], coded: Mapping[str, Dataset], split: str) -> None:
     """ConfigError where an image that is coded in this run (`coded`, its `split`) is trained on.
 
@@ -165,13 +142,6 @@ def _folder(dataset: Dataset) -> Path | None:
 
 def _overlap(one: Path, other: Path) -> bool:
     return one == other or one in other.parents or other in one.parents
-
-
-def training_records(source: Dataset, records: list[Record]) -> list[Record]:
-    """The records of a source that may be trained on: a folder's all, else the split train."""
-    if source.kind == "folder":
-        return records
-    return [record for record in records if record.split == "train"]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from icmbench.config.training import make_pool_source, training_records
+from icmbench.config.sources import make_pool_source, training_records
 from icmbench.datasets.manifest import provide_shard, write_records
 
 
