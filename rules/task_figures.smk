@@ -68,7 +68,7 @@ if run.tasks:
                     },
                     list(run.codecs),
                 ),
-                predictions=plan.places(
+                predicted=plan.places(
                     "task_pictures", {"predictions": f"{PREDICTIONS}/{{task}}.zip"}, PREDICTED
                 ),
                 settings={name: coding_settings(run.config, name) for name in run.codecs},

@@ -20,7 +20,7 @@ def task_pictures(
     settings: Mapping[str, Mapping[str, Any]],
     tasks: Mapping[str, Mapping[str, Any]],
     places: Sequence[Place],
-    predictions: Sequence[Place],
+    predicted: Sequence[Place],
     figures: Sequence[Path],
 ) -> None:
     """Draw the predictions for the original and for every codec at about the same rate.
@@ -29,16 +29,16 @@ def task_pictures(
         settings: of `make_codec_entry`, by codec entry.
         tasks: entries of the configuration, by name.
         places: with the task, the rate `bpp` and the folder of annotations, `truth`.
-        predictions: of the task on the originals and on every codec entry, for every place.
+        predicted: predictions on the originals and on every codec entry, for every place.
     """
     entries = {name: make_codec_entry(name, each) for name, each in settings.items()}
-    for place, predicted in zip(places, predictions, strict=True):
+    for place, answers in zip(places, predicted, strict=True):
         task = make_task(place["task"], tasks[place["task"]])
         shard = Shard(
             Path(place["images"]),
             join_parquet([*files_of(place, "measurements").values()]),
             files_of(place, "streams"),
-            files_of(predicted, "predictions"),
+            files_of(answers, "predictions"),
         )
         figure = pictures_of_task(
             task.name,
