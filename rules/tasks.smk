@@ -4,7 +4,6 @@ if run.tasks:
 
     from icmbench.config.tasks import task_downloads, task_entry
     from icmbench.config.training import scene_sources
-    from icmbench.core.versions import package_version
     from icmbench.tasks.bundled import FOLDER as TASK_FOLDER
     from icmbench.tasks.bundled import PARTS as BUNDLED_TASKS
     from icmbench.tasks.bundled import bundled_file
@@ -205,23 +204,6 @@ if run.tasks:
 
         localrules:
             task_weights,
-
-    if package_version("mmcv") != "not installed":  # mmcv-lite is another distribution
-
-        # `snakemake --cores all mmcv_check`: where the stand-in can be compared with what it stands for.
-        rule mmcv_check:
-            output:
-                table="<results>/tables/mmcv_check.csv",
-            log:
-                "<logs>/mmcv_check.log",
-            benchmark:
-                "<benchmarks>/mmcv_check/all.tsv"
-            conda:
-                "../envs/tasks.yaml"
-            params:
-                code=code_of("mmcv_check"),
-            script:
-                "../workflow_scripts/mmcv_check.py"
 
     # A part that is not trained on: the bundled file, byte for byte.
     rule bundled_task:

@@ -13,9 +13,11 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from mmcv_operators import compare_operators
 from official import REAL, needs
 from PIL import Image as PillowImage
 from pycocotools import mask as coco_mask
+from yolox_export import CONFIG, yolox_from_onnx
 
 from icmbench.core.errors import ConfigError, DatasetError, ModelError, TaskError
 from icmbench.core.files import sha256_file
@@ -29,8 +31,6 @@ from icmbench.scenes.labels import (
     THINGS,
 )
 from icmbench.tasks.backends import mmcv_ext, openmm
-from icmbench.tasks.backends.import_yolox import CONFIG, yolox_from_onnx
-from icmbench.tasks.backends.mmcv_check import compare_operators
 from icmbench.tasks.backends.openmm_task import OpenMMTask, describe_network
 from icmbench.tasks.backends.openmm_weights import fill, read_weights
 from icmbench.tasks.base import Labels
@@ -256,8 +256,8 @@ class Other:
             setattr(self, name, planted.get(name, getattr(mmcv_ext, name)))
 
 
-def test_the_comparison_with_mmcv_finds_what_is_wrong() -> None:
-    """The rule's comparison passes equal operators, and names one that is off by a little."""
+def test_the_comparison_of_operators_finds_what_is_wrong() -> None:
+    """The comparison passes equal operators, and names one that is off by a little."""
     assert [row[2] for row in compare_operators(Other())] == [0, 0]
     with pytest.raises(TaskError, match=r"nms, .*iou_threshold"):
         compare_operators(Other(nms=lambda *boxes, **keys: mmcv_ext.nms(*boxes, **keys).flip(0)))

@@ -49,7 +49,7 @@ def test_a_plain_run_names_what_every_target_needs() -> None:
 
 
 def test_the_default_run_has_all_but_the_ablation() -> None:
-    assert set(absent_targets(make_run(default(), SCHEMA))) <= {"ablation", "mmcv_check"}
+    assert set(absent_targets(make_run(default(), SCHEMA))) <= {"ablation"}
 
 
 def test_given_models_leave_nothing_to_label() -> None:
@@ -111,7 +111,7 @@ def test_every_target_of_the_docs_is_there_or_states_what_it_needs() -> None:
         for command in re.findall(r"snakemake ([^`\n]*)", path.read_text(encoding="utf-8")):
             words = command.partition("#")[0].split()
             named |= {word for word in words if re.fullmatch("[a-z]+(_[a-z0-9]+)+", word)}
-    assert {"mpd_figure_2", "mpd_figure_4", "mmcv_check", "feature_gap"} <= named
+    assert {"mpd_figure_2", "mpd_figure_4", "feature_gap"} <= named
     rules = set(
         re.findall(r"rule (\w+):", "".join(p.read_text() for p in ROOT.glob("rules/*.smk")))
     )

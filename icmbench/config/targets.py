@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from icmbench.codecs.diff_icmh.model import NAME as DIFFUSION
 from icmbench.codecs.mpd.model import NAME as MPD
-from icmbench.core.versions import package_version
 from icmbench.reporting.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
@@ -109,15 +108,6 @@ def _paired(run: Run) -> str:
     return "an anchor and a rate: list them in anchors and rates"
 
 
-def _mmcv(run: Run) -> str:
-    if run.tasks and package_version("mmcv") != "not installed":
-        return ""
-    return _tasks(run) or (
-        "the package mmcv with compiled operators, with which those in use are compared; only "
-        "mmcv-lite, or none, is installed"
-    )
-
-
 # Rules without wildcards that are not there in every run -> what the run lacks, empty: nothing.
 NEEDS: dict[str, Callable[[Run], str]] = {
     "ablation": _ablation,
@@ -125,7 +115,6 @@ NEEDS: dict[str, Callable[[Run], str]] = {
     "diffusion_pictures": _codec(DIFFUSION, "diffusion"),
     "feature_gap": _backbone,
     "loss_figures": _losses,
-    "mmcv_check": _mmcv,
     "mpd_figure_2": _own_model("the taps of the VGG", _section("hierarchy")),
     "mpd_figure_4": _own_model("pseudo-labels"),
     "mpd_framework": _codec(MPD, "hierarchy"),

@@ -297,7 +297,6 @@ TABLES: Final[Sequence[Artefact]] = (
         "mpd_framework", "mpd_framework_table", "Numbers of MPD's framework, stage by stage", "",
         when="hierarchy", in_run=None,
     ),
-    _table("mmcv_check", "mmcv_check", "Operators of mmcv compared", "", in_run=None),
     _table("feature_gap", "feature_gap", "Feature gap", "", over=("backbones",), in_run=None),
 )  # fmt: skip
 

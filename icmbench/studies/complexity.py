@@ -1,20 +1,14 @@
-"""What Diff-ICMH costs: parameters, multiply-adds, seconds, memory; beside the published sizes.
+"""Cost of Diff-ICMH: parameters, multiply-adds, seconds and memory, beside the published sizes.
 
 Multiply-adds are those of convolutions, linear layers and attention, counted by torch's
 `FlopCounterMode` on the meta device, where nothing is computed. The published configuration is
 counted from its shapes alone: no weights of it are needed, and it has no seconds.
-
-`python -m icmbench.studies.complexity FOLDER DEVICE SIZE` measures peak memory, which needs a
-process of its own: of encoding, or of decoding the stream on standard input.
 """
 
 from __future__ import annotations
 
 import copy
-import resource
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,14 +17,11 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-import skimage.data
 import torch
-from PIL import Image as PillowImage
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from icmbench.bitstream import container
-from icmbench.codecs.diff_icmh.codec import CODEC_ID
 from icmbench.codecs.diff_icmh.entropy.stream import Coded, read_sections, write_sections
 from icmbench.codecs.diff_icmh.model import NAME
 from icmbench.codecs.diff_icmh.networks.control import (
@@ -51,7 +42,6 @@ from icmbench.codecs.diff_icmh.networks.lfgcm import (
 from icmbench.codecs.diff_icmh.system import Image, System
 from icmbench.core.devices import resolve_device
 from icmbench.core.errors import MeasurementError
-from icmbench.core.processes import end_quickly, start_python
 from icmbench.models.diffusers_networks import AutoencoderKL, UNet2DConditionModel
 from icmbench.models.latent import SCALE
 from icmbench.models.latent_autoencoder import load_autoencoder
@@ -69,6 +59,7 @@ from icmbench.reporting.tables.complexity import (
     SIZE,
     STEPS,
 )
+from icmbench.studies.peak_memory import peak_memory, picture_header, timed_picture
 
 # Read off the names and shapes of the published checkpoint (groups `cond_stage_model.`,
 # OpenCLIP's ViT-H/14 text encoder, and `preprocess_tag_model.`, the tagger): not built here.
@@ -339,7 +330,7 @@ def _timed_stages(system: System, image: Image, clock: _Clock) -> tuple[dict[str
     found[SAMPLING_STEP] = found[SAMPLING] / STEPS[0]
     found[ENCODE] = sum(found[stage] for stage in ENCODING)
     found[DECODE] = sum(found[stage] for stage in DECODING)
-    return found, container.pack(_header(system, size), list(sections))
+    return found, container.pack(picture_header(system, size), list(sections))
 
 
 class _Clock:
@@ -364,63 +355,3 @@ class _Clock:
     def _wait(self) -> None:
         if self.device == "cuda":  # which answers before it has finished
             torch.cuda.synchronize()
-
-
-def timed_picture(size: int) -> Image:
-    """The picture that is timed: scikit-image's astronaut at size x size, uint8 (H, W, 3)."""
-    picture = PillowImage.fromarray(skimage.data.astronaut())  # type: ignore[no-untyped-call]
-    return np.asarray(picture.resize((size, size), PillowImage.Resampling.LANCZOS))
-
-
-def _header(system: System, size: tuple[int, int]) -> container.Header:
-    return container.image_header(CODEC_ID, system.digest, *size, STRIDE)
-
-
-def peak_memory(folder: Path, device: str, size: int, stream: bytes = b"") -> float:
-    """Peak memory in 10^6 bytes of a fresh process that loads the model and encodes a picture.
-
-    That is `timed_picture`. With a stream, of a process that decodes the stream instead. On the
-    CPU the whole process's, with Python and torch; on a GPU, what torch had allocated there.
-    Raises MeasurementError where the process fails.
-    """
-    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    module = "icmbench.studies.complexity"
-    with start_python("-m", module, folder, device, size, **pipes) as process:
-        output, errors = process.communicate(stream)
-    if process.returncode:
-        said = errors.decode(errors="replace").strip().splitlines()
-        raise MeasurementError(f"peak memory: the process failed: {said[-1] if said else ''}")
-    return float(output.decode().split()[-1]) / 1e6
-
-
-def _measure_peak(folder: str, device: str, size: str) -> None:
-    """The measuring process: print the peak in bytes."""
-    end_quickly()
-    torch.set_num_threads(1)
-    stream = sys.stdin.buffer.read()
-    system = System(Path(folder), device)
-    if stream:
-        parsed = container.parse(stream, codec_id=CODEC_ID, weights_digest=system.digest)
-        system.decode(stream, parsed, sampler="model", steps=STEPS[0], guidance=0.0)
-    else:
-        image = timed_picture(int(size))
-        header = _header(system, (image.shape[0], image.shape[1]))
-        system.encode(image, header, rate=system.rates, tags="auto")
-    print(torch.cuda.max_memory_allocated() if device == "cuda" else _process_peak())
-
-
-def _process_peak() -> int:
-    """Bytes that this process had resident at most."""
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else 1024 * peak
-    # Linux hands `ru_maxrss` down through fork and exec: it would be the parent's peak.
-    line = next(
-        line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
-    )
-    return 1024 * int(line.split()[1])
-
-
-if __name__ == "__main__":
-    _measure_peak(*sys.argv[1:])

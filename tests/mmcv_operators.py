@@ -1,22 +1,20 @@
-"""The stand-in's operators against those of a full mmcv, where one is installed."""
+"""Comparison of the replacement operators of mmcv-lite with others, such as a full mmcv's."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import torch
 
 from icmbench.core.errors import TaskError
 from icmbench.tasks.backends import mmcv_ext
 
-if TYPE_CHECKING:  # this module is read with every configuration, torch takes seconds
-    import torch
-
 CASES: Final = 200
 LARGEST: Final = 1e-4  # difference of float32 sums in another order
-COLUMNS: Final = ("operator", "cases", "largest_difference")
 
 
 def compare_operators(theirs: Any, ours: Any = mmcv_ext) -> list[tuple[str, int, float]]:
-    """Random cases through both: a row of `COLUMNS` per operator.
+    """Random cases through both: operator, cases and largest difference.
 
     Args:
         theirs: `mmcv._ext`.
@@ -24,8 +22,6 @@ def compare_operators(theirs: Any, ours: Any = mmcv_ext) -> list[tuple[str, int,
     Raises TaskError naming the operator and the case where nms keeps other boxes or roi_align
     (values, gradients) differs by more than `LARGEST`.
     """
-    import torch
-
     generator = torch.Generator().manual_seed(1)
     for case in range(CASES):
         _check_nms(theirs, ours, case, generator)
@@ -35,21 +31,17 @@ def compare_operators(theirs: Any, ours: Any = mmcv_ext) -> list[tuple[str, int,
 
 def _check_nms(theirs: Any, ours: Any, case: int, generator: torch.Generator) -> None:
     """Both keep the same boxes in the same order."""
-    import torch
-
     corners = torch.rand(50, 2, generator=generator) * 60
     boxes = torch.cat([corners, corners + torch.rand(50, 2, generator=generator) * 40], 1)
     scores = torch.rand(50, generator=generator)
     values = {"iou_threshold": 0.1 + 0.8 * case / CASES, "offset": case % 2}
     kept = [module.nms(boxes, scores, **values).tolist() for module in (ours, theirs)]
     if kept[0] != kept[1]:
-        raise TaskError(f"nms, {values}: the stand-in keeps {kept[0]}, mmcv {kept[1]}")
+        raise TaskError(f"nms, {values}: the replacement keeps {kept[0]}, mmcv {kept[1]}")
 
 
 def _roi_align_difference(theirs: Any, ours: Any, case: int, generator: torch.Generator) -> float:
     """Largest difference of values and gradients."""
-    import torch
-
     features = torch.rand(2, 3, 15, 20, generator=generator)
     corners = torch.rand(7, 2, generator=generator) * 100
     sides = torch.rand(7, 2, generator=generator) * 60
@@ -72,5 +64,5 @@ def _roi_align_difference(theirs: Any, ours: Any, case: int, generator: torch.Ge
         found.append((output, gradient))
     worst = max(float((one - two).abs().max()) for one, two in zip(*found, strict=True))
     if worst > LARGEST:
-        raise TaskError(f"roi_align, {keys}: the stand-in and mmcv differ by {worst:.2g}")
+        raise TaskError(f"roi_align, {keys}: the replacement and mmcv differ by {worst:.2g}")
     return worst
