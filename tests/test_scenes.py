@@ -253,6 +253,19 @@ def test_coco_loads_and_ground_truth_scores_one(scenes: list[Scene], tmp_path: P
         assert annotation["bbox"] == coco_mask.toBbox(annotation["segmentation"]).tolist()
 
 
+def test_keypoints_are_the_points_inside_the_frame(portraits: list[Scene]) -> None:
+    face = portraits[0].faces[0]
+    inside = face.inside.copy()
+    inside[::3] = False
+    faces = [dataclasses.replace(face, inside=inside), *portraits[0].faces[1:]]
+    record = scene_annotations(dataclasses.replace(portraits[0], faces=faces), "a")
+    item = record["instances"][face.instance]
+    triplets = np.reshape(item["keypoints"], (68, 3))
+    np.testing.assert_array_equal(triplets[:, :2], np.where(inside[:, None], face.landmarks, 0))
+    np.testing.assert_array_equal(triplets[:, 2], 2 * inside)
+    assert item["num_keypoints"] == inside.sum()
+
+
 def test_merging_refuses_one_image_twice(scenes: list[Scene]) -> None:
     record = scene_annotations(scenes[0], "same")
     with pytest.raises(DatasetError, match="same"):
