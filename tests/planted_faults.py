@@ -108,7 +108,7 @@ FAULTS = (
     ),
     Fault(
         "icmbench/tasks/metrics/landmark_metrics.py", "/ truth.eyes[judged]", "/ truth.eyes.mean()",
-        "tests/test_task_metrics.py", "NME divides by the mean of all faces' eye distances",
+        "tests/test_landmarks.py", "NME divides by the mean of all faces' eye distances",
     ),
     Fault(
         "icmbench/reporting/statistics/comparison.py", "[count > limit or count",
