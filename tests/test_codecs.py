@@ -116,6 +116,14 @@ def test_wrong_arrays_are_refused(name: str) -> None:
             codec.encode(bad, **keys)
 
 
+def test_jpeg_is_progressive_with_halved_chroma(picture: np.ndarray) -> None:
+    """As the table of codecs states it: frame header SOF2, sampling factors of 4:2:0."""
+    stream = codec_class("jpeg")().encode(picture, quality=50)
+    frame = stream.index(b"\xff\xc2")
+    count = stream[frame + 9]
+    assert [stream[frame + 11 + 3 * part] for part in range(count)] == [0x22, 0x11, 0x11]
+
+
 def test_identity_is_lossless() -> None:
     codec = codec_class("identity")()
     for seed, (height, width) in enumerate(SIZES):
