@@ -178,7 +178,7 @@ def test_tables_have_their_columns(run: Run) -> None:
     timing = run.table("timing")
     columns = ["encode_s", "encode_s_spread", "decode_s", "decode_s_spread"]
     assert list(timing.columns[:7]) == ["codec", "device", "images", *columns]
-    assert (timing.loc[timing["codec"] != EMPTY, "encode_s"] > 0).all()
+    assert (timing["encode_s"] > 0).all()
     jobs = run.table("jobs", "rule")
     assert 0.01 < jobs.loc["measure", "memory_used"] < 1
     assert 0 < jobs.loc["measure", "time_used"] < 1
@@ -232,9 +232,10 @@ def test_an_embedded_codec_codes_once(run: Run) -> None:
 
 def test_names_survive(run: Run) -> None:
     families = set(run.config["codecs"])
-    for table in ("rd", "timing", "tasks"):
-        assert set(run.table(table)["family"]) == families, table
-        assert "dataset" not in run.table(table) or set(run.table(table)["dataset"]) == {"001"}
+    for table, left in (("rd", set()), ("timing", {EMPTY}), ("tasks", set())):
+        frame = run.table(table)
+        assert set(frame["family"]) == families - left, table
+        assert set(frame.get("dataset", ["001"])) == {"001"}
     assert set(run.table("bd_rate")["anchor"]) == {"null"}
     for table in ("tasks", "tasks_bd_rate"):
         assert set(run.table(table)["task"]) == {"None"}
@@ -261,7 +262,7 @@ def test_the_report_states_all_of_it(run: Run) -> None:
     report = (run.results / "report.html").read_text("utf-8")
     for text in ("planted: every image", "broken.png", f"{CRASHED} is left out because of crashes"):
         assert text in report, text
-    for name in (*run.config["codecs"], "001"):
+    for name in run.config["codecs"]:
         assert f'<option value="{name}">' in report
     for name in set(SIZES) - {CRASHED}:
         assert re.search(rf"<td[^>]*>{re.escape(name)}<", report), name
