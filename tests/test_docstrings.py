@@ -15,7 +15,7 @@ FOLDERS = ("icmbench", "workflow_scripts", "tools", "docs")
 # Docstrings that break the rule, by package or folder; a number here may only fall.
 LEFT = {
     "codecs": 40, "config": 6, "evaluation": 9, "metrics": 4, "reporting": 44, "studies": 9,
-    "tools": 7, "training": 3, "workflow_scripts": 8,
+    "tools": 7, "training": 3,
 }  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def seconds(task: Callable[[], object], repeat: int) -> tuple[float, float]:
 
 
 def tasks(image: np.ndarray) -> Iterator[tuple[str, str, int, Callable[[], object]]]:
-    """What is measured: stage, codec spec or metric, pixels, task."""
+    """List the measurements: stage, codec spec or metric, pixels, task."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
     pixels, reconstruction = image.shape[0] * image.shape[1], image
     for name, entry in config["codecs"].items():

@@ -90,7 +90,7 @@ def _is_url(value: object) -> bool:
 
 
 def _fetched(config: Mapping[str, Any], name: str, url: str) -> Path:
-    """Where weights from a URL lie; ConfigError where no checksum says which file is meant."""
+    """Location of weights from a URL; raises ConfigError if no checksum is given."""
     digest = config["tasks"][name].get("sha256")
     if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
         raise ConfigError(f"task {name}: {url} needs sha256, the digest of the file (64 digits)")
