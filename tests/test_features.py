@@ -577,7 +577,7 @@ def test_training_from_a_file(whole: Any, tmp_path: Path) -> None:
     for name, tensor in state.items():
         if name not in ("mean", "components"):
             torch.testing.assert_close(tensor, whole[1][name], atol=1e-3, rtol=1e-3)
-    with pytest.raises(ModelError, match=r"start.safetensors: .* 2 levels, .* and 3"):
+    with pytest.raises(ModelError, match=r"start.safetensors: .* 2 levels, .* 3"):
         run(tmp_path, start=path, labels=make_labels(levels=3))
 
 

@@ -136,7 +136,7 @@ def test_a_wrong_byte_is_a_model_error_or_no_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: bool
 ) -> None:
     """Whatever torch's reader raises; where it reads on, names and shapes are looked at."""
-    monkeypatch.setattr("icmbench.codecs.mpd.networks.vgg.make_network", lambda *_: 1 / 0)
+    monkeypatch.setattr("icmbench.codecs.mpd.networks.vgg.fill_network", lambda *_: 1 / 0)
     path = tmp_path / "a.pth"
     names = {name: torch.zeros(()).expand(shape) for name, shape in CLASSIFIER.items()}
     torch.save(
@@ -242,12 +242,12 @@ def test_own_file_comes_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("metadata", "change", "says"),
     [
-        ({}, {}, "metadata describe no network"),
-        ({"network": None}, {}, "metadata describe no network"),
+        ({}, {}, "metadata network is None"),
+        ({"network": None}, {}, "metadata network is None"),
         ({"network": {"channels": [4, 5, 6, 7]}}, {}, "five positive whole numbers"),
         ({"network": {"channels": [4, 5, 6, 7, 0]}}, {}, "five positive whole numbers"),
-        ({"network": {"channels": [4, 5, 6, 7, 8.0]}}, {}, "five positive whole numbers"),
-        ({"network": {"depth": 3}}, {}, "metadata describe no network"),
+        ({"network": {"channels": [4, 5, 6, 7, 8.0]}}, {}, "channels.4 is 8.0, not a whole number"),
+        ({"network": {"depth": 3}}, {}, "network.channels is missing"),
         ({"network": {"channels": [4, 5, 6, 7, 9]}}, {}, "'features.24.weight' has the shape"),
         ({"network": TINY.values()}, {"features.2.bias": None}, "'features.2.bias' is missing"),
         ({"network": TINY.values()}, {"head.weight": torch.zeros(2)}, "'head.weight' is not one"),

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from icmbench.models.diffusers_networks import AutoencoderKL
 from icmbench.models.norms import fixed_norms
+from icmbench.models.settings import NetworkSettings
 
 
 @dataclass(frozen=True)
-class AutoencoderSettings:
+class AutoencoderSettings(NetworkSettings):
     """Size of the network.
 
     Attributes:
@@ -27,15 +28,6 @@ class AutoencoderSettings:
     layers: int = 1
     latent: int = 4
     groups: int = 8
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> AutoencoderSettings:
-        """Settings from a configuration or a model's metadata."""
-        return cls(**{**values, "channels": tuple(values.get("channels", cls.channels))})
-
-    def values(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        return {**asdict(self), "channels": list(self.channels)}
 
 
 def build_autoencoder(settings: AutoencoderSettings, seed: int) -> AutoencoderKL:

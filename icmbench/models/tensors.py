@@ -19,6 +19,7 @@ from safetensors.numpy import save
 
 from icmbench.core.errors import ModelError
 from icmbench.core.files import sha256_bytes, write_bytes
+from icmbench.models.settings import NetworkSettings
 
 if TYPE_CHECKING:  # torch takes seconds to load, and tables of integers do not need it
     import torch
@@ -36,6 +37,7 @@ BUILDING: Final = (
 )
 
 NetworkT = TypeVar("NetworkT", bound="torch.nn.Module")
+SettingsT = TypeVar("SettingsT", bound=NetworkSettings)
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -68,6 +70,32 @@ def load_network(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     return state, metadata
 
 
+def load_built(
+    path: Path,
+    kind: type[SettingsT],
+    build: Callable[[SettingsT, int], NetworkT],
+    channels: int | None = None,
+) -> tuple[NetworkT, SettingsT, dict[str, Any]]:
+    """The network of a weight file, its settings (`network` of the metadata) and all metadata.
+
+    The network is in evaluation mode and without gradients.
+
+    Args:
+        kind: class of the settings.
+        build: the network of such settings and a seed.
+        channels: of the latent, where the settings' `latent` must agree.
+
+    Raises ModelError naming `path` and the setting or tensor that is missing, wrong or unknown.
+    """
+    state, metadata = load_network(path)
+    values = metadata.get("network")
+    network = make_network(path, state, values, lambda found: build(kind.read(found), 0))
+    settings = kind.read(values)
+    if channels is not None and (latent := settings.values()["latent"]) != channels:
+        raise ModelError(f"{path}: it is of {latent} channels, the latent has {channels}")
+    return network.eval().requires_grad_(False), settings, metadata
+
+
 def make_network(
     path: Path,
     state: Mapping[str, torch.Tensor],
@@ -96,6 +124,8 @@ def make_network(
     try:
         with torch.device("meta"):
             expected = build(settings).state_dict()
+    except ModelError as error:
+        raise ModelError(f"{path}: metadata {error}") from None
     except BUILDING as error:
         raise ModelError(f"{path}: its metadata describe no network: {error!r}") from error
     _compare(expected, state, path)

@@ -95,15 +95,11 @@ def load_codec(folder: Path) -> Codec:
     """The codec of a folder; ModelError naming file and tensor where something is wrong."""
     from icmbench.codecs.diff_icmh.entropy.tables import Tables
     from icmbench.codecs.diff_icmh.networks.lfgcm import LfgcmSettings, build_lfgcm
-    from icmbench.models.tensors import load_arrays, load_network, make_network
+    from icmbench.models.tensors import load_arrays, load_built
 
     path = part_file(folder, "codec")
-    state, metadata = load_network(path)
+    lfgcm, _, metadata = load_built(path, LfgcmSettings, build_lfgcm)
     defaults = _read(path, lambda: _defaults(metadata["decoding"]))
-    lfgcm = make_network(
-        path, state, metadata.get("network"), lambda s: build_lfgcm(LfgcmSettings.read(s), seed=0)
-    )
-    lfgcm.eval().requires_grad_(False)
     lfgcm.entropy_to_double()
     tables = part_file(folder, "tables")
     arrays, _ = load_arrays(tables)
@@ -118,22 +114,13 @@ def load_codec(folder: Path) -> Codec:
 
 def load_control(folder: Path) -> ControlNetwork:
     """The control network of a folder; ModelError naming file and tensor."""
-    from icmbench.codecs.diff_icmh.networks.control import (
-        ControlSettings,
-        UnetSettings,
-        build_control,
-    )
-    from icmbench.models.tensors import load_network, make_network
+    from icmbench.codecs.diff_icmh.networks.control import ControlledSettings, build_control
+    from icmbench.models.tensors import load_built
 
-    path = part_file(folder, "control")
-    state, metadata = load_network(path)
+    def build(settings: ControlledSettings, seed: int) -> ControlNetwork:
+        return build_control(settings.unet, settings.control, seed)
 
-    def build(settings: Any) -> ControlNetwork:
-        unet, own = UnetSettings.read(settings["unet"]), ControlSettings.read(settings["control"])
-        return build_control(unet, own, seed=0)
-
-    control = make_network(path, state, metadata.get("network"), build)
-    return control.eval().requires_grad_(False)
+    return load_built(part_file(folder, "control"), ControlledSettings, build)[0]
 
 
 def _defaults(values: dict[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ the residual blocks, inside what diffusers evaluates as one block.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from icmbench.models.diffusers_networks import (
     Transformer2DModel,
     UNet2DConditionModel,
 )
+from icmbench.models.settings import NetworkSettings
 
 NORM_GROUPS = 32  # of every group norm, or the largest divisor of its channels below
 
@@ -30,7 +31,7 @@ Step = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class UnetSettings:
+class UnetSettings(NetworkSettings):
     """Size of the denoising network.
 
     Attributes:
@@ -53,20 +54,9 @@ class UnetSettings:
         if len(self.channels) != len(self.attention) or not self.channels:
             raise ValueError(f"{len(self.channels)} channels, {len(self.attention)} attention")
 
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> UnetSettings:
-        """Settings from a configuration or a model's metadata."""
-        lists = {k: tuple(values[k]) for k in ("channels", "attention") if k in values}
-        return cls(**{**values, **lists})
-
-    def values(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        lists = {"channels": list(self.channels), "attention": list(self.attention)}
-        return {**asdict(self), **lists}
-
 
 @dataclass(frozen=True)
-class ControlSettings:
+class ControlSettings(NetworkSettings):
     """Size of the control network beside a UNet.
 
     Attributes:
@@ -81,14 +71,13 @@ class ControlSettings:
     hint: int = 4
     scale: float = 1.0
 
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> ControlSettings:
-        """Settings from a configuration or a model's metadata."""
-        return cls(**values)
 
-    def values(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        return asdict(self)
+@dataclass(frozen=True)
+class ControlledSettings(NetworkSettings):
+    """Sizes of a control network and of the UNet that it stands beside."""
+
+    unet: UnetSettings
+    control: ControlSettings
 
 
 def control_channels(base: Sequence[int], ratio: float) -> list[int]:

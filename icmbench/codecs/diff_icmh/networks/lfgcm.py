@@ -17,10 +17,9 @@ another machine is lost in the rounding.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +42,7 @@ from icmbench.codecs.diff_icmh.networks.layers import (
     side_feature,
     side_fusion,
 )
+from icmbench.models.settings import NetworkSettings
 
 STRIDE = 64  # height and width of an image are multiples of it
 REF_STRIDE = 8  # image pixels per value of ref and of c
@@ -55,7 +55,7 @@ Visit = Callable[[Tensor, Tensor, int, bool], Tensor]
 
 
 @dataclass(frozen=True)
-class LfgcmSettings:
+class LfgcmSettings(NetworkSettings):
     """Size of the codec; the defaults are the published one's.
 
     Attributes:
@@ -90,17 +90,6 @@ class LfgcmSettings:
             raise ValueError(f"{widths} widths of encoder and context_hidden, expected 4 and 2")
         if self.rates < 0:
             raise ValueError(f"{self.rates} rates")
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> LfgcmSettings:
-        """Settings from a configuration or a model's metadata."""
-        names = ("encoder", "slices", "context_hidden")
-        return cls(**{**values, **{k: tuple(values[k]) for k in names if k in values}})
-
-    def values(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        plain = asdict(self)
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ instead: `icmbench.codecs.diff_icmh.text`.)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +16,8 @@ import torch
 
 from icmbench.codecs.diff_icmh.networks.control import UnetSettings, build_unet
 from icmbench.core.errors import ConfigError, ModelError
-from icmbench.models.tensors import load_network, make_network
+from icmbench.models.settings import NetworkSettings
+from icmbench.models.tensors import load_built
 
 # What fits into a few minutes on a CPU: attention only where a cell is 32 pixels wide.
 SMALL: Final = UnetSettings(
@@ -30,7 +31,7 @@ SMALL: Final = UnetSettings(
 
 
 @dataclass(frozen=True)
-class PriorSettings:
+class PriorSettings(NetworkSettings):
     """Size of the prior.
 
     Attributes:
@@ -42,23 +43,7 @@ class PriorSettings:
     unet: UnetSettings = SMALL
     vocabulary: tuple[str, ...] = ()
     tokens: int = 12
-    kind: str = field(default="tags")
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> PriorSettings:
-        """Settings from a model's metadata."""
-        unet = UnetSettings.read(values["unet"])
-        vocabulary = tuple(str(name) for name in values["vocabulary"])
-        return cls(unet, vocabulary, int(values["tokens"]))
-
-    def values(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        return {
-            "kind": self.kind,
-            "unet": self.unet.values(),
-            "vocabulary": list(self.vocabulary),
-            "tokens": self.tokens,
-        }
+    kind: str = "tags"
 
 
 class TagEmbedder(torch.nn.Module):
@@ -97,15 +82,12 @@ class Prior(torch.nn.Module):
 
 def load_prior(path: Path) -> Prior:
     """The bundled kind of prior from its file; ModelError naming file and tensor."""
-    state, metadata = load_network(path)
-    settings = metadata.get("network")
-    prior = make_network(path, state, settings, lambda s: Prior(PriorSettings.read(s), seed=0))
-    return prior.eval().requires_grad_(False)
+    return load_built(path, PriorSettings, Prior)[0]
 
 
 def read_settings(path: Path, metadata: Mapping[str, Any]) -> PriorSettings:
     """Settings of a prior's file; ModelError where its metadata is incomplete."""
     try:
-        return PriorSettings.read(metadata["network"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
+        return PriorSettings.read(metadata.get("network"))
+    except ModelError as error:
+        raise ModelError(f"{path}: metadata {error}") from error

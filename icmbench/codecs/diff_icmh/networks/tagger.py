@@ -5,22 +5,22 @@ It reads the latent, which the encoder has anyway, at 1/8 of the picture's size.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from icmbench.core.errors import ModelError
-from icmbench.models.tensors import load_network, make_network
+from icmbench.models.settings import NetworkSettings
+from icmbench.models.tensors import load_built
 
 MOST = 12  # tags of a picture: those of highest score
 THRESHOLD = 0.5
 
 
 @dataclass(frozen=True)
-class TaggerSettings:
+class TaggerSettings(NetworkSettings):
     """Size of the tagger.
 
     Attributes:
@@ -32,16 +32,6 @@ class TaggerSettings:
     vocabulary: tuple[str, ...]
     latent: int = 4
     channels: tuple[int, ...] = (32, 64, 96)
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> TaggerSettings:
-        """Settings from a model's metadata."""
-        return cls(tuple(values["vocabulary"]), values["latent"], tuple(values["channels"]))
-
-    def values(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        lists = {"vocabulary": list(self.vocabulary), "channels": list(self.channels)}
-        return {"latent": self.latent, **lists}
 
 
 class Tagger(torch.nn.Module):
@@ -82,14 +72,7 @@ def chosen_tags(logits: torch.Tensor) -> tuple[int, ...]:
 
 def load_tagger(path: Path, vocabulary: Sequence[str]) -> Tagger:
     """The tagger of a file; ModelError where its tags are not those of the prior."""
-    state, metadata = load_network(path)
-    try:
-        settings = TaggerSettings.read(metadata["network"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
+    tagger, settings, _ = load_built(path, TaggerSettings, build_tagger)
     if settings.vocabulary != tuple(vocabulary):
         raise ModelError(f"{path}: its tags are not those of the prior")
-    tagger = make_network(
-        path, state, metadata["network"], lambda s: build_tagger(TaggerSettings.read(s), seed=0)
-    )
-    return tagger.eval().requires_grad_(False)
+    return tagger

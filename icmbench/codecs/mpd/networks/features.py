@@ -11,12 +11,10 @@ a crop with its margin gives what the whole image gives.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -25,14 +23,15 @@ from numpy.typing import NDArray
 from icmbench.core.errors import ModelError
 from icmbench.models.latent import SCALE
 from icmbench.models.norms import FixedNorm
-from icmbench.models.tensors import load_network, make_network
+from icmbench.models.settings import NetworkSettings
+from icmbench.models.tensors import load_built
 
 MOST_DIMS: Final = 8  # of a point; every one makes the palette's clustering slower
 LARGEST: Final = 32767  # of a point's coordinate
 
 
 @dataclass(frozen=True)
-class FeatureSettings:
+class FeatureSettings(NetworkSettings):
     """Size of the encoder g.
 
     Attributes:
@@ -53,8 +52,8 @@ class FeatureSettings:
 
     def __post_init__(self) -> None:
         sizes = (self.latent, *self.channels, self.embedding, self.levels, self.head, self.dims)
-        if not all(type(size) is int and size > 0 for size in sizes):
-            raise ValueError(f"sizes are positive integers, not {sizes}")
+        if min(sizes) < 1:
+            raise ValueError(f"sizes are positive, not {sizes}")
         if self.dims > min(MOST_DIMS, self.embedding):
             raise ValueError(f"dims is {self.dims}: at most {MOST_DIMS} and at most the embedding")
 
@@ -62,15 +61,6 @@ class FeatureSettings:
     def margin(self) -> int:
         """Cells that g sees on each side of a cell; its receptive field is 2 margin + 1."""
         return len(self.channels) + 1
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> FeatureSettings:
-        """Settings from a model's metadata."""
-        return cls(**{**values, "channels": tuple(values.get("channels", cls.channels))})
-
-    def values(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        return {**asdict(self), "channels": list(self.channels)}
 
 
 class FeatureNetwork(torch.nn.Module):
@@ -157,20 +147,8 @@ def load_features(path: Path, channels: int) -> Features:
 
     Raises ModelError naming the file and what is missing or wrong in it.
     """
-    weights, metadata = load_network(path)
-    try:
-        settings = FeatureSettings.read(metadata["network"])
-        scale = float(metadata["scale"])
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise ModelError(f"{path}: its metadata is incomplete: {error!r}") from error
-    if settings.latent != channels:
-        raise ModelError(f"{path}: it is of {settings.latent} channels, the latent has {channels}")
-    if not (math.isfinite(scale) and scale > 0):
+    network, _, metadata = load_built(path, FeatureSettings, build_features, channels)
+    scale = metadata.get("scale")
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or scale <= 0:
         raise ModelError(f"{path}: 'scale' is {scale}, not a positive number")
-
-    def build(settings: Any) -> FeatureNetwork:
-        return build_features(FeatureSettings.read(settings), seed=0)
-
-    network = make_network(path, weights, metadata["network"], build)
-    network.eval().requires_grad_(False)
-    return Features(network, scale)
+    return Features(network, float(scale))

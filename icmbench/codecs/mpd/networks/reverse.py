@@ -7,10 +7,10 @@ original latent has that property, so the projection can only bring a prediction
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -22,7 +22,8 @@ from icmbench.core.errors import ModelError
 from icmbench.models.diffusers_networks import UNet2DModel
 from icmbench.models.latent import LATENT_TILE, LATENT_WHOLE, SCALE, in_tiles, tiles
 from icmbench.models.norms import fixed_norms
-from icmbench.models.tensors import load_network, make_network
+from icmbench.models.settings import NetworkSettings
+from icmbench.models.tensors import load_built
 
 KEEP: Final = 0.6  # share of the old residual in a step of `diffusion`; the rest is fresh noise
 
@@ -30,7 +31,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class ReverseSettings:
+class ReverseSettings(NetworkSettings):
     """Size of the network R.
 
     Attributes:
@@ -42,15 +43,6 @@ class ReverseSettings:
     latent: int = 4
     channels: tuple[int, ...] = (48, 80)
     layers: int = 1
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> ReverseSettings:
-        """Settings from a model's metadata."""
-        return cls(**{**values, "channels": tuple(values.get("channels", cls.channels))})
-
-    def values(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        return {**asdict(self), "channels": list(self.channels)}
 
 
 def build_reverse(settings: ReverseSettings, seed: int) -> UNet2DModel:
@@ -82,20 +74,13 @@ def load_reverse(path: Path, channels: int) -> tuple[UNet2DModel, list[float]]:
 
     Raises ModelError naming the file and what is missing or wrong in it.
     """
-    weights, metadata = load_network(path)
+    network, _, metadata = load_built(path, ReverseSettings, build_reverse, channels)
     try:
-        latent = metadata["network"]["latent"]
         noise = [float(value) for value in metadata["noise"]]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
-    if latent != channels:
-        raise ModelError(f"{path}: it is of {latent} channels, the latent has {channels}")
     if len(noise) != STATES or min(noise) <= 0:
         raise ModelError(f"{path}: 'noise' is not one positive number per state")
-    network = make_network(
-        path, weights, metadata["network"], lambda s: build_reverse(ReverseSettings.read(s), seed=0)
-    )
-    network.eval().requires_grad_(False)
     return network, noise
 
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 
 from icmbench.codecs.mpd.model import TAPS
 from icmbench.core.errors import ImageError, ModelError
 from icmbench.core.pickles import load_pickle
-from icmbench.models.tensors import load_network, make_network
+from icmbench.models.settings import NetworkSettings
+from icmbench.models.tensors import fill_network, load_built
 
 STRIDES: Final = (1, 2, 4, 8, 16)
 CONVOLUTIONS: Final = (2, 2, 3, 3, 3)  # of the five stages
@@ -40,7 +41,7 @@ CLASSIFIER: Final = {
 
 
 @dataclass(frozen=True)
-class VggSettings:
+class VggSettings(NetworkSettings):
     """Size of the network.
 
     Attributes:
@@ -52,18 +53,8 @@ class VggSettings:
     channels: tuple[int, ...] = (16, 32, 48, 64, 64)
 
     def __post_init__(self) -> None:
-        whole = all(type(count) is int and count > 0 for count in self.channels)
-        if len(self.channels) != len(TAPS) or not whole:
+        if len(self.channels) != len(TAPS) or min(self.channels) < 1:
             raise ValueError(f"channels {self.channels}: five positive whole numbers are needed")
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> VggSettings:
-        """Settings from a configuration or a model's metadata."""
-        return cls(**{**values, "channels": tuple(values.get("channels", cls.channels))})
-
-    def values(self) -> dict[str, Any]:
-        """The settings as plain values."""
-        return {**asdict(self), "channels": list(self.channels)}
 
 
 PUBLISHED: Final = VggSettings((64, 128, 256, 512, 512))
@@ -129,15 +120,11 @@ def load_vgg(path: Path) -> torch.nn.Module:
     Raises ModelError naming the file and what is missing, wrong or too much in it.
     """
     if path.suffix == ".safetensors":
-        state, metadata = load_network(path)
-        settings = metadata.get("network")
-    elif path.suffix == ".pth":
-        state, settings = _published(path), PUBLISHED.values()
-    else:
+        return load_built(path, VggSettings, build_vgg)[0]
+    if path.suffix != ".pth":
         raise ModelError(f"{path}: neither .safetensors nor .pth: of which format is it?")
-    network = make_network(
-        path, state, settings, lambda found: build_vgg(VggSettings.read(found), seed=0)
-    )
+    network = build_vgg(PUBLISHED, seed=0)
+    fill_network(network, _published(path), path)
     return network.eval().requires_grad_(False)
 
 

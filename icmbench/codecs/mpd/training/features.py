@@ -31,7 +31,7 @@ from icmbench.core.progress import progress
 from icmbench.models.latent import CELL, SCALE, latent_shape
 from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
 from icmbench.models.norms import freeze_norms
-from icmbench.models.tensors import fill_network, load_network, rounded, state_digest
+from icmbench.models.tensors import load_built, rounded, state_digest
 from icmbench.training.data import Pool
 from icmbench.training.loop import Losses, Schedule, forward_pass, train
 
@@ -158,10 +158,17 @@ def train_features(
     if len(contrast.weights) != len(places.labels):
         levels = f"{len(contrast.weights)} weights, {len(places.labels)} levels"
         raise DatasetError(f"contrastive loss and pseudo-labels: {levels}")
-    settings, state = _network(start, settings, model.channels, len(places.labels))
-    network = build_features(settings, schedule.seed)
-    if state is not None:
-        fill_network(network, state, f"start of the features' training, {start}")
+    channels, count = model.channels, len(places.labels)
+    if start is None:
+        settings = replace(settings or FeatureSettings(), latent=channels, levels=count)
+        network, state = build_features(settings, schedule.seed), None
+    else:
+        network, settings, _ = load_built(start, FeatureSettings, build_features, channels)
+        if settings.levels != count:
+            found = f"{settings.levels} levels, the pseudo-labels have {count}"
+            raise ModelError(f"{start}: it is of {found}")
+        state = network.requires_grad_(True).state_dict()
+    digest = state_digest(state)
     latents = pool_latents(model, pool, device)
     network.to(device)
     padded = [pad(latent, settings.margin) for latent in latents]
@@ -187,32 +194,13 @@ def train_features(
             "autoencoder": sha256_file(part_file(model_folder, "autoencoder")),
             "pool": pool.digest,
             "labels": places.digest,
-            "start": state_digest(state),
+            "start": digest,
             "loss": [GROUP, SHIFT, contrast.temperature, *contrast.weights],
         },
     )
     network.load_state_dict(rounded(network.state_dict()))
     about = fit_projection(network.eval(), latents)
     return network.cpu().state_dict(), {"network": settings.values(), **about}
-
-
-def _network(
-    start: Path | None, settings: FeatureSettings | None, latent: int, levels: int
-) -> tuple[FeatureSettings, dict[str, torch.Tensor] | None]:
-    """Settings of the network and the weights to start from, if any."""
-    if start is None:
-        return replace(settings or FeatureSettings(), latent=latent, levels=levels), None
-    state, metadata = load_network(start)
-    try:
-        found = FeatureSettings.read(metadata["network"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{start}: its metadata is incomplete: {error!r}") from error
-    if (found.latent, found.levels) != (latent, levels):
-        raise ModelError(
-            f"{start}: it is of {found.latent} channels and {found.levels} levels, "
-            f"the training of {latent} and {levels}"
-        )
-    return found, state
 
 
 def pool_latents(

@@ -15,13 +15,13 @@ from icmbench.codecs.mpd.networks.reverse import ReverseSettings, build_reverse,
 from icmbench.codecs.mpd.palette.clustering import surroundings
 from icmbench.codecs.mpd.palette.hierarchy import STATES
 from icmbench.codecs.mpd.stream.encoder import encode_latent
-from icmbench.core.errors import DatasetError, ModelError
+from icmbench.core.errors import DatasetError
 from icmbench.core.files import sha256_file
 from icmbench.core.progress import progress
 from icmbench.models.latent import CELL, SCALE
 from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
 from icmbench.models.norms import freeze_norms
-from icmbench.models.tensors import fill_network, load_network, state_digest
+from icmbench.models.tensors import load_built, state_digest
 from icmbench.training.data import Pool
 from icmbench.training.loop import Losses, Schedule, forward_pass, train
 from icmbench.training.losses import picture_losses
@@ -65,12 +65,13 @@ def train_reverse(
     model.network.to(device, memory_format=torch.channels_last)
     examples = make_examples(model, pool)
     noise = state_noise(examples)
-    settings, state = ReverseSettings(latent=model.channels), None
-    if start is not None:
-        settings, state = read_start(start, settings.latent)
-    network = build_reverse(settings, schedule.seed)
-    if state is not None:
-        fill_network(network, state, f"start of the reverse process's training, {start}")
+    if start is None:
+        settings, state = ReverseSettings(latent=model.channels), None
+        network = build_reverse(settings, schedule.seed)
+    else:
+        network, settings, _ = load_built(start, ReverseSettings, build_reverse, model.channels)
+        state = network.requires_grad_(True).state_dict()
+    digest = state_digest(state)
     network.to(device, memory_format=torch.channels_last)
 
     def losses(rng: np.random.Generator) -> Losses:
@@ -93,26 +94,11 @@ def train_reverse(
             # Not the folder's: other parts are made in it meanwhile.
             "autoencoder": sha256_file(part_file(model_folder, "autoencoder")),
             "pool": pool.digest,
-            "start": state_digest(state),
+            "start": digest,
             "loss": [CROP, PICTURE, STRUCTURE, WALK],
         },
     )
     return network.cpu().state_dict(), {"network": settings.values(), "noise": noise}
-
-
-def read_start(path: Path, channels: int) -> tuple[ReverseSettings, dict[str, torch.Tensor]]:
-    """Settings and weights of a file to start from, for a latent of `channels`.
-
-    Raises ModelError naming the file where it is not of such a latent.
-    """
-    state, metadata = load_network(path)
-    try:
-        settings = ReverseSettings.read(metadata["network"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
-    if settings.latent != channels:
-        raise ModelError(f"{path}: it is of {settings.latent} channels, the latent has {channels}")
-    return settings, state
 
 
 def make_examples(model: LatentAutoencoder, pool: Pool) -> list[Example]:
