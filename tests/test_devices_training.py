@@ -238,13 +238,13 @@ def test_the_fan(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    from icmbench.training.data import read_pool
+    from icmbench.training.data import read_training_data
 
     folder = tmp_path_factory.mktemp("scenes")
     made = Scenes("scenes", {"seed": 5, "size": 96, "train": 2, "test": 0}, folder)
     made.provide(made.image_ids(), folder)
     paths = [path for path in folder.glob("*.png") if ".semantic" not in path.name]
-    return read_pool([("scenes", paths)], smallest=32)
+    return read_training_data([("scenes", paths)], smallest=32)
 
 
 def train_openmm_on(kind: str, scenes: Any, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -48,7 +48,7 @@ from icmbench.models.autoencoder import build_autoencoder
 from icmbench.models.tensors import load_arrays, load_network, rounded, save_network
 from icmbench.scenes.labels import SEMANTIC_CLASSES
 from icmbench.training import loop
-from icmbench.training.data import Pool, read_pool
+from icmbench.training.data import TrainingData, read_training_data
 from icmbench.training.loop import Losses, Schedule, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -90,7 +90,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
+def pool(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
     """Two pictures of which nothing is known, and two scenes, one of them under a sky."""
     folder = tmp_path_factory.mktemp("pool")
     sources: list[tuple[str, Sequence[Path]]] = []
@@ -104,7 +104,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
                 semantic = np.full((72, 80), value, np.uint8)
                 Image.fromarray(semantic).save(paths[k].with_name(f"{k}.semantic.png"))
         sources.append((source, paths))
-    return read_pool(sources, smallest=CROP)
+    return read_training_data(sources, smallest=CROP)
 
 
 def parts(models: Path) -> Parts:
@@ -123,7 +123,7 @@ def fresh() -> Trained:
 
 
 def run_prior(
-    folder: Path, models: Path, pool: Pool, schedule: Schedule, device: str = "cpu"
+    folder: Path, models: Path, pool: TrainingData, schedule: Schedule, device: str = "cpu"
 ) -> None:
     train_prior.make_prior(
         folder / "prior.safetensors",
@@ -140,7 +140,7 @@ def run_prior(
 
 
 def run_tagger(
-    folder: Path, models: Path, pool: Pool, schedule: Schedule, device: str = "cpu"
+    folder: Path, models: Path, pool: TrainingData, schedule: Schedule, device: str = "cpu"
 ) -> None:
     train_prior.make_tagger(
         folder / "tagger.safetensors",
@@ -159,7 +159,7 @@ def run_tagger(
 def run_stage(
     folder: Path,
     models: Path,
-    pool: Pool,
+    pool: TrainingData,
     schedule: Schedule,
     stage: int = 1,
     *,
@@ -187,7 +187,7 @@ def run_stage(
 
 
 @pytest.fixture(scope="module")
-def stage_one(tmp_path_factory: pytest.TempPathFactory, models: Path, pool: Pool) -> Path:
+def stage_one(tmp_path_factory: pytest.TempPathFactory, models: Path, pool: TrainingData) -> Path:
     """What stage 1 wrote."""
     folder = tmp_path_factory.mktemp("stage-1")
     before = torch.get_num_threads()
@@ -308,7 +308,7 @@ def test_a_killed_training_writes_the_same_files(
     name: str,
     tmp_path: Path,
     models: Path,
-    pool: Pool,
+    pool: TrainingData,
     stage_one: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -332,7 +332,7 @@ def test_a_killed_training_writes_the_same_files(
 
 
 def test_stage_two_goes_on_from_stage_one(
-    tmp_path: Path, models: Path, pool: Pool, stage_one: Path
+    tmp_path: Path, models: Path, pool: TrainingData, stage_one: Path
 ) -> None:
     """With no step at all it writes the weights it was given."""
     run_stage(tmp_path, models, pool, dataclasses.replace(SCHEDULE, steps=0), 2, start=stage_one)
@@ -383,7 +383,7 @@ BATCHES, BATCH = 150, 10
 
 
 def test_the_priors_text_is_dropped_per_sample(
-    tmp_path: Path, models: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, models: Path, pool: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[list[Sequence[int]]] = []
 
@@ -407,7 +407,7 @@ def test_the_priors_text_is_dropped_per_sample(
 
 @pytest.fixture
 def steps_of_stage(
-    models: Path, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    models: Path, pool: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., list[tuple[list[Sequence[int]], int]]]:
     """What a stage's steps ask the losses for: tags and rate point."""
 
@@ -457,7 +457,9 @@ def test_rate_points_of_the_stages(steps_of_stage: Callable[..., Any]) -> None:
     assert (counts > BATCHES / 3 - 4 * np.sqrt(BATCHES * 2 / 9)).all()
 
 
-def test_points_are_recorded(stage_one: Path, tmp_path: Path, models: Path, pool: Pool) -> None:
+def test_points_are_recorded(
+    stage_one: Path, tmp_path: Path, models: Path, pool: TrainingData
+) -> None:
     losses = pd.read_csv(stage_one / "losses.csv")
     assert list(losses) == ["step", "loss", "guide", "bits", "noise", "semantic", "point"]
     assert set(losses["point"]) == {2}
@@ -475,17 +477,17 @@ def test_points_are_recorded(stage_one: Path, tmp_path: Path, models: Path, pool
 # ----- the losses
 
 
-def batch_of(pool: Pool) -> Tensor:
+def batch_of(pool: TrainingData) -> Tensor:
     return torch.from_numpy(pool.crops(np.random.default_rng(7), 2, CROP))
 
 
-def losses_of(network: Trained, loaded: Parts, pool: Pool, weights: Weights) -> Losses:
+def losses_of(network: Trained, loaded: Parts, pool: TrainingData, weights: Weights) -> Losses:
     torch.manual_seed(5)
     level = torch.tensor([100, 700])
     return codec_losses(network, loaded, batch_of(pool), [(1,), ()], level, 1, weights)
 
 
-def test_the_loss_is_the_weighted_sum_of_its_terms(models: Path, pool: Pool) -> None:
+def test_the_loss_is_the_weighted_sum_of_its_terms(models: Path, pool: TrainingData) -> None:
     network, loaded = fresh(), parts(models)
     weights = Weights(noise=0.5, guide=0.25, rate=(8.0, 4.0, 1.0), semantic=3.0)
     terms = {
@@ -500,7 +502,9 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(models: Path, pool: Pool) -> 
     assert bare.keys() == {"loss", "guide", "bits", "point"}
 
 
-def test_the_prior_has_no_gradient_and_everything_else_does(models: Path, pool: Pool) -> None:
+def test_the_prior_has_no_gradient_and_everything_else_does(
+    models: Path, pool: TrainingData
+) -> None:
     network, loaded = fresh(), parts(models)
     train_codec.calibrate(
         network.lfgcm, loaded.model, batch_of(pool).numpy()
@@ -516,7 +520,9 @@ def test_the_prior_has_no_gradient_and_everything_else_does(models: Path, pool: 
     assert {n for n, _ in network.named_parameters()} == heard | idle
 
 
-def test_semantic_loss_reaches_the_codec_and_not_the_control(models: Path, pool: Pool) -> None:
+def test_semantic_loss_reaches_the_codec_and_not_the_control(
+    models: Path, pool: TrainingData
+) -> None:
     network, loaded = fresh(), parts(models)
     losses_of(network, loaded, pool, WEIGHTS)["semantic"].backward()
     assert all(p.grad is None for p in network.control.parameters())
@@ -524,7 +530,7 @@ def test_semantic_loss_reaches_the_codec_and_not_the_control(models: Path, pool:
     assert float(network.lfgcm.decoder.g_s4.weight.grad.abs().max()) > 0
 
 
-def test_the_prior_stays_as_it_is(tmp_path: Path, models: Path, pool: Pool) -> None:
+def test_the_prior_stays_as_it_is(tmp_path: Path, models: Path, pool: TrainingData) -> None:
     """Bit by bit, and so does the autoencoder; without SC something else is learnt."""
     loaded = parts(models)
     before = [
@@ -549,7 +555,7 @@ def test_the_prior_stays_as_it_is(tmp_path: Path, models: Path, pool: Pool) -> N
 
 
 def test_without_the_noise_term_the_control_network_stays(
-    tmp_path: Path, models: Path, pool: Pool
+    tmp_path: Path, models: Path, pool: TrainingData
 ) -> None:
     schedule = dataclasses.replace(SCHEDULE, steps=2, average=0.0)
     weights = dataclasses.replace(WEIGHTS, noise=0.0)
@@ -560,7 +566,7 @@ def test_without_the_noise_term_the_control_network_stays(
 
 
 def test_the_control_network_alone_can_be_trained(
-    tmp_path: Path, models: Path, pool: Pool, stage_one: Path
+    tmp_path: Path, models: Path, pool: TrainingData, stage_one: Path
 ) -> None:
     """The codec's file stays bit by bit; several noise levels a picture share its c."""
     schedule = dataclasses.replace(SCHEDULE, steps=2, average=0.0)
@@ -574,7 +580,7 @@ def test_the_control_network_alone_can_be_trained(
 
 
 def test_noise_levels_of_a_picture_are_side_by_side(
-    models: Path, pool: Pool, monkeypatch: pytest.MonkeyPatch
+    models: Path, pool: TrainingData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     network, loaded = fresh(), parts(models)
     train_codec.calibrate(network.lfgcm, loaded.model, batch_of(pool).numpy())
@@ -612,7 +618,7 @@ def test_a_control_network_starts_as_a_copy_of_the_encoder(models: Path) -> None
             assert torch.equal(tensor, theirs[name]), name
 
 
-def test_an_untrained_codec_codes_something(models: Path, pool: Pool) -> None:
+def test_an_untrained_codec_codes_something(models: Path, pool: TrainingData) -> None:
     """Calibrated, y and z spread over quantisation steps in every channel."""
     loaded, lfgcm = parts(models), train_codec.build_lfgcm(CODEC, 1)
     pixels = pool.crops(np.random.default_rng(0), 8, CROP)
@@ -626,7 +632,7 @@ def test_an_untrained_codec_codes_something(models: Path, pool: Pool) -> None:
         assert float(values.mean((0, 2, 3)).abs().max()) < 1e-2
 
 
-def test_sizes_that_do_not_fit(tmp_path: Path, models: Path, pool: Pool) -> None:
+def test_sizes_that_do_not_fit(tmp_path: Path, models: Path, pool: TrainingData) -> None:
     with pytest.raises(ConfigError, match="crop 72: the codec takes multiples of 64 pixels"):
         train_codec.make_codec(
             tmp_path, parts(models), SCHEDULE, pool, stage=1, weights=WEIGHTS, source_tags={},
@@ -640,15 +646,15 @@ def test_sizes_that_do_not_fit(tmp_path: Path, models: Path, pool: Pool) -> None
 # ----- tags
 
 
-def test_of_what_is_not_known_the_tagger_learns_nothing(pool: Pool) -> None:
+def test_of_what_is_not_known_the_tagger_learns_nothing(pool: TrainingData) -> None:
     """Pictures without annotations do not say that there is no sky."""
-    tags = train_prior.tag_pool(pool, SOURCE_TAGS)
+    tags = train_prior.tag_training_data(pool, SOURCE_TAGS)
     truth, known = train_prior._targets(tags, VOCABULARY)
     assert truth.tolist() == [[0, 1, 0], [0, 1, 0], [1, 0, 1], [0, 0, 1]]
     assert known.tolist() == [[0, 1, 1], [0, 1, 1], [1, 1, 1], [1, 1, 1]]
 
 
-def test_files_of_other_tags_are_refused(tmp_path: Path, models: Path, pool: Pool) -> None:
+def test_files_of_other_tags_are_refused(tmp_path: Path, models: Path, pool: TrainingData) -> None:
     run_tagger(tmp_path, models, pool, dataclasses.replace(SCHEDULE, steps=0))
     path = tmp_path / "tagger.safetensors"
     assert load_tagger(path, VOCABULARY).scores.out_features == 3
@@ -661,7 +667,7 @@ def test_files_of_other_tags_are_refused(tmp_path: Path, models: Path, pool: Poo
         )  # fmt: skip
 
 
-def test_a_prior_starts_from_a_file(tmp_path: Path, models: Path, pool: Pool) -> None:
+def test_a_prior_starts_from_a_file(tmp_path: Path, models: Path, pool: TrainingData) -> None:
     start = models / "prior.safetensors"
     train_prior.make_prior(
         tmp_path / "prior.safetensors", models, dataclasses.replace(SCHEDULE, steps=0), pool,
@@ -674,7 +680,7 @@ def test_a_prior_starts_from_a_file(tmp_path: Path, models: Path, pool: Pool) ->
     assert all(torch.equal(tensor, state[name]) for name, tensor in ours.state_dict().items())
 
 
-def test_the_tagger_learns(tmp_path: Path, models: Path, pool: Pool) -> None:
+def test_the_tagger_learns(tmp_path: Path, models: Path, pool: TrainingData) -> None:
     """Four pictures are told apart after a few steps: gradient and targets belong together."""
     schedule = dataclasses.replace(SCHEDULE, steps=60, batch=4, learning_rate=3e-3)
     run_tagger(tmp_path, models, pool, schedule)

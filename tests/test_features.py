@@ -45,7 +45,7 @@ from icmbench.core.errors import ConfigError, DatasetError, ModelError
 from icmbench.core.files import sha256_bytes
 from icmbench.models.latent import SCALE
 from icmbench.models.tensors import rounded, save_network
-from icmbench.training.data import Pool
+from icmbench.training.data import TrainingData
 from icmbench.training.loop import Schedule
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -76,9 +76,11 @@ class Labels:
     pool: str
 
 
-def make_pool() -> Pool:
+def make_pool() -> TrainingData:
     images = tuple(make_picture(40 + 3 * seed, 56, seed) for seed in range(3))
-    return Pool(images, sha256_bytes(b"".join(i.tobytes() for i in images)), (("pictures", 3),))
+    return TrainingData(
+        images, sha256_bytes(b"".join(i.tobytes() for i in images)), (("pictures", 3),)
+    )
 
 
 def make_labels(count: int = 40, levels: int = 2, seed: int = 0) -> Labels:
@@ -315,7 +317,7 @@ def test_points_out_of_range_are_clipped_not_wrapped() -> None:
 
 
 def test_a_constant_embedding_is_refused() -> None:
-    with pytest.raises(ModelError, match="says nothing"):
+    with pytest.raises(ModelError, match="embedding collapsed"):
         fit_projection(lively(TINY), [np.zeros((9, 9, 4), np.int16)])
 
 
@@ -455,8 +457,8 @@ def test_patches_without_a_partner_are_left_out_and_too_few_are_refused() -> Non
     [
         ({"size": 12}, "grid of 8"),
         ({"top": np.array([0, 4])}, "grid of 8"),
-        ({"image": np.array([0, 3])}, "pool of 3"),
-        ({"image": np.array([-1, 0])}, "pool of 3"),
+        ({"image": np.array([0, 3])}, "beyond the 3 of"),
+        ({"image": np.array([-1, 0])}, "beyond the 3 of"),
         ({"left": np.array([0, 48])}, "out of image 1"),
         ({"top": np.array([-8, 0])}, "out of image 0"),
     ],
@@ -467,7 +469,7 @@ def test_labels_of_another_pool(change: dict[str, Any], text: str) -> None:
     assert make_places(good, make_pool()).left.tolist() == [0, 1]
     with pytest.raises(DatasetError, match=text):
         make_places(replace(good, patches=replace(patches, **change)), make_pool())
-    with pytest.raises(DatasetError, match="made of the pool other"):
+    with pytest.raises(DatasetError, match="made of training data other"):
         make_places(replace(good, pool="other"), make_pool())
 
 

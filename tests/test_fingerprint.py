@@ -385,6 +385,15 @@ def test_a_codec_loads_no_module_outside_its_closure(codec: str, keys: str) -> N
     assert loaded - set(Code().closure([cls.__module__]).modules) == set()
 
 
+@pytest.mark.parametrize("codec", ["mpd", "diff-icmh"])
+def test_a_decoder_depends_on_no_training_and_no_data_set(codec: str) -> None:
+    """A decoder's closure holds coding and models alone: no training, downloader, figure, study."""
+    closure = Code().closure([registry.codec_class(codec).__module__])
+    names = [module.split(".")[1:] for module in closure.modules if "." in module]
+    assert {name[0] for name in names} <= {"core", "bitstream", "models", "codecs"}
+    assert not {"training", "importing", "download"} & {part for name in names for part in name}
+
+
 def test_a_compiled_plug_in_counts_by_its_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

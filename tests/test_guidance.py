@@ -15,7 +15,7 @@ from scipy.ndimage import correlate1d
 from tiny_model import tiny_models
 
 from icmbench.codecs.mpd.codec import Mpd
-from icmbench.codecs.mpd.palette.clustering import ALPHA, BLUR, blurred, surroundings, weighted
+from icmbench.codecs.mpd.palette.clustering import ALPHA, BLUR, blurred, default_features, weighted
 from icmbench.codecs.mpd.stream.encoder import encode_latent
 from icmbench.core.errors import ModelError
 
@@ -50,7 +50,7 @@ def test_a_guide_changes_the_tree_and_sends_means_of_the_latent_alone() -> None:
     latent = photograph(24, 32, 5)
     guide = weighted(blurred(latent), 2.0)
     plain, _ = encode_latent(latent, rdo=0)
-    guided, states = encode_latent(latent, rdo=0, guide=guide)
+    guided, states = encode_latent(latent, rdo=0, features=guide)
     assert guided != plain
     finest = states[-1]
     assert finest.palette.shape[1] == latent.shape[2]
@@ -86,4 +86,4 @@ def test_the_codec_s_default_is_the_guide_that_training_uses() -> None:
     alpha, guide = (Mpd.encode_keys[key].default for key in ("alpha", "guide"))
     assert (alpha, guide) == (ALPHA, BLUR)
     assert inspect.signature(Mpd.encode).parameters["alpha"].default == ALPHA
-    np.testing.assert_array_equal(surroundings(latent), weighted(blurred(latent), ALPHA))
+    np.testing.assert_array_equal(default_features(latent), weighted(blurred(latent), ALPHA))

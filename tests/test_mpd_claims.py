@@ -16,10 +16,10 @@ from icmbench.bitstream import container
 from icmbench.codecs.mpd.codec import Mpd
 from icmbench.codecs.mpd.model import PARTS as FILES
 from icmbench.codecs.mpd.model import bundled, part_file
-from icmbench.codecs.mpd.palette.clustering import surroundings
+from icmbench.codecs.mpd.palette.clustering import default_features
 from icmbench.codecs.mpd.palette.hierarchy import entry_limits
 from icmbench.codecs.mpd.palette.rdo import latent_error
-from icmbench.codecs.mpd.stream.coder import PARTS, State, section_states
+from icmbench.codecs.mpd.stream.coder import BIT_KINDS, State, section_states
 from icmbench.codecs.mpd.stream.encoder import encode_latent
 from icmbench.core.files import sha256_bytes
 from icmbench.core.images.image_files import read_image
@@ -84,7 +84,7 @@ def coded(folder: Path, dataset: str, name: str, rdo: float) -> Coded:
     system = codec().system
     latent = system.latent(image) if rdo else coded(folder, dataset, name, 1.0).latent
     payloads, states = encode_latent(
-        latent, rdo=rdo, adaptive=system.contexts, guide=surroundings(latent)
+        latent, rdo=rdo, adaptive=system.contexts, features=default_features(latent)
     )
     header = container.Header(1, system.digest, image.shape[1], image.shape[0])
     stream = container.pack(header, payloads)
@@ -139,7 +139,7 @@ def test_rate_and_distortion_are_monotone(
 
 def embedded_bits(states: list[State]) -> np.ndarray:
     """Shape and map of all sections up to each state."""
-    kept = [PARTS.index("shape"), PARTS.index("map")]
+    kept = [BIT_KINDS.index("shape"), BIT_KINDS.index("map")]
     return np.cumsum([state.bits[kept].sum() for state in states])
 
 
@@ -148,7 +148,7 @@ def ratios(images: list[Coded], reference: object, part: str) -> dict[int, float
     table: dict[int, list[float]] = {}
     for one in images:
         embedded = embedded_bits(one.states)
-        maps = np.cumsum([state.bits[PARTS.index("map")] for state in one.states])
+        maps = np.cumsum([state.bits[BIT_KINDS.index("map")] for state in one.states])
         ours = embedded if part == "shape and map" else maps
         for state, bits in zip(one.states, ours, strict=True):
             entries = len(state.palette)

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from icmbench.bitstream import container
-from icmbench.codecs.mpd.inspect import SECTION_PARTS, Layer, layers, split_layers
+from icmbench.codecs.mpd.inspect import SECTION_BITS, Layer, layers, split_layers
 from icmbench.codecs.mpd.model import NAME, part_file
 from icmbench.codecs.mpd.model import PARTS as MODEL_PARTS
 from icmbench.codecs.mpd.palette.shared_palette import make_shared_palette
@@ -102,7 +102,7 @@ def test_bits_by_part_add_up_to_the_file(shape: tuple[int, int], rdo: float) -> 
     cells = math.prod(latent_shape(*shape))
     parsed = container.parse(stream)
     for layer in found:
-        assert list(layer.bits) == list(SECTION_PARTS)
+        assert list(layer.bits) == list(SECTION_BITS)
         assert bits_down_to(found, layer.state) == 8 * layer.bytes
         sections = sum(t >= layer.state for t in section_states(cells))
         assert layer.bytes == len(parsed.prefix(stream, sections))
@@ -200,7 +200,7 @@ def test_states_of_a_shard(
     for (encoding, image), part in rows.groupby(["encoding", "image"]):
         stream = encoded(images[image], rdo=0.0 if "rdo" in encoding else 1.0)
         parsed = container.parse(stream)
-        bits = part[list(SECTION_PARTS)].sum(axis=1).cumsum()
+        bits = part[list(SECTION_BITS)].sum(axis=1).cumsum()
         assert (bits == 8 * part["bytes"]).all()
         pixels = math.prod(images[image].shape[:2])
         assert part["bpp"].to_numpy() == pytest.approx(8 * part["bytes"].to_numpy() / pixels)

@@ -37,7 +37,7 @@ from icmbench.tasks.base import Labels
 from icmbench.tasks.kinds.mm_detection import MmDetector
 from icmbench.tasks.kinds.mm_segmentation import MmSegmenter
 from icmbench.tasks.training import scene_views, train_openmm
-from icmbench.training.data import Pool, read_pool
+from icmbench.training.data import TrainingData, read_training_data
 from icmbench.training.loop import Schedule
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,12 +61,12 @@ def libraries() -> str:
 
 
 @pytest.fixture(scope="session")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
+def pool(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
     folder = tmp_path_factory.mktemp("scenes")
     scenes = Scenes("scenes", {"seed": 5, "size": SIZE, "train": 4, "test": 0}, folder)
     scenes.provide(scenes.image_ids(), folder)
     paths = [path for path in folder.glob("*.png") if ".semantic" not in path.name]
-    return read_pool([("scenes", paths)], smallest=32)
+    return read_training_data([("scenes", paths)], smallest=32)
 
 
 def save(path: Path, package: str, network: torch.nn.Module, scale: int = SIZE) -> Path:
@@ -480,7 +480,7 @@ def test_a_segmenters_map_is_of_the_picture_and_the_data_set(
 
 
 def test_views_keep_pixels_masks_and_maps_together(
-    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pool: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The picture shows the map's value as grey: wherever it ends up, it says what is there."""
     paths = []
@@ -493,7 +493,7 @@ def test_views_keep_pixels_masks_and_maps_together(
         PillowImage.fromarray(np.stack([values] * 3, -1)).save(tmp_path / path.name)
         paths.append(tmp_path / path.name)
     monkeypatch.setattr(scene_views, "_recolour", lambda pixels, rng: pixels)
-    examples = scene_views.Examples(read_pool([("grey", paths)], smallest=32), 64)
+    examples = scene_views.Examples(read_training_data([("grey", paths)], smallest=32), 64)
     rng = np.random.default_rng(1)
     things, padded = 0, 0
     for _ in range(30):
@@ -522,12 +522,12 @@ def test_boxes_are_the_masks_extent() -> None:
 
 @pytest.mark.parametrize("package", ["mmdet", "mmseg"])
 def test_training_learns_and_repeats(
-    package: str, pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    package: str, pool: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two views of one scene at one scale: a loss that does not fall there never will."""
     monkeypatch.setattr(train_openmm, "SETTLING", (2, 4))
     monkeypatch.setattr(scene_views, "SCALES", (0.9, 0.9))
-    one_scene = read_pool([("scene", pool.paths[:1])], smallest=32)
+    one_scene = read_training_data([("scene", pool.paths[:1])], smallest=32)
     schedule = Schedule(steps=14, batch=2, learning_rate=5e-3, checkpoint_every=7, average=0.5)
     runs = []
     for name in ("one", "two") if package == "mmseg" else ("one",):  # of the cheaper one
@@ -549,11 +549,11 @@ def test_training_learns_and_repeats(
     task.predict(picture(), ())
 
 
-def test_a_pool_without_annotations_is_refused(pool: Pool, tmp_path: Path) -> None:
+def test_a_pool_without_annotations_is_refused(pool: TrainingData, tmp_path: Path) -> None:
     path = tmp_path / "lonely.png"
     PillowImage.fromarray(picture()).save(path)
     with pytest.raises(DatasetError, match=r"lonely\.json"):
-        scene_views.Examples(read_pool([("photos", [path])], smallest=32), 64)
+        scene_views.Examples(read_training_data([("photos", [path])], smallest=32), 64)
     with pytest.raises(ConfigError, match="multiple of 32"):
         train_openmm.train_detector(
             Schedule(1, 1, 1e-3), pool, 100, start=None, checkpoint=path, history=path

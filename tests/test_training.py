@@ -46,7 +46,7 @@ from icmbench.models.card import model_card
 from icmbench.models.latent_autoencoder import load_autoencoder
 from icmbench.models.tensors import load_arrays, load_network, rounded, save_arrays, save_network
 from icmbench.reporting.figures.loss import blocks, loss_curves
-from icmbench.training.data import TEST_PIXELS, Pool, read_pool, read_provided
+from icmbench.training.data import TEST_PIXELS, TrainingData, read_provided, read_training_data
 from icmbench.training.loop import Schedule
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -62,7 +62,7 @@ sys.path.insert(0, sys.argv[2])
 import torch
 import test_training as t
 
-class Slow(t.Pool):
+class Slow(t.TrainingData):
     def crops(self, rng, count, size):
         time.sleep(0.2)
         return super().crops(rng, count, size)
@@ -73,14 +73,14 @@ t.run(Path(sys.argv[1]), pool=Slow(pool.images, pool.digest, pool.sources))
 """
 
 
-def make_pool() -> Pool:
+def make_pool() -> TrainingData:
     images = tuple(make_picture(40 + 3 * seed, 56, seed) for seed in range(3))
     digest = sha256_bytes(b"".join(image.tobytes() for image in images))
-    return Pool(images, digest, (("pictures", 3),))
+    return TrainingData(images, digest, (("pictures", 3),))
 
 
 def run(
-    folder: Path, schedule: Schedule = SCHEDULE, *, pool: Pool | None = None, **keys: Any
+    folder: Path, schedule: Schedule = SCHEDULE, *, pool: TrainingData | None = None, **keys: Any
 ) -> dict[str, torch.Tensor]:
     """Weights of the tiny network after a training whose files lie in `folder`."""
     network = train_autoencoder(
@@ -148,7 +148,7 @@ def test_a_checkpoint_of_other_settings_is_not_used(
     schedule, keys = Schedule(**settings), {}
     if change == "pool":
         images = make_pool().images[:2]
-        keys["pool"] = Pool(images, "another", (("pictures", 2),))
+        keys["pool"] = TrainingData(images, "another", (("pictures", 2),))
     if change == "start":
         keys["start"] = rounded(build_autoencoder(TINY, 9).state_dict())
     used, fresh = tmp_path / "used", tmp_path / "fresh"
@@ -479,7 +479,7 @@ def test_standardise_is_what_numpy_computes() -> None:
     """Over all cells of all centre crops at once, images of unequal size and odd sides."""
     shapes = [(40, 56), (64, 43), (71, 90), (33, 32)]
     images = [make_picture(*shape, seed) for seed, shape in enumerate(shapes)]
-    pool = Pool(tuple(images), "digest", ())
+    pool = TrainingData(tuple(images), "digest", ())
     network = build_autoencoder(TINY, 5).eval()
     cells = []
     for image, (top, left, side) in zip(
@@ -501,14 +501,14 @@ def test_standardise_is_what_numpy_computes() -> None:
 def test_a_latent_that_says_nothing_is_refused() -> None:
     network = build_autoencoder(TINY, 5).eval()
     torch.nn.init.zeros_(network.encoder.conv_out.weight)
-    with pytest.raises(ModelError, match="a channel that says nothing"):
+    with pytest.raises(ModelError, match="latent channel collapsed"):
         standardise(make_pool(), network)
 
 
 def test_crops_are_of_the_images() -> None:
     """Every value lies in the range of the one image; size, scale, seed as promised."""
     image = np.full((50, 70, 3), (10, 128, 250), np.uint8)
-    pool = Pool((image,), "digest", ())
+    pool = TrainingData((image,), "digest", ())
     crops = pool.crops(np.random.default_rng(1), 5, 32)
     assert crops.shape == (5, 3, 32, 32)
     expected = np.array([10, 128, 250]) / 127.5 - 1
@@ -533,9 +533,9 @@ def test_the_pool_reads_what_was_provided(tmp_path: Path) -> None:
     assert pool.licences == ("scenes: CC0-1.0",)
     files = sorted((home / "images").glob("*.png"))
     write_png(files[0], make_picture(40, 48, 99))
-    assert read_pool([("scenes", files)], smallest=32).digest != pool.digest
+    assert read_training_data([("scenes", files)], smallest=32).digest != pool.digest
     with pytest.raises(DatasetError, match="'scenes' holds no image of at least 64 pixels"):
-        read_pool([("scenes", files)], smallest=64)
+        read_training_data([("scenes", files)], smallest=64)
 
 
 @pytest.mark.parametrize("name", ["chelsea", "grace-hopper"])
@@ -545,9 +545,9 @@ def test_a_test_picture_is_known_under_any_name(tmp_path: Path, name: str) -> No
     for file in ("mine.png", "other.png"):
         write_png(tmp_path / file, picture)
         picture[0, 0, 0] ^= 1
-    read_pool([("mine", [tmp_path / "other.png"])], smallest=32)
+    read_training_data([("mine", [tmp_path / "other.png"])], smallest=32)
     with pytest.raises(DatasetError, match=rf"{tmp_path}/mine\.png is {name} of photos"):
-        read_pool([("mine", [tmp_path / "other.png", tmp_path / "mine.png"])], smallest=32)
+        read_training_data([("mine", [tmp_path / "other.png", tmp_path / "mine.png"])], smallest=32)
 
 
 def test_kodak_is_known_by_its_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -558,7 +558,7 @@ def test_kodak_is_known_by_its_pixels(tmp_path: Path, monkeypatch: pytest.Monkey
     write_png(tmp_path / "a.png", make_picture(40, 40))
     monkeypatch.setattr("icmbench.training.data.pixel_sha256", lambda _: kodak.PIXELS["kodim07"])
     with pytest.raises(DatasetError, match=r"a\.png is kodim07 of kodak: for testing only"):
-        read_pool([("mine", [tmp_path / "a.png"])], smallest=32)
+        read_training_data([("mine", [tmp_path / "a.png"])], smallest=32)
 
 
 BASE: dict[str, Any] = {

@@ -31,7 +31,7 @@ from icmbench.codecs.mpd.training import vgg as tv
 from icmbench.core.errors import ConfigError, DatasetError, ImageError, ModelError
 from icmbench.core.files import sha256_bytes
 from icmbench.models.tensors import rounded, save_network
-from icmbench.training.data import Pool
+from icmbench.training.data import TrainingData
 from icmbench.training.loop import Schedule
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -346,17 +346,17 @@ def test_calibration_of_a_flat_picture_is_finite() -> None:
     assert all(torch.isfinite(value).all() for value in network.state_dict().values())
 
 
-def make_pool(count: int = 3, side: int = 60) -> Pool:
+def make_pool(count: int = 3, side: int = 60) -> TrainingData:
     images = tuple(make_picture(side + 3 * seed, side + 8, seed) for seed in range(count))
     digest = sha256_bytes(b"".join(image.tobytes() for image in images))
-    return Pool(images, digest, (("pictures", count),))
+    return TrainingData(images, digest, (("pictures", count),))
 
 
 def run(
     folder: Path,
     objective: str,
     schedule: Schedule = SCHEDULE,
-    pool: Pool | None = None,
+    pool: TrainingData | None = None,
     **keys: Any,
 ) -> State:
     state, metadata = tv.train_vgg(
@@ -454,8 +454,8 @@ def test_what_cannot_be_trained_is_refused(tmp_path: Path) -> None:
 def test_images_that_are_too_small_are_left_out(tmp_path: Path) -> None:
     """The pool's digest stays: it names what was given."""
     small, large = make_pool(1, 40), make_pool(2, 60)
-    mixed = Pool((*small.images, *large.images), large.digest, large.sources)
-    alone = Pool(large.images, large.digest, large.sources)
+    mixed = TrainingData((*small.images, *large.images), large.digest, large.sources)
+    alone = TrainingData(large.images, large.digest, large.sources)
     assert equal(
         run(tmp_path / "mixed", "instances", pool=mixed),
         run(tmp_path / "alone", "instances", pool=alone),

@@ -37,7 +37,7 @@ def measure(width: int, height: int, repeat: int, threads: int) -> None:
     torch.set_num_threads(threads)
     from icmbench.codecs.mpd.codec import Mpd
     from icmbench.codecs.mpd.networks.reverse import reverse
-    from icmbench.codecs.mpd.palette.clustering import surroundings
+    from icmbench.codecs.mpd.palette.clustering import default_features
     from icmbench.codecs.mpd.stream.encoder import encode_latent
 
     image = picture(width, height)
@@ -51,7 +51,7 @@ def measure(width: int, height: int, repeat: int, threads: int) -> None:
     stages: dict[str, Callable[[], object]] = {
         "latent (E)": lambda: system.latent(image),
         "clustering and coding": lambda: encode_latent(
-            latent, adaptive=system.contexts, guide=surroundings(latent)
+            latent, adaptive=system.contexts, features=default_features(latent)
         ),
         "entropy decoding": lambda: system.states(parsed),
         "reverse process (R)": lambda: reverse(

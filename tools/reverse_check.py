@@ -18,14 +18,14 @@ import pandas as pd
 import torch
 
 from icmbench.codecs.mpd.networks.reverse import reverse
-from icmbench.codecs.mpd.palette.clustering import surroundings
+from icmbench.codecs.mpd.palette.clustering import default_features
 from icmbench.codecs.mpd.stream.encoder import encode_latent
 from icmbench.codecs.mpd.system import System
 from icmbench.codecs.mpd.training import reverse as training
 from icmbench.core.images.image_files import read_image
 from icmbench.models.latent import SCALE, latent_image
 from icmbench.models.norms import freeze_norms
-from icmbench.training.data import Pool, read_pool
+from icmbench.training.data import TrainingData, read_training_data
 from icmbench.training.loop import Losses, Schedule, train
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
@@ -36,7 +36,9 @@ def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 
 
-def tune_decoder(system: System, pool: Pool, schedule: Schedule, folder: Path) -> torch.nn.Module:
+def tune_decoder(
+    system: System, pool: TrainingData, schedule: Schedule, folder: Path
+) -> torch.nn.Module:
     """A copy of the autoencoder whose decoder was trained on z_t."""
     model = system.autoencoder
     tuned = copy.deepcopy(model.network)
@@ -74,7 +76,9 @@ def compare(system: System, tuned: torch.nn.Module, paths: list[Path]) -> pd.Dat
     for path in paths:
         image, _ = read_image(path)
         latent = system.latent(image)
-        _, states = encode_latent(latent, adaptive=system.contexts, guide=surroundings(latent))
+        _, states = encode_latent(
+            latent, adaptive=system.contexts, features=default_features(latent)
+        )
         goal = latent.astype(np.float64) / SCALE
         for state in states:
             row: dict[str, object] = {"image": path.stem, "state": state.state}
@@ -110,7 +114,7 @@ def main() -> None:
     torch.set_num_threads(1)
     system = System(arguments.models, "cpu")
     sources = [(folder.name, files(folder)) for folder in arguments.pool]
-    pool = read_pool(sources, smallest=training.CROP * training.CELL)
+    pool = read_training_data(sources, smallest=training.CROP * training.CELL)
     schedule = Schedule(
         arguments.steps, arguments.batch, arguments.rate, precision="bfloat16", settle=0.0
     )

@@ -117,7 +117,7 @@ def check_pool(pool: Mapping[str, Dataset], coded: Mapping[str, Dataset], split:
     """ConfigError where an image that is coded in this run (`coded`, its `split`) is trained on.
 
     The same scenes or split of a data set, or a folder that is, holds or lies in that of a coded
-    one. Copies of images are left to `read_pool`, which sees pixels.
+    one. Copies of images are left to `read_training_data`, which sees pixels.
     """
     for name, source in pool.items():
         for other, dataset in coded.items():

@@ -1,4 +1,4 @@
-"""The image generator of MPD: a small AutoencoderKL, and its latent as integers."""
+"""The small AutoencoderKL of both codecs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Normalisation that does not look at the whole image.
+"""Normalisation with fixed statistics, independent of the rest of the image.
 
 Group normalisation takes its statistics from everything it is given: a tile then decodes to other
 pixels than the same place of the whole image, and so does a training crop. Here every group norm

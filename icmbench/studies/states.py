@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from icmbench.codecs.mpd.codec import Mpd
-from icmbench.codecs.mpd.inspect import SECTION_PARTS, layers
+from icmbench.codecs.mpd.inspect import SECTION_BITS, layers
 from icmbench.codecs.mpd.palette.rdo import latent_error
 from icmbench.codecs.specs import Point
 from icmbench.core.devices import use_device
@@ -43,9 +43,9 @@ COLUMNS = {
     "bytes": "int64",
     "bpp": "float64",
     "latent_mse": "float64",
-    **dict.fromkeys(SECTION_PARTS, "float64"),
+    **dict.fromkeys(SECTION_BITS, "float64"),
 }
-MEANS = ("entries", "bytes", "bpp", "latent_mse", *SECTION_PARTS)
+MEANS = ("entries", "bytes", "bpp", "latent_mse", *SECTION_BITS)
 WITH_INTERVAL = ("bpp", "latent_mse")
 _KEYS = ["dataset", "family", "encoding", "state"]
 

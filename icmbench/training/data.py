@@ -1,4 +1,4 @@
-"""The training pool: images in memory, from which random crops are drawn."""
+"""The training data: images in memory, from which random crops are drawn."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ UNSTATED: Final = "no licence stated"
 
 
 @dataclass(frozen=True)
-class Pool:
+class TrainingData:
     """Images `uint8 (H, W, 3)` in a fixed order, and a digest of their pixels.
 
     Attributes:
@@ -77,7 +77,9 @@ class Pool:
         return out, numbers
 
 
-def read_pool(sources: Sequence[tuple[str, Sequence[Path]]], *, smallest: int) -> Pool:
+def read_training_data(
+    sources: Sequence[tuple[str, Sequence[Path]]], *, smallest: int
+) -> TrainingData:
     """Read the images of every source; those with a side below `smallest` are left out.
 
     Raises DatasetError where a source has none left and for a picture of a test set, whatever its
@@ -99,20 +101,20 @@ def read_pool(sources: Sequence[tuple[str, Sequence[Path]]], *, smallest: int) -
         counts.append((name, len(images) - before))
         if (small := len(paths) - counts[-1][1]) == len(paths):
             raise DatasetError(
-                f"training pool: {name!r} holds no image of at least {smallest} pixels a side"
+                f"training data: {name!r} holds no image of at least {smallest} pixels a side"
             )
         log.info("%s: %d images, %d too small", name, counts[-1][1], small)
     if not images:
-        raise DatasetError("the training pool is empty")
+        raise DatasetError("the training data are empty")
     digest = sha256_bytes("".join(digests).encode())
-    return Pool(tuple(images), digest, tuple(counts), paths=tuple(kept))
+    return TrainingData(tuple(images), digest, tuple(counts), paths=tuple(kept))
 
 
 def _training_digest(path: Path, image: NDArray[np.uint8]) -> str:
     digest = pixel_sha256(image)
     if digest in TEST_PIXELS:
         raise DatasetError(
-            f"training pool: {path} is {TEST_PIXELS[digest]}: for testing only, nothing is trained "
+            f"training data: {path} is {TEST_PIXELS[digest]}: for testing only, nothing is trained "
             "on it"
         )
     return digest
@@ -120,8 +122,8 @@ def _training_digest(path: Path, image: NDArray[np.uint8]) -> str:
 
 def read_provided(
     lists: Sequence[Path | str], folders: Sequence[Path | str], *, smallest: int
-) -> Pool:
-    """`read_pool` of provided data sets: per source its list of records and its images' folder.
+) -> TrainingData:
+    """Read the images of provided data sets: per source its list of records and its folder.
 
     A source is named by the folder that its list lies in. Broken images are left out.
     """
@@ -132,5 +134,5 @@ def read_provided(
         sources.append((path.parent.name, [folder / record.path for record in good]))
         name = path.parent.name
         licences |= {f"{name}: {record.licence or UNSTATED}" for record in good}
-    pool = read_pool(sources, smallest=smallest)
-    return dataclasses.replace(pool, licences=tuple(sorted(licences)))
+    data = read_training_data(sources, smallest=smallest)
+    return dataclasses.replace(data, licences=tuple(sorted(licences)))

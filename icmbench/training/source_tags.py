@@ -1,4 +1,4 @@
-"""Tags of training images: what is known of them from their annotations and their source."""
+"""Tags of training images, from their annotations and their source."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from PIL import Image as PillowImage
 
 from icmbench.core.errors import DatasetError
 from icmbench.scenes.labels import SEMANTIC_CLASSES
-from icmbench.training.data import Pool
+from icmbench.training.data import TrainingData
 
 SHARE: Final = 0.004  # of the pixels: a class that fills less is no tag of the picture
 
 
 @dataclass(frozen=True)
 class TagSet:
-    """Tags of a pool's images.
+    """Tags of training images.
 
     Attributes:
         vocabulary: names of all tags, sorted by where they come from: annotations, then sources.
@@ -33,8 +33,8 @@ class TagSet:
     known: tuple[tuple[int, ...], ...]
 
 
-def tag_pool(pool: Pool, of_source: Mapping[str, Sequence[str]]) -> TagSet:
-    """Tags of the images of a pool.
+def tag_training_data(data: TrainingData, of_source: Mapping[str, Sequence[str]]) -> TagSet:
+    """Tags of training images.
 
     Scenes carry a semantic map (`<image>.semantic.png`), whose classes are their tags. A source may
     have tags that hold for all of its images, such as `photograph`.
@@ -48,8 +48,8 @@ def tag_pool(pool: Pool, of_source: Mapping[str, Sequence[str]]) -> TagSet:
     classes = tuple(range(len(SEMANTIC_CLASSES)))
     every = tuple(range(len(SEMANTIC_CLASSES), len(vocabulary)))
     tags, known = [], []
-    sources = [name for name, count in pool.sources for _ in range(count)]
-    for path, source in zip(pool.paths, sources, strict=True):
+    sources = [name for name, count in data.sources for _ in range(count)]
+    for path, source in zip(data.paths, sources, strict=True):
         found = {ids[name] for name in of_source.get(source, ())}
         semantic = path.with_name(f"{path.stem}.semantic.png")
         if semantic.is_file():

@@ -11,12 +11,12 @@ from pathlib import Path
 from icmbench.bitstream import container
 from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels, too_large
 from icmbench.core.errors import CodecError, CorruptStream, TruncatedStream
+from icmbench.models.latent import CELL, latent_shape
 
 CODEC_ID = 1  # in the container
 MAX_PIXELS = 170_000_000
-CELL = 8  # pixels of a side that the networks take at once
 PALETTES = ("image", "dataset")
-# The latent's own surroundings, or features of a kind in `icmbench.codecs.mpd.model.KINDS`.
+# Clustering features: the blurred latent, or those of `icmbench.codecs.mpd.model.KINDS`.
 GUIDES = ("blur", "fft", "mean")
 DECODERS = ("regression", "mean", "diffusion")
 
@@ -50,13 +50,13 @@ class Mpd(Codec):
             default=2.0,  # `icmbench.codecs.mpd.palette.clustering.ALPHA`
             low=0,
             high=4,
-            help="weight of the guide in the clustering of the image's own palette; 0: none",
+            help="weight of the clustering features of the image's own palette; 0: none",
         ),
         "guide": Key(
             str,
             default="blur",
             choices=GUIDES,
-            help="what cells are clustered by besides their values: the blurred latent, or "
+            help="clustering features beside the latent: the blurred latent, or "
             "contrastive features learnt from descriptors with (fft) or without (mean) the FFT",
         ),
         "bytes": Key(
@@ -95,7 +95,7 @@ class Mpd(Codec):
     ) -> bytes:
         """The stream of an image with all its states.
 
-        `alpha` and `guide` steer the clustering on the encoder's side; no decoder needs to know.
+        `alpha` and `guide` choose the clustering features; no decoder depends on them.
         With `bytes` the strength of the optimisation is chosen so that the whole stream fits (as
         `rdo=` would), and the finest states are left out where that is not enough. Raises
         CodecError where not even the coarsest state fits.
@@ -164,7 +164,5 @@ class Mpd(Codec):
 
 
 def _cells(header: container.Header) -> int:
-    from icmbench.models.latent import latent_shape
-
     height, width = latent_shape(header.height, header.width)
     return height * width

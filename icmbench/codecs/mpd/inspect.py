@@ -1,4 +1,4 @@
-"""What a stream holds, state by state: its entries, the bytes of its file, bits by part."""
+"""Contents of a stream, state by state: palette entries, bytes of the file, bits by kind."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Final
 
 from icmbench.bitstream import container
 from icmbench.codecs.mpd.palette.hierarchy import STATES
-from icmbench.codecs.mpd.stream.coder import PARTS, State, sections_of_state
+from icmbench.codecs.mpd.stream.coder import BIT_KINDS, State, sections_of_state
 from icmbench.models.latent import CELL, latent_shape
 
 if TYPE_CHECKING:  # it loads networks; the names of the parts are read without them
     from icmbench.codecs.mpd.system import System
 
-# `PARTS` of a section, then what surrounds them.
-SECTION_PARTS: Final = (*PARTS, "frame", "rounding")
-_FINENESS: Final = 256  # information is kept in 1/256 bit: sums of parts are then exact
+# `BIT_KINDS` of a section, then what surrounds them.
+SECTION_BITS: Final = (*BIT_KINDS, "frame", "rounding")
+_STEPS_PER_BIT: Final = 256  # information is kept in 1/256 bit: sums of parts are then exact
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Layer:
         state: t, 7 the coarsest.
         shown: what the decoder holds; of a state without a section that of the coarser one.
         bytes: size of the file cut at this state.
-        bits: of its section by `SECTION_PARTS`. `frame`: length field and checksum, in the first
+        bits: of its section by `SECTION_BITS`. `frame`: length field and checksum, in the first
             state the header as well; `rounding`: 8 times the payload's bytes less the information
             in it, negative where trailing bytes could be left out. They add up, over the states
             from 7 on, to 8 times `bytes`, exactly.
@@ -57,7 +57,7 @@ def split_layers(parsed: container.Stream, states: Sequence[State]) -> list[Laye
         wanted = sections_of_state(height * width, t)
         if wanted > len(parsed.sections):
             break
-        bits = dict.fromkeys(SECTION_PARTS, 0.0)
+        bits = dict.fromkeys(SECTION_BITS, 0.0)
         if wanted > done:
             payload, end = parsed.sections[done], parsed.ends[done]
             bits = _section_bits(states[done], len(payload), end - start)
@@ -68,9 +68,9 @@ def split_layers(parsed: container.Stream, states: Sequence[State]) -> list[Laye
 
 def _section_bits(state: State, payload: int, size: int) -> dict[str, float]:
     """Bits by part of a section of `size` bytes with its frame, of which `payload` are payload."""
-    information = [round(float(bits) * _FINENESS) / _FINENESS for bits in state.bits]
+    information = [round(float(bits) * _STEPS_PER_BIT) / _STEPS_PER_BIT for bits in state.bits]
     return {
-        **dict(zip(PARTS, information, strict=True)),
+        **dict(zip(BIT_KINDS, information, strict=True)),
         "frame": float(8 * (size - payload)),
         "rounding": 8 * payload - sum(information),
     }

@@ -18,7 +18,7 @@ from icmbench.codecs.mpd.networks.features import Features, load_features
 from icmbench.codecs.mpd.networks.reverse import load_reverse, reverse
 from icmbench.codecs.mpd.palette.clustering import BLUR, blurred, weighted
 from icmbench.codecs.mpd.palette.rdo import latent_error
-from icmbench.codecs.mpd.stream.coder import PARTS, State, decode_sections
+from icmbench.codecs.mpd.stream.coder import BIT_KINDS, State, decode_sections
 from icmbench.codecs.mpd.stream.context_tables import load_contexts
 from icmbench.codecs.mpd.stream.encoder import encode_latent
 from icmbench.core.errors import CodecError
@@ -29,8 +29,8 @@ from icmbench.models.upsample import fold_upsampling
 
 Image = NDArray[np.uint8]
 
-STRONGEST: Final = 64.0  # of the optimisation, where a target size asks for it
-_TRIES: Final = 9  # bisections of its logarithm
+MAX_STRENGTH: Final = 64.0  # of the rate-distortion optimisation, for a target size
+_BISECTIONS: Final = 9  # of its logarithm
 
 
 class System(CodecModel):
@@ -69,15 +69,17 @@ class System(CodecModel):
             encode_latent,
             latent,
             shared=None if own else self.shared,
-            guide=self.guidance(latent, alpha, guide) if own and alpha > 0 else None,
+            features=self.clustering_features(latent, alpha, guide) if own and alpha > 0 else None,
             adaptive=self.contexts,
         )
         if not limit:
             return container.pack(header, coded(rdo=rdo)[0])
         return self._fit(latent, header, rdo, coded, limit)
 
-    def guidance(self, latent: NDArray[np.int16], alpha: float, guide: str) -> NDArray[np.int16]:
-        """What steers the clustering of a latent, int16 (h, w, d), weighed (DESIGN 5c, d).
+    def clustering_features(
+        self, latent: NDArray[np.int16], alpha: float, guide: str
+    ) -> NDArray[np.int16]:
+        """The weighted clustering features of a latent, int16 (h, w, d); see DESIGN 5c, d.
 
         Raises ModelError where the model folder lacks the features asked for.
         """
@@ -85,7 +87,7 @@ class System(CodecModel):
         return weighted(points, alpha)
 
     def features(self, guide: str) -> Features:
-        """The contrastive features of a kind of descriptors, loaded when first asked for."""
+        """The contrastive features of a kind of descriptors, loaded on first use."""
         if guide not in self._features:
             part = f"features-{guide}"
             self.layout.check_folder(self.folder, (part,))
@@ -105,8 +107,8 @@ class System(CodecModel):
         """The stream of least latent error within `limit` bytes, over strengths and states."""
         best: tuple[float, bytes] | None = None
         least = len(header.to_bytes())
-        strength, low, high = rdo, max(rdo, 1 / STRONGEST), STRONGEST
-        for _ in range(_TRIES if limit > least else 0):
+        strength, low, high = rdo, max(rdo, 1 / MAX_STRENGTH), MAX_STRENGTH
+        for _ in range(_BISECTIONS if limit > least else 0):
             payloads, states = coded(rdo=strength)
             errors = latent_error(states, latent)
             for count in range(1, len(payloads) + 1):
@@ -156,7 +158,7 @@ class System(CodecModel):
         ]
         for state, payload, end in zip(states, parsed.sections, parsed.ends, strict=True):
             parts = ", ".join(
-                f"{name} {bits:.0f}" for name, bits in zip(PARTS, state.bits, strict=True)
+                f"{name} {bits:.0f}" for name, bits in zip(BIT_KINDS, state.bits, strict=True)
             )
             lines.append(
                 (

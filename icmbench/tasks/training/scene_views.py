@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from icmbench.core.errors import DatasetError
 from icmbench.scenes.labels import CATEGORY_IDS, IGNORE, THINGS
-from icmbench.training.data import Pool
+from icmbench.training.data import TrainingData
 
 SCALES: Final = (0.6, 1.4)  # of a picture's side, over that of what the network sees
 JITTER: Final = 0.15  # of brightness, contrast and colour balance
@@ -47,7 +47,7 @@ class Examples:
     beside it.
     """
 
-    def __init__(self, pool: Pool, size: int) -> None:
+    def __init__(self, pool: TrainingData, size: int) -> None:
         self.pool, self.size = pool, size
         self.records = [_record(path) for path in pool.paths]
         self.maps = [_map(path) for path in pool.paths]

@@ -21,7 +21,7 @@ from icmbench.tasks.backends.openmm import build_network, import_library, read_c
 from icmbench.tasks.backends.openmm_task import describe_network
 from icmbench.tasks.backends.openmm_weights import COUNTER, fill
 from icmbench.tasks.training.scene_views import VIEWS, Example, Examples, boxes_of
-from icmbench.training.data import Pool
+from icmbench.training.data import TrainingData
 from icmbench.training.loop import Losses, Schedule, train
 
 DETECTOR: Final = "rtmdet-ins_tiny_8xb32-300e_coco"
@@ -48,7 +48,7 @@ SETTLING: Final = (32, 8)  # batches, and pictures in each, that the norms are s
 
 def train_detector(
     schedule: Schedule,
-    pool: Pool,
+    pool: TrainingData,
     size: int,
     *,
     start: Path | None,
@@ -71,7 +71,7 @@ def train_detector(
 
 def train_segmenter(
     schedule: Schedule,
-    pool: Pool,
+    pool: TrainingData,
     size: int,
     *,
     start: Path | None,
@@ -90,7 +90,7 @@ def train_segmenter(
 def _train(
     package: str,
     schedule: Schedule,
-    pool: Pool,
+    pool: TrainingData,
     size: int,
     start: Path | None,
     checkpoint: Path,

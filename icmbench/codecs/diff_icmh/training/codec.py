@@ -34,10 +34,10 @@ from icmbench.core.errors import ConfigError, ModelError
 from icmbench.core.files import sha256_file
 from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
 from icmbench.models.tensors import fill_network, load_network, rounded, save_network, state_digest
-from icmbench.training.data import Pool
+from icmbench.training.data import TrainingData
 from icmbench.training.loop import Losses, Schedule, forward_pass, train
 from icmbench.training.provenance import training_provenance
-from icmbench.training.source_tags import tag_pool
+from icmbench.training.source_tags import tag_training_data
 
 SPREAD: Final = 1.5  # standard deviation of y and z at the start, in quantisation steps
 FORGET: Final = 0.1  # share of the examples whose text is dropped, each by itself
@@ -116,7 +116,7 @@ def make_codec(
     folder: Path,
     parts: Parts,
     schedule: Schedule,
-    pool: Pool,
+    pool: TrainingData,
     *,
     stage: int,
     weights: Weights,
@@ -238,7 +238,7 @@ def train_codec(
     network: Trained,
     parts: Parts,
     schedule: Schedule,
-    pool: Pool,
+    pool: TrainingData,
     *,
     stage: int,
     weights: Weights,
@@ -250,7 +250,7 @@ def train_codec(
     describe: Mapping[str, Any],
 ) -> None:
     """Train both networks in place."""
-    tags = tag_pool(pool, source_tags)
+    tags = tag_training_data(pool, source_tags)
     ids = {name: number for number, name in enumerate(parts.prior.settings.vocabulary)}
     known = [[ids[n] for t in found if (n := tags.vocabulary[t]) in ids] for found in tags.tags]
     if not describe.get("start"):

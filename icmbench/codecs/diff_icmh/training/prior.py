@@ -19,10 +19,10 @@ from icmbench.core.errors import ModelError
 from icmbench.core.files import sha256_file
 from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
 from icmbench.models.tensors import fill_network, load_network, save_network, state_digest
-from icmbench.training.data import Pool
+from icmbench.training.data import TrainingData
 from icmbench.training.loop import Losses, Schedule, forward_pass, train
 from icmbench.training.provenance import training_provenance
-from icmbench.training.source_tags import TagSet, tag_pool
+from icmbench.training.source_tags import TagSet, tag_training_data
 
 CELLS: Final = 32  # of a training crop's side, where the pool has images that large
 FORGET: Final = 0.1  # share of the examples whose text is dropped, each by itself
@@ -32,7 +32,7 @@ def make_prior(
     path: Path,
     autoencoder: Path,
     schedule: Schedule,
-    pool: Pool,
+    pool: TrainingData,
     *,
     source_tags: Mapping[str, Sequence[str]],
     cells: int = CELLS,
@@ -50,7 +50,7 @@ def make_prior(
         start: file to start from, whose network and vocabulary are kept.
     """
     model = load_autoencoder(part_file(autoencoder, "autoencoder"))
-    tags = tag_pool(pool, source_tags)
+    tags = tag_training_data(pool, source_tags)
     settings = settings or PriorSettings(vocabulary=tags.vocabulary)
     state = None
     if start is not None:
@@ -87,7 +87,7 @@ def train_prior(
     prior: Prior,
     model: LatentAutoencoder,
     schedule: Schedule,
-    pool: Pool,
+    pool: TrainingData,
     tags: Sequence[tuple[int, ...]],
     *,
     cells: int,
@@ -135,7 +135,7 @@ def make_tagger(
     path: Path,
     autoencoder: Path,
     schedule: Schedule,
-    pool: Pool,
+    pool: TrainingData,
     *,
     source_tags: Mapping[str, Sequence[str]],
     vocabulary: Sequence[str] | None = None,
@@ -154,7 +154,7 @@ def make_tagger(
     vocabulary.
     """
     model = load_autoencoder(part_file(autoencoder, "autoencoder"))
-    tags = tag_pool(pool, source_tags)
+    tags = tag_training_data(pool, source_tags)
     settings = TaggerSettings(tuple(vocabulary or tags.vocabulary), model.channels)
     tagger = build_tagger(settings, schedule.seed)
     if start is not None:
@@ -185,7 +185,7 @@ def train_tagger(
     settings: TaggerSettings,
     model: LatentAutoencoder,
     schedule: Schedule,
-    pool: Pool,
+    pool: TrainingData,
     tags: TagSet,
     *,
     cells: int,

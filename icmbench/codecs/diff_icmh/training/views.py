@@ -19,7 +19,7 @@ from icmbench.core.errors import DatasetError
 from icmbench.core.progress import progress
 from icmbench.models.latent import CELL, SCALE
 from icmbench.models.latent_autoencoder import LatentAutoencoder
-from icmbench.training.data import Pool
+from icmbench.training.data import TrainingData
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ class View:
     latent: NDArray[np.int16]
 
 
-def make_views(model: LatentAutoencoder, pool: Pool, cells: int, device: str = "cpu") -> list[View]:
+def make_views(
+    model: LatentAutoencoder, pool: TrainingData, cells: int, device: str = "cpu"
+) -> list[View]:
     """All views of at least `cells` cells a side; DatasetError where there is none."""
     model.network.to(device, memory_format=torch.channels_last)
     views = []

@@ -1,4 +1,4 @@
-"""Contrastive features: what a small encoder g sees in the latent around every cell (DESIGN 5c).
+"""Contrastive clustering features: a small encoder g on the latent (DESIGN 5c).
 
     latent (n, C, h, w) -> body, 3x3 convolutions -> (n, E, h, w), unit length per cell
                              PCA -> points (h, w, d), which enter the palette's distance
@@ -21,13 +21,12 @@ import torch
 from numpy.typing import NDArray
 
 from icmbench.core.errors import ModelError
-from icmbench.models.latent import SCALE
+from icmbench.models.latent import LIMIT, SCALE
 from icmbench.models.norms import FixedNorm
 from icmbench.models.settings import NetworkSettings
 from icmbench.models.tensors import load_built
 
-MOST_DIMS: Final = 8  # of a point; every one makes the palette's clustering slower
-LARGEST: Final = 32767  # of a point's coordinate
+MAX_DIMS: Final = 8  # of a point; every one makes the palette's clustering slower
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class FeatureSettings(NetworkSettings):
 
     Attributes:
         latent: channels of the latent.
-        channels: of the body's inner layers; each layer, the last one too, sees one cell further.
+        channels: of the body's inner layers; every layer widens the receptive field by one cell.
         embedding: E, channels of the embedding.
         levels: heads, one per level of the pseudo-labels.
         head: length of a head's output.
@@ -54,17 +53,17 @@ class FeatureSettings(NetworkSettings):
         sizes = (self.latent, *self.channels, self.embedding, self.levels, self.head, self.dims)
         if min(sizes) < 1:
             raise ValueError(f"sizes are positive, not {sizes}")
-        if self.dims > min(MOST_DIMS, self.embedding):
-            raise ValueError(f"dims is {self.dims}: at most {MOST_DIMS} and at most the embedding")
+        if self.dims > min(MAX_DIMS, self.embedding):
+            raise ValueError(f"dims is {self.dims}: at most {MAX_DIMS} and at most the embedding")
 
     @property
     def margin(self) -> int:
-        """Cells that g sees on each side of a cell; its receptive field is 2 margin + 1."""
+        """Cells on each side of a cell that g depends on; its receptive field is 2 margin + 1."""
         return len(self.channels) + 1
 
 
 class FeatureNetwork(torch.nn.Module):
-    """g, its heads, and the principal components of its embedding over the training pool."""
+    """g, its heads, and the principal components of its embedding over the training data."""
 
     def __init__(self, settings: FeatureSettings) -> None:
         super().__init__()
@@ -130,15 +129,15 @@ class Features:
         return found
 
     def points(self, latent: NDArray[np.int16]) -> NDArray[np.int16]:
-        """Features int16 (h, w, d) of a latent int16 (h, w, C), beside which they weigh alike.
+        """Features int16 (h, w, d) of a latent int16 (h, w, C), of the same total variance.
 
-        Over the training pool the variances of the d coordinates sum to those of the C channels,
+        Over the training data the variances of the d coordinates sum to those of the C channels,
         8192^2 each (to less where a coordinate would leave 16 bits: see `fit_projection`).
         """
         mean = self.network.mean.cpu().numpy()
         components = self.network.components.cpu().numpy()
         values = (self.embedding(latent) - mean) @ components.T
-        units = np.clip(np.rint(values * np.float32(self.scale)), -LARGEST, LARGEST)
+        units = np.clip(np.rint(values * np.float32(self.scale)), -LIMIT, LIMIT)
         return np.asarray(units, np.int16)
 
 

@@ -111,7 +111,7 @@ def reverse(
         decoder: `mean` gives z_t itself, `regression` one projected prediction, `diffusion` walks
             from t to 0: predict, project, put back the residual of the next finer state, part of
             it fresh noise (a deterministic-noise cold diffusion after Bansal et al. 2022).
-        noise: mean squared error of z_t per state, over the training pool.
+        noise: mean squared error of z_t per state, over the training data.
         seed: of the noise, which is drawn on the CPU.
     """
     start = state.latent().astype(np.float32) / np.float32(SCALE)

@@ -1,8 +1,7 @@
-"""What steers the clustering of a palette besides the latent itself (DESIGN 5c, d).
+"""Clustering features: coordinates by which a palette is clustered beside z (DESIGN 5c, d).
 
-Further coordinates of every cell pull cells together that lie in like surroundings. Contrastive
-features are one choice; the other is the surroundings themselves: the latent, blurred. It needs no
-network and is the control that shows what a learned feature adds to mere smoothness.
+Cells with similar features fall into one palette entry. The features are contrastive ones (a small
+network) or the blurred latent, which needs no network and is the control for the learned features.
 """
 
 from __future__ import annotations
@@ -12,10 +11,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from icmbench.models.latent import LIMIT
+
 BLUR = "blur"
-ALPHA = 2.0  # of BLUR: the least mean BD-rate on validation images, see configs/sweep-mpd.yaml
+ALPHA = 2.0  # of BLUR: the lowest mean BD-rate on validation images, see configs/sweep-mpd.yaml
 _TAPS = np.array([1, 4, 6, 4, 1])  # binomial: a Gaussian of one cell's deviation
-_LARGEST = 32767
 
 
 def blurred(latent: NDArray[np.int16]) -> NDArray[np.int16]:
@@ -31,12 +31,12 @@ def blurred(latent: NDArray[np.int16]) -> NDArray[np.int16]:
     return np.asarray((values + weight // 2) // weight, np.int16)
 
 
-def surroundings(latent: NDArray[np.int16]) -> NDArray[np.int16]:
-    """The guide of a codec string that names none, int16 (h, w, C)."""
+def default_features(latent: NDArray[np.int16]) -> NDArray[np.int16]:
+    """The clustering features of a codec spec that names none, int16 (h, w, C)."""
     return weighted(blurred(latent), ALPHA)
 
 
 def weighted(points: NDArray[np.int16], alpha: float) -> NDArray[np.int16]:
     """Coordinates that weigh `alpha` in a squared distance: points times sqrt(alpha), rounded."""
-    scaled = np.clip(np.rint(points * math.sqrt(alpha)), -_LARGEST, _LARGEST)
+    scaled = np.clip(np.rint(points * math.sqrt(alpha)), -LIMIT, LIMIT)
     return np.asarray(scaled, np.int16)

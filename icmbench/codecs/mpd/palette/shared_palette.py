@@ -22,7 +22,7 @@ class SharedPalette:
     """A hierarchy without cells, and the means of its nodes.
 
     Attributes:
-        left, right: int64 (K-1,), as in `Hierarchy`; left is the smaller one in the training pool.
+        left, right: int64 (K-1,), as in `Hierarchy`; left is the smaller one in the training data.
         means: int64 (2K-1, C), in 1/256 of an int8 step.
     """
 

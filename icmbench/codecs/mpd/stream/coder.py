@@ -1,4 +1,4 @@
-"""The sections of an image as bytes: what is coded, in which order, and what a prefix shows."""
+"""Sections of an image as bytes: encoding, decoding, and the state that a prefix decodes to."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from icmbench.codecs.mpd.stream import section as sec
 from icmbench.codecs.mpd.stream.section import Nodes, Plan
 from icmbench.core.errors import CodecError, CorruptStream
 
-PARTS: Final = ("shape", "offsets", "map")
+BIT_KINDS: Final = ("shape", "offsets", "map")
 SHARED_CHANCE: Final = 1 << 12  # of a `dataset` palette, in 1/65536: it costs 4 bits, the other 0.1
 
 
 @dataclass(frozen=True)
 class State:
-    """What a prefix of the stream says of the latent.
+    """The latent that a prefix of the stream decodes to.
 
     Attributes:
         state: t, 7 the coarsest.
         labels: int16 (h, w), palette entry of every cell.
         palette: int32 (K, C), in 1/256 of an int8 step.
-        bits: float64 (3,), information content of its section by `PARTS`.
+        bits: float64 (3,), information content of its section by `BIT_KINDS`.
     """
 
     state: int
@@ -50,14 +50,14 @@ def section_states(cells: int) -> list[int]:
 
 
 def sections_of_state(cells: int, state: int) -> int:
-    """How many sections a file of state `state` holds."""
+    """Number of sections in a file of state `state`."""
     return sum(t >= state for t in section_states(cells))
 
 
 def encode_sections(
     plan: Plan, shape: tuple[int, int], steps: Sequence[int], model: Model
 ) -> tuple[list[bytes], list[State]]:
-    """The payload of every section, coarsest first, and what the decoder will hold after each.
+    """The payload of every section, coarsest first, and the decoder's state after each.
 
     Args:
         plan: of `make_plan`.
@@ -72,7 +72,7 @@ def encode_sections(
     states: list[State] = []
     limits = entry_limits(cells)
     for index, t in enumerate(section_states(cells)):
-        bits = np.zeros(len(PARTS))
+        bits = np.zeros(len(BIT_KINDS))
         splits = (plan.first >= 0) & (plan.state == t)
         if index and not splits.any():
             # An empty payload says that nothing is split; the coder learns nothing from it.
@@ -105,7 +105,7 @@ def decode_sections(
     model: Model,
     shared: SharedPalette | None,
 ) -> list[State]:
-    """What the sections of a file say, state by state.
+    """Decode the sections of a file, state by state.
 
     Args:
         shape: height and width of the latent.
@@ -124,7 +124,7 @@ def decode_sections(
     plan = sec.empty_plan(channels)
     states: list[State] = []
     for index, (t, payload) in enumerate(zip(known[: len(payloads)], payloads, strict=True)):
-        bits = np.zeros(len(PARTS))
+        bits = np.zeros(len(BIT_KINDS))
         if index == 0 and not payload:
             raise CorruptStream("the first section is empty")
         if payload:

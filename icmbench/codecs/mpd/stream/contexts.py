@@ -1,7 +1,7 @@
-"""Which contexts speak for each bit of the stream: the layout of the slots, the features of a cell.
+"""Context modelling: context slots per bit and the features they are computed from.
 
-Slots are of two kinds. *Shared* slots see every image and start from trained values; *local* ones
-are about the nodes of one image's palette and start empty.
+Slots are of two kinds. *Shared* slots adapt over all images and start from trained values; *local*
+ones belong to the nodes of one image's palette and start empty.
 """
 
 from __future__ import annotations
@@ -56,18 +56,17 @@ INPUTS: Final = MAP_SLOTS + MAP_DIRECT
 STEP_MIXER, SPLIT_MIXER, ZERO_MIXER, SIGN_MIXER, SIZE_MIXER, MAP_MIXER = range(6)
 MIXERS: Final = MAP_MIXER + 5 * 3
 
-# What a neighbour is to the node that is split: 0 outside the image, 1 first child, 2 second
+# Relation of a neighbour to the node that is split: 0 outside the image, 1 first child, 2 second
 # child, 3 still undecided, 4/5 elsewhere and leaning to the first/second child, 6 neither.
 _OUT, _FIRST, _SECOND, _OPEN, _TO_FIRST, _TO_SECOND, _NEITHER = range(7)
 _NEIGHBOURS: Final = np.array(
     [[0, -1], [-1, 0], [-1, -1], [-1, 1], [0, -2], [-2, 0], [0, 1], [1, 0], [1, 1], [1, -1]]
 )
-_CAUSAL: Final = 6
 _SHARE: Final = np.array([4, 4, 2, 2, 1, 1, 3, 3, 1, 1])  # of a neighbour in the common lean
 
 
 def fresh_model() -> Model:
-    """The adaptive state before anything was seen."""
+    """The untrained adaptive state."""
     return new_model(SLOTS, MIXERS, INPUTS)
 
 

@@ -21,18 +21,18 @@ def encode_latent(
     shared: SharedPalette | None = None,
     adaptive: Adaptive | None = None,
     keep: bool = False,
-    guide: NDArray[np.int16] | None = None,
+    features: NDArray[np.int16] | None = None,
 ) -> tuple[list[bytes], list[State]]:
-    """Payloads of all sections, coarsest first, and the states that the decoder will hold.
+    """Encode a latent: payloads of all sections, coarsest first, and the decoder's states.
 
     Args:
         latent: int16 (h, w, C), in 1/256 of an int8 step of the palette.
         rdo: strength of the rate-distortion optimisation; 0: none.
         shared: the palette to use instead of one for this image.
-        adaptive: the coder's state at the start; untrained where it is left out.
-        keep: let `adaptive` learn (its training), instead of a copy of it.
-        guide: int16 (h, w, d), further coordinates of every cell, already weighted, by which the
-            image's own palette is clustered; what is sent are means of the latent alone.
+        adaptive: the coder's initial state; default: untrained.
+        keep: update `adaptive` itself (to train it), not a copy.
+        features: int16 (h, w, d), clustering features of the image's own palette, already
+            weighted; the palette holds means of the latent alone.
     """
     shape = (latent.shape[0], latent.shape[1])
     limits = entry_limits(shape[0] * shape[1])
@@ -44,7 +44,7 @@ def encode_latent(
         fixed = shared.means.astype(np.float64)
         labels, _, steps = optimise(hierarchy, latent, states, rdo, fixed)
         return encode_sections(shared.plan(limits, labels), shape, steps, adaptive)
-    points = latent if guide is None else np.concatenate([latent, guide], axis=2)
+    points = latent if features is None else np.concatenate([latent, features], axis=2)
     hierarchy = build_hierarchy(points.reshape(-1, points.shape[2]), limits[0])
     states = split_states(hierarchy.leaves, limits)
     labels, closed, steps = optimise(hierarchy, latent, states, rdo)

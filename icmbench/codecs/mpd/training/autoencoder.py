@@ -18,7 +18,7 @@ from icmbench.models.diffusers_networks import AutoencoderKL
 from icmbench.models.latent_autoencoder import load_autoencoder
 from icmbench.models.norms import freeze_norms
 from icmbench.models.tensors import fill_network, rounded, save_network, state_digest
-from icmbench.training.data import Pool
+from icmbench.training.data import TrainingData
 from icmbench.training.loop import Losses, Schedule, forward_pass, train
 from icmbench.training.losses import picture_losses
 from icmbench.training.provenance import training_provenance
@@ -33,7 +33,7 @@ STRUCTURE = 0.01  # weight of 1 - SSIM against the squared error
 def make_autoencoder(
     path: Path,
     schedule: Schedule,
-    pool: Pool,
+    data: TrainingData,
     *,
     crop: int,
     checkpoint: Path,
@@ -42,7 +42,7 @@ def make_autoencoder(
     settings: AutoencoderSettings | None = None,
     device: str = "cpu",
 ) -> None:
-    """Train the network and write its file, with the statistics of its latent over the pool.
+    """Train the network and write its file, with the statistics of its latent.
 
     Args:
         start: model folder to start from, whose network is kept; None: `settings` (or their
@@ -57,7 +57,7 @@ def make_autoencoder(
     network = train_autoencoder(
         settings,
         schedule,
-        pool,
+        data,
         crop=crop,
         checkpoint=checkpoint,
         history=history,
@@ -66,30 +66,30 @@ def make_autoencoder(
     )
     stored = build_autoencoder(settings, schedule.seed).eval()
     stored.load_state_dict(rounded(network.state_dict()))
-    mean, std = standardise(pool, stored.to(device))
+    mean, std = standardise(data, stored.to(device))
     about = {
         "network": settings.values(),
         "mean": mean.tolist(),
         "std": std.tolist(),
         "provenance": training_provenance(
-            schedule, pool, crop, part_file(start, "autoencoder") if start else None
+            schedule, data, crop, part_file(start, "autoencoder") if start else None
         ),
     }
     save_network(path, stored.state_dict(), about)
 
 
 def standardise(
-    pool: Pool, network: AutoencoderKL, *, size: int = 256, most: int = 2048
+    data: TrainingData, network: AutoencoderKL, *, size: int = 256, most: int = 2048
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation (population) of every channel of the latent, (channels) each.
 
     Taken over the posterior means of centre crops, at most `size` pixels a side and a multiple of
-    8, of at most `most` images that lie evenly in the pool. Raises ModelError where a channel is
-    constant: the network was not trained.
+    8, of at most `most` images that lie evenly in the training data. Raises ModelError where a
+    channel is constant: the network was not trained.
     """
     count, total, squares = 0, np.zeros(()), np.zeros(())
     device = next(network.parameters()).device
-    for crop in _centre_crops(pool, size, most):
+    for crop in _centre_crops(data, size, most):
         with torch.no_grad():
             posterior = network.encode(crop.to(device)).latent_dist
         cells = posterior.mean[0].flatten(1).double().cpu().numpy()
@@ -99,14 +99,15 @@ def standardise(
     mean = total / count
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
     if not (std > 1e-6).all():
-        raise ModelError(f"the latent has a channel that says nothing: deviations {std.tolist()}")
+        text = f"latent channel collapsed: standard deviations {std.tolist()}"
+        raise ModelError(f"{text}; lower training.autoencoder.learning_rate")
     return mean, std
 
 
-def _centre_crops(pool: Pool, size: int, most: int) -> Iterator[torch.Tensor]:
+def _centre_crops(data: TrainingData, size: int, most: int) -> Iterator[torch.Tensor]:
     """(1, 3, side, side) in [-1, 1] each."""
-    stride = -(-len(pool.images) // most)
-    for image in pool.images[::stride]:
+    stride = -(-len(data.images) // most)
+    for image in data.images[::stride]:
         height, width = image.shape[:2]
         side = min(size, height // 8 * 8, width // 8 * 8)
         top, left = (height - side) // 2, (width - side) // 2
@@ -117,7 +118,7 @@ def _centre_crops(pool: Pool, size: int, most: int) -> Iterator[torch.Tensor]:
 def train_autoencoder(
     settings: AutoencoderSettings,
     schedule: Schedule,
-    pool: Pool,
+    data: TrainingData,
     *,
     crop: int,
     checkpoint: Path,
@@ -135,11 +136,11 @@ def train_autoencoder(
     network.to(device, memory_format=torch.channels_last)
 
     def losses(rng: np.random.Generator) -> Losses:
-        images = torch.from_numpy(pool.crops(rng, schedule.batch, crop))
+        images = torch.from_numpy(data.crops(rng, schedule.batch, crop))
         images = images.to(device, memory_format=torch.channels_last)
         return _losses(network, images, forward_pass(schedule, device))
 
-    describe: dict[str, Any] = {"network": settings.values(), "pool": pool.digest, "crop": crop}
+    describe: dict[str, Any] = {"network": settings.values(), "pool": data.digest, "crop": crop}
     describe |= {"start": state_digest(start), "loss": [DISTORTION, STRUCTURE], "norms": "fixed"}
     train(
         "autoencoder",

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icmbench.codecs.mpd.model import part_file
-from icmbench.codecs.mpd.palette.clustering import surroundings
+from icmbench.codecs.mpd.palette.clustering import default_features
 from icmbench.codecs.mpd.palette.shared_palette import make_shared_palette
 from icmbench.codecs.mpd.stream import contexts as ctx
 from icmbench.codecs.mpd.stream.encoder import encode_latent
 from icmbench.core.progress import progress
-from icmbench.training.data import Pool
+from icmbench.training.data import TrainingData
 
 OLDEST_SLOT: Final = 40  # trained slots are young enough to follow an image
 OLDEST_MIXER: Final = 200
@@ -24,9 +24,9 @@ Latent = NDArray[np.int16]
 
 
 def train_contexts(
-    model_folder: Path, pool: Pool, images: int, device: str = "cpu"
+    model_folder: Path, data: TrainingData, images: int, device: str = "cpu"
 ) -> dict[str, NDArray[Any]]:
-    """Tables from the first `images` images of the pool that lie evenly in it.
+    """Tables from the first `images` images of the training data that lie evenly in it.
 
     Latents are computed on `device`; the tables are integers, counted on the CPU.
     """
@@ -34,8 +34,8 @@ def train_contexts(
 
     model = load_autoencoder(part_file(model_folder, "autoencoder"))
     model.network.to(device)
-    count = min(images, len(pool.images))
-    chosen = [pool.images[index * len(pool.images) // count] for index in range(count)]
+    count = min(images, len(data.images))
+    chosen = [data.images[index * len(data.images) // count] for index in range(count)]
     latents = [model.latent(image) for image in progress(chosen, desc="latents", unit="image")]
     return context_arrays(latents)
 
@@ -47,8 +47,8 @@ def context_arrays(latents: Sequence[Latent]) -> dict[str, NDArray[Any]]:
     fresh = ctx.fresh_model()
     for palette in (None, shared):
         for latent in progress(latents, desc="contexts", unit="image"):
-            guide = surroundings(latent) if palette is None else None
-            encode_latent(latent, shared=palette, adaptive=adaptive, keep=True, guide=guide)
+            features = default_features(latent) if palette is None else None
+            encode_latent(latent, shared=palette, adaptive=adaptive, keep=True, features=features)
             adaptive.slots[ctx.SHARED :] = fresh.slots[ctx.SHARED :]
             adaptive.seen[ctx.SHARED :] = 0
     return {

@@ -1,8 +1,8 @@
 """Training of g: patches that share a pseudo-label attract each other, per level (DESIGN 5c).
 
 The loss is the supervised-contrastive one of Khosla et al. (2020). A patch is cut from its image's
-latent with the margin that g sees, one cell away from its place at most, so its cells get the
-embedding that they get in the whole image. No flips: those of a latent are not those of an image.
+latent with the margin of g, shifted by one cell at most, so its cells get the embedding
+that they get in the whole image. No flips: those of a latent are not those of an image.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from icmbench.codecs.mpd.model import part_file
 from icmbench.codecs.mpd.networks.features import (
-    LARGEST,
     FeatureNetwork,
     Features,
     FeatureSettings,
@@ -28,11 +27,11 @@ from icmbench.codecs.mpd.networks.features import (
 from icmbench.core.errors import ConfigError, DatasetError, ModelError
 from icmbench.core.files import sha256_bytes, sha256_file
 from icmbench.core.progress import progress
-from icmbench.models.latent import CELL, SCALE, latent_shape
+from icmbench.models.latent import CELL, LIMIT, SCALE, latent_shape
 from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
 from icmbench.models.norms import freeze_norms
 from icmbench.models.tensors import load_built, rounded, state_digest
-from icmbench.training.data import Pool
+from icmbench.training.data import TrainingData
 from icmbench.training.loop import Losses, Schedule, forward_pass, train
 
 GROUP: Final = 4  # patches that are drawn from one cluster
@@ -42,11 +41,11 @@ Ints = NDArray[np.int64]
 
 
 class LabelledPatches(Protocol):
-    """What is read of pseudo-labels: places of the patches in pixels, labels (n,) per level."""
+    """The part of pseudo-labels that is read: patches in pixels, labels (n,) per level."""
 
     @property
     def pool(self) -> str:
-        """Digest of the training pool."""
+        """Digest of the training data."""
 
     @property
     def patches(self) -> Any:
@@ -59,7 +58,7 @@ class LabelledPatches(Protocol):
 
 @dataclass(frozen=True)
 class Contrast:
-    """What the loss weighs.
+    """Temperature and level weights of the contrastive loss.
 
     Attributes:
         temperature: tau of the loss.
@@ -130,7 +129,7 @@ def contrastive_loss(vectors: torch.Tensor, labels: torch.Tensor, tau: float) ->
 def train_features(
     model_folder: Path,
     schedule: Schedule,
-    pool: Pool,
+    data: TrainingData,
     labels: LabelledPatches,
     *,
     start: Path | None,
@@ -150,10 +149,10 @@ def train_features(
         settings: where there is no start; their latent and levels follow from the data.
 
     Raises ModelError where the start is of another latent or number of levels, DatasetError where
-    the labels are not of this pool or too few to draw batches from.
+    the labels are not of these training data or too few to draw batches from.
     """
     model = load_autoencoder(part_file(model_folder, "autoencoder"))
-    places = make_places(labels, pool)
+    places = make_places(labels, data)
     contrast = contrast or Contrast(weights=(1.0,) * len(places.labels))
     if len(contrast.weights) != len(places.labels):
         levels = f"{len(contrast.weights)} weights, {len(places.labels)} levels"
@@ -169,7 +168,7 @@ def train_features(
             raise ModelError(f"{start}: it is of {found}")
         state = network.requires_grad_(True).state_dict()
     digest = state_digest(state)
-    latents = pool_latents(model, pool, device)
+    latents = training_latents(model, data, device)
     network.to(device)
     padded = [pad(latent, settings.margin) for latent in latents]
     clusters = make_clusters(places.labels, schedule.batch)
@@ -192,7 +191,7 @@ def train_features(
         describe={
             "network": settings.values(),
             "autoencoder": sha256_file(part_file(model_folder, "autoencoder")),
-            "pool": pool.digest,
+            "pool": data.digest,
             "labels": places.digest,
             "start": digest,
             "loss": [GROUP, SHIFT, contrast.temperature, *contrast.weights],
@@ -203,19 +202,19 @@ def train_features(
     return network.cpu().state_dict(), {"network": settings.values(), **about}
 
 
-def pool_latents(
-    model: LatentAutoencoder, pool: Pool, device: str = "cpu"
+def training_latents(
+    model: LatentAutoencoder, data: TrainingData, device: str = "cpu"
 ) -> list[NDArray[np.int16]]:
-    """The latent of every image of the pool, int16 (h, w, C) each."""
+    """The latent of every training image, int16 (h, w, C) each."""
     model.network.to(device, memory_format=torch.channels_last)
-    return [model.latent(image) for image in progress(pool.images, desc="latents", unit="image")]
+    return [model.latent(image) for image in progress(data.images, desc="latents", unit="image")]
 
 
-def make_places(labels: LabelledPatches, pool: Pool) -> Places:
-    """Patches and labels in cells; DatasetError where they are not of this pool and its grid."""
-    if labels.pool != pool.digest:
+def make_places(labels: LabelledPatches, data: TrainingData) -> Places:
+    """Patches and labels in cells; DatasetError where they are of other data or off the grid."""
+    if labels.pool != data.digest:
         raise DatasetError(
-            f"pseudo-labels: made of the pool {labels.pool[:12]}, this one is {pool.digest[:12]}"
+            f"pseudo-labels: made of training data {labels.pool[:12]}, these are {data.digest[:12]}"
         )
     patches = labels.patches
     image, top, left = (
@@ -224,16 +223,18 @@ def make_places(labels: LabelledPatches, pool: Pool) -> Places:
     found = np.stack([np.asarray(level.labels, np.int64) for level in labels.levels])
     if patches.size % CELL or (top % CELL).any() or (left % CELL).any():
         raise DatasetError(f"pseudo-labels: patches do not lie on the grid of {CELL} pixels")
-    if image.size and not 0 <= image.min() <= image.max() < len(pool.images):
-        raise DatasetError(f"pseudo-labels: of an image that the pool of {len(pool.images)} lacks")
+    if image.size and not 0 <= image.min() <= image.max() < len(data.images):
+        raise DatasetError(
+            f"pseudo-labels: of an image beyond the {len(data.images)} of the training data"
+        )
     side = patches.size // CELL
     places = Places(side, image, top // CELL, left // CELL, found)
-    shapes = np.array([latent_shape(*each.shape[:2]) for each in pool.images])
+    shapes = np.array([latent_shape(*each.shape[:2]) for each in data.images])
     ends = np.stack([places.top, places.left], axis=1) + side
     outside = (ends > shapes[image]).any(axis=1) | (ends < side).any(axis=1)
     if outside.any():
         name = int(image[np.argmax(outside)])
-        raise DatasetError(f"pseudo-labels: a patch reaches out of image {name} of the pool")
+        raise DatasetError(f"pseudo-labels: a patch reaches out of training image {name}")
     return places
 
 
@@ -319,7 +320,7 @@ def fit_projection(
 
     Returns:
         `scale`: of the points, with which their variance is that of the latent's channels, or the
-        largest that lets every point of the pool stay within 16 bits.
+        largest that lets every point of the training data stay within 16 bits.
         `variance`: what it came to, relative to that of the channels: 1 unless it was cut.
         `explained`: per coordinate, its share of the embedding's variance.
 
@@ -348,13 +349,13 @@ def fit_projection(
     components = network.components.double().cpu().numpy()
     variances = np.einsum("de,ef,df->d", components, covariance, components)
     if not variances.sum() > 1e-6:
-        raise ModelError(f"the embedding says nothing: its variance is {variances.sum()}")
+        raise ModelError(f"embedding collapsed: its variance is {variances.sum()}")
     middle = network.mean.double().cpu().numpy()
-    # A second pass: the cells of a large pool do not fit into memory.
+    # A second pass: the cells of large training data do not fit into memory.
     peak = max(float(np.abs((cells(latent) - middle) @ components.T).max()) for latent in latents)
     channels = latents[0].shape[2]
     wanted = SCALE * float(np.sqrt(channels / variances.sum()))
-    scale = min(wanted, (LARGEST - 1) / peak)
+    scale = min(wanted, (LIMIT - 1) / peak)
     explained = variances / np.trace(covariance)
     return {
         "scale": scale,

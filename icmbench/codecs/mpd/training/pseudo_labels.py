@@ -1,6 +1,6 @@
 """Pseudo-labels: k-means over the descriptors of patches, per tap (DESIGN 5b).
 
-Patches of the training pool go through a network; every tap's descriptors are reduced by PCA and
+Patches of the training data go through a network; every tap's descriptors are reduced by PCA and
 clustered. The cluster of a patch is its pseudo-label, one per level: fine texture first, coarse
 semantics last. Everything here is the same on every run on one machine.
 """
@@ -111,13 +111,13 @@ class Level:
 
 @dataclass(frozen=True)
 class PseudoLabels:
-    """The pseudo-labels of a training pool's patches.
+    """The pseudo-labels of training data's patches.
 
     Attributes:
-        patches: of the pool's images.
+        patches: of the training images.
         kind: of the descriptors.
         levels: one per tap, fine to coarse.
-        pool: digest of the pool.
+        pool: digest of the training data.
         weights: digest of the weights of the network whose taps were clustered.
         network: its settings, as plain values.
     """

@@ -22,7 +22,7 @@ from icmbench.codecs.mpd.training.pseudo_labels import (
 from icmbench.core.errors import DatasetError
 from icmbench.core.files import sha256_file
 from icmbench.core.progress import progress
-from icmbench.training.data import Pool
+from icmbench.training.data import TrainingData
 
 Floats = NDArray[np.float32]
 
@@ -57,7 +57,7 @@ def load_taps(path: Path, device: str = "cpu") -> TapsNetwork:
 
 def make_pseudo_labels(
     network: TapsNetwork,
-    pool: Pool,
+    data: TrainingData,
     patches: Patches,
     kind: str,
     *,
@@ -65,7 +65,7 @@ def make_pseudo_labels(
     clusters: Sequence[int],
     seed: int,
 ) -> tuple[PseudoLabels, list[Floats]]:
-    """Pseudo-labels of a pool's patches, and the descriptors (n, D) per level that made them.
+    """Pseudo-labels of patches of training images, and their descriptors (n, D) per level.
 
     Args:
         counts: numbers of clusters that are tried, ascending.
@@ -73,7 +73,7 @@ def make_pseudo_labels(
 
     Raises as `patch_descriptors` and `fit_level` do.
     """
-    descriptors = patch_descriptors(network, pool.images, patches, kind)
+    descriptors = patch_descriptors(network, data.images, patches, kind)
     levels: list[Level] = [
         fit_level(values, counts, chosen, seed)
         for values, chosen in progress(
@@ -83,11 +83,11 @@ def make_pseudo_labels(
         )
     ]
     about: Mapping[str, Any] = {"channels": list(network.channels)}
-    labels = PseudoLabels(patches, kind, tuple(levels), pool.digest, network.digest, about)
+    labels = PseudoLabels(patches, kind, tuple(levels), data.digest, network.digest, about)
     return labels, descriptors
 
 
-def check_labels(labels: PseudoLabels, pool: Pool, path: Path) -> None:
-    """DatasetError where labels are of another pool: their places would be in other images."""
-    if labels.pool != pool.digest:
-        raise DatasetError(f"{path}: pseudo-labels of another training pool than the one given")
+def check_labels(labels: PseudoLabels, data: TrainingData, path: Path) -> None:
+    """DatasetError where labels are of other training data: their images would be others."""
+    if labels.pool != data.digest:
+        raise DatasetError(f"{path}: pseudo-labels of other training data than the one given")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from icmbench.codecs.mpd.model import part_file
 from icmbench.codecs.mpd.networks.reverse import ReverseSettings, build_reverse, predict
-from icmbench.codecs.mpd.palette.clustering import surroundings
+from icmbench.codecs.mpd.palette.clustering import default_features
 from icmbench.codecs.mpd.palette.hierarchy import STATES
 from icmbench.codecs.mpd.stream.encoder import encode_latent
 from icmbench.core.errors import DatasetError
@@ -22,7 +22,7 @@ from icmbench.models.latent import CELL, SCALE
 from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
 from icmbench.models.norms import freeze_norms
 from icmbench.models.tensors import load_built, state_digest
-from icmbench.training.data import Pool
+from icmbench.training.data import TrainingData
 from icmbench.training.loop import Losses, Schedule, forward_pass, train
 from icmbench.training.losses import picture_losses
 
@@ -47,7 +47,7 @@ class Example:
 def train_reverse(
     model_folder: Path,
     schedule: Schedule,
-    pool: Pool,
+    data: TrainingData,
     *,
     start: Path | None,
     checkpoint: Path,
@@ -63,7 +63,7 @@ def train_reverse(
     """
     model = load_autoencoder(part_file(model_folder, "autoencoder"))
     model.network.to(device, memory_format=torch.channels_last)
-    examples = make_examples(model, pool)
+    examples = make_examples(model, data)
     noise = state_noise(examples)
     if start is None:
         settings, state = ReverseSettings(latent=model.channels), None
@@ -93,7 +93,7 @@ def train_reverse(
             "network": settings.values(),
             # Not the folder's: other parts are made in it meanwhile.
             "autoencoder": sha256_file(part_file(model_folder, "autoencoder")),
-            "pool": pool.digest,
+            "pool": data.digest,
             "start": digest,
             "loss": [CROP, PICTURE, STRUCTURE, WALK],
         },
@@ -101,18 +101,18 @@ def train_reverse(
     return network.cpu().state_dict(), {"network": settings.values(), "noise": noise}
 
 
-def make_examples(model: LatentAutoencoder, pool: Pool) -> list[Example]:
+def make_examples(model: LatentAutoencoder, data: TrainingData) -> list[Example]:
     """Latents and their states, coded as the codec codes them.
 
     Images below a training crop are left out; DatasetError where none is left.
     """
     examples = []
-    large = [image for image in pool.images if min(image.shape[:2]) >= CROP * CELL]
+    large = [image for image in data.images if min(image.shape[:2]) >= CROP * CELL]
     if not large:
-        raise DatasetError(f"the training pool has no image of {CROP * CELL} pixels a side")
+        raise DatasetError(f"the training data has no image of {CROP * CELL} pixels a side")
     for image in progress(large, desc="states", unit="image"):
         latent = model.latent(image)
-        _, states = encode_latent(latent, guide=surroundings(latent))
+        _, states = encode_latent(latent, features=default_features(latent))
         by_state = {state.state: state.latent() for state in states}
         chain = [by_state[STATES - 1]]
         for t in range(STATES - 2, -1, -1):

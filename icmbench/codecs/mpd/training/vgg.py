@@ -18,7 +18,7 @@ from icmbench.codecs.mpd.networks.vgg import VggSettings, build_vgg, load_vgg, n
 from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.core.files import seed_from
 from icmbench.models.tensors import fill_network, state_digest
-from icmbench.training.data import Pool
+from icmbench.training.data import TrainingData
 from icmbench.training.loop import Losses, Schedule, forward_pass, train
 
 OBJECTIVES: Final = ("instances", "rotations")
@@ -33,7 +33,7 @@ CALIBRATION: Final = 64  # pictures that the untrained network is calibrated on
 
 def train_vgg(
     schedule: Schedule,
-    pool: Pool,
+    data: TrainingData,
     crop: int,
     objective: str,
     *,
@@ -43,7 +43,7 @@ def train_vgg(
     history: Path,
     device: str = "cpu",
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Train a VGG on crops of a pool; returns its weights and metadata, without the head.
+    """Train a VGG on crops of training images; returns its weights and metadata, without the head.
 
     Args:
         schedule: `instances` takes two views of `batch` crops, `rotations` four turns of half as
@@ -60,10 +60,10 @@ def train_vgg(
     if schedule.batch < 2 or schedule.batch % 2 or crop < 16:
         raise ConfigError(f"batch {schedule.batch}, crop {crop}: an even batch and 16 pixels")
     side = source_side(crop)
-    large = tuple(image for image in pool.images if min(image.shape[:2]) >= side)
+    large = tuple(image for image in data.images if min(image.shape[:2]) >= side)
     if not large:
-        raise DatasetError(f"the training pool has no image of {side} pixels a side")
-    pictures = dataclasses.replace(pool, images=large)
+        raise DatasetError(f"the training data has no image of {side} pixels a side")
+    pictures = dataclasses.replace(data, images=large)
     vgg, state = build_vgg(settings, schedule.seed), None
     if start is None:
         rng = np.random.default_rng(seed_from(schedule.seed, "vgg", "start"))
@@ -90,7 +90,7 @@ def train_vgg(
         describe={
             "network": settings.values(),
             "objective": objective,
-            "pool": pool.digest,
+            "pool": data.digest,
             "crop": crop,
             "start": state_digest(state),
             "loss": [SOURCE, SMALLEST, JITTER, GREY, TEMPERATURE, WIDTH, CALIBRATION],
@@ -143,7 +143,7 @@ def _losses(
     vgg: torch.nn.Module,
     head: torch.nn.Module,
     objective: str,
-    pool: Pool,
+    data: TrainingData,
     schedule: Schedule,
     crop: int,
     rng: np.random.Generator,
@@ -151,7 +151,7 @@ def _losses(
     """Loss of one step, and the share of pictures that are told correctly."""
     instances = objective == "instances"
     count = schedule.batch if instances else schedule.batch // 2
-    source = torch.from_numpy(pool.crops(rng, count, source_side(crop)))
+    source = torch.from_numpy(data.crops(rng, count, source_side(crop)))
     device = next(vgg.parameters()).device
     if instances:
         pictures = views(source.repeat(2, 1, 1, 1), crop, rng)
