@@ -64,7 +64,7 @@ def tune_decoder(
         checkpoint=folder / "tuned.pt",
         history=folder / "tuned.csv",
         describe={"weights": system.digest.hex(), "pool": pool.digest},
-        settled=freeze_norms,
+        freeze=freeze_norms,
     )
     return tuned.eval()
 
@@ -116,7 +116,7 @@ def main() -> None:
     sources = [(folder.name, files(folder)) for folder in arguments.pool]
     pool = read_training_data(sources, smallest=training.CROP * training.CELL)
     schedule = Schedule(
-        arguments.steps, arguments.batch, arguments.rate, precision="bfloat16", settle=0.0
+        arguments.steps, arguments.batch, arguments.rate, precision="bfloat16", freeze_after=0.0
     )
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     tuned = tune_decoder(system, pool, schedule, arguments.out.parent)

@@ -41,9 +41,9 @@ class Schedule:
         seed: of everything random.
         precision: float32, or bfloat16 for the forward pass.
         checkpoint_every: steps between two checkpoints.
-        settle: share of the steps after which the norms keep their statistics.
-        average: decay of the exponential moving average of the weights, which the network holds
-            when the training ends; 0: the last step's weights.
+        freeze_after: share of the steps after which the norms keep their statistics.
+        average: decay of the exponential moving average (EMA) of the weights, which the network
+            holds when the training ends; 0: the last step's weights.
     """
 
     steps: int
@@ -53,8 +53,13 @@ class Schedule:
     warm_up: int = 100
     precision: str = "float32"
     checkpoint_every: int = 500
-    settle: float = 0.3
+    freeze_after: float = 0.3
     average: float = 0.0
+
+    def values(self) -> dict[str, Any]:
+        """Values that decide the weights, by the names that provenance has."""
+        values = {k: v for k, v in asdict(self).items() if k != "checkpoint_every"}
+        return {"settle": values.pop("freeze_after"), **values}
 
     def rate(self, step: int) -> float:
         """Learning rate of a step."""
@@ -72,7 +77,7 @@ def train(
     checkpoint: Path,
     history: Path,
     describe: Mapping[str, Any],
-    settled: Callable[[torch.nn.Module], None] = lambda network: None,
+    freeze: Callable[[torch.nn.Module], None] = lambda network: None,
     exact: bool = True,
 ) -> None:
     """Train `network` in place, on the device that it is on.
@@ -80,12 +85,12 @@ def train(
     Args:
         losses: of one step, given the step's generator; `loss` is what is minimised, the other
             entries are only recorded. Torch's own generator is seeded before each call.
-        checkpoint: where the state is kept while the training runs. One that another description
-            wrote is not used: its numbers would be neither the one's nor the other's. It stays
+        checkpoint: file of the training state. One of another description is not used. It remains
             when the training ends, because the weights are not written yet: the caller removes it.
         history: CSV of the losses that is written at the end (`step, <losses>`).
-        describe: whatever else decides the result (data, network); part of the checkpoint's key.
-        settled: called before every step behind `schedule.settle`, to freeze statistics.
+        describe: everything else that decides the result (data, network), for the checkpoint's
+            key.
+        freeze: called before every step after `schedule.freeze_after`, to freeze statistics.
         exact: an operation without a deterministic algorithm is an error; otherwise, for losses
             of other libraries on a GPU, it is a warning, and two trainings differ by rounding.
 
@@ -94,14 +99,14 @@ def train(
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, schedule.learning_rate, weight_decay=1e-4)
     key = _key(name, schedule, describe)
-    averaged = _Average(parameters, schedule.average)
+    averaged = _MovingAverage(parameters, schedule.average)
     start, rows = _resume(checkpoint, key, network, optimiser, averaged)
     network.train()
     bar = progress(range(start, schedule.steps), desc=name, unit="step")
     with _deterministic(exact):
         for step in bar:
-            if step >= schedule.settle * schedule.steps:
-                settled(network)
+            if step >= schedule.freeze_after * schedule.steps:
+                freeze(network)
             terms = _step(name, step, schedule, losses, optimiser, parameters)
             averaged.add(step)
             rows.append({"step": step, **terms})
@@ -119,10 +124,10 @@ def forward_pass(schedule: Schedule, device: str) -> torch.autocast:
     return torch.autocast(device, torch.bfloat16, enabled=schedule.precision == "bfloat16")
 
 
-class _Average:
-    """The exponential moving average of parameters; without a decay nothing is averaged.
+class _MovingAverage:
+    """The exponential moving average (EMA) of parameters; a decay of 0 keeps none.
 
-    The first steps weigh as in a plain mean, so that the start of the training is soon forgotten.
+    The first steps have the weights of a plain mean, so that initial values fade soon.
     """
 
     def __init__(self, parameters: list[torch.nn.Parameter], decay: float) -> None:
@@ -131,13 +136,13 @@ class _Average:
         self.values = [p.detach().clone() for p in self.parameters]
 
     def add(self, step: int) -> None:
-        """Take the parameters behind a step in."""
+        """Add the parameters after a step."""
         decay = min(self.decay, step / (step + 10))
         for value, parameter in zip(self.values, self.parameters, strict=True):
             value.lerp_(parameter.detach(), 1 - decay)
 
     def apply(self) -> None:
-        """Put the average into the network."""
+        """Copy the average into the network."""
         with torch.no_grad():
             for value, parameter in zip(self.values, self.parameters, strict=True):
                 parameter.copy_(value)
@@ -202,8 +207,7 @@ def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def _key(name: str, schedule: Schedule, describe: Mapping[str, Any]) -> str:
-    settings = {k: v for k, v in asdict(schedule).items() if k != "checkpoint_every"}
-    text = json.dumps([name, settings, dict(describe), torch.__version__], sort_keys=True)
+    text = json.dumps([name, schedule.values(), dict(describe), torch.__version__], sort_keys=True)
     return sha256_bytes(text.encode())
 
 
@@ -214,7 +218,7 @@ def _save(
     rows: list[dict[str, Any]],
     network: torch.nn.Module,
     optimiser: torch.optim.Optimizer,
-    averaged: _Average,
+    averaged: _MovingAverage,
 ) -> None:
     state = {
         "key": key,
@@ -233,7 +237,7 @@ def _resume(
     key: str,
     network: torch.nn.Module,
     optimiser: torch.optim.Optimizer,
-    averaged: _Average,
+    averaged: _MovingAverage,
 ) -> tuple[int, list[dict[str, Any]]]:
     if not path.exists():
         return 0, []
@@ -243,7 +247,7 @@ def _resume(
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ModelError(f"{path}: not a checkpoint; remove it: {error}") from error
     if state["key"] != key:
-        log.info("%s is of other settings: training starts anew", path)
+        log.info("%s: checkpoint of other settings; training starts from step 0", path)
         return 0, []
     network.load_state_dict(state["network"])
     optimiser.load_state_dict(state["optimiser"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,8 @@ def training_provenance(
     schedule: Schedule, data: TrainingData, crop: int, start: Path | None
 ) -> dict[str, Any]:
     """Schedule, training data, crop, versions, and the digest of the start file."""
-    settings = {k: v for k, v in asdict(schedule).items() if k != "checkpoint_every"}
     return {
-        **settings,
+        **schedule.values(),
         "crop": crop,
         "pool": data_provenance(data),
         "start": sha256_file(start) if start else "scratch",

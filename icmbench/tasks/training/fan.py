@@ -106,7 +106,7 @@ def train_fan(
     """Train a narrow FAN; its weights and metadata, for `icmbench.models.tensors.save_network`.
 
     Args:
-        schedule: `batch` crops a step; with `settle` the norms keep their statistics.
+        schedule: `batch` crops a step; after `freeze_after` the norms keep their statistics.
         features: channels of the hourglass, a multiple of 16; with `start` its own.
         start: file that `load_fan` reads; None: from scratch.
 
@@ -150,7 +150,7 @@ def train_fan(
             "loss": [SPREAD, NEAR],
             "crops": [TURN, ZOOM, SHIFT, COLOUR, SIDE, CELLS],
         },
-        settled=settle_norms,
+        freeze=settle_norms,
     )
     state = {k: v for k, v in network.cpu().state_dict().items() if "num_batches" not in k}
     return state, {"network": {"features": features}, "faces": len(faces.images)}

@@ -145,12 +145,12 @@ def train_autoencoder(
     train(
         "autoencoder",
         network,
-        # A trained network's statistics are settled.
-        replace(schedule, settle=0.0) if start is not None else schedule,
+        # The statistics of a trained network are frozen from the start.
+        replace(schedule, freeze_after=0.0) if start is not None else schedule,
         losses,
         checkpoint=checkpoint,
         history=history,
-        settled=freeze_norms,
+        freeze=freeze_norms,
         describe=describe,
     )
     return network.cpu()

@@ -183,11 +183,11 @@ def train_features(
     train(
         "features",
         network,
-        replace(schedule, settle=0.0) if start is not None else schedule,
+        replace(schedule, freeze_after=0.0) if start is not None else schedule,
         losses,
         checkpoint=checkpoint,
         history=history,
-        settled=freeze_norms,
+        freeze=freeze_norms,
         describe={
             "network": settings.values(),
             "autoencoder": sha256_file(part_file(model_folder, "autoencoder")),

@@ -84,11 +84,11 @@ def train_reverse(
     train(
         "reverse",
         network,
-        replace(schedule, settle=0.0) if start is not None else schedule,
+        replace(schedule, freeze_after=0.0) if start is not None else schedule,
         losses,
         checkpoint=checkpoint,
         history=history,
-        settled=freeze_norms,
+        freeze=freeze_norms,
         describe={
             "network": settings.values(),
             # Not the folder's: other parts are made in it meanwhile.
