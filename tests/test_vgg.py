@@ -504,7 +504,7 @@ def test_views_show_the_picture() -> None:
     before = tv._recolour
     try:
         tv._recolour = lambda pictures, rng: pictures
-        shown = tv.views(ramps.expand(count, 3, side, side), 64, rng) * 2
+        shown = tv.augmentations(ramps.expand(count, 3, side, side), 64, rng) * 2
     finally:
         tv._recolour = before
     x, y = shown[:, 0], shown[:, 1]

@@ -82,9 +82,9 @@ def read_training_data(
 ) -> TrainingData:
     """Read the images of every source; those with a side below `smallest` are left out.
 
-    Raises DatasetError where a source has none left and for a picture of a test set, whatever its
-    file is called (a changed copy, such as a smaller one, is not found out); ImageError for a file
-    that is no picture.
+    Raises DatasetError where a source has none left and for an image of a test set under any file
+    name (a changed copy, such as a smaller one, is not detected); ImageError for a file that is no
+    image.
     """
     images: list[NDArray[np.uint8]] = []
     counts: list[tuple[str, int]] = []
@@ -114,8 +114,8 @@ def _training_digest(path: Path, image: NDArray[np.uint8]) -> str:
     digest = pixel_sha256(image)
     if digest in TEST_PIXELS:
         raise DatasetError(
-            f"training data: {path} is {TEST_PIXELS[digest]}: for testing only, nothing is trained "
-            "on it"
+            f"training data: {path} is {TEST_PIXELS[digest]}: for testing only; remove it "
+            "from the training data"
         )
     return digest
 

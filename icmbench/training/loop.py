@@ -32,7 +32,7 @@ StepLosses = Callable[[np.random.Generator], Losses]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast a network is trained.
+    """Schedule of a training: steps, batch size, learning rate, precision.
 
     Attributes:
         steps: optimiser steps; the learning rate falls over them as half a cosine.

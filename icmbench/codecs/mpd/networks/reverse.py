@@ -1,7 +1,7 @@
 """The reverse process: from a palette state back to the latent (DESIGN 5f).
 
 A network R predicts the finest latent from a coarser state, `z_0 ~ z_t + R(z_t, t)`. Whatever it
-predicts is projected: every palette entry's mean over its cells is what the stream says. The
+predicts is projected: every palette entry's mean over its cells is the one of the stream. The
 original latent has that property, so the projection can only bring a prediction closer to it.
 """
 

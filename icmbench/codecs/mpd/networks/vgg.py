@@ -24,12 +24,12 @@ from icmbench.models.tensors import fill_network, load_built
 STRIDES: Final = (1, 2, 4, 8, 16)
 CONVOLUTIONS: Final = (2, 2, 3, 3, 3)  # of the five stages
 
-# Mean and standard deviation of ImageNet in [0, 1], by which published weights want their input
-# normalised. Narrow networks are trained on the same input, so that nothing tells the two apart.
+# Mean and standard deviation of ImageNet in [0, 1], by which published weights normalise their
+# input. Narrow networks are trained with the same normalisation.
 MEAN: Final = (0.485, 0.456, 0.406)
 STD: Final = (0.229, 0.224, 0.225)
 
-# What a published file holds besides the five stages: three layers for the classes of ImageNet.
+# Tensors of a published file besides the five stages: the classifier of ImageNet.
 CLASSIFIER: Final = {
     "classifier.0.weight": (4096, 25088),
     "classifier.0.bias": (4096,),
@@ -82,7 +82,7 @@ def build_vgg(settings: VggSettings, seed: int) -> torch.nn.Module:
 
 
 def taps(network: torch.nn.Module, pixels: torch.Tensor) -> list[torch.Tensor]:
-    """What the convolutions `TAPS` see, after their ReLU: five tensors (n, C, H // s, W // s).
+    """Outputs of the convolutions `TAPS` after their ReLU: five tensors (n, C, H // s, W // s).
 
     Args:
         network: of `build_vgg` or `load_vgg`.
@@ -105,7 +105,7 @@ def taps(network: torch.nn.Module, pixels: torch.Tensor) -> list[torch.Tensor]:
 
 
 def normalise(pixels: torch.Tensor) -> torch.Tensor:
-    """What the first convolution sees of pixels (n, 3, H, W) in [-1, 1]."""
+    """Input of the first convolution for pixels (n, 3, H, W) in [-1, 1]."""
     mean, std = (pixels.new_tensor(values)[:, None, None] for values in (MEAN, STD))
     return ((pixels + 1) / 2 - mean) / std
 
@@ -122,7 +122,7 @@ def load_vgg(path: Path) -> torch.nn.Module:
     if path.suffix == ".safetensors":
         return load_built(path, VggSettings, build_vgg)[0]
     if path.suffix != ".pth":
-        raise ModelError(f"{path}: neither .safetensors nor .pth: of which format is it?")
+        raise ModelError(f"{path}: neither .safetensors nor .pth: unknown format")
     network = build_vgg(PUBLISHED, seed=0)
     fill_network(network, _published(path), path)
     return network.eval().requires_grad_(False)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from icmbench.codecs.mpd.palette.hierarchy import MAX_LEAVES, Hierarchy, build_hierarchy
 from icmbench.codecs.mpd.palette.plan import split_states
 from icmbench.codecs.mpd.stream import contexts as ctx
-from icmbench.codecs.mpd.stream.section import LIMIT, Plan
+from icmbench.codecs.mpd.stream.section import LATENT_BOUND, Plan
 from icmbench.core.errors import ConfigError
 
 Ints = NDArray[np.int64]
@@ -91,7 +91,7 @@ class SharedPalette:
         made = np.sort(np.concatenate([left, right]))
         if means.ndim != 2 or len(means) != 2 * leaves - 1 or leaves > MAX_LEAVES:
             raise ConfigError("the model's palette is not a hierarchy of at most 256 leaves")
-        if means.shape[1] != channels or np.abs(means).max() > 2 * LIMIT:
+        if means.shape[1] != channels or np.abs(means).max() > 2 * LATENT_BOUND:
             raise ConfigError(f"the model's palette is not one of {channels} channels in range")
         below = np.arange(leaves, 2 * leaves - 1)
         if right.size != left.size or (made != np.arange(2 * leaves - 2)).any():

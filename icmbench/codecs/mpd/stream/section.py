@@ -22,14 +22,14 @@ from icmbench.core.jit import compiled
 Ints = NDArray[np.int64]
 
 UNIT: Final = 256  # one int8 step of the palette in the units of the means
-LIMIT: Final = 1 << 15  # latents stay inside, means within twice that
+LATENT_BOUND: Final = 1 << 15  # latents stay inside, means within twice that
 OK, IMPOSSIBLE_COUNTS, TOO_LARGE = range(3)
 _UNARY: Final = 24  # larger offsets go on in an Exp-Golomb code
 _GOLOMB: Final = 12
 
 
 class Nodes(NamedTuple):
-    """The palette's tree as far as the stream has told it. Node 0 is the root.
+    """The palette's tree as far as it is decoded. Node 0 is the root.
 
     Attributes:
         meta: int64 (1,), number of nodes.
@@ -52,7 +52,7 @@ class Nodes(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What the encoder wants: the final tree, in which every leaf has cells.
+    """The encoder's decisions: the final tree, in which every leaf has cells.
 
     Attributes:
         first, second: int64 (m,), children of a node of the plan; -1: leaf.
@@ -188,7 +188,7 @@ def code_section(
         for i in range(splits):
             child = nodes.first[split[i]]
             if not plan.shared[0]:
-                fault = _settle(nodes, split[i], child)
+                fault = _place_second_child(nodes, split[i], child)
                 if fault != OK:
                     return fault
             todo[pending], todo[pending + 1] = child, child + 1
@@ -199,7 +199,7 @@ def code_section(
 
 @compiled
 def _code_split(decoding, t, room, depth, registers, buffer, model, nodes, plan, node, bits):
-    """Whether an entry is split in this section; one of a single cell cannot be."""
+    """Code the flag that an entry is split in this section; one of a single cell never is."""
     if plan.shared[0]:
         want = plan.node_of[node]
         return plan.first[want] >= 0 and plan.state[want] >= t
@@ -355,8 +355,8 @@ def _code_cells(decoding, depth, registers, buffer, model, nodes, owner, plan, a
 
 
 @compiled
-def _settle(nodes, node, child):
-    """Place the second child where the entry's mean is kept; check what a stream may not say."""
+def _place_second_child(nodes, node, child):
+    """Place the second child where the entry's mean is kept; refuse impossible counts."""
     small, large = nodes.cells[child], nodes.cells[child + 1]
     if small == 0 or small > large:
         return IMPOSSIBLE_COUNTS
@@ -368,7 +368,7 @@ def _settle(nodes, node, child):
         nodes.means[child + 1, c] = nodes.means[node, c] + back
         norm += (offset >> 5) * (offset >> 5)
         for new in (child, child + 1):
-            if abs(nodes.means[new, c]) > 2 * LIMIT:
+            if abs(nodes.means[new, c]) > 2 * LATENT_BOUND:
                 return TOO_LARGE
     nodes.heights[child] = nodes.heights[child + 1] = norm * small >> 6
     return OK

@@ -1,6 +1,6 @@
 """Texture-semantic descriptors: the Fourier magnitudes of a tap, pooled (DESIGN 5b).
 
-A tap is what one layer of a network says of a square patch, C maps of h x h. Shifting a map (its
+A tap is the output of one layer for a square patch, C maps of h x h. Shifting a map (its
 rows and columns wrap around) leaves the magnitudes of its 2-D Fourier transform as they are;
 flipping or turning it moves them among frequencies that the symmetries of the square exchange. So
 magnitudes are averaged over bins that these symmetries keep: rings of an octave, and orientations

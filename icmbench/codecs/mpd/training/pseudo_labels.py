@@ -301,9 +301,9 @@ def fit_level(descriptors: Floats, counts: Sequence[int], chosen: int, seed: int
 
 
 def stability(descriptors: Floats, count: int, seeds: tuple[int, int]) -> float:
-    """How far `count` clusters depend on the seed: adjusted Rand index of two fits.
+    """Stability of `count` clusters against the seed: adjusted Rand index of two fits.
 
-    1 is the same partition, 0 what chance gives (Hubert and Arabie 1985).
+    1: the same partition, 0: chance level (Hubert and Arabie 1985).
     """
     from sklearn.metrics import adjusted_rand_score
 

@@ -1,7 +1,7 @@
-"""Training of a narrow VGG without labels, by one of two tasks whose answers cost nothing.
+"""Self-supervised training of a narrow VGG, by one of two objectives.
 
-`instances`: two views of one crop are to be told from the views of all others. `rotations`: the
-quarter turn is to be told. Both see as many pictures a step; their heads are dropped in the end.
+`instances`: match two augmentations of one crop among those of all others. `rotations`: classify
+the quarter turn. A step has as many images of either; the heads are dropped in the end.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from icmbench.training.data import TrainingData
 from icmbench.training.loop import Losses, Schedule, forward_pass, train
 
 OBJECTIVES: Final = ("instances", "rotations")
-SOURCE: Final = 1.5  # side of the crop that the views of one picture are cut from, in views
-SMALLEST: Final = 0.5  # side of the smallest view in it
+SOURCE: Final = 1.5  # side of the source crop of an image's augmentations, over theirs
+SMALLEST: Final = 0.5  # side of the smallest crop in it, over its own
 JITTER: Final = 0.4  # of brightness, contrast and saturation, and half of it per colour channel
-GREY: Final = 0.1  # share of the views without colour
+GREY: Final = 0.1  # share of the augmentations without colour
 TEMPERATURE: Final = 0.2  # of the normalised similarities
 WIDTH: Final = 128  # of the head's layers
-CALIBRATION: Final = 64  # pictures that the untrained network is calibrated on
+CALIBRATION: Final = 64  # images that the untrained network is calibrated on
 
 
 def train_vgg(
@@ -46,9 +46,9 @@ def train_vgg(
     """Train a VGG on crops of training images; returns its weights and metadata, without the head.
 
     Args:
-        schedule: `instances` takes two views of `batch` crops, `rotations` four turns of half as
-            many, so that a step sees 2 * batch pictures of either.
-        crop: side of a view in pixels. Images below `source_side(crop)` are left out.
+        schedule: `instances` takes two augmentations of `batch` crops, `rotations` four turns of
+            half as many, so that a step has 2 * batch images of either.
+        crop: side of an augmented crop in pixels. Images below `source_side(crop)` are left out.
         objective: one of `OBJECTIVES`.
         start: file that `load_vgg` reads; None: from scratch.
 
@@ -63,12 +63,12 @@ def train_vgg(
     large = tuple(image for image in data.images if min(image.shape[:2]) >= side)
     if not large:
         raise DatasetError(f"the training data has no image of {side} pixels a side")
-    pictures = dataclasses.replace(data, images=large)
+    usable = dataclasses.replace(data, images=large)
     vgg, state = build_vgg(settings, schedule.seed), None
     if start is None:
         rng = np.random.default_rng(seed_from(schedule.seed, "vgg", "start"))
-        source = torch.from_numpy(pictures.crops(rng, CALIBRATION, side))
-        calibrate(vgg, views(source, crop, rng))
+        source = torch.from_numpy(usable.crops(rng, CALIBRATION, side))
+        calibrate(vgg, augmentations(source, crop, rng))
     else:
         state = load_vgg(start).state_dict()
         fill_network(vgg, state, f"start of the VGG's training, {start}")
@@ -78,7 +78,7 @@ def train_vgg(
     network.to(device).to(memory_format=torch.channels_last)
 
     def losses(rng: np.random.Generator) -> Losses:
-        return _losses(vgg, head, objective, pictures, schedule, crop, rng)
+        return _losses(vgg, head, objective, usable, schedule, crop, rng)
 
     train(
         "vgg",
@@ -100,7 +100,7 @@ def train_vgg(
 
 
 def source_side(crop: int) -> int:
-    """Side of what the views of a picture are cut from, in pixels."""
+    """Side of what the augmentations of a image are cut from, in pixels."""
     return int(np.ceil(SOURCE * crop))
 
 
@@ -108,9 +108,9 @@ def source_side(crop: int) -> int:
 def calibrate(network: torch.nn.Module, pixels: torch.Tensor) -> None:
     """Scale and shift every convolution so that its outputs have mean 0 and variance 1, in place.
 
-    Per channel, over pictures (n, 3, H, W) in [-1, 1]: the data-dependent initialisation of
+    Per channel, over images (n, 3, H, W) in [-1, 1]: the data-dependent initialisation of
     Salimans and Kingma 2016 (section 3). Without it, and without normalisation layers, the deep
-    taps of all pictures point the same way at the start, and the tasks are learnt more slowly.
+    taps of all images point the same way at the start, and the tasks are learnt more slowly.
     """
     values = normalise(pixels)
     for layer in network.get_submodule("features").children():
@@ -148,18 +148,18 @@ def _losses(
     crop: int,
     rng: np.random.Generator,
 ) -> Losses:
-    """Loss of one step, and the share of pictures that are told correctly."""
+    """Loss of one step, and the share of images that are classified correctly."""
     instances = objective == "instances"
     count = schedule.batch if instances else schedule.batch // 2
     source = torch.from_numpy(data.crops(rng, count, source_side(crop)))
     device = next(vgg.parameters()).device
     if instances:
-        pictures = views(source.repeat(2, 1, 1, 1), crop, rng)
+        images = augmentations(source.repeat(2, 1, 1, 1), crop, rng)
     else:
-        pictures, turns = quarter_turns(views(source, crop, rng))
-    pictures = pictures.contiguous(memory_format=torch.channels_last).to(device)
+        images, turns = quarter_turns(augmentations(source, crop, rng))
+    images = images.contiguous(memory_format=torch.channels_last).to(device)
     with forward_pass(schedule, device.type):
-        answers = head(taps(vgg, pictures)[-1].mean((2, 3))).float()
+        answers = head(taps(vgg, images)[-1].mean((2, 3))).float()
     if instances:
         return nt_xent(answers, TEMPERATURE)
     turns = turns.to(device)
@@ -167,18 +167,18 @@ def _losses(
     return {"loss": loss, "correct": (answers.argmax(1) == turns).float().mean()}
 
 
-def views(pictures: torch.Tensor, side: int, rng: np.random.Generator) -> torch.Tensor:
-    """A random view of every picture: cut out, mirrored at will, of changed colours.
+def augmentations(images: torch.Tensor, side: int, rng: np.random.Generator) -> torch.Tensor:
+    """Augment every image: random crop, mirroring and colours.
 
     No blur, unlike Chen et al. 2020: the taps are to tell textures apart, sharp from soft ones too.
 
     Args:
-        pictures: float32 (n, 3, S, S) in [-1, 1].
-        side: of a view, in pixels; the region it shows is at least `SMALLEST` of S a side.
+        images: float32 (n, 3, S, S) in [-1, 1].
+        side: of a crop, in pixels; the region it shows is at least `SMALLEST` of S a side.
 
     Returns float32 (n, 3, side, side) in [-1, 1].
     """
-    count = len(pictures)
+    count = len(images)
     scale = rng.uniform(SMALLEST, 1.0, count)
     place = np.zeros((count, 2, 3), np.float32)
     place[:, 0, 0] = scale * rng.choice([-1.0, 1.0], count)
@@ -188,20 +188,20 @@ def views(pictures: torch.Tensor, side: int, rng: np.random.Generator) -> torch.
         torch.from_numpy(place), [count, 3, side, side], align_corners=False
     )
     cut = torch.nn.functional.grid_sample(
-        pictures, grid, padding_mode="reflection", align_corners=False
+        images, grid, padding_mode="reflection", align_corners=False
     )
     return _recolour(cut, rng)
 
 
-def _recolour(pictures: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Change brightness, colour balance, contrast and saturation of every picture."""
-    count = len(pictures)
+def _recolour(images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Change brightness, colour balance, contrast and saturation of every image."""
+    count = len(images)
 
     def factors(spread: float, channels: int) -> torch.Tensor:
         drawn = rng.uniform(1 - spread, 1 + spread, (count, channels, 1, 1))
         return torch.from_numpy(drawn.astype(np.float32))
 
-    values = (pictures + 1) / 2 * factors(JITTER, 1) * factors(JITTER / 2, 3)
+    values = (images + 1) / 2 * factors(JITTER, 1) * factors(JITTER / 2, 3)
     middle = values.mean((1, 2, 3), keepdim=True)
     values = middle + (values - middle) * factors(JITTER, 1)
     grey = values.mean(1, keepdim=True)
@@ -210,23 +210,23 @@ def _recolour(pictures: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
     return values.clamp(0, 1) * 2 - 1
 
 
-def quarter_turns(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """All four turns of every picture, (4n, 3, H, H), and which turn each is, int64 (4n,).
+def quarter_turns(images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """All four turns of every image, (4n, 3, H, H), and which turn each is, int64 (4n,).
 
     The task of Gidaris et al. 2018 (section 3.1).
     """
-    turned = torch.cat([torch.rot90(pictures, turn, (2, 3)) for turn in range(4)])
-    return turned, torch.arange(4).repeat_interleave(len(pictures))
+    turned = torch.cat([torch.rot90(images, turn, (2, 3)) for turn in range(4)])
+    return turned, torch.arange(4).repeat_interleave(len(images))
 
 
 def nt_xent(answers: torch.Tensor, temperature: float) -> Losses:
     """The normalised temperature-scaled cross entropy of Chen et al. 2020 (section 2.1).
 
     Args:
-        answers: (2n, D); row i and row i + n are of one picture.
+        answers: (2n, D); row i and row i + n are of one image.
 
     Returns the mean over all 2n rows as `loss`, and as `correct` the share of rows whose nearest
-    other row is of the same picture.
+    other row is of the same image.
     """
     count = len(answers)
     unit = torch.nn.functional.normalize(answers, dim=1)
