@@ -10,10 +10,10 @@ def train_contexts(job: TrainingJob) -> None:
     from icmbench.codecs.mpd.training.contexts import train_contexts as count_contexts
     from icmbench.jobs.training import needed, training_device, training_set
     from icmbench.models.tensors import save_arrays
-    from icmbench.training.provenance import pool_provenance
+    from icmbench.training.provenance import data_provenance
 
     pool, images = training_set(job, job.settings["crop"]), job.settings["images"]
     folder = needed(job.autoencoder).parent
     arrays = count_contexts(folder, pool, images, training_device(job))
-    provenance = {"images": images, "pool": pool_provenance(pool)}
+    provenance = {"images": images, "pool": data_provenance(pool)}
     save_arrays(job.weights[0], arrays, {"provenance": provenance})

@@ -10,7 +10,7 @@ import torch
 from icmbench.core.devices import use_device
 from icmbench.core.errors import ConfigError
 from icmbench.jobs.bundled_or_trained import TrainingJob
-from icmbench.training.data import Pool, read_provided
+from icmbench.training.data import TrainingData, read_provided
 from icmbench.training.loop import Schedule
 
 KEYS = ("steps", "batch", "learning_rate", "seed", "precision")
@@ -56,7 +56,7 @@ def schedule(job: TrainingJob, **more: Any) -> Schedule:
     return Schedule(**{key: job.settings[key] for key in KEYS if key in job.settings}, **more)
 
 
-def training_set(job: TrainingJob, smallest: int) -> Pool:
+def training_set(job: TrainingJob, smallest: int) -> TrainingData:
     """The images of all sources; `smallest`: least side in pixels."""
     return read_provided(job.records, job.images, smallest=smallest)
 
