@@ -389,11 +389,12 @@ def test_the_reverse_process_keeps_the_network_of_its_start(
     old = load_network(start)[0]
     assert old.keys() == state.keys()
     assert all(torch.allclose(old[n], state[n], atol=1e-4) for n in old if "running_" not in n)
-    save_network(start, old, {"network": {**REVERSE.values(), "latent": 5}})
+    wide = ReverseSettings(latent=5, channels=(8, 8))
+    save_network(start, build_reverse(wide, 7).state_dict(), {"network": wide.values()})
     with pytest.raises(ModelError, match=f"{start}: it is of 5 channels, the latent has 4"):
         train_reverse(model, schedule, make_pool(), start=start, **keys)
     save_network(start, old, {})
-    with pytest.raises(ModelError, match=f"{start}: its metadata is incomplete"):
+    with pytest.raises(ModelError, match=f"{start}: metadata network is None"):
         train_reverse(model, schedule, make_pool(), start=start, **keys)
 
 
