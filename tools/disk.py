@@ -1,4 +1,4 @@
-"""How much disk space decoded pictures take at most, with and without the bound of `disk_mb`.
+"""Peak disk space of temporary reconstructions, with and without the bound of `disk_mb`.
 
     python tools/disk.py                  a run of COCO's size, its schedule simulated
     python tools/disk.py --real           a small run, watched: the folder's size every 50 ms

@@ -1,4 +1,4 @@
-"""Where MPD loses quality and bits, stage by stage: `python tools/mpd_losses.py FOLDER`.
+"""Losses of quality and bits in MPD, stage by stage: `python tools/mpd_losses.py FOLDER`.
 
 The rows are cumulative, means over the images of the folder with the bundled weights:
 

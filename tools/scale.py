@@ -1,4 +1,4 @@
-"""How many jobs a run of COCO's size has, and what planning it takes: seconds and memory.
+"""Number of jobs of a run of COCO's size, and seconds and memory of planning it.
 
     python tools/scale.py                       5,000 images, 15 codecs x 8 points, 25 shards
     python tools/scale.py --images 50000        the number of jobs stays

@@ -84,7 +84,7 @@ def main() -> None:
 
 
 def decode(name: str, there: Path, hook: Path) -> None:
-    """What a user types there, with the stand-in's environment."""
+    """Command lines of a user there, with the stand-in's environment."""
     environment = {"STAND_IN": name, **STAND_INS[name]}
     if name in HOOKED:
         paths = filter(None, (str(hook), os.environ.get("PYTHONPATH")))

@@ -1,4 +1,4 @@
-"""How often another machine would refuse a stream of diff-icmh: stand-ins, one process each.
+"""Share of streams of diff-icmh that another machine would refuse: stand-ins, one process each.
 
     python tools/symbol_mismatch.py                     the bundled model on the photos data set
     python tools/symbol_mismatch.py --images DIR --model DIR --count 3

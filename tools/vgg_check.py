@@ -1,4 +1,4 @@
-"""Which VGG tells textures and things apart? Classes of a patch's nearest neighbours, per tap.
+"""Comparison of VGGs by the classes of a patch's nearest neighbours, per tap.
 
 Patches of the scenes' validation split, which nothing is trained on; a patch's class is the one
 that most of its pixels have, its feature a tap's mean per channel. Shown is the share of the

@@ -1,4 +1,4 @@
-"""What MPD's learned part gives: tables and figures of clusters, taps and retrieval."""
+"""Tables and figures of MPD's learned features: clusters, taps and retrieval."""
 
 from __future__ import annotations
 

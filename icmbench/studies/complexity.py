@@ -263,7 +263,7 @@ def _meta(channels: int, side: int) -> Tensor:
 
 
 def _walk(lfgcm: Lfgcm, z: Tensor, rate: int | None) -> None:
-    """What encoder and decoder both compute to know the probabilities of y."""
+    """Compute the probabilities of y, as encoder and decoder both do."""
 
     def visit(scales: Tensor, means: Tensor, index: int, anchor: bool) -> Tensor:
         return torch.zeros_like(means)

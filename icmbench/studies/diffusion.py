@@ -1,4 +1,4 @@
-"""Diff-ICMH on single images: every rate's picture, what the prior invents, and the accounting.
+"""Figures of Diff-ICMH for single images: reconstructions, samples of the prior, accounting.
 
 All from a run's own files: the streams of a shard, and the original beside them.
 """
@@ -162,7 +162,7 @@ def coded_pictures(
 
 
 def uncropped(system: System, stream: bytes, parsed: container.Stream, point: Point) -> Image:
-    """What a stream decodes to before cropping, uint8 (H, W, 3), multiples of 64 a side.
+    """Decode a stream without cropping: uint8 (H, W, 3), multiples of 64 a side.
 
     The same symbols, noise and latent as for the image's own size: they depend on the padded one.
     """
@@ -209,7 +209,7 @@ def accounting_rows(original: Image, coded: list[Coded]) -> Iterator[Row]:
 def prior_samples(
     image_id: str, original: Image, stream: bytes, point: Point, codec: DiffIcmh
 ) -> tuple[list[Sample], dict[str, Any]]:
-    """What the prior draws with and without control, and how it was sampled.
+    """Sample the prior with and without control; also return the sampling parameters.
 
     c alone; under control with the file's tags; alone with the tags from two noises; alone with
     none. Noise n has the seed of (image id, n), so the sample under control and the first of the

@@ -1,4 +1,4 @@
-"""How far a network's features of a decoded picture are from those of the original, by depth.
+"""Distance of a network's features of a reconstruction to those of the original, by depth.
 
 What a codec does to the features that tasks are made of, before any head has judged them: 1 -
 cosine between the two feature vectors of a position, mean over positions (Diff-ICMH, figure 3).
@@ -71,7 +71,7 @@ def _directions(features: Features) -> NDArray[np.float64]:
 
 
 def stage_features(task: OpenMMTask, image: Image) -> dict[str, Features]:
-    """What every stage of a loaded detector or segmenter makes of a picture uint8 (H, W, 3), sRGB.
+    """Features of every stage of a loaded detector or segmenter for an image uint8 (H, W, 3), sRGB.
 
     The backbone's stages from the shallowest on, without its stem, then the neck's levels, if
     there is a neck: `stage 1` to `stage 4`, `neck 1` and so on, each (C, h, w). Positions that lie

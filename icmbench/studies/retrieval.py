@@ -50,7 +50,7 @@ class ScenePatches:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """How one representation retrieves.
+    """Retrieval scores of one representation.
 
     Attributes:
         share: of neighbours with the query's class; mean over images of the mean over patches.

@@ -25,7 +25,7 @@ from icmbench.tasks.run import ORIGINALS
 
 @dataclass(frozen=True)
 class Shard:
-    """What a run has of the shard in which an image lies.
+    """Files of the shard that holds an image.
 
     Attributes:
         images: where the records' relative paths start.

@@ -1,4 +1,4 @@
-"""What leaving out one ingredient at a time does to every metric, at equal rate."""
+"""Ablation figure: change of every metric at equal rate, one ingredient left out at a time."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _mark(axes: Axes, row: pd.Series, y: int) -> None:
 
 
 def _note(rows: pd.DataFrame, shown: Sequence[MetricInfo]) -> str:
-    """How to read the figure, over how many images, and why a number is missing or weak."""
+    """Note: reading guide, number of images, and reasons of missing or weak numbers."""
     counted = rows[rows["change"].notna()]
     text = (
         "Dot: mean over images of the change against the full codec at this rate, interpolated "

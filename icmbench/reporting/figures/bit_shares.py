@@ -1,4 +1,4 @@
-"""Where the bits of an MPD file go: stacked bars of its parts at every state."""
+"""Shares of the bits of an MPD file: stacked bars of its parts at every state."""
 
 from __future__ import annotations
 

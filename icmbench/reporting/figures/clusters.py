@@ -1,4 +1,4 @@
-"""How many clusters a level gets (MPD, Fig. 4): distortion against cluster count, per level."""
+"""Distortion against cluster count, per level (MPD, Fig. 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the seconds of an image go: one bar for encoding, one for decoding, stage by stage."""
+"""Seconds per stage of an image: one stacked bar for encoding, one for decoding."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from icmbench.reporting.figures.style import theme
 
 @dataclass(frozen=True)
 class RatePicture:
-    """What a rate point's file decodes to.
+    """The reconstruction at a rate point.
 
     Attributes:
         rate: from 1, the lowest.

@@ -1,4 +1,4 @@
-"""How points of a class lie together, before and after learning: t-SNE maps side by side."""
+"""t-SNE maps of points by class, before and after learning, side by side."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far features of decoded pictures are from the originals', by depth, at matched rates."""
+"""Distance of features of reconstructions to those of originals, by depth, at matched rates."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, styles: Mapping[str, FamilyStyle]) ->
 
 
 def _note(rows: pd.DataFrame, matched: Mapping[float, pd.DataFrame]) -> str:
-    """What a gap is, over how many images, and the rates that stand for each rate."""
+    """Note: definition of the gap, number of images, and the operating points at each rate."""
     images = int(rows["images"].max())
     band = "shaded: 95\u00a0% bootstrap interval over images"
     if images < MIN_IMAGES:

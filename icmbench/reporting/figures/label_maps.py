@@ -1,4 +1,4 @@
-"""Where the pseudo-labels of every level lie in a picture: label maps drawn over it (MPD)."""
+"""Pseudo-labels of every level as label maps over an image (MPD)."""
 
 from __future__ import annotations
 

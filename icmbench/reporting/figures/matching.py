@@ -1,4 +1,4 @@
-"""Which points and which places of a picture a visual comparison shows: rules, not taste."""
+"""Operating points and crops of a visual comparison, chosen by rules."""
 
 from __future__ import annotations
 

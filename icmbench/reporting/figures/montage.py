@@ -1,4 +1,4 @@
-"""What the clusters of a level hold: a row of typical patches for each (MPD, Fig. 4)."""
+"""Typical patches of the clusters of a level, a row per cluster (MPD, Fig. 4)."""
 
 from __future__ import annotations
 

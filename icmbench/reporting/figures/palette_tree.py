@@ -22,7 +22,7 @@ _SWATCH = (0.8, 0.34)  # of the distance between leaves, and between rows
 
 
 def tree_levels(entries: Sequence[int]) -> list[int]:
-    """Which of the states (numbers of entries, coarsest first) the tree shows: at least one."""
+    """Indices of the states that the tree shows (by entries, coarsest first), at least one."""
     few = [index for index, count in enumerate(entries) if count <= MOST_ENTRIES]
     return few or [0]
 

@@ -1,4 +1,4 @@
-"""Which operating points no other point of their family beats."""
+"""Pareto-optimal operating points of a codec entry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in a figure's place where there is nothing to draw: its title and the reason."""
+"""Placeholder for a figure without anything to draw: its title and the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the prior invents where nothing controls it, beside what it draws under control."""
+"""Unconditional samples of the prior beside samples under control."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def _points(rd: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
 
 def reduced_scale(codec: str) -> bool:
-    """Whether a codec string codes the picture at another size (`scale` given and not 1)."""
+    """Return True for a codec spec that codes at another size (`scale` given and not 1)."""
     for key, _, value in (item.partition("=") for item in codec.partition(":")[2].split(",")):
         if key == "scale":
             return float(value) != 1.0
@@ -152,7 +152,7 @@ def _panel(
 
 
 def rd_note(rd: pd.DataFrame, dataset: str) -> str:
-    """What the curves leave out, in words: the images behind a point and the lossless rate."""
+    """Note: number of images behind a point, failures, and the rate of the lossless reference."""
     rows = rd[rd["dataset"] == dataset]
     coded = _points(rd, dataset)
     counts = sorted({int(count) for count in coded["images"]}) or [0]

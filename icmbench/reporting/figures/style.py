@@ -29,7 +29,7 @@ Dash = Literal["-", "-."] | tuple[float, tuple[float, ...]]
 
 
 class MetricInfo(Protocol):
-    """What a figure needs to know of a metric; `icmbench.metrics.Metric` has it.
+    """Properties of a metric that figures use; `icmbench.metrics.Metric` has them.
 
     `unit` is "" for a metric without one.
     """
@@ -41,7 +41,7 @@ class MetricInfo(Protocol):
 
     @property
     def title(self) -> str:
-        """What a reader sees."""
+        """Title in figures and tables."""
         ...
 
     @property
@@ -66,7 +66,7 @@ class FamilyStyle:
 
     @property
     def thin(self) -> bool:
-        """Whether the marker has little area: it is drawn larger, with an edge of its colour."""
+        """True for a marker of little area: it is drawn larger, with an edge of its colour."""
         return self.marker in "*XP"
 
     @property

@@ -1,4 +1,4 @@
-"""What the contrastive features bring: every metric against their weight in the palette (MPD)."""
+"""Every metric against the weight of the contrastive features in the palette (MPD)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a VGG sees in one patch (MPD, Fig. 2): channels of its taps, their spectra, the profile."""
+"""VGG activations of one patch (MPD, Fig. 2): channels of the taps, spectra, and their profile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model sees in decoded pictures, against rate: one panel per metric of a task."""
+"""Accuracy of a task on reconstructions against rate: one panel per metric."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def draw_ceiling(axes: Axes, ceiling: float, higher_is_better: bool) -> None:
 
 
 def _note(rows: pd.DataFrame) -> str:
-    """What a point is, what the ceiling is, and what is left out."""
+    """Note: meaning of points and of the ceiling, failures, and references left out."""
     images = int(rows["images"].max())
     band = "shaded or thin lines: 95\u00a0% bootstrap interval"
     if images < MIN_IMAGES:

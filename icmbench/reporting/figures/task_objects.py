@@ -1,4 +1,4 @@
-"""Objects that a detector misses and objects that it invents, codec by codec at matched rates."""
+"""Missed and hallucinated objects of a detector, codec by codec at matched rates."""
 
 from __future__ import annotations
 
@@ -208,7 +208,7 @@ def _ceiling(axes: Axes, ceiling: float, rows: int) -> None:
 
 
 def _note(rows: pd.DataFrame) -> str:
-    """What is counted, how rates are matched and what the dotted line is."""
+    """Note: definitions, matching of rates, and the ceiling."""
     images = int(rows["images"].max())
     text = (
         "Missed: share of the objects that no box of score 0.5 or more and of the right class "

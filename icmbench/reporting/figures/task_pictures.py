@@ -1,4 +1,4 @@
-"""What a model sees, drawn on the original and on what every codec makes of it."""
+"""Predictions of a task drawn on the original and on the reconstructions of every codec."""
 
 from __future__ import annotations
 
