@@ -58,7 +58,7 @@ def ssimulacra2(original: Picture, reconstruction: Picture) -> float:
     fewer than six scales and then take the weights in a row from the first on, as libjxl does.
     """
     ours, theirs = (
-        picture.once("xyb", lambda p=picture: _scales(p.pixels))
+        picture.once("xyb", functools.partial(_scales, picture.pixels))
         for picture in (original, reconstruction)
     )
     # (scales, channel, map, norm) -> the weights' order: channel, scale, norm, map.
