@@ -1,6 +1,4 @@
-"""Annotations of a data set."""
-
-from __future__ import annotations
+"""Annotations of a data set. The function takes the name of the usual `__future__` import."""
 
 import os
 from collections.abc import Mapping, Sequence

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from icmbench.core.errors import ConfigError
 from icmbench.core.files import write_parquet
 from icmbench.datasets.manifest import read_records, usable
 from icmbench.studies.feature_gap import shard_gaps
+from icmbench.tasks.backends.openmm_task import OpenMMTask
 from icmbench.tasks.evaluate import read_truth
 from icmbench.tasks.registry import make_task
 from icmbench.tasks.run import load_tasks
@@ -39,11 +41,15 @@ def feature_gap_shard(
         records, images: the shard's list and folder.
         pictures, decoded: the archive and the status table of the decoding job.
         gaps: the table to write.
+
+    Raises ConfigError for a task without a backbone.
     """
     import torch
 
     torch.set_num_threads(threads)
     model = make_task(task, entry)
+    if not isinstance(model, OpenMMTask):
+        raise ConfigError(f"task {task!r}: {model.kind} has no backbone; choose mmdet or mmseg")
     labels = read_truth(truth[0].parent).labels(dataset)
     ((_, failure),) = load_tasks([model], labels, device)
     chosen = usable(read_records(records), split)
