@@ -31,7 +31,7 @@ if config.get("packed"):
     raise WorkflowError("packed: streams of `icmbench unpack` are decoded by -s rules/packed.smk")
 
 try:
-    run = make_run(config, HOME / "schemas" / "config.schema.json")
+    run = make_run(config)
 except IcmbenchError as error:
     raise WorkflowError(str(error)) from None
 

@@ -78,7 +78,7 @@ if plan.makes_diff_icmh:
         params:
             device=run.config["device"],
             code=code_of("train_stage", made=parts.trained("stage_1")),
-            settings=lambda wc: parts.stage_settings("stage_1", wc.variant),
+            settings=lambda wc: parts.icmh_settings("stage_1", wc.variant),
             checkpoint=parts.checkpoint("stage_1-{variant}"),
             stage=1,
         script:
@@ -103,7 +103,7 @@ if plan.makes_diff_icmh:
         params:
             device=run.config["device"],
             code=code_of("train_stage", made=parts.trained("stage_2")),
-            settings=parts.stage_settings("stage_2", "main"),
+            settings=parts.icmh_settings("stage_2", "main"),
             checkpoint=parts.checkpoint("stage_2-main"),
             stage=2,
         script:
@@ -125,7 +125,7 @@ if plan.makes_diff_icmh:
             params:
                 device=run.config["device"],
                 code=code_of("train_stage", made=parts.trained("stage_2")),
-                settings=lambda wc: parts.stage_settings("stage_2", wc.variant),
+                settings=lambda wc: parts.icmh_settings("stage_2", wc.variant),
                 checkpoint=parts.checkpoint("stage_2-{variant}"),
                 stage=2,
 

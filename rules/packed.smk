@@ -20,7 +20,7 @@ protect_children()
 HOME = Path(workflow.basedir).parent
 
 try:
-    run = packed_run(config, HOME / "schemas" / "config.schema.json")
+    run = packed_run(config)
 except IcmbenchError as error:
     raise WorkflowError(str(error)) from None
 

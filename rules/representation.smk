@@ -52,7 +52,7 @@ if plan.makes_models:
         params:
             device=run.config["device"],
             code=code_of("pseudo_labels"),
-            settings={**TRAINING["pseudo_labels"], "seed": TRAINING["seed"]},
+            settings={**TRAINING["mpd"]["pseudo_labels"], "seed": TRAINING["seed"]},
         script:
             "../workflow_scripts/pseudo_labels.py"
 
@@ -120,8 +120,8 @@ if plan.makes_models:
             params:
                 device=run.config["device"],
                 code=code_of("retrieval"),
-                scenes=TRAINING["retrieval"],
-                patch=TRAINING["pseudo_labels"]["size"],
+                scenes=TRAINING["mpd"]["retrieval"],
+                patch=TRAINING["mpd"]["pseudo_labels"]["size"],
                 kinds=plan.trained_kinds,
             script:
                 "../workflow_scripts/retrieval.py"
@@ -151,7 +151,7 @@ if plan.makes_models:
             params:
                 code=code_of("taps_figure"),
                 place=plan.places("taps", {"records": RECORDS, "images": IMAGES})[0],
-                size=TRAINING["pseudo_labels"]["size"],
+                size=TRAINING["mpd"]["pseudo_labels"]["size"],
             script:
                 "../workflow_scripts/taps_figure.py"
 
@@ -185,7 +185,7 @@ if plan.makes_models:
             datasets=list(run.datasets),
             places=plan.places("labels", {"records": RECORDS, "images": IMAGES}),
             split=run.config["split"],
-            settings=TRAINING["pseudo_labels"],
+            settings=TRAINING["mpd"]["pseudo_labels"],
         script:
             "../workflow_scripts/clusters_figure.py"
 

@@ -3,7 +3,7 @@
 if run.tasks:
 
     from icmbench.config.tasks import task_downloads, task_entry
-    from icmbench.config.training import scene_sources
+    from icmbench.tasks.training.settings import scene_sets
     from icmbench.tasks.bundled import FOLDER as TASK_FOLDER
     from icmbench.tasks.bundled import PARTS as BUNDLED_TASKS
     from icmbench.tasks.bundled import bundled_file
@@ -145,10 +145,10 @@ if run.tasks:
             input:
                 bundled=lambda wc: [str(bundled_file(wc.part))],
                 records=expand(
-                    "<results>/training/pool/{source}/records.csv", source=scene_sources(TRAINING)
+                    "<results>/training/pool/{source}/records.csv", source=scene_sets(TRAINING)
                 ),
                 images=expand(
-                    "<results>/training/pool/{source}/images", source=scene_sources(TRAINING)
+                    "<results>/training/pool/{source}/images", source=scene_sets(TRAINING)
                 ),
             output:
                 weights=[f"<results>/models/{TASK_FOLDER}/{{part}}.safetensors"],

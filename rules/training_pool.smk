@@ -15,7 +15,7 @@ rule training_pool:
         runtime=lambda wc, attempt: 240 * attempt,
     params:
         code=code_of("training_pool"),
-        entry=lambda wc: TRAINING["pool"][wc.source],
+        entry=lambda wc: TRAINING["data"][wc.source],
         downloads=run.config["downloads"],
         fingerprint=lambda wc: run.training.sources[wc.source].fingerprint(
             run.training.sources[wc.source].image_ids()

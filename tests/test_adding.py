@@ -27,8 +27,8 @@ from icmbench.metrics.meter import Meter
 from icmbench.tasks.base import Labels
 from icmbench.tasks.registry import make_task
 
-config, schema, folder = yaml.safe_load(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
-run = make_run(config, schema)
+config, folder = yaml.safe_load(sys.argv[1]), Path(sys.argv[2])
+run = make_run(config)
 assert {"ramps", "scenes"} == {*run.datasets} and "bright" in run.tasks
 data = make_dataset("ramps", config["datasets"]["ramps"], folder, folder)
 records = data.provide(data.image_ids(), folder)
@@ -88,8 +88,7 @@ def test_the_examples_work_where_the_guide_puts_them(tmp_path: Path) -> None:
                 config[key] = {**known, **value} if isinstance(known, dict) and known else value
     (tmp_path / "data").mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", USE, yaml.safe_dump(config),
-         str(ROOT / "schemas" / "config.schema.json"), str(tmp_path / "data")],
+        [sys.executable, "-c", USE, yaml.safe_dump(config), str(tmp_path / "data")],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(package.parent)},
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip

@@ -768,7 +768,7 @@ def test_configurations(
     for entry in config["tasks"].values():
         for key in {"model", "checkpoint"} & set(entry):
             (tmp_path / entry[key]).touch()
-    run = make_run(config, ROOT / "schemas" / "config.schema.json")
+    run = make_run(config)
     assert run.datasets[name].annotated
     assert run.datasets[name].image_ids()
     for task in run.tasks:

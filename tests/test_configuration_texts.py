@@ -10,15 +10,9 @@ import pytest
 from icmbench.codecs.diff_icmh.model import PARTS as ICMH_PARTS
 from icmbench.codecs.diff_icmh.model import bundled as bundled_icmh
 from icmbench.config.run import make_run
-from icmbench.config.sources import make_pool_source
+from icmbench.config.training_data import make_training_set
 from icmbench.core.errors import ConfigError, ModelError
 from icmbench.datasets.registry import make_dataset
-
-
-@pytest.fixture
-def schema(root: Path) -> Path:
-    return root / "schemas" / "config.schema.json"
-
 
 NUL = "a\0b"
 SCENES = {"scenes": {"test": 2}}
@@ -29,7 +23,7 @@ JPEG = {"jpeg": {"points": [{"quality": 10}]}}
     ("change", "where"),
     [
         ({"datasets": {"mine": {"type": "folder", "path": NUL}}}, "datasets.mine.path"),
-        ({"training": {"pool": {"p": {"type": "folder", "path": NUL}}}}, "training.pool.p.path"),
+        ({"training": {"data": {"p": {"type": "folder", "path": NUL}}}}, "training.data.p.path"),
         ({"visual": [{"dataset": "scenes", "image": NUL, "bpp": 1}]}, "visual.0.image"),
         ({"results": NUL}, "results"),
         ({"weights": NUL}, "weights"),
@@ -40,17 +34,17 @@ JPEG = {"jpeg": {"points": [{"quality": 10}]}}
         ),
     ],
 )
-def test_a_nul_character_is_one_problem(change: dict[str, Any], where: str, schema: Path) -> None:
+def test_a_nul_character_is_one_problem(change: dict[str, Any], where: str) -> None:
     """With its key path: Python's own error is a ValueError that names nothing."""
     config = {"datasets": SCENES, "codecs": JPEG, "metrics": ["psnr_rgb"], **change}
     with pytest.raises(ConfigError) as caught:
-        make_run(config, schema)
+        make_run(config)
     assert str(caught.value).startswith(f"{where}: the text holds a NUL character")
 
 
 def test_a_nul_character_in_the_path_of_a_data_set(tmp_path: Path) -> None:
     """Where no configuration was checked before."""
-    for make in (make_dataset, make_pool_source):
+    for make in (make_dataset, make_training_set):
         with pytest.raises(ConfigError, match=r"path='a\\x00b' holds a NUL character"):
             make("mine", {"type": "folder", "path": NUL}, tmp_path)
 
@@ -63,19 +57,19 @@ def icmh_config(tags: str, **change: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("models", [None, "given"])
 def test_an_unknown_tag_is_a_problem_of_the_configuration(
-    models: str | None, schema: Path, tmp_path: Path
+    models: str | None, tmp_path: Path
 ) -> None:
     """Of the bundled model and of a folder, with a near name; known names are none."""
     given = {"models": str(bundled_icmh().parent)} if models else {}
     for tags in ("auto", "none", "grass+ball", " ball + grass"):
-        assert make_run(icmh_config(tags, **given), schema).codecs["icmh"].points
+        assert make_run(icmh_config(tags, **given)).codecs["icmh"].points
     with pytest.raises(ConfigError) as caught:
-        make_run(icmh_config("grass+bal", **given), schema)
+        make_run(icmh_config("grass+bal", **given))
     text = str(caught.value)
     assert text.startswith("codecs.icmh: tags=grass+bal: unknown tag 'bal': did you mean 'ball'?")
 
 
-def test_tags_of_an_imported_model_are_its_list(schema: Path, tmp_path: Path) -> None:
+def test_tags_of_an_imported_model_are_its_list(tmp_path: Path) -> None:
     """And those of a variant are the variant's; from scratch nobody knows them yet."""
     folder = tmp_path / "diff-icmh"
     for place in (folder, folder / "variants" / "other"):
@@ -84,14 +78,14 @@ def test_tags_of_an_imported_model_are_its_list(schema: Path, tmp_path: Path) ->
             (place / f"{name}.safetensors").write_bytes(b"")
         (place / "tags.txt").write_text(f"hot air balloon\n{place.name}\n", encoding="utf-8")
     models = {"models": str(tmp_path)}
-    make_run(icmh_config("hot air balloon", **models), schema)
+    make_run(icmh_config("hot air balloon", **models))
     with pytest.raises(ConfigError, match=r"unknown tag 'baloon'.*hot air balloon"):
-        make_run(icmh_config("baloon", **models), schema)
+        make_run(icmh_config("baloon", **models))
     config = icmh_config("other", **models)
     with pytest.raises(ConfigError, match="unknown tag 'other'"):
-        make_run(config, schema)
+        make_run(config)
     config["codecs"]["icmh"]["points"][0]["variant"] = "other"
-    make_run(config, schema)
+    make_run(config)
     (folder / "tags.txt").unlink()
     with pytest.raises(ModelError, match=r"tags\.txt: the names of the tags"):
-        make_run(icmh_config("other", **models), schema)
+        make_run(icmh_config("other", **models))

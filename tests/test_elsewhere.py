@@ -41,7 +41,6 @@ from icmbench.transfer.results import Unit
 from icmbench.transfer.unpack import unpack_streams
 from icmbench.transfer.verify import summary, verify_pictures
 
-SCHEMA = ROOT / "schemas" / "config.schema.json"
 # Another machine, told by the environment; what it does differently, by the height of the image.
 PLANTED = """
 import os, signal
@@ -130,7 +129,7 @@ def make_results(
     """What a finished run of a folder of pictures leaves, as its jobs make it; no Snakemake."""
     entry = {"mine": {"type": "folder", "path": "/home/me/pictures"}}
     config = {"datasets": entry, "codecs": codecs, "shards": shards, "device": "cpu", **more}
-    config = complete(config, SCHEMA)
+    config = complete(config)
     images = results / "datasets" / "mine" / "images"
     records = []
     for number, height in enumerate(heights):
@@ -167,7 +166,7 @@ def decode_elsewhere(folder: Path, **more: Any) -> Path:
     from icmbench.transfer.packed import pack_pictures, packed_run
 
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    run = packed_run({**config, **more}, SCHEMA)
+    run = packed_run({**config, **more})
     for unit in run.units:
         paths = {
             "streams": ("streams", ".zip"),
@@ -566,7 +565,7 @@ def test_rows_that_did_not_come_back(home: Path, tmp_path: Path) -> None:
     from icmbench.transfer.packed import pack_pictures, packed_run
 
     config = yaml.safe_load((tmp_path / "there" / "config.yaml").read_text())
-    pack_pictures(packed_run(config, SCHEMA).config, tmp_path / "b.tar", ROOT)
+    pack_pictures(packed_run(config).config, tmp_path / "b.tar", ROOT)
     frame = verify_pictures(home, tmp_path / "b.tar", "x").set_index("image")
     assert frame["outcome"].to_dict() == {"i0": "missing", "i1": "identical", "i2": "identical"}
     here = read_rows(home / name, DECODED)
@@ -616,7 +615,7 @@ def test_streams_must_be_of_the_models_at_hand(tmp_path: Path, name: str) -> Non
     if name == "diff-icmh":
         fake_model(folder / "variants" / "other", module.PARTS, "other")
         points += [{"variant": "other"}]
-    config = complete({"datasets": {"d": {}}, "codecs": {name: {"points": points}}}, SCHEMA)
+    config = complete({"datasets": {"d": {}}, "codecs": {name: {"points": points}}})
     told = {"config": config | {"device": "cpu"}, "machine": MACHINE}
     (results / "provenance.json").write_text(json.dumps(told))
     places = {name: folder, f"{name}:variant=other": folder / "variants" / "other"}
@@ -744,9 +743,9 @@ def test_a_folder_that_was_not_unpacked(tmp_path: Path) -> None:
     config = {"packed": True, "results": str(tmp_path), "datasets": {"d": {}}}
     config["codecs"] = {"jpeg": {"points": [{"quality": 9}]}}
     with pytest.raises(ConfigError, match=r"pack\.json: no such file"):
-        packed_run(config, SCHEMA)
+        packed_run(config)
     with pytest.raises(ConfigError, match="did you mean 'threads'"):
-        packed_run({**config, "treads": 2}, SCHEMA)
+        packed_run({**config, "treads": 2})
 
 
 def icmbench(*arguments: object) -> subprocess.CompletedProcess[str]:

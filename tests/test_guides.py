@@ -18,9 +18,9 @@ from icmbench.codecs.mpd.model import (
     stream_files,
     weights_digest,
 )
+from icmbench.codecs.mpd.training.settings import SECTION
 from icmbench.config.models import alpha_sweeps, used_features
 from icmbench.config.run import make_run
-from icmbench.config.training import trained_parts
 from icmbench.core.errors import ConfigError, ModelError
 from icmbench.models.card import model_card
 
@@ -31,16 +31,11 @@ def config(points: list[dict[str, Any]], **training: Any) -> dict[str, Any]:
         "codecs": {"mine": {"codec": "mpd", "points": points}},
         "metrics": ["psnr_rgb"],
         "anchors": [],
-        "training": training,
+        "training": {"mpd": training},
     }
 
 
-@pytest.fixture
-def schema(root: Path) -> Path:
-    return root / "schemas" / "config.schema.json"
-
-
-def test_learned_guides_are_needed_only_where_they_weigh(schema: Path) -> None:
+def test_learned_guides_are_needed_only_where_they_weigh() -> None:
     for point, kinds, guides in (
         ({"state": 1}, [], ()),
         ({"alpha": 2, "guide": "blur"}, [], ()),
@@ -49,56 +44,62 @@ def test_learned_guides_are_needed_only_where_they_weigh(schema: Path) -> None:
         ({"alpha": 0.1, "guide": "fft"}, ["fft"], ("features-fft",)),
         ({"alpha": [0, 0.1], "guide": ["fft", "mean"]}, ["fft", "mean"], ENCODER_PARTS[1:]),
     ):
-        run = make_run(config([point]), schema)
+        run = make_run(config([point]))
         assert used_features(run.codecs["mine"]) == kinds
         assert run.training.encoder_parts == tuple(guides)
         assert run.training.trained["mpd"] == ()
 
 
-def test_training_features_makes_their_network_and_labels(schema: Path) -> None:
-    run = make_run(config([{"state": 1}], features={"steps": 3}), schema)
+def test_training_features_makes_their_network_and_labels() -> None:
+    run = make_run(config([{"state": 1}], features={"steps": 3}))
     assert run.training.trained["mpd"] == ("features",)
     assert run.training.encoder_parts == ("vgg", "features-fft")
-    run = make_run(config([{"alpha": 0.1, "guide": "mean"}], features={"steps": 3}), schema)
+    run = make_run(config([{"alpha": 0.1, "guide": "mean"}], features={"steps": 3}))
     assert run.training.encoder_parts == ("vgg", "features-mean")
-    run = make_run(config([{"state": 1}], vgg={"steps": 3}), schema)
+    run = make_run(config([{"state": 1}], vgg={"steps": 3}))
     assert run.training.encoder_parts == ("vgg",)
 
 
 def amounts(**given: int) -> dict[str, Any]:
     keys = {"autoencoder": "steps", "contexts": "images", "reverse": "steps"}
     keys |= {"vgg": "steps", "features": "steps"}
-    start = {"start": "scratch", "pseudo_labels": {"network": None}}
+    start: dict[str, Any] = {"start": "scratch", "pseudo_labels": {"network": None}}
     return start | {part: {key: given.get(part, 0)} for part, key in keys.items()}
+
+
+def trained_parts(training: dict[str, Any], kinds: list[str]) -> list[str]:
+    """The trained parts where points use the features of these kinds of descriptors."""
+    points = [{"alpha": 0.1, "guide": kind, "palette": "image"} for kind in kinds]
+    shared = {"start": training.pop("start")}
+    return SECTION.trained({**shared, "mpd": training}, points, None)
 
 
 def test_what_is_left_untrained_is_named() -> None:
     three = {"autoencoder": 1, "contexts": 1, "reverse": 1}
     assert trained_parts(amounts(**three), []) == list(three)
-    with pytest.raises(ConfigError, match=r"training\.vgg\.steps, features\.steps is 0: untrained"):
+    with pytest.raises(ConfigError, match=r"vgg\.steps, .*features\.steps is 0: untrained"):
         trained_parts(amounts(**three), ["fft"])
-    with pytest.raises(ConfigError, match=r"training\.vgg\.steps is 0: untrained"):
+    with pytest.raises(ConfigError, match=r"training\.mpd\.vgg\.steps is 0: untrained"):
         trained_parts(amounts(**three, features=1), [])
     assert trained_parts(amounts(**three, vgg=1, features=1), ["fft"])[3:] == ["vgg", "features"]
     # A published network's taps take the place of the narrow VGG's.
     published = {**amounts(**three, features=1), "pseudo_labels": {"network": "vgg16.pth"}}
     assert trained_parts(published, ["fft"]) == [*three, "features"]
-    bundled_start = {**amounts(**three), "start": "bundled"}
-    with pytest.raises(ConfigError, match=r"another latent, but training\.features\.steps is 0"):
-        trained_parts(bundled_start, ["fft"])
-    assert trained_parts(bundled_start, []) == list(three)
+    with pytest.raises(ConfigError, match=r"latent, but training\.mpd\.features\.steps is 0"):
+        trained_parts({**amounts(**three), "start": "bundled"}, ["fft"])
+    assert trained_parts({**amounts(**three), "start": "bundled"}, []) == list(three)
 
 
-def test_a_given_model_must_hold_the_features_asked_for(schema: Path, tmp_path: Path) -> None:
+def test_a_given_model_must_hold_the_features_asked_for(tmp_path: Path) -> None:
     folder = tmp_path / "mpd"
     folder.mkdir()
     for part in (*PARTS, "features-mean"):
         part_file(folder, part).touch()
     given = {"models": str(tmp_path)}
-    assert make_run(config([{"state": 1}]) | given, schema).training.encoder_parts == ()
-    make_run(config([{"alpha": 1, "guide": "mean"}]) | given, schema)
+    assert make_run(config([{"state": 1}]) | given).training.encoder_parts == ()
+    make_run(config([{"alpha": 1, "guide": "mean"}]) | given)
     with pytest.raises(ModelError, match=r"features-fft\.safetensors missing"):
-        make_run(config([{"alpha": 1, "guide": "fft"}]) | given, schema)
+        make_run(config([{"alpha": 1, "guide": "fft"}]) | given)
 
 
 def test_guides_change_no_stream_s_digest(tmp_path: Path) -> None:
@@ -124,13 +125,13 @@ def test_levels_are_the_taps_of_the_network() -> None:
     assert vgg.TAPS == TAPS
 
 
-def test_sweeps_are_entries_that_differ_in_the_weight_alone(schema: Path) -> None:
+def test_sweeps_are_entries_that_differ_in_the_weight_alone() -> None:
     def sweeps(**entries: dict[str, Any]) -> dict[str, dict[str, float]]:
         codecs = {
             name: {"codec": "mpd", "points": [{"state": [2, 1], **keys}]}
             for name, keys in entries.items()
         }
-        return alpha_sweeps(make_run(config([]) | {"codecs": codecs}, schema).codecs)
+        return alpha_sweeps(make_run(config([]) | {"codecs": codecs}).codecs)
 
     plain = {"alpha": 0}
     assert sweeps(
@@ -148,7 +149,7 @@ def test_sweeps_are_entries_that_differ_in_the_weight_alone(schema: Path) -> Non
     assert sweeps(b1={"alpha": 1}, b2={"alpha": 2}, b3={"alpha": 3}) == {}
 
 
-def test_pseudo_labels_that_cannot_be_made_are_refused_at_the_start(schema: Path) -> None:
+def test_pseudo_labels_that_cannot_be_made_are_refused_at_the_start() -> None:
     for settings, message in (
         ({"counts": [8, 4], "clusters": [4] * 5}, "not ascending"),
         ({"counts": [4, 8], "clusters": [4, 4, 4, 4, 6]}, "6 is not one of counts"),
@@ -156,13 +157,13 @@ def test_pseudo_labels_that_cannot_be_made_are_refused_at_the_start(schema: Path
         ({"size": 320}, "less than or equal|maximum"),
     ):
         with pytest.raises(ConfigError, match=message):
-            make_run(config([{"state": 1}], pseudo_labels=settings), schema)
+            make_run(config([{"state": 1}], pseudo_labels=settings))
 
 
-def test_an_ablation_names_its_entries(schema: Path) -> None:
+def test_an_ablation_names_its_entries() -> None:
     given = config([{"state": [1, 0]}])
     good = {"full": "mine", "without": {"RDO": "mine"}, "bpp": [0.1]}
-    assert make_run(given | {"ablation": good}, schema).config["ablation"] == good
+    assert make_run(given | {"ablation": good}).config["ablation"] == good
     for change, message in (
         ({"full": "mien"}, "codec entry of ablation 'mien'"),
         ({"without": {"RDO": "no"}}, "codec entry of ablation 'no'"),
@@ -170,4 +171,4 @@ def test_an_ablation_names_its_entries(schema: Path) -> None:
         ({"without": {}}, "without and bpp"),
     ):
         with pytest.raises(ConfigError, match=message):
-            make_run(given | {"ablation": good | change}, schema)
+            make_run(given | {"ablation": good | change})

@@ -15,7 +15,6 @@ from icmbench.codecs.mpd.model import bundled
 from icmbench.config.run import make_run
 from icmbench.config.targets import NEEDS, TABLES, absent_targets
 
-SCHEMA = ROOT / "schemas" / "config.schema.json"
 # Of a run that codes scenes with JPEG and nothing else.
 PLAIN: dict[str, Any] = {
     "datasets": {"scenes": {"test": 2}},
@@ -31,7 +30,7 @@ def default() -> dict[str, Any]:
 
 
 def test_a_plain_run_names_what_every_target_needs() -> None:
-    absent = absent_targets(make_run(PLAIN, SCHEMA))
+    absent = absent_targets(make_run(PLAIN))
     assert sorted(absent) == sorted(NEEDS)
     assert all(text.startswith(f"{name} needs ") for name, text in absent.items())
     for name, word in {
@@ -49,13 +48,13 @@ def test_a_plain_run_names_what_every_target_needs() -> None:
 
 
 def test_the_default_run_has_all_but_the_ablation() -> None:
-    assert set(absent_targets(make_run(default(), SCHEMA))) <= {"ablation"}
+    assert set(absent_targets(make_run(default()))) <= {"ablation"}
 
 
 def test_given_models_leave_nothing_to_label() -> None:
     """And no section of training is what is missing then."""
     config = {**default(), "models": MODELS, "tasks": {}, "task_pictures": []}
-    absent = absent_targets(make_run(config, SCHEMA))
+    absent = absent_targets(make_run(config))
     for name in ("mpd_figure_2", "mpd_figure_4", "pseudo_labels_table", "retrieval"):
         assert f"models: {MODELS} is given: leave models out" in absent[name]
     assert "mpd_framework" not in absent
@@ -64,14 +63,15 @@ def test_given_models_leave_nothing_to_label() -> None:
 
 def test_given_models_leave_tasks_to_train() -> None:
     """On scenes of the training set, as where no codec has a model or none is trained."""
-    untrained = {**default()["training"], "vgg": {"steps": 0}, "features": {"steps": 0}}
+    tasks = {"tasks": {"detector": {"steps": 4}}}
+    training = {**default()["training"], **tasks}
     for change in (
         {"models": MODELS},
         {"codecs": PLAIN["codecs"], "anchors": []},
-        {"training": untrained},
+        {"training": {"data": training["data"], **tasks}},
     ):
-        run = make_run({**default(), **change}, SCHEMA)
-        assert run.training.trained["tasks"]
+        run = make_run({**default(), "training": training, **change})
+        assert run.training.trained["tasks"] == ("detector",)
         assert list(run.training.data) == ["scenes"]
         assert "loss_figures" not in absent_targets(run)
 
@@ -85,19 +85,17 @@ def test_given_models_leave_tasks_to_train() -> None:
     ],
 )
 def test_a_section_that_lists_no_image(section: str, names: str) -> None:
-    before = absent_targets(make_run(default(), SCHEMA))
-    absent = absent_targets(make_run({**default(), section: []}, SCHEMA))
+    before = absent_targets(make_run(default()))
+    absent = absent_targets(make_run({**default(), section: []}))
     assert sorted(absent.keys() - before.keys()) == names.split()
     assert all(f"the section {section}: list one" in absent[name] for name in names.split())
 
 
 def test_untrained_features_are_named() -> None:
     config = default()
-    for part in config["training"].values():
-        if isinstance(part, dict) and "steps" in part:
-            part["steps"] = 0
-    absent = absent_targets(make_run({**config, "tasks": {}, "task_pictures": []}, SCHEMA))
-    assert "training.features.steps" in absent["retrieval"]
+    del config["training"]["mpd"]
+    absent = absent_targets(make_run({**config, "tasks": {}, "task_pictures": []}))
+    assert "training.mpd.features.steps" in absent["retrieval"]
     assert "mpd_figure_4" not in absent
 
 

@@ -21,7 +21,6 @@ from icmbench.config.run import make_run
 from icmbench.config.tasks import task_downloads, task_entry
 from icmbench.core.errors import ConfigError
 
-SCHEMA = ROOT / "schemas" / "config.schema.json"
 BYTES = bytes(range(256)) * 40
 DIGEST = hashlib.sha256(BYTES).hexdigest()
 
@@ -63,14 +62,14 @@ def snakemake(folder: Path, settings: dict, target: str) -> subprocess.Completed
 
 
 def test_a_url_becomes_a_local_file() -> None:
-    filled = complete(config("https://example.org/a/net.onnx", sha256=DIGEST), SCHEMA)
+    filled = complete(config("https://example.org/a/net.onnx", sha256=DIGEST))
     place = f"downloads/weights/{DIGEST[:16]}/net.onnx"
     assert task_entry(filled, "boxes")["model"] == place
     assert task_downloads(filled) == {place: ("https://example.org/a/net.onnx", DIGEST)}
-    run = make_run(filled, SCHEMA)
+    run = make_run(filled)
     assert [str(path) for path in run.tasks["boxes"].files()] == [place]
     # What has a local path is left alone.
-    local = complete(config("nets/net.onnx"), SCHEMA)
+    local = complete(config("nets/net.onnx"))
     assert task_entry(local, "boxes")["model"] == "nets/net.onnx"
     assert task_downloads(local) == {}
 
@@ -79,7 +78,7 @@ def test_a_url_becomes_a_local_file() -> None:
 def test_a_url_needs_a_checksum(digest: str | None) -> None:
     more = {} if digest is None else {"sha256": digest}
     with pytest.raises(ConfigError, match=r"task boxes: http://x/net.onnx needs sha256"):
-        make_run(config("http://x/net.onnx", **more), SCHEMA)
+        make_run(config("http://x/net.onnx", **more))
 
 
 @pytest.mark.slow

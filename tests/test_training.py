@@ -25,6 +25,7 @@ from safetensors.torch import save_file as save_torch
 
 from icmbench.codecs.mpd.model import LAYOUT, bundled, check_folder, part_file, weights_digest
 from icmbench.codecs.mpd.networks.reverse import ReverseSettings, build_reverse
+from icmbench.codecs.mpd.training import settings
 from icmbench.codecs.mpd.training.autoencoder import (
     make_autoencoder,
     standardise,
@@ -565,13 +566,8 @@ def test_kodak_is_known_by_its_pixels(tmp_path: Path, monkeypatch: pytest.Monkey
 BASE: dict[str, Any] = {
     "datasets": {"scenes": {"test": 2, "train": 4}},
     "codecs": {"jpeg": {"points": [{"quality": 10}]}},
-    "training": {"pool": {"scenes": {"train": 3}}},
+    "training": {"data": {"scenes": {"train": 3}}},
 }
-
-
-@pytest.fixture
-def schema() -> Path:
-    return ROOT / "schemas" / "config.schema.json"
 
 
 @pytest.fixture
@@ -583,54 +579,52 @@ def pictures(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("pool", "message"),
     [
-        ({"kodak": {}}, r"pool\.kodak: kodak is for testing only"),
-        ({"x": {"type": "kodak", "path": "y"}}, r"pool\.x: kodak is for testing only"),
-        ({"mine": {"type": "photos"}}, r"pool\.mine: photos is for testing only"),
-        ({"scenes": {"train": 3, "test": 1}}, r"pool\.scenes: test=1: train is for training"),
-        ({"scenes": {"train": 3, "val": 2}}, r"pool\.scenes: val=2"),
-        ({"scenes": {"seed": 9}}, r"pool\.scenes: train is 0"),
-        ({"a": {"type": "folder", "path": "HERE"}}, r"pool\.a and the data set 'mine'"),
-        ({"a": {"type": "folder", "path": "HERE/inner"}}, r"pool\.a and the data set 'mine'"),
-        ({"a": {"type": "folder", "path": "HERE/.."}}, r"pool\.a and the data set 'mine'"),
-        ({"a": {"type": "folder", "path": "HERE-link"}}, r"pool\.a and the data set 'mine'"),
+        ({"kodak": {}}, r"data\.kodak: kodak is for testing only"),
+        ({"x": {"type": "kodak", "path": "y"}}, r"data\.x: kodak is for testing only"),
+        ({"mine": {"type": "photos"}}, r"data\.mine: photos is for testing only"),
+        ({"scenes": {"train": 3, "test": 1}}, r"data\.scenes: test=1: train is for training"),
+        ({"scenes": {"train": 3, "val": 2}}, r"data\.scenes: val=2"),
+        ({"scenes": {"seed": 9}}, r"data\.scenes: train is 0"),
+        ({"a": {"type": "folder", "path": "HERE"}}, r"data\.a and the data set 'mine'"),
+        ({"a": {"type": "folder", "path": "HERE/inner"}}, r"data\.a and the data set 'mine'"),
+        ({"a": {"type": "folder", "path": "HERE/.."}}, r"data\.a and the data set 'mine'"),
+        ({"a": {"type": "folder", "path": "HERE-link"}}, r"data\.a and the data set 'mine'"),
         ({"scnes": {}}, r"unknown type of data set 'scnes'"),
-        ({}, r"training\.pool: \{\} should be non-empty"),
+        ({}, r"training\.data: \{\} should be non-empty"),
     ],
 )
 def test_the_pool_never_holds_what_is_coded(
-    schema: Path, pictures: Path, pool: dict[str, Any], message: str
+    pictures: Path, pool: dict[str, Any], message: str
 ) -> None:
     Path(f"{pictures}-link").symlink_to(pictures)
     config = copy.deepcopy(BASE)
     config["datasets"]["mine"] = {"type": "folder", "path": str(pictures)}
-    config["training"]["pool"] = json.loads(json.dumps(pool).replace("HERE", str(pictures)))
+    config["training"]["data"] = json.loads(json.dumps(pool).replace("HERE", str(pictures)))
     with pytest.raises(ConfigError, match=message):
-        make_run(config, schema)
+        make_run(config)
 
 
 @pytest.mark.parametrize("inner", ["", "kodak", "other"])
-def test_the_pool_is_not_where_coded_images_are_downloaded(
-    schema: Path, tmp_path: Path, inner: str
-) -> None:
+def test_the_pool_is_not_where_coded_images_are_downloaded(tmp_path: Path, inner: str) -> None:
     folder = tmp_path / "down" / inner
     write_png(folder / "a.png", make_picture(40, 40))
     config = copy.deepcopy(BASE) | {"downloads": str(tmp_path / "down")}
     config["datasets"]["kodak"] = {}
-    config["training"]["pool"] = {"mine": {"type": "folder", "path": str(folder)}}
+    config["training"]["data"] = {"mine": {"type": "folder", "path": str(folder)}}
     if inner == "other":
-        make_run(config, schema)
+        make_run(config)
         return
-    with pytest.raises(ConfigError, match=r"pool\.mine and the data set 'kodak'"):
-        make_run(config, schema)
+    with pytest.raises(ConfigError, match=r"data\.mine and the data set 'kodak'"):
+        make_run(config)
 
 
-def test_the_split_that_is_coded_is_not_trained_on(schema: Path) -> None:
+def test_the_split_that_is_coded_is_not_trained_on() -> None:
     """Scenes are the same pictures where seed and split are; another seed is another set."""
-    make_run(BASE, schema)
+    make_run(BASE)
     with pytest.raises(ConfigError, match="both are the split train"):
-        make_run({**BASE, "split": "train"}, schema)
-    other = {"pool": {"scenes": {"train": 3, "seed": 2}}}
-    make_run({**BASE, "split": "train", "training": other}, schema)
+        make_run({**BASE, "split": "train"})
+    other = {"data": {"scenes": {"train": 3, "seed": 2}}}
+    make_run({**BASE, "split": "train", "training": other})
 
 
 @pytest.fixture
@@ -646,46 +640,48 @@ def learned(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return {**BASE, "codecs": {**BASE["codecs"], "learned": {"points": [{}]}}}
 
 
-def test_who_is_trained(learned: dict[str, Any], schema: Path) -> None:
+def test_who_is_trained(learned: dict[str, Any]) -> None:
     """All parts or the later ones; none where no codec needs them or a folder is given."""
     amounts = {"autoencoder": {"steps": 2}, "contexts": {"images": 2}, "reverse": {"steps": 2}}
-    everything = {"start": "scratch", **BASE["training"], **amounts}
-    run = make_run({**learned, "training": everything}, schema)
+    everything = {"start": "scratch", **BASE["training"], "mpd": amounts}
+    run = make_run({**learned, "training": everything})
     assert run.training.trained["mpd"] == ("autoencoder", "contexts", "reverse")
     assert run.training.data["scenes"].image_ids() == ["train-00000", "train-00001", "train-00002"]
-    without = make_run({**BASE, "training": everything}, schema)
-    assert without.trained == ()
-    assert not without.pool
+    without = make_run({**BASE, "training": everything})
+    assert without.training.trained["mpd"] == ()
+    assert not without.training.data
     for part in amounts:
-        wrong = {**everything, part: {}}
-        with pytest.raises(ConfigError, match=rf"start is scratch, but training\.{part}\."):
-            make_run({**learned, "training": wrong}, schema)
-    half = {**everything, "start": "bundled", "reverse": {}}
-    with pytest.raises(ConfigError, match=r"another latent, but training\.reverse\.steps is 0"):
-        make_run({**learned, "training": half}, schema)
+        wrong = {**everything, "mpd": {**amounts, part: {}}}
+        with pytest.raises(ConfigError, match=rf"start is scratch, but training\.mpd\.{part}\."):
+            make_run({**learned, "training": wrong})
+    half = {**everything, "start": "bundled", "mpd": {**amounts, "reverse": {}}}
+    with pytest.raises(ConfigError, match=r"latent, but training\.mpd\.reverse\.steps is 0"):
+        make_run({**learned, "training": half})
 
 
 def test_which_model_a_job_is_given(
-    learned: dict[str, Any], schema: Path, model: Path, tmp_path: Path,
+    learned: dict[str, Any], model: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """The run's own or a folder as it is; a codec without a model does not depend on it."""
-    monkeypatch.setattr("icmbench.config.run.bundled", lambda: tmp_path / "nothing")
+    monkeypatch.setattr(
+        "icmbench.codecs.mpd.training.settings.bundled", lambda: tmp_path / "nothing"
+    )
     with pytest.raises(ConfigError, match="nothing: no such folder"):
-        make_run(learned, schema)
-    monkeypatch.setattr("icmbench.config.run.bundled", lambda: model)
-    own = make_run({**learned, "results": "out"}, schema).config
+        make_run(learned)
+    monkeypatch.setattr(settings, "bundled", lambda: model)
+    own = make_run({**learned, "results": "out"}).config
     assert coding_settings(own, "learned")["models"] == "out/models"
     assert coding_settings(own, "jpeg")["models"] is None
     with pytest.raises(ConfigError, match=f"{tmp_path / 'mpd'}: no such folder"):
-        make_run({**learned, "models": str(tmp_path)}, schema)
+        make_run({**learned, "models": str(tmp_path)})
     (tmp_path / "mpd").symlink_to(model)
-    given = make_run({**learned, "models": str(tmp_path)}, schema)
+    given = make_run({**learned, "models": str(tmp_path)})
     assert coding_settings(given.config, "learned")["models"] == str(tmp_path)
-    assert given.trained == ()
+    assert given.training.trained["mpd"] == ()
     alien = {**learned, "codecs": {"stranger": {"points": [{}]}}}
     with pytest.raises(ConfigError, match=r"codec stranger needs the model 'other'.*set models"):
-        make_run(alien, schema)
+        make_run(alien)
 
 
 def test_blocks_of_steps_are_medians() -> None:
@@ -731,7 +727,7 @@ def test_only_the_codec_with_a_model_waits_for_it(tmp_path: Path) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 1\n")
     (info / "entry_points.txt").write_text("[icmbench.codecs]\nlearned = planted:Learned\n")
     amounts = {"autoencoder": {"steps": 2}, "contexts": {"images": 2}, "reverse": {"steps": 2}}
-    config = {**BASE, "training": {"start": "scratch", **BASE["training"], **amounts}}
+    config = {**BASE, "training": {"start": "scratch", **BASE["training"], "mpd": amounts}}
     config["codecs"] = {**BASE["codecs"], "learned": {"points": [{}]}}
     (tmp_path / "config.yaml").write_text(json.dumps(config))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "-n"]

@@ -131,12 +131,11 @@ def test_what_is_unavailable_is_left_out_and_announced(
     config: dict[str, Any], root: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    schema = root / "schemas" / "config.schema.json"
-    run = make_run(config, schema)
+    run = make_run(config)
     assert list(run.codecs) == ["jpeg", "av1"]
     assert list(run.unavailable) == ["lpips"]
     monkeypatch.setattr(Avif, "unavailable", classmethod(lambda cls: "planted reason"))
-    run = make_run(config, schema)
+    run = make_run(config)
     assert list(run.codecs) == list(run.config["codecs"]) == ["jpeg"]
     assert run.config["anchors"] == ["jpeg"]
     lines = announcements(run)
@@ -144,10 +143,10 @@ def test_what_is_unavailable_is_left_out_and_announced(
     assert lines[1].startswith("unavailable: lpips: alexnet")
     assert lines[2].startswith("anchors: 'av1' is left out")
     with pytest.raises(ConfigError, match=r"metrics: none can be computed here.*lpips: alexnet"):
-        make_run({**config, "metrics": ["lpips"]}, schema)
+        make_run({**config, "metrics": ["lpips"]})
     del config["codecs"]["jpeg"]
     with pytest.raises(ConfigError, match=r"none can run here.*planted reason"):
-        make_run({**config, "anchors": []}, schema)
+        make_run({**config, "anchors": []})
 
 
 def test_every_installed_codec_is_available_here() -> None:

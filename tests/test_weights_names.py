@@ -34,13 +34,8 @@ BASE: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def schema(root: Path) -> Path:
-    return root / "schemas" / "config.schema.json"
-
-
-def test_bundled_weights_are_named_with_the_size_of_the_prior(schema: Path) -> None:
-    names = curve_names(make_run(BASE, schema))
+def test_bundled_weights_are_named_with_the_size_of_the_prior() -> None:
+    names = curve_names(make_run(BASE))
     arrays, _ = load_arrays(icmh.part_file(icmh.bundled(), "prior"))
     size = sum(array.size for array in arrays.values())
     assert size == parameters(icmh.part_file(icmh.bundled(), "prior"))
@@ -52,20 +47,20 @@ def test_bundled_weights_are_named_with_the_size_of_the_prior(schema: Path) -> N
     assert names["diff-icmh"] == "Diff-ICMH (bundled, 2 M prior)"
 
 
-def test_parts_that_this_run_trains_are_named(root: Path, schema: Path) -> None:
+def test_parts_that_this_run_trains_are_named(root: Path) -> None:
     """Of the entries that use them alone: features guide one of the two."""
-    training = {"features": {"steps": 2}, "stage_2": {"steps": 2}}
-    found = weights_names(make_run({**BASE, "training": training}, schema))
+    training = {"mpd": {"features": {"steps": 2}}, "diff_icmh": {"stage_2": {"steps": 2}}}
+    found = weights_names(make_run({**BASE, "training": training}))
     assert found == {
         "mpd": "bundled",
         "guided": "bundled, features fine-tuned in this run",
         "diff-icmh": "bundled, codec fine-tuned in this run, 2 M prior",
     }
     micro = yaml.safe_load((root / "configs" / "micro.yaml").read_text())
-    assert set(weights_names(make_run(micro, schema)).values()) == {"trained in this run"}
+    assert set(weights_names(make_run(micro)).values()) == {"trained in this run"}
 
 
-def test_given_models_go_by_the_imported_file_or_the_folder(schema: Path, tmp_path: Path) -> None:
+def test_given_models_go_by_the_imported_file_or_the_folder(tmp_path: Path) -> None:
     codecs = {
         "mpd": BASE["codecs"]["mpd"],
         "other": {"codec": "diff-icmh", "points": [{"rate": 1}]},
@@ -74,7 +69,7 @@ def test_given_models_go_by_the_imported_file_or_the_folder(schema: Path, tmp_pa
     shutil.copytree(mpd.bundled(), home / "mpd")
     shutil.copytree(icmh.bundled(), home / "diff-icmh")
     shutil.copy(mpd.part_file(mpd.bundled(), "autoencoder"), home / "diff-icmh")
-    run = make_run({**BASE, "codecs": codecs, "models": str(home)}, schema)
+    run = make_run({**BASE, "codecs": codecs, "models": str(home)})
     assert weights_names(run) == {"mpd": "site-a", "other": "site-a, 2 M prior"}
     path = icmh.part_file(home / "diff-icmh", "codec")
     arrays, metadata = load_arrays(path)

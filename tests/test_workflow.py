@@ -55,7 +55,7 @@ def test_everything_is_there(every_rule: dict, first_run: Path) -> None:
     states = pd.read_csv(results / "tables" / "mpd_states.csv")
     assert list(states["state"]) == 2 * list(range(7, -1, -1))
     labels = pd.read_csv(results / "tables" / "pseudo_labels.csv")
-    settings = every_rule["training"]["pseudo_labels"]
+    settings = every_rule["training"]["mpd"]["pseudo_labels"]
     levels = len(settings["clusters"])
     assert len(labels) == levels * len(settings["counts"])
     assert labels["stability"].notna().sum() == labels["used"].sum() == levels

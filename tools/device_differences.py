@@ -50,7 +50,7 @@ def main() -> None:
     given = parser.parse_args()
     text = given.config.read_text(encoding="utf-8")
     try:
-        run = make_run(yaml.safe_load(text), ROOT / "schemas" / "config.schema.json")
+        run = make_run(yaml.safe_load(text))
         frame = pd.DataFrame(differences(run, given.devices, given.images))
     except IcmbenchError as error:
         raise SystemExit(f"device_differences: error: {error}") from None

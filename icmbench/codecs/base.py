@@ -89,6 +89,8 @@ class Codec(ABC):
         lossless: whether the picture must come out bit-identical; checked on every image.
         uses_device: whether it can run on a GPU; the others always say `cpu`.
         model_name: the folder of its trained weights below `models`; None: it has none.
+        training_section: the module whose `SECTION` (`icmbench.training.section`) adds the keys of
+            its training to the configuration; None: it is trained elsewhere.
         batch_key: the decode key that says how many streams `decode_batch` is given at once; None:
             every stream is decoded alone.
     """
@@ -106,6 +108,7 @@ class Codec(ABC):
     lossless: ClassVar[bool] = False
     uses_device: ClassVar[bool] = False
     model_name: ClassVar[str | None] = None
+    training_section: ClassVar[str | None] = None
     batch_key: ClassVar[str | None] = None
 
     def __init__(self, *, models: Path | None = None, device: str = "cpu") -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import importlib
+from typing import TYPE_CHECKING
 
 import icmbench.codecs
 import icmbench.codecs.conventional
@@ -11,6 +13,9 @@ from icmbench.codecs.base import Codec
 from icmbench.core.errors import ConfigError, CorruptStream, UnsupportedVersion
 from icmbench.core.registry import discover
 from icmbench.core.suggest import unknown
+
+if TYPE_CHECKING:
+    from icmbench.training.section import TrainingSection
 
 ENTRY_POINTS = "icmbench.codecs"
 
@@ -32,6 +37,14 @@ def codec_class(name: str) -> type[Codec]:
         return codecs()[name]
     except KeyError:
         raise ConfigError(unknown("codec", name, codecs())) from None
+
+
+@functools.cache
+def training_sections() -> tuple[TrainingSection, ...]:
+    """The sections that trained codecs add to `training`, each after those that it needs."""
+    names = dict.fromkeys(codec.training_section for codec in codecs().values())
+    found = [importlib.import_module(name).SECTION for name in names if name]
+    return tuple(sorted(found, key=lambda section: len(section.needs)))
 
 
 def recognise(data: bytes) -> type[Codec]:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from icmbench.codecs.diff_icmh import model as icmh
-from icmbench.codecs.diff_icmh.codec import MAIN
-from icmbench.codecs.diff_icmh.vocabulary import check_tags, model_vocabulary
 from icmbench.config.left_out import IMAGE_LISTS
-from icmbench.config.models import models_folder
 from icmbench.config.problems import Problems
-from icmbench.evaluation.shard import CodecEntry
 from icmbench.metrics import METRICS
 
 
@@ -56,45 +51,3 @@ def _check_ablation(
         problems.unknown_names("ablation", entries, "codec entry of ablation", codecs)
         if not (ablation["without"] and ablation["bpp"]):
             problems.add("ablation: without and bpp say what is compared, and at which rates")
-
-
-def check_variants(
-    config: Mapping[str, Any], entries: Mapping[str, CodecEntry], problems: Problems
-) -> None:
-    """A problem where a point names a variant that this run does not train."""
-    if config["models"]:
-        return
-    used = {
-        str(dict(point.encode).get("variant", MAIN))
-        for entry in entries.values()
-        for point in entry.points
-    }
-    kind, known = "variant of training.variants", config["training"]["variants"]
-    problems.unknown_names("codecs", sorted(used - {MAIN}), kind, known)
-
-
-def check_tags_of_points(
-    config: Mapping[str, Any], entries: Mapping[str, CodecEntry], problems: Problems
-) -> None:
-    """A problem where a point names a tag that is not in its model's vocabulary.
-
-    A model that this run trains keeps the bundled vocabulary; from scratch the training set decides
-    it, which is not there yet. What a given folder lacks is a problem of its own.
-    """
-    if not config["models"] and config["training"]["start"] == "scratch":
-        return
-    home = models_folder(config) / icmh.NAME if config["models"] else icmh.bundled()
-    for name, entry in entries.items():
-        if entry.codec != icmh.NAME:
-            continue
-        for text, variant in sorted({_tags_and_variant(point.encode) for point in entry.points}):
-            own = config["models"] and variant != MAIN
-            folder = home / icmh.VARIANTS / variant if own else home
-            if folder.is_dir():
-                with problems.collect(f"codecs.{name}"):
-                    check_tags(text, model_vocabulary(folder))
-
-
-def _tags_and_variant(encode: Sequence[tuple[str, Any]]) -> tuple[str, str]:
-    keys = dict(encode)
-    return str(keys["tags"]), str(keys["variant"])

@@ -23,7 +23,7 @@ from icmbench.tasks import registry as tasks
 REGISTRIES: Final = {
     codecs.__name__: ("codecs",),
     tasks.__name__: ("tasks",),
-    datasets.__name__: ("datasets", "pool"),
+    datasets.__name__: ("datasets", "data"),
     meter.__name__: ("metrics",),
 }
 # Sources that were parsed before, below the directory that Snakemake runs in.
@@ -67,7 +67,7 @@ class JobCode:
         self._entries: dict[str, Mapping[str, Any]] = {
             kind: config[kind] for kind in ("codecs", "datasets", "tasks")
         }
-        self._entries["pool"] = config["training"]["pool"]
+        self._entries["data"] = config["training"]["data"]
         self._entries["metrics"] = {name: {} for name in config["metrics"]}
         self._made: dict[tuple[Any, ...], list[str]] = {}
         self._plugins: dict[str, str] | None = None
@@ -118,9 +118,9 @@ class JobCode:
         if kind == "tasks" and "task" not in wildcards and "dataset" in wildcards:
             here = wildcards["dataset"]
             return tuple(sorted(n for n, entry in known.items() if here in entry["datasets"]))
-        if {"pool": "dataset", "datasets": "source"}.get(kind) in wildcards:
+        if {"data": "dataset", "datasets": "source"}.get(kind) in wildcards:
             return ()  # the job is about one of the other
-        named = wildcards.get("source" if kind == "pool" else kind.removesuffix("s"), "")
+        named = wildcards.get("source" if kind == "data" else kind.removesuffix("s"), "")
         return (named,) if named in known else tuple(sorted(known))
 
     def _module(self, kind: str, name: str) -> str:

@@ -7,7 +7,6 @@ meet them one per attempt.
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import jsonschema
 
 from icmbench.config.problems import Problems
+from icmbench.config.sections import moved_keys, schema
 from icmbench.core.suggest import unknown
 
 # Keys of folders; a leading ~ is expanded once, here, for Snakemake takes it literally.
@@ -23,25 +23,25 @@ FOLDERS = ("results", "downloads", "models", "weights")
 ENTRIES = ("datasets", "codecs", "tasks")
 
 
-def complete(config: Mapping[str, Any], schema: Path) -> dict[str, Any]:
+def complete(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with defaults, checked against the schema.
 
     Raises ConfigError that lists every problem with its key path and, for a mistyped key, the
     nearest right one.
     """
     problems = Problems()
-    filled = complete_or_note(config, schema, problems)
+    filled = complete_or_note(config, problems)
     problems.raise_all()
     return filled
 
 
-def complete_or_note(config: Mapping[str, Any], schema: Path, problems: Problems) -> dict[str, Any]:
+def complete_or_note(config: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
     """`complete`, which adds to `problems` instead of raising.
 
     What the schema refuses is left out or replaced by its default, so that the rest can be
     checked further.
     """
-    rules = json.loads(schema.read_text(encoding="utf-8"))
+    rules = schema()
     filled: dict[str, Any] = _texts(copy.deepcopy(dict(config)), "", problems)
     for section in ENTRIES:
         if isinstance(filled.get(section), dict):
@@ -106,8 +106,14 @@ def _explain(error: jsonschema.ValidationError) -> str:
     where = ".".join(map(str, error.absolute_path)) or "top level"
     if error.validator == "additionalProperties" and isinstance(error.schema, Mapping):
         known = error.schema.get("properties", {})
+        moved = moved_keys() if where == "training" else {}
         wrong = [key for key in error.instance if key not in known]
-        return "; ".join(f"{where}: {unknown('key', key, known)}" for key in wrong)
+        return "; ".join(
+            f"training.{key} is now {moved[key]}: move it there"
+            if key in moved
+            else f"{where}: {unknown('key', key, known)}"
+            for key in wrong
+        )
     text = f"{where}: {error.message}"
     wants_text = error.validator == "type" and "string" in error.validator_value
     if wants_text and isinstance(error.instance, bool | int | float):

@@ -8,7 +8,8 @@ from typing import Any
 
 from icmbench.codecs.diff_icmh import model as icmh
 from icmbench.codecs.mpd import model as mpd
-from icmbench.codecs.mpd.model import KINDS, NAME
+from icmbench.codecs.mpd.model import NAME
+from icmbench.codecs.mpd.training import settings
 from icmbench.codecs.registry import codec_class
 from icmbench.evaluation.shard import CodecEntry
 from icmbench.models.layout import CARD
@@ -51,10 +52,8 @@ def given_files(folder: Path) -> list[Path]:
 
 
 def used_features(entry: CodecEntry) -> list[str]:
-    """The kinds of descriptors whose features an entry's points use, sorted."""
-    keys = [dict(point.encode) for point in entry.points]
-    used = {str(k["guide"]) for k in keys if k.get("alpha") and k["palette"] == "image"}
-    return sorted(used & set(KINDS))
+    """The kinds of descriptors whose features an MPD entry's points use, sorted."""
+    return settings.used_features([dict(point.encode) for point in entry.points])
 
 
 def alpha_sweeps(entries: Mapping[str, CodecEntry]) -> dict[str, dict[str, float]]:

@@ -6,17 +6,9 @@ from typing import Any, Final
 
 from icmbench.codecs.diff_icmh import model as icmh
 from icmbench.codecs.mpd import model as mpd
+from icmbench.codecs.mpd.training.settings import SHARED
 from icmbench.config.plan import NETWORKS, Plan
-from icmbench.config.training import source_tags
 
-# Shared keys of `training` that decide the numbers of a part of MPD besides its own section.
-SHARED: Final = {
-    "autoencoder": ("start", "precision", "crop", "seed"),
-    "contexts": ("crop",),
-    "reverse": ("start", "precision", "seed"),
-    "vgg": ("start", "precision", "seed"),
-    "features": ("start", "precision", "seed"),
-}
 STAGE_FILES: Final = ("codec", "control", "tables")
 
 Files = dict[str, Any]
@@ -56,7 +48,7 @@ class Parts:
     @property
     def taps_network(self) -> str:
         """The network whose taps are clustered: the model's own, or a published VGG-16."""
-        given = self._training["pseudo_labels"]["network"]
+        given = self._training["mpd"]["pseudo_labels"]["network"]
         return given or f"{self._mpd}/vgg.safetensors"
 
     def _pool(self) -> Files:
@@ -91,12 +83,8 @@ class Parts:
         return files
 
     def mpd_settings(self, part: str) -> dict[str, Any]:
-        """The values that decide a trained part's numbers besides its inputs; none of a copy."""
-        if part not in self._trained["mpd"]:
-            return {}
-        shared = {key: self._training[key] for key in SHARED[part]}
-        crop = {"crop": self._training["pseudo_labels"]["size"]} if part == "vgg" else {}
-        return {**self._training[part], **shared, **crop}
+        """Job parameters of a trained part besides its inputs; none of a copy."""
+        return self._run.training.settings("mpd", part)
 
     # ----- Diff-ICMH
 
@@ -116,23 +104,9 @@ class Parts:
         )
         return {"weights": [f"{self._icmh}/{part}.safetensors"], **losses}
 
-    def icmh_settings(self, part: str) -> dict[str, Any]:
-        """The values that decide a trained part's numbers besides its inputs; none of a copy."""
-        if part not in self._trained["diff_icmh"]:
-            return {}
-        training = self._training
-        shared = {key: training[key] for key in ("start", "precision", "seed", "crop", "codec")}
-        own = {"source_tags": source_tags(training)}
-        # The tagger is trained on the same cells as the prior.
-        return {"cells": training["prior"]["cells"], **training[part], **shared, **own}
-
-    def stage_settings(self, stage: str, variant: str) -> dict[str, Any]:
-        """The settings of a stage, with the changes of a variant of the training."""
-        settings = self.icmh_settings(stage)
-        if not settings or variant == "main":
-            return settings
-        changed = self._training["variants"][variant]
-        return {**settings, "codec": {**settings["codec"], **changed}}
+    def icmh_settings(self, part: str, variant: str = "main") -> dict[str, Any]:
+        """Job parameters of a trained part besides its inputs; none of a copy."""
+        return self._run.training.settings("diff_icmh", part, variant=variant)
 
     def _stage_files(self, stage: str, variant: str) -> list[str]:
         """Codec, control network and tables behind a stage; the last one's are the model's."""

@@ -80,7 +80,7 @@ class Plan:
     @property
     def variants(self) -> list[str]:
         """The trainings of Diff-ICMH's codec; `main` is the model's own."""
-        return ["main", *self.run.config["training"]["variants"]]
+        return ["main", *self.run.config["training"]["diff_icmh"]["variants"]]
 
     @property
     def makes_mpd(self) -> bool:

@@ -27,9 +27,13 @@ class Problems:
         try:
             yield
         except IcmbenchError as error:
-            text = str(error)
-            known = not where or text.startswith(where)
-            self.errors.append(type(error)(text if known else f"{where}: {text}"))
+            self.add_error(error, where)
+
+    def add_error(self, error: IcmbenchError, where: str = "") -> None:
+        """Add an error under the key path `where`, unless its text begins with that."""
+        text = str(error)
+        known = not where or text.startswith(where)
+        self.errors.append(type(error)(text if known else f"{where}: {text}"))
 
     def unknown_names(
         self, where: str, names: Iterable[str], kind: str, known: Iterable[str]

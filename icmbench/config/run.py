@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from icmbench.config.checks import check_references, check_tags_of_points, check_variants
+from icmbench.config.checks import check_references
 from icmbench.config.left_out import (
     drop_references,
     drop_unavailable,
@@ -18,7 +18,7 @@ from icmbench.config.load import complete_or_note, removed_entries
 from icmbench.config.models import coding_settings
 from icmbench.config.problems import Problems
 from icmbench.config.tasks import make_tasks
-from icmbench.config.training import Training, plan_training
+from icmbench.config.training import Training, check_points, plan_training
 from icmbench.datasets.base import Dataset
 from icmbench.datasets.registry import make_dataset
 from icmbench.evaluation.shard import CodecEntry, make_codec_entry
@@ -48,13 +48,13 @@ class Run:
     unavailable: Mapping[str, str] = field(default_factory=dict)
 
 
-def make_run(config: Mapping[str, Any], schema: Path) -> Run:
+def make_run(config: Mapping[str, Any]) -> Run:
     """Validate a configuration down to every codec spec, data-set option, metric and file.
 
     Raises one error that lists every problem with its key path.
     """
     problems = Problems()
-    filled = complete_or_note(config, schema, problems)
+    filled = complete_or_note(config, problems)
     removed = removed_entries(config)
     notices = [f"{s}.{n} is null: left out" for s, names in removed.items() for n in names]
     unavailable = drop_unavailable(filled, removed, problems)
@@ -64,8 +64,7 @@ def make_run(config: Mapping[str, Any], schema: Path) -> Run:
     entries = _codec_entries(filled, problems)
     check_references(filled, declared, problems)
     tasks = make_tasks(filled, datasets, declared["datasets"], problems)
-    check_variants(filled, entries, problems)
-    check_tags_of_points(filled, entries, problems)
+    check_points(filled, entries, problems)
     training = plan_training(filled, datasets, entries, problems)
     ids = {}
     for name, dataset in datasets.items():

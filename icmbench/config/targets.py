@@ -66,7 +66,7 @@ def _own_model(what: str, *more: Callable[[Run], str]) -> Callable[[Run], str]:
 def _trained_features(run: Run) -> str:
     if "features" in run.training.trained["mpd"]:
         return ""
-    return "training.features.steps above 0: nothing is learned from pseudo-labels in this run"
+    return "training.mpd.features.steps above 0: nothing is learned from pseudo-labels in this run"
 
 
 def _losses(run: Run) -> str:

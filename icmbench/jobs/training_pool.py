@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from icmbench.config.sources import make_pool_source, training_records
+from icmbench.config.training_data import make_training_set, training_records
 from icmbench.datasets.manifest import provide_shard, write_records
 
 
@@ -20,5 +20,5 @@ def training_pool(
     images: Path,
 ) -> None:
     """Provide the training images of one source; arguments as in `dataset_shard`."""
-    dataset = make_pool_source(source, entry, Path(downloads), results)
+    dataset = make_training_set(source, entry, Path(downloads), results)
     write_records(records, training_records(dataset, provide_shard(dataset, 0, 1, images)))

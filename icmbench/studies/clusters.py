@@ -118,7 +118,7 @@ class ClusterStudy:
     def __init__(
         self, network: TapsNetwork, labels: PseudoLabels, settings: Mapping[str, Any]
     ) -> None:
-        """`settings` are those of `training.pseudo_labels`."""
+        """`settings` are those of `training.mpd.pseudo_labels`."""
         self.network, self.labels, self.settings = network, labels, settings
         self.curves = {
             "training pool": {

@@ -42,12 +42,12 @@ class PackedRun:
         return [str(path) for path in given_files(home / name)] if name else []
 
 
-def packed_run(config: Mapping[str, Any], schema: Path) -> PackedRun:
+def packed_run(config: Mapping[str, Any]) -> PackedRun:
     """Validate the configuration of an unpacked file.
 
     Raises ConfigError where it is wrong or its folder is not one that `icmbench unpack` made.
     """
-    filled = complete(config, schema)
+    filled = complete(config)
     folder = Path(filled["results"])
     if not (folder / ABOUT).is_file():
         raise ConfigError(

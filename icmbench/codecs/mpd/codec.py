@@ -28,6 +28,7 @@ class Mpd(Codec):
     title = "MPD"
     extension = "icb"
     model_name = "mpd"
+    training_section = "icmbench.codecs.mpd.training.settings"
     codec_id = CODEC_ID
     uses_device = True
     packages = ("torch", "diffusers", "numba", "numpy")

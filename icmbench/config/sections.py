@@ -1,0 +1,316 @@
+"""Keys of the configuration: type, default, limits and meaning of each, in one place.
+
+`schemas/config.schema.json` is written from it (`python -m icmbench.config.sections`).
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any, Final
+
+from icmbench.config.training import sections
+from icmbench.core.schema import (
+    NAMES,
+    REQUIRED,
+    Schema,
+    array,
+    choice,
+    entries,
+    flag,
+    integer,
+    number,
+    optional,
+    section,
+    string,
+)
+
+TEXT: Final = {"type": "string"}
+BPP: Final = number(REQUIRED, "bits per pixel", above=0)
+IMAGE: Final = {"dataset": TEXT, "image": TEXT}
+SEED: Final = integer(1, "another seed gives other resamples", low=0)
+
+
+def _images(text: str, more: dict[str, Schema] | None = None) -> Schema:
+    """A list of single images."""
+    keys = {**IMAGE, **(more or {})}
+    return array(section(keys, required=list(keys)), [], text)
+
+
+RUN: Final = {
+    "results": string(
+        "results",
+        "folder of everything that a run writes; a leading ~ is the home folder, here and in "
+        "downloads, models and weights",
+    ),
+    "downloads": string("downloads", "folder of downloaded data sets and weights"),
+    "fail_on": choice(
+        ["empty", "any", "never"],
+        "when a finished run exits with an error: empty - a codec or task gave no result at all on "
+        "a data set; any - an image failed somewhere; never. The report states failures in every "
+        "case",
+    ),
+    "models": optional(
+        "folder of trained models, used as it is (a codec takes <models>/<its model>); null: this "
+        "run's own, <results>/models, made as `training` says"
+    ),
+    "packed": flag(
+        False,
+        "in the configuration that `icmbench unpack` writes: only the streams below results are "
+        "decoded, nothing is made",
+    ),
+    "shards": integer(
+        1,
+        "jobs per data set and codec; an image's shard depends on its id alone",
+        low=1,
+        high=4096,
+    ),
+    "device": choice(["auto", "cpu", "cuda"], "of everything that can use a GPU"),
+    "threads": integer(
+        1, "threads of one job's numerical libraries; results are promised for 1", low=1
+    ),
+    "keep_reconstructions": flag(
+        False, "keep the reconstructions (zip of PNGs) after they are measured"
+    ),
+    "split": {"type": "string", "default": "test", "description": "the split that is coded"},
+    "metrics": array(
+        TEXT,
+        ["psnr_rgb", "psnr_y", "ssim", "ms_ssim"],
+        "columns of rd.csv, in this order",
+        least=1,
+        unique=True,
+    ),
+    "weights": optional("folder with the published network weights of LPIPS and DISTS"),
+    "anchors": array(TEXT, [], "codec entries that BD-rates are given against", unique=True),
+    "rates": array(
+        number(REQUIRED, above=0),
+        [0.05, 0.1, 0.25, 0.5],
+        "bits per pixel at which codecs are compared with the anchors, image by image "
+        "(paired.csv); none: no such table",
+        unique=True,
+    ),
+}
+EVALUATION: Final = {
+    "bootstrap": section(
+        {
+            "resamples": integer(1000, "for the intervals of means", low=20),
+            "bd_resamples": integer(200, "for the intervals of BD-rates", low=20),
+            "seed": SEED,
+        }
+    ),
+    "comparison": section(
+        {
+            "max_failed": number(
+                0.25,
+                "a codec spec that fails on a larger share of the images is not averaged and does "
+                "not shrink the common set",
+                low=0,
+                high=1,
+            ),
+            "min_overlap": number(
+                0.25, "no BD-rate below this overlap of the two curves", low=0, high=1
+            ),
+        }
+    ),
+    "limits": section(
+        {
+            "seconds_per_image": number(
+                120,
+                "a codec that takes longer for one image gets a row with status timeout; while "
+                "others have all processors (Linux) time does not count",
+                above=0,
+            )
+        }
+    ),
+    "robustness": section(
+        {
+            "dataset": optional(
+                "the data set whose streams are damaged; needed where trials is not 0"
+            ),
+            "images": integer(3, "number of its images: the first ones by id", low=1),
+            "trials": integer(
+                0,
+                "damaged streams per codec, image and kind of damage; 0: none, no table",
+                low=0,
+            ),
+            "seed": integer(1, "of the places of the damage", low=0),
+            "seconds": number(20, "time limit of decoding one damaged stream", above=0),
+        },
+        "damaged streams of every codec through its own decoder",
+    ),
+    "tasks": entries(
+        {
+            "type": "object",
+            "required": ["type", "datasets"],
+            "properties": {
+                "type": {
+                    **TEXT,
+                    "description": "a kind of task: `icmbench tasks` lists them with their "
+                    "options, which stand beside this key",
+                },
+                "datasets": array(
+                    TEXT,
+                    REQUIRED,
+                    "annotated data sets that it is evaluated on",
+                    least=1,
+                    unique=True,
+                ),
+            },
+        },
+        {},
+        "task models that are evaluated on the reconstructions; by name, which is the column task "
+        "of tasks.csv",
+    ),
+}
+# Keys that all sections of `training` share.
+TRAINING: Final = {
+    "start": choice(
+        ["bundled", "scratch"],
+        "weights that training starts from; bundled and 0 steps: the bundled model as it is",
+    ),
+    "precision": choice(["float32", "bfloat16"], "of the forward pass"),
+    "crop": integer(
+        128,
+        "pixels a side of the training crops of the autoencoder and of diff-icmh's codec; smaller "
+        "images are left out (the reverse process takes 128)",
+        low=16,
+        multiple=8,
+    ),
+    "seed": integer(1, "another seed gives other weights", low=0),
+    "data": entries(
+        {
+            "type": "object",
+            "properties": {
+                "type": TEXT,
+                "tags": array(
+                    {**TEXT, "minLength": 1},
+                    REQUIRED,
+                    "tags that hold for every image of the training set",
+                ),
+            },
+        },
+        {"scenes": {"type": "scenes", "seed": 1, "size": 256, "train": 16, "test": 0}},
+        "training sets: entries as in `datasets`, of scenes and others the split train. Never test "
+        "data: kodak and photos, other splits of scenes, and folders of images that this run codes "
+        "are refused",
+        minProperties=1,
+    ),
+}
+COMPARISONS: Final = {
+    "ablation": section(
+        {
+            "full": optional("the codec entry with every ingredient; null: no ablation"),
+            "without": {
+                "type": "object",
+                "default": {},
+                "description": "by ingredient, the codec entry without it",
+                "additionalProperties": TEXT,
+            },
+            "bpp": array(
+                number(REQUIRED, above=0),
+                [],
+                "rates at which the entries are compared",
+                unique=True,
+            ),
+        },
+        "loss of a codec without one of its ingredients, at equal rate",
+    ),
+    "visual": _images("images shown side by side at about one rate", {"bpp": BPP}),
+    "task_pictures": _images(
+        "images with the predictions of a task, on the original and on every codec's "
+        "reconstruction at about this rate; `snakemake task_pictures`",
+        {
+            "bpp": BPP,
+            "task": {**TEXT, "description": "an entry of tasks that names the data set"},
+        },
+    ),
+    "hierarchy": _images("images whose palette hierarchy is drawn, where a codec entry is mpd"),
+    "diffusion": _images(
+        "images whose reconstructions are drawn at every rate, beside unconditional samples of the "
+        "prior, where a codec entry is diff-icmh"
+    ),
+}
+ENTRIES: Final = {
+    "datasets": {
+        "type": "object",
+        "minProperties": 1,
+        "description": "data sets by name; an entry that is null is taken out, as are null entries "
+        "of codecs and tasks (--config adds to a configuration file)",
+        "propertyNames": NAMES,
+        "additionalProperties": {"type": "object", "properties": {"type": TEXT}},
+    },
+    "codecs": {
+        "type": "object",
+        "minProperties": 1,
+        "propertyNames": NAMES,
+        "additionalProperties": section(
+            {
+                "codec": {
+                    **TEXT,
+                    "description": "the codec, where the entry's name is not one",
+                },
+                "points": array(
+                    {
+                        "type": "object",
+                        "additionalProperties": {
+                            "type": ["number", "string", "array"],
+                            "minItems": 1,
+                        },
+                    },
+                    REQUIRED,
+                    "grids: each is the product of its lists of values; a codec spec that an "
+                    "earlier entry lists, too, is coded once and stands under both",
+                    least=1,
+                ),
+            },
+            required=["points"],
+        ),
+    },
+}
+
+
+@functools.cache
+def schema() -> Schema:
+    """JSON Schema of a configuration, with the sections of all installed codecs."""
+    parts = {key: found.schema() for key, found in sections().items()}
+    training = section(
+        {**TRAINING, **parts},
+        "of the models of codecs that have one; nothing is trained where no codec of the run needs "
+        "it",
+    )
+    keys = {**RUN, **EVALUATION, "training": training, **COMPARISONS, **ENTRIES}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Configuration of an icmbench run",
+        "type": "object",
+        "additionalProperties": False,
+        "required": list(ENTRIES),
+        "properties": keys,
+    }
+
+
+def moved_keys() -> dict[str, str]:
+    """Former keys of `training` -> the path of each now."""
+    found = {
+        key: f"training.{name}.{key}" for name, part in sections().items() for key in part.keys
+    }
+    return {"pool": "training.data", **found}
+
+
+def schema_text() -> str:
+    """The text of `schemas/config.schema.json`."""
+    return _lines(schema(), "") + "\n"
+
+
+def _lines(value: Any, indent: str) -> str:
+    """JSON with one line per key that holds no keys of its own."""
+    text = json.dumps(value)
+    if '"properties"' not in text or not isinstance(value, dict):
+        return text
+    inner = indent + " "
+    items = [f"{inner}{json.dumps(key)}: {_lines(v, inner)}" for key, v in value.items()]
+    return "{\n" + ",\n".join(items) + f"\n{indent}}}"
+
+
+if __name__ == "__main__":
+    print(schema_text(), end="")

@@ -1,0 +1,51 @@
+"""Section `training.tasks`: keys, defaults and checks of the training of bundled task models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Final
+
+from icmbench.core.errors import ConfigError
+from icmbench.core.schema import Schema
+from icmbench.training.section import Keys, TrainingSection, Values, network
+
+WHERE: Final = "on the scenes of the training data; a task names it by `checkpoint: bundled`"
+
+
+class TaskTraining(TrainingSection):
+    """The bundled task models; a trained one starts from the bundled weights."""
+
+    key: ClassVar[str] = "tasks"
+    amounts: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("detector", "segmenter", "landmarks"), "steps"
+    )
+    keys: ClassVar[Mapping[str, Schema]] = {
+        "detector": network(8, 1e-3, "images", f"the small RTMDet-Ins, {WHERE}"),
+        "segmenter": network(8, 1e-3, "images", f"the small Fast-SCNN, {WHERE}"),
+        "landmarks": network(8, 1e-3, "faces", f"the small FAN, {WHERE}"),
+    }
+
+    def trained(self, training: Values, points: Keys, parts: Sequence[str] | None) -> list[str]:
+        """The trained ones of the models that the run's tasks use (`parts`).
+
+        Raises ConfigError where no training set is of scenes: only they have all annotations.
+        """
+        trained = [part for part in self.with_amount(training) if part in (parts or ())]
+        if trained and not scene_sets(training):
+            raise ConfigError(
+                f"training.tasks.{trained[0]}: no training set of training.data is of scenes"
+            )
+        return trained
+
+    def settings(self, training: Values, part: str, **wildcards: str) -> dict[str, Any]:
+        """Job parameters of a model's training."""
+        return {**training["tasks"][part], "seed": training["seed"]}
+
+
+SECTION: Final = TaskTraining()
+
+
+def scene_sets(training: Values) -> list[str]:
+    """The training sets that are scenes, sorted."""
+    data = training["data"]
+    return sorted(name for name, entry in data.items() if entry.get("type", name) == "scenes")
