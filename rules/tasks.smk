@@ -169,11 +169,7 @@ if run.tasks:
             params:
                 device=run.config["device"],
                 code=code_of("train_task"),
-                settings=lambda wc: {
-                    **TRAINING[wc.part],
-                    "seed": TRAINING["seed"],
-                    "start": "bundled",
-                },
+                settings=lambda wc: run.training.settings("tasks", wc.part),
                 checkpoint=f"{run.config['results']}/training/checkpoints/{{part}}.pt",
             script:
                 "../workflow_scripts/train_task.py"

@@ -41,7 +41,7 @@ def check_training_data(
     """ConfigError where an image that is coded in this run (`coded`, its `split`) is trained on.
 
     The same scenes or split of a data set, or a folder that is, holds or lies in that of a coded
-    one. Copies of images are found by their pixels when the images are read (`read_pool`).
+    one. Copies of images are found by their pixels when the images are read (`training.data`).
     """
     for name, ours in data.items():
         for other, dataset in coded.items():

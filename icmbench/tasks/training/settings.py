@@ -39,7 +39,7 @@ class TaskTraining(TrainingSection):
 
     def settings(self, training: Values, part: str, **wildcards: str) -> dict[str, Any]:
         """Job parameters of a model's training."""
-        return {**training["tasks"][part], "seed": training["seed"]}
+        return {**training["tasks"][part], "seed": training["seed"], "start": "bundled"}
 
 
 SECTION: Final = TaskTraining()
