@@ -397,7 +397,7 @@ def crafted(path: Path, members: list[tarfile.TarInfo], names: list[str]) -> Pat
 )
 def test_no_member_lies_outside_the_folder(tmp_path: Path, name: str) -> None:
     file = crafted(tmp_path / "a.tar", [tarfile.TarInfo(name)], [name])
-    with pytest.raises(MeasurementError, match=r"a\.tar: the member"):
+    with pytest.raises(MeasurementError, match=r"a\.tar: the member .* would lie outside"):
         unpack_streams(file, tmp_path / "in" / "to")
     assert files(tmp_path) == [file]
 
