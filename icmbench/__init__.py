@@ -15,8 +15,8 @@ Packages, each importing only those below it (`LAYERS`)::
 
 The library knows nothing of Snakemake and can be used by itself::
 
-    >>> from icmbench.codecs.specs import parse_string
-    >>> point = parse_string("webp:quality=20,scale=0.5")
+    >>> from icmbench.codecs.specs import parse_spec
+    >>> point = parse_spec("webp:quality=20,scale=0.5")
     >>> stream = point.codec().encode(image, **dict(point.encode))  # doctest: +SKIP
 """
 

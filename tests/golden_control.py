@@ -6,29 +6,36 @@ of the initialisation is told apart from a change of the networks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from diffusers import UNet2DConditionModel
 from safetensors.torch import save
 from torch import Tensor
 
 from icmbench.codecs.diff_icmh.networks.control import (
     ControlNetwork,
     ControlSettings,
-    UnetSettings,
     build_control,
-    build_unet,
     middle_features,
     predict_noise,
 )
-from icmbench.codecs.diff_icmh.sampling import SAMPLERS, draw, sample
+from icmbench.codecs.diff_icmh.networks.unet import UnetSettings, build_unet
+from icmbench.codecs.diff_icmh.sampling import (
+    SAMPLERS,
+    STEPS,
+    Predict,
+    sample_ddim,
+    sample_ddpm_spaced,
+    spaced_schedule,
+    unit_noise,
+)
 from icmbench.core.files import write_bytes
-from icmbench.models.diffusers_networks import UNet2DConditionModel
 
 FILE = Path(__file__).parent / "data" / "diff_icmh" / "control_golden.safetensors"
 RATIOS = (1.0, 0.75, 0.5)
-STEPS = (0, 500, 999)
+TIMESTEPS = (0, 500, 999)
 
 # Two resolutions, one of them without attention, and head widths that do not divide all channels.
 # Of 32 channels and fewer each is normalised by itself, and the step, which is added, is lost.
@@ -66,6 +73,23 @@ def inputs(height: int = 8, width: int = 12) -> tuple[Tensor, Tensor, Tensor]:
     return noisy, hint, torch.randn(2, 5, UNET.context, generator=generator)
 
 
+def sample(
+    predict: Predict,
+    x_t: Tensor,
+    steps: int,
+    sampler: str,
+    noise: Callable[[], Tensor],
+    *,
+    start: int = STEPS - 1,
+    clip: float | None = None,
+) -> Tensor:
+    """A latent by one of the two samplers."""
+    schedule = spaced_schedule(steps, start)
+    if sampler == "ddim":
+        return sample_ddim(predict, x_t, schedule, clip=clip)
+    return sample_ddpm_spaced(predict, x_t, schedule, noise, clip=clip)
+
+
 def guided(sampler: str) -> Tensor:
     """Four steps at a guidance of 2."""
     unet, control = tiny_unet(), tiny_control()
@@ -77,7 +101,7 @@ def guided(sampler: str) -> Tensor:
         eps = predict_noise(unet, control, both, hints, torch.full((2,), step), context)
         return eps[1:] + 2 * (eps[:1] - eps[1:])
 
-    return sample(predict, noisy, 4, sampler, lambda: draw(tuple(noisy.shape), generator))
+    return sample(predict, noisy, 4, sampler, lambda: unit_noise(tuple(noisy.shape), generator))
 
 
 def _outputs() -> Iterator[tuple[str, Tensor]]:
@@ -87,7 +111,7 @@ def _outputs() -> Iterator[tuple[str, Tensor]]:
     yield "context", context
     weights = [*unet.parameters(), *tiny_control().parameters()]
     yield "weights", torch.stack([p.flatten()[0] for p in weights])
-    for step in STEPS:
+    for step in TIMESTEPS:
         level = torch.tensor([step])
         yield f"eps.alone.{step}", predict_noise(unet, None, noisy, None, level, context[:1])
         for ratio in RATIOS:

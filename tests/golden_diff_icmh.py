@@ -12,7 +12,9 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from icmbench.codecs.diff_icmh.networks.lfgcm import Lfgcm, LfgcmSettings, build_lfgcm, squeeze
+from icmbench.codecs.diff_icmh.networks.checkerboard import pack
+from icmbench.codecs.diff_icmh.networks.lfgcm import Lfgcm, build_lfgcm
+from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
 from icmbench.core.files import write_bytes
 
 FILE = Path(__file__).parent / "data" / "diff_icmh" / "lfgcm_golden.safetensors"
@@ -34,8 +36,8 @@ TINY = LfgcmSettings(
 def amplify(network: Lfgcm) -> Lfgcm:
     """Symbols other than 0: an untrained network's y and z are small, and its scales near 0."""
     with torch.no_grad():
-        network.encoder.g_a6.weight.mul_(15)
-        network.hyper_enc.h_a9.weight.mul_(30)
+        network.g_a.g_a6.weight.mul_(15)
+        network.h_a.h_a9.weight.mul_(30)
         for parameters in (network.entropy_parameters_anchor, network.entropy_parameters_nonanchor):
             for index, channels in enumerate(network.settings.slices):
                 parameters.get_submodule(f"{index}.fusion.4").bias[:channels] += 1  # type: ignore
@@ -62,7 +64,7 @@ def symbols(
     parts = network.split(y)
 
     def visit(scales: Tensor, means: Tensor, index: int, anchor: bool) -> Tensor:
-        residual = squeeze(parts[index], anchor) - means
+        residual = pack(parts[index], anchor) - means
         tie = 0.5 - (residual - residual.round()).abs()
         found.append((residual.round().int().flatten(), scales.flatten(), tie.flatten()))
         return residual.round()

@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 import numpy as np
 import yaml
-from icmbench.codecs.specs import parse_string
+from icmbench.codecs.specs import parse_spec
 from icmbench.config.run import make_run
 from icmbench.datasets.registry import make_dataset
 from icmbench.metrics.meter import Meter
@@ -34,7 +34,7 @@ data = make_dataset("ramps", config["datasets"]["ramps"], folder, folder)
 records = data.provide(data.image_ids(), folder)
 assert [record.width for record in records] == [64, 128, 192, 256, 320]
 image = np.arange(30 * 40 * 3).reshape(30, 40, 3).astype(np.uint8)
-codec = parse_string("rawzip:level=9").codec()
+codec = parse_spec("rawzip:level=9").codec()
 assert np.array_equal(codec.decode(codec.encode(image, level=9)), image)
 other = image.copy()
 other[3, 4, 1] ^= 64

@@ -11,7 +11,7 @@ from conftest import make_picture
 from icmbench.bitstream import container
 from icmbench.codecs.diff_icmh.codec import CODEC_ID
 from icmbench.codecs.diff_icmh.model import LAYOUT, bundled
-from icmbench.codecs.diff_icmh.system import System, _continued
+from icmbench.codecs.diff_icmh.system import System, _padded
 from icmbench.core.files import sha256_file
 from icmbench.models.card import model_card
 from icmbench.scenes import render_scene
@@ -47,12 +47,12 @@ def test_rates_are_ordered(system: System, pictures: list[np.ndarray]) -> None:
     errors = np.zeros((len(pictures), system.rates))
     for row, image in zip(errors, pictures, strict=True):
         header = container.Header(CODEC_ID, system.digest, image.shape[1], image.shape[0])
-        latent = system.latent(_continued(image)).transpose(2, 0, 1)
+        latent = system.latent(_padded(image)).transpose(2, 0, 1)
         lengths = []
         for rate in range(1, system.rates + 1):
             stream = system.encode(image, header, rate=rate, tags="auto")
             lengths.append(len(stream))
-            c = system.guide(system.read(container.parse(stream)))[0].numpy()
+            c = system.conditioning(system.read(container.parse(stream)))[0].numpy()
             row[rate - 1] = np.mean((c - latent) ** 2)
         assert lengths == sorted(set(lengths))
     mean = errors.mean(0)

@@ -124,7 +124,7 @@ def test_the_catalogue_imports_no_model() -> None:
 def test_points_of_an_earlier_entry_are_shared() -> None:
     plan = plain()
     assert plan.shared == {"again": {"jpeg": ["jpeg:quality=50"]}}
-    point = next(p for p in plan.run.codecs["again"].points if p.string == "jpeg:quality=50")
+    point = next(p for p in plan.run.codecs["again"].points if p.spec == "jpeg:quality=50")
     assert plan.shared_encodings("again") == {"jpeg": [point.encoding]}
     assert plan.shared_encodings("jpeg") == {}
 

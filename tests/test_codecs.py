@@ -11,7 +11,7 @@ from conftest import make_picture
 
 from icmbench.bitstream import container
 from icmbench.codecs.registry import codec_class, codecs, recognise
-from icmbench.codecs.specs import expand_points, make_point, parse_string, slug
+from icmbench.codecs.specs import expand_points, make_point, parse_spec, slug
 from icmbench.core.errors import (
     CodecError,
     ConfigError,
@@ -181,14 +181,14 @@ def test_a_header_cannot_inflate_memory() -> None:
 
 
 def test_strings_are_canonical() -> None:
-    assert parse_string("webp:scale=0.5,quality=20").string == "webp:quality=20,scale=0.5"
-    assert parse_string("webp:quality=20,scale=1").string == "webp:quality=20"
-    assert parse_string(" avif:speed=6,quality=07 ").string == "avif:quality=7"
-    assert parse_string("jxl:distance=1.50").string == "jxl:distance=1.5"
-    assert parse_string("raw-test:planes=2").encoding == "raw-test"
+    assert parse_spec("webp:scale=0.5,quality=20").spec == "webp:quality=20,scale=0.5"
+    assert parse_spec("webp:quality=20,scale=1").spec == "webp:quality=20"
+    assert parse_spec(" avif:speed=6,quality=07 ").spec == "avif:quality=7"
+    assert parse_spec("jxl:distance=1.50").spec == "jxl:distance=1.5"
+    assert parse_spec("raw-test:planes=2").encoding == "raw-test"
     assert slug("webp:quality=20,scale=0.5") == "webp-quality20-scale0.5"
     for text in ("webp:quality=20,scale=0.25", "identity", "jpeg2000:ratio=60"):
-        assert parse_string(parse_string(text).string).string == text
+        assert parse_spec(parse_spec(text).spec).spec == text
 
 
 @pytest.mark.parametrize(
@@ -208,12 +208,12 @@ def test_strings_are_canonical() -> None:
 )
 def test_bad_strings_name_the_cure(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        parse_string(text)
+        parse_spec(text)
 
 
 def test_points_are_a_product() -> None:
     points = expand_points("jpeg", [{"quality": [10, 50]}, {"quality": 10, "scale": [0.5, 0.25]}])
-    assert [point.string for point in points] == [
+    assert [point.spec for point in points] == [
         "jpeg:quality=10",
         "jpeg:quality=50",
         "jpeg:quality=10,scale=0.5",

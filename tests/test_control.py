@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from golden_control import (
     FILE,
     UNET,
     golden_tensors,
     inputs,
+    sample,
     tiny_control,
     tiny_unet,
     zero_layers,
@@ -26,29 +28,26 @@ from official import needs
 from safetensors.torch import load_file
 from torch import Tensor
 
-from icmbench.codecs.diff_icmh.importing.names import PREFIXES, SCALE, rename
+from icmbench.codecs.diff_icmh.importing.names import PREFIXES, SCALE
+from icmbench.codecs.diff_icmh.importing.rename import rename
 from icmbench.codecs.diff_icmh.networks import control as module
 from icmbench.codecs.diff_icmh.networks.control import (
     ControlNetwork,
     ControlSettings,
-    UnetSettings,
     build_control,
-    build_unet,
     middle_features,
     predict_noise,
-    time_embedding,
 )
+from icmbench.codecs.diff_icmh.networks.unet import UnetSettings, build_unet, time_embedding
 from icmbench.codecs.diff_icmh.sampling import (
     SAMPLERS,
     STEPS,
     add_noise,
     alphas_cumprod,
-    sample,
-    spaced,
+    spaced_schedule,
 )
-from icmbench.codecs.diff_icmh.training.codec import semantic_loss
+from icmbench.codecs.diff_icmh.training.losses import semantic_loss
 from icmbench.core.errors import ConfigError
-from icmbench.models.diffusers_networks import UNet2DConditionModel
 from icmbench.models.tensors import fill_network
 
 pytestmark = pytest.mark.usefixtures("one_thread", "no_gradients")
@@ -247,17 +246,17 @@ def test_published_semantic_consistency(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("steps", [50, 4])
 def test_published_schedule(steps: int) -> None:
     """All of it in float64, to the last digits."""
-    stated, plan = described("sampler")[f"steps_{steps}"], spaced(steps)
-    assert plan.used.tolist() == stated["timesteps"]
+    stated, plan = described("sampler")[f"steps_{steps}"], spaced_schedule(steps)
+    assert plan.timesteps.tolist() == stated["timesteps"]
     ours = {
-        "alphas_cumprod": plan.kept,
-        "alphas_cumprod_prev": plan.before,
-        "betas": 1 - plan.kept / plan.before,
-        "sqrt_recip_alphas_cumprod": np.sqrt(1 / plan.kept),
-        "sqrt_recipm1_alphas_cumprod": np.sqrt(1 / plan.kept - 1),
+        "alphas_cumprod": plan.alpha_prod_t,
+        "alphas_cumprod_prev": plan.alpha_prod_t_prev,
+        "betas": 1 - plan.alpha_prod_t / plan.alpha_prod_t_prev,
+        "sqrt_recip_alphas_cumprod": np.sqrt(1 / plan.alpha_prod_t),
+        "sqrt_recipm1_alphas_cumprod": np.sqrt(1 / plan.alpha_prod_t - 1),
         "posterior_variance": plan.variance,
-        "posterior_mean_coef1": plan.towards,
-        "posterior_mean_coef2": plan.stay,
+        "posterior_mean_coef1": plan.pred_original_sample_coeff,
+        "posterior_mean_coef2": plan.current_sample_coeff,
     }
     assert ours.keys() | {"timesteps", "posterior_log_variance_clipped"} == stated.keys()
     for name, values in ours.items():
@@ -393,7 +392,7 @@ def test_hint_and_text_and_step_are_heard() -> None:
         assert float((first - other).abs().max()) > 1e-4
     alone = predict_noise(unet, None, noisy, hint, level, context[:1])
     assert torch.equal(alone, predict_noise(unet, None, noisy, None, level, context[:1]))
-    with pytest.raises(AssertionError, match="needs the codec's latent"):
+    with pytest.raises(AssertionError, match="needs the conditioning latent"):
         predict_noise(unet, control, noisy, None, level, context[:1])
 
 
@@ -459,8 +458,8 @@ def test_the_schedule_is_stable_diffusions() -> None:
 
 @pytest.mark.parametrize("steps", [2, 3, 4, 7, 8, 50, 333, 999, 1000])
 def test_spaced_schedules(steps: int) -> None:
-    plan = spaced(steps)
-    used = plan.used.tolist()
+    plan = spaced_schedule(steps)
+    used = plan.timesteps.tolist()
     assert len(used) == steps
     assert (used[0], used[-1]) == (0, 999)
     assert used == sorted(set(used))
@@ -468,25 +467,20 @@ def test_spaced_schedules(steps: int) -> None:
     # The posterior (Ho et al. 2020, eq. 7) keeps the marginal: mean and variance of x at the step
     # before, of a latent x_0 = 1, come out of those at the step.
     for k in range(steps):
-        mean = plan.towards[k] + plan.stay[k] * math.sqrt(plan.kept[k])
-        spread = plan.stay[k] ** 2 * (1 - plan.kept[k]) + plan.variance[k]
-        assert mean == pytest.approx(math.sqrt(plan.before[k]), rel=1e-9)
-        assert spread == pytest.approx(1 - plan.before[k], rel=1e-9, abs=1e-12)
-    assert plan.variance[0] == plan.stay[0] == 0
-    assert plan.towards[0] == pytest.approx(1, rel=1e-12)
+        mean = plan.pred_original_sample_coeff[k] + plan.current_sample_coeff[k] * math.sqrt(
+            plan.alpha_prod_t[k]
+        )
+        spread = plan.current_sample_coeff[k] ** 2 * (1 - plan.alpha_prod_t[k]) + plan.variance[k]
+        assert mean == pytest.approx(math.sqrt(plan.alpha_prod_t_prev[k]), rel=1e-9)
+        assert spread == pytest.approx(1 - plan.alpha_prod_t_prev[k], rel=1e-9, abs=1e-12)
+    assert plan.variance[0] == plan.current_sample_coeff[0] == 0
+    assert plan.pred_original_sample_coeff[0] == pytest.approx(1, rel=1e-12)
 
 
 @pytest.mark.parametrize("steps", [1, 0, -3, 1001])
 def test_numbers_of_steps_that_are_none(steps: int) -> None:
     with pytest.raises(ConfigError, match=f"steps={steps}: sampling takes 2 to 1000"):
-        spaced(steps)
-    with pytest.raises(ConfigError):
-        sample(lambda x, step: x, torch.zeros(1), steps, "ddim", lambda: torch.zeros(1))
-
-
-def test_unknown_sampler() -> None:
-    with pytest.raises(ConfigError, match="sampler=euler: expected one of ddim, ddpm-spaced"):
-        sample(lambda x, step: x, torch.zeros(1), 4, "euler", lambda: torch.zeros(1))
+        spaced_schedule(steps)
 
 
 def guess(x: Tensor, step: int) -> Tensor:
@@ -566,7 +560,7 @@ def test_the_last_step_of_ddpm_adds_no_noise() -> None:
 
 @pytest.mark.parametrize(("steps", "start"), [(2, 1), (4, 3), (5, 400), (8, 998)])
 def test_schedules_that_begin_later(steps: int, start: int) -> None:
-    used = spaced(steps, start).used.tolist()
+    used = spaced_schedule(steps, start).timesteps.tolist()
     assert len(used) == len(set(used)) == steps
     assert (used[0], used[-1]) == (0, start)
 
@@ -574,7 +568,7 @@ def test_schedules_that_begin_later(steps: int, start: int) -> None:
 @pytest.mark.parametrize(("steps", "start"), [(2, 0), (5, 3), (4, 1000), (4, -1)])
 def test_starts_that_are_none(steps: int, start: int) -> None:
     with pytest.raises(ConfigError, match=f"start={start}: {steps} steps need {steps - 1} to 999"):
-        spaced(steps, start)
+        spaced_schedule(steps, start)
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

@@ -25,12 +25,12 @@ from icmbench.codecs.diff_icmh import system as icmh_system
 from icmbench.codecs.diff_icmh.codec import DiffIcmh
 from icmbench.codecs.diff_icmh.entropy.rate_tables import z_tables
 from icmbench.codecs.diff_icmh.entropy.tables import gaussian_tables
-from icmbench.codecs.diff_icmh.importing.convert import import_checkpoint
+from icmbench.codecs.diff_icmh.importing.importer import import_checkpoint
 from icmbench.codecs.diff_icmh.text import Conditioned
 from icmbench.codecs.mpd import model as mpd
 from icmbench.codecs.mpd.codec import Mpd
 from icmbench.codecs.mpd.networks import reverse as reversing
-from icmbench.codecs.specs import parse_string
+from icmbench.codecs.specs import parse_spec
 from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
 from icmbench.evaluation import archive
@@ -297,7 +297,7 @@ def test_unconditional_samples_on_cuda() -> None:
     """The prior with control and without."""
     with fake_cuda():
         codec = DiffIcmh(models=tiny_icmh_models(), device="cuda")
-        point = parse_string("diff-icmh:rate=2,sampler=ddim,steps=2,guidance=2")
+        point = parse_spec("diff-icmh:rate=2,sampler=ddim,steps=2,guidance=2")
         stream = codec.encode(IMAGE, rate=2)
         samples, _ = diffusion.prior_samples("i", IMAGE, stream, point, codec)
         assert [sample.kind for sample in samples].count("prior alone") == 3
@@ -317,7 +317,7 @@ def stored(tmp_path: Path, family: CodecEntry, stream: bytes) -> Path:
 
 def test_palette_hierarchy_and_framework_on_cuda(tmp_path: Path) -> None:
     """Figure and table that run R and the autoencoder in their own process."""
-    point = parse_string("mpd:state=0")
+    point = parse_spec("mpd:state=0")
     family = CodecEntry("mpd", "mpd", (point,), Setup("mpd", tiny_models(), device="cuda"))
     with fake_cuda() as machine:
         codec = Mpd(models=tiny_models(), device="cuda")

@@ -25,7 +25,7 @@ from conftest import make_picture
 from fake_cuda import fake_cuda
 from tiny_model import tiny_models
 
-from icmbench.codecs.diff_icmh.training.codec import Weights, load_parts
+from icmbench.codecs.diff_icmh.training.losses import LossWeights, load_frozen
 from icmbench.codecs.mpd.model import NAME
 from icmbench.codecs.mpd.training import features as train_features
 from icmbench.codecs.mpd.training import vgg as train_vgg
@@ -201,16 +201,19 @@ def test_the_prior_and_its_tagger(
 
 @pytest.mark.parametrize(
     ("stage", "weights"),
-    [(1, icmh.WEIGHTS), (2, Weights(rate=(8.0, 4.0, 1.0), draws=2, steer_only=True))],
+    [
+        (1, icmh.WEIGHTS),
+        (2, LossWeights(lambda_rate=(8.0, 4.0, 1.0), timesteps=2, freeze_codec=True)),
+    ],
 )
 def test_the_codec_and_its_control_network(
-    stage: int, weights: Weights, folder_of_models: Path, tagged: Any, tmp_path: Path
+    stage: int, weights: LossWeights, folder_of_models: Path, tagged: Any, tmp_path: Path
 ) -> None:
     schedule = replace(icmh.SCHEDULE, steps=2, checkpoint_every=9)
 
     def train(folder: Path, device: str) -> State:
         prior = folder_of_models / "prior.safetensors"
-        loaded = load_parts(folder_of_models, prior, device)
+        loaded = load_frozen(folder_of_models, prior, device)
         icmh.run_stage(
             folder, folder_of_models, tagged, schedule, stage,
             weights=weights, loaded=loaded, device=device,

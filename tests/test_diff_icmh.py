@@ -34,9 +34,10 @@ from icmbench.codecs.diff_icmh.networks.lfgcm import build_lfgcm
 from icmbench.codecs.diff_icmh.networks.prior import Prior, PriorSettings
 from icmbench.codecs.diff_icmh.system import System
 from icmbench.codecs.diff_icmh.tags import unpack_tags
-from icmbench.codecs.diff_icmh.training.codec import Trained, write_codec
+from icmbench.codecs.diff_icmh.training.codec import write_codec
+from icmbench.codecs.diff_icmh.training.losses import CodecNetworks
 from icmbench.codecs.mpd.codec import CODEC_ID as MPD
-from icmbench.codecs.specs import parse_string
+from icmbench.codecs.specs import parse_spec
 from icmbench.core.errors import (
     CodecError,
     ConfigError,
@@ -121,7 +122,7 @@ def test_round_trip(size: tuple[int, int]) -> None:
 def test_the_decoder_has_what_the_network_meant(size: tuple[int, int]) -> None:
     """Symbols and c of one evaluation in floating point, and the bits that it expects."""
     system = codec().system
-    padded = system_module._continued(picture(size))
+    padded = system_module._padded(picture(size))
     assert (padded[: size[0], : size[1]] == picture(size)).all()
     pixels = torch.from_numpy(padded.transpose(2, 0, 1)[None].astype(np.float32) / 255)
     for rate in (1, 3):
@@ -131,7 +132,7 @@ def test_the_decoder_has_what_the_network_meant(size: tuple[int, int]) -> None:
         coded = read(stream(size, rate))
         torch.testing.assert_close(coded.z_hat, meant.z_hat.double(), rtol=0, atol=1e-4)
         torch.testing.assert_close(coded.y_hat, meant.y_hat.double(), rtol=0, atol=1e-3)
-        torch.testing.assert_close(system.guide(coded), meant.c, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(system.conditioning(coded), meant.c, rtol=1e-3, atol=1e-3)
         payloads = parsed(stream(size, rate)).sections[1:]
         expected = float(meant.bits[0]) / 8
         assert sum(map(len, payloads)) - 3 == pytest.approx(expected, rel=0.15, abs=8)
@@ -237,7 +238,7 @@ def test_tags_are_given_by_name() -> None:
     named = stream(tags="grass+ball")
     assert named == stream(tags=" ball + grass+ball") == stream()
     assert dict(codec().describe(stream(tags="water")))["tags"] == "water"
-    point = parse_string("diff-icmh:tags=ball+water")
+    point = parse_spec("diff-icmh:tags=ball+water")
     assert dict(point.encode)["tags"] == "ball+water"
     with pytest.raises(CodecError, match="unknown tag 'gras': did you mean 'grass'"):
         stream(tags="ball+gras")
@@ -310,7 +311,7 @@ def test_guidance_is_a_pair(evaluations: list[int]) -> None:
     """1 evaluates with the tags alone; else both as one pair, extrapolated from without to with."""
     system, coded = codec().system, read(stream())
     with torch.inference_mode():
-        hint = system.guide(coded)
+        hint = system.conditioning(coded)
         shown = {
             (weight, tags): system.sample(
                 hint, [tags], sampler="ddim", steps=2, guidance=weight, seeds=[1]
@@ -330,7 +331,7 @@ def test_guidance_is_a_pair(evaluations: list[int]) -> None:
 def test_control_is_heard_and_can_be_left_out() -> None:
     system, coded = codec().system, read(stream())
     with torch.inference_mode():
-        hint = system.guide(coded)
+        hint = system.conditioning(coded)
         shown = [
             system.sample(
                 given, [()], sampler="ddim", steps=2, guidance=1, seeds=[1], controlled=controlled
@@ -392,7 +393,7 @@ def test_a_batch_is_what_each_is_alone(evaluations: list[int]) -> None:
     ]
     assert max(a.max() for a in apart) <= 1
     assert sum((a > 0).sum() for a in apart) <= 1e-4 * sum(a.size for a in apart)
-    assert "batch=6" in parse_string("diff-icmh:batch=6").string
+    assert "batch=6" in parse_spec("diff-icmh:batch=6").spec
 
 
 class InProcess:
@@ -658,9 +659,9 @@ def altered(change: float) -> Iterator[tuple[str, System]]:
     system = System(folder(), "cpu")
     lfgcm = system.codec.lfgcm
     names = [
-        "hyper_dec.hyper_dec.0.bias",
-        "hyper_dec.hyper_dec.2.bias",
-        "hyper_dec.hyper_dec.4.bias",
+        "h_s.0.bias",
+        "h_s.2.bias",
+        "h_s.4.bias",
         "local_context.0.bias",
         "channel_context.1.fushion.4.bias",
         "entropy_parameters_anchor.0.fusion.0.bias",
@@ -716,7 +717,7 @@ def test_another_machine_is_found_out() -> None:
     name, system = next(altered(1.0))
     with pytest.raises(SymbolMismatch, match=r"not those that were coded|cannot be those"):
         system.decode(data, parsed(data), sampler="none", steps=0, guidance=0)
-    assert name.startswith("hyper_dec")
+    assert name.startswith("h_s.")
 
 
 def test_what_machines_differ_by_is_rounded_away() -> None:
@@ -885,7 +886,7 @@ def test_a_prior_and_a_codec_of_another_latent(tmp_path: Path) -> None:
         System(spoilt, "cpu")
     spoilt = copied(tmp_path / "codec")
     lfgcm = build_lfgcm(replace(LFGCM, out_channels=5), 1)
-    write_codec(spoilt, Trained(lfgcm, build_control(UNET, CONTROL, 1)), UNET, {})
+    write_codec(spoilt, CodecNetworks(lfgcm, build_control(UNET, CONTROL, 1)), UNET, {})
     with pytest.raises(ModelError, match=r"codec\.safetensors: its sizes are not those"):
         System(spoilt, "cpu")
 
@@ -949,9 +950,9 @@ def test_the_codec_is_registered() -> None:
     ],
 )
 def test_codec_strings(given: str, string: str, encoding_part: str) -> None:
-    point = parse_string(given)
-    assert (point.string, point.encoding) == (string, encoding_part)
-    assert parse_string(string) == point
+    point = parse_spec(given)
+    assert (point.spec, point.encoding) == (string, encoding_part)
+    assert parse_spec(string) == point
 
 
 @pytest.mark.parametrize(
@@ -968,4 +969,4 @@ def test_codec_strings(given: str, string: str, encoding_part: str) -> None:
 )
 def test_strings_that_are_none(text: str) -> None:
     with pytest.raises(ConfigError):
-        parse_string(text)
+        parse_spec(text)

@@ -22,24 +22,26 @@ from icmbench.codecs.diff_icmh.entropy.models import EntropyBottleneck
 from icmbench.codecs.diff_icmh.entropy.rate_tables import (
     TAIL,
     quantile_range,
-    settle_bottleneck,
+    set_quantile_tails,
     z_tables,
 )
 from icmbench.codecs.diff_icmh.entropy.symbols import SymbolEncoder
 from icmbench.codecs.diff_icmh.entropy.tables import TOTAL
 from icmbench.codecs.diff_icmh.model import load_codec, load_control
-from icmbench.codecs.diff_icmh.networks.control import ControlSettings, UnetSettings
-from icmbench.codecs.diff_icmh.networks.lfgcm import LfgcmSettings
+from icmbench.codecs.diff_icmh.networks.control import ControlSettings
 from icmbench.codecs.diff_icmh.networks.prior import Prior, PriorSettings, TagEmbedder, load_prior
 from icmbench.codecs.diff_icmh.networks.tagger import build_tagger, load_tagger
+from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
+from icmbench.codecs.diff_icmh.networks.unet import UnetSettings
 from icmbench.codecs.diff_icmh.training import codec as train_codec
+from icmbench.codecs.diff_icmh.training import losses as losses_module
 from icmbench.codecs.diff_icmh.training import prior as train_prior
-from icmbench.codecs.diff_icmh.training.codec import (
-    Parts,
-    Trained,
-    Weights,
+from icmbench.codecs.diff_icmh.training.codec import write_codec
+from icmbench.codecs.diff_icmh.training.losses import (
+    CodecNetworks,
+    FrozenNetworks,
+    LossWeights,
     codec_losses,
-    write_codec,
 )
 from icmbench.codecs.mpd.model import part_file
 from icmbench.core.errors import ConfigError, ModelError
@@ -70,7 +72,7 @@ CODEC = LfgcmSettings(
 CONTROL = ControlSettings(ratio=0.5, head_width=6)
 SOURCE_TAGS = {"pictures": ("photograph",), "scenes": ("rendered",)}
 VOCABULARY = ("sky", "photograph", "rendered")
-WEIGHTS = Weights(rate=(8.0, 4.0, 1.0))
+WEIGHTS = LossWeights(lambda_rate=(8.0, 4.0, 1.0))
 SCHEDULE = Schedule(
     steps=4, batch=2, learning_rate=2e-3, seed=3, warm_up=1, checkpoint_every=2, average=0.7
 )
@@ -107,11 +109,11 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
     return read_training_data(sources, smallest=CROP)
 
 
-def parts(models: Path) -> Parts:
-    return train_codec.load_parts(models, models / "prior.safetensors", "cpu")
+def parts(models: Path) -> FrozenNetworks:
+    return losses_module.load_frozen(models, models / "prior.safetensors", "cpu")
 
 
-def fresh() -> Trained:
+def fresh() -> CodecNetworks:
     """An untrained codec whose injections are not zero, so that all of it has a gradient."""
     lfgcm = train_codec.build_lfgcm(CODEC, 1)
     control = train_codec.build_control(UNET, CONTROL, 2)
@@ -119,7 +121,7 @@ def fresh() -> Trained:
     with torch.no_grad():
         for layer in (*control.enc_zero, control.mid_zero, *control.dec_zero):
             layer.weight.copy_(0.2 * torch.randn(layer.weight.shape, generator=generator))
-    return Trained(lfgcm, control)
+    return CodecNetworks(lfgcm, control)
 
 
 def run_prior(
@@ -163,8 +165,8 @@ def run_stage(
     schedule: Schedule,
     stage: int = 1,
     *,
-    weights: Weights = WEIGHTS,
-    loaded: Parts | None = None,
+    weights: LossWeights = WEIGHTS,
+    loaded: FrozenNetworks | None = None,
     start: Path | None = None,
     device: str = "cpu",
 ) -> None:
@@ -346,7 +348,13 @@ def test_stage_two_goes_on_from_stage_one(
         assert len(about["provenance"]["start"]) == 64
     with pytest.raises(ConfigError, match="2 rate weights, the codec has 3 rates"):
         run_stage(
-            tmp_path, models, pool, SCHEDULE, 2, start=stage_one, weights=Weights(rate=(2.0, 1.0))
+            tmp_path,
+            models,
+            pool,
+            SCHEDULE,
+            2,
+            start=stage_one,
+            weights=LossWeights(lambda_rate=(2.0, 1.0)),
         )
     with pytest.raises(ModelError, match="no such file"):
         run_stage(tmp_path, models, pool, SCHEDULE, 2, start=tmp_path / "nowhere")
@@ -412,7 +420,7 @@ def steps_of_stage(
     """What a stage's steps ask the losses for: tags and rate point."""
 
     def collect(
-        stage: int, weights: Weights = WEIGHTS, batch: int = BATCH
+        stage: int, weights: LossWeights = WEIGHTS, batch: int = BATCH
     ) -> list[tuple[list[Sequence[int]], int]]:
         asked: list[tuple[list[Sequence[int]], int]] = []
 
@@ -481,7 +489,9 @@ def batch_of(pool: TrainingData) -> Tensor:
     return torch.from_numpy(pool.crops(np.random.default_rng(7), 2, CROP))
 
 
-def losses_of(network: Trained, loaded: Parts, pool: TrainingData, weights: Weights) -> Losses:
+def losses_of(
+    network: CodecNetworks, loaded: FrozenNetworks, pool: TrainingData, weights: LossWeights
+) -> Losses:
     torch.manual_seed(5)
     level = torch.tensor([100, 700])
     return codec_losses(network, loaded, batch_of(pool), [(1,), ()], level, 1, weights)
@@ -489,7 +499,9 @@ def losses_of(network: Trained, loaded: Parts, pool: TrainingData, weights: Weig
 
 def test_the_loss_is_the_weighted_sum_of_its_terms(models: Path, pool: TrainingData) -> None:
     network, loaded = fresh(), parts(models)
-    weights = Weights(noise=0.5, guide=0.25, rate=(8.0, 4.0, 1.0), semantic=3.0)
+    weights = LossWeights(
+        lambda_noise=0.5, lambda_c=0.25, lambda_rate=(8.0, 4.0, 1.0), lambda_sem=3.0
+    )
     terms = {
         key: float(term.detach()) for key, term in losses_of(network, loaded, pool, weights).items()
     }
@@ -526,8 +538,8 @@ def test_semantic_loss_reaches_the_codec_and_not_the_control(
     network, loaded = fresh(), parts(models)
     losses_of(network, loaded, pool, WEIGHTS)["semantic"].backward()
     assert all(p.grad is None for p in network.control.parameters())
-    assert network.lfgcm.decoder.g_s4.weight.grad is not None
-    assert float(network.lfgcm.decoder.g_s4.weight.grad.abs().max()) > 0
+    assert network.lfgcm.g_s.g_s4.weight.grad is not None
+    assert float(network.lfgcm.g_s.g_s4.weight.grad.abs().max()) > 0
 
 
 def test_the_prior_stays_as_it_is(tmp_path: Path, models: Path, pool: TrainingData) -> None:
@@ -590,7 +602,7 @@ def test_noise_levels_of_a_picture_are_side_by_side(
         given.append((noisy, *rest))
         return torch.zeros_like(noisy)
 
-    monkeypatch.setattr(train_codec, "predict_noise", record)
+    monkeypatch.setattr(losses_module, "predict_noise", record)
     weights = dataclasses.replace(WEIGHTS, draws=3, semantic=0.0)
     level = torch.tensor([0, 0, 999, 0, 500, 999])
     codec_losses(network, loaded, batch_of(pool), [(1,), ()], level, 1, weights)
@@ -601,7 +613,7 @@ def test_noise_levels_of_a_picture_are_side_by_side(
         assert torch.equal(values[0], values[2])
         assert not torch.equal(values[2], values[3])
     # Almost without noise it is the latent: of one picture, then of the other.
-    latent = train_codec._latent(loaded.model, batch_of(pool))
+    latent = losses_module.standardised_latent(loaded.model, batch_of(pool))
     for row, image in ((0, 0), (1, 0), (3, 1)):
         assert float((noisy[row] - latent[image]).abs().max()) < 0.2
 
@@ -625,7 +637,7 @@ def test_an_untrained_codec_codes_something(models: Path, pool: TrainingData) ->
     train_codec.calibrate(lfgcm, loaded.model, pixels)
     batch = torch.from_numpy(pixels)
     with torch.no_grad():
-        latent = train_codec._latent(loaded.model, batch)
+        latent = losses_module.standardised_latent(loaded.model, batch)
         found = lfgcm.analyse((batch + 1) / 2, latent, 2)
     for values in found:
         assert torch.allclose(values.std((0, 2, 3)), torch.tensor(1.5), rtol=1e-2)
@@ -640,7 +652,7 @@ def test_sizes_that_do_not_fit(tmp_path: Path, models: Path, pool: TrainingData)
         )  # fmt: skip
     for rate in ((), (1.0, 2.0)):
         with pytest.raises(ConfigError, match="they fall from low rate to high"):
-            Weights(rate=rate)
+            LossWeights(lambda_rate=rate)
 
 
 # ----- tags
@@ -718,7 +730,7 @@ def test_settled_tails_and_tables() -> None:
     """All but 1e-9 lies in a table, through a file of half precision too."""
     bottleneck = trained_bottleneck()
     medians = bottleneck.medians().reshape(-1).clone()
-    settle_bottleneck(bottleneck)
+    set_quantile_tails(bottleneck)
     assert torch.equal(bottleneck.medians().reshape(-1), medians)
     stored = EntropyBottleneck(len(medians))
     stored.load_state_dict(rounded(bottleneck.state_dict()))
@@ -743,7 +755,7 @@ def test_settled_tails_and_tables() -> None:
 def test_tables_of_z_cost_what_the_model_says() -> None:
     """Bits of random z: real bytes, the tables' own sum, and the likelihood model's estimate."""
     bottleneck = trained_bottleneck()
-    settle_bottleneck(bottleneck)
+    set_quantile_tails(bottleneck)
     tables, channels, count = z_tables(bottleneck), len(bottleneck.quantiles), 4000
     rng = np.random.default_rng(1)
     symbols = np.empty((channels, count), np.int32)
@@ -784,7 +796,7 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
             assert torch.equal(tensor.float(), expected[name]), name
     doubles = [module for module in codec.lfgcm.entropy_modules() if list(module.parameters())]
     assert {p.dtype for module in doubles for p in module.parameters()} == {torch.float64}
-    assert next(codec.lfgcm.decoder.parameters()).dtype == torch.float32
+    assert next(codec.lfgcm.g_s.parameters()).dtype == torch.float32
     for name, tensor in rounded(network.control.state_dict()).items():
         assert torch.equal(control.state_dict()[name], tensor)
     found = z_tables(codec.lfgcm.entropy_bottleneck)

@@ -20,7 +20,7 @@ from tiny_icmh import SEEN, tiny_icmh_models
 from icmbench.codecs.diff_icmh.codec import DiffIcmh
 from icmbench.codecs.diff_icmh.entropy.stream import Coded as Symbols
 from icmbench.codecs.diff_icmh.system import System
-from icmbench.codecs.specs import Point, expand_points, parse_string
+from icmbench.codecs.specs import OperatingPoint, expand_points, parse_spec
 from icmbench.core.errors import MeasurementError
 from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
@@ -107,7 +107,9 @@ def words(figure: Figure) -> str:
 def here(codec: DiffIcmh) -> Any:
     """`decode_one` without a process of its own, which takes seconds to start."""
 
-    def decode(family: CodecEntry, streams: Path, point: Point, image_id: str) -> np.ndarray:
+    def decode(
+        family: CodecEntry, streams: Path, point: OperatingPoint, image_id: str
+    ) -> np.ndarray:
         stream = diffusion.stored_stream(streams, point, image_id)
         return codec.decode(stream, **dict(point.decode))  # type: ignore[arg-type]
 
@@ -123,9 +125,9 @@ def test_one_point_per_rate() -> None:
         {"rate": 2, "sampler": "none"},
         {"rate": 1, "steps": [4, 9]},
     )
-    strings = [point.string for point in rate_points(family)]
+    strings = [point.spec for point in rate_points(family)]
     expected = ("rate=1,steps=4", "rate=2,sampler=none", "rate=3,sampler=ddim")
-    assert strings == [parse_string(f"diff-icmh:{keys}").string for keys in expected]
+    assert strings == [parse_spec(f"diff-icmh:{keys}").spec for keys in expected]
 
 
 def test_accounting_by_hand(tmp_path: Path, codec: DiffIcmh) -> None:
@@ -138,7 +140,7 @@ def test_accounting_by_hand(tmp_path: Path, codec: DiffIcmh) -> None:
     stream = diffusion.stored_stream(streams, family.points[0], "cat")
     assert stream is not None
     assert coded.tags == SEEN
-    assert row["codec"] == family.points[0].string
+    assert row["codec"] == family.points[0].spec
     assert (row["width"], row["height"]) == (150, 100)
     assert (row["padded_width"], row["padded_height"]) == (192, 128)
     assert row["bytes"] == len(stream)
@@ -163,7 +165,7 @@ def test_accounting_by_hand(tmp_path: Path, codec: DiffIcmh) -> None:
 
 def test_accounting_of_a_picture_that_has_ms_ssim() -> None:
     original, decoded = make_picture(170, 200), make_picture(192, 256, seed=2)
-    point = parse_string("diff-icmh:rate=1")
+    point = parse_spec("diff-icmh:rate=1")
     coded = Coded(point, bytes(999), (), np.ascontiguousarray(decoded[:170, :200]), decoded)
     (row,) = accounting_rows(original, [coded])
     zeros = np.zeros((192, 256, 3), np.uint8)
@@ -175,7 +177,7 @@ def test_accounting_of_a_picture_that_has_ms_ssim() -> None:
 
 def test_the_prior_alone_sees_no_symbol(codec: DiffIcmh, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other symbols of y: c and the controlled sample change, what the prior invents does not."""
-    image, point = make_picture(64, 64), parse_string("diff-icmh:rate=2,steps=3")
+    image, point = make_picture(64, 64), parse_spec("diff-icmh:rate=2,steps=3")
     stream = codec.encode(image, rate=2)
     before, how = diffusion.prior_samples("cat", image, stream, point, codec)
     assert how == {"sampler": "ddim", "steps": 3, "guidance": 1.0}
@@ -212,7 +214,7 @@ def test_figures_of_an_image(
     monkeypatch.setattr(diffusion, "decode_one", here(codec))
     drawn = draw_image("photos", record, tmp_path, streams, family, codec)
     assert [row["dataset"] for row in drawn.rows] == ["photos", "photos"]
-    rates = [dict(parse_string(row["codec"]).encode)["rate"] for row in drawn.rows]
+    rates = [dict(parse_spec(row["codec"]).encode)["rate"] for row in drawn.rows]
     assert rates == [1, 3]
     text = words(drawn.rates)
     pictures = [axes.images[0].get_array() for axes in drawn.rates.axes]
@@ -221,7 +223,7 @@ def test_figures_of_an_image(
     for row, shown in zip(drawn.rows, pictures[1:], strict=True):
         assert f"{row['bpp']:.4f} bpp · PSNR {row['psnr_rgb']:.2f} dB" in text
         assert f"{row['bytes']:,} bytes" in text
-        point = parse_string(row["codec"])
+        point = parse_spec(row["codec"])
         np.testing.assert_array_equal(shown, here(codec)(family, streams, point, "cat"))
     assert text.index("rate 1") < text.index("rate 3")
     assert len(drawn.alone.axes) == 6

@@ -549,7 +549,7 @@ def test_visual_figure_without_psnr_near_points_or_image(
 ) -> None:
     write_png(tmp_path / "a.png", picture())
     monkeypatch.setattr(visuals, "decode_one", lambda *_: picture(1))
-    monkeypatch.setattr(visuals, "parse_string", str)
+    monkeypatch.setattr(visuals, "parse_spec", str)
     table = _measurements()
     families = dict.fromkeys(table["family"])
     arguments = (table, dict.fromkeys(families, tmp_path), families)

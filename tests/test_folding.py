@@ -25,7 +25,7 @@ from icmbench.codecs.mpd.codec import Mpd
 from icmbench.codecs.mpd.inspect import layers
 from icmbench.codecs.mpd.stream.coder import section_states
 from icmbench.codecs.raw_test import RawTest
-from icmbench.codecs.specs import parse_string
+from icmbench.codecs.specs import parse_spec
 from icmbench.core.errors import CorruptStream, UnsupportedVersion
 from icmbench.models.latent import latent_shape
 from icmbench.reporting.figures.hierarchy import Level, entry_colours, entry_map, palette_hierarchy
@@ -303,7 +303,7 @@ def test_accounting_of_a_folded_picture() -> None:
     """Ours by the picture's pixels, the published one by those of the padded folded picture."""
     one, size = codec("diff-icmh"), (12_000, 3)
     data = stream("diff-icmh", size)
-    point = parse_string("diff-icmh:rate=1,sampler=none")
+    point = parse_spec("diff-icmh:rate=1,sampler=none")
     shown = decoded("diff-icmh", data)
     system, parsed = one.parse(data)
     larger = uncropped(system, data, parsed, point)

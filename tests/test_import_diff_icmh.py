@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_picture
+from diffusers import AutoencoderKL
 from official import DIFF_ICMH as FIXTURES
 from official import needs
 from safetensors.torch import load_file, safe_open, save_file
@@ -21,29 +22,25 @@ from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from icmbench.codecs.diff_icmh.codec import DiffIcmh
-from icmbench.codecs.diff_icmh.importing import convert as import_official
-from icmbench.codecs.diff_icmh.importing.convert import (
-    Conversion,
-    Report,
-    convert,
-    import_checkpoint,
-)
+from icmbench.codecs.diff_icmh.importing import importer
+from icmbench.codecs.diff_icmh.importing.convert import Conversion, convert
+from icmbench.codecs.diff_icmh.importing.importer import Report, import_checkpoint
 from icmbench.codecs.diff_icmh.importing.lookup import published_name
-from icmbench.codecs.diff_icmh.importing.names import PARTS, SCALE, Dropped, rename
+from icmbench.codecs.diff_icmh.importing.names import PARTS, SCALE, Dropped
+from icmbench.codecs.diff_icmh.importing.rename import rename
 from icmbench.codecs.diff_icmh.importing.sizes import control_ratio
 from icmbench.codecs.diff_icmh.networks.control import (
     ControlSettings,
-    UnetSettings,
     build_control,
-    build_unet,
     control_channels,
     head_widths,
     predict_noise,
 )
-from icmbench.codecs.diff_icmh.networks.lfgcm import LfgcmSettings, build_lfgcm
+from icmbench.codecs.diff_icmh.networks.lfgcm import build_lfgcm
+from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
+from icmbench.codecs.diff_icmh.networks.unet import UnetSettings, build_unet
 from icmbench.core.errors import ConfigError, ModelError, WrongModel
 from icmbench.core.files import sha256_file
-from icmbench.models.diffusers_networks import AutoencoderKL
 from icmbench.models.tensors import fill_network, load_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -762,7 +759,7 @@ def test_a_write_that_fails_leaves_nothing(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(import_official, "write_json", full)
+    monkeypatch.setattr(importer, "write_json", full)
     with pytest.raises(OSError, match="No space"):
         run(tmp_path, checkpoint)
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.ckpt"]
@@ -1082,7 +1079,7 @@ def test_the_words_are_checked_and_copied_at_import(checkpoint: State, tmp_path:
         assert (tmp_path / "out" / name).read_bytes() == (given / name).read_bytes()
     (given / "tags.txt").write_text("cat\ncat\n")
     (tmp_path / "other").mkdir()
-    refused(tmp_path / "other", checkpoint, "stands there twice", tags=given / "tags.txt")
+    refused(tmp_path / "other", checkpoint, "a name is empty or repeated", tags=given / "tags.txt")
     vocabulary = json.loads((given / "tokenizer" / "vocab.json").read_text())
     (given / "tokenizer" / "vocab.json").write_text(json.dumps({**vocabulary, "z": 50}))
     text = "vocab.json: 51 tokens, the text encoder has 50"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -145,43 +144,6 @@ def greedy(boxes: np.ndarray, scores: np.ndarray, threshold: float, offset: int)
         else:
             kept.append(int(one))
     return kept
-
-
-WITHOUT = """
-import sys
-from icmbench.tasks.backends import openmm
-assert openmm.import_library("mmdet", whole=False) in ("mmcv", "torchvision")
-seldom = {*openmm.SELDOM, "torch.distributed.fsdp", "torch.distributed.tensor", "sympy"}
-seldom |= {"matplotlib.pyplot"}
-assert not seldom & {*sys.modules}, seldom & {*sys.modules}
-name = "rtmdet-ins_tiny_8xb32-300e_coco"
-openmm.build_network("mmdet", openmm.read_config("mmdet", name, {}))
-import torch
-from mmcv.ops import nms
-boxes = torch.tensor([[0.0, 0, 8, 8], [1, 1, 9, 9], [20, 20, 30, 30]])
-kept = nms(boxes, torch.tensor([0.5, 0.9, 0.1]), 0.3)[1]
-assert kept.tolist() == [1, 2]
-assert not {"torchvision", "torch._dynamo"} & {*sys.modules}  # two seconds of every job
-import torchvision
-assert torchvision.ops.nms(boxes, torch.tensor([0.5, 0.9, 0.1]), 0.3).tolist() == [1, 2]
-import seaborn, sklearn.mixture, transformers
-assert seaborn.color_palette and transformers.AutoTokenizer and sklearn.mixture.GaussianMixture
-from mmdet.utils.mot_error_visualize import imshow_mot_errors
-assert not isinstance(imshow_mot_errors, type)  # the function, no empty stand-in
-from mmengine._strategy.fsdp import FSDPStrategy
-from mmengine.model.wrappers.fully_sharded_distributed import MMFullyShardedDataParallel
-assert FSDPStrategy.__init__ is not object.__init__
-assert issubclass(MMFullyShardedDataParallel, torch.nn.Module)
-print("done")
-"""
-
-
-@pytest.mark.slow
-def test_what_mmdet_seldom_needs_is_left_out_and_stays_usable() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", WITHOUT], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.stdout.endswith("done\n"), done.stderr
 
 
 @pytest.mark.parametrize("offset", [0, 1])

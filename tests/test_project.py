@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from icmbench import LAYERS
-from icmbench.codecs.specs import parse_string
+from icmbench.codecs.specs import parse_spec
 from icmbench.core.images.image_files import write_png
 
 
@@ -135,7 +135,7 @@ def test_command_line_errors(tmp_path: Path) -> None:
 
 
 def jpeg_file() -> bytes:
-    return parse_string("jpeg:quality=50").codec().encode(make_picture(40, 40), quality=50)
+    return parse_spec("jpeg:quality=50").codec().encode(make_picture(40, 40), quality=50)
 
 
 def wrong_model(stream: bytes, codec_id: int | None = None) -> bytes:

@@ -307,7 +307,7 @@ def test_which_images_and_which_point(tmp_path: Path) -> None:
     assert len(choose_subjects(shards, "test", 9)) == 3
     for qualities, middle in (([10], 10), ([10, 20], 10), ([10, 20, 30, 40], 20)):
         point = middle_point(family("jpeg", [{"quality": qualities}]))
-        assert point.string == f"jpeg:quality={middle}"
+        assert point.spec == f"jpeg:quality={middle}"
 
 
 def made_trials() -> pd.DataFrame:

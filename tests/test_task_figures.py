@@ -697,7 +697,7 @@ def test_pictures_come_from_streams_and_stored_predictions(
     asked = []
 
     def decode(family: Any, streams: Path, point: Any, name: str) -> np.ndarray:
-        asked.append((family, streams, point.string, name))
+        asked.append((family, streams, point.spec, name))
         return picture // 3
 
     monkeypatch.setattr(pictured, "decode_one", decode)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from diffusers.models.upsampling import Upsample2D
 
-from icmbench.models.diffusers_networks import Upsample2D
 from icmbench.models.upsample import FoldedUpsample, fold_upsampling, folded_kernel
 
 

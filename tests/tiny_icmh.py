@@ -18,13 +18,15 @@ from icmbench.codecs.diff_icmh.model import NAME, TAGGER, part_file
 from icmbench.codecs.diff_icmh.networks.control import (
     ControlNetwork,
     ControlSettings,
-    UnetSettings,
     build_control,
 )
-from icmbench.codecs.diff_icmh.networks.lfgcm import LfgcmSettings, build_lfgcm
+from icmbench.codecs.diff_icmh.networks.lfgcm import build_lfgcm
 from icmbench.codecs.diff_icmh.networks.prior import Prior, PriorSettings
 from icmbench.codecs.diff_icmh.networks.tagger import TaggerSettings, build_tagger
-from icmbench.codecs.diff_icmh.training.codec import Trained, write_codec
+from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
+from icmbench.codecs.diff_icmh.networks.unet import UnetSettings
+from icmbench.codecs.diff_icmh.training.codec import write_codec
+from icmbench.codecs.diff_icmh.training.losses import CodecNetworks
 from icmbench.models.autoencoder import build_autoencoder
 from icmbench.models.tensors import save_network
 
@@ -70,8 +72,8 @@ def make_tiny_icmh(models: Path) -> Path:
     save_network(part_file(folder, TAGGER), tagger.state_dict(), {"network": tagging.values()})
     lfgcm = amplify(build_lfgcm(LFGCM, seed=4))
     with torch.no_grad():  # a rough latent c that is not flat
-        lfgcm.decoder.g_s4.weight.mul_(6)
-    codec = Trained(lfgcm, _control())
+        lfgcm.g_s.g_s4.weight.mul_(6)
+    codec = CodecNetworks(lfgcm, _control())
     write_codec(folder, codec, UNET, {"by": "tests/tiny_icmh.py"})
     return folder
 

@@ -51,8 +51,8 @@ def tasks(image: np.ndarray) -> Iterator[tuple[str, str, int, Callable[[], objec
         stream = codec.truncate(codec.encode(image, **encode), **dict(point.cut))
         if name == "jpeg":
             reconstruction = codec.decode(stream, **decode)
-        yield "encode", point.string, pixels, lambda c=codec, k=encode: c.encode(image, **k)
-        yield "decode", point.string, pixels, lambda c=codec, s=stream, k=decode: c.decode(s, **k)
+        yield "encode", point.spec, pixels, lambda c=codec, k=encode: c.encode(image, **k)
+        yield "decode", point.spec, pixels, lambda c=codec, s=stream, k=decode: c.decode(s, **k)
     for metric in available()[0]:
         meter = Meter([metric])
         yield "metric", METRICS[metric].title, pixels, lambda m=meter: m(image, reconstruction)

@@ -23,7 +23,7 @@ import pandas as pd
 import yaml
 
 from icmbench.codecs.registry import codec_class
-from icmbench.codecs.specs import parse_string
+from icmbench.codecs.specs import parse_spec
 from icmbench.config.models import coding_settings
 from icmbench.config.run import Run, make_run
 from icmbench.core.errors import IcmbenchError
@@ -100,7 +100,7 @@ def _entry(
         archive.reader(folder / f"{entry}-1" / "streams.zip") as others,
     ):
         for row, also in zip(*sides, strict=True):
-            point = parse_string(row["codec"])
+            point = parse_spec(row["codec"])
             extension = point.codec.file_extension(**dict(point.encode))
             stream = archive.stream_member(point.encoding, row["image"], extension)
             names = streams.namelist(), others.namelist()

@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 from icmbench.codecs.base import Codec, Image, Key
 from icmbench.codecs.registry import codecs as all_codecs
 from icmbench.codecs.registry import recognise
-from icmbench.codecs.specs import GROUPS, Point, make_point, parse_keys, parse_string
+from icmbench.codecs.specs import GROUPS, OperatingPoint, make_point, parse_keys, parse_spec
 from icmbench.core.devices import resolve_device
 from icmbench.core.errors import (
     ConfigError,
@@ -40,7 +40,7 @@ ALSO: Final = {
 
 def encode(arguments: Namespace) -> None:
     """`icmbench encode IN OUT --codec STRING [--bytes N]`."""
-    point = _with_size(parse_string(arguments.codec), arguments.bytes)
+    point = _with_size(parse_spec(arguments.codec), arguments.bytes)
     _check_output(arguments.image, arguments.output)
     extension = point.codec.file_extension(**dict(point.encode))
     _check_suffix(arguments.output, point.codec, extension)
@@ -67,7 +67,7 @@ def _read_image(path: str) -> Image:
     return image
 
 
-def _with_size(point: Point, limit: int | None) -> Point:
+def _with_size(point: OperatingPoint, limit: int | None) -> OperatingPoint:
     """The point with a target size, which its codec must be able to aim at."""
     if limit is None:
         return point
@@ -281,7 +281,7 @@ def _path(text: str | None) -> Path | None:
 
 def import_diff_icmh(arguments: Namespace) -> None:
     """`icmbench import-diff-icmh CHECKPOINT --out DIR`."""
-    from icmbench.codecs.diff_icmh.importing.convert import import_checkpoint
+    from icmbench.codecs.diff_icmh.importing.importer import import_checkpoint
 
     report = import_checkpoint(
         Path(arguments.checkpoint),

@@ -1,1 +1,1 @@
-"""Codecs: one file per family, found by the registry."""
+"""Codecs: one file per codec, found by the registry."""

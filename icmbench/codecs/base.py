@@ -1,8 +1,8 @@
-"""The codec contract: what a codec declares and the three things it does.
+"""Codec contract: keys, encoding, truncation and decoding.
 
-An image is always `uint8 (H, W, 3)` sRGB. A codec's keys fall in three groups: *encode* keys
-decide the stream, *cut* keys say where an embedded stream is truncated, *decode* keys choose
-among decoders of one stream.
+An image is always `uint8 (H, W, 3)` sRGB. A codec has three groups of keys: *encode* keys decide
+the stream, *cut* keys the position where an embedded stream is truncated, *decode* keys the decoder
+of a stream.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ Value = int | float | str
 
 @dataclass(frozen=True)
 class Key:
-    """One key of a codec string.
+    """One key of a codec spec.
 
     Attributes:
         kind: int, float or str; text is converted to it.
-        default: value where the string leaves the key out; None: the key must be given.
+        default: value where the spec omits the key; None: the key is required.
         low, high: inclusive range of numbers.
-        choices: the legal values, where they are few.
+        choices: all legal values, where they are few.
         help: one line for `icmbench codecs`.
     """
 
@@ -42,7 +42,7 @@ class Key:
     help: str = ""
 
     def convert(self, name: str, raw: object) -> Value:
-        """The value of `raw` (text or number); ConfigError names the key and what is legal."""
+        """Convert `raw` (text or number); ConfigError names the key and the legal values."""
         kind: Any = self.kind
         try:
             value: Any = kind(raw)
@@ -59,7 +59,7 @@ class Key:
         return checked
 
     def legal(self) -> str:
-        """The legal values in words."""
+        """Describe the legal values."""
         if self.choices:
             return "one of " + ", ".join(format_value(choice) for choice in self.choices)
         names = {int: "a whole number", float: "a number", str: "text"}
@@ -70,7 +70,7 @@ class Key:
 
 
 def format_value(value: Value) -> str:
-    """How a value stands in a codec string: `0.5`, `20`, `ddim`."""
+    """Format a value as in a codec spec: `0.5`, `20`, `ddim`."""
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
@@ -78,21 +78,21 @@ class Codec(ABC):
     """A codec. Subclasses set the class attributes and write `encode` and `decode`.
 
     Class attributes:
-        name: what stands before the colon of a codec string.
-        title: how figures name it.
+        name: the text before the colon of a codec spec.
+        title: name in figures.
         extension: suffix of its files, without dot.
         encode_keys, cut_keys, decode_keys: its keys; a codec with cut keys is embedded.
-        settings: the fixed settings in one sentence, printed with the tables.
-        packages: distributions whose versions decide its bits or its pictures.
+        settings: fixed codec parameters in one sentence, printed with the tables.
+        packages: distributions whose versions decide its bits or its reconstructions.
         coders: C libraries inside them, as the provenance names them.
         codec_id: its id in the shared container, None for foreign formats.
-        lossless: whether the picture must come out bit-identical; checked on every image.
-        uses_device: whether it can run on a GPU; the others always say `cpu`.
-        model_name: the folder of its trained weights below `models`; None: it has none.
+        lossless: whether reconstructions equal originals; checked on every image.
+        uses_device: whether it can run on a GPU; others run on the CPU.
+        model_name: folder of its trained weights below `models`; None: no weights.
         training_section: the module whose `SECTION` (`icmbench.training.section`) adds the keys of
             its training to the configuration; None: it is trained elsewhere.
-        batch_key: the decode key that says how many streams `decode_batch` is given at once; None:
-            every stream is decoded alone.
+        batch_key: decode key with the number of streams per call of `decode_batch`; None: streams
+            are decoded one by one.
     """
 
     name: ClassVar[str]
@@ -112,46 +112,46 @@ class Codec(ABC):
     batch_key: ClassVar[str | None] = None
 
     def __init__(self, *, models: Path | None = None, device: str = "cpu") -> None:
-        """Load what is needed once per job: `models` is the folder of all trained weights."""
+        """Load the model, once per job; `models` is the folder of all trained weights."""
         self.models = models
         self.device = device
 
     @abstractmethod
     def encode(self, image: Image, **keys: Any) -> bytes:
-        """The stream of an image. Raises CodecError where the image cannot be coded."""
+        """Encode an image. Raises CodecError where the image cannot be coded."""
 
     @abstractmethod
     def decode(self, stream: bytes, **keys: Any) -> Image:
-        """The image of a stream and nothing else.
+        """Decode a stream, without any other information.
 
         Raises TruncatedStream, CorruptStream, WrongModel, UnsupportedVersion or SymbolMismatch.
         """
 
     def decode_batch(self, streams: Sequence[bytes], **keys: Any) -> list[Image]:
-        """The images of several streams, computed together; errors as those of `decode`.
+        """Decode several streams together; errors as those of `decode`.
 
-        Networks may sum in another order than for one stream, so the pictures may differ from
-        those of `decode`: the codec string names it by `batch_key`.
+        Networks may sum in another order than for one stream, so reconstructions may differ from
+        those of `decode`: the codec spec holds `batch_key`.
         """
         return [self.decode(stream, **keys) for stream in streams]
 
     def truncate(self, stream: bytes, **keys: Any) -> bytes:
-        """The shorter file at a cut of an embedded stream."""
+        """Truncate an embedded stream."""
         if keys:
             raise ConfigError(f"{self.name} is not an embedded codec: it has no cut keys")
         return stream
 
     def salvage(self, stream: bytes) -> tuple[bytes, str]:
-        """What a damaged stream still holds: its longest legal prefix, and which point that is.
+        """Return the longest valid prefix of a damaged stream, and the cut key of that prefix.
 
-        Only containers with checksums can tell. Raises CodecError where nothing is left or the
-        format cannot tell.
+        Needs a container with checksums. Raises CodecError where nothing is left or the format has
+        none.
         """
-        raise CodecError(f"{self.name} cannot tell which part of a damaged file is whole")
+        raise CodecError(f"{self.name} has no checksums: no part of a damaged file is known valid")
 
     @classmethod
     def unavailable(cls) -> str:
-        """The reason why this codec cannot run on this machine; empty where it can.
+        """Return the reason why this codec cannot run on this machine; empty where it can.
 
         Such as a program, library or weight file that is absent. It is called while a run is
         planned and must be cheap. A run goes on without the codec and names the reason.
@@ -159,21 +159,21 @@ class Codec(ABC):
         return ""
 
     def remark(self) -> str:
-        """A remark on the last encoding that belongs beside its row; empty where there is none."""
+        """Return a remark on the last encoding for its row; empty where there is none."""
         return ""
 
     @classmethod
     def file_extension(cls, **keys: Any) -> str:
-        """Suffix of the file of one encoding; a foreign format that was wrapped says so."""
+        """Return the suffix of the file of one encoding; a wrapped foreign format has its own."""
         return cls.extension
 
     @classmethod
     def recognises(cls, data: bytes) -> bool:
-        """Whether a file's first bytes are of this codec's format."""
+        """Check a file's first bytes for this codec's format."""
         return False
 
     def describe(self, stream: bytes) -> list[tuple[str, str]]:
-        """Lines of `icmbench info`: (what, value)."""
+        """Return the lines of `icmbench info`: (name, value)."""
         height, width = self.decode(stream).shape[:2]
         return [
             ("format", self.title),
@@ -184,7 +184,7 @@ class Codec(ABC):
 
 
 def check_image(image: object) -> Image:
-    """`image` itself where it is uint8 (H, W, 3) and not empty, else ImageError."""
+    """Return `image` where it is uint8 (H, W, 3) and not empty; else raise ImageError."""
     if not isinstance(image, np.ndarray):
         raise ImageError(f"an image is a numpy array, not {type(image).__name__}")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
@@ -193,13 +193,13 @@ def check_image(image: object) -> Image:
 
 
 def check_pixels(width: int, height: int, limit: int) -> None:
-    """CorruptStream where a header names too many pixels (`too_large`): before any allocation."""
+    """Raise CorruptStream where a header has too many pixels, before any allocation."""
     if width < 1 or height < 1 or too_large(width, height, limit):
         raise CorruptStream(f"the header names {width}x{height} pixels, the limit is {limit}")
 
 
 def too_large(width: int, height: int, limit: int) -> bool:
-    """Whether an image has more pixels than `limit`.
+    """Check an image for more pixels than `limit`.
 
     Learned codecs compute on whole units: about twice the pixels of a large image at most, as they
     fold thin ones (`icmbench.bitstream.folding`).

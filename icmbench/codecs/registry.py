@@ -1,4 +1,4 @@
-"""All codecs by name: those of this package and those that other packages register."""
+"""Registry of all codecs: those of this package and those that other packages register."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENTRY_POINTS = "icmbench.codecs"
 
 @functools.cache
 def codecs() -> dict[str, type[Codec]]:
-    """Every codec class, by name, sorted."""
+    """Return every codec class, by name, sorted."""
     found = discover([icmbench.codecs, icmbench.codecs.conventional], Codec, ENTRY_POINTS, "name")  # type: ignore[type-abstract]
     owner: dict[int, str] = {}
     for name, codec in found.items():
@@ -32,7 +32,7 @@ def codecs() -> dict[str, type[Codec]]:
 
 
 def codec_class(name: str) -> type[Codec]:
-    """The codec of a name; ConfigError suggests the nearest one."""
+    """Return the codec of a name; ConfigError suggests the nearest one."""
     try:
         return codecs()[name]
     except KeyError:
@@ -48,7 +48,7 @@ def training_sections() -> tuple[TrainingSection, ...]:
 
 
 def recognise(data: bytes) -> type[Codec]:
-    """The codec that can decode a file, judged by its first bytes alone.
+    """Find the codec that can decode a file, by its first bytes alone.
 
     Raises CorruptStream where no codec knows the format, UnsupportedVersion where the container
     names a codec that is not installed.

@@ -1,7 +1,7 @@
-"""Codec strings: one text names a codec and its point, in tables, files and on the command line.
+"""Codec specs: one text names a codec and its operating point, in tables, files and commands.
 
 ``webp:quality=20,scale=0.5`` - keys are sorted within their group (encode, cut, decode) and
-defaults are left out, so that equal points have equal strings.
+defaults are left out, so equal operating points have equal specs.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ GROUPS = ("encode", "cut", "decode")
 
 
 @dataclass(frozen=True)
-class Point:
-    """A codec at one point: its class and the complete values of its three groups of keys."""
+class OperatingPoint:
+    """A codec class with the complete values of its three groups of keys."""
 
     codec: type[Codec]
     encode: tuple[tuple[str, Value], ...]
@@ -29,23 +29,23 @@ class Point:
     decode: tuple[tuple[str, Value], ...]
 
     def of(self, group: str) -> tuple[tuple[str, Value], ...]:
-        """Keys and values of one of the three groups."""
+        """Return the keys and values of one group."""
         values: tuple[tuple[str, Value], ...] = getattr(self, group)
         return values
 
     @property
     def encoding(self) -> str:
-        """The encode part of the string: what decides the stream."""
+        """The spec without cut and decode keys: it decides the stream."""
         return _text(self.codec, self.encode)
 
     @property
-    def string(self) -> str:
-        """The canonical codec string."""
+    def spec(self) -> str:
+        """The canonical codec spec."""
         return _text(self.codec, self.encode + self.cut + self.decode)
 
 
-def parse_string(text: str) -> Point:
-    """The point that a codec string names.
+def parse_spec(text: str) -> OperatingPoint:
+    """Parse a codec spec.
 
     Raises ConfigError for an unknown codec or key (naming the nearest right one), a value out of
     range, a key given twice or a required key left out.
@@ -55,7 +55,7 @@ def parse_string(text: str) -> Point:
 
 
 def parse_keys(text: str) -> dict[str, str]:
-    """``a=1,b=2`` as a dictionary; ConfigError where it is not of that form."""
+    """Parse ``a=1,b=2``; ConfigError where the text is not of that form."""
     given: dict[str, str] = {}
     for item in filter(None, (part.strip() for part in text.split(","))):
         key, equals, value = item.partition("=")
@@ -67,11 +67,12 @@ def parse_keys(text: str) -> dict[str, str]:
     return given
 
 
-def make_point(name: str, given: Mapping[str, object], groups: Sequence[str] = GROUPS) -> Point:
-    """The point of codec `name` at the given keys; see `parse_string` for the errors.
+def make_point(
+    name: str, given: Mapping[str, object], groups: Sequence[str] = GROUPS
+) -> OperatingPoint:
+    """Make the operating point of codec `name` at the given keys; errors as `parse_spec`.
 
-    Groups that are not asked for stay empty, so that a stream can be decoded without saying
-    again how it was encoded.
+    Groups outside `groups` stay empty: decoding a stream needs no encode keys.
     """
     codec = codec_class(name)
     known = [key for group in GROUPS for key in getattr(codec, f"{group}_keys")]
@@ -82,19 +83,19 @@ def make_point(name: str, given: Mapping[str, object], groups: Sequence[str] = G
         group: _complete(name, getattr(codec, f"{group}_keys"), given) if group in groups else ()
         for group in GROUPS
     }
-    return Point(codec, values["encode"], values["cut"], values["decode"])
+    return OperatingPoint(codec, values["encode"], values["cut"], values["decode"])
 
 
-def expand_points(name: str, grids: Sequence[Mapping[str, Any]]) -> list[Point]:
-    """The points of a codec's configuration entry: each grid is a product of lists of values.
+def expand_points(name: str, grids: Sequence[Mapping[str, Any]]) -> list[OperatingPoint]:
+    """Expand the grids of a codec entry; each is a product of lists of values.
 
-    ``[{"quality": [10, 50]}, {"quality": [10], "scale": [0.5, 0.25]}]`` are four points.
+    ``[{"quality": [10, 50]}, {"quality": [10], "scale": [0.5, 0.25]}]`` are four operating points.
 
     Raises ConfigError that names every wrong key and value, an empty list of values, a point that
     is listed twice, and a codec without any point.
     """
     codec_class(name)
-    points: list[Point] = []
+    points: list[OperatingPoint] = []
     wrong: list[str] = []
     for grid in grids:
         axes = [value if isinstance(value, list) else [value] for value in grid.values()]
@@ -106,11 +107,11 @@ def expand_points(name: str, grids: Sequence[Mapping[str, Any]]) -> list[Point]:
                 points.append(make_point(name, dict(zip(grid, values, strict=True))))
             except ConfigError as error:
                 wrong.append(str(error))
-    strings = [point.string for point in points]
+    specs = [point.spec for point in points]
     wrong += [
-        f"codec {name}: the point {string} is listed twice"
-        for string in dict.fromkeys(strings)
-        if strings.count(string) > 1
+        f"codec {name}: the point {spec} is listed twice"
+        for spec in dict.fromkeys(specs)
+        if specs.count(spec) > 1
     ]
     if not (points or wrong):
         wrong.append(f"codec {name}: it has no point")
@@ -120,7 +121,7 @@ def expand_points(name: str, grids: Sequence[Mapping[str, Any]]) -> list[Point]:
 
 
 def slug(text: str) -> str:
-    """A codec string as a path: ``webp-quality20-scale0.5``."""
+    """Turn a codec spec into a path: ``webp-quality20-scale0.5``."""
     return text.replace(":", "-").replace(",", "-").replace("=", "")
 
 

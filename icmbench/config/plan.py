@@ -155,7 +155,7 @@ class Plan:
 
     def shared_encodings(self, codec: str) -> dict[str, list[Any]]:
         """The encodings of an entry that earlier entries have: earlier entry -> encodings."""
-        encoding = {point.string: point.encoding for point in self.run.codecs[codec].points}
+        encoding = {point.spec: point.encoding for point in self.run.codecs[codec].points}
         taken: set[Any] = set()
         found = {}
         for owner, strings in self.shared.get(codec, {}).items():

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.codecs.base import Image
-from icmbench.codecs.specs import Point
+from icmbench.codecs.specs import OperatingPoint
 from icmbench.core.errors import MeasurementError
 from icmbench.core.images.image_files import pixel_sha256
 from icmbench.core.progress import progress
@@ -73,12 +73,12 @@ def decode_shard(
                 if point.encoding == coded["encoding"]:
                     job.decode([coded], point)
             for point in together:
-                if point.encoding == coded["encoding"] and point.string in taken:
+                if point.encoding == coded["encoding"] and point.spec in taken:
                     job.decode([coded], point)
-        for point in (point for point in together if point.string not in taken):
+        for point in (point for point in together if point.spec not in taken):
             held = [coded for coded in before if coded["encoding"] == point.encoding]
             batches = [held[i : i + _batch(point)] for i in range(0, len(held), _batch(point))]
-            for batch in progress(batches, desc=point.string, unit="batch"):
+            for batch in progress(batches, desc=point.spec, unit="batch"):
                 job.decode(batch, point)
     write_rows(status, DECODED, job.rows)
     write_rows(timing, TIMING, job.seconds)
@@ -100,12 +100,12 @@ class _Job:
     rows: list[dict[str, Any]] = field(default_factory=list)
     seconds: list[dict[str, Any]] = field(default_factory=list)
 
-    def decode(self, batch: Sequence[Mapping[str, str]], point: Point) -> None:
+    def decode(self, batch: Sequence[Mapping[str, str]], point: OperatingPoint) -> None:
         """Decode the streams of rows at a point, those that were coded together.
 
         A point that an earlier entry has is copied.
         """
-        if point.string in self.taken:
+        if point.spec in self.taken:
             for coded in batch:
                 self._copy(coded["image"], point)
             return
@@ -113,11 +113,11 @@ class _Job:
         good = []
         for coded, file in zip(batch, files, strict=True):
             if coded["status"] != "ok":
-                self.rows.append({"codec": point.string, "device": self.process.device, **coded})
+                self.rows.append({"codec": point.spec, "device": self.process.device, **coded})
                 continue
             try:
                 _extract(self.source, point, coded["image"], file)
-                self.patience.check(point.string)
+                self.patience.check(point.spec)
                 _truncate(self.process, point, file)
             except MeasurementError as error:
                 file.write_bytes(b"")  # nothing was there to decode
@@ -129,15 +129,17 @@ class _Job:
         if good:
             self._decode(good, point)
 
-    def _copy(self, image: str, point: Point) -> None:
-        row = self.taken.row(point.string, image)
+    def _copy(self, image: str, point: OperatingPoint) -> None:
+        row = self.taken.row(point.spec, image)
         self.rows.append(row)
-        self.seconds += self.taken.seconds(point.string, image, self.entry.name)
+        self.seconds += self.taken.seconds(point.spec, image, self.entry.name)
         if row["status"] == "ok":
-            member = archive.picture_member(point.string, image)
-            self.taken.copy(point.string, member, self.out)
+            member = archive.picture_member(point.spec, image)
+            self.taken.copy(point.spec, member, self.out)
 
-    def _decode(self, good: Sequence[tuple[Mapping[str, str], Path]], point: Point) -> None:
+    def _decode(
+        self, good: Sequence[tuple[Mapping[str, str], Path]], point: OperatingPoint
+    ) -> None:
         try:
             if _batch(point) > 1:
                 paths = [str(file) for _, file in good]
@@ -152,7 +154,7 @@ class _Job:
                 self._failed(good[0][0], point, good[0][1], failure)
                 return
             # One of them spoils it for all: alone, each gets a row of its own.
-            log.warning("%s: %d streams one by one: %s", point.string, len(good), failure.detail)
+            log.warning("%s: %d streams one by one: %s", point.spec, len(good), failure.detail)
             for one in good:
                 self._decode([one], point)
             return
@@ -162,40 +164,42 @@ class _Job:
     def _decoded(
         self,
         coded: Mapping[str, str],
-        point: Point,
+        point: OperatingPoint,
         file: Path,
         image: Image,
         answer: Mapping[str, Any],
     ) -> None:
-        name = archive.picture_member(point.string, coded["image"])
+        name = archive.picture_member(point.spec, coded["image"])
         self.out.add_image(name, image, compress=self.compress)
         place = {"dataset": self.dataset, "family": self.entry.name, "image": coded["image"]}
-        what = {"stage": "decode", "codec": point.string, "encoding": point.encoding}
+        what = {"stage": "decode", "codec": point.spec, "encoding": point.encoding}
         pixels = image.shape[0] * image.shape[1]
         self.seconds.append({**place, **what, **timing_row(self.process, answer, pixels)})
         self._row(coded, point, file, {"digest": pixel_sha256(image)[:16]})
 
-    def _failed(self, coded: Mapping[str, str], point: Point, file: Path, failure: Failed) -> None:
-        log.warning("%s, %s: %s", point.string, coded["image"], failure.detail)
+    def _failed(
+        self, coded: Mapping[str, str], point: OperatingPoint, file: Path, failure: Failed
+    ) -> None:
+        log.warning("%s, %s: %s", point.spec, coded["image"], failure.detail)
         found = {"status": f"decode-{failure.code}", "detail": failure.detail}
         self._row(coded, point, file, found)
 
     def _row(
-        self, coded: Mapping[str, str], point: Point, file: Path, found: Mapping[str, str]
+        self, coded: Mapping[str, str], point: OperatingPoint, file: Path, found: Mapping[str, str]
     ) -> None:
-        row = {"codec": point.string, "device": self.process.device, **coded, **found}
+        row = {"codec": point.spec, "device": self.process.device, **coded, **found}
         row["bytes"] = str(file.stat().st_size)
-        self.patience.note(point.string, row["status"])
+        self.patience.note(point.spec, row["status"])
         self.rows.append(row)
 
 
-def _batch(point: Point) -> int:
+def _batch(point: OperatingPoint) -> int:
     """How many streams are decoded together at a point."""
     key = point.codec.batch_key
     return int(dict(point.decode)[key]) if key else 1
 
 
-def decode_one(entry: CodecEntry, streams: Path, point: Point, image_id: str) -> Image:
+def decode_one(entry: CodecEntry, streams: Path, point: OperatingPoint, image_id: str) -> Image:
     """Decode one member of a shard's streams as `decode_shard` does, but alone."""
     with (
         archive.reader(streams) as source,
@@ -209,13 +213,13 @@ def decode_one(entry: CodecEntry, streams: Path, point: Point, image_id: str) ->
         return reconstruction
 
 
-def _extract(source: zipfile.ZipFile, point: Point, image_id: str, file: Path) -> None:
+def _extract(source: zipfile.ZipFile, point: OperatingPoint, image_id: str, file: Path) -> None:
     extension = point.codec.file_extension(**dict(point.encode))
     member = archive.stream_member(point.encoding, image_id, extension)
     file.write_bytes(archive.read_member(source, member))
 
 
-def _truncate(process: CodecProcess, point: Point, file: Path) -> None:
+def _truncate(process: CodecProcess, point: OperatingPoint, file: Path) -> None:
     """Cut an embedded stream to the point."""
     if point.codec.cut_keys:
         file.write_bytes(process.call("truncate", point.cut, path=str(file))["stream"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.codecs.base import Image
-from icmbench.codecs.specs import Point
+from icmbench.codecs.specs import OperatingPoint
 from icmbench.core.images.image_files import read_image
 from icmbench.core.progress import progress
 from icmbench.datasets.base import Record
@@ -79,7 +79,7 @@ def encode_shard(
 
 
 def _encode(
-    process: CodecProcess, patience: Patience, point: Point, image: Image
+    process: CodecProcess, patience: Patience, point: OperatingPoint, image: Image
 ) -> dict[str, Any]:
     patience.check(point.encoding)
     answer = process.call("encode", point.encode, image=image)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from icmbench.codecs.base import Image
-from icmbench.codecs.specs import parse_string
+from icmbench.codecs.specs import parse_spec
 from icmbench.core.devices import keep_freed_memory
 from icmbench.core.errors import MeasurementError
 from icmbench.core.images.image_files import read_image
@@ -134,7 +134,7 @@ def _measure(
     if image.shape != original.shape:
         text = f"decoded to {image.shape[1]}x{image.shape[0]}, the original is {width}x{height}"
         return nothing | {"status": "wrong-size", "detail": text}
-    if parse_string(coded["codec"]).codec.lossless and not np.array_equal(image, original):
+    if parse_spec(coded["codec"]).codec.lossless and not np.array_equal(image, original):
         return nothing | {"status": "not-lossless", "detail": "a lossless codec lost something"}
     try:
         values = meter(original, image)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from icmbench.codecs.base import Codec, Image
-from icmbench.codecs.specs import Point
+from icmbench.codecs.specs import OperatingPoint
 from icmbench.core.images.image_files import read_image
 from icmbench.core.progress import progress
 from icmbench.datasets.manifest import read_records, usable
@@ -83,7 +83,7 @@ def choose_subjects(shards: Sequence[Shard], split: str, images: int) -> list[Su
     return sorted(found, key=lambda subject: subject.image)[:images]
 
 
-def middle_point(entry: CodecEntry) -> Point:
+def middle_point(entry: CodecEntry) -> OperatingPoint:
     """The point that stands for a codec entry: the middle one of its list (the lower of two)."""
     return entry.points[(len(entry.points) - 1) // 2]
 
@@ -118,12 +118,12 @@ def damage_trials(
     ):
         decoder = _Decoder(process, point, Path(scratch) / "stream")
         for subject in progress(subjects, desc=f"damage {entry.name}", unit="image"):
-            base = {"dataset": dataset, "family": entry.name, "codec": point.string}
+            base = {"dataset": dataset, "family": entry.name, "codec": point.spec}
             base |= {"image": subject.image}
             whole, row = _undamaged(decoder, subject)
             rows.append(base | row)
             if whole is None:
-                log.warning("%s, %s: not damaged: %s", point.string, subject.image, row["detail"])
+                log.warning("%s, %s: not damaged: %s", point.spec, subject.image, row["detail"])
                 continue
             for damage in DAMAGES:
                 for trial in range(trials):
@@ -138,7 +138,7 @@ def damage_trials(
 class _Decoder:
     """A point's decoder in the codec's process; streams reach it as files."""
 
-    def __init__(self, process: CodecProcess, point: Point, file: Path) -> None:
+    def __init__(self, process: CodecProcess, point: OperatingPoint, file: Path) -> None:
         self.process = process
         self.point = point
         self.file = file

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.codecs.registry import codec_class
-from icmbench.codecs.specs import Point, expand_points
+from icmbench.codecs.specs import OperatingPoint, expand_points
 from icmbench.core.devices import resolve_device
 from icmbench.core.errors import MeasurementError
 from icmbench.core.files import write_text
@@ -40,12 +40,12 @@ class CodecEntry:
 
     name: str
     codec: str
-    points: tuple[Point, ...]
+    points: tuple[OperatingPoint, ...]
     setup: Setup
 
-    def encodings(self) -> dict[str, Point]:
+    def encodings(self) -> dict[str, OperatingPoint]:
         """One point per encoding, in order: an embedded codec has fewer encodings than points."""
-        first: dict[str, Point] = {}
+        first: dict[str, OperatingPoint] = {}
         for point in self.points:
             first.setdefault(point.encoding, point)
         return first

@@ -42,9 +42,9 @@ def shared_strings(entries: Mapping[str, CodecEntry]) -> dict[str, dict[str, lis
     found: dict[str, dict[str, list[str]]] = {}
     for name, entry in entries.items():
         for point in entry.points:
-            first = owner.setdefault(point.string, name)
+            first = owner.setdefault(point.spec, name)
             if first != name:
-                found.setdefault(name, {}).setdefault(first, []).append(point.string)
+                found.setdefault(name, {}).setdefault(first, []).append(point.spec)
     return found
 
 

@@ -107,7 +107,7 @@ def warm_up(codec: Codec, keys: dict[str, Any]) -> None:
         stream = codec.encode((ramp // 48).astype(np.uint8), **dict(point.encode))
         codec.decode(codec.truncate(stream, **dict(point.cut)), **dict(point.decode))
     except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises is reported
-        print(f"warm-up of {point.string} failed: {error}", file=sys.stderr)
+        print(f"warm-up of {point.spec} failed: {error}", file=sys.stderr)
 
 
 def main() -> None:

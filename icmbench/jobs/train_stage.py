@@ -11,7 +11,8 @@ def train_stage(job: TrainingJob) -> None:
     `job.bundled` are the files of the stage before, or the bundled ones; none: from scratch.
     """
     from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE
-    from icmbench.codecs.diff_icmh.training.codec import Weights, load_parts, make_codec
+    from icmbench.codecs.diff_icmh.training.codec import make_codec
+    from icmbench.codecs.diff_icmh.training.losses import LossWeights, load_frozen
     from icmbench.jobs.training import needed, schedule, training_files, training_set
 
     settings, files = job.settings, training_files(job)
@@ -19,18 +20,18 @@ def train_stage(job: TrainingJob) -> None:
     files["start"] = job.bundled[0].parent if job.bundled else None
     make_codec(
         job.weights[0].parent,
-        load_parts(needed(job.autoencoder).parent, needed(job.prior), files["device"]),
+        load_frozen(needed(job.autoencoder).parent, needed(job.prior), files["device"]),
         schedule(job, average=losses["average"]),
         training_set(job, crop),
         stage=job.stage,
-        weights=Weights(
-            noise=losses["noise"],
-            guide=losses["guide"],
-            rate=tuple(losses["rates"]),
-            semantic=losses["semantic"],
+        weights=LossWeights(
+            lambda_noise=losses["noise"],
+            lambda_c=losses["guide"],
+            lambda_rate=tuple(losses["rates"]),
+            lambda_sem=losses["semantic"],
             tags=losses["tags"],
-            draws=losses["draws"],
-            steer_only=losses["steer_only"],
+            timesteps=losses["draws"],
+            freeze_codec=losses["steer_only"],
         ),
         source_tags=settings["source_tags"],
         crop=crop,

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from diffusers import AutoencoderKL
 
-from icmbench.models.diffusers_networks import AutoencoderKL
 from icmbench.models.norms import fixed_norms
 from icmbench.models.settings import NetworkSettings
 

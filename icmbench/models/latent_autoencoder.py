@@ -14,7 +14,7 @@ from icmbench.models.latent import LIMIT, SCALE, image_latent, latent_image, sca
 from icmbench.models.tensors import load_network, make_network
 
 if TYPE_CHECKING:  # the workflow reads names and digests without loading torch
-    from icmbench.models.diffusers_networks import AutoencoderKL
+    from diffusers import AutoencoderKL
 
 MAX_RANGE = 1024  # standard deviations: float32 still resolves 1/8192 of one there
 PUBLISHED = "diffusers-kl"  # `layout` of an imported autoencoder: diffusers' own, whole

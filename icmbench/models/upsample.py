@@ -9,8 +9,7 @@ differs in the last bits, so a decoder is folded either always or never.
 from __future__ import annotations
 
 import torch
-
-from icmbench.models.diffusers_networks import Upsample2D
+from diffusers.models.upsampling import Upsample2D
 
 
 class FoldedUpsample(torch.nn.Module):

@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -27,22 +28,15 @@ from icmbench.codecs.diff_icmh.model import NAME
 from icmbench.codecs.diff_icmh.networks.control import (
     ControlNetwork,
     ControlSettings,
-    UnetSettings,
     build_control,
-    build_unet,
     predict_noise,
 )
-from icmbench.codecs.diff_icmh.networks.lfgcm import (
-    REF_STRIDE,
-    STRIDE,
-    Lfgcm,
-    LfgcmSettings,
-    build_lfgcm,
-)
+from icmbench.codecs.diff_icmh.networks.lfgcm import REF_STRIDE, STRIDE, Lfgcm, build_lfgcm
+from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
+from icmbench.codecs.diff_icmh.networks.unet import UnetSettings, build_unet
 from icmbench.codecs.diff_icmh.system import Image, System
 from icmbench.core.devices import resolve_device
 from icmbench.core.errors import MeasurementError
-from icmbench.models.diffusers_networks import AutoencoderKL, UNet2DConditionModel
 from icmbench.models.latent import SCALE
 from icmbench.models.latent_autoencoder import load_autoencoder
 from icmbench.reporting.tables.complexity import (
@@ -201,7 +195,7 @@ def part_parameters(networks: Networks) -> dict[str, int]:
         "autoencoder": _count(networks.autoencoder),
         "prior UNet": _count(networks.unet),
         "control": _count(networks.control),
-        "codec, encoder side": _count(lfgcm.encoder, lfgcm.hyper_enc) + gains,
+        "codec, encoder side": _count(lfgcm.g_a, lfgcm.h_a) + gains,
         "entropy model": _count(*lfgcm.entropy_modules(), lfgcm.entropy_bottleneck),
     }
     rest = _count(lfgcm) - found["codec, encoder side"] - found["entropy model"]
@@ -320,7 +314,7 @@ def _timed_stages(system: System, image: Image, clock: _Clock) -> tuple[dict[str
     coded: Coded = clock.run(
         "entropy decoding", lambda: read_sections(codec, sections, size, vocabulary)
     )
-    hint = clock.run("synthesis", lambda: system.guide(coded))
+    hint = clock.run("synthesis", lambda: system.conditioning(coded))
     how = {key: codec.defaults[key] for key in ("sampler", "guidance")}
     drawn = clock.run(
         SAMPLING, lambda: system.sample(hint, [coded.tags], steps=STEPS[0], seeds=[0], **how)

@@ -19,7 +19,7 @@ from icmbench.bitstream.folding import fold
 from icmbench.codecs.diff_icmh.codec import CELL, MAIN, DiffIcmh
 from icmbench.codecs.diff_icmh.entropy.stream import padded_size
 from icmbench.codecs.diff_icmh.system import Image, System
-from icmbench.codecs.specs import Point
+from icmbench.codecs.specs import OperatingPoint
 from icmbench.core.devices import use_device
 from icmbench.core.errors import CodecError
 from icmbench.core.files import seed_from
@@ -67,7 +67,7 @@ class Coded:
         uncropped: the same before it is cropped to the image's size: multiples of 64 a side.
     """
 
-    point: Point
+    point: OperatingPoint
     stream: bytes
     tags: tuple[str, ...]
     picture: Image
@@ -88,12 +88,12 @@ def make_icmh(family: CodecEntry) -> DiffIcmh:
     return DiffIcmh(models=family.setup.models, device=use_device(family.setup.device))
 
 
-def rate_points(family: CodecEntry) -> list[Point]:
+def rate_points(family: CodecEntry) -> list[OperatingPoint]:
     """The entry's points with default tags and variant, one per rate, lowest first.
 
     Of several points of one rate, the first that samples, or the first.
     """
-    found: dict[int, Point] = {}
+    found: dict[int, OperatingPoint] = {}
     for point in sorted(family.points, key=lambda point: dict(point.decode)["sampler"] == "none"):
         keys = dict(point.encode)
         if keys["tags"] == "auto" and keys["variant"] == MAIN:
@@ -161,7 +161,9 @@ def coded_pictures(
         yield Coded(point, stream, _tag_names(system, parsed), picture, whole)
 
 
-def uncropped(system: System, stream: bytes, parsed: container.Stream, point: Point) -> Image:
+def uncropped(
+    system: System, stream: bytes, parsed: container.Stream, point: OperatingPoint
+) -> Image:
     """Decode a stream without cropping: uint8 (H, W, 3), multiples of 64 a side.
 
     The same symbols, noise and latent as for the image's own size: they depend on the padded one.
@@ -193,7 +195,7 @@ def accounting_rows(original: Image, coded: list[Coded]) -> Iterator[Row]:
     for each, own, published in zip(coded, ours, theirs, strict=True):
         bits = 8 * len(each.stream)
         yield {
-            "codec": each.point.string,
+            "codec": each.point.spec,
             "width": width,
             "height": height,
             "padded_width": columns,
@@ -207,7 +209,7 @@ def accounting_rows(original: Image, coded: list[Coded]) -> Iterator[Row]:
 
 
 def prior_samples(
-    image_id: str, original: Image, stream: bytes, point: Point, codec: DiffIcmh
+    image_id: str, original: Image, stream: bytes, point: OperatingPoint, codec: DiffIcmh
 ) -> tuple[list[Sample], dict[str, Any]]:
     """Sample the prior with and without control; also return the sampling parameters.
 
@@ -234,7 +236,7 @@ def prior_samples(
         found.append(Sample(kind, names if tags else (), draw, psnr, shown))
 
     with torch.inference_mode():
-        hint = system.guide(coded)
+        hint = system.conditioning(coded)
         add(C_ALONE, coded.tags, None)
         add(CONTROLLED, coded.tags, 0)
         add(PRIOR_ALONE, coded.tags, 0)
@@ -243,7 +245,7 @@ def prior_samples(
     return found, how
 
 
-def _sampling(system: System, point: Point) -> dict[str, Any]:
+def _sampling(system: System, point: OperatingPoint) -> dict[str, Any]:
     """Sampler, steps and guidance of a point: the card's where it does not say or not sample."""
     keys, defaults = dict(point.decode), system.codec.defaults
     sampler = keys["sampler"]
@@ -261,5 +263,5 @@ def _tag_names(system: System, parsed: container.Stream) -> tuple[str, ...]:
 def _rate_picture(coded: Coded, row: Row) -> RatePicture:
     rate = int(dict(coded.point.encode)["rate"])
     return RatePicture(
-        rate, coded.point.string, len(coded.stream), row["psnr_rgb"], coded.tags, coded.picture
+        rate, coded.point.spec, len(coded.stream), row["psnr_rgb"], coded.tags, coded.picture
     )

@@ -13,7 +13,7 @@ import pandas as pd
 from icmbench.codecs.mpd.codec import Mpd
 from icmbench.codecs.mpd.inspect import SECTION_BITS, layers
 from icmbench.codecs.mpd.palette.rdo import latent_error
-from icmbench.codecs.specs import Point
+from icmbench.codecs.specs import OperatingPoint
 from icmbench.core.devices import use_device
 from icmbench.core.errors import CodecError
 from icmbench.core.images.image_files import read_image
@@ -55,7 +55,7 @@ def make_codec(family: CodecEntry) -> Mpd:
     return Mpd(models=family.setup.models, device=use_device(family.setup.device))
 
 
-def stored_stream(streams: Path, point: Point, image_id: str) -> bytes | None:
+def stored_stream(streams: Path, point: OperatingPoint, image_id: str) -> bytes | None:
     """An image's stream in a shard's archive, None where encoding failed."""
     extension = point.codec.file_extension(**dict(point.encode))
     name = archive.stream_member(point.encoding, image_id, extension)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from icmbench.codecs.specs import parse_string
+from icmbench.codecs.specs import parse_spec
 from icmbench.core.images.image_files import read_image
 from icmbench.datasets.base import Record
 from icmbench.evaluation.decode import decode_one
@@ -84,7 +84,7 @@ def pictures_of_task(
         if isinstance(found, Failure):
             failed.append(codec)
             continue
-        picture = decode_one(families[family], stream, parse_string(codec), name)
+        picture = decode_one(families[family], stream, parse_spec(codec), name)
         seen.append(Seen(family, codec, row["bpp"], picture, found))
     note = (
         f"Model: {model}. Every codec's point nearest to the rate on this image, from {WITHIN:g} "

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from icmbench.codecs.specs import parse_string
+from icmbench.codecs.specs import parse_spec
 from icmbench.core.images.image_files import read_image
 from icmbench.datasets.base import Record
 from icmbench.evaluation.decode import decode_one
@@ -47,7 +47,7 @@ def visual_figure(
     entries = []
     for row in chosen.to_dict("records"):
         family = families[row["family"]]
-        point = parse_string(row["codec"])
+        point = parse_spec(row["codec"])
         image = decode_one(family, streams[row["family"]], point, record.image)
         psnr = row.get("psnr_rgb", math.nan)
         known = None if pd.isna(psnr) else float(psnr)

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from icmbench.codecs.specs import Point
+from icmbench.codecs.specs import OperatingPoint
 from icmbench.evaluation import archive
 from icmbench.evaluation.decode import decode_shard
 from icmbench.evaluation.shard import ENCODED, CodecEntry, read_rows, write_rows
@@ -57,7 +57,7 @@ def _decode_again(
 ) -> Path:
     """The pictures of the points and images that are wanted, in an archive."""
     strings = {codec for codec, _ in wanted}
-    points = tuple(point for point in family.points if point.string in strings)
+    points = tuple(point for point in family.points if point.spec in strings)
     encodings = {point.encoding for point in points}
     images = {image for _, image in wanted}
     rows = read_rows(results / unit.member("streams", ".csv"), ENCODED)
@@ -80,7 +80,7 @@ def _decode_again(
     return pictures
 
 
-def _together(point: Point) -> bool:
+def _together(point: OperatingPoint) -> bool:
     """True if a point decodes several streams at once."""
     key = point.codec.batch_key
     return key is not None and int(dict(point.decode)[key]) > 1

@@ -24,12 +24,12 @@ class Avif(ConventionalCodec):
     pillow_feature = "avif"
 
     def encode_plain(self, image: Image, *, quality: int, speed: int = 6) -> bytes:
-        """The AVIF file of an image."""
+        """Encode an image as AVIF."""
         options = {"subsampling": "4:2:0", "codec": "aom", "max_threads": 1}
         return pillow_io.write(image, "AVIF", quality=quality, speed=speed, **options)
 
     def decode_plain(self, stream: bytes) -> Image:
-        """The image of an AVIF file."""
+        """Decode AVIF."""
         return pillow_io.read(stream, "AVIF")
 
     @classmethod

@@ -1,14 +1,13 @@
-"""What the conventional codecs share: foreign formats, and coding at reduced size.
+"""Base of the conventional codecs: foreign formats, and coding at reduced size.
 
-`scale=0.5` and `scale=0.25` are what a user does when a format's lowest quality is still too
-large: shrink, code, and enlarge after decoding. The file then has to say the original size: the
-coded size determines it up to 1 (or 3) pixels a side, so one byte before the foreign file is
-enough. That byte is part of the file and therefore of the rate::
+With `scale=0.5` or `scale=0.25` an image is reduced before encoding and enlarged after decoding,
+for rates below a format's lowest quality. The coded size determines the original size up to 1 (or
+3) pixels a side; one byte before the foreign file holds the difference. It counts in the rate::
 
     scale=0.5    1010 00hw    h, w: 2 x coded size - original size   (0-1 each)
     scale=0.25   1011 hhww    hh, ww: 4 x coded size - original size (0-3 each)
 
-No format here starts with such a byte, so a decoder tells wrapped from plain files.
+No format here starts with such a byte, so wrapped and plain files are distinct.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ SCALE: Final = Key(
     choices=(1.0, 0.5, 0.25),
     help="code at reduced size, Lanczos down and up",
 )
-MAX_PIXELS: Final = 1 << 28  # what a foreign file may claim to hold
+MAX_PIXELS: Final = 1 << 28  # of a foreign file, by its header
 
 
 class ConventionalCodec(Codec):
@@ -47,21 +46,21 @@ class ConventionalCodec(Codec):
 
     @classmethod
     def unavailable(cls) -> str:
-        """The reason why Pillow lacks the format, where it is one of Pillow's."""
+        """Return the reason where Pillow was built without the format."""
         if cls.pillow_feature and not features.check(cls.pillow_feature):
             return f"this Pillow was built without {cls.title}; install one of Pillow's wheels"
         return ""
 
     @abstractmethod
     def encode_plain(self, image: Image, **keys: Any) -> bytes:
-        """The foreign file of an image."""
+        """Encode an image as foreign."""
 
     @abstractmethod
     def decode_plain(self, stream: bytes) -> Image:
-        """The image of a foreign file; any exception of the foreign decoder may escape."""
+        """Decode a foreign file; any exception of the foreign decoder may pass."""
 
     def encode(self, image: Image, *, scale: float = 1.0, **keys: Value) -> bytes:
-        """The foreign file, or that of the reduced image behind its size byte."""
+        """Encode an image, or the reduced image behind its size byte."""
         check_image(image)
         factor = round(1 / scale)
         small, prefix = (image, b"") if factor == 1 else _reduce(image, factor)
@@ -69,12 +68,12 @@ class ConventionalCodec(Codec):
             return prefix + self.encode_plain(small, **keys)
         except IcmbenchError:
             raise
-        # A foreign encoder raises what it likes (OSError, RuntimeError, its own types).
+        # Foreign encoders raise any type (OSError, RuntimeError, their own).
         except Exception as error:
             raise CodecError(f"{self.name} cannot code this image: {_one_line(error)}") from error
 
     def decode(self, stream: bytes, **keys: Value) -> Image:
-        """The image; a file that the foreign decoder refuses is CorruptStream."""
+        """Decode a file; one that the foreign decoder refuses is CorruptStream."""
         factor, plain = _unwrap(stream)
         if not plain:
             raise TruncatedStream(f"the {self.name} file is empty")
@@ -88,12 +87,12 @@ class ConventionalCodec(Codec):
 
     @classmethod
     def file_extension(cls, **keys: Any) -> str:
-        """`webp`, or `webp-scaled` where the size byte keeps other programs from reading it."""
+        """Return `webp`, or `webp-scaled` for files that other programs cannot read."""
         return cls.extension + ("-scaled" if keys.get("scale", 1.0) != 1.0 else "")
 
     @classmethod
     def recognises(cls, data: bytes) -> bool:
-        """Whether the file, plain or behind a size byte, starts with this format's signature."""
+        """Check a file, plain or behind a size byte, for this format's signature."""
         return cls.is_plain(_unwrap(data)[1])
 
     @classmethod
@@ -102,7 +101,7 @@ class ConventionalCodec(Codec):
         return any(data[at : at + len(mark)] == mark for at, mark in cls.MARKS)
 
     def describe(self, stream: bytes) -> list[tuple[str, str]]:
-        """Format, size, and the image's size as the decoder gives it."""
+        """List format, file size, and the size of the decoded image."""
         factor, _ = _unwrap(stream)
         lines = super().describe(stream)
         if factor > 1:
@@ -137,12 +136,12 @@ def _enlarge(small: Image, factor: int, first: int) -> Image:
 
 def resize(image: Image, width: int, height: int) -> Image:
     """Lanczos resampling (Pillow: antialiased when shrinking), 8 bits in and out."""
-    picture = PillowImage.fromarray(image).resize((width, height), PillowImage.Resampling.LANCZOS)
-    return np.asarray(picture)
+    resized = PillowImage.fromarray(image).resize((width, height), PillowImage.Resampling.LANCZOS)
+    return np.asarray(resized)
 
 
 def refusal(title: str, error: Exception) -> CorruptStream | TruncatedStream:
-    """What a foreign decoder's exception means: its text is all there is to tell by."""
+    """Translate a foreign decoder's exception by its text."""
     if isinstance(error, UnidentifiedImageError):
         return CorruptStream(f"not a readable {title} file")
     text = f"the {title} decoder refuses the file: {_one_line(error)}"

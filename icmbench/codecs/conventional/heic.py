@@ -26,19 +26,19 @@ class Heic(ConventionalCodec):
 
     @classmethod
     def unavailable(cls) -> str:
-        """The reason where libheif has no HEVC encoder."""
+        """Return the reason where libheif has no HEVC encoder."""
         if "x265" in pillow_heif.libheif_info()["encoders"]:
             return ""
         return "this pillow-heif was built without x265; install one of its wheels"
 
     def encode_plain(self, image: Image, *, quality: int) -> bytes:
-        """The HEIC file of an image."""
+        """Encode an image as HEIC."""
         pillow_heif.register_heif_opener(thumbnails=False)
         one_thread = {"x265:pools": "none", "x265:frame-threads": "1"}
         return pillow_io.write(image, "HEIF", quality=quality, chroma=420, enc_params=one_thread)
 
     def decode_plain(self, stream: bytes) -> Image:
-        """The image of a HEIC file."""
+        """Decode HEIC."""
         pillow_heif.register_heif_opener(thumbnails=False)
         return pillow_io.read(stream, "HEIF")
 

@@ -1,4 +1,4 @@
-"""`identity`: PNG. Lossless: the ceiling of every table and the check of the whole harness."""
+"""`identity`: PNG, lossless: the ceiling of every table and a check of the whole pipeline."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Identity(Codec):
     lossless = True
 
     def encode(self, image: Image) -> bytes:
-        """The PNG file of an image."""
+        """Encode an image as PNG."""
         return pillow_io.write(check_image(image), "PNG", optimize=True)
 
     def decode(self, stream: bytes) -> Image:
-        """The image, bit for bit; CorruptStream where the file is damaged."""
+        """Decode a file; CorruptStream where it is damaged."""
         try:
             return pillow_io.read(stream, "PNG")
         except IcmbenchError:
@@ -34,5 +34,5 @@ class Identity(Codec):
 
     @classmethod
     def recognises(cls, data: bytes) -> bool:
-        """Whether the file starts with the PNG signature."""
+        """Check a file for the PNG signature."""
         return data.startswith(b"\x89PNG\r\n\x1a\n")

@@ -21,10 +21,10 @@ class Jpeg(ConventionalCodec):
     MARKS = ((0, b"\xff\xd8\xff"),)
 
     def encode_plain(self, image: Image, *, quality: int) -> bytes:
-        """The JPEG file of an image."""
+        """Encode an image as JPEG."""
         options = {"optimize": True, "progressive": True, "subsampling": "4:2:0"}
         return pillow_io.write(image, "JPEG", quality=quality, **options)
 
     def decode_plain(self, stream: bytes) -> Image:
-        """The image of a JPEG file."""
+        """Decode JPEG."""
         return pillow_io.read(stream, "JPEG")

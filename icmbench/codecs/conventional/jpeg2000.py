@@ -28,7 +28,7 @@ class Jpeg2000(ConventionalCodec):
     MARKS = ((0, b"\xff\x4f\xff\x51"), (0, b"\0\0\0\x0cjP  \r\n\x87\n"))
 
     def encode_plain(self, image: Image, *, ratio: float) -> bytes:
-        """The codestream of an image."""
+        """Encode an image as a bare codestream."""
         # OpenJPEG refuses more resolutions than the shorter side has halvings.
         resolutions = min(6, int(math.log2(min(image.shape[:2]))) + 1)
         return pillow_io.write(
@@ -43,5 +43,5 @@ class Jpeg2000(ConventionalCodec):
         )
 
     def decode_plain(self, stream: bytes) -> Image:
-        """The image of a codestream, bare or in a JP2 file."""
+        """Decode codestream, bare or in a JP2."""
         return pillow_io.read(stream, "JPEG2000")

@@ -30,7 +30,7 @@ class JpegXl(ConventionalCodec):
 
     @classmethod
     def unavailable(cls) -> str:
-        """The reason where imagecodecs was built without libjxl."""
+        """Return the reason where imagecodecs was built without libjxl."""
         if imagecodecs.JPEGXL.available:
             return ""
         return "this imagecodecs was built without libjxl; install one of its wheels"

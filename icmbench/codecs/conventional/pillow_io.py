@@ -18,17 +18,17 @@ MODES: Final = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr
 
 
 def write(image: Image, format_name: str, **options: Any) -> bytes:
-    """The file of an image in one of Pillow's formats, without metadata."""
+    """Encode an image in one of Pillow's formats, without metadata."""
     buffer = io.BytesIO()
     PillowImage.fromarray(image).save(buffer, format_name, **options)
     return buffer.getvalue()
 
 
 def read(stream: bytes, format_name: str) -> Image:
-    """The RGB image of a file that must be of the named format.
+    """Decode a file of the named format to RGB.
 
     The size in the header is checked before the pixels are allocated. A file that ends early is
-    an error (Pillow's default), never a picture with a grey or black rest. Transparency
+    an error (Pillow's default), never an image with a grey or black rest. Transparency
     of foreign files is laid on white; samples of more than 8 bits that Pillow keeps are
     CorruptStream.
     """

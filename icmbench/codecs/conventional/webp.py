@@ -21,9 +21,9 @@ class WebP(ConventionalCodec):
     MARKS = ((8, b"WEBP"),)
 
     def encode_plain(self, image: Image, *, quality: int) -> bytes:
-        """The WebP file of an image."""
+        """Encode an image as WebP."""
         return pillow_io.write(image, "WEBP", quality=quality, method=6)
 
     def decode_plain(self, stream: bytes) -> Image:
-        """The image of a WebP file."""
+        """Decode WebP."""
         return pillow_io.read(stream, "WEBP")

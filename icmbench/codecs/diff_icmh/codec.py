@@ -1,8 +1,8 @@
 """`diff-icmh`: a learned codec whose decoder is a diffusion model (NeurIPS 2025, arXiv 2511.22549).
 
-A stream holds the tags of the image and the symbols of a small learned codec. They give c, a rough
-latent; a frozen latent diffusion model, controlled by c and told the tags, draws the latent that is
-shown.
+A stream holds the tags of the image and the symbols of the LFGCM codec, which decode to the
+conditioning latent c. The reconstruction is a sample of a frozen latent diffusion model under
+control of c, conditioned on the tags.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:  # torch takes seconds to load
     from icmbench.codecs.diff_icmh.system import System
 
 CODEC_ID = 2  # in the container
-MAX_PIXELS = 16_000_000  # attention looks at the whole latent: there are no tiles
-CELL = 64  # pixels of a side that the networks take at once
+MAX_PIXELS = 16_000_000  # attention spans the whole latent: there are no tiles
+CELL = 64  # the networks take multiples of it, pixels a side
 VARIANTS = "variants"  # folder of the model folder
-MAIN = "main"  # the variant that lies in the model's folder itself
+MAIN = "main"  # the variant in the model folder itself
 SAMPLERS = ("model", "ddim", "ddpm-spaced", "none")
 
 
 class DiffIcmh(Codec):
-    """A latent-feature-guided codec and a controlled latent diffusion model."""
+    """LFGCM and a controlled latent diffusion model."""
 
     name = "diff-icmh"
     title = "Diff-ICMH"
@@ -42,10 +42,10 @@ class DiffIcmh(Codec):
     packages = ("torch", "diffusers", "constriction", "numpy")
     settings = (
         "latent-guided codec with channel-wise and checkerboard context, float64 entropy model and "
-        "integer tables; latent drawn from a small diffusion model under control and tags"
+        "integer tables; latent sampled from a small diffusion model under control and tags"
     )
     encode_keys = {
-        "rate": Key(int, default=1, low=1, high=255, help="rate point of the model, 1: least bits"),
+        "rate": Key(int, default=1, low=1, high=255, help="rate point, 1: lowest rate"),
         "tags": Key(
             str,
             default=AUTO,
@@ -61,33 +61,37 @@ class DiffIcmh(Codec):
             str,
             default="model",
             choices=SAMPLERS,
-            help="model: what the model's card says; none: c itself, without diffusion",
+            help="model: the model's default; none: decode c directly, without diffusion",
         ),
         "steps": Key(
-            int, default=0, low=0, high=1000, help="sampling steps, 2 or more; 0: the card's"
+            int,
+            default=0,
+            low=0,
+            high=1000,
+            help="2 or more; 0: the model's default",
         ),
         "guidance": Key(
             float,
             default=0.0,
             low=0,
             high=30,
-            help="weight of the tags' direction; 1: tags alone, one evaluation; 0: the card's",
+            help="classifier-free guidance scale; 1: one evaluation; 0: the model's default",
         ),
         "start": Key(
             int,
             default=0,
             low=0,
             high=999,
-            help="noise level where sampling begins; 999: noise alone, as published; below from c "
-            "with noise added; 0: the card's",
+            help="timestep where sampling begins; 999: from noise, as published; lower: from c "
+            "with noise added; 0: the model's default",
         ),
         "batch": Key(
             int,
             default=1,
             low=1,
             high=256,
-            help="streams of a job that are sampled together: faster on a GPU; a code value may "
-            "differ by 1 from what a stream gives alone",
+            help="streams of a job that are sampled together: faster on a GPU; a pixel may differ "
+            "by 1 from decoding a stream alone",
         ),
     }
     batch_key = "batch"
@@ -103,7 +107,7 @@ class DiffIcmh(Codec):
     def encode(
         self, image: Image, *, rate: int = 1, tags: str = AUTO, variant: str = MAIN
     ) -> bytes:
-        """The stream of an image at a rate point.
+        """Encode an image at a rate point.
 
         Raises CodecError where the model has no such rate or tag and for images over the limit,
         ModelError where it has no such variant.
@@ -117,11 +121,11 @@ class DiffIcmh(Codec):
         return system.encode(image, header, rate=rate, tags=tags)
 
     def remark(self) -> str:
-        """The number of clipped values in the latent of the last image; empty: none."""
+        """Report clipped values in the latent of the last image; empty: none."""
         assert self._resident is not None, "an image was encoded"
         clipped, values, limit = self._resident[1].clipped
-        reach = f"{limit:g} standard deviations"
-        return f"{clipped} of {values} latent values clipped at {reach}" if clipped else ""
+        text = f"{clipped} of {values} latent values clipped at {limit:g} standard deviations"
+        return text if clipped else ""
 
     def decode(
         self,
@@ -133,9 +137,9 @@ class DiffIcmh(Codec):
         start: int = 0,
         batch: int = 1,
     ) -> Image:
-        """The image of a stream; its noise is seeded by the stream's own digest.
+        """Decode a stream; its noise is seeded by the stream's own digest.
 
-        Raises SymbolMismatch where this machine computes other probabilities than the encoder's.
+        Raises SymbolMismatch where this machine computes other probabilities than the encoder.
         """
         keys: dict[str, Any] = {"sampler": sampler, "steps": steps, "guidance": guidance}
         return self.decode_batch([stream], **keys, start=start)[0]
@@ -150,9 +154,9 @@ class DiffIcmh(Codec):
         start: int = 0,
         batch: int = 1,
     ) -> list[Image]:
-        """The images of streams; those of one model and size are sampled together."""
+        """Decode streams; those of one model and size are sampled together."""
         parsed = [self._parse(stream) for stream in streams]
-        pictures: dict[int, Image] = {}
+        images: dict[int, Image] = {}
         for variant in dict.fromkeys(variant for variant, _ in parsed):
             places = [place for place, (owner, _) in enumerate(parsed) if owner == variant]
             found = self._system(variant).decode_batch(
@@ -162,11 +166,11 @@ class DiffIcmh(Codec):
                 guidance=guidance,
                 start=start,
             )
-            pictures |= dict(zip(places, found, strict=True))
-        return [pictures[place] for place in range(len(streams))]
+            images |= dict(zip(places, found, strict=True))
+        return [images[place] for place in range(len(streams))]
 
     def describe(self, stream: bytes) -> list[tuple[str, str]]:
-        """Size, rate, tags, and the bytes of each section."""
+        """List size, rate, tags, and the bytes of each section."""
         system, parsed = self.parse(stream)
         return system.describe(stream, parsed)
 
@@ -176,7 +180,7 @@ class DiffIcmh(Codec):
         return self._system(MAIN)
 
     def parse(self, stream: bytes) -> tuple[System, container.Stream]:
-        """The variant of the model that a stream names, and the stream's header and sections."""
+        """Parse a stream: the variant of the model that it names, its header and sections."""
         variant, parsed = self._parse(stream)
         return self._system(variant), parsed
 
@@ -195,7 +199,7 @@ class DiffIcmh(Codec):
 
     @functools.cached_property
     def _variants(self) -> dict[bytes, str]:
-        """Names of the variants by digest: every file is read once, not once per stream."""
+        """Names of the variants by digest; cached, so every file is read once."""
         from icmbench.codecs.diff_icmh.model import variant_names, weights_digest
 
         folder = self.folder / VARIANTS
@@ -204,7 +208,7 @@ class DiffIcmh(Codec):
         return {weights_digest(folder / name): name for name in names}
 
     def _system(self, variant: str) -> System:
-        """The system of a variant; it is the only one in memory."""
+        """Load a variant in place of the one in memory."""
         from icmbench.codecs.diff_icmh.system import System
 
         if self._resident is None or variant != self._resident[0]:
@@ -216,6 +220,6 @@ class DiffIcmh(Codec):
 
 
 def check_variant(name: str) -> None:
-    """ConfigError where a variant's name is not letters, digits, - and _."""
+    """Raise ConfigError where a variant's name is not letters, digits, - and _."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise ConfigError(f"variant={name}: a name of letters, digits, - and _")

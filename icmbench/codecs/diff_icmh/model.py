@@ -47,10 +47,10 @@ LAYOUT: Final = ModelLayout(
     (TAGGER,),
     {
         "autoencoder": "AutoencoderKL: an image to and from a latent at 1/8 of its size",
-        "prior": "denoising network of the latent, told what the picture shows",
+        "prior": "denoising network of the latent, conditioned on tags",
         "text": "text encoder of the prior",
         "codec": "LFGCM: an image to symbols and back to the latent c, gains per rate",
-        "control": "control network, by which c steers the prior",
+        "control": "control network: injects c into the prior",
         "tables": "integer tables of the entropy coder",
         "tagger": "tags of a latent; never needed to decode",
     },
@@ -79,7 +79,7 @@ class Codec:
     Attributes:
         lfgcm: in evaluation mode; its entropy model in float64.
         y_tables, z_tables: of the entropy coder.
-        defaults: `sampler`, `steps`, `guidance` and `start` where a codec string does not say, and
+        defaults: `sampler`, `steps`, `guidance` and `start` where a codec spec omits them, and
             `clip`, the largest magnitude of a predicted latent (None: no limit).
         metadata: of `codec.safetensors`.
     """
@@ -94,7 +94,8 @@ class Codec:
 def load_codec(folder: Path) -> Codec:
     """The codec of a folder; ModelError naming file and tensor where something is wrong."""
     from icmbench.codecs.diff_icmh.entropy.tables import Tables
-    from icmbench.codecs.diff_icmh.networks.lfgcm import LfgcmSettings, build_lfgcm
+    from icmbench.codecs.diff_icmh.networks.lfgcm import build_lfgcm
+    from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
     from icmbench.models.tensors import load_arrays, load_built
 
     path = part_file(folder, "codec")
@@ -124,9 +125,9 @@ def load_control(folder: Path) -> ControlNetwork:
 
 
 def _defaults(values: dict[str, Any]) -> dict[str, Any]:
-    """How the model decodes where a codec string leaves it open.
+    """Check the decoding defaults of a model, for codec specs that omit them.
 
-    Raises ValueError where a value is outside of the range that codec strings have.
+    Raises ValueError where a value is outside the range of its codec key.
     """
     from icmbench.codecs.diff_icmh.sampling import SAMPLERS, STEPS
 

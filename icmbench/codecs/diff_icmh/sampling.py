@@ -1,9 +1,9 @@
-"""The diffusion process of latents: its schedule, training examples, and two samplers.
+"""Diffusion process of the latents: noise schedule, forward process, and the samplers of decoding.
 
-The schedule is Stable Diffusion's: 1000 steps, betas linear in their square root. Samplers use
-evenly spaced steps of it. Both take the noise prediction as a function, so guidance, control and
-text are not their concern; noise comes from a generator on the CPU, one per image, so that a
-picture does not depend on what else is computed.
+The schedule is Stable Diffusion's: 1000 timesteps, betas linear in their square root. Symbols are
+those of diffusers. A sampler gets the noise prediction as a function, so classifier-free guidance,
+control and text stay outside. Noise comes from one CPU generator per image, so a reconstruction
+does not depend on the batch it is computed in.
 """
 
 from __future__ import annotations
@@ -18,119 +18,136 @@ from numpy.typing import NDArray
 
 from icmbench.core.errors import ConfigError
 
-STEPS: Final = 1000
+STEPS: Final = 1000  # timesteps of the full schedule
 SAMPLERS: Final = ("ddim", "ddpm-spaced")
-FEWEST: Final = 2  # sampling steps: the first and the last of the schedule
+MIN_STEPS: Final = 2  # of sampling: the first and the last timestep of the schedule
 
 Floats = NDArray[np.float64]
-Predict = Callable[[torch.Tensor, int], torch.Tensor]
+Predict = Callable[[torch.Tensor, int], torch.Tensor]  # noise in x_t, of x_t and timestep
 
 
 def alphas_cumprod() -> Floats:
-    """The share of the latent's variance that is left at every step, float64 (1000)."""
+    """Compute the share of the latent's variance that is left at every timestep, float64 (1000)."""
     betas = np.linspace(np.sqrt(0.00085), np.sqrt(0.012), STEPS, dtype=np.float64) ** 2
-    kept: Floats = np.cumprod(1 - betas, dtype=np.float64)
-    return kept
+    cumulative: Floats = np.cumprod(1 - betas, dtype=np.float64)
+    return cumulative
 
 
-def add_noise(latent: torch.Tensor, noise: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
-    """x_t of latents (n, C, h, w) and unit noise at the steps t, int (n,)."""
-    kept = torch.from_numpy(alphas_cumprod()).to(latent.device)[level].to(latent.dtype)
-    kept = kept[:, None, None, None]
-    return kept.sqrt() * latent + (1 - kept).sqrt() * noise
+def add_noise(latent: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+    """Compute x_t of latents (n, C, h, w) and unit noise at the timesteps, int (n,)."""
+    alpha_prod_t = torch.from_numpy(alphas_cumprod()).to(latent.device)[timesteps].to(latent.dtype)
+    alpha_prod_t = alpha_prod_t[:, None, None, None]
+    return alpha_prod_t.sqrt() * latent + (1 - alpha_prod_t).sqrt() * noise
 
 
 @dataclass(frozen=True)
-class Spaced:
-    """A schedule of S of the steps, ascending; every array is float64 (S).
+class SpacedSchedule:
+    """S timesteps of the full schedule, ascending; every array is float64 (S).
 
     Attributes:
-        used: the steps of the full schedule, which the network is told.
-        kept, before: shares of the latent's variance at a step and at the one that follows it
-            when sampling (1 after the last).
-        towards, stay: weights of the predicted latent and of x in the posterior mean.
-        variance: of the posterior (Ho et al. 2020, eq. 7; the smaller choice).
+        timesteps: of the full schedule: the input of the network.
+        alpha_prod_t: `alphas_cumprod` at a timestep.
+        alpha_prod_t_prev: the same at the timestep that follows it in sampling; 1 after the last.
+        pred_original_sample_coeff, current_sample_coeff: weights of the predicted latent and of
+            x_t in the posterior mean (Ho et al. 2020, eq. 7).
+        variance: of the posterior; the smaller of the two choices of Ho et al., section 3.2.
     """
 
-    used: NDArray[np.int64]
-    kept: Floats
-    before: Floats
-    towards: Floats
-    stay: Floats
+    timesteps: NDArray[np.int64]
+    alpha_prod_t: Floats
+    alpha_prod_t_prev: Floats
+    pred_original_sample_coeff: Floats
+    current_sample_coeff: Floats
     variance: Floats
 
 
-def spaced(steps: int, start: int = STEPS - 1) -> Spaced:
-    """The spaced schedule of a number of sampling steps, from 0 to `start` of the full one.
+def spaced_schedule(steps: int, start: int = STEPS - 1) -> SpacedSchedule:
+    """Space `steps` sampling steps evenly from timestep 0 to timestep `start`.
 
-    Raises ConfigError outside 2 to 1000 steps, and where `start` has not as many below it.
+    Raises ConfigError outside 2 to 1000 steps, and where `start` has fewer timesteps below it.
     """
-    if not FEWEST <= steps <= STEPS:
-        raise ConfigError(f"steps={steps}: sampling takes {FEWEST} to {STEPS} steps")
+    if not MIN_STEPS <= steps <= STEPS:
+        raise ConfigError(f"steps={steps}: sampling takes {MIN_STEPS} to {STEPS} steps")
     if not steps - 1 <= start < STEPS:
         raise ConfigError(f"start={start}: {steps} steps need {steps - 1} to {STEPS - 1}")
     stride = start / (steps - 1)
-    place, used = 0.0, []
+    position, timesteps = 0.0, []
     for _ in range(steps):  # added up, not multiplied: as the published models were sampled
-        used.append(round(place))
-        place += stride
-    kept = alphas_cumprod()[used]
-    before = np.append(1.0, kept[:-1])
-    beta = 1 - kept / before
-    return Spaced(
-        np.array(used),
-        kept,
-        before,
-        beta * np.sqrt(before) / (1 - kept),
-        (1 - before) * np.sqrt(1 - beta) / (1 - kept),
-        beta * (1 - before) / (1 - kept),
+        timesteps.append(round(position))
+        position += stride
+    alpha_prod_t = alphas_cumprod()[timesteps]
+    alpha_prod_t_prev = np.append(1.0, alpha_prod_t[:-1])
+    beta = 1 - alpha_prod_t / alpha_prod_t_prev
+    return SpacedSchedule(
+        np.array(timesteps),
+        alpha_prod_t,
+        alpha_prod_t_prev,
+        beta * np.sqrt(alpha_prod_t_prev) / (1 - alpha_prod_t),
+        (1 - alpha_prod_t_prev) * np.sqrt(1 - beta) / (1 - alpha_prod_t),
+        beta * (1 - alpha_prod_t_prev) / (1 - alpha_prod_t),
     )
 
 
-def draw(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
-    """Unit noise from a CPU generator, float32."""
+def unit_noise(shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+    """Sample unit noise from a CPU generator, float32."""
     return torch.randn(shape, generator=generator, dtype=torch.float32)
 
 
-def sample(
-    predict: Predict,
-    noisy: torch.Tensor,
-    steps: int,
-    sampler: str,
-    noise: Callable[[], torch.Tensor],
-    *,
-    start: int = STEPS - 1,
-    clip: float | None = None,
+def sample_ddim(
+    predict: Predict, x_t: torch.Tensor, schedule: SpacedSchedule, *, clip: float | None = None
 ) -> torch.Tensor:
-    """Walk from noise to a latent.
+    """Sample a latent by DDIM (Song et al. 2021, eq. 12) with eta = 0: deterministic.
 
     Args:
-        predict: the noise in x, given x and the step of the full schedule.
-        noisy: x at the step `start`, (n, C, h, w): unit noise at the last one.
-        sampler: `ddpm-spaced` draws from the posterior of every step (Ho et al. 2020, algorithm 2,
-            on the spaced schedule; its last step adds nothing); `ddim` is deterministic
-            (Song et al. 2021, eq. 12 with sigma 0).
-        noise: fresh unit noise of the same shape; asked for by `ddpm-spaced`, once a step.
-        start: step of the full schedule where the walk begins.
-        clip: the largest magnitude of a predicted latent (static thresholding, Saharia et al. 2022,
-            section 2.3). Where nearly all is noise an error of the noise is one of the latent
-            fifteen times as large. None: no limit, as published.
+        predict: noise in x_t, from x_t and a timestep of the full schedule.
+        x_t: (n, C, h, w) at the schedule's last timestep; unit noise where that is 999.
+        clip: maximum magnitude of a predicted latent (static thresholding, Saharia et al. 2022,
+            section 2.3): at high noise an error of the predicted noise is one of the latent fifteen
+            times as large. None: no limit, as published.
     """
-    if sampler not in SAMPLERS:
-        raise ConfigError(f"sampler={sampler}: expected one of {', '.join(SAMPLERS)}")
-    plan = spaced(steps, start)
-    x = noisy
-    for k in range(steps - 1, -1, -1):
-        eps = predict(x, int(plan.used[k]))
-        kept, before = float(plan.kept[k]), float(plan.before[k])
-        estimate = np.sqrt(1 / kept) * x - np.sqrt(1 / kept - 1) * eps
-        if clip is not None:
-            estimate = estimate.clamp(-clip, clip)
-            eps = (x - np.sqrt(kept) * estimate) / np.sqrt(1 - kept)
-        if sampler == "ddim":
-            x = np.sqrt(before) * estimate + np.sqrt(1 - before) * eps
-        else:
-            x = float(plan.towards[k]) * estimate + float(plan.stay[k]) * x
-            fresh = noise()
-            x = x + float(np.sqrt(plan.variance[k])) * (fresh if k else 0 * fresh)
-    return x
+    for k in range(len(schedule.timesteps) - 1, -1, -1):
+        eps = predict(x_t, int(schedule.timesteps[k]))
+        pred_original_sample, eps = _predict_original(x_t, eps, schedule, k, clip)
+        alpha_prod_t_prev = float(schedule.alpha_prod_t_prev[k])
+        direction = np.sqrt(1 - alpha_prod_t_prev) * eps
+        x_t = np.sqrt(alpha_prod_t_prev) * pred_original_sample + direction
+    return x_t
+
+
+def sample_ddpm_spaced(
+    predict: Predict,
+    x_t: torch.Tensor,
+    schedule: SpacedSchedule,
+    noise: Callable[[], torch.Tensor],
+    *,
+    clip: float | None = None,
+) -> torch.Tensor:
+    """Sample a latent by DDPM (Ho et al. 2020, algorithm 2) on the spaced schedule.
+
+    Args:
+        noise: fresh unit noise of the shape of x_t, called once per step; that of the last step
+            is discarded, as in the published code.
+
+    The other arguments are those of `sample_ddim`.
+    """
+    for k in range(len(schedule.timesteps) - 1, -1, -1):
+        eps = predict(x_t, int(schedule.timesteps[k]))
+        pred_original_sample, _ = _predict_original(x_t, eps, schedule, k, clip)
+        mean = float(schedule.pred_original_sample_coeff[k]) * pred_original_sample
+        x_t = mean + float(schedule.current_sample_coeff[k]) * x_t
+        variance_noise = noise()
+        if k:
+            x_t = x_t + float(np.sqrt(schedule.variance[k])) * variance_noise
+    return x_t
+
+
+def _predict_original(
+    x_t: torch.Tensor, eps: torch.Tensor, schedule: SpacedSchedule, k: int, clip: float | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Compute `pred_original_sample`, clipped, and the noise that x_t then holds."""
+    alpha_prod_t = float(schedule.alpha_prod_t[k])
+    pred_original_sample = np.sqrt(1 / alpha_prod_t) * x_t - np.sqrt(1 / alpha_prod_t - 1) * eps
+    if clip is not None:
+        pred_original_sample = pred_original_sample.clamp(-clip, clip)
+        eps = (x_t - np.sqrt(alpha_prod_t) * pred_original_sample) / np.sqrt(1 - alpha_prod_t)
+    return pred_original_sample, eps

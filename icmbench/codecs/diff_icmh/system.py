@@ -1,4 +1,4 @@
-"""Diff-ICMH put together: a model folder, images to streams, streams to images."""
+"""The loaded model of Diff-ICMH: images to streams, streams to images."""
 
 from __future__ import annotations
 
@@ -28,10 +28,19 @@ from icmbench.codecs.diff_icmh.model import (
 from icmbench.codecs.diff_icmh.networks.control import predict_noise
 from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE
 from icmbench.codecs.diff_icmh.networks.tagger import chosen_tags, load_tagger
-from icmbench.codecs.diff_icmh.sampling import STEPS, add_noise, draw, sample
+from icmbench.codecs.diff_icmh.sampling import (
+    SAMPLERS,
+    STEPS,
+    Predict,
+    add_noise,
+    sample_ddim,
+    sample_ddpm_spaced,
+    spaced_schedule,
+    unit_noise,
+)
 from icmbench.codecs.diff_icmh.tags import AUTO, JOIN, NONE
 from icmbench.codecs.diff_icmh.text import load_conditioned
-from icmbench.core.errors import CodecError, ModelError
+from icmbench.core.errors import CodecError, ConfigError, ModelError
 from icmbench.core.files import seed_from, sha256_bytes
 from icmbench.core.suggest import unknown
 from icmbench.models.codec_model import CodecModel
@@ -59,7 +68,7 @@ class System(CodecModel):
         self.clipped = 0, 0, 0.0
 
     def _check_sizes(self) -> None:
-        """ModelError naming the part that is of another model than those before it."""
+        """Raise ModelError naming the first network whose sizes do not fit the ones before it."""
         latent, config = self.autoencoder.channels, self.prior.unet.config
         told, hint = self.control.unet_settings, self.control.settings.hint
         theirs = (told.latent, told.channels, told.layers, told.context, hint)
@@ -75,14 +84,14 @@ class System(CodecModel):
 
     @property
     def rates(self) -> int:
-        """How many rates the model has."""
+        """Number of rates of the model."""
         return self.codec.lfgcm.settings.rates or 1
 
     def encode(self, image: Image, header: container.Header, *, rate: int, tags: str) -> bytes:
-        """The stream of an image; see `DiffIcmh.encode`."""
+        """Encode an image; see `DiffIcmh.encode`."""
         if not 1 <= rate <= self.rates:
             raise CodecError(f"rate={rate}: the model has the rates 1 to {self.rates}")
-        padded = _continued(image)
+        padded = _padded(image)
         latent = self.latent(padded)
         point = rate - 1 if self.codec.lfgcm.settings.rates else None
         pixels = torch.from_numpy(padded.transpose(2, 0, 1)[None].astype(np.float32) / 255)
@@ -96,10 +105,10 @@ class System(CodecModel):
         return container.pack(header, sections)
 
     def latent(self, padded: Image) -> Latent:
-        """The standardised latent of a continued image, float32 (h, w, C), in the model's range.
+        """Compute the standardised latent of a padded image, float32 (h, w, C), clipped.
 
-        The last one is kept: every rate of an image starts from the same latent. `clipped` is the
-        number of its values beyond the range, of how many, and the range in standard deviations.
+        The last one is cached: every rate of an image starts from the same latent. `clipped` holds
+        the number of clipped values, of all values, and the limit in standard deviations.
         """
         if self._kept is not None and np.array_equal(self._kept[0], padded):
             return self._kept[1]
@@ -113,9 +122,10 @@ class System(CodecModel):
         return latent
 
     def tags(self, latent: Latent) -> tuple[int, ...]:
-        """Ids of the tags that the tagger gives a latent; none where the model has no tagger.
+        """Predict the ids of a latent's tags; none where the model has no tagger.
 
-        It runs on the CPU: of two tags of nearly one score, no GPU decides.
+        The tagger runs on the CPU, so that the order of nearly equal scores does not depend on a
+        GPU.
         """
         tagger = self._tagger
         if tagger is None:
@@ -124,7 +134,7 @@ class System(CodecModel):
             return chosen_tags(tagger(_tensor(latent))[0])
 
     def named_tags(self, text: str) -> tuple[int, ...]:
-        """Ids of tags that are given by name, joined by `+`; none for the text `none`.
+        """Look up the ids of tags given by name, joined by `+`; none for the text `none`.
 
         Raises CodecError naming a tag that is not in the vocabulary, and the nearest ones.
         """
@@ -144,7 +154,7 @@ class System(CodecModel):
         return load_tagger(path, self.prior.vocabulary) if path.is_file() else None
 
     def read(self, parsed: container.Stream) -> Coded:
-        """The symbols of a parsed stream."""
+        """Decode the symbols of a parsed stream."""
         size = parsed.header.height, parsed.header.width
         with torch.inference_mode():
             return read_sections(self.codec, parsed.sections, size, len(self.prior.vocabulary))
@@ -159,7 +169,7 @@ class System(CodecModel):
         guidance: float = 0.0,
         start: int = 0,
     ) -> Image:
-        """The image of a stream; see `DiffIcmh.decode`."""
+        """Decode a stream; see `DiffIcmh.decode`."""
         keys: dict[str, Any] = {"sampler": sampler, "steps": steps, "guidance": guidance}
         return self.decode_batch([(stream, parsed)], **keys, start=start)[0]
 
@@ -172,13 +182,13 @@ class System(CodecModel):
         guidance: float = 0.0,
         start: int = 0,
     ) -> list[Image]:
-        """The images of several streams; those of one size are sampled together."""
+        """Decode several streams; those of one size are sampled together."""
         defaults = self.codec.defaults
         coded = [self.read(parsed) for _, parsed in streams]
         with torch.inference_mode():
-            latents = [self.guide(one) for one in coded]
+            latents = [self.conditioning(one) for one in coded]
             if sampler != "none":
-                for places in _alike(latents):
+                for places in _groups_of_one_size(latents):
                     drawn = self.sample(
                         torch.cat([latents[place] for place in places]),
                         [coded[place].tags for place in places],
@@ -193,15 +203,15 @@ class System(CodecModel):
         sizes = [(parsed.header.height, parsed.header.width) for _, parsed in streams]
         return [self.show(latent, size) for latent, size in zip(latents, sizes, strict=True)]
 
-    def guide(self, coded: Coded) -> torch.Tensor:
-        """c, the latent that steers the diffusion, float32 (1, C, h, w)."""
+    def conditioning(self, coded: Coded) -> torch.Tensor:
+        """Compute the conditioning latent c of an image, float32 (1, C, h, w)."""
         y_hat, z_hat = coded.y_hat.to(self.device), coded.z_hat.to(self.device)
         c: torch.Tensor = self.codec.lfgcm.synthesise(y_hat, z_hat, coded.rate)
         return c.float()
 
     def sample(
         self,
-        hints: torch.Tensor,
+        c: torch.Tensor,
         tags: Sequence[tuple[int, ...]],
         *,
         sampler: str,
@@ -211,49 +221,60 @@ class System(CodecModel):
         start: int = STEPS - 1,
         controlled: bool = True,
     ) -> torch.Tensor:
-        """Latents drawn from the prior under control of c, float32 (n, C, h, w).
+        """Sample latents from the prior under control of c, float32 (n, C, h, w).
 
         Args:
-            hints: the c of every picture, (n, C, h, w).
-            tags: of every picture.
-            guidance: 1 evaluates the network with the tags alone, anything else with and without
-                them as one pair (Ho and Salimans 2021).
-            seeds: of every picture's noise, which is drawn on the CPU.
-            start: step of the schedule where sampling begins: at the last one from noise alone, as
-                published, before it from c with as much noise as belongs there (Meng et al. 2022).
-            controlled: without, the prior invents what it likes.
+            c: conditioning latents, (n, C, h, w).
+            tags: of every image.
+            guidance: classifier-free guidance scale. 1 evaluates the network with the tags alone,
+                anything else with and without them as one pair (Ho and Salimans 2021).
+            seeds: of every image's noise, which is sampled on the CPU.
+            start: timestep where sampling begins: 999 from noise alone, as published, lower from c
+                with the noise of that timestep (Meng et al. 2022).
+            controlled: False: without the control network.
         """
+        schedule = spaced_schedule(steps, start)
+        predict = self._noise_predictor(c, tags, guidance, controlled)
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        count = len(hints)
-        single = guidance == 1 or not any(tags)  # without tags both would see the same
-        sets = [*tags] if single else [*tags, *[()] * count]
+
+        def noise() -> torch.Tensor:
+            shape = (1, *c.shape[1:])
+            return torch.cat([unit_noise(shape, each) for each in generators]).to(self.device)
+
+        x_t = noise()
+        if start < STEPS - 1:
+            x_t = add_noise(c, x_t, torch.full((len(c),), start, device=self.device))
+        clip = self.codec.defaults["clip"]
+        if sampler == "ddim":
+            return sample_ddim(predict, x_t, schedule, clip=clip)
+        if sampler == "ddpm-spaced":
+            return sample_ddpm_spaced(predict, x_t, schedule, noise, clip=clip)
+        raise ConfigError(f"sampler={sampler}: expected one of {', '.join(SAMPLERS)}")
+
+    def _noise_predictor(
+        self, c: torch.Tensor, tags: Sequence[tuple[int, ...]], guidance: float, controlled: bool
+    ) -> Predict:
+        """Build the noise prediction of a batch under control and classifier-free guidance."""
+        single = guidance == 1 or not any(tags)  # without tags both of a pair would be equal
+        sets = [*tags] if single else [*tags, *[()] * len(c)]
         context = self.prior.embedder(sets)
-        repeats = len(sets) // count
-        shown = hints.repeat(repeats, 1, 1, 1)
+        repeats = len(sets) // len(c)
+        repeated = c.repeat(repeats, 1, 1, 1)
         control = self.control if controlled else None
 
-        def predict(x: torch.Tensor, step: int) -> torch.Tensor:
-            both = x.repeat(repeats, 1, 1, 1).contiguous(memory_format=torch.channels_last)
-            level = torch.full((len(sets),), step, device=self.device)
-            noise = predict_noise(self.prior.unet, control, both, shown, level, context)
+        def predict(x_t: torch.Tensor, timestep: int) -> torch.Tensor:
+            batch = x_t.repeat(repeats, 1, 1, 1).contiguous(memory_format=torch.channels_last)
+            timesteps = torch.full((len(sets),), timestep, device=self.device)
+            eps = predict_noise(self.prior.unet, control, batch, repeated, timesteps, context)
             if single:
-                return noise
-            told, untold = noise.chunk(2)
-            return untold + guidance * (told - untold)
+                return eps
+            eps_cond, eps_uncond = eps.chunk(2)
+            return eps_uncond + guidance * (eps_cond - eps_uncond)
 
-        def fresh() -> torch.Tensor:
-            shape = (1, *hints.shape[1:])
-            return torch.cat([draw(shape, generator) for generator in generators]).to(self.device)
-
-        noisy = fresh()
-        if start < STEPS - 1:
-            levels = torch.full((count,), start, device=self.device)
-            noisy = add_noise(hints, noisy, levels)
-        clip = self.codec.defaults["clip"]
-        return sample(predict, noisy, steps, sampler, fresh, start=start, clip=clip)
+        return predict
 
     def show(self, latent: torch.Tensor, size: tuple[int, int]) -> Image:
-        """The image of a latent (1, C, h, w), cropped to `size` (height, width).
+        """Decode a latent (1, C, h, w) to an image, cropped to `size` (height, width).
 
         Raises CodecError where the latent holds a value that is not finite.
         """
@@ -266,7 +287,7 @@ class System(CodecModel):
         return unfold(np.ascontiguousarray(image[:height, :width]), size, STRIDE)
 
     def describe(self, stream: bytes, parsed: container.Stream) -> list[tuple[str, str]]:
-        """Lines of `icmbench info`."""
+        """List the lines of `icmbench info`."""
         header, pixels = parsed.header, parsed.header.width * parsed.header.height
         coded = self.read(parsed)
         rows, columns = padded_size(header.height, header.width)
@@ -286,8 +307,8 @@ class System(CodecModel):
         ]
 
 
-def _continued(image: Image) -> Image:
-    """The image, folded if thin, continued by its last row and column to multiples of 64 pixels."""
+def _padded(image: Image) -> Image:
+    """Fold a thin image and pad it by its last row and column to multiples of 64 pixels."""
     height, width = padded_size(*image.shape[:2])
     image = fold(image, STRIDE)
     rows, columns = height - image.shape[0], width - image.shape[1]
@@ -295,12 +316,12 @@ def _continued(image: Image) -> Image:
 
 
 def _seed(stream: bytes) -> int:
-    """Of a stream's noise: its own digest."""
+    """Derive the seed of a stream's noise from its digest."""
     return seed_from(sha256_bytes(stream))
 
 
-def _alike(latents: Sequence[torch.Tensor]) -> list[list[int]]:
-    """The places of latents of one size, in order."""
+def _groups_of_one_size(latents: Sequence[torch.Tensor]) -> list[list[int]]:
+    """Group the indices of latents by size, in order."""
     groups: dict[torch.Size, list[int]] = {}
     for place, latent in enumerate(latents):
         groups.setdefault(latent.shape, []).append(place)

@@ -19,25 +19,18 @@ from typing import Final
 from icmbench.core.errors import CodecError, CorruptStream
 
 MAX_TAGS: Final = 255
-AUTO: Final = "auto"  # in a codec string: the tags of the model's tagger
+AUTO: Final = "auto"  # in a codec spec: the tags of the model's tagger
 NONE: Final = "none"  # the empty set
 JOIN: Final = "+"  # between names that are given
-PUBLISHED_TAG_BITS: Final = 13  # of one id in the published format
-PUBLISHED_HEADER_BYTES: Final = 12  # number of tags, bits of an id, number of bytes
 
 
 def tag_rank_bits(count: int, vocabulary_size: int) -> int:
-    """Bits of the rank of a set: ceil(log2 C(V, n)), the fewest that tell all of them apart."""
+    """Count the bits of a set's rank: ceil(log2 C(V, n)), the minimum for sets of n tags."""
     return (comb(vocabulary_size, count) - 1).bit_length()
 
 
-def published_tag_bits(count: int) -> int:
-    """Bits that the published format takes: 13 a tag in whole bytes, behind 12 of header."""
-    return 8 * (PUBLISHED_HEADER_BYTES + -(-PUBLISHED_TAG_BITS * count // 8))
-
-
 def pack_tags(ids: Iterable[int], vocabulary_size: int) -> bytes:
-    """The bytes of a set of tags; their order is not kept.
+    """Pack a set of tags; their order is not kept.
 
     Raises CodecError naming the id that is outside the vocabulary or comes twice, or the number
     of tags where there are more than MAX_TAGS.
@@ -49,13 +42,13 @@ def pack_tags(ids: Iterable[int], vocabulary_size: int) -> bytes:
         if place and tag == chosen[place - 1]:
             raise CodecError(f"tag {tag} comes twice")
     if len(chosen) > MAX_TAGS:
-        raise CodecError(f"{len(chosen)} tags, at most {MAX_TAGS} can be told")
+        raise CodecError(f"{len(chosen)} tags, at most {MAX_TAGS}")
     rank = sum(comb(tag, place) for place, tag in enumerate(chosen, start=1))
     return bytes([len(chosen)]) + rank.to_bytes(_rank_bytes(len(chosen), vocabulary_size), "big")
 
 
 def unpack_tags(data: bytes, vocabulary_size: int) -> tuple[int, ...]:
-    """The tags, ascending. Every set has one form, every other string is refused.
+    """Unpack the tags, ascending. Every set has one form, all other bytes are refused.
 
     Raises CorruptStream where there are more tags than the vocabulary has, or the bytes do not
     fit their number or name no set.
@@ -75,10 +68,10 @@ def unpack_tags(data: bytes, vocabulary_size: int) -> tuple[int, ...]:
 
 
 def _unrank(rank: int, count: int, vocabulary_size: int) -> tuple[int, ...]:
-    """The set of this rank, highest id first found.
+    """Find the set of a rank, highest id first.
 
-    One walk down the ids with C(id, left) at hand: its neighbours differ by a small factor, which
-    is quicker than a binary search that computes each binomial anew.
+    One pass down the ids updates C(id, left) by small factors, which is faster than a binary search
+    that computes every binomial anew.
     """
     chosen: list[int] = []
     tag, left = vocabulary_size, count

@@ -1,4 +1,4 @@
-"""What tells the denoising network what a picture shows: tags, or a published text encoder.
+"""Conditioning of the denoising network: tag embeddings, or a published text encoder.
 
 The bundled prior has a learnt vector per tag. An imported model has the text encoder of Stable
 Diffusion, which reads the names of the tags as "a, b, c"; the vocabulary is a file of names.
@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import UNet2DConditionModel
 
 from icmbench.codecs.diff_icmh.model import TEXT, TOKENIZER, VOCABULARY, part_file
-from icmbench.codecs.diff_icmh.networks.control import UnetSettings, build_unet
 from icmbench.codecs.diff_icmh.networks.prior import load_prior
+from icmbench.codecs.diff_icmh.networks.unet import UnetSettings, build_unet
 from icmbench.codecs.diff_icmh.tokenizer import Tokenizer
 from icmbench.codecs.diff_icmh.vocabulary import read_vocabulary
 from icmbench.core.errors import ModelError
-from icmbench.models.diffusers_networks import UNet2DConditionModel
 from icmbench.models.tensors import load_network, make_network
 
 
@@ -38,7 +38,7 @@ class Conditioned:
 
 
 def load_conditioned(folder: Path) -> Conditioned:
-    """The prior of a folder; ModelError naming file and tensor where something is wrong."""
+    """Load the prior of a folder; ModelError naming file and tensor where something is wrong."""
     path = part_file(folder, "prior")
     if not part_file(folder, TEXT).is_file():
         prior = load_prior(path)

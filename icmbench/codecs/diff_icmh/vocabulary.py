@@ -13,18 +13,18 @@ from icmbench.models.tensors import read_header
 
 
 def read_vocabulary(path: Path) -> tuple[str, ...]:
-    """Names of the tags, one a line; ModelError where the file is missing or a name is twice."""
+    """Read the names of the tags, one a line; ModelError for a missing file or a repeated name."""
     try:
         names = tuple(path.read_text(encoding="utf-8-sig").splitlines())
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: the names of the tags, one a line: {error}") from error
     if len(set(names)) != len(names) or not all(name.strip() for name in names):
-        raise ModelError(f"{path}: a name is empty or stands there twice")
+        raise ModelError(f"{path}: a name is empty or repeated")
     return names
 
 
 def model_vocabulary(folder: Path) -> tuple[str, ...]:
-    """Names of the tags of a model folder; ModelError where its file is missing or damaged.
+    """Read the names of the tags of a model folder; ModelError for a missing or damaged file.
 
     Those of an imported model are a file of names, others stand in the header of the prior.
     """
@@ -38,7 +38,7 @@ def model_vocabulary(folder: Path) -> tuple[str, ...]:
 
 
 def check_tags(text: str, vocabulary: Sequence[str]) -> None:
-    """ConfigError naming a tag of a codec string that is not in the vocabulary, and a near one."""
+    """Raise ConfigError naming a tag outside the vocabulary, and the nearest one."""
     if text in (AUTO, NONE):
         return
     for name in (part.strip() for part in text.split(JOIN)):

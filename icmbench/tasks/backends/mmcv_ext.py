@@ -14,7 +14,6 @@ import importlib.util
 import sys
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -68,19 +67,10 @@ def _missing(name: str) -> Callable[..., Any]:
 
 @cache
 def _operators() -> Any:
-    """torchvision's compiled operators.
-
-    Its Python loads its models and torch's compiler with them, two seconds of every job; the
-    library alone registers the operators. Where its file is named otherwise, all is imported.
-    """
+    """torchvision's compiled operators, which its import registers."""
     import torch
 
-    spec = importlib.util.find_spec("torchvision")
-    for folder in spec.submodule_search_locations or () if spec else ():
-        for library in sorted(Path(folder).glob("_C*.so")):
-            torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
-    if not hasattr(torch.ops.torchvision, "roi_align"):
-        importlib.import_module("torchvision")
+    importlib.import_module("torchvision")
     return torch.ops.torchvision
 
 

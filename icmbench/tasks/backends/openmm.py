@@ -6,7 +6,6 @@ Nothing is downloaded and nothing of a library is changed: weights come from a f
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
 import math
@@ -18,7 +17,6 @@ import numpy as np
 import yaml
 
 from icmbench.core.errors import TaskError
-from icmbench.core.imports import as_if_missing, without_module
 from icmbench.core.suggest import unknown
 from icmbench.tasks.backends.mmcv_ext import REMEDY, ensure_ops
 from icmbench.tasks.base import Image
@@ -32,24 +30,13 @@ WITHOUT_COMPILED: Final = (
 )
 HEADS: Final = ("bbox_head", "decode_head")  # whose classes are the things' or the pixels'
 INSTALL: Final = "pip install mmdet mmsegmentation mmcv-lite"
-# mmdet imports them where they are installed: for detectors that are asked in words, for drawings
-# of tracks and for filling their gaps; mmengine the last, for optimizers in parts on many machines.
-SELDOM: Final = ("transformers", "seaborn", "sklearn", "torch.distributed.optim")
-# Modules of theirs that load more than all others do, with what is imported from them.
-UNUSED: Final = (
-    ("mmengine.model.wrappers.fully_sharded_distributed", "MMFullyShardedDataParallel"),
-    ("mmengine._strategy.fsdp", "FSDPStrategy"),
-    ("mmdet.utils.mot_error_visualize", "imshow_mot_errors"),
-)
 FOLDED: Final = ("backbone", "neck", "decode_head")
 
 
-def import_library(package: str, *, whole: bool = True) -> str:
-    """Import mmdet or mmseg and register their parts; whose operators serve (`ensure_ops`).
+def import_library(package: str) -> str:
+    """Import mmdet or mmseg and register its modules; return the provider of `mmcv.ops`.
 
-    Args:
-        whole: False: as if `SELDOM` were not installed, and without `UNUSED`. It lasts as long as
-            the process.
+    The provider is "mmcv" or "torchvision" (`ensure_ops`).
 
     Raises TaskError where the library is not installed.
     """
@@ -59,18 +46,8 @@ def import_library(package: str, *, whole: bool = True) -> str:
     from mmengine.logging import MMLogger
 
     MMLogger.get_current_instance().setLevel("WARNING")  # else it prints a line per tensor
-    with contextlib.nullcontext() if whole else _alone():
-        importlib.import_module(f"{package}.utils").register_all_modules(init_default_scope=False)
+    importlib.import_module(f"{package}.utils").register_all_modules(init_default_scope=False)
     return served
-
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(as_if_missing(SELDOM))
-        for names in UNUSED:
-            stack.enter_context(without_module(*names))
-        yield
 
 
 def known_configs(package: str) -> dict[str, Path]:

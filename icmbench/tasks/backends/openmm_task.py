@@ -105,7 +105,7 @@ class OpenMMTask(Task):
         """
         import torch
 
-        self.operators = import_library(self.package, whole=not self._ours)
+        self.operators = import_library(self.package)
         weights = Weights({}) if self._path is None else self._read(self._path)
         name, overrides, scale = self._description(weights)
         config = read_config(self.package, name, {**overrides, **self.values["overrides"]})

@@ -99,7 +99,7 @@ def _train(
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     if size < 64 or size % 32:
         raise ConfigError(f"size {size}: a multiple of 32, at least 64")
-    import_library(package, whole=False)  # of ours: neither is asked in words
+    import_library(package)
     examples, network, state = Examples(pool, size), make_network(package, schedule.seed), None
     if start is not None:
         state, _ = load_network(start)

@@ -87,7 +87,7 @@ class EntropyBottleneck(nn.Module):
     """A factorised prior: one learned distribution per channel (Ballé et al. 2018, appendix 6.1).
 
     The logit of a channel's cumulative function is a small monotone network. `quantiles`
-    (C, 1, 3) are its lower tail, median and upper tail, which only `auxiliary_loss` trains.
+    (C, 1, 3) are its lower tail, median and upper tail, set after training (`set_quantile_tails`).
     """
 
     def __init__(self, channels: int) -> None:
@@ -110,21 +110,14 @@ class EntropyBottleneck(nn.Module):
         """The medians (C, 1, 1): integers are counted from them. Without gradient."""
         return self.quantiles[:, :, 1:2].detach()
 
-    def logits(self, values: Tensor, stop_gradient: bool = False) -> Tensor:
-        """Logit of the cumulative function at values (C, 1, k), of the same shape.
-
-        With `stop_gradient`, no gradient reaches the distribution: only the values move.
-        """
+    def logits(self, values: Tensor) -> Tensor:
+        """Compute the logit of the cumulative function at values (C, 1, k), of the same shape."""
         # A product in bfloat16 would lose the difference of neighbouring logits.
         with torch.autocast(values.device.type, enabled=False):
             for layer, (matrix, bias) in enumerate(zip(self.matrices, self.biases, strict=True)):
-                factor = self.factors[layer] if layer < len(self.factors) else None
-                if stop_gradient:
-                    matrix, bias = matrix.detach(), bias.detach()
-                    factor = None if factor is None else factor.detach()
                 values = functional.softplus(matrix) @ values + bias
-                if factor is not None:
-                    values = values + factor.tanh() * values.tanh()
+                if layer < len(self.factors):
+                    values = values + self.factors[layer].tanh() * values.tanh()
         return values
 
     def likelihood(self, values: Tensor) -> Tensor:
@@ -139,9 +132,3 @@ class EntropyBottleneck(nn.Module):
         side = torch.where(lower + upper > 0, -1.0, 1.0).to(flat.dtype)
         mass = (torch.sigmoid(side * upper) - torch.sigmoid(side * lower)).abs()
         return lower_bound(mass, LIKELIHOOD_FLOOR).reshape(channels.shape).transpose(0, 1)
-
-    def auxiliary_loss(self) -> Tensor:
-        """How far the quantiles are from theirs: sum over the logits' distances, a scalar."""
-        tail = math.log(2 / TAIL_MASS - 1)
-        target = self.quantiles.new_tensor([-tail, 0.0, tail])
-        return (self.logits(self.quantiles, stop_gradient=True) - target).abs().sum()

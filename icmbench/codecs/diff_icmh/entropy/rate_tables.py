@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from icmbench.codecs.diff_icmh.entropy.models import EntropyBottleneck
 from icmbench.codecs.diff_icmh.entropy.tables import Tables, bottleneck_tables, gaussian_tables
-from icmbench.codecs.diff_icmh.networks.lfgcm import LfgcmSettings, build_lfgcm
+from icmbench.codecs.diff_icmh.networks.lfgcm import build_lfgcm
+from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
 from icmbench.core.files import sha256_file
 from icmbench.models.tensors import fill_network, load_network, save_arrays
 
@@ -57,11 +58,11 @@ def quantile_range(bottleneck: EntropyBottleneck) -> tuple[NDArray[np.int64], ND
     return low, high
 
 
-def settle_bottleneck(bottleneck: EntropyBottleneck) -> None:
+def set_quantile_tails(bottleneck: EntropyBottleneck) -> None:
     """Set the tails of every channel's quantiles by bisection; the median stays what it was.
 
-    Training rounds z about the stored median, so it must not move behind the training's back;
-    where it lies decides nothing but which integers stand for which values.
+    Training rounds z about the stored median, so it stays; its
+    position decides nothing but which integers stand for which values.
     """
     quantiles = bottleneck.quantiles.detach().double().clone()
     medians = quantiles[:, 0, 1]

@@ -23,7 +23,8 @@ from icmbench.codecs.diff_icmh.entropy.symbols import (
 )
 from icmbench.codecs.diff_icmh.entropy.tables import scale_indexes
 from icmbench.codecs.diff_icmh.model import Codec
-from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE, squeeze
+from icmbench.codecs.diff_icmh.networks.checkerboard import pack
+from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE
 from icmbench.codecs.diff_icmh.tags import pack_tags, unpack_tags
 from icmbench.core.errors import CodecError, CorruptStream, SymbolMismatch, TruncatedStream
 
@@ -35,7 +36,7 @@ Symbols = NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Coded:
-    """What a stream tells of an image besides its size.
+    """The decoded content of a stream, besides the image's size.
 
     Attributes:
         tags: ids, ascending.
@@ -81,7 +82,7 @@ def write_sections(
     coder, passes = SymbolEncoder(), [_rate(rate), z_symbols]
 
     def visit(scales: torch.Tensor, means: torch.Tensor, index: int, anchor: bool) -> torch.Tensor:
-        residual = (squeeze(parts[index], anchor) - means).round()
+        residual = (pack(parts[index], anchor) - means).round()
         passes.append(_integers(residual))
         indexes = scale_indexes(scales.numpy(), codec.y_tables)
         coder.write(passes[-1], indexes, codec.y_tables)
@@ -131,7 +132,7 @@ def read_sections(
 
 
 def read_rate(codec: Codec, payload: bytes) -> tuple[int | None, bytes]:
-    """The rate that section 1 names, and the rest of it."""
+    """Split section 1 into its rate and the rest."""
     rates = codec.lfgcm.settings.rates
     if not rates:
         return None, payload
@@ -155,7 +156,7 @@ def _channels(shape: tuple[int, ...]) -> NDArray[np.int32]:
 
 
 def _rate(rate: int | None) -> Symbols:
-    """The rate as the digest counts it: under another one the same symbols mean another picture."""
+    """Return the rate as symbols of the digest: at another rate they decode differently."""
     return np.array([] if rate is None else [rate], np.int32)
 
 

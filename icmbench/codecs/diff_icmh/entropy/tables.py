@@ -1,4 +1,4 @@
-"""Integer frequency tables: with which probability a symbol is coded.
+"""Integer frequency tables: the probabilities of symbols in entropy coding.
 
 A table gives the symbols from its offset upwards an integer frequency each, and one more to the
 *escape*, which stands for every other symbol. The frequencies of a table sum to 2^24, the
@@ -63,12 +63,12 @@ class Tables:
         return self.frequencies[end - int(self.lengths[index]) : end]
 
     def to_arrays(self, prefix: str) -> dict[str, NDArray[Any]]:
-        """What `icmbench.models.tensors.save_arrays` writes, each name beginning with `prefix.`."""
+        """Return the arrays for `save_arrays`, each name beginning with `prefix.`."""
         return {f"{prefix}.{field.name}": getattr(self, field.name) for field in fields(self)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]], prefix: str) -> Tables:
-        """The tables among the arrays of a file; those of other names are not looked at.
+        """Read the tables among the arrays of a file; other names are ignored.
 
         Raises ModelError naming the array that is missing, of another type or impossible.
         """

@@ -1,6 +1,6 @@
-"""The published name of a tensor of ours: the inverse of `official_names.rename`.
+"""Inverse of `rename`: the published name of a tensor of ours, for error messages.
 
-Only errors need it, so it is made by renaming every name that the published code can have.
+It is built by renaming every name that the published code can have.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from icmbench.codecs.diff_icmh.importing.names import (
     VAE_ENDS,
     VAE_RESNET,
     Target,
-    rename,
 )
+from icmbench.codecs.diff_icmh.importing.rename import rename
 
 BLOCKS: Final = 24  # of a UNet's encoder or decoder, at most: twice Stable Diffusion's
 LEAVES: Final = ("weight", "bias")

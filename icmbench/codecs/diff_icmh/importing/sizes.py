@@ -13,13 +13,12 @@ from icmbench.codecs.diff_icmh.importing.lookup import published_name
 from icmbench.codecs.diff_icmh.importing.names import LAYERS, LEVELS, SCALE, TEXT_BLOCKS
 from icmbench.codecs.diff_icmh.networks.control import (
     ControlSettings,
-    UnetSettings,
-    block_channels,
     build_control,
-    build_unet,
     control_channels,
 )
-from icmbench.codecs.diff_icmh.networks.lfgcm import LfgcmSettings, build_lfgcm
+from icmbench.codecs.diff_icmh.networks.lfgcm import build_lfgcm
+from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
+from icmbench.codecs.diff_icmh.networks.unet import UnetSettings, block_channels, build_unet
 
 LATENT_SCALE: Final = 0.18215  # the diffusion model's latent is the autoencoder's times this
 VAE_GROUPS: Final = 32  # of the autoencoder's norms; no shape holds them
@@ -77,7 +76,7 @@ class Sizes:
 
     def autoencoder(self) -> Described:
         """Arguments of diffusers' `AutoencoderKL`."""
-        from icmbench.models.diffusers_networks import AutoencoderKL
+        from diffusers import AutoencoderKL
 
         part = "autoencoder"
         settings = {

@@ -1,58 +1,34 @@
-"""The denoising network with one-way control (Diff-ICMH, section 3; DESIGN 6).
+"""One-way control of the denoising network (Diff-ICMH, section 3; DESIGN 6).
 
-A frozen `UNet2DConditionModel` predicts the noise. A second encoder, a copy of the first one's
-encoder half with the latent `c` of the codec beside x_t, is evaluated along with it and adds to it
-through 1x1 convolutions that start at zero: after every encoder block, after the middle, and
-before every decoder block. Nothing flows back. The prior alone is the same network without it.
-
-The blocks are diffusers'; only their order of evaluation is ours, because the sums stand between
-the residual blocks, inside what diffusers evaluates as one block.
+A frozen `UNet2DConditionModel` predicts the noise. A second encoder, a copy of its encoder half,
+gets the conditioning latent `c` of the codec beside x_t. It is evaluated along with the first one
+and adds to it through 1x1 convolutions that start at zero: after every encoder block, after the
+middle, and before every decoder block. Nothing flows back. The prior alone is the same network
+without control.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
+from diffusers import Transformer2DModel, UNet2DConditionModel
+from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 
-from icmbench.models.diffusers_networks import (
-    TimestepEmbedding,
-    Timesteps,
-    Transformer2DModel,
-    UNet2DConditionModel,
+from icmbench.codecs.diff_icmh.networks.unet import (
+    UnetSettings,
+    block_channels,
+    decoder_channels,
+    decoder_steps,
+    encoder_steps,
+    largest_divisor,
+    make_unet,
+    middle_step,
+    regroup,
+    time_embedding,
 )
 from icmbench.models.settings import NetworkSettings
-
-NORM_GROUPS = 32  # of every group norm, or the largest divisor of its channels below
-
-Step = Callable[[torch.Tensor], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class UnetSettings(NetworkSettings):
-    """Size of the denoising network.
-
-    Attributes:
-        latent: channels of the latent.
-        channels: of its resolutions, 1/8 of the image and downwards by two.
-        layers: residual blocks per resolution of the encoder (the decoder has one more).
-        attention: whether a resolution has attention, each.
-        head_width: channels of an attention head.
-        context: channels of the text.
-    """
-
-    latent: int = 4
-    channels: tuple[int, ...] = (320, 640, 1280, 1280)
-    layers: int = 2
-    attention: tuple[bool, ...] = (True, True, True, False)
-    head_width: int = 64
-    context: int = 1024
-
-    def __post_init__(self) -> None:
-        if len(self.channels) != len(self.attention) or not self.channels:
-            raise ValueError(f"{len(self.channels)} channels, {len(self.attention)} attention")
 
 
 @dataclass(frozen=True)
@@ -62,7 +38,7 @@ class ControlSettings(NetworkSettings):
     Attributes:
         ratio: its channels over those of the UNet; see `control_channels`.
         head_width: channels of an attention head, or the largest divisor below.
-        hint: channels of the codec's latent c.
+        hint: channels of the conditioning latent c.
         scale: factor of everything that is injected.
     """
 
@@ -74,7 +50,7 @@ class ControlSettings(NetworkSettings):
 
 @dataclass(frozen=True)
 class ControlledSettings(NetworkSettings):
-    """Sizes of a control network and of the UNet that it stands beside."""
+    """Sizes of a control network and of the UNet beside it."""
 
     unet: UnetSettings
     control: ControlSettings
@@ -102,45 +78,11 @@ def head_widths(channels: Sequence[int], attention: Sequence[bool], width: int) 
     return [*widths, (attending or widths)[-1]]
 
 
-def largest_divisor(number: int, most: int) -> int:
-    """The largest divisor of a number that is at most `most`."""
-    return next(d for d in range(min(number, most), 0, -1) if number % d == 0)
-
-
-def build_unet(settings: UnetSettings, seed: int) -> UNet2DConditionModel:
-    """An untrained prior whose weights depend on the seed alone."""
-    heads = [max(1, c // settings.head_width) for c in settings.channels]
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        unet = _unet(settings, settings.latent, settings.channels, heads)
-    _regroup(unet)
-    return unet
-
-
 def build_control(unet: UnetSettings, control: ControlSettings, seed: int) -> ControlNetwork:
     """An untrained control network; its injections are zero, so it starts without effect."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return ControlNetwork(unet, control)
-
-
-def _unet(
-    settings: UnetSettings, inputs: int, channels: Sequence[int], heads: Sequence[int]
-) -> UNet2DConditionModel:
-    kinds = [("CrossAttn" if attention else "") for attention in settings.attention]
-    return UNet2DConditionModel(
-        in_channels=inputs,
-        out_channels=settings.latent,
-        block_out_channels=tuple(channels),
-        layers_per_block=settings.layers,
-        down_block_types=tuple(f"{kind}DownBlock2D" for kind in kinds),
-        up_block_types=tuple(f"{kind}UpBlock2D" for kind in reversed(kinds)),
-        # diffusers calls the number of heads `attention_head_dim`.
-        attention_head_dim=tuple(heads),
-        cross_attention_dim=settings.context,
-        use_linear_projection=True,
-        norm_num_groups=1,  # set below: one number for all norms does not fit every width
-    )
 
 
 def _attention(channels: int, head_width: int, context: int) -> Transformer2DModel:
@@ -153,12 +95,6 @@ def _attention(channels: int, head_width: int, context: int) -> Transformer2DMod
         norm_num_groups=1,  # set by `_regroup`
         use_linear_projection=True,
     )
-
-
-def _regroup(network: torch.nn.Module) -> None:
-    for module in network.modules():
-        if isinstance(module, torch.nn.GroupNorm):
-            module.num_groups = largest_divisor(module.num_channels, NORM_GROUPS)
 
 
 class ControlNetwork(torch.nn.Module):
@@ -175,10 +111,10 @@ class ControlNetwork(torch.nn.Module):
         channels = control_channels(unet.channels, settings.ratio)
         *widths, middle = head_widths(channels, unet.attention, settings.head_width)
         heads = [c // width for c, width in zip(channels, widths, strict=True)]
-        self.encoder = _unet(unet, unet.latent + settings.hint, channels, heads)
+        self.encoder = make_unet(unet, unet.latent + settings.hint, channels, heads)
         if middle != widths[-1]:
             self.encoder.mid_block.attentions[0] = _attention(channels[-1], middle, unet.context)
-        _regroup(self.encoder)
+        regroup(self.encoder)
         # The sinusoid and the embedding's inner widths are the full ones, whatever the ratio.
         full = unet.channels[0]
         self.encoder.time_proj = Timesteps(full, flip_sin_to_cos=True, downscale_freq_shift=0)
@@ -194,11 +130,14 @@ class ControlNetwork(torch.nn.Module):
         self.dec_zero = _zeros(own[::-1], decoder_channels(unet.channels, unet.layers))
 
     def injections(
-        self, noisy: torch.Tensor, hint: torch.Tensor, level: torch.Tensor, context: torch.Tensor
+        self, noisy: torch.Tensor, c: torch.Tensor, timesteps: torch.Tensor, context: torch.Tensor
     ) -> Injections:
-        """What is added to the UNet at x_t (n, 4, h, w), c, t (n,) and text (n, tokens, C)."""
-        emb = time_embedding(self.encoder, level, noisy)
-        h = torch.cat([noisy, hint], 1)
+        """Compute the summands of the UNet from x_t, c (n, 4, h, w), t (n,), text (n, tokens, C).
+
+        The arguments are those of `predict_noise`.
+        """
+        emb = time_embedding(self.encoder, timesteps, noisy)
+        h = torch.cat([noisy, c], 1)
         states = []
         for block in encoder_steps(self.encoder, emb, context):
             h = block(h)
@@ -223,17 +162,17 @@ def predict_noise(
     unet: UNet2DConditionModel,
     control: ControlNetwork | None,
     noisy: torch.Tensor,
-    hint: torch.Tensor | None,
-    level: torch.Tensor,
+    c: torch.Tensor | None,
+    timesteps: torch.Tensor,
     context: torch.Tensor,
 ) -> torch.Tensor:
-    """The noise in x_t, (n, 4, h, w).
+    """Predict the noise in x_t, (n, 4, h, w).
 
     Args:
-        control: None: the prior alone, which needs no hint.
-        noisy: x_t, (n, 4, h, w); sides are continued to what the resolutions divide.
-        hint: c, of the same shape.
-        level: t, int (n,).
+        control: None: the prior alone, which needs no c.
+        noisy: x_t, (n, 4, h, w); sides are padded to multiples of what the resolutions divide.
+        c: conditioning latent, of the same shape.
+        timesteps: t, int (n,).
         context: text, (n, tokens, channels).
     """
     height, width = noisy.shape[2:]
@@ -241,12 +180,12 @@ def predict_noise(
     pad = (0, -width % side, 0, -height % side)
     if any(pad):
         noisy = torch.nn.functional.pad(noisy, pad, "replicate")
-        hint = None if hint is None else torch.nn.functional.pad(hint, pad, "replicate")
+        c = None if c is None else torch.nn.functional.pad(c, pad, "replicate")
     added = None
     if control is not None:
-        assert hint is not None, "control needs the codec's latent"
-        added = control.injections(noisy, hint, level, context)
-    emb = time_embedding(unet, level, noisy)
+        assert c is not None, "control needs the conditioning latent"
+        added = control.injections(noisy, c, timesteps, context)
+    emb = time_embedding(unet, timesteps, noisy)
     h, skips = noisy, []
     for k, block in enumerate(encoder_steps(unet, emb, context)):
         h = block(h)
@@ -265,92 +204,14 @@ def predict_noise(
 
 
 def middle_features(
-    unet: UNet2DConditionModel, latent: torch.Tensor, level: torch.Tensor, context: torch.Tensor
+    unet: UNet2DConditionModel, latent: torch.Tensor, timesteps: torch.Tensor, context: torch.Tensor
 ) -> torch.Tensor:
     """Output of the middle block of the prior alone, (n, C, h', w')."""
-    emb = time_embedding(unet, level, latent)
+    emb = time_embedding(unet, timesteps, latent)
     h = latent
     for block in encoder_steps(unet, emb, context):
         h = block(h)
     return middle_step(unet, emb, context)(h)
-
-
-def time_embedding(
-    unet: UNet2DConditionModel, level: torch.Tensor, like: torch.Tensor
-) -> torch.Tensor:
-    """Embedding of t, (n, channels)."""
-    embedded: torch.Tensor = unet.time_embedding(unet.time_proj(level).to(like.dtype))
-    return embedded
-
-
-def encoder_steps(
-    unet: UNet2DConditionModel, emb: torch.Tensor, context: torch.Tensor
-) -> list[Step]:
-    """The encoder, block by block: each residual block with its attention, each reduction."""
-    steps: list[Step] = [unet.conv_in]
-    for block in unet.down_blocks:
-        steps += [_residual(block, index, emb, context) for index in range(len(block.resnets))]
-        steps += list(block.downsamplers or [])
-    return steps
-
-
-def middle_step(unet: UNet2DConditionModel, emb: torch.Tensor, context: torch.Tensor) -> Step:
-    """The middle: a residual block, attention, a residual block."""
-    block = unet.mid_block
-
-    def run(h: torch.Tensor) -> torch.Tensor:
-        h = _residual(block, 0, emb, context)(h)
-        out: torch.Tensor = block.resnets[1](h, emb)
-        return out
-
-    return run
-
-
-def decoder_steps(
-    unet: UNet2DConditionModel, emb: torch.Tensor, context: torch.Tensor
-) -> list[Step]:
-    """The decoder, block by block; each is given h beside its skip."""
-    steps: list[Step] = []
-    for block in unet.up_blocks:
-        for index in range(len(block.resnets)):
-            last = index == len(block.resnets) - 1
-            enlarge = list(block.upsamplers or []) if last else []
-            steps.append(_chain(_residual(block, index, emb, context), *enlarge))
-    return steps
-
-
-def _residual(block: Any, index: int, emb: torch.Tensor, context: torch.Tensor) -> Step:
-    def run(h: torch.Tensor) -> torch.Tensor:
-        h = block.resnets[index](h, emb)
-        if getattr(block, "attentions", None) is not None:
-            h = block.attentions[index](h, encoder_hidden_states=context, return_dict=False)[0]
-        return h
-
-    return run
-
-
-def _chain(*steps: Step) -> Step:
-    def run(h: torch.Tensor) -> torch.Tensor:
-        for step in steps:
-            h = step(h)
-        return h
-
-    return run
-
-
-def block_channels(channels: Sequence[int], layers: int) -> list[int]:
-    """Output channels of every encoder block."""
-    out = [channels[0]]
-    for level, count in enumerate(channels):
-        reductions = 1 if level + 1 < len(channels) else 0
-        out += [count] * (layers + reductions)
-    return out
-
-
-def decoder_channels(channels: Sequence[int], layers: int) -> list[int]:
-    """Channels of what reaches every decoder block from the one before it (first: the middle)."""
-    outputs = [count for count in reversed(channels) for _ in range(layers + 1)]
-    return [channels[-1], *outputs[:-1]]
 
 
 def _embed_from(encoder: UNet2DConditionModel, width: int) -> None:

@@ -34,7 +34,7 @@ def deconv(inputs: int, outputs: int, kernel: int = 5, stride: int = 2) -> nn.Co
 
 
 def side_feature(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    """What a side feature becomes at the next place it is used."""
+    """Transform a side feature for the next layer that uses it."""
     return nn.Sequential(conv3x3(inputs, outputs, stride), nn.GELU(), conv1x1(outputs, outputs))
 
 
@@ -130,7 +130,7 @@ class SFT(nn.Module):
 
 
 class SFTResblk(nn.Module):
-    """A residual block whose two convolutions see a modulated feature."""
+    """A residual block whose two convolutions have a modulated input."""
 
     def __init__(self, channels: int, side: int, hidden: int = 128) -> None:
         super().__init__()

@@ -1,25 +1,29 @@
-"""LFGCM: the codec of Diff-ICMH, from an image to the latent c that steers the diffusion.
+"""LFGCM: the codec of Diff-ICMH, from an image to the conditioning latent c of the diffusion.
 
-An encoder turns the image, with the VAE's latent of it beside as side information (`ref`), into y
-at 1/16 of the size; a hyper-encoder turns y into z at 1/64. z is coded with a factorised prior, y
-with Gaussians whose parameters come from z and from what of y is known already: slice by slice of
-its channels, and in a slice first one colour of a checkerboard, the anchors, then the other. The
-decoder makes c, at 1/8 of the size, out of both.
+::
 
-The tensor names are those of the published checkpoints, which are the format: loading one is an
-identity mapping, misspelling (`fushion`) included. The adapters, our own, come beside them.
+    x, ref -> g_a -> y -> h_a -> z -> z_hat -> h_s -> parameters of y's entropy model
+                     y_hat, f_c(z_hat) -> g_s -> c
 
-What decides bits must come out alike in encoder and decoder, so it can be put into float64
-(`entropy_to_double`) and rounded to a coarse grid (`snap`): then another order of summation on
-another machine is lost in the rounding.
+`ref` is the autoencoder's latent of the image. y has 1/16 of the image's size, z 1/64, c 1/8. z is
+coded with a factorised prior, y with Gaussians whose parameters follow from z_hat and from the
+part of y_hat that is known: slice by slice of its channels, and in a slice first one colour of a
+checkerboard, the anchors, then the other.
+
+The state dictionary has the tensor names of the published checkpoints, which are the format:
+`FILE_NAMES` maps the transforms' names. The gains, our own, come beside them.
+
+The entropy model must give the same numbers in encoder and decoder, so it can be put into float64
+(`entropy_to_double`) and its results are rounded to a coarse grid (`snap`): another order of
+summation on another machine is lost in the rounding.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -29,72 +33,38 @@ from icmbench.codecs.diff_icmh.entropy.models import (
     gaussian_likelihood,
     round_through,
 )
-from icmbench.codecs.diff_icmh.networks.layers import (
-    SFT,
-    ResidualBlockUpsample,
-    ResidualBlockWithStride,
-    SFTResblk,
-    conv,
-    conv1x1,
-    conv3x3,
-    deconv,
-    resampled_stage,
-    side_feature,
-    side_fusion,
+from icmbench.codecs.diff_icmh.networks.checkerboard import pack, unpack
+from icmbench.codecs.diff_icmh.networks.gains import Adapters, Rate
+from icmbench.codecs.diff_icmh.networks.layers import conv
+from icmbench.codecs.diff_icmh.networks.transforms import (
+    Analysis,
+    ChannelContext,
+    EntropyParameters,
+    HyperAnalysis,
+    LfgcmSettings,
+    Synthesis,
+    hyper_feature,
+    hyper_synthesis,
 )
-from icmbench.models.settings import NetworkSettings
 
 STRIDE = 64  # height and width of an image are multiples of it
 REF_STRIDE = 8  # image pixels per value of ref and of c
 GRID = 2.0**20  # steps per unit of the scales and means that bits are decided by
-LOWEST_GAIN = 1 / 8  # factor of y at the lowest rate, before training
-LOWEST_GAIN_Z = 1 / 5  # of z: gains learn slowly, and at equal ones z would take most of a low rate
 
-Rate = int | Tensor
+# Modules of Lfgcm and the names of their tensors in state dictionaries and files.
+FILE_NAMES: Final = {
+    "g_a": "encoder",
+    "h_a": "hyper_enc",
+    "h_s": "hyper_dec.hyper_dec",
+    "g_s": "decoder",
+}
+
 Visit = Callable[[Tensor, Tensor, int, bool], Tensor]
 
 
 @dataclass(frozen=True)
-class LfgcmSettings(NetworkSettings):
-    """Size of the codec; the defaults are the published one's.
-
-    Attributes:
-        in_channels: of the image.
-        out_channels: of the VAE's latent, so of `ref` and of c.
-        encoder: channels of the encoder at 1/2, 1/4, 1/8 and 1/16.
-        hyper: channels of z (N).
-        latent: channels of y (M).
-        prior: channels of the side features.
-        slices: channels of y per slice, in coding order.
-        sft_hidden: channels inside a modulation.
-        context_hidden: the two hidden widths of the context between slices.
-        rates: how many rates the adapters tell apart; 0: the published layout, no adapters.
-    """
-
-    in_channels: int = 3
-    out_channels: int = 4
-    encoder: tuple[int, ...] = (64, 128, 192, 192)
-    hyper: int = 192
-    latent: int = 320
-    prior: int = 64
-    slices: tuple[int, ...] = (8, 8, 8, 8, 16, 16, 32, 32, 96, 96)
-    sft_hidden: int = 128
-    context_hidden: tuple[int, ...] = (224, 128)
-    rates: int = 0
-
-    def __post_init__(self) -> None:
-        if sum(self.slices) != self.latent:
-            raise ValueError(f"slices of {sum(self.slices)} channels, latent of {self.latent}")
-        if len(self.encoder) != 4 or len(self.context_hidden) != 2:
-            widths = f"{len(self.encoder)} and {len(self.context_hidden)}"
-            raise ValueError(f"{widths} widths of encoder and context_hidden, expected 4 and 2")
-        if self.rates < 0:
-            raise ValueError(f"{self.rates} rates")
-
-
-@dataclass(frozen=True)
 class LfgcmOutput:
-    """What the codec makes of a batch, for training and for estimates of the rate.
+    """Output of the codec for a batch, for training and for estimates of the rate.
 
     Attributes:
         c: (n, out_channels, H/8, W/8).
@@ -120,231 +90,52 @@ def build_lfgcm(settings: LfgcmSettings, seed: int) -> Lfgcm:
         return Lfgcm(settings)
 
 
+def _name_as_in_files(
+    lfgcm: nn.Module, state: dict[str, Any], prefix: str, local_metadata: dict[str, Any]
+) -> None:
+    """Rename the tensors of a state dictionary in place; their order stays."""
+    names = {f"{prefix}{ours}.": f"{prefix}{theirs}." for ours, theirs in FILE_NAMES.items()}
+    for name in [name for name in state if name.startswith(prefix)]:
+        ours = next((each for each in names if name.startswith(each)), "")
+        state[names[ours] + name.removeprefix(ours) if ours else name] = state.pop(name)
+
+
+def _name_as_modules(
+    lfgcm: nn.Module,
+    state: dict[str, Any],
+    prefix: str,
+    local_metadata: dict[str, Any],
+    strict: bool,
+    missing: list[str],
+    unexpected: list[str],
+    errors: list[str],
+) -> None:
+    """Undo `_name_as_in_files` before torch compares names; names of modules are unexpected."""
+    for name in [name for name in state if name.startswith(prefix)]:
+        for ours, theirs in FILE_NAMES.items():
+            if name.startswith(f"{prefix}{ours}."):
+                unexpected.append(name)
+                del state[name]
+            elif name.startswith(f"{prefix}{theirs}."):
+                rest = name.removeprefix(f"{prefix}{theirs}.")
+                state[f"{prefix}{ours}.{rest}"] = state.pop(name)
+
+
 def snap(values: Tensor) -> Tensor:
     """The nearest values of the grid 2^-20."""
     return (values * GRID).round() / GRID
 
 
-def squeeze(values: Tensor, anchor: bool) -> Tensor:
-    """One colour of the checkerboard: (n, c, h, w) to (n, c, h, w/2), each row left to right.
-
-    Anchors are where row + column is odd. The width is even.
-    """
-    pairs = values.reshape(*values.shape[:-1], -1, 2)
-    return torch.where(_second(values, anchor), pairs[..., 1], pairs[..., 0])
-
-
-def spread(squeezed: Tensor, anchor: bool) -> Tensor:
-    """The inverse of `squeeze`, with zeros on the other colour."""
-    second = _second(squeezed, anchor)
-    zero = torch.zeros_like(squeezed)
-    pairs = (torch.where(second, zero, squeezed), torch.where(second, squeezed, zero))
-    return torch.stack(pairs, -1).flatten(-2)
-
-
-def _second(values: Tensor, anchor: bool) -> Tensor:
-    """Whether a row's positions of a colour are the second ones of their pairs: (h, 1)."""
-    rows = torch.arange(values.shape[-2], device=values.device)
-    return (rows % 2 == (0 if anchor else 1))[:, None]
-
-
-class Encoder(nn.Module):
-    """Image and ref to y, at 1/16 of the size."""
-
-    def __init__(self, settings: LfgcmSettings) -> None:
-        super().__init__()
-        half, quarter, eighth, last = settings.encoder
-        side, hidden = settings.prior, settings.sft_hidden
-        self.sft_1_8 = side_feature(settings.out_channels, side)
-        self.sft_1_16 = side_feature(side, side, 2)
-        self.sft_1_16_2 = side_feature(side, side)
-        self.g_a1 = nn.Sequential(
-            *resampled_stage(ResidualBlockWithStride(settings.in_channels, half), half),
-            *resampled_stage(ResidualBlockWithStride(half, quarter), quarter),
-            *resampled_stage(ResidualBlockWithStride(quarter, eighth), eighth),
-        )
-        self.g_a1_ref = SFT(eighth, side, hidden)
-        self.g_a2 = nn.Sequential(*resampled_stage(ResidualBlockWithStride(eighth, last), last))
-        self.g_a2_ref = SFT(last, side, hidden)
-        self.g_a3 = conv3x3(last, last)
-        self.g_a4 = SFTResblk(last, side, hidden)
-        self.g_a5 = SFTResblk(last, side, hidden)
-        self.g_a6 = conv3x3(last, settings.latent)
-
-    def forward(self, x: Tensor, ref: Tensor) -> Tensor:
-        """Y (n, latent, H/16, W/16) of x (n, 3, H, W) and ref (n, 4, H/8, W/8)."""
-        side = self.sft_1_8(ref)
-        out = self.g_a1_ref(self.g_a1(x), side)
-        side = self.sft_1_16(side)
-        out = self.g_a3(self.g_a2_ref(self.g_a2(out), side))
-        side = self.sft_1_16_2(side)
-        y: Tensor = self.g_a6(self.g_a5(self.g_a4(out, side), side))
-        return y
-
-
-class HyperEncoder(nn.Module):
-    """Y and ref to z, at 1/4 of the size of y."""
-
-    def __init__(self, settings: LfgcmSettings) -> None:
-        super().__init__()
-        channels, side, hidden = settings.hyper, settings.prior, settings.sft_hidden
-        self.sft_feature = side_feature(settings.out_channels, side, 2)
-        self.sft_feature_h1 = side_fusion(side + settings.latent, side)
-        self.sft_feature_h2 = side_feature(side, side, 2)
-        self.sft_feature_h3 = side_feature(side, side, 2)
-        self.h_a0 = conv3x3(settings.latent, channels)
-        self.h_a1 = SFT(channels, side, hidden)
-        self.h_a2 = nn.GELU()
-        self.h_a3 = conv(channels, channels, stride=2)
-        self.h_a4 = SFT(channels, side, hidden)
-        self.h_a5 = nn.GELU()
-        self.h_a6 = conv(channels, channels, stride=2)
-        self.h_a7 = SFTResblk(channels, side, hidden)
-        self.h_a8 = SFTResblk(channels, side, hidden)
-        self.h_a9 = conv1x1(channels, channels)
-
-    def forward(self, y: Tensor, ref: Tensor) -> Tensor:
-        """Z (n, hyper, h/4, w/4) of y (n, latent, h, w) and ref (n, 4, 2h, 2w)."""
-        side = self.sft_feature_h1(torch.cat([self.sft_feature(ref), y], 1))
-        out = self.h_a2(self.h_a1(self.h_a0(y), side))
-        side = self.sft_feature_h2(side)
-        out = self.h_a5(self.h_a4(self.h_a3(out), side))
-        side = self.sft_feature_h3(side)
-        z: Tensor = self.h_a9(self.h_a8(self.h_a7(self.h_a6(out), side), side))
-        return z
-
-
-class HyperDecoder(nn.Module):
-    """z_hat to the parameters that every slice's entropy model starts from, at the size of y."""
-
-    def __init__(self, settings: LfgcmSettings) -> None:
-        super().__init__()
-        channels = settings.latent
-        self.hyper_dec = nn.Sequential(
-            deconv(settings.hyper, channels),
-            nn.GELU(),
-            deconv(channels, 3 * channels // 2),
-            nn.GELU(),
-            deconv(3 * channels // 2, 2 * channels, 3, 1),
-        )
-
-    def forward(self, z_hat: Tensor) -> Tensor:
-        """(n, 2 latent, 4h, 4w) of (n, hyper, h, w)."""
-        parameters: Tensor = self.hyper_dec(z_hat)
-        return parameters
-
-
-class ChannelContext(nn.Module):
-    """What the slices before say about one."""
-
-    def __init__(self, known: int, channels: int, hidden: tuple[int, ...]) -> None:
-        super().__init__()
-        self.fushion = nn.Sequential(
-            conv(known, hidden[0]),
-            nn.GELU(),
-            conv(hidden[0], hidden[1]),
-            nn.GELU(),
-            conv(hidden[1], 2 * channels),
-        )
-
-    def forward(self, known: Tensor) -> Tensor:
-        """(n, 2 channels, h, w) of (n, known, h, w)."""
-        context: Tensor = self.fushion(known)
-        return context
-
-
-class EntropyParameters(nn.Module):
-    """Scales and means of a slice's channels, from everything known at the same place."""
-
-    def __init__(self, inputs: int, channels: int) -> None:
-        super().__init__()
-        widths = (inputs, 2 * channels * 5 // 3, 2 * channels * 4 // 3, 2 * channels)
-        self.fusion = nn.Sequential(
-            conv1x1(widths[0], widths[1]),
-            nn.GELU(),
-            conv1x1(widths[1], widths[2]),
-            nn.GELU(),
-            conv1x1(widths[2], widths[3]),
-        )
-
-    def forward(self, known: Tensor) -> Tensor:
-        """(n, 2 channels, h, w): scales first, raw, then means."""
-        parameters: Tensor = self.fusion(known)
-        return parameters
-
-
-class Decoder(nn.Module):
-    """y_hat and the feature f of z_hat to c, at twice the size of y."""
-
-    def __init__(self, settings: LfgcmSettings) -> None:
-        super().__init__()
-        channels, latent = settings.hyper, settings.latent
-        side, hidden = settings.prior, settings.sft_hidden
-        self.sft_feature_gs1 = side_fusion(channels // 4 + latent, side)
-        self.sft_feature_gs2 = side_feature(side, side)
-        self.sft_feature_gs3 = nn.Sequential(deconv(side, side, 3), nn.GELU(), conv1x1(side, side))
-        self.g_s0 = SFTResblk(latent, side, hidden)
-        self.g_s1 = SFTResblk(latent, side, hidden)
-        self.g_s2 = nn.Sequential(*resampled_stage(conv3x3(latent, channels), channels))
-        self.g_s2_ref = SFT(channels, side, hidden)
-        upsample = ResidualBlockUpsample(channels, channels)
-        self.g_s3 = nn.Sequential(*resampled_stage(upsample, channels))
-        self.g_s3_ref = SFT(channels, side, hidden)
-        self.g_s4 = conv3x3(channels, settings.out_channels)
-
-    def forward(self, y_hat: Tensor, feature: Tensor) -> Tensor:
-        """C (n, 4, 2h, 2w) of y_hat (n, latent, h, w) and f (n, hyper/4, h, w)."""
-        side = self.sft_feature_gs1(torch.cat([feature, y_hat], 1))
-        out = self.g_s1(self.g_s0(y_hat, side), side)
-        side = self.sft_feature_gs2(side)
-        out = self.g_s2_ref(self.g_s2(out), side)
-        side = self.sft_feature_gs3(side)
-        c: Tensor = self.g_s4(self.g_s3_ref(self.g_s3(out), side))
-        return c
-
-
-class Adapters(nn.Module):
-    """Gains that make one codec serve several rates, as logarithms (Cui et al. 2021, CVPR).
-
-    A rate multiplies the channels of y and z before they are quantised, and again where they are
-    used; a gain unit per rate is all that training at another rate adds. Rates rise with their
-    index.
-    """
-
-    def __init__(self, settings: LfgcmSettings) -> None:
-        super().__init__()
-        gain_y = _rising(LOWEST_GAIN, settings.rates, settings.latent)
-        gain_z = _rising(LOWEST_GAIN_Z, settings.rates, settings.hyper)
-        self.gain_y = nn.Parameter(gain_y)
-        self.restore_y = nn.Parameter(-gain_y)
-        self.gain_z = nn.Parameter(gain_z)
-        self.restore_z = nn.Parameter(-gain_z)
-
-    def apply_gain(self, name: str, values: Tensor, rate: Rate) -> Tensor:
-        """Values (n, c, h, w) times the gains `name` of a rate, or of one rate per image (n,).
-
-        In the dtype and on the device of the values. Raises ValueError for a rate that is none, or
-        not one per image.
-        """
-        logs: Tensor = getattr(self, name)
-        if isinstance(rate, Tensor) and rate.shape != values.shape[:1]:
-            raise ValueError(f"rates of the shape {tuple(rate.shape)}, {values.shape[0]} images")
-        if isinstance(rate, int) and not 0 <= rate < len(logs):
-            raise ValueError(f"rate {rate}, expected 0 to {len(logs) - 1}")
-        gains = logs[rate].to(values.device, values.dtype).exp()
-        return values * gains.reshape(-1, logs.shape[1], 1, 1)
-
-
 class Lfgcm(nn.Module):
-    """The codec; what every method calls `rate` is None where it has no adapters."""
+    """The codec. `rate` of every method is None where the codec has no adapters."""
 
     def __init__(self, settings: LfgcmSettings) -> None:
         super().__init__()
         self.settings = settings
-        self.encoder = Encoder(settings)
-        self.hyper_enc = HyperEncoder(settings)
-        self.hyper_dec = HyperDecoder(settings)
-        self.f_c = _hyper_feature(settings.hyper)
+        self.g_a = Analysis(settings)
+        self.h_a = HyperAnalysis(settings)
+        self.h_s = hyper_synthesis(settings)
+        self.f_c = hyper_feature(settings.hyper)
         self.local_context = nn.ModuleList(conv(c, 2 * c) for c in settings.slices)
         self.channel_context = nn.ModuleList()
         self.entropy_parameters_anchor = nn.ModuleList()
@@ -357,9 +148,11 @@ class Lfgcm(nn.Module):
             self.entropy_parameters_anchor.append(EntropyParameters(inputs, channels))
             inputs += 2 * channels
             self.entropy_parameters_nonanchor.append(EntropyParameters(inputs, channels))
-        self.decoder = Decoder(settings)
+        self.g_s = Synthesis(settings)
         self.entropy_bottleneck = EntropyBottleneck(settings.hyper)
         self.adapters = Adapters(settings) if settings.rates else None
+        self.register_state_dict_post_hook(_name_as_in_files)
+        self.register_load_state_dict_pre_hook(_name_as_modules)
 
     def analyse(self, x: Tensor, ref: Tensor, rate: Rate | None = None) -> tuple[Tensor, Tensor]:
         """Y (n, latent, H/16, W/16) and z (n, hyper, H/64, W/64), gained, not quantised.
@@ -376,25 +169,25 @@ class Lfgcm(nn.Module):
             raise ValueError(f"image of {height}x{width}, expected multiples of {STRIDE}")
         if ref.shape[-2:] != (height // REF_STRIDE, width // REF_STRIDE):
             raise ValueError(f"ref of {tuple(ref.shape)} for an image of {height}x{width}")
-        y = self._gained("gain_y", self.encoder(x, ref), rate)
-        z = self._gained("gain_z", self.hyper_enc(y, ref), rate)
+        y = self._gained("gain_y", self.g_a(x, ref), rate)
+        z = self._gained("gain_z", self.h_a(y, ref), rate)
         return y, z
 
     def hyper(self, z_hat: Tensor, rate: Rate | None = None) -> Tensor:
         """Parameters (n, 2 latent, h, w) of the quantised z, in the dtype of the entropy model."""
-        dtype = next(self.hyper_dec.parameters()).dtype
-        parameters: Tensor = self.hyper_dec(self._gained("restore_z", z_hat.to(dtype), rate))
+        dtype = next(self.h_s.parameters()).dtype
+        parameters: Tensor = self.h_s(self._gained("restore_z", z_hat.to(dtype), rate))
         return parameters
 
     def walk(self, hyper_params: Tensor, visit: Visit, exact: bool = False) -> Tensor:
-        """Go through y in coding order; encoder, decoder and estimates differ in `visit` alone.
+        """Visit y in coding order; encoder, decoder and estimates differ in `visit` alone.
 
         Args:
             hyper_params: (n, 2 latent, h, w), w even; the walk runs in its dtype.
             visit: called for the anchors of every slice, then for its other positions, with
                 scales (raw), means, the slice's index and whether these are anchors. It returns
                 the residuals, integers in coding; they and the parameters are (n, c, h, w/2), the
-                positions of a row (see `squeeze`) left to right.
+                positions of a row (see `pack`) left to right.
             exact: round scales and means to the grid, as coding does.
 
         Returns:
@@ -407,9 +200,9 @@ class Lfgcm(nn.Module):
                 context.insert(0, self.channel_context[index](torch.cat(known, 1)))
 
             def code(parameters: Tensor, anchor: bool, index: int = index) -> Tensor:
-                parameters = squeeze(parameters, anchor)
+                parameters = pack(parameters, anchor)
                 scales, means = (snap(parameters) if exact else parameters).chunk(2, 1)
-                return spread(visit(scales, means, index, anchor) + means, anchor)
+                return unpack(visit(scales, means, index, anchor) + means, anchor)
 
             anchors = code(self.entropy_parameters_anchor[index](torch.cat(context, 1)), True)
             context.insert(0, self.local_context[index](anchors))
@@ -419,18 +212,17 @@ class Lfgcm(nn.Module):
 
     def synthesise(self, y_hat: Tensor, z_hat: Tensor, rate: Rate | None = None) -> Tensor:
         """C (n, 4, H/8, W/8) of the quantised y and z, in the dtype of the decoder."""
-        dtype = next(self.decoder.parameters()).dtype
+        dtype = next(self.g_s.parameters()).dtype
         y_hat = self._gained("restore_y", y_hat.to(dtype), rate)
         feature = self.f_c(self._gained("restore_z", z_hat.to(dtype), rate))
-        c: Tensor = self.decoder(y_hat, feature)
+        c: Tensor = self.g_s(y_hat, feature)
         return c
 
     def forward(self, x: Tensor, ref: Tensor, rate: Rate | None = None) -> LfgcmOutput:
-        """Everything at once: for arguments see `analyse`.
+        """Run the whole codec; for arguments see `analyse`.
 
         Likelihoods are those of values with uniform noise in training mode (from torch's global
-        generator), of the rounded values in evaluation mode. What the networks go on with is
-        rounded in both.
+        generator), of the rounded values in evaluation mode. y_hat and z_hat are rounded in both.
         """
         y, z = self.analyse(x, ref, rate)
         y, z = y.float(), z.float()  # integers need more digits than a bfloat16 forward pass has
@@ -441,7 +233,7 @@ class Lfgcm(nn.Module):
         likelihoods: dict[tuple[int, bool], Tensor] = {}
 
         def visit(scales: Tensor, means: Tensor, index: int, anchor: bool) -> Tensor:
-            residual = squeeze(parts[index], anchor) - means
+            residual = pack(parts[index], anchor) - means
             rounded = round_through(residual)
             modelled = _noisy(residual) if self.training else rounded
             likelihoods[index, anchor] = gaussian_likelihood(modelled, scales)
@@ -449,7 +241,7 @@ class Lfgcm(nn.Module):
 
         y_hat = self.walk(self.hyper(z_hat, rate), visit)
         merged = [
-            spread(likelihoods[i, True], True) + spread(likelihoods[i, False], False)
+            unpack(likelihoods[i, True], True) + unpack(likelihoods[i, False], False)
             for i in range(len(parts))
         ]
         y_likelihoods = torch.cat(merged, 1)
@@ -462,9 +254,9 @@ class Lfgcm(nn.Module):
         return torch.split(y, list(self.settings.slices), 1)
 
     def entropy_modules(self) -> list[nn.Module]:
-        """The modules that decide bits: encoder and decoder must get the same from them."""
+        """List the modules that decide bits: their results must be equal in encoder and decoder."""
         return [
-            self.hyper_dec,
+            self.h_s,
             self.local_context,
             self.channel_context,
             self.entropy_parameters_anchor,
@@ -477,9 +269,9 @@ class Lfgcm(nn.Module):
             module.double()
 
     def move_transforms(self, device: str) -> None:
-        """Put what decides no bits on a device, for coding; the entropy model stays on the CPU.
+        """Move the transforms to a device, for coding; the entropy model stays on the CPU.
 
-        So do the gains: both sides need them, and they follow the values.
+        So do the gains, which are moved with the values that they multiply.
         """
         staying = (*self.entropy_modules(), self.entropy_bottleneck, self.adapters)
         for module in self.children():
@@ -495,23 +287,6 @@ class Lfgcm(nn.Module):
         return self.adapters.apply_gain(name, values, rate)
 
 
-def _rising(lowest: float, rates: int, channels: int) -> Tensor:
-    """Logarithms of gains from `lowest` to 1, in equal steps, alike for all channels."""
-    steps = -torch.linspace(0, -math.log(lowest), rates).flip(0)
-    return steps[:, None].repeat(1, channels)
-
-
-def _hyper_feature(channels: int) -> nn.Sequential:
-    """z_hat to the feature f that the decoder has beside y_hat, at the size of y."""
-    return nn.Sequential(
-        deconv(channels, channels // 2),
-        nn.GELU(),
-        deconv(channels // 2, channels // 4),
-        nn.GELU(),
-        deconv(channels // 4, channels // 4, 3, 1),
-    )
-
-
 def _starts(slices: tuple[int, ...]) -> list[int]:
     """Channels before each slice."""
     return [0, *accumulate(slices[:-1])]
@@ -523,5 +298,5 @@ def _noisy(values: Tensor) -> Tensor:
 
 
 def _bits(likelihoods: Tensor) -> Tensor:
-    """What the values of every image cost: (n,)."""
+    """Sum the bits of every image's values: (n,)."""
     return -likelihoods.log2().flatten(1).sum(1)

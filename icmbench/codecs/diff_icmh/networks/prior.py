@@ -1,8 +1,8 @@
-"""The bundled prior: a small latent diffusion model that is told what a picture shows, by tags.
+"""The bundled prior: a small latent diffusion model that is conditioned on tags.
 
-A tag is a learnt vector; a picture's text is its tags, filled up with the vector of `nothing`.
-The empty set is legal and is what guidance compares with. (Published models have a text encoder
-instead: `icmbench.codecs.diff_icmh.text`.)
+A tag is a learned vector; the context of an image is its tags, padded with the vector of `nothing`.
+The empty set is legal and is the unconditional input of classifier-free guidance. (Published models
+have a text encoder instead: `icmbench.codecs.diff_icmh.text`.)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import torch
 
-from icmbench.codecs.diff_icmh.networks.control import UnetSettings, build_unet
+from icmbench.codecs.diff_icmh.networks.unet import UnetSettings, build_unet
 from icmbench.core.errors import ConfigError, ModelError
 from icmbench.models.settings import NetworkSettings
 from icmbench.models.tensors import load_built

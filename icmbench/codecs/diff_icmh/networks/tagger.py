@@ -1,6 +1,6 @@
-"""The tagger of the bundled prior: which tags a picture's latent shows. The encoder's side only.
+"""The tagger of the bundled prior: multi-label classification of a latent, in the encoder only.
 
-It reads the latent, which the encoder has anyway, at 1/8 of the picture's size.
+Its input is the latent of the encoder, at 1/8 of the image's size.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from icmbench.core.errors import ModelError
 from icmbench.models.settings import NetworkSettings
 from icmbench.models.tensors import load_built
 
-MOST = 12  # tags of a picture: those of highest score
+MAX_TAGS = 12  # per image: those of highest score
 THRESHOLD = 0.5
 
 
@@ -64,9 +64,9 @@ def build_tagger(settings: TaggerSettings, seed: int) -> Tagger:
 
 
 def chosen_tags(logits: torch.Tensor) -> tuple[int, ...]:
-    """Ids of the tags of one picture, ascending: at most `MOST` above the threshold."""
+    """Ids of the tags of one picture, ascending: at most `MAX_TAGS` above the threshold."""
     scores = torch.sigmoid(logits)
-    best = torch.argsort(scores, descending=True, stable=True)[:MOST]
+    best = torch.argsort(scores, descending=True, stable=True)[:MAX_TAGS]
     return tuple(sorted(int(i) for i in best if float(scores[i]) > THRESHOLD))
 
 

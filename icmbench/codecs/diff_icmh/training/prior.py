@@ -13,7 +13,7 @@ from icmbench.codecs.diff_icmh.networks.control import predict_noise
 from icmbench.codecs.diff_icmh.networks.prior import Prior, PriorSettings, read_settings
 from icmbench.codecs.diff_icmh.networks.tagger import Tagger, TaggerSettings, build_tagger
 from icmbench.codecs.diff_icmh.sampling import STEPS, add_noise
-from icmbench.codecs.diff_icmh.training.views import draw_views, make_views
+from icmbench.codecs.diff_icmh.training.latents import augmented_latents, latent_crops
 from icmbench.codecs.mpd.model import part_file
 from icmbench.core.errors import ModelError
 from icmbench.core.files import sha256_file
@@ -25,7 +25,7 @@ from icmbench.training.provenance import training_provenance
 from icmbench.training.source_tags import TagSet, tag_training_data
 
 CELLS: Final = 32  # of a training crop's side, where the pool has images that large
-FORGET: Final = 0.1  # share of the examples whose text is dropped, each by itself
+DROPOUT: Final = 0.1  # conditioning dropout: share of the images whose tags are dropped
 
 
 def make_prior(
@@ -64,7 +64,7 @@ def make_prior(
         model,
         schedule,
         pool,
-        _renamed(tags, settings.vocabulary),
+        tag_ids(tags, settings.vocabulary),
         cells=cells,
         checkpoint=checkpoint,
         history=history,
@@ -76,8 +76,8 @@ def make_prior(
     save_network(path, prior.state_dict(), about)
 
 
-def _renamed(tags: TagSet, vocabulary: Sequence[str]) -> list[tuple[int, ...]]:
-    """Per image the ids of its tags in a vocabulary; tags that are not in it are left out."""
+def tag_ids(tags: TagSet, vocabulary: Sequence[str]) -> list[tuple[int, ...]]:
+    """Return the ids of every image's tags in a vocabulary, ascending; other tags are left out."""
     ids = {name: number for number, name in enumerate(vocabulary)}
     named = [[tags.vocabulary[tag] for tag in found] for found in tags.tags]
     return [tuple(sorted(ids[name] for name in found if name in ids)) for found in named]
@@ -96,20 +96,20 @@ def train_prior(
     device: str = "cpu",
 ) -> None:
     """Train a prior in place: the noise of every step predicted from latent and tags."""
-    views = make_views(model, pool, cells, device)
+    latents = augmented_latents(model, pool, cells, device)
     prior.to(device).to(memory_format=torch.channels_last)
 
     def losses(rng: np.random.Generator) -> Losses:
-        latent, images = draw_views(views, rng, schedule.batch, cells)
-        kept = [() if rng.random() < FORGET else tags[image] for image in images]
-        level = torch.from_numpy(rng.integers(STEPS, size=len(latent)))
+        latent, images = latent_crops(latents, rng, schedule.batch, cells)
+        kept = [() if rng.random() < DROPOUT else tags[image] for image in images]
+        timesteps = torch.from_numpy(rng.integers(STEPS, size=len(latent)))
         noise = torch.randn(latent.shape)
-        latent, noise, level = latent.to(device), noise.to(device), level.to(device)
-        noisy = add_noise(latent, noise, level).contiguous(memory_format=torch.channels_last)
+        latent, noise, timesteps = latent.to(device), noise.to(device), timesteps.to(device)
+        x_t = add_noise(latent, noise, timesteps).contiguous(memory_format=torch.channels_last)
         with forward_pass(schedule, device):
             context = prior.embedder(kept)
-            guess = predict_noise(prior.unet, None, noisy, None, level, context)
-        return {"loss": torch.nn.functional.mse_loss(guess.float(), noise)}
+            eps = predict_noise(prior.unet, None, x_t, None, timesteps, context)
+        return {"loss": torch.nn.functional.mse_loss(eps.float(), noise)}
 
     describe = {
         "network": prior.settings.values(),
@@ -197,14 +197,14 @@ def train_tagger(
 
     Tags of which nothing is known for an image do not count in its loss.
     """
-    views = make_views(model, pool, cells, device)
+    latents = augmented_latents(model, pool, cells, device)
     truth, known = _targets(tags, settings.vocabulary)
     tagger.to(device)
 
     def losses(rng: np.random.Generator) -> Losses:
-        chosen = [views[int(rng.integers(len(views)))] for _ in range(schedule.batch)]
-        scores = torch.cat([tagger(_whole(view.latent).to(device)) for view in chosen])
-        rows = [view.image for view in chosen]
+        chosen = [latents[int(rng.integers(len(latents)))] for _ in range(schedule.batch)]
+        scores = torch.cat([tagger(_whole(each.latent).to(device)) for each in chosen])
+        rows = [each.image for each in chosen]
         goal, counts = truth[rows].to(device), known[rows].to(device)
         each = torch.nn.functional.binary_cross_entropy_with_logits(scores, goal, reduction="none")
         right = (((scores > 0) == (goal > 0)) * counts).sum() / counts.sum()

@@ -14,12 +14,12 @@ from typing import Final
 
 import numpy as np
 import torch
+from diffusers import UNet2DModel
 from numpy.typing import NDArray
 
 from icmbench.codecs.mpd.palette.hierarchy import STATES
 from icmbench.codecs.mpd.stream.coder import State
 from icmbench.core.errors import ModelError
-from icmbench.models.diffusers_networks import UNet2DModel
 from icmbench.models.latent import LATENT_TILE, LATENT_WHOLE, SCALE, in_tiles, tiles
 from icmbench.models.norms import fixed_norms
 from icmbench.models.settings import NetworkSettings

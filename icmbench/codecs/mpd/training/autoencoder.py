@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 
 from icmbench.codecs.mpd.model import part_file
 from icmbench.core.errors import ModelError
 from icmbench.models.autoencoder import AutoencoderSettings, build_autoencoder
-from icmbench.models.diffusers_networks import AutoencoderKL
 from icmbench.models.latent_autoencoder import load_autoencoder
 from icmbench.models.norms import freeze_norms
 from icmbench.models.tensors import fill_network, rounded, save_network, state_digest

@@ -1,7 +1,8 @@
-"""Latents of the training pool, computed once: the prior and the tagger see nothing else.
+"""Latents of the training set, computed once, and random crops of them.
 
-Every image gives three views: as it is, mirrored, and reduced to half its sides where it is large
-enough. A view's latent is the mean of the frozen autoencoder's posterior, standardised.
+Every image gives up to three latents: of the image, of its mirror image, and of the image at half
+size where it is large enough. A latent is the mean of the frozen autoencoder's posterior,
+standardised. The prior and the tagger are trained on these latents alone.
 """
 
 from __future__ import annotations
@@ -23,28 +24,28 @@ from icmbench.training.data import TrainingData
 
 
 @dataclass(frozen=True)
-class View:
-    """A view of a training image: the image's number and its latent, int16 (h, w, C)."""
+class AugmentedLatent:
+    """Latent of an augmented training image: the image's index and the latent, int16 (h, w, C)."""
 
     image: int
     latent: NDArray[np.int16]
 
 
-def make_views(
+def augmented_latents(
     model: LatentAutoencoder, pool: TrainingData, cells: int, device: str = "cpu"
-) -> list[View]:
-    """All views of at least `cells` cells a side; DatasetError where there is none."""
+) -> list[AugmentedLatent]:
+    """Compute all latents of at least `cells` cells a side; DatasetError where there is none."""
     model.network.to(device, memory_format=torch.channels_last)
-    views = []
+    latents = []
     for number, image in enumerate(progress(pool.images, desc="latents", unit="image")):
-        for picture in _pictures(image, cells * CELL):
-            views.append(View(number, model.latent(picture)))
-    if not views:
-        raise DatasetError(f"the training pool has no image of {cells * CELL} pixels a side")
-    return views
+        for augmented in _augmented(image, cells * CELL):
+            latents.append(AugmentedLatent(number, model.latent(augmented)))
+    if not latents:
+        raise DatasetError(f"the training set has no image of {cells * CELL} pixels a side")
+    return latents
 
 
-def _pictures(image: NDArray[np.uint8], side: int) -> Iterator[NDArray[Any]]:
+def _augmented(image: NDArray[np.uint8], side: int) -> Iterator[NDArray[Any]]:
     height, width = (length // CELL * CELL for length in image.shape[:2])
     if min(height, width) < side:
         return
@@ -58,16 +59,16 @@ def _pictures(image: NDArray[np.uint8], side: int) -> Iterator[NDArray[Any]]:
         yield reduced[:rows, :columns]
 
 
-def draw_views(
-    views: list[View], rng: np.random.Generator, count: int, cells: int
+def latent_crops(
+    latents: list[AugmentedLatent], rng: np.random.Generator, count: int, cells: int
 ) -> tuple[torch.Tensor, list[int]]:
-    """Random crops, float32 (count, C, cells, cells) in standard deviations, and their images."""
+    """Take random crops, float32 (count, C, cells, cells), standardised, and their images."""
     crops, images = [], []
     for _ in range(count):
-        view = views[int(rng.integers(len(views)))]
-        height, width = view.latent.shape[:2]
+        chosen = latents[int(rng.integers(len(latents)))]
+        height, width = chosen.latent.shape[:2]
         top, left = int(rng.integers(height - cells + 1)), int(rng.integers(width - cells + 1))
-        crops.append(view.latent[top : top + cells, left : left + cells])
-        images.append(view.image)
+        crops.append(chosen.latent[top : top + cells, left : left + cells])
+        images.append(chosen.image)
     stacked = np.stack(crops).astype(np.float32) / np.float32(SCALE)
     return torch.from_numpy(np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))), images

@@ -1,0 +1,210 @@
+"""Import of a published Diff-ICMH checkpoint as a model folder.
+
+<out>/{autoencoder,prior,text,codec,control}.safetensors   in the published number types
+<out>/tokenizer/, <out>/tags.txt                           copies of the files given
+<out>/import.json                                          report: tensors converted and dropped
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from icmbench.codecs.diff_icmh.entropy.rate_tables import write_tables
+from icmbench.codecs.diff_icmh.importing.checkpoint import read_checkpoint
+from icmbench.codecs.diff_icmh.importing.convert import Conversion, Part, convert
+from icmbench.codecs.diff_icmh.importing.sizes import LATENT_SCALE, State
+from icmbench.codecs.diff_icmh.importing.verify import check_overlap, check_values
+from icmbench.codecs.diff_icmh.model import TOKENIZER, VOCABULARY, WORDS, part_file
+from icmbench.codecs.diff_icmh.tokenizer import Tokenizer
+from icmbench.codecs.diff_icmh.vocabulary import read_vocabulary
+from icmbench.core.errors import ConfigError, ModelError
+from icmbench.core.files import atomic_path, sha256_file, temporary_beside, write_bytes, write_json
+from icmbench.models.tensors import KEY
+
+REPORT: Final = "import.json"
+# The published evaluation: 50 spaced steps, guidance scale 5.0 (README of the official code).
+PUBLISHED_DECODING: Final = {
+    "sampler": "ddpm-spaced",
+    "steps": 50,
+    "guidance": 5.0,
+    "start": 999,
+    "clip": None,
+}
+LATENT_RANGE: Final = 64  # standard deviations of `ref`; the official code has no limit
+SHOWN: Final = 20  # tensors that an error names
+
+
+@dataclass(frozen=True)
+class Report:
+    """Report of an import.
+
+    Attributes:
+        source, sha256: name and digest of the checkpoint.
+        base: the same of the checkpoint under it, or None.
+        from_base: how many tensors came from that one.
+        parts: per part `tensors` and `elements`, counted under our names.
+        dropped: per group `tensors`, `elements`, counted under theirs, and the `reason`.
+    """
+
+    source: str
+    sha256: str
+    base: dict[str, str] | None
+    from_base: int
+    parts: dict[str, dict[str, int]]
+    dropped: dict[str, dict[str, Any]]
+
+    def values(self) -> dict[str, Any]:
+        """The report as plain values: what `import.json` holds."""
+        return asdict(self)
+
+    def lines(self) -> Iterator[str]:
+        """The report for people, a line per part and per group."""
+        for name, found in self.parts.items():
+            yield f"{name:<14} {found['tensors']:>4} tensors, {found['elements']:>11,} numbers"
+        for name, group in self.dropped.items():
+            yield f"left out: {name}, {group['tensors']} tensors ({group['reason']})"
+
+
+def import_checkpoint(
+    path: Path,
+    out: Path,
+    *,
+    base: Path | None = None,
+    head_width: int = 64,
+    control_head_width: int = 16,
+    tokenizer: Path | None = None,
+    tags: Path | None = None,
+) -> Report:
+    """Convert a published checkpoint to a model folder; nothing is written unless all is right.
+
+    Args:
+        path: `.ckpt`, `.pt`, `.pth` (tensors alone or under `state_dict`) or `.safetensors`.
+        out: the folder to make; where it exists it is empty.
+        base: a Stable Diffusion 2.1 checkpoint, for what `path` does not hold.
+        head_width: channels of an attention head of the prior, which no shape tells.
+        control_head_width: the same of the control network, or the largest divisor below.
+        tokenizer: folder of vocab.json and merges.txt of Stable Diffusion 2.1, copied to `out`.
+        tags: names of the tags, one a line, copied to `out`.
+
+    Raises ModelError for a file that cannot be read or holds more than tensors, one that names
+    the tensors that are unknown, missing or wrong, and one for a tokenizer that is not of the
+    checkpoint's text encoder; ConfigError where `out` is in use.
+    """
+    _check_free(out)
+    if min(head_width, control_head_width) < 1:
+        raise ConfigError(f"head widths {head_width} and {control_head_width}: 1 is the least")
+    state = read_checkpoint(path)
+    below = {} if base is None else read_checkpoint(base)
+    conversion = convert(
+        {**below, **state}, head_width=head_width, control_head_width=control_head_width
+    )
+    check_overlap(state, below, conversion)
+    check_values({**below, **state}, conversion)
+    if conversion.problems:
+        raise ModelError(_refusal(path, conversion.problems))
+    words = _words(conversion, tokenizer, tags)
+    report = Report(
+        source=path.name,
+        sha256=sha256_file(path),
+        base=None if base is None else {"source": base.name, "sha256": sha256_file(base)},
+        from_base=len(below.keys() - state.keys()),
+        parts={name: _size(part) for name, part in conversion.parts.items()},
+        dropped={name: asdict(group) for name, group in conversion.dropped.items()},
+    )
+    _write(out, conversion, report, words)
+    return report
+
+
+def _words(conversion: Conversion, tokenizer: Path | None, tags: Path | None) -> dict[str, Path]:
+    """The checked files of words by their place in the model folder."""
+    found: dict[str, Path] = {}
+    if tokenizer is not None:
+        settings = conversion.parts["text"].settings
+        Tokenizer(tokenizer, settings["vocab_size"], settings["max_position_embeddings"])
+        found |= {f"{TOKENIZER}/{name}": tokenizer / name for name in WORDS}
+    if tags is not None:
+        read_vocabulary(tags)
+        found[VOCABULARY] = tags
+    return found
+
+
+def _refusal(path: Path, problems: Mapping[str, str]) -> str:
+    lines = [f"{name}: {text}" for name, text in sorted(problems.items())]
+    if len(lines) > SHOWN:
+        lines[SHOWN:] = [f"and {len(lines) - SHOWN} more"]
+    number = f"{len(problems)} tensors are" if len(problems) > 1 else "1 tensor is"
+    return "\n  ".join([f"{path}: {number} unknown, missing or wrong:", *lines])
+
+
+def _check_free(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out}: exists already and is not an empty folder")
+
+
+def _size(part: Part) -> dict[str, int]:
+    elements = sum(tensor.numel() for tensor in part.tensors.values())
+    return {"tensors": len(part.tensors), "elements": elements}
+
+
+def _write(out: Path, conversion: Conversion, report: Report, words: Mapping[str, Path]) -> None:
+    """Make the folder beside its place and move it there whole."""
+    out = out.resolve()
+    folder = temporary_beside(out)
+    provenance = {"source": report.source, "sha256": report.sha256, "base": report.base}
+    try:
+        for name, part in conversion.parts.items():
+            metadata = {"network": _network(name, conversion), "provenance": provenance}
+            if name == "codec":
+                metadata["decoding"] = PUBLISHED_DECODING
+            if name == "autoencoder":
+                metadata |= _latent_metadata(part.settings["latent_channels"])
+            text = json.dumps(metadata, sort_keys=True, allow_nan=False)
+            with atomic_path(folder / f"{name}.safetensors") as temporary:
+                save_file(_separate(part.tensors), temporary, {KEY: text})
+                temporary.chmod(folder.stat().st_mode & 0o666)  # it is written for its owner alone
+        if "codec" in conversion.parts:
+            write_tables(part_file(folder, "tables"), part_file(folder, "codec"))
+        for place, source in words.items():
+            write_bytes(folder / place, source.read_bytes())
+        write_json(folder / REPORT, report.values())
+        os.replace(folder, out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _network(name: str, conversion: Conversion) -> dict[str, Any]:
+    """The settings of a part as the model folder keeps them."""
+    settings = {part: found.settings for part, found in conversion.parts.items()}
+    if name == "control":
+        return {"unet": settings["prior"]["unet"], "control": settings["control"]}
+    return settings[name]
+
+
+def _latent_metadata(channels: int) -> dict[str, Any]:
+    """A latent is standardised by the one factor that the diffusion model was trained with."""
+    return {
+        "layout": "diffusers-kl",
+        "mean": [0.0] * channels,
+        "std": [1 / LATENT_SCALE] * channels,
+        "latent_range": LATENT_RANGE,
+    }
+
+
+def _separate(tensors: State) -> dict[str, Tensor]:
+    """Tensors without common memory, which a file of ours does not express."""
+    seen: set[int] = set()
+    separate = {}
+    for name, tensor in tensors.items():
+        memory = tensor.untyped_storage().data_ptr()
+        separate[name] = tensor.clone() if memory in seen else tensor
+        seen.add(memory)
+    return separate

@@ -1,0 +1,85 @@
+"""Checks of a published checkpoint's values: finite weights, and the constants of our decoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from icmbench.codecs.diff_icmh.entropy.models import LIKELIHOOD_FLOOR, SCALE_FLOOR, TAIL_MASS
+from icmbench.codecs.diff_icmh.entropy.tables import SCALES
+from icmbench.codecs.diff_icmh.importing.convert import Conversion
+from icmbench.codecs.diff_icmh.importing.lookup import published_name
+from icmbench.codecs.diff_icmh.importing.names import PREFIXES, SCHEDULE
+from icmbench.codecs.diff_icmh.importing.sizes import State
+from icmbench.codecs.diff_icmh.sampling import STEPS, Floats, spaced_schedule
+
+
+def check_overlap(state: State, below: State, conversion: Conversion) -> None:
+    """Note tensors whose shape differs between a checkpoint and the base below it."""
+    for key in state.keys() & below.keys():
+        if (shape := tuple(state[key].shape)) != (other := tuple(below[key].shape)):
+            conversion.note(key, f"of the shape {shape}, but {other} in the base")
+
+
+def check_values(state: State, conversion: Conversion) -> None:
+    """Note weights that are not finite, and constants and schedules that are not ours."""
+    for part, found in conversion.parts.items():
+        for name, tensor in found.tensors.items():
+            if not torch.isfinite(tensor).all():
+                key = published_name(part, name)
+                conversion.note(key, "holds a value that is not finite")
+    constants = {**_schedule(), **_codec_constants(state)}
+    for key in constants.keys() & state.keys():
+        if not _agrees(state[key], constants[key]):
+            conversion.note(key, "not the values that decoding computes with")
+
+
+def _schedule() -> dict[str, Floats]:
+    """Compute the published schedule's tensors from ours; NaN where any value is accepted."""
+    schedule = spaced_schedule(STEPS)
+    alpha_prod_t, prev = schedule.alpha_prod_t, schedule.alpha_prod_t_prev
+    # The first variance is zero: any substitute for its logarithm is accepted.
+    logarithm = np.append(np.nan, np.log(schedule.variance[1:]))
+    values = (
+        1 - alpha_prod_t / prev,
+        alpha_prod_t,
+        prev,
+        np.sqrt(alpha_prod_t),
+        np.sqrt(1 - alpha_prod_t),
+        np.log(1 - alpha_prod_t),
+        np.sqrt(1 / alpha_prod_t),
+        np.sqrt(1 / alpha_prod_t - 1),
+        schedule.variance,
+        logarithm,
+        schedule.pred_original_sample_coeff,
+        schedule.current_sample_coeff,
+        np.zeros_like(alpha_prod_t),
+    )
+    return dict(zip(SCHEDULE, values, strict=True))
+
+
+def _codec_constants(state: State) -> dict[str, Floats]:
+    """Constants of CompressAI's models by name; the scale table may be empty."""
+    tail = np.log(2 / TAIL_MASS - 1)
+    constants: dict[str, Floats] = {
+        "entropy_bottleneck.likelihood_lower_bound.bound": np.array([LIKELIHOOD_FLOOR]),
+        "entropy_bottleneck.target": np.array([-tail, 0, tail]),
+        "gaussian_conditional.likelihood_lower_bound.bound": np.array([LIKELIHOOD_FLOOR]),
+        "gaussian_conditional.lower_bound_scale.bound": np.array([SCALE_FLOOR]),
+        "gaussian_conditional.scale_bound": np.array([SCALE_FLOOR]),
+    }
+    table = "gaussian_conditional.scale_table"
+    if PREFIXES["codec"] + table in state and state[PREFIXES["codec"] + table].numel():
+        constants[table] = SCALES
+    return {PREFIXES["codec"] + name: values for name, values in constants.items()}
+
+
+def _agrees(tensor: Tensor, wanted: Floats) -> bool:
+    """Compare a constant with ours, to the digits of its number type."""
+    if not tensor.is_floating_point() or tuple(tensor.shape) != wanted.shape:
+        return False
+    step = max(torch.finfo(tensor.dtype).eps, 1e-6)
+    found = tensor.double().numpy()
+    close = np.isclose(found, wanted, rtol=4 * step, atol=1e-4 * step)
+    return bool((close | np.isnan(wanted)).all())

@@ -1,0 +1,165 @@
+"""Losses of the codec and its control network (Diff-ICMH, section 3).
+
+Four terms: the error of the predicted noise under control, the squared error of the conditioning
+latent c, the rate, and the semantic consistency of c (SC).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+
+from icmbench.codecs.diff_icmh.networks.control import (
+    ControlNetwork,
+    middle_features,
+    predict_noise,
+)
+from icmbench.codecs.diff_icmh.networks.lfgcm import Lfgcm
+from icmbench.codecs.diff_icmh.networks.prior import Prior, load_prior
+from icmbench.codecs.diff_icmh.sampling import add_noise
+from icmbench.codecs.mpd.model import part_file
+from icmbench.core.errors import ConfigError
+from icmbench.core.files import sha256_file
+from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
+from icmbench.training.loop import Losses
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the loss terms.
+
+    Attributes:
+        lambda_noise: of the squared error of the predicted noise; 0: the prior is not evaluated for
+            it, and the control network is not trained.
+        lambda_c: of the squared error of the conditioning latent c.
+        lambda_rate: of the bits per pixel, from the lowest rate to the highest: falling.
+        lambda_sem: of SC; 0: without.
+        tags: whether the networks are conditioned on the tags (TGM).
+        timesteps: noise levels per image, which share one evaluation of the codec.
+        freeze_codec: train the control network alone.
+    """
+
+    lambda_noise: float = 1.0
+    lambda_c: float = 1.0
+    lambda_rate: tuple[float, ...] = (32.0, 16.0, 8.0, 2.0)
+    lambda_sem: float = 2.0
+    tags: bool = True
+    timesteps: int = 1
+    freeze_codec: bool = False
+
+    def __post_init__(self) -> None:
+        rates = list(self.lambda_rate)
+        if not rates or rates != sorted(rates, reverse=True):
+            raise ConfigError(f"rate weights {rates}: they fall from low rate to high")
+
+    def metadata(self) -> dict[str, Any]:
+        """Return the weights by the names that weight files keep."""
+        return {
+            "noise": self.lambda_noise,
+            "guide": self.lambda_c,
+            "rate": self.lambda_rate,
+            "semantic": self.lambda_sem,
+            "tags": self.tags,
+            "draws": self.timesteps,
+            "steer_only": self.freeze_codec,
+        }
+
+
+@dataclass(frozen=True)
+class FrozenNetworks:
+    """Autoencoder and prior, which are frozen while the codec is trained; `digest` by file."""
+
+    model: LatentAutoencoder
+    prior: Prior
+    digest: Mapping[str, str]
+
+
+def load_frozen(autoencoder: Path, prior: Path, device: str) -> FrozenNetworks:
+    """Load both onto the device."""
+    model = load_autoencoder(part_file(autoencoder, "autoencoder"))
+    model.network.to(device)
+    loaded = load_prior(prior).to(device)
+    file = part_file(autoencoder, "autoencoder")
+    digest = {"autoencoder": sha256_file(file), "prior": sha256_file(prior)}
+    return FrozenNetworks(model, loaded, digest)
+
+
+class CodecNetworks(torch.nn.Module):
+    """The codec and its control network, trained together."""
+
+    def __init__(self, lfgcm: Lfgcm, control: ControlNetwork) -> None:
+        super().__init__()
+        self.lfgcm = lfgcm
+        self.control = control
+
+
+def codec_losses(
+    network: CodecNetworks,
+    frozen: FrozenNetworks,
+    pixels: torch.Tensor,
+    tags: Sequence[Sequence[int]],
+    timesteps: torch.Tensor,
+    point: int,
+    weights: LossWeights,
+) -> Losses:
+    """Compute the loss terms of a batch of images (n, 3, H, W) in [-1, 1].
+
+    Args:
+        tags: of every image, the conditioning of the prior.
+        timesteps: int (n weights.timesteps,), those of an image side by side.
+        point: index of the rate.
+    """
+    latent = standardised_latent(frozen.model, pixels)
+    rate = point if network.lfgcm.settings.rates else None
+    with torch.set_grad_enabled(not weights.freeze_codec):
+        coded = network.lfgcm((pixels + 1) / 2, latent, rate)
+    c, context = coded.c.float(), frozen.prior.embedder(tags)
+    terms = {
+        "guide": torch.nn.functional.mse_loss(c, latent),
+        "bits": coded.bits.mean() / (pixels.shape[2] * pixels.shape[3]),
+    }
+    loss = weights.lambda_c * terms["guide"] + weights.lambda_rate[point] * terms["bits"]
+    if weights.lambda_noise:
+        original, repeated, texts = (
+            part.repeat_interleave(weights.timesteps, 0) for part in (latent, c, context)
+        )
+        noise = torch.randn(original.shape).to(latent.device)
+        x_t = add_noise(original, noise, timesteps)
+        eps = predict_noise(frozen.prior.unet, network.control, x_t, repeated, timesteps, texts)
+        terms["noise"] = torch.nn.functional.mse_loss(eps.float(), noise)
+        loss = loss + weights.lambda_noise * terms["noise"]
+    if weights.lambda_sem:
+        terms["semantic"] = semantic_loss(frozen.prior.unet, c, latent, context)
+        loss = loss + weights.lambda_sem * terms["semantic"]
+    return {"loss": loss, **terms, "point": torch.tensor(float(point))}
+
+
+def semantic_loss(
+    unet: UNet2DConditionModel, c: torch.Tensor, latent: torch.Tensor, context: torch.Tensor
+) -> torch.Tensor:
+    """Compute SC: 1 - cosine of the prior's middle features of c and of the latent (section 3.2).
+
+    At t = 0, without noise, with the same text; the mean over positions.
+    """
+    zero = torch.zeros(len(latent), dtype=torch.long, device=latent.device)
+    with torch.no_grad():
+        target = middle_features(unet, latent, zero, context)
+    found = middle_features(unet, c, zero, context)
+    cosine = torch.nn.functional.cosine_similarity(found.float(), target.float(), dim=1, eps=1e-8)
+    return (1 - cosine).mean()
+
+
+def standardised_latent(model: LatentAutoencoder, pixels: torch.Tensor) -> torch.Tensor:
+    """Compute the standardised mean of the posterior, (n, C, h, w), of images in [-1, 1]."""
+    mean, std = (
+        torch.from_numpy(v).to(pixels.device)[:, None, None] for v in (model.mean, model.std)
+    )
+    with torch.no_grad():
+        posterior = model.network.encode(pixels).latent_dist
+        latent: torch.Tensor = (posterior.mode().float() - mean) / std
+    return latent
