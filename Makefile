@@ -4,6 +4,7 @@
 # make bench     speed of codecs and metrics, as a table
 # make clean     remove what a run wrote (downloads stay)
 # make check     formatting, lint, types
+# make docs      write the pages that are made from the catalogue, the rules and reference/
 # make lock      resolve the dependencies with uv: requirements*.lock and envs/*.yaml
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHON
 
-.PHONY: results test test-all bench clean check lint types lock environment environment-dev
+.PHONY: results test test-all bench clean check docs lint types lock environment environment-dev
 
 results: environment
 	@snakemake --cores $(CORES)
@@ -45,6 +46,10 @@ lint:
 
 types:
 	mypy
+
+docs: environment
+	@python tools/catalogue_docs.py
+	@python tools/results_page.py
 
 clean:
 	@find results -mindepth 1 ! -name README.md -delete

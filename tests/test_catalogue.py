@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -160,3 +161,30 @@ def test_the_losses_are_those_of_trained_networks(default: Plan) -> None:
     assert names <= {part for parts in trained.values() for part in parts}
     assert {*trained["mpd"]} - {"contexts"} <= names
     assert plain().losses == []
+
+
+def documents() -> Any:
+    spec = importlib.util.spec_from_file_location("docs", ROOT / "tools" / "catalogue_docs.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_list_of_results_is_current() -> None:
+    """Else: make docs."""
+    page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    assert page == documents().results_page()
+
+
+@pytest.mark.workflow
+def test_the_graph_of_rules_is_current() -> None:
+    """Else: make docs."""
+    page = (ROOT / "docs" / "rules.md").read_text(encoding="utf-8")
+    assert page == documents().rules_page()
+
+
+def test_arrows_that_follow_from_others_are_left_out() -> None:
+    text = "id0[a]\nid1[b]\nid2[c]\nid0 --> id1\nid1 --> id2\nid0 --> id2\n"
+    assert documents().rule_graph(text) == [("a", "b"), ("b", "c")]

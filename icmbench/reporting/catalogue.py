@@ -364,9 +364,6 @@ DATA: Final[Sequence[Artefact]] = (
         "patches of the training set and their clusters, per tap", "kind",
     ),
     _data(
-        "training/{network}.csv", "loss_figures", "losses of every step", "loss", job=(),
-    ),
-    _data(
         "models/mpd/autoencoder.safetensors", "train_autoencoder", "latent autoencoder",
         when="models",
     ),
