@@ -43,11 +43,8 @@ include: "rules/figures.smk"
 include: "rules/report.smk"
 
 
-localrules:
-    all,
-
-
 rule all:
     default_target: True
     input:
         "<results>/verdict.json",
+    localrule: True

@@ -34,6 +34,7 @@ rule manifest:
     benchmark:
         "<benchmarks>/manifest/{dataset}.tsv"
     priority: 8
+    localrule: True
     conda:
         "../envs/core.yaml"
     params:
@@ -65,7 +66,3 @@ rule annotations:
         shards=len(plan.shards),
     script:
         "../workflow_scripts/annotations.py"
-
-
-localrules:
-    manifest,

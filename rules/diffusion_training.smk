@@ -141,6 +141,7 @@ if plan.makes_diff_icmh:
             "<logs>/icmh_shared.log",
         benchmark:
             "<benchmarks>/icmh_shared/all.tsv"
+        localrule: True
         conda:
             "../envs/core.yaml"
         params:
@@ -157,6 +158,7 @@ if plan.makes_diff_icmh:
             "<logs>/icmh_card.log",
         benchmark:
             "<benchmarks>/icmh_card/all.tsv"
+        localrule: True
         conda:
             "../envs/core.yaml"
         params:
@@ -164,7 +166,3 @@ if plan.makes_diff_icmh:
             start=TRAINING["start"],
         script:
             "../workflow_scripts/icmh_card.py"
-
-    localrules:
-        icmh_shared,
-        icmh_card,

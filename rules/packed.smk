@@ -49,10 +49,6 @@ wildcard_constraints:
     shard=r"\d+",
 
 
-localrules:
-    decoded,
-
-
 # The result, to be sent home: `icmbench verify` compares it with the reconstructions there.
 rule decoded:
     default_target: True
@@ -64,6 +60,7 @@ rule decoded:
         archive="<results>/decoded.tar",
     log:
         "<logs>/decoded.log",
+    localrule: True
     conda:
         "../envs/core.yaml"
     params:

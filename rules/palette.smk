@@ -108,6 +108,4 @@ if plan.mpd:
         rule mpd_framework:
             input:
                 "<results>/tables/mpd_framework.csv",
-
-        localrules:
-            mpd_framework,
+            localrule: True

@@ -48,6 +48,7 @@ rule check_results:
     log:
         "<logs>/check_results.log",
     retries: 0
+    localrule: True
     conda:
         "../envs/reporting.yaml"
     params:
@@ -59,10 +60,6 @@ rule check_results:
         line=str(VERDICT_LINE),
     script:
         "../workflow_scripts/check_results.py"
-
-
-localrules:
-    check_results,
 
 
 onstart:

@@ -92,6 +92,7 @@ if plan.makes_models:
                 "<logs>/pseudo_labels_table.log",
             benchmark:
                 "<benchmarks>/pseudo_labels_table/all.tsv"
+            localrule: True
             conda:
                 "../envs/reporting.yaml"
             params:
@@ -125,9 +126,6 @@ if plan.makes_models:
                 kinds=plan.trained_kinds,
             script:
                 "../workflow_scripts/retrieval.py"
-
-        localrules:
-            pseudo_labels_table,
 
     if run.config["hierarchy"]:
 
@@ -192,6 +190,4 @@ if plan.makes_models:
     rule mpd_figure_4:
         input:
             plan.files_of("clusters_figure", "figure"),
-
-    localrules:
-        mpd_figure_4,
+        localrule: True

@@ -91,6 +91,7 @@ rule provenance:
         "<logs>/provenance.log",
     benchmark:
         "<benchmarks>/provenance/all.tsv"
+    localrule: True
     conda:
         "../envs/tasks.yaml" if run.tasks else "../envs/core.yaml"
     params:
@@ -113,6 +114,7 @@ rule jobs_table:
         "<logs>/jobs_table.log",
     benchmark:
         "<benchmarks>/jobs_table/all.tsv"
+    localrule: True
     conda:
         "../envs/reporting.yaml"
     params:
@@ -120,11 +122,6 @@ rule jobs_table:
         benchmarks=plan.benchmarks("jobs_table", "report", "check_results"),
     script:
         "../workflow_scripts/jobs_table.py"
-
-
-localrules:
-    provenance,
-    jobs_table,
 
 
 # Targets that only other configurations have: typed here, they end the planning with what they need.

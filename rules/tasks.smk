@@ -132,6 +132,7 @@ if run.tasks:
             "<logs>/tasks_tables.log",
         benchmark:
             "<benchmarks>/tasks_tables/all.tsv"
+        localrule: True
         conda:
             "../envs/reporting.yaml"
         params:
@@ -188,6 +189,7 @@ if run.tasks:
                 digest="[0-9a-f]{16}",
                 file="[^/]+",
             priority: 8
+            localrule: True
             conda:
                 "../envs/core.yaml"
             resources:
@@ -197,9 +199,6 @@ if run.tasks:
                 source=lambda wc, output: TASK_DOWNLOADS[output[0]],
             script:
                 "../workflow_scripts/task_weights.py"
-
-        localrules:
-            task_weights,
 
     # A part that is not trained on: the bundled file, byte for byte.
     rule bundled_task:
@@ -215,6 +214,7 @@ if run.tasks:
             part="|".join(sorted({*BUNDLED_TASKS.values()} - {*run.training.trained["tasks"]}))
             or "none",
         priority: 8
+        localrule: True
         conda:
             "../envs/tasks.yaml"
         params:
@@ -222,7 +222,3 @@ if run.tasks:
             settings={},
         script:
             "../workflow_scripts/train_task.py"
-
-    localrules:
-        bundled_task,
-        tasks_tables,

@@ -90,6 +90,7 @@ if plan.makes_models:
         benchmark:
             "<benchmarks>/model_card/all.tsv"
         priority: 5
+        localrule: True
         conda:
             "../envs/core.yaml"
         params:
@@ -97,6 +98,3 @@ if plan.makes_models:
             start=TRAINING["start"],
         script:
             "../workflow_scripts/model_card.py"
-
-    localrules:
-        model_card,

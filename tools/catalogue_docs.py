@@ -5,7 +5,6 @@ make docs
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
+from icmbench.core.processes import start_python  # noqa: E402
 from icmbench.reporting.artefacts import CONDITIONS, FORMATS, SHEETS, Artefact  # noqa: E402
 from icmbench.reporting.catalogue import DATA, FIGURES, TABLES  # noqa: E402
 
@@ -95,12 +95,14 @@ def rule_graph(text: str) -> list[tuple[str, str]]:
 
 def rules_page() -> str:
     """The text of docs/rules.md; starts Snakemake."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    command += ["--configfile", str(ROOT / "config.yaml"), "--rulegraph", "mermaid-js"]
-    command += ["--forceall", "--cores", "1", "--workflow-profile", "none"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, text=True, check=True)
-    edges = [f"    {start} --> {end}" for start, end in rule_graph(done.stdout)]
+    arguments = ["--snakefile", ROOT / "Snakefile", "--configfile", ROOT / "config.yaml"]
+    arguments += ["--rulegraph", "mermaid-js", "--forceall", "--cores", "1"]
+    command = ("-m", "snakemake", *arguments, "--workflow-profile", "none")
+    with start_python(*command, stdout=subprocess.PIPE) as process:
+        text = process.communicate()[0].decode("utf-8")
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    edges = [f"    {start} --> {end}" for start, end in rule_graph(text)]
     return "\n".join([RULES, "```mermaid", "flowchart TB", *edges, "```", ""])
 
 

@@ -81,7 +81,7 @@ def peak(plan: Plan, seed: int) -> tuple[float, float]:
 
 def simulate() -> None:
     """COCO val2017, 15 codecs x 8 points, 25 shards: 240 GB of pictures in all."""
-    booked = 1.8 * 0.3 * 200 * 8  # as rules/common.smk books: 200 images of COCO, 0.3 MP on average
+    booked = 1.8 * 0.3 * 200 * 8  # as the rules book: 200 images of COCO, 0.3 MP on average
     print(f"{'jobs at once':>12} {'disk_mb':>9} {'peak GB':>8} {'hours':>6}")
     for slots in (2, 16, 100):
         for limit in (LIMIT_MB, float("inf")):
