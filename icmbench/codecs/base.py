@@ -90,7 +90,8 @@ class Codec(ABC):
         uses_device: whether it can run on a GPU; others run on the CPU.
         model_name: folder of its trained weights below `models`; None: no weights.
         training_section: the module whose `SECTION` (`icmbench.training.section`) adds the keys of
-            its training to the configuration; None: it is trained elsewhere.
+            its training to the configuration, relative to the codec's package; None: it is trained
+            elsewhere.
         batch_key: decode key with the number of streams per call of `decode_batch`; None: streams
             are decoded one by one.
     """

@@ -42,8 +42,11 @@ def codec_class(name: str) -> type[Codec]:
 @functools.cache
 def training_sections() -> tuple[TrainingSection, ...]:
     """The sections that trained codecs add to `training`, each after those that it needs."""
-    names = dict.fromkeys(codec.training_section for codec in codecs().values())
-    found = [importlib.import_module(name).SECTION for name in names if name]
+    found = [
+        importlib.import_module(codec.training_section, codec.__module__.rpartition(".")[0]).SECTION
+        for codec in codecs().values()
+        if codec.training_section
+    ]
     return tuple(sorted(found, key=lambda section: len(section.needs)))
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from icmbench.codecs.diff_icmh.model import NAME as DIFFUSION
 from icmbench.codecs.mpd.model import NAME as MPD
+from icmbench.codecs.registry import codec_class
 from icmbench.reporting.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _own_model(what: str, *more: Callable[[Run], str]) -> Callable[[Run], str]:
     """Need of `what`, which a run has that makes its own models, then of `more`."""
 
     def lacks(run: Run) -> str:
-        if not {entry.codec for entry in run.codecs.values()} & {MPD, DIFFUSION}:
+        if not {codec_class(entry.codec).model_name for entry in run.codecs.values()} - {None}:
             return (
                 f"{what} that a run with a codec entry of {MPD} or {DIFFUSION} makes: add one to "
                 "codecs, and leave models out"

@@ -36,7 +36,7 @@ class DiffIcmh(Codec):
     title = "Diff-ICMH"
     extension = "icb"
     model_name = "diff-icmh"
-    training_section = "icmbench.codecs.diff_icmh.training.settings"
+    training_section = ".training.settings"  # relative: no import of a decoder
     codec_id = CODEC_ID
     uses_device = True
     packages = ("torch", "diffusers", "constriction", "numpy")

@@ -28,7 +28,7 @@ class Mpd(Codec):
     title = "MPD"
     extension = "icb"
     model_name = "mpd"
-    training_section = "icmbench.codecs.mpd.training.settings"
+    training_section = ".training.settings"  # relative: no import of a decoder
     codec_id = CODEC_ID
     uses_device = True
     packages = ("torch", "diffusers", "numba", "numpy")
