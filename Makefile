@@ -4,7 +4,7 @@
 # make bench     speed of codecs and metrics, as a table
 # make clean     remove what a run wrote (downloads stay)
 # make check     formatting, lint, types
-# make docs      write the pages that are made from the catalogue, the rules and reference/
+# make docs      write the pages that are made from the catalogue, the rules and reference/, and the schema
 # make lock      resolve the dependencies with uv: requirements*.lock and envs/*.yaml
 
 PYTHON ?= python3
@@ -49,6 +49,7 @@ types:
 
 docs: environment
 	@python tools/catalogue_docs.py
+	@python -m icmbench.config.sections > schemas/.new && mv schemas/.new schemas/config.schema.json
 	@python tools/results_page.py
 
 clean:
