@@ -114,5 +114,5 @@ class Demand:
         return self._run.config["keep_reconstructions"] or large
 
     def _megapixels(self, dataset: str, codec: str, images: int) -> float:
-        mean = self._run.datasets[dataset].megapixels.mean
+        mean: float = self._run.datasets[dataset].megapixels.mean
         return mean * images * len(self._run.codecs[codec].points)

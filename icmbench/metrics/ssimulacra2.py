@@ -153,7 +153,7 @@ def _blur(planes: torch.Tensor) -> torch.Tensor:
     """Separable, zeros outside the image; (n, h, w) to the same shape."""
     if planes.numel() <= _CACHED:
         return _blur_along(_blur_along(planes, 2), 1)
-    return torch.cat([_blur_along(_blur_along(plane, 2), 1) for plane in planes.split(1)])
+    return torch.cat([_blur_along(_blur_along(plane, 2), 1) for plane in torch.split(planes, 1)])
 
 
 def _blur_along(planes: torch.Tensor, dim: int) -> torch.Tensor:

@@ -132,7 +132,9 @@ def _overlay(axes: Axes, labels: Labels, patch: int, stride: int, size: tuple[in
     height, width = size
     axes.images[0].set_extent((0, width, height, 0))
     axes.set(xlim=(0, width), ylim=(height, 0))
-    inches = axes.get_position().width * axes.figure.get_size_inches()[0] / width  # of a pixel
+    figure = axes.get_figure(root=True)
+    assert figure is not None, "the axes of a panel are in a figure"
+    inches = axes.get_position().width * figure.get_size_inches()[0] / width  # of a pixel
     coloured = frequent(labels)
     colours = np.array([*map(to_rgb, CLASS_COLOURS), to_rgb(OTHER)])
     slots = np.full(labels.shape, len(CLASS_COLOURS))

@@ -19,6 +19,7 @@ from typing import Any
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 
 from icmbench.core.errors import MeasurementError
@@ -47,7 +48,7 @@ def grid(
     wide = across(count, columns)
     down = math.ceil(count / wide)
     figure = Figure(figsize=(wide * width + beside, down * height), layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.09, h_pad=0.09)
+    _engine(figure).set(w_pad=0.09, h_pad=0.09)
     places = figure.add_gridspec(down, wide)
     return figure, [figure.add_subplot(places[divmod(i, wide)]) for i in range(count)]
 
@@ -91,7 +92,7 @@ def finish(
     below.set_position((EDGE / width, 0.75 * EDGE / tall))
     if entries:
         entries.set_bbox_to_anchor((0.5, bottom / tall), figure.transFigure)
-    engine = figure.get_layout_engine()
+    engine = _engine(figure)
     engine.set(rect=(0, low / tall, 1, panels / tall))
     # Once is enough: the three files of a figure have one layout.
     engine.execute(figure)
@@ -103,10 +104,18 @@ def wrapped(text: str, width: float, per_inch: float) -> list[str]:
     return textwrap.wrap(text, int((width - 2 * EDGE) * per_inch))
 
 
+def _engine(figure: Figure) -> ConstrainedLayoutEngine:
+    engine = figure.get_layout_engine()
+    if not isinstance(engine, ConstrainedLayoutEngine):
+        raise MeasurementError("a figure of panels has constrained layout; make it with `grid`")
+    return engine
+
+
 def _inches(artist: Artist) -> tuple[float, float]:
     box = artist.get_window_extent()
-    dpi = artist.get_figure(root=True).dpi
-    return box.width / dpi, box.height / dpi
+    figure = artist.get_figure(root=True)
+    assert figure is not None, "an artist that is measured is in a figure"
+    return box.width / figure.dpi, box.height / figure.dpi
 
 
 def _legend(figure: Figure, handles: Sequence[Artist], width: float, given: Mapping[str, Any]):  # type: ignore[no-untyped-def]

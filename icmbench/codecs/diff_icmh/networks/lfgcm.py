@@ -151,8 +151,8 @@ class Lfgcm(nn.Module):
         self.g_s = Synthesis(settings)
         self.entropy_bottleneck = EntropyBottleneck(settings.hyper)
         self.adapters = Adapters(settings) if settings.rates else None
-        self.register_state_dict_post_hook(_name_as_in_files)
-        self.register_load_state_dict_pre_hook(_name_as_modules)
+        self.register_state_dict_post_hook(_name_as_in_files)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_pre_hook(_name_as_modules)  # type: ignore[no-untyped-call]
 
     def analyse(self, x: Tensor, ref: Tensor, rate: Rate | None = None) -> tuple[Tensor, Tensor]:
         """Y (n, latent, H/16, W/16) and z (n, hyper, H/64, W/64), gained, not quantised.
