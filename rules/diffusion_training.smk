@@ -132,7 +132,7 @@ if plan.makes_diff_icmh:
     # What the folder of the model and those of its variants share.
     rule icmh_shared:
         input:
-            autoencoder=parts.weights("autoencoder"),
+            autoencoder=parts.weights("autoencoder")[0],
             prior=f"{ICMH_MODEL}/prior.safetensors",
             tagger=f"{ICMH_MODEL}/tagger.safetensors",
         output:

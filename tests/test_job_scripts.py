@@ -26,6 +26,13 @@ from pathlib import Path
 from snakemake.api import SnakemakeApi
 from snakemake.settings.types import ConfigSettings, OutputSettings, ResourceSettings
 snakefile, config, folder = map(Path, sys.argv[1:])
+
+def shapes(files):
+    # By name: a list of files, one file, or a function of wildcards.
+    named = files._get_names()
+    return {name: "list" if end is not None else "call" if callable(files[start]) else "file"
+            for name, (start, end) in named}
+
 with SnakemakeApi(OutputSettings()) as api:
     workflow = api.workflow(
         resource_settings=ResourceSettings(cores=1),
@@ -35,8 +42,8 @@ with SnakemakeApi(OutputSettings()) as api:
     rules = [
         {
             "rule": rule.name, "script": Path(rule.script).stem,
-            **{kind: [n for n, _ in getattr(rule, kind)._get_names()]
-               for kind in ("input", "output", "params")},
+            "input": shapes(rule.input), "output": shapes(rule.output),
+            "params": [name for name, _ in rule.params._get_names()],
             "wildcards": sorted(rule.wildcard_names),
         }
         for rule in workflow.rules if rule.script
@@ -47,7 +54,10 @@ print("RULES", json.dumps(rules), flush=True)
 
 @pytest.fixture(scope="module")
 def rules(every_rule: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """Rules that run a script: names of the script, inputs, outputs, params and wildcards."""
+    """Rules that run a script: names of the script, inputs, outputs, params and wildcards.
+
+    Inputs and outputs have their shape: `list`, `file`, or `call`, an input function.
+    """
     folder = tmp_path_factory.mktemp("rules")
     (folder / "config.yaml").write_text(yaml.safe_dump(every_rule), encoding="utf-8")
     done = subprocess.run(
@@ -105,12 +115,18 @@ def faults(rule: dict[str, Any], function: Callable[..., Any]) -> list[str]:
     empty = inspect.Parameter.empty
     found = [f"no {n}" for n, p in parameters.items() if p.default is empty and n not in given]
     found += [f"{name} twice" for name in parameters if given.count(name) > 1]
-    return found + [f"{name} not written" for name in rule["output"] if name not in parameters]
+    found += [f"{name} not written" for name in rule["output"] if name not in parameters]
+    for name, shape in {**rule["input"], **rule["output"]}.items():
+        if name in parameters and shape != "call":
+            kind = str(inspect.formatannotation(parameters[name].annotation)).strip("'")
+            if kind.split(".")[-1].startswith("Path") != (shape == "file"):
+                found.append(f"{name} is a {shape}, not {kind}")
+    return found
 
 
 @pytest.mark.workflow
 def test_rules_give_what_their_functions_take(rules: list[Any]) -> None:
-    """Every parameter is given once, and every output is a parameter."""
+    """Every parameter is given once and in its shape, and every output is a parameter."""
     paths = {script.stem: script for script in SCRIPTS}
     assert len(rules) > 45
     found = {rule["rule"]: faults(rule, function_of(paths[rule["script"]])) for rule in rules}
@@ -121,8 +137,10 @@ def test_rules_give_what_their_functions_take(rules: list[Any]) -> None:
     without = {**rule, "params": [name for name in rule["params"] if name != "split"]}
     assert faults(without, function) == ["no split"]
     assert faults({**rule, "params": [*rule["params"], "streams"]}, function) == ["streams twice"]
-    more = {**rule, "output": [*rule["output"], "other"]}
+    more = {**rule, "output": {**rule["output"], "other": "file"}}
     assert faults(more, function) == ["other not written"]
+    listed = {**rule, "output": {**rule["output"], "streams": "list"}}
+    assert faults(listed, function) == ["streams is a list, not Path"]
 
 
 # Functions that write a file -> the place of its path among their arguments.
