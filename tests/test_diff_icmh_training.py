@@ -472,13 +472,13 @@ def test_points_are_recorded(
     assert list(losses) == ["step", "loss", "guide", "bits", "noise", "semantic", "point"]
     assert set(losses["point"]) == {2}
     schedule = dataclasses.replace(SCHEDULE, steps=12, batch=1, average=0.0)
-    light = dataclasses.replace(WEIGHTS, noise=0.0, semantic=0.0)
+    light = dataclasses.replace(WEIGHTS, lambda_noise=0.0, lambda_sem=0.0)
     run_stage(tmp_path, models, pool, schedule, 2, start=stage_one, weights=light)
     losses = pd.read_csv(tmp_path / "losses.csv")
     assert list(losses) == ["step", "loss", "guide", "bits", "point"]
     assert set(losses["point"]) == {0, 1, 2}
     # The loss is the weighted sum, with the weight of the step's own point.
-    rate = np.array(WEIGHTS.rate)[losses["point"].astype(int)]
+    rate = np.array(WEIGHTS.lambda_rate)[losses["point"].astype(int)]
     assert np.allclose(losses["loss"], losses["guide"] + rate * losses["bits"], rtol=1e-4)
 
 
@@ -510,7 +510,9 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(models: Path, pool: TrainingD
     assert terms.pop("loss") == pytest.approx(total, rel=1e-5)
     assert all(value > 0 for value in terms.values())
     assert terms["semantic"] <= 2
-    bare = losses_of(network, loaded, pool, dataclasses.replace(weights, noise=0, semantic=0))
+    bare = losses_of(
+        network, loaded, pool, dataclasses.replace(weights, lambda_noise=0, lambda_sem=0)
+    )
     assert bare.keys() == {"loss", "guide", "bits", "point"}
 
 
@@ -553,7 +555,7 @@ def test_the_prior_stays_as_it_is(tmp_path: Path, models: Path, pool: TrainingDa
     for semantic in (2.0, 0.0):
         folder = tmp_path / str(semantic)
         schedule = dataclasses.replace(SCHEDULE, steps=2)
-        weights = dataclasses.replace(WEIGHTS, semantic=semantic)
+        weights = dataclasses.replace(WEIGHTS, lambda_sem=semantic)
         run_stage(folder, models, pool, schedule, loaded=loaded, weights=weights)
         files[semantic] = (folder / "codec.safetensors").read_bytes()
         recorded = pd.read_csv(folder / "losses.csv")
@@ -570,7 +572,7 @@ def test_without_the_noise_term_the_control_network_stays(
     tmp_path: Path, models: Path, pool: TrainingData
 ) -> None:
     schedule = dataclasses.replace(SCHEDULE, steps=2, average=0.0)
-    weights = dataclasses.replace(WEIGHTS, noise=0.0)
+    weights = dataclasses.replace(WEIGHTS, lambda_noise=0.0)
     run_stage(tmp_path, models, pool, schedule, weights=weights)
     state, _ = load_network(tmp_path / "control.safetensors")
     start = rounded(train_codec.build_control(UNET, CONTROL, schedule.seed + 1).state_dict())
@@ -582,7 +584,7 @@ def test_the_control_network_alone_can_be_trained(
 ) -> None:
     """The codec's file stays bit by bit; several noise levels a picture share its c."""
     schedule = dataclasses.replace(SCHEDULE, steps=2, average=0.0)
-    weights = dataclasses.replace(WEIGHTS, steer_only=True, draws=3)
+    weights = dataclasses.replace(WEIGHTS, freeze_codec=True, timesteps=3)
     run_stage(tmp_path, models, pool, schedule, 2, start=stage_one, weights=weights)
     for name, stays in (("codec", True), ("tables", True), ("control", False)):
         (ours, theirs) = (
@@ -603,7 +605,7 @@ def test_noise_levels_of_a_picture_are_side_by_side(
         return torch.zeros_like(noisy)
 
     monkeypatch.setattr(losses_module, "predict_noise", record)
-    weights = dataclasses.replace(WEIGHTS, draws=3, semantic=0.0)
+    weights = dataclasses.replace(WEIGHTS, timesteps=3, lambda_sem=0.0)
     level = torch.tensor([0, 0, 999, 0, 500, 999])
     codec_losses(network, loaded, batch_of(pool), [(1,), ()], level, 1, weights)
     noisy, hints, levels, texts = given[0]
