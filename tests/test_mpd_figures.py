@@ -430,7 +430,7 @@ def test_hierarchy_of_a_stored_stream(tmp_path: Path, no_model: None) -> None:
     assert shown.count(" bytes, ") == len(parsed.sections) == 4
     assert "States 6, 5, 4, 3: the same file" in shown
     for end in parsed.ends:
-        assert f"\n{end} bytes, " in shown
+        assert f" {end} bytes, " in shown
     assert "palette hierarchy of a, mpd" in shown
     assert "CRC-16" in text(records[1])
     assert "not encoded" in text(records[2])
