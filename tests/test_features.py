@@ -459,8 +459,8 @@ def test_patches_without_a_partner_are_left_out_and_too_few_are_refused() -> Non
         ({"top": np.array([0, 4])}, "grid of 8"),
         ({"image": np.array([0, 3])}, "beyond the 3 of"),
         ({"image": np.array([-1, 0])}, "beyond the 3 of"),
-        ({"left": np.array([0, 48])}, "out of image 1"),
-        ({"top": np.array([-8, 0])}, "out of image 0"),
+        ({"left": np.array([0, 48])}, "out of training image 1"),
+        ({"top": np.array([-8, 0])}, "out of training image 0"),
     ],
 )
 def test_labels_of_another_pool(change: dict[str, Any], text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self, get_args, get_origin, get_type_hints
@@ -49,7 +50,7 @@ def _read(where: str, value: object, kind: Any) -> Any:
         return tuple(_read(f"{where}.{place}", v, inner) for place, v in enumerate(value))
     if issubclass(kind, NetworkSettings):
         return kind.read(value, where)
-    if type(value) is int and kind is float:
+    if type(value) is int and kind is float and abs(value) <= sys.float_info.max:
         return float(value)
     if type(value) is not kind:
         raise ModelError(f"{where} is {value!r}, not {_KINDS[kind]}")

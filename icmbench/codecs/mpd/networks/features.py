@@ -11,6 +11,7 @@ a crop with its margin gives what the whole image gives.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -148,6 +149,7 @@ def load_features(path: Path, channels: int) -> Features:
     """
     network, _, metadata = load_built(path, FeatureSettings, build_features, channels)
     scale = metadata.get("scale")
-    if isinstance(scale, bool) or not isinstance(scale, int | float) or scale <= 0:
-        raise ModelError(f"{path}: 'scale' is {scale}, not a positive number")
+    number = isinstance(scale, int | float) and not isinstance(scale, bool)
+    if not number or not 0 < scale <= sys.float_info.max:
+        raise ModelError(f"{path}: 'scale' of its metadata is {scale}, not a positive number")
     return Features(network, float(scale))
