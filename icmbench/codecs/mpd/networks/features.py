@@ -15,7 +15,7 @@ import sys
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -148,7 +148,7 @@ def load_features(path: Path, channels: int) -> Features:
     Raises ModelError naming the file and what is missing or wrong in it.
     """
     network, _, metadata = load_built(path, FeatureSettings, build_features, channels)
-    scale = metadata.get("scale")
+    scale: Any = metadata.get("scale")
     number = isinstance(scale, int | float) and not isinstance(scale, bool)
     if not number or not 0 < scale <= sys.float_info.max:
         raise ModelError(f"{path}: 'scale' of its metadata is {scale}, not a positive number")
