@@ -31,6 +31,7 @@ from icmbench.codecs.mpd.stream import contexts as ctx
 from icmbench.codecs.mpd.stream.coder import State, decode_sections, section_states
 from icmbench.codecs.mpd.stream.encoder import encode_latent
 from icmbench.codecs.specs import expand_points
+from icmbench.config.plan import Plan
 from icmbench.config.run import make_run
 from icmbench.core.errors import ConfigError, MeasurementError
 from icmbench.core.images.image_files import write_png
@@ -43,7 +44,6 @@ from icmbench.reporting.figures.bit_shares import PARTS, bit_shares, part_rates
 from icmbench.reporting.figures.hierarchy import Level, entry_colours, palette_hierarchy
 from icmbench.reporting.figures.palette_tree import parents, places, tree_levels
 from icmbench.reporting.figures.states import states_figure
-from icmbench.reporting.report import contents
 from icmbench.studies import hierarchies, states
 
 pytestmark = pytest.mark.usefixtures("no_formulas")
@@ -437,20 +437,20 @@ def test_hierarchy_of_a_stored_stream(tmp_path: Path, no_model: None) -> None:
     assert "refused: too small" in text(Record("x", "x.png", status="too small"))
 
 
-def test_report_names_the_figures(tmp_path: Path) -> None:
-    config = {
-        "hierarchy": [{"dataset": "a_b", "image": "cat"}, {"dataset": "photos", "image": "dog"}]
-    }
+def test_report_names_the_figures() -> None:
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    config["hierarchy"] = [
+        {"dataset": "scenes", "image": "test-00001"}, {"dataset": "photos", "image": "coffee"},
+    ]  # fmt: skip
+    texts = {one.name: one.text for one in Plan(make_run(config)).made("figure")}
     titles = {
-        "palette_photos_1": "Palette hierarchy, dog, photos",
-        "palette_a_b_0": "Palette hierarchy, cat, a_b",
-        "states_a_b": "Distortion and rate by state, a_b",
+        "palette_photos_1": "Palette hierarchy, coffee, photos",
+        "palette_scenes_0": "Palette hierarchy, test-00001, scenes",
+        "states_scenes": "Distortion and rate by state, scenes",
         "bit_shares_photos": "Shares of the bits, photos",
     }
-    for stem, title in titles.items():
-        figure = contents._figure(tmp_path / f"{stem}.png", config)
-        assert (figure.title, figure.group) == (title, "MPD")
-        assert figure.caption
+    assert {name: texts[name].title for name in titles} == titles
+    assert all(texts[name].caption for name in titles)
 
 
 def small_config(models: Path) -> dict[str, Any]:
