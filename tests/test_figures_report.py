@@ -675,7 +675,7 @@ def _build(folder: Path, failures: pd.DataFrame) -> Path:
         tables={"rd": rd_table(), "bd_rate": bd_table(), "timing": timing_table(),
                 "ablations": pd.DataFrame({"what": ["no <b>FFT</b>"], "psnr": [28.0]})},
         summary="Made by a test.",
-        texts={"rd": Text("rd", "Rate\u2013distortion", "Means.", filters=("dataset",))},
+        texts={"rd": Text("rd", "Rate\u2013distortion", "Means.", filters=("dataset", "family"))},
         figures=[ReportFigure(folder / "rd.svg", "RD", "Curves.", "Rate\u2013distortion"),
                  ReportFigure(folder / "bd", "BD", "Cells.", "BD-rate")],
         contact_sheets=[ContactSheet("photos", contact_sheet([picture()], ["a"]))],
