@@ -4,7 +4,7 @@
 #   snakemake --cores all --configfile configs/kodak.yaml      another run, instead of it
 #   snakemake --cores all --config shards=3                    the default run with a change
 #
-# Streams of another machine are decoded by rules/packed.smk (docs/decoding-elsewhere.md).
+# Remote decoding is the workflow of rules/packed.smk (docs/decoding-elsewhere.md).
 
 from snakemake.utils import min_version
 
