@@ -3,7 +3,7 @@
 
 if plan.makes_diff_icmh:
 
-    from icmbench.codecs.diff_icmh import model as icmh
+    from icmbench.codecs.diff_icmh import model_folder as icmh
 
     ICMH_MODEL = f"<results>/models/{icmh.NAME}"
     VARIANTS = plan.variants[1:]

@@ -10,8 +10,8 @@ from conftest import make_picture
 
 from icmbench.bitstream import container
 from icmbench.codecs.diff_icmh.codec import CODEC_ID
-from icmbench.codecs.diff_icmh.model import LAYOUT, bundled
-from icmbench.codecs.diff_icmh.system import System, _padded
+from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel, _padded
+from icmbench.codecs.diff_icmh.model_folder import LAYOUT, bundled
 from icmbench.core.files import sha256_file
 from icmbench.models.card import model_card
 from icmbench.scenes import render_scene
@@ -20,8 +20,8 @@ MEGABYTE = 1e6
 
 
 @pytest.fixture(scope="module")
-def system() -> System:
-    return System(None, "cpu")
+def model() -> DiffICMHModel:
+    return DiffICMHModel(None, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +42,17 @@ def test_sizes_and_card() -> None:
         assert card["files"][file]["sha256"] == sha256_file(bundled() / file)
 
 
-def test_rates_are_ordered(system: System, pictures: list[np.ndarray]) -> None:
+def test_rates_are_ordered(model: DiffICMHModel, pictures: list[np.ndarray]) -> None:
     """More bits at every rate on every image, and on the mean a better c."""
-    errors = np.zeros((len(pictures), system.rates))
+    errors = np.zeros((len(pictures), model.rates))
     for row, image in zip(errors, pictures, strict=True):
-        header = container.Header(CODEC_ID, system.digest, image.shape[1], image.shape[0])
-        latent = system.latent(_padded(image)).transpose(2, 0, 1)
+        header = container.Header(CODEC_ID, model.digest, image.shape[1], image.shape[0])
+        latent = model.latent(_padded(image)).transpose(2, 0, 1)
         lengths = []
-        for rate in range(1, system.rates + 1):
-            stream = system.encode(image, header, rate=rate, tags="auto")
+        for rate in range(1, model.rates + 1):
+            stream = model.encode(image, header, rate=rate, tags="auto")
             lengths.append(len(stream))
-            c = system.conditioning(system.read(container.parse(stream)))[0].numpy()
+            c = model.conditioning(model.read(container.parse(stream)))[0].numpy()
             row[rate - 1] = np.mean((c - latent) ** 2)
         assert lengths == sorted(set(lengths))
     mean = errors.mean(0)

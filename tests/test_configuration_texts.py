@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from icmbench.codecs.diff_icmh.model import PARTS as ICMH_PARTS
-from icmbench.codecs.diff_icmh.model import bundled as bundled_icmh
+from icmbench.codecs.diff_icmh.model_folder import PARTS as ICMH_PARTS
+from icmbench.codecs.diff_icmh.model_folder import bundled as bundled_icmh
 from icmbench.config.run import make_run
 from icmbench.config.training_data import make_training_set
 from icmbench.core.errors import ConfigError, ModelError

@@ -20,14 +20,14 @@ from test_learned_metrics import random_state
 from tiny_icmh import tiny_icmh_models
 from tiny_model import tiny_models
 
-from icmbench.codecs.diff_icmh import model as icmh
-from icmbench.codecs.diff_icmh import system as icmh_system
+from icmbench.codecs.diff_icmh import diff_icmh_model as icmh_model
+from icmbench.codecs.diff_icmh import model_folder as icmh
 from icmbench.codecs.diff_icmh.codec import DiffIcmh
 from icmbench.codecs.diff_icmh.entropy.rate_tables import z_tables
 from icmbench.codecs.diff_icmh.entropy.tables import gaussian_tables
 from icmbench.codecs.diff_icmh.importing.importer import import_checkpoint
 from icmbench.codecs.diff_icmh.text import Conditioned
-from icmbench.codecs.mpd import model as mpd
+from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.mpd.codec import Mpd
 from icmbench.codecs.mpd.networks import reverse as reversing
 from icmbench.codecs.specs import parse_spec
@@ -81,7 +81,7 @@ def test_mpd_codes_on_cuda(models: Path | None) -> None:
     """Latents, features and R run on cuda; the reconstructions are the CPU's."""
     with fake_cuda() as machine:
         codec, here = Mpd(models=models, device="cuda"), Mpd(models=models)
-        assert codec.device == codec.system.device == "cuda"
+        assert codec.device == codec.model.device == "cuda"
         keys = MPD_ENCODE if models else [*MPD_ENCODE, {"guide": "fft"}, {"guide": "mean"}]
         for chosen in keys:
             before = machine.operations
@@ -134,7 +134,7 @@ def test_diff_icmh_codes_on_cuda(models: Path | None) -> None:
     """Every rate and sampler; the gains of the rates are used on both devices."""
     with fake_cuda() as machine:
         codec, here = DiffIcmh(models=models, device="cuda"), DiffIcmh(models=models)
-        rates = range(1, here.system.rates + 1)
+        rates = range(1, here.model.rates + 1)
         streams = [here.encode(IMAGE, rate=rate) for rate in rates]
         for rate in rates:
             before = machine.operations
@@ -213,10 +213,10 @@ def test_diff_icmh_of_the_published_size(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(codec_model, "load_autoencoder", lambda path: autoencoder)
     loaders = {"load_codec": codec, "load_conditioned": prior, "load_control": control}
     for name, value in loaders.items():
-        monkeypatch.setattr(icmh_system, name, lambda folder, value=value: value)
+        monkeypatch.setattr(icmh_model, name, lambda folder, value=value: value)
     with fake_cuda() as machine:
         coder = DiffIcmh(models=tiny_icmh_models(), device="cuda")
-        monkeypatch.setattr(coder.system, "tags", lambda latent: (0, 1))
+        monkeypatch.setattr(coder.model, "tags", lambda latent: (0, 1))
         streams = [coder.encode(image) for image in (IMAGE, make_picture(72, 104, 3))]
         for sampler in ("none", "ddim", "ddpm-spaced"):
             for shown in coder.decode_batch(streams, sampler=sampler, steps=2):
@@ -232,7 +232,7 @@ def test_an_imported_diff_icmh(tmp_path: Path) -> None:
     words(tmp_path / icmh.NAME)
     with fake_cuda():
         codec, here = DiffIcmh(models=tmp_path, device="cuda"), DiffIcmh(models=tmp_path)
-        for one in (codec.system, here.system):
+        for one in (codec.model, here.model):
             one.tags = lambda latent: (0, 2)
         codec.encode(IMAGE)
         stream = here.encode(IMAGE)
@@ -301,8 +301,8 @@ def test_unconditional_samples_on_cuda() -> None:
         stream = codec.encode(IMAGE, rate=2)
         samples, _ = diffusion.prior_samples("i", IMAGE, stream, point, codec)
         assert [sample.kind for sample in samples].count("prior alone") == 3
-        system, parsed = codec.parse(stream)
-        assert diffusion.uncropped(system, stream, parsed, point).shape == (128, 128, 3)
+        model, parsed = codec.parse(stream)
+        assert diffusion.uncropped(model, stream, parsed, point).shape == (128, 128, 3)
 
 
 def stored(tmp_path: Path, family: CodecEntry, stream: bytes) -> Path:
@@ -327,5 +327,5 @@ def test_palette_hierarchy_and_framework_on_cuda(tmp_path: Path) -> None:
         before = machine.operations
         hierarchy_figure("d", record, tmp_path, streams, family)
         assert machine.operations > before
-        rows = list(framework_rows(codec.system, IMAGE, stream))
+        rows = list(framework_rows(codec.model, IMAGE, stream))
         assert len(rows) == 17

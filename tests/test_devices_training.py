@@ -26,7 +26,7 @@ from fake_cuda import fake_cuda
 from tiny_model import tiny_models
 
 from icmbench.codecs.diff_icmh.training.losses import LossWeights, load_frozen
-from icmbench.codecs.mpd.model import NAME
+from icmbench.codecs.mpd.model_folder import NAME
 from icmbench.codecs.mpd.training import features as train_features
 from icmbench.codecs.mpd.training import vgg as train_vgg
 from icmbench.codecs.mpd.training.autoencoder import make_autoencoder

@@ -23,16 +23,16 @@ from tiny_icmh import CONTROL, LFGCM, TAGS, UNET, tiny_icmh_models
 from icmbench.bitstream import container
 from icmbench.codecs import registry
 from icmbench.codecs.base import check_image
-from icmbench.codecs.diff_icmh import system as system_module
+from icmbench.codecs.diff_icmh import diff_icmh_model as icmh_model
 from icmbench.codecs.diff_icmh.codec import MAX_PIXELS, DiffIcmh
+from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel
 from icmbench.codecs.diff_icmh.entropy.stream import Coded, padded_size
-from icmbench.codecs.diff_icmh.model import NAME, PARTS, stream_files, weights_digest
+from icmbench.codecs.diff_icmh.model_folder import NAME, PARTS, stream_files, weights_digest
 from icmbench.codecs.diff_icmh.networks import control as control_module
 from icmbench.codecs.diff_icmh.networks import lfgcm as lfgcm_module
 from icmbench.codecs.diff_icmh.networks.control import build_control
 from icmbench.codecs.diff_icmh.networks.lfgcm import build_lfgcm
 from icmbench.codecs.diff_icmh.networks.prior import Prior, PriorSettings
-from icmbench.codecs.diff_icmh.system import System
 from icmbench.codecs.diff_icmh.tags import unpack_tags
 from icmbench.codecs.diff_icmh.training.codec import write_codec
 from icmbench.codecs.diff_icmh.training.losses import CodecNetworks
@@ -89,8 +89,8 @@ def parsed(data: bytes) -> container.Stream:
     return codec().parse(data)[1]
 
 
-def read(data: bytes, system: System | None = None) -> Coded:
-    return (system or codec().system).read(parsed(data))
+def read(data: bytes, model: DiffICMHModel | None = None) -> Coded:
+    return (model or codec().model).read(parsed(data))
 
 
 def same(one: Coded, other: Coded) -> bool:
@@ -121,18 +121,18 @@ def test_round_trip(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("size", [(64, 64), (101, 149)])
 def test_the_decoder_has_what_the_network_meant(size: tuple[int, int]) -> None:
     """Symbols and c of one evaluation in floating point, and the bits that it expects."""
-    system = codec().system
-    padded = system_module._padded(picture(size))
+    model = codec().model
+    padded = icmh_model._padded(picture(size))
     assert (padded[: size[0], : size[1]] == picture(size)).all()
     pixels = torch.from_numpy(padded.transpose(2, 0, 1)[None].astype(np.float32) / 255)
     for rate in (1, 3):
         with torch.inference_mode():
-            latent = system_module._tensor(system.latent(padded))
-            meant = system.codec.lfgcm(pixels, latent, rate - 1)
+            latent = icmh_model._tensor(model.latent(padded))
+            meant = model.codec.lfgcm(pixels, latent, rate - 1)
         coded = read(stream(size, rate))
         torch.testing.assert_close(coded.z_hat, meant.z_hat.double(), rtol=0, atol=1e-4)
         torch.testing.assert_close(coded.y_hat, meant.y_hat.double(), rtol=0, atol=1e-3)
-        torch.testing.assert_close(system.conditioning(coded), meant.c, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(model.conditioning(coded), meant.c, rtol=1e-3, atol=1e-3)
         payloads = parsed(stream(size, rate)).sections[1:]
         expected = float(meant.bits[0]) / 8
         assert sum(map(len, payloads)) - 3 == pytest.approx(expected, rel=0.15, abs=8)
@@ -194,13 +194,13 @@ def test_tags_are_optional() -> None:
     auto, none = stream(), stream(tags="none")
     found = read(auto).tags
     assert found  # or the test is about nothing
-    assert found == codec().system.tags(codec().system.latent(picture((64, 64))))
+    assert found == codec().model.tags(codec().model.latent(picture((64, 64))))
     assert read(none).tags == ()
     assert parsed(none).sections[0] == b"\0"
     assert parsed(none).sections[1:] == parsed(auto).sections[1:]
     assert codec().decode(none).shape == (64, 64, 3)
     names = dict(codec().describe(auto))
-    assert names["tags"].split(", ") == [codec().system.prior.vocabulary[tag] for tag in found]
+    assert names["tags"].split(", ") == [codec().model.prior.vocabulary[tag] for tag in found]
     assert dict(codec().describe(none))["tags"] == "none"
 
 
@@ -216,8 +216,8 @@ def test_what_is_beyond_the_range_of_the_model_is_clipped_and_counted(tmp_path: 
         save_network(file, state, {**about, "std": [value / 5 for value in metadata["std"]]})
         made = DiffIcmh(models=tmp_path / "models")
         made.encode(image)
-        latent = made.system.latent(image)
-        found[reach] = (latent, made.system.clipped[0], made.remark())
+        latent = made.model.latent(image)
+        found[reach] = (latent, made.model.clipped[0], made.remark())
     widest, bound = found[64][0], np.float32(32767 / 8192)
     assert 4 < np.abs(widest).max() < 64
     assert found[64][1:] == (0, "")
@@ -252,7 +252,7 @@ def test_description() -> None:
     assert lines["bytes"] == str(len(data))
     assert lines["image"] == "149x101"
     assert lines["rate"] == "3 of 3"
-    assert lines["weights"] == codec().system.digest.hex()
+    assert lines["weights"] == codec().model.digest.hex()
     assert float(lines["bits per pixel"]) == pytest.approx(8 * len(data) / 149 / 101, abs=1e-4)
     assert lines["as published"].startswith(f"{8 * len(data) / 192 / 128:.4f} (192x128")
 
@@ -265,7 +265,7 @@ def test_samplers() -> None:
         for sampler in ("ddim", "ddpm-spaced", "none")
     }
     assert len(set(shown.values())) == 3
-    defaults = codec().system.codec.defaults
+    defaults = codec().model.codec.defaults
     assert set(defaults) == {"sampler", "steps", "guidance", "start", "clip"}
     keys = {key: value for key, value in defaults.items() if key != "clip"}
     assert (codec().decode(data) == codec().decode(data, **keys)).all()
@@ -303,17 +303,17 @@ def evaluations(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seen.append(len(noisy))
         return original(unet, control, noisy, *rest)
 
-    monkeypatch.setattr(system_module, "predict_noise", counted)
+    monkeypatch.setattr(icmh_model, "predict_noise", counted)
     return seen
 
 
 def test_guidance_is_a_pair(evaluations: list[int]) -> None:
     """1 evaluates with the tags alone; else both as one pair, extrapolated from without to with."""
-    system, coded = codec().system, read(stream())
+    model, coded = codec().model, read(stream())
     with torch.inference_mode():
-        hint = system.conditioning(coded)
+        hint = model.conditioning(coded)
         shown = {
-            (weight, tags): system.sample(
+            (weight, tags): model.sample(
                 hint, [tags], sampler="ddim", steps=2, guidance=weight, seeds=[1]
             )
             for tags in (coded.tags, ())
@@ -329,11 +329,11 @@ def test_guidance_is_a_pair(evaluations: list[int]) -> None:
 
 
 def test_control_is_heard_and_can_be_left_out() -> None:
-    system, coded = codec().system, read(stream())
+    model, coded = codec().model, read(stream())
     with torch.inference_mode():
-        hint = system.conditioning(coded)
+        hint = model.conditioning(coded)
         shown = [
-            system.sample(
+            model.sample(
                 given, [()], sampler="ddim", steps=2, guidance=1, seeds=[1], controlled=controlled
             )
             for given, controlled in ((hint, True), (-hint, True), (hint, False), (-hint, False))
@@ -361,7 +361,7 @@ def test_every_stream_has_noise_of_its_own() -> None:
     """The same symbols in another file: c is the same, what is drawn is not."""
     data = stream((63, 200))
     whole = parsed(data)
-    wider = container.Header(2, codec().system.digest, 201, 63)
+    wider = container.Header(2, codec().model.digest, 201, 63)
     other = container.pack(wider, whole.sections)
     assert same(read(data), read(other))
     plain = [codec().decode(file, sampler="none")[:, :200] for file in (data, other)]
@@ -499,7 +499,7 @@ def with_sections(data: bytes, *sections: bytes, size: tuple[int, int] | None = 
     """The file with other payloads and right checksums."""
     header = container.parse(data).header
     if size:
-        header = container.Header(2, codec().system.digest, size[1], size[0])
+        header = container.Header(2, codec().model.digest, size[1], size[0])
     return container.pack(header, sections)
 
 
@@ -589,7 +589,7 @@ def test_a_rate_that_the_model_lacks_is_corrupt() -> None:
 def test_tags_that_are_none_are_corrupt() -> None:
     """Counts over the vocabulary, ranks over the number of sets."""
     _, z, y = parsed(stream()).sections
-    count = len(codec().system.prior.vocabulary)
+    count = len(codec().model.prior.vocabulary)
     assert count == 5
     for text in (b"\x06\x00", b"\xff", b"\x02\x0a", b"\x01\x05", b"\x05\x01", b"\x02\xff"):
         with pytest.raises(CorruptStream):
@@ -651,13 +651,13 @@ def test_streams_of_others(tmp_path: Path) -> None:
 # ----- other machines
 
 
-def altered(change: float) -> Iterator[tuple[str, System]]:
+def altered(change: float) -> Iterator[tuple[str, DiffICMHModel]]:
     """Decoders whose networks that decide bits differ in one weight, their digest being the same.
 
     Scales decide which table a symbol is read with, so these are the weights before scales.
     """
-    system = System(folder(), "cpu")
-    lfgcm = system.codec.lfgcm
+    model = DiffICMHModel(folder(), "cpu")
+    lfgcm = model.codec.lfgcm
     names = [
         "h_s.0.bias",
         "h_s.2.bias",
@@ -673,7 +673,7 @@ def altered(change: float) -> Iterator[tuple[str, System]]:
         assert weight.dtype == torch.float64
         before = weight.clone()
         weight[0] += change
-        yield name, system
+        yield name, model
         weight.copy_(before)
 
 
@@ -704,9 +704,9 @@ def test_another_machine_is_found_out() -> None:
     coded = read(data)
     for change, least in ((1e-3, 1), (0.3, 4)):
         found = Counter[str]()
-        for _, system in altered(change):
+        for _, model in altered(change):
             try:
-                other = read(data, system)
+                other = read(data, model)
             except SymbolMismatch:
                 found["mismatch"] += 1
             else:
@@ -714,9 +714,9 @@ def test_another_machine_is_found_out() -> None:
                 assert float((other.y_hat - coded.y_hat).abs().max()) < 4 * change
         assert found["mismatch"] >= least
     data = stream((101, 149), 3)
-    name, system = next(altered(1.0))
+    name, model = next(altered(1.0))
     with pytest.raises(SymbolMismatch, match=r"not those that were coded|cannot be those"):
-        system.decode(data, parsed(data), sampler="none", steps=0, guidance=0)
+        model.decode(data, parsed(data), sampler="none", steps=0, guidance=0)
     assert name.startswith("h_s.")
 
 
@@ -724,10 +724,10 @@ def test_what_machines_differ_by_is_rounded_away() -> None:
     """1e-12 is lost on the grid of 2^-20: the same symbols, the same values, the same picture."""
     data = stream((101, 149), 3)
     coded, shown = read(data), codec().decode(data)
-    for _, system in altered(1e-12):
-        assert same(read(data, system), coded)
-    name, system = next(altered(1e-12))
-    again = system.decode(data, parsed(data), sampler="model", steps=0, guidance=0)
+    for _, model in altered(1e-12):
+        assert same(read(data, model), coded)
+    name, model = next(altered(1e-12))
+    again = model.decode(data, parsed(data), sampler="model", steps=0, guidance=0)
     assert name
     assert (again == shown).all()
 
@@ -750,7 +750,7 @@ def test_the_decoder_needs_no_tagger(tmp_path: Path) -> None:
     assert (other.decode(data) == shown).all()
     other.describe(data)
     other.encode(picture((64, 64)), rate=1, tags="none")
-    assert "_tagger" not in vars(other.system)
+    assert "_tagger" not in vars(other.model)
     with pytest.raises(ModelError, match=r"tagger\.safetensors"):
         other.encode(picture((64, 64)), rate=1)
     (spoilt / "tagger.safetensors").unlink()
@@ -848,11 +848,11 @@ def test_a_damaged_part_is_named(part: str, how: str, tmp_path: Path) -> None:
     match = rf"{part}\.safetensors"
     if part != "tagger":
         with pytest.raises(ModelError, match=match):
-            System(spoilt, "cpu")
+            DiffICMHModel(spoilt, "cpu")
         return
-    system = System(spoilt, "cpu")
+    model = DiffICMHModel(spoilt, "cpu")
     with pytest.raises(ModelError, match=match):
-        system.tags(np.zeros((8, 8, 4), np.float32))
+        model.tags(np.zeros((8, 8, 4), np.float32))
 
 
 @pytest.mark.parametrize(
@@ -874,7 +874,7 @@ def test_a_control_network_of_another_model(
     about = {"network": {"unet": sizes.values(), "control": settings.values()}}
     save_network(spoilt / "control.safetensors", state, about)
     with pytest.raises(ModelError, match=r"control\.safetensors: its sizes are not those"):
-        System(spoilt, "cpu")
+        DiffICMHModel(spoilt, "cpu")
 
 
 def test_a_prior_and_a_codec_of_another_latent(tmp_path: Path) -> None:
@@ -883,12 +883,12 @@ def test_a_prior_and_a_codec_of_another_latent(tmp_path: Path) -> None:
     state = Prior(settings, 1).state_dict()
     save_network(spoilt / "prior.safetensors", state, {"network": settings.values()})
     with pytest.raises(ModelError, match=r"prior\.safetensors: its sizes are not those"):
-        System(spoilt, "cpu")
+        DiffICMHModel(spoilt, "cpu")
     spoilt = copied(tmp_path / "codec")
     lfgcm = build_lfgcm(replace(LFGCM, out_channels=5), 1)
     write_codec(spoilt, CodecNetworks(lfgcm, build_control(UNET, CONTROL, 1)), UNET, {})
     with pytest.raises(ModelError, match=r"codec\.safetensors: its sizes are not those"):
-        System(spoilt, "cpu")
+        DiffICMHModel(spoilt, "cpu")
 
 
 # ----- variants
@@ -901,7 +901,7 @@ def test_variants(tmp_path: Path) -> None:
     shutil.copytree(folder(), other)
     rewrite(other / "control.safetensors", lambda tensors, about: about.update(note="another"))
     both = DiffIcmh(models=tmp_path)
-    assert both.system.digest == codec().system.digest != weights_digest(other)
+    assert both.model.digest == codec().model.digest != weights_digest(other)
     image = picture((64, 64))
     data = both.encode(image, rate=1, variant="no-sc")
     assert both.encode(image, rate=1) == codec().encode(image, rate=1)

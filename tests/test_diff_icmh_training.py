@@ -27,7 +27,7 @@ from icmbench.codecs.diff_icmh.entropy.rate_tables import (
 )
 from icmbench.codecs.diff_icmh.entropy.symbols import SymbolEncoder
 from icmbench.codecs.diff_icmh.entropy.tables import TOTAL
-from icmbench.codecs.diff_icmh.model import load_codec, load_control
+from icmbench.codecs.diff_icmh.model_folder import load_codec, load_control
 from icmbench.codecs.diff_icmh.networks.control import ControlSettings
 from icmbench.codecs.diff_icmh.networks.prior import Prior, PriorSettings, TagEmbedder, load_prior
 from icmbench.codecs.diff_icmh.networks.tagger import build_tagger, load_tagger
@@ -43,7 +43,7 @@ from icmbench.codecs.diff_icmh.training.losses import (
     LossWeights,
     codec_losses,
 )
-from icmbench.codecs.mpd.model import part_file
+from icmbench.codecs.mpd.model_folder import part_file
 from icmbench.core.errors import ConfigError, ModelError
 from icmbench.core.images.image_files import write_png
 from icmbench.models.autoencoder import build_autoencoder

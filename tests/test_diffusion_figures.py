@@ -18,8 +18,8 @@ from official import DIFF_ICMH, needs
 from tiny_icmh import SEEN, tiny_icmh_models
 
 from icmbench.codecs.diff_icmh.codec import DiffIcmh
+from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel
 from icmbench.codecs.diff_icmh.entropy.stream import Coded as Symbols
-from icmbench.codecs.diff_icmh.system import System
 from icmbench.codecs.specs import OperatingPoint, expand_points, parse_spec
 from icmbench.core.errors import MeasurementError
 from icmbench.core.images.image_files import write_png
@@ -190,13 +190,13 @@ def test_the_prior_alone_sees_no_symbol(codec: DiffIcmh, monkeypatch: pytest.Mon
         ("prior alone", (), 0),
     ]
     assert len({sample.picture.tobytes() for sample in before}) == 5
-    read = System.read
+    read = DiffICMHModel.read
 
-    def planted(self: System, parsed: Any) -> Symbols:
+    def planted(self: DiffICMHModel, parsed: Any) -> Symbols:
         symbols = read(self, parsed)
         return replace(symbols, y_hat=symbols.y_hat + 3)
 
-    monkeypatch.setattr(System, "read", planted)
+    monkeypatch.setattr(DiffICMHModel, "read", planted)
     after, _ = diffusion.prior_samples("cat", image, stream, point, codec)
     for old, new in zip(before, after, strict=True):
         same = old.kind == "prior alone"
@@ -374,7 +374,7 @@ def test_complexity_of_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_peak_memory_is_the_child_s_own() -> None:
     """A decoding process; what this one holds does not count, as it would with `ru_maxrss`."""
     folder = tiny_icmh_models() / "diff-icmh"
-    _, stream = stage_seconds(System(folder, "cpu"), 64, 1)
+    _, stream = stage_seconds(DiffICMHModel(folder, "cpu"), 64, 1)
     held = np.ones(1_500_000_000, np.uint8)
     assert 100 < peak_memory(folder, "cpu", 64, stream) < held.nbytes / 1e6
 

@@ -603,8 +603,8 @@ def fake_model(folder: Path, parts: tuple[str, ...], text: str) -> None:
 def test_streams_must_be_of_the_models_at_hand(tmp_path: Path, name: str) -> None:
     """Of the model's folder or of a variant in it; nothing is decoded here, so files are enough."""
     from icmbench.bitstream.container import Header, pack
-    from icmbench.codecs.diff_icmh import model as icmh
-    from icmbench.codecs.mpd import model as mpd
+    from icmbench.codecs.diff_icmh import model_folder as icmh
+    from icmbench.codecs.mpd import model_folder as mpd
     from icmbench.codecs.registry import codec_class
 
     module = {"mpd": mpd, "diff-icmh": icmh}[name]
@@ -645,7 +645,7 @@ def test_streams_must_be_of_the_models_at_hand(tmp_path: Path, name: str) -> Non
 
 
 def test_a_bundled_part_that_lies_with_another_model_gets_a_place(tmp_path: Path) -> None:
-    from icmbench.codecs.diff_icmh import model as icmh
+    from icmbench.codecs.diff_icmh import model_folder as icmh
     from icmbench.transfer.pack import _model_files
 
     found = _model_files(icmh.NAME, icmh.bundled())

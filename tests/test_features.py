@@ -20,7 +20,7 @@ from latents import photograph
 from safetensors.numpy import load_file, save_file
 from tiny_model import tiny_models
 
-from icmbench.codecs.mpd.model import NAME
+from icmbench.codecs.mpd.model_folder import NAME
 from icmbench.codecs.mpd.networks.features import (
     Features,
     FeatureSettings,

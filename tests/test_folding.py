@@ -122,7 +122,7 @@ def test_strips_are_stacked_in_order() -> None:
 def test_round_trip(name: str, size: tuple[int, int]) -> None:
     data = stream(name, size)
     assert container.read_header(data)[0] == container.Header(
-        codec(name).codec_id, codec(name).system.digest, size[1], size[0], version=2
+        codec(name).codec_id, codec(name).model.digest, size[1], size[0], version=2
     )
     shown = decoded(name, data)
     assert shown.shape == (*size, 3)
@@ -149,7 +149,7 @@ def test_states_of_a_folded_picture(size: tuple[int, int]) -> None:
     """Truncation, best effort and the figures count the cells of the folded picture."""
     mpd, data = codec("mpd"), stream("mpd", size)
     cells = math.prod(latent_shape(*size))
-    found = layers(mpd.system, data)
+    found = layers(mpd.model, data)
     assert len(section_states(cells)) == 8
     for layer in found:
         cut = mpd.truncate(data, state=layer.state)
@@ -194,8 +194,8 @@ def test_work_follows_the_pixels(
     """Pixels and cells that networks and the entropy coder take, in place of seconds."""
     one, pixels = codec(name), size[0] * size[1]
     data = stream(name, size)
-    system = one.system
-    network = system.autoencoder.network
+    model = one.model
+    network = model.autoencoder.network
     encoder, decoder = (
         counted(monkeypatch, network, "encode"),
         counted(monkeypatch, network, "decode"),
@@ -203,13 +203,13 @@ def test_work_follows_the_pixels(
     if name == "mpd":
         one.encode(picture(*size), rdo=0)
         one.decode(data)
-        (state, *_) = system.states(container.parse(data, unit=8))
+        (state, *_) = model.states(container.parse(data, unit=8))
         assert 64 * state.labels.size <= 2 * pixels
     else:
-        system._kept = None  # the latent of the last image
+        model._kept = None  # the latent of the last image
         one.encode(picture(*size))
         one.decode(data, steps=2)
-        y_hat = system.read(one.parse(data)[1]).y_hat
+        y_hat = model.read(one.parse(data)[1]).y_hat
         assert 256 * y_hat.shape[2] * y_hat.shape[3] <= 2 * pixels
     assert 0 < sum(encoder) <= 2 * pixels
     assert 0 < 64 * sum(decoder) <= 2 * pixels
@@ -241,14 +241,14 @@ def test_streams_of_before_are_refused(name: str, size: tuple[int, int]) -> None
     if name == "mpd":
         assert peak_of(lambda: one.truncate(data, state=7)) < 1 << 20
         assert peak_of(lambda: one.salvage(data)) < 1 << 20
-        assert peak_of(lambda: layers(one.system, data)) < 1 << 20
+        assert peak_of(lambda: layers(one.model, data)) < 1 << 20
 
 
 @pytest.mark.parametrize("name", ["mpd", "diff-icmh"])
 @pytest.mark.parametrize("size", [(64, 64), (1, 300), (65, 90_000)])
 def test_folded_streams_of_other_sizes_are_refused(name: str, size: tuple[int, int]) -> None:
     one = codec(name)
-    header = container.Header(one.codec_id, one.system.digest, size[1], size[0], version=2)
+    header = container.Header(one.codec_id, one.model.digest, size[1], size[0], version=2)
     data = container.pack(header, [b"\1\2\3"])
     with pytest.raises(UnsupportedVersion, match=rf"version 2: .*{size[1]}x{size[0]} needs no"):
         one.decode(data)
@@ -294,7 +294,7 @@ def test_framework_of_a_folded_picture() -> None:
     size = (1, 90_000)
     mpd = Mpd(models=tiny_models())
     data = mpd.encode(picture(*size), rdo=0)
-    rows = list(framework_rows(mpd.system, picture(*size), mpd.truncate(data, state=6)))
+    rows = list(framework_rows(mpd.model, picture(*size), mpd.truncate(data, state=6)))
     assert [row["stage"] for row in rows] == ["latent", *["palette", "reverse"] * 2]
     assert all(np.isfinite(row["psnr_rgb"]) for row in rows)
 
@@ -305,8 +305,8 @@ def test_accounting_of_a_folded_picture() -> None:
     data = stream("diff-icmh", size)
     point = parse_spec("diff-icmh:rate=1,sampler=none")
     shown = decoded("diff-icmh", data)
-    system, parsed = one.parse(data)
-    larger = uncropped(system, data, parsed, point)
+    model, parsed = one.parse(data)
+    larger = uncropped(model, data, parsed, point)
     assert larger.shape == (576, 64, 3)
     rows, columns = coded_size(*size, 64)
     assert np.array_equal(unfold(larger[:rows, :columns], size, 64), shown)

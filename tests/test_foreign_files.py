@@ -179,7 +179,7 @@ def test_thin_pictures_are_bounded_by_their_pixels() -> None:
     """Networks compute at most twice as many (test_folding.py), in a stream of 19 bytes."""
     codec, side = codec_class("diff-icmh")(), container.MAX_SIDE
     for width, height in ((side, 8), (8, side)):
-        header = container.image_header(codec.codec_id, codec.system.digest, height, width, 64)
+        header = container.image_header(codec.codec_id, codec.model.digest, height, width, 64)
         with pytest.raises(CorruptStream, match="the limit is"):
             codec.decode(container.pack(header, [b"\0"]))
         with pytest.raises(CodecError, match="over the limit"):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from icmbench.codecs.mpd.model import (
+from icmbench.codecs.mpd.model_folder import (
     ENCODER_PARTS,
     LAYOUT,
     PARTS,

@@ -1096,19 +1096,19 @@ def test_an_imported_folder_codes_and_decodes(checkpoint: State, tmp_path: Path)
         DiffIcmh(models=tmp_path)
     words(folder)
     codec = DiffIcmh(models=tmp_path)
-    assert codec.system.rates == 1
-    assert codec.system.codec.defaults["start"] == 999
-    assert codec.system.codec.defaults["clip"] is None
+    assert codec.model.rates == 1
+    assert codec.model.codec.defaults["start"] == 999
+    assert codec.model.codec.defaults["clip"] is None
     image = make_picture(70, 90)
     stream = codec.encode(image, rate=1)
     shown = [codec.decode(stream, sampler=name, steps=2) for name in ("none", "ddim", "ddim")]
     assert shown[0].shape == image.shape
-    assert codec.system.autoencoder.limit == 64 * 8192
+    assert codec.model.autoencoder.limit == 64 * 8192
     assert codec.remark() == ""
     assert (shown[1] == shown[2]).all()
     assert (shown[0] != shown[1]).any()
     assert dict(codec.describe(stream))["tags"] == "none"
-    texts = codec.system.prior.embedder([(0, 2), (1,), ()])
+    texts = codec.model.prior.embedder([(0, 2), (1,), ()])
     assert texts.shape == (3, TEXT["max_position_embeddings"], TEXT["hidden_size"])
     assert not torch.equal(texts[0], texts[1])
     assert not torch.equal(texts[1], texts[2])

@@ -14,8 +14,8 @@ from scipy.interpolate import PchipInterpolator
 
 from icmbench.bitstream import container
 from icmbench.codecs.mpd.codec import Mpd
-from icmbench.codecs.mpd.model import PARTS as FILES
-from icmbench.codecs.mpd.model import bundled, part_file
+from icmbench.codecs.mpd.model_folder import PARTS as FILES
+from icmbench.codecs.mpd.model_folder import bundled, part_file
 from icmbench.codecs.mpd.palette.clustering import default_features
 from icmbench.codecs.mpd.palette.hierarchy import entry_limits
 from icmbench.codecs.mpd.palette.rdo import latent_error
@@ -81,12 +81,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def coded(folder: Path, dataset: str, name: str, rdo: float) -> Coded:
     """The encoder's own states, which the tests hold the decoder against."""
     image = read_image(folder / dataset / f"{name}.png")[0]
-    system = codec().system
-    latent = system.latent(image) if rdo else coded(folder, dataset, name, 1.0).latent
+    model = codec().model
+    latent = model.latent(image) if rdo else coded(folder, dataset, name, 1.0).latent
     payloads, states = encode_latent(
-        latent, rdo=rdo, adaptive=system.contexts, features=default_features(latent)
+        latent, rdo=rdo, adaptive=model.contexts, features=default_features(latent)
     )
-    header = container.Header(1, system.digest, image.shape[1], image.shape[0])
+    header = container.Header(1, model.digest, image.shape[1], image.shape[0])
     stream = container.pack(header, payloads)
     return Coded(image, latent, stream, container.parse(stream), states)
 
@@ -104,7 +104,7 @@ def test_every_prefix_shows_the_encoders_state(
     cells = one.latent.shape[0] * one.latent.shape[1]
     assert [state.state for state in one.states] == section_states(cells)
     for end, state in zip(one.parsed.ends, one.states, strict=True):
-        shown = codec().system.states(codec()._parse(one.stream[:end]))[-1]
+        shown = codec().model.states(codec()._parse(one.stream[:end]))[-1]
         assert shown.labels.tolist() == state.labels.tolist()
         assert shown.palette.tolist() == state.palette.tolist()
         assert len(state.palette) <= entry_limits(cells)[state.state]

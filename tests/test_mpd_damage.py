@@ -49,7 +49,7 @@ def parsed(size: tuple[int, int]) -> container.Stream:
 
 def states(data: bytes) -> list[State]:
     """Everything but the networks; strict."""
-    return codec().system.states(codec()._parse(data))
+    return codec().model.states(codec()._parse(data))
 
 
 def test_streams_are_worth_damaging() -> None:
@@ -155,7 +155,7 @@ def test_garbage_with_valid_checksums(trained: bool) -> None:
     Both are met often enough to mean something.
     """
     shared = shared_palette()
-    model = codec().system.contexts if trained else ctx.fresh_model()
+    model = codec().model.contexts if trained else ctx.fresh_model()
     outcomes = Counter(
         try_garbage(trial, model, shared if trial % 2 else None) for trial in range(280)
     )
@@ -168,7 +168,7 @@ def test_garbage_through_the_codec() -> None:
     outcomes: Counter[str] = Counter()
     for trial in range(84):
         (height, width), payloads = garbage_payloads(trial)
-        header = container.Header(1, codec().system.digest, 8 * width - trial % 8, 8 * height)
+        header = container.Header(1, codec().model.digest, 8 * width - trial % 8, 8 * height)
         data = container.pack(header, payloads)
         try:
             check_states(states(data), (height, width), 4)
@@ -217,7 +217,7 @@ FIXED = 16 << 20  # the entropy coder's tables and their copy, whatever the imag
 
 @pytest.mark.parametrize(("width", "height"), [(2_000_000, 80), (80, 2_000_000), (13_000, 13_000)])
 def test_a_header_alone_allocates_nothing(width: int, height: int) -> None:
-    header = container.Header(1, codec().system.digest, width, height)
+    header = container.Header(1, codec().model.digest, width, height)
     peak, end = peak_of(container.pack(header, []))
     assert end == "TruncatedStream"
     assert peak < 1 << 20
@@ -232,7 +232,7 @@ def test_a_header_alone_allocates_nothing(width: int, height: int) -> None:
 
 def test_more_pixels_than_the_limit() -> None:
     for width, height in ((container.MAX_SIDE, container.MAX_SIDE), (MAX_PIXELS // 100 + 1, 100)):
-        header = container.Header(1, codec().system.digest, width, height)
+        header = container.Header(1, codec().model.digest, width, height)
         peak, end = peak_of(container.pack(header, [b"\x55\x60\x70\x80\x90"]))
         assert end == "CorruptStream"
         assert peak < 1 << 20
@@ -241,7 +241,7 @@ def test_more_pixels_than_the_limit() -> None:
 @pytest.mark.parametrize("size", [(9000, 8000), (1, 2_000_000), (96, 80)])
 def test_memory_of_a_valid_stream(size: tuple[int, int]) -> None:
     """A header with a large image and one tiny legal section: less than the image itself takes."""
-    header = container.image_header(1, codec().system.digest, *size, CELL)
+    header = container.image_header(1, codec().model.digest, *size, CELL)
     peak, end = peak_of(container.pack(header, [b"\x55\x60\x70\x80\x90"]))
     assert end in ("decoded", "CorruptStream")
     assert peak <= 3 * (3 * size[0] * size[1]) + FIXED
@@ -249,7 +249,7 @@ def test_memory_of_a_valid_stream(size: tuple[int, int]) -> None:
 
 def test_garbage_sections_of_a_large_image() -> None:
     """Seven sections of noise for 9 megapixels: still bounded by the image's size."""
-    header = container.Header(1, codec().system.digest, 3000, 3000)
+    header = container.Header(1, codec().model.digest, 3000, 3000)
     for seed in range(3):
         sections = [
             (noise((40,), 50 * seed + index) & 255).astype(np.uint8).tobytes() for index in range(8)

@@ -24,8 +24,8 @@ from matplotlib.patches import Rectangle
 
 from icmbench.bitstream import container
 from icmbench.codecs.mpd.inspect import SECTION_BITS, Layer, layers, split_layers
-from icmbench.codecs.mpd.model import NAME, part_file
-from icmbench.codecs.mpd.model import PARTS as MODEL_PARTS
+from icmbench.codecs.mpd.model_folder import NAME, part_file
+from icmbench.codecs.mpd.model_folder import PARTS as MODEL_PARTS
 from icmbench.codecs.mpd.palette.shared_palette import make_shared_palette
 from icmbench.codecs.mpd.stream import contexts as ctx
 from icmbench.codecs.mpd.stream.coder import State, decode_sections, section_states
@@ -57,7 +57,7 @@ def latent_of(image: np.ndarray) -> np.ndarray:
     return ((image[::8, ::8].astype(np.int32) - 128) * 60).astype(np.int16)
 
 
-class TinySystem:
+class TinyModel:
     """What `states` and `hierarchies` use of a loaded model, without a network."""
 
     digest = DIGEST
@@ -97,7 +97,7 @@ def bits_down_to(found: list[Layer], state: int) -> float:
 def test_bits_by_part_add_up_to_the_file(shape: tuple[int, int], rdo: float) -> None:
     """Exactly, at every state, and the file is the container's own prefix."""
     stream = encoded(picture(*shape), rdo)
-    found = layers(TinySystem(), stream)  # type: ignore[arg-type]
+    found = layers(TinyModel(), stream)  # type: ignore[arg-type]
     assert [layer.state for layer in found] == list(range(7, -1, -1))
     cells = math.prod(latent_shape(*shape))
     parsed = container.parse(stream)
@@ -142,7 +142,7 @@ def test_every_part_has_its_own_place() -> None:
 def test_parts_mean_what_they_are_called() -> None:
     """A flat picture has no map; the model's own palette costs no offsets, but a map."""
     flat = np.full((64, 64, 3), 90, np.uint8)
-    for layer in layers(TinySystem(), encoded(flat)):  # type: ignore[arg-type]
+    for layer in layers(TinyModel(), encoded(flat)):  # type: ignore[arg-type]
         assert layer.bits["map"] == 0
         assert layer.bits["offsets"] == (8 * CHANNELS if layer.state == 7 else 0)
     image = picture(96, 96)
@@ -174,7 +174,7 @@ def make_shard(
 
 @pytest.fixture
 def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = SimpleNamespace(system=TinySystem())
+    fake = SimpleNamespace(model=TinyModel())
     monkeypatch.setattr(states, "make_codec", lambda _: fake)
     monkeypatch.setattr(hierarchies, "make_codec", lambda _: fake)
 
@@ -205,7 +205,7 @@ def test_states_of_a_shard(
         pixels = math.prod(images[image].shape[:2])
         assert part["bpp"].to_numpy() == pytest.approx(8 * part["bytes"].to_numpy() / pixels)
         sections = section_states(math.prod(latent_shape(*images[image].shape[:2])))
-        decoded = TinySystem().states(parsed)
+        decoded = TinyModel().states(parsed)
         held = [decoded[sum(t >= state for t in sections) - 1] for state in range(7, -1, -1)]
         z = latent_of(images[image]) / 8192
         expected = [np.mean((state.latent() / 8192 - z) ** 2) for state in held]
@@ -366,16 +366,16 @@ class Drawn:
 def drawn() -> Drawn:
     image = picture(92, 120)
     stream = encoded(image)
-    system = TinySystem()
+    model = TinyModel()
     levels = [
         Level(
             layer.state,
             layer.shown.labels,
             len(layer.shown.palette),
             layer.bytes,
-            system.show(layer.shown, "regression", 0, (92, 120)),
+            model.show(layer.shown, "regression", 0, (92, 120)),
         )
-        for layer in layers(system, stream)  # type: ignore[arg-type]
+        for layer in layers(model, stream)  # type: ignore[arg-type]
     ]
     levels = [level for n, level in enumerate(levels) if not n or level.bytes > levels[n - 1].bytes]
     return Drawn(palette_hierarchy(image, levels, title="t", decoder="regression"), levels, image)

@@ -331,14 +331,14 @@ def test_target_size(palette: str) -> None:
     """At most N bytes, decodable, never worse than the plain stream cut at the last whole state."""
     codec = Mpd(models=tiny_models())
     image = make_picture(72, 80)
-    latent = codec.system.latent(image)
+    latent = codec.model.latent(image)
     plain = codec.encode(image, palette=palette)
     parsed = container.parse(plain)
-    errors = latent_error(codec.system.states(parsed), latent)
+    errors = latent_error(codec.model.states(parsed), latent)
     for limit in (parsed.ends[2] - 1, parsed.ends[-1] - 1, len(plain)):
         stream = codec.encode(image, palette=palette, bytes=limit)
         assert len(stream) <= limit
-        ours = latent_error(codec.system.states(container.parse(stream)), latent)[-1]
+        ours = latent_error(codec.model.states(container.parse(stream)), latent)[-1]
         cut = [error for error, end in zip(errors, parsed.ends, strict=True) if end <= limit]
         assert ours <= min(cut)
         assert codec.decode(stream, decoder="mean").shape == image.shape

@@ -23,7 +23,7 @@ from fake_cuda import fake_cuda
 from PIL import Image as PillowImage
 from tiny_icmh import make_tiny_icmh
 
-from icmbench.codecs.diff_icmh import model as icmh
+from icmbench.codecs.diff_icmh import model_folder as icmh
 from icmbench.codecs.diff_icmh.codec import DiffIcmh
 from icmbench.config.resources import Demand, network_mb, training_mb
 from icmbench.core import devices
@@ -199,13 +199,13 @@ def test_threads_of_a_codec_process(
     assert counts == [threads] * len(counts)
 
 
-# ----- one system, one digest
+# ----- one model, one digest
 
 
 def test_variants_are_hashed_once_and_held_one_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Streams of two variants in turn: every file is read once for digests, one system stays."""
+    """Streams of two variants in turn: every file is read once for digests, one model stays."""
     folder = make_tiny_icmh(tmp_path)
     (folder / icmh.VARIANTS).mkdir()
     for name in ("a", "b"):  # the same networks, with another digest: under a longer header

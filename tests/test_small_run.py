@@ -25,7 +25,7 @@ from running import snakemake, succeed
 from test_onnx_tasks import colour_network
 
 from icmbench.bitstream import container
-from icmbench.codecs.mpd.model import bundled
+from icmbench.codecs.mpd.model_folder import bundled
 from icmbench.codecs.mpd.stream.coder import sections_of_state
 from icmbench.core.images.image_files import write_png
 

@@ -11,7 +11,7 @@ import yaml
 from conftest import ROOT
 from running import snakemake, succeed
 
-from icmbench.codecs.mpd.model import bundled
+from icmbench.codecs.mpd.model_folder import bundled
 from icmbench.config.run import make_run
 from icmbench.config.targets import NEEDS, TABLES, absent_targets
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from icmbench.codecs.diff_icmh.model import TOKENIZER, weights_digest
+from icmbench.codecs.diff_icmh.model_folder import TOKENIZER, weights_digest
 from icmbench.codecs.diff_icmh.tokenizer import END, START, Tokenizer
 from icmbench.core.errors import ModelError
 

@@ -23,7 +23,13 @@ from conftest import ROOT, make_picture
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import save_file as save_torch
 
-from icmbench.codecs.mpd.model import LAYOUT, bundled, check_folder, part_file, weights_digest
+from icmbench.codecs.mpd.model_folder import (
+    LAYOUT,
+    bundled,
+    check_folder,
+    part_file,
+    weights_digest,
+)
 from icmbench.codecs.mpd.networks.reverse import ReverseSettings, build_reverse
 from icmbench.codecs.mpd.training import settings
 from icmbench.codecs.mpd.training.autoencoder import (

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from icmbench.codecs.diff_icmh import model as icmh
-from icmbench.codecs.mpd import model as mpd
+from icmbench.codecs.diff_icmh import model_folder as icmh
+from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.config.run import make_run
 from icmbench.config.weights_names import curve_names, parameters, weights_names
 from icmbench.core.errors import ModelError

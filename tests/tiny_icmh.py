@@ -14,7 +14,7 @@ import torch
 from golden_diff_icmh import amplify
 from tiny_model import AUTOENCODER, MEAN, STD
 
-from icmbench.codecs.diff_icmh.model import NAME, TAGGER, part_file
+from icmbench.codecs.diff_icmh.model_folder import NAME, TAGGER, part_file
 from icmbench.codecs.diff_icmh.networks.control import (
     ControlNetwork,
     ControlSettings,

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from latents import photograph
 
-from icmbench.codecs.mpd.model import NAME, part_file
+from icmbench.codecs.mpd.model_folder import NAME, part_file
 from icmbench.codecs.mpd.networks.reverse import ReverseSettings, build_reverse
 from icmbench.codecs.mpd.training.contexts import context_arrays
 from icmbench.models.autoencoder import AutoencoderSettings, build_autoencoder

@@ -42,21 +42,19 @@ def measure(width: int, height: int, repeat: int, threads: int) -> None:
 
     image = picture(width, height)
     codec = Mpd()
-    system = codec.system
+    model = codec.model
     codec.decode(codec.encode(image[:128, :128]))
-    latent = system.latent(image)
+    latent = model.latent(image)
     stream = codec.encode(image)
     parsed = codec._parse(stream)
-    finest = system.states(parsed)[-1]
+    finest = model.states(parsed)[-1]
     stages: dict[str, Callable[[], object]] = {
-        "latent (E)": lambda: system.latent(image),
+        "latent (E)": lambda: model.latent(image),
         "clustering and coding": lambda: encode_latent(
-            latent, adaptive=system.contexts, features=default_features(latent)
+            latent, adaptive=model.contexts, features=default_features(latent)
         ),
-        "entropy decoding": lambda: system.states(parsed),
-        "reverse process (R)": lambda: reverse(
-            system.network, finest, "regression", system.noise, 0
-        ),
+        "entropy decoding": lambda: model.states(parsed),
+        "reverse process (R)": lambda: reverse(model.network, finest, "regression", model.noise, 0),
         "encode, whole": lambda: codec.encode(image),
         "decode, whole": lambda: codec.decode(stream),
     }

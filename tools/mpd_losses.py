@@ -68,9 +68,9 @@ def measure(paths: list[Path], state: int) -> np.ndarray:
         size = image.shape[0], image.shape[1]
         plain = codec.truncate(codec.encode(image, rdo=0), state=state)
         optimised = codec.truncate(codec.encode(image), state=state)
-        latent = codec.system.latent(image).astype(np.float32) / np.float32(SCALE)
+        latent = codec.model.latent(image).astype(np.float32) / np.float32(SCALE)
         decoded = [
-            (0, codec.system.autoencoder.image(latent, size)),
+            (0, codec.model.autoencoder.image(latent, size)),
             (len(plain), codec.decode(plain, decoder="mean")),
             (len(optimised), codec.decode(optimised, decoder="mean")),
             (len(optimised), codec.decode(optimised, decoder="regression")),

@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from icmbench.codecs.mpd.mpd_model import MPDModel
 from icmbench.codecs.mpd.networks.reverse import reverse
 from icmbench.codecs.mpd.palette.clustering import default_features
 from icmbench.codecs.mpd.stream.encoder import encode_latent
-from icmbench.codecs.mpd.system import System
 from icmbench.codecs.mpd.training import reverse as training
 from icmbench.core.images.image_files import read_image
 from icmbench.models.latent import SCALE, latent_image
@@ -37,19 +37,19 @@ def files(folder: Path) -> list[Path]:
 
 
 def tune_decoder(
-    system: System, pool: TrainingData, schedule: Schedule, folder: Path
+    model: MPDModel, pool: TrainingData, schedule: Schedule, folder: Path
 ) -> torch.nn.Module:
     """A copy of the autoencoder whose decoder was trained on z_t."""
-    model = system.autoencoder
-    tuned = copy.deepcopy(model.network)
+    autoencoder = model.autoencoder
+    tuned = copy.deepcopy(autoencoder.network)
     for name, parameter in tuned.named_parameters():
         parameter.requires_grad_(name.startswith("decoder."))
-    examples = training.make_examples(model, pool)
-    std = torch.from_numpy(model.std)[None, :, None, None]
-    mean = torch.from_numpy(model.mean)[None, :, None, None]
+    examples = training.make_examples(autoencoder, pool)
+    std = torch.from_numpy(autoencoder.std)[None, :, None, None]
+    mean = torch.from_numpy(autoencoder.mean)[None, :, None, None]
 
     def losses(rng: np.random.Generator) -> Losses:
-        start, _, _, pixels = training.draw(examples, system.noise, rng, schedule.batch, walk=0.0)
+        start, _, _, pixels = training.draw(examples, model.noise, rng, schedule.batch, walk=0.0)
         with torch.autocast("cpu", torch.bfloat16, enabled=schedule.precision == "bfloat16"):
             shown = tuned.decode(start * std + mean).sample.float()
         picture, structure = training.picture_losses(shown, pixels)
@@ -63,33 +63,33 @@ def tune_decoder(
         losses,
         checkpoint=folder / "tuned.pt",
         history=folder / "tuned.csv",
-        describe={"weights": system.digest.hex(), "pool": pool.digest},
+        describe={"weights": model.digest.hex(), "pool": pool.digest},
         freeze=freeze_norms,
     )
     return tuned.eval()
 
 
-def compare(system: System, tuned: torch.nn.Module, paths: list[Path]) -> pd.DataFrame:
+def compare(model: MPDModel, tuned: torch.nn.Module, paths: list[Path]) -> pd.DataFrame:
     """Per image and state: latent error and PSNR of z_t, of R, and of the tuned decoder."""
-    model = system.autoencoder
+    autoencoder = model.autoencoder
     rows = []
     for path in paths:
         image, _ = read_image(path)
-        latent = system.latent(image)
+        latent = model.latent(image)
         _, states = encode_latent(
-            latent, adaptive=system.contexts, features=default_features(latent)
+            latent, adaptive=model.contexts, features=default_features(latent)
         )
         goal = latent.astype(np.float64) / SCALE
         for state in states:
             row: dict[str, object] = {"image": path.stem, "state": state.state}
             row["entries"] = len(state.palette)
             for name, decoder in (("plain", "mean"), ("reverse", "regression")):
-                guess = reverse(system.network, state, decoder, system.noise, 0)
+                guess = reverse(model.network, state, decoder, model.noise, 0)
                 row[f"latent_{name}"] = float(np.mean((guess - goal) ** 2))
-                shown = model.image(guess, image.shape[:2])
+                shown = autoencoder.image(guess, image.shape[:2])
                 row[f"psnr_{name}"] = psnr(image, shown)
-            start = reverse(None, state, "mean", system.noise, 0)
-            shown = latent_image(tuned, start, model.mean, model.std, image.shape[:2])
+            start = reverse(None, state, "mean", model.noise, 0)
+            shown = latent_image(tuned, start, autoencoder.mean, autoencoder.std, image.shape[:2])
             row["psnr_tuned"] = psnr(image, shown)
             rows.append(row)
     return pd.DataFrame(rows)
@@ -112,15 +112,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("reverse.csv"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    system = System(arguments.models, "cpu")
+    model = MPDModel(arguments.models, "cpu")
     sources = [(folder.name, files(folder)) for folder in arguments.pool]
     pool = read_training_data(sources, smallest=training.CROP * training.CELL)
     schedule = Schedule(
         arguments.steps, arguments.batch, arguments.rate, precision="bfloat16", freeze_after=0.0
     )
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    tuned = tune_decoder(system, pool, schedule, arguments.out.parent)
-    table = compare(system, tuned, files(arguments.test))
+    tuned = tune_decoder(model, pool, schedule, arguments.out.parent)
+    table = compare(model, tuned, files(arguments.test))
     table.to_csv(arguments.out, index=False)
     print(table.drop(columns="image").groupby("state").mean().round(4).to_string())
 

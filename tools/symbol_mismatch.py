@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 from icmbench.core.processes import run_python
 
 if TYPE_CHECKING:
-    from icmbench.codecs.diff_icmh.system import System
+    from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel
 
 # What the process of a stand-in finds in its environment besides one thread.
 STAND_INS: dict[str, dict[str, str]] = {
@@ -50,26 +50,26 @@ COLUMNS = ("written", "read", "stand-in", "streams", "refused", "moved", "larges
 ROW = "{:8} {:8} {:12} {:>8} {:>8} {:>6}  {}"
 
 
-def _system(model: Path, width: str) -> System:
+def _model(folder: Path, width: str) -> DiffICMHModel:
     """The model, its entropy path as wide as asked for."""
     import torch
 
-    from icmbench.codecs.diff_icmh.system import System
+    from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel
 
     def narrow(module: torch.nn.Module, given: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(value.float() for value in given)
 
-    system = System(model, "cpu")
+    model = DiffICMHModel(folder, "cpu")
     if width == "float32":
-        for part in system.codec.lfgcm.entropy_modules():
+        for part in model.codec.lfgcm.entropy_modules():
             part.float()
             for module in part.modules():
                 if not list(module.children()):
                     module.register_forward_pre_hook(narrow)
-    return system
+    return model
 
 
-def write_all(path: Path, model: Path, images: Path | None, count: int, width: str) -> None:
+def write_all(path: Path, folder: Path, images: Path | None, count: int, width: str) -> None:
     """Encode every image at every rate; keep the streams and the writer's own y in a file."""
     import torch
 
@@ -78,16 +78,16 @@ def write_all(path: Path, model: Path, images: Path | None, count: int, width: s
     from icmbench.core.images.image_files import read_image
 
     torch.set_num_threads(1)
-    system = _system(model, width)
+    model = _model(folder, width)
     written = []
     with tempfile.TemporaryDirectory(prefix="icmbench-photos-") as scratch:
         for file in _files(images, Path(scratch))[: count or None]:
             image, _ = read_image(file)
-            header = container.image_header(CODEC_ID, system.digest, *image.shape[:2], CELL)
-            for rate in range(1, system.rates + 1):
-                stream = system.encode(image, header, rate=rate, tags="auto")
+            header = container.image_header(CODEC_ID, model.digest, *image.shape[:2], CELL)
+            for rate in range(1, model.rates + 1):
+                stream = model.encode(image, header, rate=rate, tags="auto")
                 parsed = container.parse(stream, unit=CELL)
-                written.append((stream, system.read(parsed).y_hat.numpy()))
+                written.append((stream, model.read(parsed).y_hat.numpy()))
     path.write_bytes(pickle.dumps((width, written)))
 
 
@@ -101,7 +101,7 @@ def _files(folder: Path | None, scratch: Path) -> list[Path]:
     return [scratch / record.path for record in photos.provide(photos.image_ids(), scratch)]
 
 
-def read_all(path: Path, model: Path, stand_in: str, width: str) -> None:
+def read_all(path: Path, folder: Path, stand_in: str, width: str) -> None:
     """Read every stream of a file under a stand-in; print how many were refused, and moved."""
     import numpy as np
     import torch
@@ -112,12 +112,12 @@ def read_all(path: Path, model: Path, stand_in: str, width: str) -> None:
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     torch.backends.mkldnn.enabled = stand_in != "oneDNN off"
-    system = _system(model, width)
+    model = _model(folder, width)
     written_in, written = pickle.loads(path.read_bytes())
     refused, apart = 0, []
     for stream, values in written:
         try:
-            found = system.read(container.parse(stream, unit=CELL)).y_hat.numpy()
+            found = model.read(container.parse(stream, unit=CELL)).y_hat.numpy()
         except CodecError:
             refused += 1
         else:
@@ -129,7 +129,7 @@ def read_all(path: Path, model: Path, stand_in: str, width: str) -> None:
 
 def main() -> None:
     """Write the streams, then read them under every stand-in."""
-    from icmbench.codecs.diff_icmh.model import bundled
+    from icmbench.codecs.diff_icmh.model_folder import bundled
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

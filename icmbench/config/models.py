@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from icmbench.codecs.diff_icmh import model as icmh
-from icmbench.codecs.mpd import model as mpd
-from icmbench.codecs.mpd.model import NAME
+from icmbench.codecs.diff_icmh import model_folder as icmh
+from icmbench.codecs.mpd import model_folder as mpd
+from icmbench.codecs.mpd.model_folder import NAME
 from icmbench.codecs.mpd.training import settings
 from icmbench.codecs.registry import codec_class
 from icmbench.evaluation.shard import CodecEntry

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from icmbench.codecs.diff_icmh import model as icmh
-from icmbench.codecs.mpd import model as mpd
+from icmbench.codecs.diff_icmh import model_folder as icmh
+from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.mpd.training.settings import SHARED
 from icmbench.config.plan import NETWORKS, Plan
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from icmbench.codecs.diff_icmh import model as icmh
-from icmbench.codecs.mpd import model as mpd
+from icmbench.codecs.diff_icmh import model_folder as icmh
+from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.config.models import (
     alpha_sweeps,
     given_files,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from icmbench.codecs.diff_icmh.model import NAME as DIFF_ICMH
+from icmbench.codecs.diff_icmh.model_folder import NAME as DIFF_ICMH
 from icmbench.codecs.registry import codec_class
 from icmbench.core.devices import has_nvidia
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from icmbench.codecs.mpd.model import TAPS
+from icmbench.codecs.mpd.model_folder import TAPS
 from icmbench.reporting.artefacts import Scope
 from icmbench.tasks.base import INSTANCES
 

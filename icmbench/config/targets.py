@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from icmbench.codecs.diff_icmh.model import NAME as DIFFUSION
-from icmbench.codecs.mpd.model import NAME as MPD
+from icmbench.codecs.diff_icmh.model_folder import NAME as DIFFUSION
+from icmbench.codecs.mpd.model_folder import NAME as MPD
 from icmbench.codecs.registry import codec_class
 from icmbench.reporting.catalogue import CATALOGUE
 

@@ -11,8 +11,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from icmbench.codecs.diff_icmh import model as icmh
-from icmbench.codecs.mpd import model as mpd
+from icmbench.codecs.diff_icmh import model_folder as icmh
+from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.registry import codec_class
 from icmbench.config.models import models_folder, used_features
 from icmbench.config.run import Run

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from icmbench.codecs.diff_icmh.model import NAME
+from icmbench.codecs.diff_icmh.model_folder import NAME
 from icmbench.evaluation.shard import make_codec_entry
 from icmbench.jobs.figures import save_figure
 from icmbench.reporting.figures.complexity import complexity_figure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from icmbench.codecs.diff_icmh.model import LAYOUT
+from icmbench.codecs.diff_icmh.model_folder import LAYOUT
 from icmbench.core.files import write_json
 from icmbench.models.card import model_card
 

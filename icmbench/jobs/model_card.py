@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from icmbench.codecs.mpd.model import LAYOUT
+from icmbench.codecs.mpd.model_folder import LAYOUT
 from icmbench.core.files import write_json
 from icmbench.models import card as cards
 

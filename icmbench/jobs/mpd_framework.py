@@ -28,7 +28,7 @@ def mpd_framework(
     Raises MeasurementError where an image was not encoded.
     """
     entry = make_codec_entry(codec, settings)
-    system, point = make_codec(entry).system, next(iter(entry.encodings().values()))
+    model, point = make_codec(entry).model, next(iter(entry.encodings().values()))
     rows = []
     for place in places:
         where = {"dataset": place["dataset"], "image": place["image"]}
@@ -36,5 +36,5 @@ def mpd_framework(
         if stream is None:
             text = f"{place['dataset']}, {place['image']}: not encoded; see failures.csv"
             raise MeasurementError(text)
-        rows += [where | row for row in framework_rows(system, image_of(place), stream)]
+        rows += [where | row for row in framework_rows(model, image_of(place), stream)]
     write_csv(pd.DataFrame(rows, columns=list(COLUMNS)), table)

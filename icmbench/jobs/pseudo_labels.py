@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from icmbench.codecs.mpd.model import TAPS
+from icmbench.codecs.mpd.model_folder import TAPS
 from icmbench.codecs.mpd.training.pseudo_labels import draw_patches
 from icmbench.codecs.mpd.training.representation import load_taps, make_pseudo_labels
 from icmbench.core.devices import use_device

@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from icmbench.codecs.mpd.model import TAPS, part_file
+from icmbench.codecs.mpd.model_folder import TAPS, part_file
 from icmbench.codecs.mpd.networks.features import load_features
 from icmbench.codecs.mpd.training.descriptors import descriptor, sectors
 from icmbench.codecs.mpd.training.pseudo_labels import (

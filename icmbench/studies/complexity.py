@@ -23,8 +23,9 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from icmbench.bitstream import container
+from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel, Image
 from icmbench.codecs.diff_icmh.entropy.stream import Coded, read_sections, write_sections
-from icmbench.codecs.diff_icmh.model import NAME
+from icmbench.codecs.diff_icmh.model_folder import NAME
 from icmbench.codecs.diff_icmh.networks.control import (
     ControlNetwork,
     ControlSettings,
@@ -34,7 +35,6 @@ from icmbench.codecs.diff_icmh.networks.control import (
 from icmbench.codecs.diff_icmh.networks.lfgcm import REF_STRIDE, STRIDE, Lfgcm, build_lfgcm
 from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
 from icmbench.codecs.diff_icmh.networks.unet import UnetSettings, build_unet
-from icmbench.codecs.diff_icmh.system import Image, System
 from icmbench.core.devices import resolve_device
 from icmbench.core.errors import MeasurementError
 from icmbench.models.latent import SCALE
@@ -111,13 +111,13 @@ def complexity_table(
     if size < STRIDE or size % STRIDE:
         raise MeasurementError(f"complexity at {size} pixels: expected a multiple of {STRIDE}")
     device = resolve_device(device)
-    system = System(folder, device)
-    seconds, stream = stage_seconds(system, size, repeats)
+    model = DiffICMHModel(folder, device)
+    seconds, stream = stage_seconds(model, size, repeats)
     peaks = {
-        ENCODE: peak_memory(system.folder, device, size),
-        DECODE: peak_memory(system.folder, device, size, stream),
+        ENCODE: peak_memory(model.folder, device, size),
+        DECODE: peak_memory(model.folder, device, size, stream),
     }
-    rows = list(complexity_rows(NAME, at_hand(system), size))
+    rows = list(complexity_rows(NAME, at_hand(model), size))
     for row in rows:
         row["seconds"] = seconds.get(row["stage"], np.nan)
         row["peak_mb"] = peaks.get(row["stage"], np.nan)
@@ -141,18 +141,18 @@ def complexity_rows(model: str, networks: Networks, size: int) -> Iterator[Row]:
         yield {**blank, "part": part, "stage": stage, "parameters": pd.NA, "gmac": macs / 1e9}
 
 
-def at_hand(system: System) -> Networks:
+def at_hand(model: DiffICMHModel) -> Networks:
     """The networks of a loaded model, as they run.
 
     There the autoencoder's enlargements are folded (`icmbench.models.upsample`), which takes fewer
     multiply-adds with larger kernels; its parameters are those of the file.
     """
-    file = system.part_file("autoencoder")
-    meta = [copy.deepcopy(network).to("meta") for network in _networks(system)]
+    file = model.part_file("autoencoder")
+    meta = [copy.deepcopy(network).to("meta") for network in _networks(model)]
     autoencoder, unet, control, lfgcm = meta
-    tagger = system._tagger
+    tagger = model._tagger
     with torch.inference_mode():
-        text = system.prior.embedder([()])
+        text = model.prior.embedder([()])
     return Networks(
         autoencoder,
         unet,
@@ -160,16 +160,16 @@ def at_hand(system: System) -> Networks:
         lfgcm,
         tokens=text.shape[1],
         context=text.shape[2],
-        embedder=system.prior.embedder,
+        embedder=model.prior.embedder,
         tagger=None if tagger is None else copy.deepcopy(tagger).to("meta"),
         stated={"autoencoder": _count(load_autoencoder(file).network)},
     )
 
 
-def _networks(system: System) -> list[Any]:
+def _networks(model: DiffICMHModel) -> list[Any]:
     """Entropy coding runs in float64, which makes no multiply-add more or less."""
-    autoencoder = system.autoencoder.network
-    return [autoencoder, system.prior.unet, system.control, system.codec.lfgcm]
+    autoencoder = model.autoencoder.network
+    return [autoencoder, model.prior.unet, model.control, model.codec.lfgcm]
 
 
 def published() -> Networks:
@@ -279,7 +279,7 @@ def _evaluation(networks: Networks, latent: Tensor) -> dict[str, float]:
     return {"prior UNet": alone, "control": run(networks.control) - alone}
 
 
-def stage_seconds(system: System, size: int, repeats: int) -> tuple[dict[str, float], bytes]:
+def stage_seconds(model: DiffICMHModel, size: int, repeats: int) -> tuple[dict[str, float], bytes]:
     """Median seconds of every stage for `timed_picture`, on one thread, and the picture's stream.
 
     At the highest rate, which has most to code, with the card's sampler and guidance. `encode` and
@@ -289,23 +289,25 @@ def stage_seconds(system: System, size: int, repeats: int) -> tuple[dict[str, fl
     torch.set_num_threads(1)
     try:
         with torch.inference_mode():
-            return _timed_stages(system, timed_picture(size), _Clock(system.device, repeats))
+            return _timed_stages(model, timed_picture(size), _Clock(model.device, repeats))
     finally:
         torch.set_num_threads(threads)
 
 
-def _timed_stages(system: System, image: Image, clock: _Clock) -> tuple[dict[str, float], bytes]:
-    codec, size = system.codec, (image.shape[0], image.shape[1])
-    vocabulary = len(system.prior.vocabulary)
-    whole = clock.run("latent", lambda: system.autoencoder.latent(image))
+def _timed_stages(
+    model: DiffICMHModel, image: Image, clock: _Clock
+) -> tuple[dict[str, float], bytes]:
+    codec, size = model.codec, (image.shape[0], image.shape[1])
+    vocabulary = len(model.prior.vocabulary)
+    whole = clock.run("latent", lambda: model.autoencoder.latent(image))
     latent = whole.astype(np.float32) / np.float32(SCALE)
     # Without a tag there is no guidance: what no tagger sees is timed with the first one.
-    seen = clock.run("tags", lambda: system.tags(latent))
+    seen = clock.run("tags", lambda: model.tags(latent))
     tags: tuple[int, ...] = seen or ((0,) if vocabulary else ())
-    rate = system.rates - 1 if codec.lfgcm.settings.rates else None
+    rate = model.rates - 1 if codec.lfgcm.settings.rates else None
     pixels = torch.from_numpy(image.transpose(2, 0, 1)[None].astype(np.float32) / 255)
     ref = torch.from_numpy(np.ascontiguousarray(latent.transpose(2, 0, 1)[None]))
-    pixels, ref = pixels.to(system.device), ref.to(system.device)
+    pixels, ref = pixels.to(model.device), ref.to(model.device)
     y, z = clock.run("analysis", lambda: codec.lfgcm.analyse(pixels, ref, rate))
     y, z = y.cpu(), z.cpu()
     sections = clock.run(
@@ -314,17 +316,17 @@ def _timed_stages(system: System, image: Image, clock: _Clock) -> tuple[dict[str
     coded: Coded = clock.run(
         "entropy decoding", lambda: read_sections(codec, sections, size, vocabulary)
     )
-    hint = clock.run("synthesis", lambda: system.conditioning(coded))
+    hint = clock.run("synthesis", lambda: model.conditioning(coded))
     how = {key: codec.defaults[key] for key in ("sampler", "guidance")}
     drawn = clock.run(
-        SAMPLING, lambda: system.sample(hint, [coded.tags], steps=STEPS[0], seeds=[0], **how)
+        SAMPLING, lambda: model.sample(hint, [coded.tags], steps=STEPS[0], seeds=[0], **how)
     )
-    clock.run("picture", lambda: system.show(drawn, size))
+    clock.run("picture", lambda: model.show(drawn, size))
     found = clock.medians
     found[SAMPLING_STEP] = found[SAMPLING] / STEPS[0]
     found[ENCODE] = sum(found[stage] for stage in ENCODING)
     found[DECODE] = sum(found[stage] for stage in DECODING)
-    return found, container.pack(picture_header(system, size), list(sections))
+    return found, container.pack(picture_header(model, size), list(sections))
 
 
 class _Clock:

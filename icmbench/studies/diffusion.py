@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from icmbench.bitstream import container
 from icmbench.bitstream.folding import fold
 from icmbench.codecs.diff_icmh.codec import CELL, MAIN, DiffIcmh
+from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel, Image
 from icmbench.codecs.diff_icmh.entropy.stream import padded_size
-from icmbench.codecs.diff_icmh.system import Image, System
 from icmbench.codecs.specs import OperatingPoint
 from icmbench.core.devices import use_device
 from icmbench.core.errors import CodecError
@@ -155,14 +155,14 @@ def coded_pictures(
         stream = stored_stream(streams, point, image_id)
         if stream is None:
             continue
-        system, parsed = codec.parse(stream)
+        model, parsed = codec.parse(stream)
         picture = decode_one(family, streams, point, image_id)
-        whole = uncropped(system, stream, parsed, point)
-        yield Coded(point, stream, _tag_names(system, parsed), picture, whole)
+        whole = uncropped(model, stream, parsed, point)
+        yield Coded(point, stream, _tag_names(model, parsed), picture, whole)
 
 
 def uncropped(
-    system: System, stream: bytes, parsed: container.Stream, point: OperatingPoint
+    model: DiffICMHModel, stream: bytes, parsed: container.Stream, point: OperatingPoint
 ) -> Image:
     """Decode a stream without cropping: uint8 (H, W, 3), multiples of 64 a side.
 
@@ -171,7 +171,7 @@ def uncropped(
     height, width = padded_size(parsed.header.height, parsed.header.width)
     larger = replace(parsed, header=replace(parsed.header, height=height, width=width))
     keys: dict[str, Any] = {k: v for k, v in point.decode if k != "batch"}  # alone, as all here
-    return system.decode(stream, larger, **keys)
+    return model.decode(stream, larger, **keys)
 
 
 def accounting_rows(original: Image, coded: list[Coded]) -> Iterator[Row]:
@@ -220,9 +220,9 @@ def prior_samples(
     Returns:
         the samples, and `sampler`, `steps` and `guidance`: the point's, or the card's.
     """
-    system, parsed = codec.parse(stream)
-    coded, names = system.read(parsed), _tag_names(system, parsed)
-    how = _sampling(system, point)
+    model, parsed = codec.parse(stream)
+    coded, names = model.read(parsed), _tag_names(model, parsed)
+    how = _sampling(model, point)
     meter = Meter(("psnr_rgb",))
     found: list[Sample] = []
 
@@ -230,13 +230,13 @@ def prior_samples(
         latent = hint
         if draw is not None:
             seed, controlled = seed_from(image_id, draw), kind == CONTROLLED
-            latent = system.sample(hint, [tags], seeds=[seed], controlled=controlled, **how)
-        shown = system.show(latent, (original.shape[0], original.shape[1]))
+            latent = model.sample(hint, [tags], seeds=[seed], controlled=controlled, **how)
+        shown = model.show(latent, (original.shape[0], original.shape[1]))
         psnr = meter(original, shown)["psnr_rgb"]
         found.append(Sample(kind, names if tags else (), draw, psnr, shown))
 
     with torch.inference_mode():
-        hint = system.conditioning(coded)
+        hint = model.conditioning(coded)
         add(C_ALONE, coded.tags, None)
         add(CONTROLLED, coded.tags, 0)
         add(PRIOR_ALONE, coded.tags, 0)
@@ -245,9 +245,9 @@ def prior_samples(
     return found, how
 
 
-def _sampling(system: System, point: OperatingPoint) -> dict[str, Any]:
+def _sampling(model: DiffICMHModel, point: OperatingPoint) -> dict[str, Any]:
     """Sampler, steps and guidance of a point: the card's where it does not say or not sample."""
-    keys, defaults = dict(point.decode), system.codec.defaults
+    keys, defaults = dict(point.decode), model.codec.defaults
     sampler = keys["sampler"]
     return {
         "sampler": defaults["sampler"] if sampler in ("model", "none") else sampler,
@@ -256,8 +256,8 @@ def _sampling(system: System, point: OperatingPoint) -> dict[str, Any]:
     }
 
 
-def _tag_names(system: System, parsed: container.Stream) -> tuple[str, ...]:
-    return tuple(system.prior.vocabulary[tag] for tag in system.read(parsed).tags)
+def _tag_names(model: DiffICMHModel, parsed: container.Stream) -> tuple[str, ...]:
+    return tuple(model.prior.vocabulary[tag] for tag in model.read(parsed).tags)
 
 
 def _rate_picture(coded: Coded, row: Row) -> RatePicture:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icmbench.codecs.mpd.inspect import layers
+from icmbench.codecs.mpd.mpd_model import MPDModel
 from icmbench.codecs.mpd.networks.reverse import reverse
-from icmbench.codecs.mpd.system import System
 from icmbench.metrics.picture import Picture
 from icmbench.metrics.pixel import psnr_rgb
 from icmbench.models.latent import SCALE
@@ -29,7 +29,7 @@ COLUMNS = (
 
 
 def framework_rows(
-    system: System, image: NDArray[np.uint8], stream: bytes
+    model: MPDModel, image: NDArray[np.uint8], stream: bytes
 ) -> Iterator[dict[str, Any]]:
     """Rows of `COLUMNS` without the first two.
 
@@ -39,20 +39,20 @@ def framework_rows(
 
     Raises as `icmbench.codecs.mpd.inspect.layers` does.
     """
-    latent = system.latent(image)
+    latent = model.latent(image)
     goal = latent.astype(np.float32) / np.float32(SCALE)
     size = image.shape[0], image.shape[1]
     original = Picture(image)
 
     def measured(values: NDArray[np.float32]) -> dict[str, Any]:
-        shown = system.autoencoder.image(values, size)
+        shown = model.autoencoder.image(values, size)
         error = float(np.mean((values.astype(np.float64) - goal) ** 2))
         return {"latent_mse": error, "psnr_rgb": psnr_rgb(original, Picture(shown))}
 
     yield {"stage": "latent", **measured(goal)}
-    for layer in layers(system, stream):
+    for layer in layers(model, stream):
         where = {"state": layer.state, "entries": len(layer.shown.palette), "bytes": layer.bytes}
         where["bpp"] = 8 * layer.bytes / (size[0] * size[1])
         for stage, decoder in (("palette", "mean"), ("reverse", "regression")):
-            values = reverse(system.network, layer.shown, decoder, system.noise, 0, system.device)
+            values = reverse(model.network, layer.shown, decoder, model.noise, 0, model.device)
             yield {"stage": stage, **where, **measured(values)}

@@ -38,11 +38,11 @@ def hierarchy_figure(
     if stream is None:
         return placeholder(title, "the image was not encoded; see the failures.")
     original, _ = read_image(folder / record.path)
-    system = make_codec(family).system
+    model = make_codec(family).model
     size = original.shape[0], original.shape[1]
     levels: list[Level] = []
     try:
-        for layer in layers(system, stream):
+        for layer in layers(model, stream):
             if levels and layer.bytes == levels[-1].bytes:
                 continue  # a small picture's state without a section: the file of the coarser one
             levels.append(
@@ -51,7 +51,7 @@ def hierarchy_figure(
                     layer.shown.labels,
                     len(layer.shown.palette),
                     layer.bytes,
-                    system.show(layer.shown, DECODER, seed=0, size=size),
+                    model.show(layer.shown, DECODER, seed=0, size=size),
                 )
             )
     except CodecError as error:

@@ -19,8 +19,8 @@ from PIL import Image as PillowImage
 
 from icmbench.bitstream import container
 from icmbench.codecs.diff_icmh.codec import CODEC_ID
+from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel, Image
 from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE
-from icmbench.codecs.diff_icmh.system import Image, System
 from icmbench.core.errors import MeasurementError
 from icmbench.core.processes import end_quickly, start_python
 from icmbench.reporting.tables.complexity import STEPS
@@ -32,9 +32,9 @@ def timed_picture(size: int) -> Image:
     return np.asarray(picture.resize((size, size), PillowImage.Resampling.LANCZOS))
 
 
-def picture_header(system: System, size: tuple[int, int]) -> container.Header:
+def picture_header(model: DiffICMHModel, size: tuple[int, int]) -> container.Header:
     """The container header of a stream of a picture of this height and width."""
-    return container.image_header(CODEC_ID, system.digest, *size, STRIDE)
+    return container.image_header(CODEC_ID, model.digest, *size, STRIDE)
 
 
 def peak_memory(folder: Path, device: str, size: int, stream: bytes = b"") -> float:
@@ -59,14 +59,14 @@ def _measure_peak(folder: str, device: str, size: str) -> None:
     end_quickly()
     torch.set_num_threads(1)
     stream = sys.stdin.buffer.read()
-    system = System(Path(folder), device)
+    model = DiffICMHModel(Path(folder), device)
     if stream:
-        parsed = container.parse(stream, codec_id=CODEC_ID, weights_digest=system.digest)
-        system.decode(stream, parsed, sampler="model", steps=STEPS[0], guidance=0.0)
+        parsed = container.parse(stream, codec_id=CODEC_ID, weights_digest=model.digest)
+        model.decode(stream, parsed, sampler="model", steps=STEPS[0], guidance=0.0)
     else:
         image = timed_picture(int(size))
-        header = picture_header(system, (image.shape[0], image.shape[1]))
-        system.encode(image, header, rate=system.rates, tags="auto")
+        header = picture_header(model, (image.shape[0], image.shape[1]))
+        model.encode(image, header, rate=model.rates, tags="auto")
     print(torch.cuda.max_memory_allocated() if device == "cuda" else _process_peak())
 
 

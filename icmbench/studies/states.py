@@ -88,7 +88,7 @@ def write_states(
     for record in progress(records, desc=f"states {family.name}", unit="image"):
         assert codec is not None
         image, _ = read_image(folder / record.path)
-        latent = codec.system.latent(image)
+        latent = codec.model.latent(image)
         for encoding, point in family.encodings().items():
             where = {"dataset": dataset, "family": family.name, "encoding": encoding}
             where["image"] = record.image
@@ -108,7 +108,7 @@ def write_states(
 def _state_rows(
     codec: Mpd, stream: bytes, latent: np.ndarray, pixels: int
 ) -> Iterator[dict[str, Any]]:
-    found = layers(codec.system, stream)
+    found = layers(codec.model, stream)
     errors = latent_error([layer.shown for layer in found], latent)
     for layer, error in zip(found, errors, strict=True):
         yield {

@@ -9,8 +9,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from icmbench.bitstream import container
-from icmbench.codecs.diff_icmh import model as icmh
-from icmbench.codecs.mpd import model as mpd
+from icmbench.codecs.diff_icmh import model_folder as icmh
+from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.config.models import given_files, model_name, models_folder
 from icmbench.core.errors import IcmbenchError, MeasurementError
 from icmbench.evaluation import archive

@@ -19,7 +19,7 @@ from icmbench.codecs.diff_icmh.tags import AUTO
 from icmbench.core.errors import CodecError, ConfigError, WrongModel
 
 if TYPE_CHECKING:  # torch takes seconds to load
-    from icmbench.codecs.diff_icmh.system import System
+    from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel
 
 CODEC_ID = 2  # in the container
 MAX_PIXELS = 16_000_000  # attention spans the whole latent: there are no tiles
@@ -97,12 +97,12 @@ class DiffIcmh(Codec):
     batch_key = "batch"
 
     def __init__(self, *, models: Path | None = None, device: str = "cpu") -> None:
-        from icmbench.codecs.diff_icmh.model import bundled
+        from icmbench.codecs.diff_icmh.model_folder import bundled
 
         super().__init__(models=models, device=device)
         self.folder = models / self.model_name if models else bundled()
-        self._resident: tuple[str, System] | None = None
-        self._digest = self.system.digest  # of the main model
+        self._resident: tuple[str, DiffICMHModel] | None = None
+        self._digest = self.model.digest  # of the main model
 
     def encode(
         self, image: Image, *, rate: int = 1, tags: str = AUTO, variant: str = MAIN
@@ -116,9 +116,9 @@ class DiffIcmh(Codec):
         height, width = image.shape[:2]
         if too_large(width, height, MAX_PIXELS) or max(height, width) > container.MAX_SIDE:
             raise CodecError(f"{width}x{height} pixels are over the limit of {MAX_PIXELS}")
-        system = self._system(variant)
-        header = container.image_header(self.codec_id, system.digest, height, width, CELL)
-        return system.encode(image, header, rate=rate, tags=tags)
+        model = self._model(variant)
+        header = container.image_header(self.codec_id, model.digest, height, width, CELL)
+        return model.encode(image, header, rate=rate, tags=tags)
 
     def remark(self) -> str:
         """Report clipped values in the latent of the last image; empty: none."""
@@ -159,7 +159,7 @@ class DiffIcmh(Codec):
         images: dict[int, Image] = {}
         for variant in dict.fromkeys(variant for variant, _ in parsed):
             places = [place for place, (owner, _) in enumerate(parsed) if owner == variant]
-            found = self._system(variant).decode_batch(
+            found = self._model(variant).decode_batch(
                 [(streams[place], parsed[place][1]) for place in places],
                 sampler=sampler,
                 steps=steps,
@@ -171,18 +171,18 @@ class DiffIcmh(Codec):
 
     def describe(self, stream: bytes) -> list[tuple[str, str]]:
         """List size, rate, tags, and the bytes of each section."""
-        system, parsed = self.parse(stream)
-        return system.describe(stream, parsed)
+        model, parsed = self.parse(stream)
+        return model.describe(stream, parsed)
 
     @property
-    def system(self) -> System:
+    def model(self) -> DiffICMHModel:
         """The main model."""
-        return self._system(MAIN)
+        return self._model(MAIN)
 
-    def parse(self, stream: bytes) -> tuple[System, container.Stream]:
+    def parse(self, stream: bytes) -> tuple[DiffICMHModel, container.Stream]:
         """Parse a stream: the variant of the model that it names, its header and sections."""
         variant, parsed = self._parse(stream)
-        return self._system(variant), parsed
+        return self._model(variant), parsed
 
     def _parse(self, stream: bytes) -> tuple[str, container.Stream]:
         parsed = container.parse(stream, codec_id=self.codec_id, unit=CELL)
@@ -200,22 +200,22 @@ class DiffIcmh(Codec):
     @functools.cached_property
     def _variants(self) -> dict[bytes, str]:
         """Names of the variants by digest; cached, so every file is read once."""
-        from icmbench.codecs.diff_icmh.model import variant_names, weights_digest
+        from icmbench.codecs.diff_icmh.model_folder import variant_names, weights_digest
 
         folder = self.folder / VARIANTS
         # Of equal variants the first name counts.
         names = reversed(variant_names(self.folder))
         return {weights_digest(folder / name): name for name in names}
 
-    def _system(self, variant: str) -> System:
+    def _model(self, variant: str) -> DiffICMHModel:
         """Load a variant in place of the one in memory."""
-        from icmbench.codecs.diff_icmh.system import System
+        from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel
 
         if self._resident is None or variant != self._resident[0]:
             check_variant(variant)
             place = self.folder if variant == MAIN else self.folder / VARIANTS / variant
             self._resident = None  # its memory is free before the next one is read
-            self._resident = variant, System(place, self.device)
+            self._resident = variant, DiffICMHModel(place, self.device)
         return self._resident[1]
 
 

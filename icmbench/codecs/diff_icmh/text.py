@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 
-from icmbench.codecs.diff_icmh.model import TEXT, TOKENIZER, VOCABULARY, part_file
+from icmbench.codecs.diff_icmh.model_folder import TEXT, TOKENIZER, VOCABULARY, part_file
 from icmbench.codecs.diff_icmh.networks.prior import load_prior
 from icmbench.codecs.diff_icmh.networks.unet import UnetSettings, build_unet
 from icmbench.codecs.diff_icmh.tokenizer import Tokenizer

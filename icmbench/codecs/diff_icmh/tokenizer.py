@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import torch
 
-from icmbench.codecs.diff_icmh.model import WORDS
+from icmbench.codecs.diff_icmh.model_folder import WORDS
 from icmbench.core.errors import ModelError
 
 START: Final = "<|startoftext|>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from icmbench.codecs.diff_icmh.model import TEXT, VOCABULARY, part_file
+from icmbench.codecs.diff_icmh.model_folder import TEXT, VOCABULARY, part_file
 from icmbench.codecs.diff_icmh.tags import AUTO, JOIN, NONE
 from icmbench.core.errors import ConfigError, ModelError
 from icmbench.core.suggest import unknown

@@ -16,7 +16,7 @@ from icmbench.models.latent import CELL, latent_shape
 CODEC_ID = 1  # in the container
 MAX_PIXELS = 170_000_000
 PALETTES = ("image", "dataset")
-# Clustering features: the blurred latent, or those of `icmbench.codecs.mpd.model.KINDS`.
+# Clustering features: the blurred latent, or those of `icmbench.codecs.mpd.model_folder.KINDS`.
 GUIDES = ("blur", "fft", "mean")
 DECODERS = ("regression", "mean", "diffusion")
 
@@ -79,10 +79,10 @@ class Mpd(Codec):
     }
 
     def __init__(self, *, models: Path | None = None, device: str = "cpu") -> None:
-        from icmbench.codecs.mpd.system import System
+        from icmbench.codecs.mpd.mpd_model import MPDModel
 
         super().__init__(models=models, device=device)
-        self.system = System(models / "mpd" if models else None, device)
+        self.model = MPDModel(models / "mpd" if models else None, device)
 
     def encode(
         self,
@@ -105,8 +105,8 @@ class Mpd(Codec):
         height, width = image.shape[:2]
         if too_large(width, height, MAX_PIXELS) or max(height, width) > container.MAX_SIDE:
             raise CodecError(f"{width}x{height} pixels are over the limit of {MAX_PIXELS}")
-        header = container.image_header(self.codec_id, self.system.digest, height, width, CELL)
-        return self.system.encode(
+        header = container.image_header(self.codec_id, self.model.digest, height, width, CELL)
+        return self.model.encode(
             image, header, palette=palette, rdo=rdo, limit=bytes, alpha=alpha, guide=guide
         )
 
@@ -129,7 +129,7 @@ class Mpd(Codec):
 
     def decode(self, stream: bytes, *, decoder: str = "regression") -> Image:
         """The image of all states that the stream holds."""
-        return self.system.decode(stream, self._parse(stream), decoder)
+        return self.model.decode(stream, self._parse(stream), decoder)
 
     def salvage(self, stream: bytes) -> tuple[bytes, str]:
         """The states before the first damaged section."""
@@ -143,7 +143,7 @@ class Mpd(Codec):
 
     def describe(self, stream: bytes) -> list[tuple[str, str]]:
         """The layers: what each state adds in bytes, entries, and bits of shape, offsets, map."""
-        return self.system.describe(stream, self._parse(stream))
+        return self.model.describe(stream, self._parse(stream))
 
     def _parse(self, stream: bytes, *, best_effort: bool = False) -> container.Stream:
         from icmbench.codecs.mpd.stream.coder import section_states
@@ -151,7 +151,7 @@ class Mpd(Codec):
         parsed = container.parse(
             stream,
             codec_id=self.codec_id,
-            weights_digest=self.system.digest,
+            weights_digest=self.model.digest,
             unit=CELL,
             best_effort=best_effort,
         )

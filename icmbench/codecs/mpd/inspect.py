@@ -12,7 +12,7 @@ from icmbench.codecs.mpd.stream.coder import BIT_KINDS, State, sections_of_state
 from icmbench.models.latent import CELL, latent_shape
 
 if TYPE_CHECKING:  # it loads networks; the names of the parts are read without them
-    from icmbench.codecs.mpd.system import System
+    from icmbench.codecs.mpd.mpd_model import MPDModel
 
 # `BIT_KINDS` of a section, then what surrounds them.
 SECTION_BITS: Final = (*BIT_KINDS, "frame", "rounding")
@@ -39,13 +39,13 @@ class Layer:
     bits: Mapping[str, float]
 
 
-def layers(system: System, stream: bytes) -> list[Layer]:
+def layers(model: MPDModel, stream: bytes) -> list[Layer]:
     """The states that a stream holds, coarsest first; those without a section of their own, too.
 
-    Raises as `container.parse` and `System.states` do.
+    Raises as `container.parse` and `MPDModel.states` do.
     """
-    parsed = container.parse(stream, weights_digest=system.digest, unit=CELL)
-    return split_layers(parsed, system.states(parsed))
+    parsed = container.parse(stream, weights_digest=model.digest, unit=CELL)
+    return split_layers(parsed, model.states(parsed))
 
 
 def split_layers(parsed: container.Stream, states: Sequence[State]) -> list[Layer]:

@@ -22,7 +22,7 @@ from icmbench.codecs.diff_icmh.entropy.symbols import (
     symbol_digest,
 )
 from icmbench.codecs.diff_icmh.entropy.tables import scale_indexes
-from icmbench.codecs.diff_icmh.model import Codec
+from icmbench.codecs.diff_icmh.model_folder import Codec
 from icmbench.codecs.diff_icmh.networks.checkerboard import pack
 from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE
 from icmbench.codecs.diff_icmh.tags import pack_tags, unpack_tags

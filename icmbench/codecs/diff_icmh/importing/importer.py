@@ -23,7 +23,7 @@ from icmbench.codecs.diff_icmh.importing.checkpoint import read_checkpoint
 from icmbench.codecs.diff_icmh.importing.convert import Conversion, Part, convert
 from icmbench.codecs.diff_icmh.importing.sizes import LATENT_SCALE, State
 from icmbench.codecs.diff_icmh.importing.verify import check_overlap, check_values
-from icmbench.codecs.diff_icmh.model import TOKENIZER, VOCABULARY, WORDS, part_file
+from icmbench.codecs.diff_icmh.model_folder import TOKENIZER, VOCABULARY, WORDS, part_file
 from icmbench.codecs.diff_icmh.tokenizer import Tokenizer
 from icmbench.codecs.diff_icmh.vocabulary import read_vocabulary
 from icmbench.core.errors import ConfigError, ModelError

@@ -22,7 +22,7 @@ from icmbench.codecs.diff_icmh.networks.control import (
 from icmbench.codecs.diff_icmh.networks.lfgcm import Lfgcm
 from icmbench.codecs.diff_icmh.networks.prior import Prior, load_prior
 from icmbench.codecs.diff_icmh.sampling import add_noise
-from icmbench.codecs.mpd.model import part_file
+from icmbench.codecs.mpd.model_folder import part_file
 from icmbench.core.errors import ConfigError
 from icmbench.core.files import sha256_file
 from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder

@@ -14,7 +14,7 @@ from icmbench.codecs.diff_icmh.networks.prior import Prior, PriorSettings, read_
 from icmbench.codecs.diff_icmh.networks.tagger import Tagger, TaggerSettings, build_tagger
 from icmbench.codecs.diff_icmh.sampling import STEPS, add_noise
 from icmbench.codecs.diff_icmh.training.latents import augmented_latents, latent_crops
-from icmbench.codecs.mpd.model import part_file
+from icmbench.codecs.mpd.model_folder import part_file
 from icmbench.core.errors import ModelError
 from icmbench.core.files import sha256_file
 from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from icmbench.codecs.diff_icmh import model
+from icmbench.codecs.diff_icmh import model_folder
 from icmbench.codecs.diff_icmh.codec import MAIN
 from icmbench.codecs.diff_icmh.vocabulary import check_tags, model_vocabulary
 from icmbench.core.errors import ConfigError, IcmbenchError
@@ -74,7 +74,7 @@ class DiffIcmhTraining(TrainingSection):
     """The parts of Diff-ICMH's model, in the order of training."""
 
     key: ClassVar[str] = "diff_icmh"
-    model: ClassVar[str] = model.NAME
+    model: ClassVar[str] = model_folder.NAME
     needs: ClassVar[Mapping[str, tuple[str, ...]]] = {"mpd": ("autoencoder",)}
     amounts: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ("prior", "tagger", "stage_1", "stage_2"), "steps"
@@ -124,9 +124,11 @@ class DiffIcmhTraining(TrainingSection):
     def check_model(self, folder: Path | None, points: Keys, encoder_parts: Sequence[str]) -> None:
         """ModelError where a folder lacks a part."""
         if folder is None:
-            model.check_folder(model.bundled(), (*model.PARTS, model.TAGGER))
+            model_folder.check_folder(
+                model_folder.bundled(), (*model_folder.PARTS, model_folder.TAGGER)
+            )
         else:
-            model.check_folder(folder)
+            model_folder.check_folder(folder)
 
     def wrong_points(
         self, training: Values, points: Keys, models: Path | None
@@ -145,10 +147,10 @@ class DiffIcmhTraining(TrainingSection):
             errors += [ConfigError(unknown(kind, name, known)) for name in wrong]
             if training["start"] == "scratch":
                 return errors
-        home = models / model.NAME if models else model.bundled()
+        home = models / model_folder.NAME if models else model_folder.bundled()
         for tags, variant in sorted({(str(k["tags"]), str(k["variant"])) for k in points}):
             own = models and variant != MAIN
-            folder = home / model.VARIANTS / variant if own else home
+            folder = home / model_folder.VARIANTS / variant if own else home
             if folder.is_dir():
                 try:
                     check_tags(tags, model_vocabulary(folder))

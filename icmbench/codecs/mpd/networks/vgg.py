@@ -15,7 +15,7 @@ from typing import Final
 
 import torch
 
-from icmbench.codecs.mpd.model import TAPS
+from icmbench.codecs.mpd.model_folder import TAPS
 from icmbench.core.errors import ImageError, ModelError
 from icmbench.core.pickles import load_pickle
 from icmbench.models.settings import NetworkSettings

@@ -12,7 +12,7 @@ import torch
 from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 
-from icmbench.codecs.mpd.model import part_file
+from icmbench.codecs.mpd.model_folder import part_file
 from icmbench.core.errors import ModelError
 from icmbench.models.autoencoder import AutoencoderSettings, build_autoencoder
 from icmbench.models.latent_autoencoder import load_autoencoder

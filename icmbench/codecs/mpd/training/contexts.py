@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from icmbench.codecs.mpd.model import part_file
+from icmbench.codecs.mpd.model_folder import part_file
 from icmbench.codecs.mpd.palette.clustering import default_features
 from icmbench.codecs.mpd.palette.shared_palette import make_shared_palette
 from icmbench.codecs.mpd.stream import contexts as ctx

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from icmbench.codecs.mpd.model import part_file
+from icmbench.codecs.mpd.model_folder import part_file
 from icmbench.codecs.mpd.networks.features import (
     FeatureNetwork,
     Features,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from icmbench.codecs.mpd.model import part_file
+from icmbench.codecs.mpd.model_folder import part_file
 from icmbench.codecs.mpd.networks.reverse import ReverseSettings, build_reverse, predict
 from icmbench.codecs.mpd.palette.clustering import default_features
 from icmbench.codecs.mpd.palette.hierarchy import STATES

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from icmbench.codecs.mpd.model import KINDS, NAME, PARTS, bundled, check_folder
+from icmbench.codecs.mpd.model_folder import KINDS, NAME, PARTS, bundled, check_folder
 from icmbench.core.errors import ConfigError
 from icmbench.core.schema import REQUIRED, Schema, array, choice, integer, optional, section
 from icmbench.training.section import Keys, TrainingSection, Values, network

@@ -1,4 +1,4 @@
-"""MPD put together: a model folder, images to streams, streams to images."""
+"""The loaded model of MPD: images to streams, streams to images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from icmbench.bitstream import container
 from icmbench.bitstream.folding import folding_lines
-from icmbench.codecs.mpd.model import LAYOUT
+from icmbench.codecs.mpd.model_folder import LAYOUT
 from icmbench.codecs.mpd.networks.features import Features, load_features
 from icmbench.codecs.mpd.networks.reverse import load_reverse, reverse
 from icmbench.codecs.mpd.palette.clustering import BLUR, blurred, weighted
@@ -33,7 +33,7 @@ MAX_STRENGTH: Final = 64.0  # of the rate-distortion optimisation, for a target 
 _BISECTIONS: Final = 9  # of its logarithm
 
 
-class System(CodecModel):
+class MPDModel(CodecModel):
     """MPD's model with its coder's tables and the network of the reverse process."""
 
     layout = LAYOUT

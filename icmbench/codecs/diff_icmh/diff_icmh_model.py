@@ -19,7 +19,7 @@ from icmbench.codecs.diff_icmh.entropy.stream import (
     read_sections,
     write_sections,
 )
-from icmbench.codecs.diff_icmh.model import (
+from icmbench.codecs.diff_icmh.model_folder import (
     LAYOUT,
     TAGGER,
     load_codec,
@@ -50,7 +50,7 @@ Image = NDArray[np.uint8]
 Latent = NDArray[np.float32]
 
 
-class System(CodecModel):
+class DiffICMHModel(CodecModel):
     """Diff-ICMH's model; the tagger is loaded when an image is first encoded."""
 
     layout = LAYOUT

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from icmbench.codecs.mpd import model as mpd
+from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.core.errors import ModelError
 from icmbench.models.layout import ModelLayout
 
