@@ -613,8 +613,8 @@ def test_what_is_not_scaled_is_as_if_it_had_been(
     for image in (whole, whole[:230, :190], whole[16:, :]):
         fast = task.predict(image, ())
         with monkeypatch.context() as inherited:
-            name = "_seen" if kind is MmDetector else "_see"
-            inherited.setattr(kind, name, OpenMMTask._see)
+            name = "_seen" if kind is MmDetector else "_infer"
+            inherited.setattr(kind, name, OpenMMTask._infer)
             slow = task.predict(image, ())
         if kind is MmSegmenter:
             assert fast.shape == image.shape[:2]

@@ -1,12 +1,11 @@
-"""What share of a predicting job its networks take: the rest is loading, reading and writing.
+"""Share of the networks in the seconds of a prediction job, against loading, reading, writing.
 
     python tools/bench_tasks.py                 1,000 scenes x 6 points, about 15 minutes
     python tools/bench_tasks.py --images 100
 
-The job is the workflow's own: pictures from a decoding job's archive, every picture read once, all
+The job is the workflow's own: reconstructions from a decoding job's archive, each read once, all
 bundled task models, one thread. A network's time is that of its `forward` (for mmdet and mmseg
-of `_see`, which holds nothing but normalising, the network and what makes boxes, masks and
-labels of its maps).
+of `_infer`: normalising, network, and post-processing to boxes, masks and labels).
 """
 
 from __future__ import annotations
@@ -95,7 +94,7 @@ def main() -> None:
             if task.name == "landmarks":
                 networks.around(task._aligner.face_alignment_net, "forward")
             else:
-                networks.around(task, "_see")
+                networks.around(task, "_infer")
             whole.around(task, "predict")
         loaded = time.perf_counter() - start
         predict_pictures([(task, None) for task in tasks], truth, pictures, rows, folder / "said")

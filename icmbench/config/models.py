@@ -26,7 +26,7 @@ def models_folder(config: Mapping[str, Any]) -> Path:
 
 
 def coding_settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """What decides the streams and pictures of a codec entry: `make_codec_entry`'s settings."""
+    """Arguments of `make_codec_entry`: all that determines streams and reconstructions."""
     keys = ("device", "threads", "limits")
     codec = codec_class(config["codecs"][name].get("codec", name))
     return {

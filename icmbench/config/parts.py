@@ -30,7 +30,7 @@ class Parts:
         self._home = f"{plan.results}/training"
 
     def trained(self, part: str) -> bool:
-        """Whether a part of either model is trained; else it is a copy."""
+        """True where a part of either model is trained, False where the bundled file is copied."""
         return part in self._trained["mpd"] or part in self._trained["diff_icmh"]
 
     def minutes(self, part: str) -> int:

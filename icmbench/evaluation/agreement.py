@@ -1,4 +1,4 @@
-"""How far two machines agree on a stream: the classes, and the table that holds them."""
+"""Agreement of two machines on a decoded stream: its five classes, and their table."""
 
 from __future__ import annotations
 

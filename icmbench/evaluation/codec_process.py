@@ -44,7 +44,7 @@ class Failed(IcmbenchError):
 
 @dataclass(frozen=True)
 class Setup:
-    """What a codec process is started with.
+    """Start parameters of a codec process.
 
     Attributes:
         codec: codec name.
@@ -209,9 +209,10 @@ class CodecProcess:
 
 
 def _answers(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Whether a process writes something within so many seconds in which it could run.
+    """Wait until a process writes to its output; False after `seconds` of run time.
 
-    On a crowded machine an image would else be lost to whoever takes the processors.
+    Time that the process waited for a processor does not count: on a machine that other jobs
+    share, images would otherwise fail by the time limit.
     """
     assert process.stdout is not None
     end = time.monotonic() + seconds - _kept_waiting(process.pid)

@@ -21,7 +21,7 @@ BEST_EFFORT = ", best effort"
 
 
 def draw_places(seed: int, image: str, damage: str, trial: int) -> tuple[float, float]:
-    """Where a trial strikes: two fractions in [0, 1) of the stream; only `byte-swap` needs both."""
+    """Draw the places of damage: fractions in [0, 1) of the stream, two for `byte-swap`."""
     first, second = np.random.default_rng(seed_from(seed, image, damage, trial)).random(2)
     return float(first), float(second) if damage == "byte-swap" else float("nan")
 

@@ -194,7 +194,7 @@ class _Job:
 
 
 def _batch(point: OperatingPoint) -> int:
-    """How many streams are decoded together at a point."""
+    """Number of streams that are decoded together at an operating point."""
     key = point.codec.batch_key
     return int(dict(point.decode)[key]) if key else 1
 

@@ -65,7 +65,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class _Whole:
-    """What is damaged: a stream, what it decodes to, the original, and the PSNR between them."""
+    """Undamaged stream, its reconstruction, the original, and the PSNR between the two images."""
 
     stream: bytes
     picture: Image
@@ -174,7 +174,7 @@ class _Decoder:
 
 
 def _undamaged(decoder: _Decoder, subject: Subject) -> tuple[_Whole | None, dict[str, Any]]:
-    """What an image's trials start from, None where there is nothing; and the row that says so."""
+    """The undamaged stream of an image, None where there is none, and its row of the table."""
     row: dict[str, Any] = {"damage": NONE, "trial": 0, "detail": ""}
     point = decoder.point
     extension = point.codec.file_extension(**dict(point.encode))

@@ -1,4 +1,4 @@
-"""What the jobs of one data set x codec x shard share: their description and their side files."""
+"""Base of the jobs of one data set x codec entry x shard: codec entry, records, side files."""
 
 from __future__ import annotations
 

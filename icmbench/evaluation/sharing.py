@@ -20,11 +20,11 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True)
 class Shared:
-    """What one earlier entry has of an entry's shard.
+    """Results that an entry takes from an earlier entry, of one shard.
 
     Attributes:
-        strings: the codec strings that are taken from it.
-        archive, status, timing: what its encoding (or decoding) job wrote.
+        strings: the codec specs that both entries list.
+        archive, status, timing: files of the earlier entry's encoding (or decoding) job.
     """
 
     strings: frozenset[str]

@@ -1,4 +1,4 @@
-"""Which metrics can be computed here, and why the others cannot."""
+"""Metrics that can be computed on this machine, and the reasons against all others."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Picture:
 
     @property
     def flat(self) -> bool:
-        """Whether all pixels are equal."""
+        """True where all pixels are equal."""
         return bool((self.pixels == self.pixels[0, 0]).all())
 
     @property

@@ -132,6 +132,6 @@ METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 
 
 def why_undefined(name: str, height: int, width: int) -> str:
-    """Why a metric has no value for a pair of images of this size."""
+    """Reason for the missing value of a metric on a pair of images of this size."""
     side = METRICS[name].min_side
     return f"a side is below {side} pixels" if min(height, width) < side else "both images are flat"

@@ -51,7 +51,7 @@ DISTS = WeightFile(
 
 
 def folders(weights: Path | None) -> list[Path]:
-    """Where files are looked for, in order: the configured folder, then torch's cache."""
+    """Folders of weight files in search order: the configured folder, then torch's cache."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = Path(os.environ.get("TORCH_HOME", Path(cache) / "torch")).expanduser()
     return [*([] if weights is None else [Path(weights)]), home / "hub" / "checkpoints"]

@@ -1,4 +1,4 @@
-"""Where the numbers come from: versions, hardware, configuration."""
+"""Provenance of a run: versions, hardware, configuration."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def provenance(
     unavailable: Mapping[str, str] | None = None,
     weights: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """What `results/provenance.json` holds; JSON-able.
+    """Content of `results/provenance.json`; JSON types only.
 
     Args:
         config: the complete configuration; it is kept whole, with its sha256.
         root: the working copy, for the revision and whether it was changed.
         unavailable: reasons by name of codec entries and metrics that could not run.
-        weights: by codec entry, which weights are behind its curve.
+        weights: codec entry -> name and origin of its weights.
     """
     text = json.dumps(config, sort_keys=True)
     return {

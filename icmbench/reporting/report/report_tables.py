@@ -114,7 +114,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """What a cell shows, what it sorts by ("" when empty), and its interval."""
+    """Cell of a table: displayed text, sort key ("" when empty), confidence interval."""
 
     text: str
     sort: str

@@ -36,7 +36,7 @@ class Verdict:
     failed: tuple[str, ...]
 
     def is_error(self, fail_on: str) -> bool:
-        """Whether the run exits with an error under `fail_on` (empty, any or never)."""
+        """True where the run exits with an error under `fail_on` (empty, any or never)."""
         return bool((self.empty and fail_on != NEVER) or (self.failed and fail_on == ANY))
 
     def line(self, fail_on: str) -> str:

@@ -42,7 +42,7 @@ def jackknife_groups(images: int, *, seed: int, dataset: str) -> NDArray[np.int6
 
 
 def jackknife_weights(groups: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How often every image counts where one group is left out, (groups, images): 0 or 1."""
+    """Weights of the images with one group left out each, (groups, images): 0 or 1."""
     number = int(groups.max(initial=-1)) + 1
     return np.asarray(np.arange(number)[:, np.newaxis] != groups, np.int64)
 

@@ -1,4 +1,4 @@
-"""Which images and codec strings are compared: the part of the measurements that all coded.
+"""Comparison set: the images and codec specs that averages and BD-rates are computed on.
 
 An average over the images a codec managed to code flatters the codec that failed on the hard
 ones. Codecs are therefore compared on the images that all of them coded, except that a codec
@@ -33,7 +33,7 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """How the images of one data set were chosen."""
+    """Comparison set of one data set, with the reason for every image and point left out."""
 
     dataset: str
     images: tuple[str, ...]

@@ -49,7 +49,7 @@ def chosen_weight(table: pd.DataFrame) -> float:
 
 
 def sweep_rows(table: pd.DataFrame, metrics: Sequence[MetricInfo]) -> pd.DataFrame:
-    """What `sweep_figure` draws of `alpha_sweep_table`: BD-rates in percent, lower is better.
+    """Rows of `alpha_sweep_table` for `sweep_figure`: BD-rates in percent, lower is better.
 
     Columns: dataset (one figure each), alpha, metric (title and quantity), value, lo, hi, better;
     in the order of `metrics`. Rows without a value are not drawn. A value that lies outside its

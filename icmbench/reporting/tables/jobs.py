@@ -89,7 +89,7 @@ def host_of(log: Path | None) -> str:
 
 
 def gpu_unused(log: Path | None) -> bool:
-    """Whether a job's log has the warning of `icmbench.core.devices`: its GPU could not be used."""
+    """True where a job's log has the warning of `icmbench.core.devices` about an unusable GPU."""
     if log is None or not log.is_file():
         return False
     with open(log, encoding="utf-8", errors="replace") as handle:

@@ -60,18 +60,18 @@ class Answers:
 
     @property
     def unmarked(self) -> bool:
-        """Whether the points of faces are those that the task finds on the originals."""
+        """True where faces have no annotated landmarks; those on the originals replace them."""
         return self.produces == LANDMARKS and not has_reference(self.truth)
 
     @property
     def failed(self) -> str:
-        """Why the model could be loaded in no job at all; "" where it could."""
+        """Reason where no job could load the model; "" where at least one could."""
         reasons = [outcome.failed for outcome in self.outcomes.values()]
         answered = any(outcome.answered for outcome in self.outcomes.values())
         return reasons[0] if all(reasons) and not answered else ""
 
     def device(self, family: str) -> str:
-        """Where the model ran on a codec entry's images: cpu, cuda, or cpu+cuda."""
+        """Devices of the model on a codec entry's images: cpu, cuda, or cpu+cuda."""
         return "+".join(self.outcomes[family].devices)
 
     def read(self, point: Point, images: Sequence[str]) -> dict[str, Any]:
@@ -128,14 +128,14 @@ def answers_of(
 
 @dataclass(frozen=True)
 class Judged:
-    """What the answers on the compared images score.
+    """Scores of a task on the comparison set, with bootstrap and jackknife samples.
 
     Attributes:
         common: the grid on the compared images, with the originals' row.
         weights: int64 (1 + resamples, images).
         samples: point -> metric -> (1 + resamples,); without points that answered too little.
         metrics: of the evaluator, as `Evaluator.metrics`.
-        failed: why nothing could be judged; "": something was.
+        failed: reason where no prediction could be scored; "": at least one was.
     """
 
     common: Grid

@@ -78,9 +78,14 @@ class Scored:
 
 @dataclass(frozen=True)
 class Settings:
-    """How scores are computed: `resamples` and `seed` of the bootstrap, and what is compared.
+    """Parameters of the task tables: bootstrap, comparison set, anchors.
 
-    `rates` are those of the paired differences, in bits per pixel.
+    Attributes:
+        resamples, seed: of the bootstrap over images.
+        max_failed: share of failed images above which a codec spec is left out.
+        min_overlap: smallest overlap of two curves that get a BD-rate.
+        anchors: codec entries that BD-rates refer to.
+        rates: of the paired differences, in bits per pixel.
     """
 
     resamples: int
@@ -152,7 +157,10 @@ class _Draws:
     deleted: NDArray[np.int64]
 
     def weights(self) -> NDArray[np.int64]:
-        """How often every image counts: once, in every draw, without every group."""
+        """Weights of the images, int64 (1 + resamples + groups, images).
+
+        The first row counts every image once; then the bootstrap draws; then the jackknife.
+        """
         once = np.ones((1, self.deleted.shape[1]), np.int64)
         return np.concatenate([once, _weights(self.indices), self.deleted])
 
@@ -202,7 +210,7 @@ def _scores(
 
 
 def _failures(task: Scored, answers: Answers, judged: Judged) -> pd.DataFrame:
-    """What the task failed on: `FAILURE_COLUMNS`, sorted."""
+    """Failures of the task, one row a point: `FAILURE_COLUMNS`, sorted."""
     base = {"dataset": answers.grid.dataset, "task": task.name, "model": task.model}
     base |= {"status": TASK_FAILED}
     rows: list[dict[str, object]] = []
@@ -224,7 +232,7 @@ def _failures(task: Scored, answers: Answers, judged: Judged) -> pd.DataFrame:
 
 
 def _weights(draws: np.ndarray) -> np.ndarray:
-    """How often every image was drawn, (resamples, images)."""
+    """Counts of every image in the bootstrap draws, int64 (resamples, images)."""
     images = draws.shape[1]
     return np.stack([np.bincount(row, minlength=images) for row in draws]).astype(np.int64)
 

@@ -174,11 +174,11 @@ class OpenMMTask(Task):
         batch = {"inputs": [data["inputs"]], "data_samples": [data["data_samples"]]}
         try:
             with torch.inference_mode():
-                return self._see(batch)
+                return self._infer(batch)
         except TaskError as error:  # an operator that is no layer
             raise TaskError(f"{self.model}: {error}") from error
 
-    def _see(self, batch: dict[str, Any]) -> Any:
+    def _infer(self, batch: dict[str, Any]) -> Any:
         """The network's data sample for a batch of one picture."""
         return self._network.test_step(batch)[0]
 

@@ -47,7 +47,7 @@ class MmDetector(OpenMMTask):
     def _match(self, labels: Labels, known: Sequence[str]) -> list[int]:
         return labels.category_ids(known, f"task {self.name!r} ({self.model})")
 
-    def _see(self, batch: dict[str, Any]) -> Any:
+    def _infer(self, batch: dict[str, Any]) -> Any:
         """As inherited; masks that have the picture's size are not scaled to it once more.
 
         mmdet's RTMDet-Ins scales the rows of masks by the columns' factor and the reverse. Where
@@ -66,7 +66,7 @@ class MmDetector(OpenMMTask):
 
     def _seen(self, batch: dict[str, Any]) -> Any:
         if not self._ours:  # whether others take the argument is their own affair
-            return super()._see(batch)
+            return super()._infer(batch)
         data = self._network.data_preprocessor(batch, False)
         shape = data["data_samples"][0].ori_shape
         scaled = tuple(data["inputs"].shape[-2:]) != tuple(shape)

@@ -33,10 +33,10 @@ class MmSegmenter(OpenMMTask):
         numbers = labels.class_indices(known, f"task {self.name!r} ({self.model})")
         return [OTHER if number < 0 else number for number in numbers]
 
-    def _see(self, batch: dict[str, Any]) -> Any:
+    def _infer(self, batch: dict[str, Any]) -> Any:
         """As inherited; values of the picture's size are not scaled to it once more."""
         if not self._ours:
-            return super()._see(batch)
+            return super()._infer(batch)
         data = self._network.data_preprocessor(batch, False)
         samples = data["data_samples"]
         values = self._network.inference(data["inputs"], [each.metainfo for each in samples])
