@@ -115,7 +115,7 @@ def test_tables_of_other_integers_are_refused(originals: Path, tmp_path: Path) -
 
 
 def test_nothing_of_a_wrong_size_is_made(tmp_path: Path) -> None:
-    """The network is built on the meta device first: with real memory only where names fit."""
+    """The network is built on the meta device; only weights that fit it become memory."""
     path = tmp_path / "a.safetensors"
     state = {"weight": torch.ones(3, 2), "bias": torch.zeros(3)}
     save_network(path, state, {})
@@ -127,8 +127,10 @@ def test_nothing_of_a_wrong_size_is_made(tmp_path: Path) -> None:
         return layer
 
     layer = make_network(path, state, {"inputs": 2, "outputs": 3}, build)
-    assert made == ["meta", "cpu"]
+    assert made == ["meta"]
     assert torch.equal(layer.weight, state["weight"])
+    assert layer.weight.requires_grad
+    assert layer(torch.ones(1, 2)).device.type == "cpu"
     made.clear()
     with pytest.raises(ModelError, match="has the shape"):
         make_network(path, state, {"inputs": 3, "outputs": 3}, build)

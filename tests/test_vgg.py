@@ -136,7 +136,7 @@ def test_a_wrong_byte_is_a_model_error_or_no_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new: bool
 ) -> None:
     """Whatever torch's reader raises; where it reads on, names and shapes are looked at."""
-    monkeypatch.setattr("icmbench.codecs.mpd.networks.vgg.fill_network", lambda *_: 1 / 0)
+    monkeypatch.setattr("icmbench.codecs.mpd.networks.vgg.with_weights", lambda *_: 1 / 0)
     path = tmp_path / "a.pth"
     names = {name: torch.zeros(()).expand(shape) for name, shape in CLASSIFIER.items()}
     torch.save(

@@ -105,13 +105,13 @@ def make_network(
     """The network of a model file with its weights.
 
     The settings are compared with the tensors before anything of the settings' size is made: no
-    number in them may exceed every side and the number of the tensors, and the network is first
-    built without memory.
+    number in them may exceed every side and the number of the tensors, and the network is built
+    without memory.
 
     Args:
         state: the tensors of the file.
         settings: sizes of the network, from the file's metadata.
-        build: the network of such settings; it is called twice.
+        build: the network of such settings; it is called on the meta device.
 
     Raises ModelError naming `path` and the setting or the first tensor that is wrong.
     """
@@ -123,14 +123,28 @@ def make_network(
             raise ModelError(f"{path}: metadata {name} is {number}, no tensor is of that size")
     try:
         with torch.device("meta"):
-            expected = build(settings).state_dict()
+            network = build(settings)
     except ModelError as error:
         raise ModelError(f"{path}: metadata {error}") from None
     except BUILDING as error:
         raise ModelError(f"{path}: its metadata describe no network: {error!r}") from error
+    return with_weights(network, state, path)
+
+
+def with_weights(
+    network: NetworkT, state: Mapping[str, torch.Tensor], path: Path | str
+) -> NetworkT:
+    """A network built on the meta device, with copies of weights in place of its tensors.
+
+    Initial values, which the weights replace, are never drawn: for a published network that would
+    take longer than reading its file.
+
+    Raises ModelError naming `path`, where the weights are from, and the first wrong tensor.
+    """
+    expected = network.state_dict()
     _compare(expected, state, path)
-    network = build(settings)
-    network.load_state_dict(dict(state))
+    copies = {name: state[name].to(tensor.dtype, copy=True) for name, tensor in expected.items()}
+    network.load_state_dict(copies, assign=True)
     return network
 
 

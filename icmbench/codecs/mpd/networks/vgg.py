@@ -19,7 +19,7 @@ from icmbench.codecs.mpd.model_folder import TAPS
 from icmbench.core.errors import ImageError, ModelError
 from icmbench.core.pickles import load_pickle
 from icmbench.models.settings import NetworkSettings
-from icmbench.models.tensors import fill_network, load_built
+from icmbench.models.tensors import load_built, with_weights
 
 STRIDES: Final = (1, 2, 4, 8, 16)
 CONVOLUTIONS: Final = (2, 2, 3, 3, 3)  # of the five stages
@@ -123,9 +123,10 @@ def load_vgg(path: Path) -> torch.nn.Module:
         return load_built(path, VggSettings, build_vgg)[0]
     if path.suffix != ".pth":
         raise ModelError(f"{path}: neither .safetensors nor .pth: unknown format")
-    network = build_vgg(PUBLISHED, seed=0)
-    fill_network(network, _published(path), path)
-    return network.eval().requires_grad_(False)
+    state = _published(path)
+    with torch.device("meta"):
+        network = build_vgg(PUBLISHED, seed=0)
+    return with_weights(network, state, path).eval().requires_grad_(False)
 
 
 def _published(path: Path) -> dict[str, torch.Tensor]:
