@@ -183,7 +183,7 @@ class PlantedTraining(TrainingSection):
     key = "planted"
     model = "planted"
     keys: ClassVar[dict[str, Any]] = {"network": network(4, 1e-3, "crops")}
-    amounts: ClassVar[dict[str, str]] = {"network": "steps"}
+    count_keys: ClassVar[dict[str, str]] = {"network": "steps"}
 
 
 SECTION = PlantedTraining()

@@ -74,7 +74,7 @@ SOURCE_TAGS = {"pictures": ("photograph",), "scenes": ("rendered",)}
 VOCABULARY = ("sky", "photograph", "rendered")
 WEIGHTS = LossWeights(lambda_rate=(8.0, 4.0, 1.0))
 SCHEDULE = Schedule(
-    steps=4, batch=2, learning_rate=2e-3, seed=3, warm_up=1, checkpoint_every=2, average=0.7
+    steps=4, batch=2, learning_rate=2e-3, seed=3, warm_up=1, checkpoint_every=2, ema_decay=0.7
 )
 
 
@@ -229,7 +229,7 @@ def test_the_average_is_its_recurrence(tmp_path: Path, decay: float) -> None:
     """a <- d a + (1 - d) w behind every step, d no more than step / (step + 10)."""
     seen: list[Tensor] = []
     plain = fit(tmp_path, FIT, seen)
-    averaged = fit(tmp_path, dataclasses.replace(FIT, average=decay))
+    averaged = fit(tmp_path, dataclasses.replace(FIT, ema_decay=decay))
     behind = [*seen[1:], plain[0]]
     expected = seen[0].double()
     for step, weights in enumerate(behind):
@@ -246,7 +246,7 @@ def test_without_a_decay_the_last_weights_stay(tmp_path: Path) -> None:
     state = torch.load(tmp_path / "fit.pt", weights_only=True)
     assert state["averaged"] == []
     assert torch.equal(state["network"]["0.weight"], last[0])
-    again = fit(tmp_path, dataclasses.replace(FIT, checkpoint_every=40, average=0.9))
+    again = fit(tmp_path, dataclasses.replace(FIT, checkpoint_every=40, ema_decay=0.9))
     state = torch.load(tmp_path / "fit.pt", weights_only=True)
     assert torch.equal(state["network"]["0.weight"], last[0])  # training itself is not touched
     assert torch.equal(state["averaged"][0], again[0])
@@ -272,7 +272,7 @@ def kill_before(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 def test_the_average_survives_a_kill(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    schedule = dataclasses.replace(FIT, average=0.9)
+    schedule = dataclasses.replace(FIT, ema_decay=0.9)
     (tmp_path / "whole").mkdir()
     whole = fit(tmp_path / "whole", schedule)
     with monkeypatch.context() as patch:
@@ -282,14 +282,14 @@ def test_the_average_survives_a_kill(
     resumed = fit(tmp_path, schedule)
     assert all(torch.equal(one, other) for one, other in zip(whole, resumed, strict=True))
     assert (tmp_path / "fit.csv").read_text() == (tmp_path / "whole" / "fit.csv").read_text()
-    other = fit(tmp_path, dataclasses.replace(schedule, average=0.5))
+    other = fit(tmp_path, dataclasses.replace(schedule, ema_decay=0.5))
     assert not torch.equal(other[0], whole[0])  # a checkpoint of another average is not used
 
 
 def test_a_finished_training_ends_at_once_and_alike(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    schedule = dataclasses.replace(FIT, average=0.9, checkpoint_every=20)
+    schedule = dataclasses.replace(FIT, ema_decay=0.9, checkpoint_every=20)
     whole = fit(tmp_path, schedule)
     kill_before(monkeypatch, 0)
     assert all(torch.equal(a, b) for a, b in zip(whole, fit(tmp_path, schedule), strict=True))
@@ -471,7 +471,7 @@ def test_points_are_recorded(
     losses = pd.read_csv(stage_one / "losses.csv")
     assert list(losses) == ["step", "loss", "guide", "bits", "noise", "semantic", "point"]
     assert set(losses["point"]) == {2}
-    schedule = dataclasses.replace(SCHEDULE, steps=12, batch=1, average=0.0)
+    schedule = dataclasses.replace(SCHEDULE, steps=12, batch=1, ema_decay=0.0)
     light = dataclasses.replace(WEIGHTS, lambda_noise=0.0, lambda_sem=0.0)
     run_stage(tmp_path, models, pool, schedule, 2, start=stage_one, weights=light)
     losses = pd.read_csv(tmp_path / "losses.csv")
@@ -571,7 +571,7 @@ def test_the_prior_stays_as_it_is(tmp_path: Path, models: Path, pool: TrainingDa
 def test_without_the_noise_term_the_control_network_stays(
     tmp_path: Path, models: Path, pool: TrainingData
 ) -> None:
-    schedule = dataclasses.replace(SCHEDULE, steps=2, average=0.0)
+    schedule = dataclasses.replace(SCHEDULE, steps=2, ema_decay=0.0)
     weights = dataclasses.replace(WEIGHTS, lambda_noise=0.0)
     run_stage(tmp_path, models, pool, schedule, weights=weights)
     state, _ = load_network(tmp_path / "control.safetensors")
@@ -583,7 +583,7 @@ def test_the_control_network_alone_can_be_trained(
     tmp_path: Path, models: Path, pool: TrainingData, stage_one: Path
 ) -> None:
     """The codec's file stays bit by bit; several noise levels a picture share its c."""
-    schedule = dataclasses.replace(SCHEDULE, steps=2, average=0.0)
+    schedule = dataclasses.replace(SCHEDULE, steps=2, ema_decay=0.0)
     weights = dataclasses.replace(WEIGHTS, freeze_codec=True, timesteps=3)
     run_stage(tmp_path, models, pool, schedule, 2, start=stage_one, weights=weights)
     for name, stays in (("codec", True), ("tables", True), ("control", False)):

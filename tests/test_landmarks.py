@@ -279,7 +279,7 @@ def tiny_pool() -> FacePool:
 
 def test_training_is_repeatable_resumes_and_starts_warm(tmp_path: Path) -> None:
     def trained(name: str, features: int = 16, **options: Any) -> dict[str, torch.Tensor]:
-        schedule = Schedule(4, 2, 1e-3, checkpoint_every=2, average=0.9)
+        schedule = Schedule(4, 2, 1e-3, checkpoint_every=2, ema_decay=0.9)
         paths = {"checkpoint": tmp_path / f"{name}.pt", "history": tmp_path / f"{name}.csv"}
         state, metadata = train_fan(schedule, tiny_pool(), features=features, **paths, **options)
         assert metadata["network"] == {"features": 16}  # also where a start says so

@@ -42,7 +42,7 @@ from icmbench.evaluation.shard import CodecEntry
 from icmbench.models.latent import latent_shape
 from icmbench.reporting.figures.bit_shares import PARTS, bit_shares, part_rates
 from icmbench.reporting.figures.hierarchy import Level, entry_colours, palette_hierarchy
-from icmbench.reporting.figures.palette_tree import parents, places, tree_levels
+from icmbench.reporting.figures.palette_tree import parents, positions, tree_levels
 from icmbench.reporting.figures.states import states_figure
 from icmbench.studies import hierarchies, states
 
@@ -345,7 +345,7 @@ def test_tree_places_children_below_their_parents() -> None:
     fine = np.array([[2, 0, 1, 3, 4]], np.int16)
     assert parents(fine, coarse) == {2: 0, 0: 0, 1: 1, 3: 1, 4: 1}
     grey = np.array([[10.0], [40.0], [60.0], [20.0], [90.0]]).repeat(3, 1)
-    top, below = places([coarse, fine], [np.array([[200.0] * 3, [5.0] * 3]), grey])
+    top, below = positions([coarse, fine], [np.array([[200.0] * 3, [5.0] * 3]), grey])
     # Entry 1 is darker: it comes first, with its children 3, 1, 4 from dark to light.
     assert below == {3: 0, 1: 1, 4: 2, 0: 3, 2: 4}
     assert top == {1: 1.0, 0: 3.5}

@@ -490,7 +490,7 @@ def test_training_learns_and_repeats(
     monkeypatch.setattr(train_openmm, "SETTLING", (2, 4))
     monkeypatch.setattr(scene_views, "SCALES", (0.9, 0.9))
     one_scene = read_training_data([("scene", pool.paths[:1])], smallest=32)
-    schedule = Schedule(steps=14, batch=2, learning_rate=5e-3, checkpoint_every=7, average=0.5)
+    schedule = Schedule(steps=14, batch=2, learning_rate=5e-3, checkpoint_every=7, ema_decay=0.5)
     runs = []
     for name in ("one", "two") if package == "mmseg" else ("one",):  # of the cheaper one
         function = {"mmdet": train_openmm.train_detector, "mmseg": train_openmm.train_segmenter}

@@ -1,7 +1,6 @@
-"""Completing a configuration: the schema, defaults, null entries, `~`, and names that are no text.
+"""Completion of a configuration: schema check, defaults, null entries, `~` in folders.
 
-All problems are collected and raised together: a user who corrects a configuration should not
-meet them one per attempt.
+All problems are collected and raised together, so that one attempt shows them all.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from icmbench.config.problems import Problems
 from icmbench.config.sections import moved_keys, schema
 from icmbench.core.suggest import unknown
 
-# Keys of folders; a leading ~ is expanded once, here, for Snakemake takes it literally.
+# Keys of folders; a leading ~ is expanded here, because Snakemake does not expand it.
 FOLDERS = ("results", "downloads", "models", "weights")
-# Sections of named entries. Snakemake merges --config into them, so null takes an entry out.
+# Sections of named entries. Snakemake merges --config into them; a null entry removes one.
 ENTRIES = ("datasets", "codecs", "tasks")
 
 
@@ -36,13 +35,13 @@ def complete(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def complete_or_note(config: Mapping[str, Any], problems: Problems) -> dict[str, Any]:
-    """`complete`, which adds to `problems` instead of raising.
+    """Complete a configuration as `complete` does, but add to `problems` instead of raising.
 
-    What the schema refuses is left out or replaced by its default, so that the rest can be
-    checked further.
+    Values that the schema refuses are removed or replaced by their defaults, so that the checks
+    can go on.
     """
     rules = schema()
-    filled: dict[str, Any] = _texts(copy.deepcopy(dict(config)), "", problems)
+    filled: dict[str, Any] = _without_other_keys(copy.deepcopy(dict(config)), "", problems)
     for section in ENTRIES:
         if isinstance(filled.get(section), dict):
             filled[section] = {k: v for k, v in filled[section].items() if v is not None}
@@ -56,7 +55,7 @@ def complete_or_note(config: Mapping[str, Any], problems: Problems) -> dict[str,
     for path in list(_with_nul(filled)):
         where = ".".join(map(str, path)).replace("\0", "\\0")
         problems.add(
-            f"{where}: the text holds a NUL character, which no path or name may: remove it"
+            f"{where}: the text holds a NUL character, which no path or name may contain: remove it"
         )
         _take_out(filled, path)
     for section in ("datasets", "codecs"):
@@ -67,7 +66,7 @@ def complete_or_note(config: Mapping[str, Any], problems: Problems) -> dict[str,
 
 
 def removed_entries(config: Mapping[str, Any]) -> dict[str, list[str]]:
-    """By section, the names whose entry is null: they are taken out of the run."""
+    """Section -> names of its null entries, which are removed from the run."""
     return {
         section: [name for name, entry in config[section].items() if entry is None]
         for section in ENTRIES
@@ -75,13 +74,13 @@ def removed_entries(config: Mapping[str, Any]) -> dict[str, list[str]]:
     }
 
 
-def _texts(value: Any, where: str, problems: Problems) -> Any:
-    """`value` without mapping keys that are no text; each is a problem."""
+def _without_other_keys(value: Any, where: str, problems: Problems) -> Any:
+    """Remove mapping keys that are not strings; each is a problem."""
     if isinstance(value, Mapping):
         kept = {}
         for key, inner in value.items():
             if isinstance(key, str):
-                kept[key] = _texts(inner, f"{where}.{key}" if where else key, problems)
+                kept[key] = _without_other_keys(inner, f"{where}.{key}" if where else key, problems)
             else:
                 kind = type(key).__name__
                 problems.add(
@@ -90,7 +89,9 @@ def _texts(value: Any, where: str, problems: Problems) -> Any:
                 )
         return kept
     if isinstance(value, list):
-        return [_texts(inner, f"{where}.{n}", problems) for n, inner in enumerate(value)]
+        return [
+            _without_other_keys(inner, f"{where}.{n}", problems) for n, inner in enumerate(value)
+        ]
     return value
 
 
@@ -122,14 +123,14 @@ def _explain(error: jsonschema.ValidationError) -> str:
 
 
 def _prune(filled: dict[str, Any], error: jsonschema.ValidationError) -> None:
-    """Take out what an error is about: the key, the named entry, or the section."""
+    """Remove the subject of an error: the key, the named entry, or the section."""
     path = list(error.absolute_path)
     holder: Any = filled
     for key in path:
         try:
             holder = holder[key]
         except (KeyError, IndexError, TypeError):
-            return  # an earlier error took it out
+            return  # removed by an earlier error
     if error.validator == "additionalProperties" and isinstance(holder, dict):
         known = error.schema.get("properties", {}) if isinstance(error.schema, Mapping) else {}
         for key in [key for key in holder if key not in known]:
@@ -141,7 +142,7 @@ def _prune(filled: dict[str, Any], error: jsonschema.ValidationError) -> None:
 
 
 def _take_out(filled: dict[str, Any], path: Sequence[str | int]) -> None:
-    """Take out the named entry, or the section, that a problem's key path leads into."""
+    """Remove the named entry, or else the section, that contains a key path."""
     if path and path[0] in ENTRIES and len(path) > 1:
         filled.get(str(path[0]), {}).pop(path[1], None)
     elif path:
@@ -149,7 +150,7 @@ def _take_out(filled: dict[str, Any], path: Sequence[str | int]) -> None:
 
 
 def _with_nul(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Key paths of texts that hold a NUL character."""
+    """Key paths of strings with a NUL character."""
     if isinstance(value, str) and "\0" in value:
         yield path
     elif isinstance(value, Mapping):

@@ -1,4 +1,8 @@
-"""The axes and conditions of the catalogue of artefacts, read off a plan."""
+"""Axes and conditions of the catalogue of artefacts, computed from the plan of a run.
+
+An axis of the catalogue is a list of wildcard values; an artefact that names the axis is made once
+per element.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,7 @@ Axis = list[dict[str, Any]]
 
 
 def make_scope(plan: Plan) -> Scope:
-    """The scope of a planned run."""
+    """Axes and conditions of a planned run, for the catalogue."""
     return Scope(_axes(plan), frozenset(name for name, holds in _conditions(plan) if holds))
 
 
@@ -82,7 +86,7 @@ def _each(wildcard: str, values: Iterable[Any]) -> Axis:
 
 
 def _items(items: Sequence[Mapping[str, Any]]) -> Axis:
-    """Images that the configuration lists, with their numbers."""
+    """Listed images of the configuration, each with its index `n`."""
     return [{**item, "n": n} for n, item in enumerate(items)]
 
 

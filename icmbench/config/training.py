@@ -1,4 +1,4 @@
-"""Training plan of a run: training data, and the parts of every section that are trained."""
+"""Training plan of a run: the training data, and the trained parts of every section."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Training:
     Attributes:
         config: the section `training` of the configuration.
         sources: all training sets by name, whether or not anything is trained on them.
-        data: those whose images the run makes; empty where nothing is trained.
+        data: the training sets whose images the run prepares; empty where nothing is trained.
         trained: the trained parts by section (`mpd`, `diff_icmh`, `tasks`).
-        encoder_parts: the parts of MPD's model that only its encoder uses and that the run makes.
+        encoder_parts: parts of MPD's model that only its encoder uses, where the run makes them.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -56,10 +56,10 @@ def plan_training(
     entries: Mapping[str, CodecEntry],
     problems: Problems,
 ) -> Training:
-    """The training data, and the parts of every section that are trained.
+    """Plan the training data and the trained parts of every section.
 
-    The checks are made even where no codec needs a model. Where only task models are trained, the
-    data are the scenes.
+    The sections are checked even where no codec needs a model. Where only task models are trained,
+    the training data are the rendered scenes.
     """
     training = config["training"]
     for section in sections().values():
@@ -79,7 +79,7 @@ def plan_training(
             problems.missing_file(where, Path(network), "torchvision's VGG-16 (.pth)")
         for name, source in sources.items():
             with problems.collect(f"training.data.{name}"):
-                source.image_ids()  # a folder that does not exist is named now, not in a job
+                source.image_ids()  # a missing folder is reported before the run, not in a job
     else:
         scenes = tasks.scene_sets(training) if trained["tasks"] else []
         data = {name: sources[name] for name in scenes if name in sources}
@@ -89,7 +89,7 @@ def plan_training(
 def check_points(
     config: Mapping[str, Any], entries: Mapping[str, CodecEntry], problems: Problems
 ) -> None:
-    """Add a problem for every point that names something that its model has not."""
+    """Add a problem for every point that names a tag, rate or variant its model does not have."""
     models = models_folder(config) if config["models"] else None
     for section in training_sections():
         for name, entry in entries.items():
@@ -118,7 +118,7 @@ def _codec_parts(
     entries: Mapping[str, CodecEntry],
     trained: dict[str, tuple[str, ...]],
 ) -> list[str]:
-    """Fill in the trained parts of the codecs' models; their encoder-side parts."""
+    """Fill in `trained` for the codecs' models; returns the parts that only encoders use."""
     training = config["training"]
     known = {section.model: section for section in training_sections()}
     points: dict[str, list[dict[str, Any]]] = {}

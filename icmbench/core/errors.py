@@ -1,48 +1,49 @@
-"""Every error that icmbench raises on purpose.
+"""Errors that icmbench raises on purpose.
 
-Each names what is wrong and, where there is one, the file. The command line turns them into one
-line and an exit code; the workflow turns them into rows. Anything else that escapes is a bug.
+The message names the file, the problem and the remedy. The command line prints it on one line and
+exits with the error's code; the workflow records it as a row of a table. Any other exception is a
+bug.
 """
 
 from __future__ import annotations
 
 
 class IcmbenchError(Exception):
-    """Base of all errors below; `exit_code` is what the command line returns."""
+    """Base of all errors below; `exit_code`: exit status of the command line."""
 
     exit_code = 1
 
 
 class ConfigError(IcmbenchError):
-    """The configuration, a codec string or a key is not what the schema or the codec declares."""
+    """The configuration, a codec spec or a key violates the schema or the codec's declaration."""
 
     exit_code = 2
 
 
 class StorageError(IcmbenchError):
-    """The disk, or the share of it that one may use, is full."""
+    """The disk is full, or the user's quota is exhausted."""
 
 
 class DatasetError(IcmbenchError):
-    """A data set cannot be provided: a file is missing, its checksum differs, a URL fails."""
+    """A data set is unavailable: a file is missing, its checksum differs, a download fails."""
 
     exit_code = 3
 
 
 class ImageError(IcmbenchError):
-    """A file is missing, is not an image, or is of a kind that is refused (the text says why)."""
+    """A file is missing, is not an image, or is an image of an unsupported kind."""
 
     exit_code = 3
 
 
 class MeasurementError(IcmbenchError):
-    """A metric or a table cannot be computed from what was given."""
+    """A metric or a table cannot be computed from its input."""
 
     exit_code = 4
 
 
 class CodecError(IcmbenchError):
-    """A codec cannot code or decode; base of the stream errors."""
+    """A codec cannot encode or decode an image; base of the stream errors."""
 
     exit_code = 5
 
@@ -54,36 +55,36 @@ class TruncatedStream(CodecError):
 
 
 class CorruptStream(CodecError):
-    """A checksum, a length or a value in the stream is impossible."""
+    """A checksum of the stream is wrong, or a length or value in it is impossible."""
 
     exit_code = 7
 
 
 class WrongModel(CodecError):
-    """The stream was written with other weights than the ones at hand."""
+    """The stream was written with weights other than those of the loaded model."""
 
     exit_code = 8
 
 
 class UnsupportedVersion(CodecError):
-    """The stream's format version or codec id is not known to this program."""
+    """The format version or the codec id of the stream is unknown."""
 
     exit_code = 9
 
 
 class SymbolMismatch(CodecError):
-    """The decoded symbols differ from the encoder's (their digest says so): another machine."""
+    """The digest of the decoded symbols differs from the encoder's: another kind of machine."""
 
     exit_code = 10
 
 
 class ModelError(ConfigError):
-    """A folder of weights lacks a file, or one of its files is damaged or of another network."""
+    """A model folder lacks a file, or a weight file is damaged or belongs to another network."""
 
     exit_code = 11
 
 
 class TaskError(IcmbenchError):
-    """A task model and a data set do not fit, or an operator that a model needs is missing."""
+    """A task model does not fit a data set, or an operator that the model needs is missing."""
 
     exit_code = 12

@@ -1,4 +1,4 @@
-"""`coco`: images in a folder and their instances in a COCO file."""
+"""`coco`: images in a folder, with instance annotations in COCO's format."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from icmbench.datasets.sizes import read_sizes, turned_text, write_sizes
 ERROR: Final = "error"
 SKIP: Final = "skip"
 MISSING_HELP: Final = (
-    "error, or skip: leave listed images out that are not in the folder, such as all but a subset "
-    "of COCO's; annotations of the others stay as they are"
+    "error, or skip: leave out listed images that are not in the folder, for a subset of COCO's "
+    "images; annotations of present images are unchanged"
 )
 
 
 class Coco(Folder):
-    """Any set in COCO's format; images are read where they lie.
+    """Any data set in COCO's format; images are read in place, not copied.
 
-    Its images are those that the file lists in `images`. One that is listed and has no annotation
-    is of the set: whatever is found in it is wrong. One that lies in the folder and is not listed
-    is not of the set. The id is the listed file name, `/` as `+`.
+    The images of the set are those listed under `images` in the instances file; other images of
+    the folder are ignored. A listed image without annotations belongs to the set: every detection
+    in it is a false positive. The image id is the listed file name with `/` replaced by `+`.
 
-    `masks` names a second instances file of the same images, for sets whose boxes and masks are
-    published apart. Where it lists an image, its annotations take the place of those of
-    `annotations`, so that all of one image come from one source. An image that it does not list
-    keeps what `annotations` says of it: boxes alone, as a rule. Where masks are judged only if
-    every object has one, name the file of masks as `annotations` instead.
+    `masks` names a second instances file of the same images, for data sets whose boxes and masks
+    are published in separate files. For images that it lists, its annotations replace those of
+    `annotations`; images that it does not list keep theirs, usually boxes without masks. Masks are
+    scored only if every object has one: for a mask metric over a subset, give the file of masks as
+    `annotations` instead.
 
-    A listed image that is not in the folder is an error, or with `missing: skip` no image of the
-    set: the number of those is announced and stands in the report.
+    A listed image that is not in the folder is an error. With `missing: skip` it is left out; the
+    number of skipped images is logged and stated in the report.
     """
 
     kind = "coco"
@@ -48,7 +48,9 @@ class Coco(Folder):
         "annotations": Option(str, required=True, help="instances file, such as COCO's own"),
         "masks": Option(str, help="second instances file, preferred where it lists an image"),
         "missing": Option(str, default=ERROR, help=MISSING_HELP),
-        "licence": Option(str, default="", help="for all images; left out: as the file says"),
+        "licence": Option(
+            str, default="", help="for all images; default: each image's licence in the file"
+        ),
     }
 
     def __init__(self, name: str, entry: Mapping[str, Any], downloads: Path) -> None:
@@ -58,7 +60,9 @@ class Coco(Folder):
                 f"data set {name!r}: missing: {missing} is neither {ERROR} nor {SKIP}"
             )
         if missing == SKIP and not self.values["path"]:
-            raise ConfigError(f"data set {name!r}: missing: {SKIP} needs path: the rest is fetched")
+            raise ConfigError(
+                f"data set {name!r}: missing: {SKIP} needs path: otherwise images are downloaded"
+            )
 
     def _instance_files(self) -> list[Path]:
         """The instances files; the annotations of a later one are preferred."""
@@ -70,7 +74,7 @@ class Coco(Folder):
         return Path(self.values["path"]).expanduser()
 
     def _instances(self) -> dict[str, Any]:
-        """All of the set; shared with other calls, so never to be changed."""
+        """Instances of the whole set. Cached: callers must not modify them."""
         return _load(tuple((path, _state(path)) for path in self._instance_files()))
 
     def _entries(self) -> dict[str, dict[str, Any]]:
@@ -90,7 +94,7 @@ class Coco(Folder):
         return dict(sorted(found.items()))
 
     def _listed(self) -> dict[str, dict[str, Any]]:
-        """Image id -> its entry, of the images of the set: no more than the limit."""
+        """Image id -> its entry, for the images of the set, up to `limit`."""
         found = self._entries()
         if self.values.get("missing", ERROR) == SKIP:
             root = self._folder()
@@ -124,7 +128,7 @@ class Coco(Folder):
         return files
 
     def fingerprint(self, image_ids: Sequence[str]) -> str:
-        """Digest of the images' and the instances files' names, sizes and modification times."""
+        """Digest of names, sizes and modification times of the images and the instances files."""
         text = super().fingerprint(image_ids) + self._instances_state()
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -132,7 +136,7 @@ class Coco(Folder):
         return "".join(f"\0{path}\0{_state(path)}" for path in self._instance_files())
 
     def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
-        """Read every image once, as `folder` does; the licence is the one that the file names."""
+        """Read every image once, as `folder` does; add the licences of the instances file."""
         records = super().provide(image_ids, folder)
         write_sizes(records, folder)
         names = _licences(self._instances()["licenses"])
@@ -146,10 +150,9 @@ class Coco(Folder):
         ]
 
     def merge_annotations(self, folder_of: Mapping[str, Path]) -> Annotations:
-        """The instances of the images that could be read.
+        """The instances of the images that could be read; ids as in the file.
 
-        Ids are the file's. Raises DatasetError where an image is of another size than the file
-        says.
+        Raises DatasetError where the size of an image differs from the size in the file.
         """
         sizes = read_sizes(folder_of)
         listed = self._entries()
@@ -169,7 +172,7 @@ class Coco(Folder):
 
 
 def _licences(entries: Any) -> dict[str, str]:
-    """Text of a licence's id -> its name; without entries that are malformed."""
+    """Licence id as text -> name of the licence; malformed entries are left out."""
     return {
         str(entry.get("id")): " ".join(str(entry.get("name", "")).split())
         for entry in (entries if isinstance(entries, list) else ())
@@ -178,7 +181,7 @@ def _licences(entries: Any) -> dict[str, str]:
 
 
 def _state(path: Path) -> tuple[int, int]:
-    """Size and modification time of an instances file, by which a changed one is known."""
+    """Size and modification time of an instances file; part of the cache key of `_load`."""
     try:
         stat = path.stat()
     except OSError as error:
@@ -188,16 +191,16 @@ def _state(path: Path) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=8)
 def _load(files: tuple[tuple[Path, tuple[int, int]], ...]) -> dict[str, Any]:
-    """The instances of one or two files: COCO's keys, annotation ids from 1, no empty masks."""
+    """Read one or two instances files: COCO's keys, annotation ids from 1, no empty masks."""
     first, *others = [read_instances(path) for path, _ in files]
     annotations = first["annotations"]
     for (path, _), second in zip(files[1:], others, strict=True):
         annotations = _preferred(first, second, files[0][0], path)
-    # COCOeval takes the id 0 for "not matched": a set that counts from 0 is counted from 1.
+    # COCOeval uses the id 0 for "not matched": ids that start at 0 are shifted to start at 1.
     shift = max(0, 1 - min((a["id"] for a in annotations), default=1))
     return {
         "info": first.get("info", {}),
-        "licenses": first.get("licenses") or [],  # not checked: no number depends on it
+        "licenses": first.get("licenses") or [],  # not checked: no result depends on it
         **{key: first[key] for key in ("images", "categories")},
         "annotations": [
             {
@@ -212,9 +215,9 @@ def _load(files: tuple[tuple[Path, tuple[int, int]], ...]) -> dict[str, Any]:
 def _preferred(
     first: Mapping[str, Any], second: Mapping[str, Any], one: Path, other: Path
 ) -> list[dict[str, Any]]:
-    """Annotations of the second set where it lists an image, else of the first.
+    """Merge annotations: of the second file for images that it lists, else of the first.
 
-    The ids of the second set's follow those of the first's.
+    Annotation ids of the second file are shifted behind those of the first.
     """
     names = [{c["id"]: c["name"] for c in each["categories"]} for each in (first, second)]
     if names[0] != names[1]:

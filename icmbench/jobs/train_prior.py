@@ -15,7 +15,7 @@ def train_prior(job: TrainingJob) -> None:
     make_prior(
         job.weights[0],
         needed(job.autoencoder).parent,
-        schedule(job, average=settings["codec"]["average"]),
+        schedule(job, ema_decay=settings["codec"]["average"]),
         training_set(job, CELL * settings["cells"]),
         source_tags=settings["source_tags"],
         cells=settings["cells"],

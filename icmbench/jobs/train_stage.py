@@ -21,7 +21,7 @@ def train_stage(job: TrainingJob) -> None:
     make_codec(
         job.weights[0].parent,
         load_frozen(needed(job.autoencoder).parent, needed(job.prior), files["device"]),
-        schedule(job, average=losses["average"]),
+        schedule(job, ema_decay=losses["average"]),
         training_set(job, crop),
         stage=job.stage,
         weights=LossWeights(

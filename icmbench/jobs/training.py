@@ -1,4 +1,4 @@
-"""Arguments that trainings share, made of their job."""
+"""Arguments of the training loops, from the parameters of a training job."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Files(TypedDict):
 
 
 def training_files(job: TrainingJob) -> Files:
-    """Start, checkpoint, history and device of a training, which gets the job's threads.
+    """Start, checkpoint, history and device of a training; sets torch's number of threads.
 
     Raises ConfigError where the job names no checkpoint or no history.
     """
@@ -41,28 +41,28 @@ def training_files(job: TrainingJob) -> Files:
 
 
 def training_device(job: TrainingJob) -> str:
-    """The device of a job, whose number of threads torch uses from here on."""
+    """The device of a job; sets torch's number of threads."""
     torch.set_num_threads(job.threads)
     return use_device(job.device)
 
 
 def start_file(job: TrainingJob) -> Path | None:
-    """The bundled file that a training starts from; None: from scratch."""
+    """The bundled weight file that a training starts from; None: from scratch."""
     return job.bundled[0] if job.settings["start"] == "bundled" else None
 
 
 def schedule(job: TrainingJob, **more: Any) -> Schedule:
-    """The schedule in the job's settings; `more`: further attributes of `Schedule`."""
+    """The schedule of a training job; `more`: further attributes of `Schedule`."""
     return Schedule(**{key: job.settings[key] for key in KEYS if key in job.settings}, **more)
 
 
 def training_set(job: TrainingJob, smallest: int) -> TrainingData:
-    """The images of all sources; `smallest`: least side in pixels."""
+    """The training set of a job; `smallest`: smallest allowed side of an image in pixels."""
     return read_provided(job.records, job.images, smallest=smallest)
 
 
 def needed(path: Path | None) -> Path:
-    """A file that a training needs; ConfigError where its rule does not name it."""
+    """File of an earlier training; ConfigError where the rule does not name it."""
     if path is None:
         raise ConfigError("the rule of this training names no file of an earlier training")
     return path

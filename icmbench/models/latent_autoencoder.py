@@ -1,4 +1,4 @@
-"""The latent autoencoder of a model folder: the network and the statistics of its latent."""
+"""The latent autoencoder of a model folder: its network and the statistics of its latent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from icmbench.core.errors import ModelError
 from icmbench.models.latent import LIMIT, SCALE, image_latent, latent_image, scaled_latent
 from icmbench.models.tensors import load_network, make_network
 
-if TYPE_CHECKING:  # the workflow reads names and digests without loading torch
+if TYPE_CHECKING:  # the workflow reads names and digests without importing torch
     from diffusers import AutoencoderKL
 
 MAX_RANGE = 1024  # standard deviations: float32 still resolves 1/8192 of one there
@@ -28,9 +28,9 @@ class LatentAutoencoder:
         path: the weight file.
         network: float32, in evaluation mode, without gradients.
         mean, std: float32 (C,), of the latent's channels over the training data.
-        metadata: of the file.
-        limit: largest magnitude of the latent that Diff-ICMH codes, in 1/8192 standard
-            deviations; `latent_range` of the metadata in whole standard deviations.
+        metadata: of the weight file.
+        limit: largest magnitude of a latent value that Diff-ICMH codes, in 1/8192 standard
+            deviations; from `latent_range` of the metadata, in whole standard deviations.
     """
 
     path: Path
@@ -51,20 +51,23 @@ class LatentAutoencoder:
         return str(next(self.network.parameters()).device.type)
 
     def latent(self, image: NDArray[np.uint8]) -> NDArray[np.int16]:
-        """The standardised latent of an image, int16 (h, w, C); see `image_latent`."""
+        """Encode an image uint8 (H, W, 3) to its standardised latent, int16 (h, w, C).
+
+        See `image_latent` for sizes and units.
+        """
         return image_latent(self.network, image, self.mean, self.std, self.device)
 
     def scaled_latent(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The standardised latent of an image, float32 (h, w, C), not limited."""
+        """Encode an image uint8 (H, W, 3) as `latent` does, float32 (h, w, C), without clipping."""
         return scaled_latent(self.network, image, self.mean, self.std, self.device)
 
     def image(self, latent: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.uint8]:
-        """The image of a standardised latent, float32 (h, w, C); `size`: height, width."""
+        """Decode a standardised latent float32 (h, w, C) to an image of `size` (height, width)."""
         return latent_image(self.network, latent, self.mean, self.std, size, self.device)
 
 
 def load_autoencoder(path: Path) -> LatentAutoencoder:
-    """Load an autoencoder: the small kind, or a published one that was imported.
+    """Load an autoencoder: one of this project's small ones, or an imported published one.
 
     Raises ModelError naming file and tensor where something is missing or wrong.
     """
@@ -79,9 +82,9 @@ def load_autoencoder(path: Path) -> LatentAutoencoder:
 
     try:
         settings = metadata["network"]
-        with np.errstate(over="ignore"):  # what is beyond float32 is refused below
+        with np.errstate(over="ignore"):  # values beyond float32 are refused below
             mean, std = (np.asarray(metadata[key], np.float32) for key in ("mean", "std"))
-        # Without a range of its own a model is of the integers of MPD.
+        # Models without `latent_range` have the integer range of MPD.
         limit = metadata["latent_range"] * SCALE if "latent_range" in metadata else LIMIT
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(f"{path}: its metadata is incomplete: {error}") from error

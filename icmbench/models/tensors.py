@@ -1,7 +1,7 @@
-"""Files of tensors (safetensors): a network's weights or integer tables, and what they are.
+"""Safetensors files: weights of a network or integer tables, with JSON metadata.
 
-Weights are stored in half precision and widened to float32 when they are read, so a network gives
-the same numbers before and after its file only where it was rounded first (`rounded`).
+Weights are stored as float16 and read as float32: a trained network must be rounded first
+(`rounded`) to compute the same before it is saved and after it is loaded.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from icmbench.core.errors import ModelError
 from icmbench.core.files import sha256_bytes, write_bytes
 from icmbench.models.settings import NetworkSettings
 
-if TYPE_CHECKING:  # torch takes seconds to load, and tables of integers do not need it
+if TYPE_CHECKING:  # torch takes seconds to import; integer tables do not need it
     import torch
 
 KEY = "icmbench"  # of the metadata in the file's header, as JSON
-# What building a network raises where its settings are wrong: it depends on the setting.
-BUILDING: Final = (
+# Errors of a network's constructor for wrong settings; which one depends on the setting.
+BUILD_ERRORS: Final = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -57,7 +57,7 @@ def save_network(
 def load_network(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """State dictionary (float32) and metadata of a file that `save_network` wrote.
 
-    Raises ModelError naming file and tensor: see `load_arrays`, and a tensor that holds integers.
+    Raises ModelError as `load_arrays`, and for a tensor of integers.
     """
     import torch
 
@@ -76,14 +76,14 @@ def load_built(
     build: Callable[[SettingsT, int], NetworkT],
     channels: int | None = None,
 ) -> tuple[NetworkT, SettingsT, dict[str, Any]]:
-    """The network of a weight file, its settings (`network` of the metadata) and all metadata.
+    """Load a weight file; returns the network, its settings and all metadata of the file.
 
-    The network is in evaluation mode and without gradients.
+    The network is in evaluation mode, without gradients.
 
     Args:
-        kind: class of the settings.
-        build: the network of such settings and a seed.
-        channels: of the latent, where the settings' `latent` must agree.
+        kind: class of the settings, stored under `network` in the metadata.
+        build: makes the network from settings and a seed.
+        channels: number of latent channels that the settings' `latent` must equal; None: any.
 
     Raises ModelError naming `path` and the setting or tensor that is missing, wrong or unknown.
     """
@@ -102,31 +102,32 @@ def make_network(
     settings: Any,
     build: Callable[[Any], NetworkT],
 ) -> NetworkT:
-    """The network of a model file with its weights.
+    """Build a network from settings and load its weights.
 
-    The settings are compared with the tensors before anything of the settings' size is made: no
-    number in them may exceed every side and the number of the tensors, and the network is built
-    without memory.
+    Damaged settings must not allocate memory without bound. Therefore no number in them may exceed
+    both the largest side of a tensor and the number of tensors, and the network is built on the
+    meta device.
 
     Args:
-        state: the tensors of the file.
+        path: the weight file, for error messages.
+        state: tensors of the file by name.
         settings: sizes of the network, from the file's metadata.
-        build: the network of such settings; it is called on the meta device.
+        build: makes the network from the settings; it is called on the meta device.
 
     Raises ModelError naming `path` and the setting or the first tensor that is wrong.
     """
     import torch
 
-    most = max([len(state), *(side for tensor in state.values() for side in tensor.shape)])
+    largest = max([len(state), *(side for tensor in state.values() for side in tensor.shape)])
     for name, number in _numbers("network", settings):
-        if isinstance(number, int) and not 0 <= number <= most:
+        if isinstance(number, int) and not 0 <= number <= largest:
             raise ModelError(f"{path}: metadata {name} is {number}, no tensor is of that size")
     try:
         with torch.device("meta"):
             network = build(settings)
     except ModelError as error:
         raise ModelError(f"{path}: metadata {error}") from None
-    except BUILDING as error:
+    except BUILD_ERRORS as error:
         raise ModelError(f"{path}: its metadata describe no network: {error!r}") from error
     return with_weights(network, state, path)
 
@@ -134,12 +135,12 @@ def make_network(
 def with_weights(
     network: NetworkT, state: Mapping[str, torch.Tensor], path: Path | str
 ) -> NetworkT:
-    """A network built on the meta device, with copies of weights in place of its tensors.
+    """Load copies of weights into a network that was built on the meta device.
 
-    Initial values, which the weights replace, are never drawn: for a published network that would
-    take longer than reading its file.
+    Initial values are never drawn: for a published network that would take longer than reading its
+    file.
 
-    Raises ModelError naming `path`, where the weights are from, and the first wrong tensor.
+    Raises ModelError naming `path`, the source of the weights, and the first wrong tensor.
     """
     expected = network.state_dict()
     _compare(expected, state, path)
@@ -149,7 +150,7 @@ def with_weights(
 
 
 def _numbers(name: str, value: Any) -> Iterator[tuple[str, int | float]]:
-    """The numbers in nested settings, with their places."""
+    """The numbers in nested settings, with their key paths."""
     if isinstance(value, bool):
         return
     if isinstance(value, int | float):
@@ -158,16 +159,16 @@ def _numbers(name: str, value: Any) -> Iterator[tuple[str, int | float]]:
         for key, inner in value.items():
             yield from _numbers(f"{name}.{key}", inner)
     elif isinstance(value, list | tuple):
-        for place, inner in enumerate(value):
-            yield from _numbers(f"{name}.{place}", inner)
+        for index, inner in enumerate(value):
+            yield from _numbers(f"{name}.{index}", inner)
 
 
 def fill_network(
     network: torch.nn.Module, state: Mapping[str, torch.Tensor], path: Path | str
 ) -> None:
-    """Put weights into a network: every tensor of it, no other, all of the right shape.
+    """Load weights into a network strictly: names and shapes of all tensors must agree.
 
-    Raises ModelError naming `path`, where the weights are from, and the first wrong tensor.
+    Raises ModelError naming `path`, the source of the weights, and the first wrong tensor.
     """
     _compare(network.state_dict(), state, path)
     network.load_state_dict(dict(state))
@@ -188,12 +189,12 @@ def _compare(
 
 
 def rounded(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The state dictionary as it comes back from its file: float16 values in float32."""
+    """Round a state dictionary to float16 values in float32, as it is read from a file."""
     return {name: tensor.detach().half().float() for name, tensor in state.items()}
 
 
 def state_digest(state: Mapping[str, torch.Tensor] | None) -> str:
-    """Names the weights that a training starts from; empty: from scratch."""
+    """Digest of the weights that a training starts from; "" for a training from scratch."""
     if state is None:
         return ""
     parts = [
@@ -205,7 +206,7 @@ def state_digest(state: Mapping[str, torch.Tensor] | None) -> str:
 def save_arrays(
     path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]
 ) -> None:
-    """Write arrays and metadata atomically; ModelError naming an array that is not finite."""
+    """Write arrays and metadata atomically; ModelError for an array that is not finite."""
     for name, array in arrays.items():
         _check_finite(path, name, array)
     text = json.dumps(metadata, sort_keys=True, allow_nan=False)
@@ -216,8 +217,8 @@ def save_arrays(
 def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
     """Arrays and metadata of a file that `save_arrays` wrote.
 
-    Raises ModelError where the file is missing, cut or of another format or number type, has no
-    metadata of ours, or holds a value that is not finite (naming the tensor).
+    Raises ModelError where the file is missing, truncated or in another format, has no metadata of
+    icmbench, or holds a number type that numpy lacks or a value that is not finite.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -233,7 +234,7 @@ def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The metadata of a file, with no tensor read; ModelError as `load_arrays`."""
+    """Metadata of a file, without reading its tensors; ModelError as `load_arrays`."""
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
@@ -258,7 +259,7 @@ def _metadata(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
 
 
 class _NotFinite(Exception):
-    """A number of JSON that is none: its text."""
+    """NaN or an infinity in JSON; the message is its text."""
 
 
 def _refuse(text: str) -> NoReturn:
@@ -270,7 +271,7 @@ def _finite(text: str) -> float:
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
-    """The metadata alone, with the checks of `load_arrays`."""
+    """Metadata of a file, after the checks of `load_arrays` on its tensors."""
     return load_arrays(path)[1]
 
 

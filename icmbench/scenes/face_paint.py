@@ -1,4 +1,4 @@
-"""The face's skin and features as a picture of its frontal plane, drawn through the landmarks."""
+"""Albedo texture of a face in its frontal plane: skin and features painted at the landmarks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _IRISES = ((0.3, 0.18, 0.1), (0.22, 0.38, 0.6), (0.3, 0.45, 0.28), (0.45, 0.47, 
 
 @dataclass(frozen=True)
 class Complexion:
-    """Linear colours of one person."""
+    """Linear-light colours of one person; `beard` and `freckles`: strengths, 0 without."""
 
     skin: Array
     hair: Array
@@ -62,7 +62,10 @@ def curve(points: Array, closed: bool) -> Array:
 
 
 class _Canvas:
-    """A square linear-light picture of the frontal plane."""
+    """A square linear-light image of the frontal plane, |x|, |y| < EXTENT in head units.
+
+    Head units: see `icmbench.scenes.face_model`.
+    """
 
     def __init__(self, side: int, colour: Array) -> None:
         self.side = side
@@ -75,13 +78,13 @@ class _Canvas:
         return [((float(x) + EXTENT) * scale, (EXTENT - float(y)) * scale) for x, y in points]
 
     def polygon(self, points: Array, soften: float = 0.0) -> Array:
-        """Coverage (side, side) of a polygon, softened by a Gaussian of head units."""
+        """Coverage (side, side) of a polygon; `soften`: sigma of a Gaussian blur in head units."""
         image = Image.new("L", (2 * self.side, 2 * self.side))
         ImageDraw.Draw(image).polygon(list(self._pixels(points)), fill=255)
         return self._finish(image, soften)
 
     def stroke(self, points: Array, width: float, soften: float = 0.0) -> Array:
-        """Coverage of a line of the given width in head units."""
+        """Coverage (side, side) of a polyline; `width` and `soften` in head units."""
         image = Image.new("L", (2 * self.side, 2 * self.side))
         thick = max(1, round(width * self.side / EXTENT))
         ImageDraw.Draw(image).line(list(self._pixels(points)), fill=255, width=thick, joint="curve")
@@ -103,17 +106,17 @@ class _Canvas:
         return cover
 
     def spot(self, x: float, y: float, sx: float, sy: float) -> Array:
-        """Gaussian spot of unit height."""
+        """Coverage (side, side) of a Gaussian spot of height 1."""
         across, down = ((self.x - x) / sx) ** 2, ((self.y - y) / sy) ** 2
         return np.exp(-across - down).astype(np.float32)
 
     def disc(self, x: float, y: float, radius: float) -> Array:
-        """Antialiased disc."""
+        """Coverage (side, side) of an antialiased disc."""
         gap = (radius - np.hypot(self.x - x, self.y - y)) * self.side / (2 * EXTENT)
         return np.asarray(np.clip(gap + 0.5, 0, 1).astype(np.float32))
 
     def lay(self, cover: Array, colour: Array) -> None:
-        """Paint a colour (3,) or (side, side, 3) with coverage."""
+        """Blend a colour, (3,) or (side, side, 3), into the image with a coverage mask."""
         rows = np.flatnonzero((cover > 0.003).any(axis=1))
         columns = np.flatnonzero((cover > 0.003).any(axis=0))
         if not rows.size:
@@ -123,7 +126,7 @@ class _Canvas:
         self.rgb[part] += (ink - self.rgb[part]) * cover[part][..., None]
 
     def noise(self, scale: float, beta: float, stretch: float = 1.0, slot: int = 0) -> Array:
-        """Unit noise over the plane."""
+        """Noise of zero mean and unit standard deviation over the plane, (side, side)."""
         x, y = np.broadcast_arrays(self.x * scale, self.y * scale)
         return lookup(fractal(slot, beta, stretch), x, y)
 
@@ -205,7 +208,7 @@ def _paint_mouth(c: _Canvas, look: Complexion, points: Array) -> None:
 def _paint_brows(c: _Canvas, look: Complexion, points: Array, rng: Generator) -> None:
     weight = float(rng.uniform(0.05, 0.1))
     for brow in (points[17:22], points[22:27]):
-        # The marks follow the middle of the brow.
+        # The landmarks lie on the centre line of the brow.
         cover = c.stroke(curve(brow, False), weight, 0.012)
         hairs = np.clip(0.95 + 0.4 * c.noise(200, 0.6, 3.0), 0.3, 1.0)
         c.lay(np.clip(cover * hairs * 1.05, 0, 1), look.hair * 0.55)

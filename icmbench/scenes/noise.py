@@ -1,4 +1,4 @@
-"""Periodic noise tables and mip-mapped tiles, the raw material of all textures."""
+"""Periodic noise tables and mip-mapped tiles, from which all textures are made."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from icmbench.core.files import seed_from
 
-#: float32 in practice; numpy's stubs widen too eagerly to say so.
+#: float32 at run time; numpy's type stubs infer float64 for most operations.
 Array = NDArray[Any]
 SIZE = 512  # texels per side of every table and tile; a power of two
 

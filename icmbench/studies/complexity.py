@@ -53,7 +53,7 @@ from icmbench.reporting.tables.complexity import (
     SIZE,
     STEPS,
 )
-from icmbench.studies.peak_memory import peak_memory, picture_header, timed_picture
+from icmbench.studies.peak_memory import astronaut, peak_memory, stream_header
 
 # Read off the names and shapes of the published checkpoint (groups `cond_stage_model.`,
 # OpenCLIP's ViT-H/14 text encoder, and `preprocess_tag_model.`, the tagger): not built here.
@@ -280,7 +280,7 @@ def _evaluation(networks: Networks, latent: Tensor) -> dict[str, float]:
 
 
 def stage_seconds(model: DiffICMHModel, size: int, repeats: int) -> tuple[dict[str, float], bytes]:
-    """Median seconds of every stage for `timed_picture`, on one thread, and the picture's stream.
+    """Median seconds of every stage for `astronaut`, on one thread, and the picture's stream.
 
     At the highest rate, which has most to code, with the card's sampler and guidance. `encode` and
     `decode` are sums of their stages.
@@ -289,7 +289,7 @@ def stage_seconds(model: DiffICMHModel, size: int, repeats: int) -> tuple[dict[s
     torch.set_num_threads(1)
     try:
         with torch.inference_mode():
-            return _timed_stages(model, timed_picture(size), _Clock(model.device, repeats))
+            return _timed_stages(model, astronaut(size), _Clock(model.device, repeats))
     finally:
         torch.set_num_threads(threads)
 
@@ -326,7 +326,7 @@ def _timed_stages(
     found[SAMPLING_STEP] = found[SAMPLING] / STEPS[0]
     found[ENCODE] = sum(found[stage] for stage in ENCODING)
     found[DECODE] = sum(found[stage] for stage in DECODING)
-    return found, container.pack(picture_header(model, size), list(sections))
+    return found, container.pack(stream_header(model, size), list(sections))
 
 
 class _Clock:

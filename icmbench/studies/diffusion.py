@@ -29,7 +29,7 @@ from icmbench.evaluation.codec_process import Failed
 from icmbench.evaluation.decode import decode_one
 from icmbench.evaluation.shard import CodecEntry
 from icmbench.metrics.meter import Meter
-from icmbench.reporting.figures.diffusion_rates import RatePicture, diffusion_rates
+from icmbench.reporting.figures.diffusion_rates import RateReconstruction, diffusion_rates
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.prior_alone import Sample, prior_alone
 from icmbench.studies.states import stored_stream
@@ -135,7 +135,7 @@ def draw_image(
         return nothing(f"a stream does not decode: {error}")
     where = {"dataset": dataset, "image": record.image}
     rows = [where | row for row in accounting_rows(original, coded)]
-    pictures = [_rate_picture(each, row) for each, row in zip(coded, rows, strict=True)]
+    pictures = [_rate_reconstruction(each, row) for each, row in zip(coded, rows, strict=True)]
     origin = f"File: rate {pictures[0].rate} of {family.name}"
     return Drawn(
         diffusion_rates(original, pictures, title=titles[0]),
@@ -260,8 +260,8 @@ def _tag_names(model: DiffICMHModel, parsed: container.Stream) -> tuple[str, ...
     return tuple(model.prior.vocabulary[tag] for tag in model.read(parsed).tags)
 
 
-def _rate_picture(coded: Coded, row: Row) -> RatePicture:
+def _rate_reconstruction(coded: Coded, row: Row) -> RateReconstruction:
     rate = int(dict(coded.point.encode)["rate"])
-    return RatePicture(
+    return RateReconstruction(
         rate, coded.point.spec, len(coded.stream), row["psnr_rgb"], coded.tags, coded.picture
     )

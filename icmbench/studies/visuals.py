@@ -1,4 +1,4 @@
-"""The pictures of a visual comparison: every family's point at a rate, decoded from its stream."""
+"""Figure of a visual comparison: reconstructions of all codec entries at about one rate."""
 
 from __future__ import annotations
 
@@ -28,15 +28,16 @@ def visual_figure(
     streams: Mapping[str, Path],
     families: Mapping[str, CodecEntry],
 ) -> Figure:
-    """One image beside what every family makes of it at about `bpp` bits per pixel.
+    """Draw one image and its reconstruction by every codec entry at about `bpp` bits per pixel.
 
     Args:
-        folder: where the record's relative path starts.
-        measurements: rows of the image's shard, all families.
-        streams: the shard's streams by family.
+        folder: the record's path is relative to it.
+        measurements: rows of the image's shard, all codec entries.
+        streams: codec entry -> archive of the shard's streams, from which images are decoded.
+        families: codec entries by name.
 
-    PSNR is printed where `psnr_rgb` is among the measurements. A placeholder says why there is
-    nothing to show: the image was refused, or no family has a point near the rate. Raises
+    PSNR is printed where `psnr_rgb` is among the measurements. Where the image was refused, or no
+    codec entry has a point near the rate, the figure is a placeholder with the reason. Raises
     MeasurementError where the image was never measured.
     """
     title = f"{dataset}: {record.image} at about {bpp:g} bits per pixel"

@@ -35,15 +35,15 @@ class Schedule:
     """Schedule of a training: steps, batch size, learning rate, precision.
 
     Attributes:
-        steps: optimiser steps; the learning rate falls over them as half a cosine.
+        steps: number of optimiser steps; the learning rate decays over them as half a cosine.
         batch: examples a step.
-        learning_rate: after `warm_up` steps.
+        learning_rate: its maximum, reached after `warm_up` steps.
         seed: of everything random.
         precision: float32, or bfloat16 for the forward pass.
         checkpoint_every: steps between two checkpoints.
         freeze_after: share of the steps after which the norms keep their statistics.
-        average: decay of the exponential moving average (EMA) of the weights, which the network
-            holds when the training ends; 0: the last step's weights.
+        ema_decay: decay of the exponential moving average (EMA) of the weights. The trained network
+            has the averaged weights; 0: those of the last step.
     """
 
     steps: int
@@ -54,12 +54,13 @@ class Schedule:
     precision: str = "float32"
     checkpoint_every: int = 500
     freeze_after: float = 0.3
-    average: float = 0.0
+    ema_decay: float = 0.0
 
     def values(self) -> dict[str, Any]:
-        """Values that decide the weights, by the names that provenance has."""
+        """Values that the weights depend on, by their names in the metadata of weight files."""
+        names = {"freeze_after": "settle", "ema_decay": "average"}
         values = {k: v for k, v in asdict(self).items() if k != "checkpoint_every"}
-        return {"settle": values.pop("freeze_after"), **values}
+        return {names.get(k, k): v for k, v in values.items()}
 
     def rate(self, step: int) -> float:
         """Learning rate of a step."""
@@ -83,23 +84,23 @@ def train(
     """Train `network` in place, on the device that it is on.
 
     Args:
-        losses: of one step, given the step's generator; `loss` is what is minimised, the other
-            entries are only recorded. Torch's own generator is seeded before each call.
-        checkpoint: file of the training state. One of another description is not used. It remains
-            when the training ends, because the weights are not written yet: the caller removes it.
+        losses: computes the losses of one step with the step's generator; `loss` is minimised, all
+            other entries are recorded. torch's global generator is seeded before each call.
+        checkpoint: file of the training state; ignored where its key differs. The caller removes it
+            after it has written the weights.
         history: CSV of the losses that is written at the end (`step, <losses>`).
         describe: everything else that decides the result (data, network), for the checkpoint's
             key.
         freeze: called before every step after `schedule.freeze_after`, to freeze statistics.
-        exact: an operation without a deterministic algorithm is an error; otherwise, for losses
-            of other libraries on a GPU, it is a warning, and two trainings differ by rounding.
+        exact: raise an error for an operation without a deterministic algorithm. False, for losses
+            of other libraries on a GPU: warn only; two trainings then differ by rounding.
 
     Raises ConfigError where a loss is not finite, ModelError for a checkpoint that is damaged.
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, schedule.learning_rate, weight_decay=1e-4)
     key = _key(name, schedule, describe)
-    averaged = _MovingAverage(parameters, schedule.average)
+    averaged = _MovingAverage(parameters, schedule.ema_decay)
     start, rows = _resume(checkpoint, key, network, optimiser, averaged)
     network.train()
     bar = progress(range(start, schedule.steps), desc=name, unit="step")
@@ -125,9 +126,9 @@ def forward_pass(schedule: Schedule, device: str) -> torch.autocast:
 
 
 class _MovingAverage:
-    """The exponential moving average (EMA) of parameters; a decay of 0 keeps none.
+    """Exponential moving average (EMA) of parameters; no copy is kept for a decay of 0.
 
-    The first steps have the weights of a plain mean, so that initial values fade soon.
+    The decay is min(decay, step / (step + 10)), so that the initial values are soon forgotten.
     """
 
     def __init__(self, parameters: list[torch.nn.Parameter], decay: float) -> None:
@@ -156,7 +157,7 @@ def _step(
     optimiser: torch.optim.Optimizer,
     parameters: list[torch.nn.Parameter],
 ) -> dict[str, float]:
-    """One step of the optimiser; the values of its losses."""
+    """Run one optimiser step; returns the values of its losses."""
     seed = seed_from(schedule.seed, name, step)
     torch.manual_seed(seed)
     for group in optimiser.param_groups:
@@ -183,7 +184,7 @@ def _report(name: str, done: int, schedule: Schedule, rows: list[dict[str, Any]]
 
 @contextlib.contextmanager
 def _deterministic(exact: bool) -> Iterator[None]:
-    """Only algorithms that give the same sums every time; the caller's setting comes back."""
+    """Allow only deterministic algorithms; restore the caller's mode at the end."""
     before = torch.get_deterministic_debug_mode()
     torch.set_deterministic_debug_mode("error" if exact else "warn")
     try:
@@ -193,7 +194,7 @@ def _deterministic(exact: bool) -> Iterator[None]:
 
 
 def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
-    """The losses of every step as CSV; a network that was not trained has none."""
+    """Write the losses of every step as CSV; only a header without steps."""
     fields = list(rows[0]) if rows else ["step", "loss"]
     with (
         atomic_path(path) as temporary,
@@ -242,7 +243,7 @@ def _resume(
     if not path.exists():
         return 0, []
     try:
-        # By way of the CPU: what one device has begun another one goes on with.
+        # Loaded to the CPU: a training may be resumed on another device.
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ModelError(f"{path}: not a checkpoint; remove it: {error}") from error

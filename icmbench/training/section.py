@@ -14,7 +14,7 @@ from icmbench.core.errors import IcmbenchError
 from icmbench.core.schema import Schema, integer, number, section
 
 Values = Mapping[str, Any]
-Keys = Sequence[Values]  # of every point of a model's codec entries: the keys of the encoder
+Keys = Sequence[Values]  # encode keys of every operating point of a model's codec entries
 
 
 def network(
@@ -39,60 +39,61 @@ class TrainingSection:
 
     Class attributes:
         key: name of the section.
-        model: the model folder that its parts make up; "": none.
+        model: name of the model folder that holds its parts; "": none.
         keys: schema of every key, in the order of training.
-        amounts: for every trained part the key of its amount; an amount of 0: not trained.
-        needs: by another section, the parts of it that this section's model contains.
+        count_keys: for every trained part the key of its number of steps or images; a number of 0:
+            not trained, the bundled part is used.
+        needs: other section -> its parts that this section's model contains.
     """
 
     key: ClassVar[str]
     model: ClassVar[str] = ""
     keys: ClassVar[Mapping[str, Schema]]
-    amounts: ClassVar[Mapping[str, str]]
+    count_keys: ClassVar[Mapping[str, str]]
     needs: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def schema(self) -> Schema:
         """JSON Schema of the section."""
         return section(self.keys)
 
-    def amount_keys(self, parts: Sequence[str]) -> str:
-        """Key paths of the amounts of parts, for error texts."""
-        return ", ".join(f"training.{self.key}.{part}.{self.amounts[part]}" for part in parts)
+    def count_paths(self, parts: Sequence[str]) -> str:
+        """Key paths of the counts of parts, for error texts."""
+        return ", ".join(f"training.{self.key}.{part}.{self.count_keys[part]}" for part in parts)
 
-    def with_amount(self, training: Values) -> list[str]:
-        """The parts whose amount is not 0."""
+    def with_count(self, training: Values) -> list[str]:
+        """Parts with a count above 0."""
         values = training[self.key]
-        return [part for part, amount in self.amounts.items() if values[part][amount]]
+        return [part for part, key in self.count_keys.items() if values[part][key]]
 
     def check(self, training: Values) -> None:
         """ConfigError where values of the section contradict each other, in every run."""
 
     def trained(self, training: Values, points: Keys, parts: Sequence[str] | None) -> list[str]:
-        """The parts that a run trains; the others are the bundled ones.
+        """Parts that a run trains; all other parts are the bundled ones.
 
         Args:
             training: the section `training`.
-            points: of the entries whose codec uses the model.
-            parts: those that other models need, where no entry uses this one; None: all.
+            points: encode keys of every operating point that uses the model.
+            parts: the parts that other models need, where no codec entry uses this one; None: all.
 
         Raises ConfigError where a part is left untrained that must be trained.
         """
         raise NotImplementedError
 
     def encoder_parts(self, training: Values, points: Keys, trained: Sequence[str]) -> list[str]:
-        """The parts that only the encoder uses and that this run makes; none by default."""
+        """Parts used by the encoder only that this run makes; none by default."""
         return []
 
     def check_model(self, folder: Path | None, points: Keys, encoder_parts: Sequence[str]) -> None:
-        """ModelError where a given folder (None: the bundled one) lacks a part that is used."""
+        """Check that a given folder (None: the bundled one) has all used parts; else ModelError."""
         raise NotImplementedError
 
     def wrong_points(
         self, training: Values, points: Keys, models: Path | None
     ) -> list[IcmbenchError]:
-        """Errors of the points of one codec entry that only the model can tell.
+        """Errors in the points of one codec entry that only its model can reveal, as unknown tags.
 
-        `models` is the given folder of all models; None: this run makes its own.
+        `models` is the configured folder of all models; None: this run makes them.
         """
         return []
 

@@ -1,4 +1,4 @@
-"""Configuration and units of work of a finished run's folder."""
+"""Configuration and units of work, read from the result folder of a finished run."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from icmbench.evaluation.shard import CodecEntry, make_codec_entry
 
 @dataclass(frozen=True, order=True)
 class Unit:
-    """Data set x codec entry x shard, as in the names of a run's files."""
+    """Unit of work of a run: data set x codec entry x shard."""
 
     dataset: str
     family: str
     shard: int
 
     def member(self, folder: str, suffix: str) -> str:
-        """``streams/photos/webp/0.zip``."""
+        """Relative path of a file of the unit, such as ``streams/photos/webp/0.zip``."""
         return f"{folder}/{self.dataset}/{self.family}/{self.shard}{suffix}"
 
 
 def read_provenance(results: Path) -> dict[str, Any]:
-    """`provenance.json` of a run, its configuration pointing to where the results lie now.
+    """Read `provenance.json` of a run; `results` in its configuration is set to this folder.
 
-    Raises MeasurementError naming the file where it is missing or not one.
+    Raises MeasurementError naming the file where it is missing or holds something else.
     """
     path = results / "provenance.json"
     try:
@@ -50,9 +50,13 @@ def read_provenance(results: Path) -> dict[str, Any]:
 def chosen_units(
     config: Mapping[str, Any], datasets: Collection[str] = (), codecs: Collection[str] = ()
 ) -> list[Unit]:
-    """The units of a configuration, sorted; only those of some data sets and codec entries.
+    """List the units of a configuration, sorted.
 
-    Raises ConfigError where one of them is not of the configuration.
+    Args:
+        datasets: names of the data sets to include; empty: all.
+        codecs: names of the codec entries to include; empty: all.
+
+    Raises ConfigError for a name that the configuration does not have.
     """
     for kind, names, known in (
         ("data set", datasets, config["datasets"]),
@@ -68,6 +72,6 @@ def chosen_units(
 
 
 def codec_entries(config: Mapping[str, Any], units: Collection[Unit]) -> dict[str, CodecEntry]:
-    """The families of units by name, as the run's jobs see them."""
+    """The codec entries of units by name, built as in the jobs of the run."""
     names = sorted({unit.family for unit in units})
     return {name: make_codec_entry(name, coding_settings(config, name)) for name in names}

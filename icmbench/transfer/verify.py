@@ -31,8 +31,8 @@ from icmbench.evaluation.agreement import AGREEMENT, COLUMNS, Agreement, agreeme
 from icmbench.evaluation.shard import DECODED, CodecEntry, read_rows
 from icmbench.reporting.statistics.natural import natural_key
 from icmbench.reporting.tables.csv_files import write_csv
-from icmbench.transfer.again import Pictures, pictures_here
 from icmbench.transfer.bundle import ABOUT, PICTURES, Bundle, open_bundle
+from icmbench.transfer.reconstructions import Reconstructions, local_reconstructions
 from icmbench.transfer.results import Unit, chosen_units, codec_entries, read_provenance
 
 REFUSALS = (SymbolMismatch, WrongModel, CorruptStream, TruncatedStream, UnsupportedVersion)
@@ -155,7 +155,7 @@ class _Unit:
         with (
             self.bundle.open(name) as handle,
             archive.reader(self.bundle.path / name, handle) as source,
-            pictures_here(self.results, self.unit, self.family, set(unequal)) as own,
+            local_reconstructions(self.results, self.unit, self.family, set(unequal)) as own,
         ):
             for key, (here, there) in unequal.items():
                 other = _checked(f"{self.bundle.path}: {name}", source, key, there)
@@ -163,7 +163,7 @@ class _Unit:
         return compared
 
 
-def _own(pictures: Pictures, key: Key, row: Row) -> Image:
+def _own(pictures: Reconstructions, key: Key, row: Row) -> Image:
     """This machine's picture; MeasurementError where it is no longer what its run decoded."""
     return _checked(pictures.place, pictures.source, key, row)
 

@@ -1,4 +1,4 @@
-"""One image at every rate of a codec that decodes by diffusion, on a sheet of pictures."""
+"""Figure of one image at every rate of a diffusion codec: original and reconstructions."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from icmbench.reporting.figures.style import theme
 
 
 @dataclass(frozen=True)
-class RatePicture:
-    """The reconstruction at a rate point.
+class RateReconstruction:
+    """The reconstruction at one rate.
 
     Attributes:
-        rate: from 1, the lowest.
-        bytes: of the file.
-        psnr: in dB, of the picture against the original.
+        rate: index of the rate; 1 is the lowest.
+        codec: codec spec.
+        bytes: size of the file.
+        psnr: of the reconstruction against the original, in dB.
         tags: names of the tags in the file.
-        picture: uint8 (H, W, 3).
+        picture: the reconstruction, uint8 (H, W, 3).
     """
 
     rate: int
@@ -39,13 +40,13 @@ class RatePicture:
         return 8 * self.bytes / int(height * width)
 
 
-def diffusion_rates(original: Pixels, rates: Sequence[RatePicture], *, title: str) -> Figure:
-    """Draw the original and what each rate's file decodes to, the lowest rate first.
+def diffusion_rates(original: Pixels, rates: Sequence[RateReconstruction], *, title: str) -> Figure:
+    """Draw the original and the reconstruction at each rate, lowest rate first.
 
-    Raises MeasurementError without a rate, or where a picture has not the original's size.
+    Raises MeasurementError without a rate, or where a size differs from the original's.
     """
     if not rates:
-        raise MeasurementError("a figure of rates needs at least one")
+        raise MeasurementError("a figure of rates needs at least one rate")
     ordered = sorted(rates, key=lambda rate: rate.rate)
     panels = [original_panel(original)]
     for rate in ordered:
@@ -55,24 +56,24 @@ def diffusion_rates(original: Pixels, rates: Sequence[RatePicture], *, title: st
         return picture_sheet(panels, title=title, note=_note(ordered))
 
 
-def _note(rates: Sequence[RatePicture]) -> str:
+def _note(rates: Sequence[RateReconstruction]) -> str:
     names = ", ".join(rate.codec for rate in rates)
     sets = {rate.tags for rate in rates}
     if len(sets) == 1:
-        told = f"Tags in every file: {tag_words(rates[0].tags)}."
+        tags = f"Tags in every file: {tag_words(rates[0].tags)}."
     else:
-        told = " ".join(f"Tags at rate {rate.rate}: {tag_words(rate.tags)}." for rate in rates)
+        tags = " ".join(f"Tags at rate {rate.rate}: {tag_words(rate.tags)}." for rate in rates)
     return (
-        f"{told} bpp: bits of the whole file per original pixel. Every picture was decoded from "
-        f"its file by a fresh process. Codec: {names}."
+        f"{tags} bpp: bits of the whole file per original pixel. Every reconstruction was decoded "
+        f"from its file by a fresh process. Codec: {names}."
     )
 
 
 def psnr_words(psnr: float) -> str:
-    """`PSNR 24.31 dB`, or that nothing was lost."""
+    """Format a PSNR as `PSNR 24.31 dB`; `lossless` for infinity."""
     return "lossless" if math.isinf(psnr) else f"PSNR {psnr:.2f} dB"
 
 
 def tag_words(tags: Sequence[str]) -> str:
-    """The tags' names in one line."""
+    """Format tags as one line; `none` for the empty set."""
     return ", ".join(tags) or "none"

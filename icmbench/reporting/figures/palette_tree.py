@@ -1,4 +1,4 @@
-"""The tree of a palette's first states: a row of swatches per state, each below its parent."""
+"""Tree of the coarse states of a palette: a row of swatches per state, children below parents."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from icmbench.reporting.figures.style import MUTED
 
 Labels = NDArray[np.int16]
 Colours = NDArray[np.float64]
-MOST_ENTRIES: Final = 16
+MAX_ENTRIES: Final = 16
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 _SWATCH = (0.8, 0.34)  # of the distance between leaves, and between rows
 
 
 def tree_levels(entries: Sequence[int]) -> list[int]:
-    """Indices of the states that the tree shows (by entries, coarsest first), at least one."""
-    few = [index for index, count in enumerate(entries) if count <= MOST_ENTRIES]
+    """Indices of the states of at most `MAX_ENTRIES` entries; at least the coarsest."""
+    few = [index for index, count in enumerate(entries) if count <= MAX_ENTRIES]
     return few or [0]
 
 
 def parents(fine: Labels, coarse: Labels) -> dict[int, int]:
-    """Entry of the finer state -> entry of the coarser state that it comes from.
+    """Entry of the finer state -> its parent, an entry of the coarser state.
 
-    Raises MeasurementError where the cells of one entry lie in two: these are not states of one
-    hierarchy.
+    Raises MeasurementError where the cells of one entry belong to two parents: the states are not
+    of one hierarchy.
     """
     pairs = np.unique(np.stack([fine.ravel(), coarse.ravel()], axis=1), axis=0)
     if len(np.unique(pairs[:, 0])) < len(pairs):
@@ -39,22 +39,24 @@ def parents(fine: Labels, coarse: Labels) -> dict[int, int]:
     return {int(child): int(parent) for child, parent in pairs}
 
 
-def places(labels: Sequence[Labels], colours: Sequence[Colours]) -> list[dict[int, float]]:
-    """Horizontal place of every entry that has cells, per state.
+def positions(labels: Sequence[Labels], colours: Sequence[Colours]) -> list[dict[int, float]]:
+    """Horizontal position of every entry that has cells, per state.
 
-    Entries of the finest state stand at 0, 1, 2 ...; others in the middle above their children.
+    Entries of the finest state are at 0, 1, 2 ...; every other entry is centred above its children.
     Siblings are sorted from dark to light.
     """
     above = [parents(fine, coarse) for coarse, fine in itertools.pairwise(labels)]
-    # Per entry, how light its ancestors are from the coarsest state on, each with its name.
-    ways: dict[int, tuple[tuple[float, int], ...]] = {
+    # Sort key of an entry: (luma, entry) of all its ancestors, coarsest first, and of itself.
+    lineages: dict[int, tuple[tuple[float, int], ...]] = {
         int(entry): ((float(colours[0][entry] @ _LUMA), int(entry)),)
         for entry in np.unique(labels[0])
     }
     for colour, owner in zip(colours[1:], above, strict=True):
         light = colour @ _LUMA
-        ways = {child: (*ways[up], (float(light[child]), child)) for child, up in owner.items()}
-    order = sorted(ways, key=ways.__getitem__)
+        lineages = {
+            child: (*lineages[up], (float(light[child]), child)) for child, up in owner.items()
+        }
+    order = sorted(lineages, key=lineages.__getitem__)
     found = [{entry: float(index) for index, entry in enumerate(order)}]
     for owner in reversed(above):
         groups: dict[int, list[float]] = {}
@@ -67,12 +69,14 @@ def places(labels: Sequence[Labels], colours: Sequence[Colours]) -> list[dict[in
 def draw_tree(
     axes: Axes, labels: Sequence[Labels], colours: Sequence[Colours], states: Sequence[int]
 ) -> None:
-    """Draw the states, coarsest on top; above several first entries the one they would make.
+    """Draw the states, coarsest on top.
+
+    Where the coarsest state has several entries, a root of their mean colour is drawn above them.
 
     Args:
         labels: per state, the entry of every cell.
         colours: per state, RGB of its entries in 0 ... 255.
-        states: their t, for the row names.
+        states: diffusion state t of each, for the row names.
     """
     names = [f"state {state}" for state in states]
     if len(colours[0]) > 1:
@@ -80,7 +84,7 @@ def draw_tree(
         mean = (shares[:, None] * np.nan_to_num(colours[0])).sum(0, keepdims=True)
         labels, colours = [np.zeros_like(labels[0]), *labels], [mean, *colours]
         names = ["all cells", *names]
-    spots = places(labels, colours)
+    spots = positions(labels, colours)
     for depth in range(1, len(labels)):
         for child, parent in sorted(parents(labels[depth], labels[depth - 1]).items()):
             x, up = spots[depth][child], spots[depth - 1][parent]

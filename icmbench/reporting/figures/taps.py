@@ -20,7 +20,8 @@ from icmbench.reporting.figures.style import MUTED, family_styles, theme
 
 Floats = NDArray[np.floating[Any]]
 CHANNELS: Final = 4  # of a tap, drawn
-# Inches: words above the patch, its side, words left of a row, and the small pictures.
+# Inches: height of the text above the patch, side of the patch, width of the row labels, side of
+# the small images.
 _WORDS, _PATCH, _LABEL, _THUMB = 0.22, 1.75, 1.3, 0.74
 _PAIR, _BETWEEN, _CAPTION, _BELOW_PROFILE, _TITLES = 0.04, 0.16, 0.21, 0.62, 0.3
 _LEGEND = 1.0
@@ -28,18 +29,18 @@ _NOTE = (
     "Response: per tap the channels with the largest standard deviation over the patch, largest "
     "first. Spectrum: ln(1 + magnitude) of that channel's orthonormal 2-D Fourier transform, zero "
     "frequency in the centre, up to the frequency given at the left (c/px: cycles per pixel of the "
-    "original image). Every small picture has its own scale, light is high. Profile: the "
+    "original image). Every small image has its own scale; bright is large. Profile: the "
     "descriptor, mean over channels and orientations, at the (geometric) middle of each ring; "
     "frequency 0 is left out."
 )
 
 
 class Sector(Protocol):
-    """A bin of frequencies, in cycles per patch, as `training.descriptors.Sector` is."""
+    """A bin of frequencies, in cycles per patch: `codecs.mpd.training.descriptors.Sector`."""
 
     @property
     def inner(self) -> int:
-        """Least radius, 0 for the bin of frequency 0."""
+        """Smallest radius; 0 for the bin of frequency 0."""
         ...
 
     @property
@@ -60,8 +61,8 @@ def log_magnitude(tap: Floats) -> NDArray[np.float64]:
 
 def strongest(tap: Floats, count: int) -> list[int]:
     """Channels of largest standard deviation, largest first, ties to the smaller index."""
-    spread = np.asarray(tap, np.float64).std(axis=(1, 2))
-    return [int(index) for index in np.argsort(-spread, kind="stable")[:count]]
+    std = np.asarray(tap, np.float64).std(axis=(1, 2))
+    return [int(index) for index in np.argsort(-std, kind="stable")[:count]]
 
 
 def ring_profile(
@@ -99,16 +100,16 @@ def taps_and_spectra(
 
     Args:
         image: the patch, uint8 (H, H, 3).
-        taps: name -> float (C, h, h), H / h whole; shallowest first.
+        taps: name -> float (C, h, h), where h divides H; shallowest first.
         spectra: name -> float (C, bins), the tap's descriptor.
-        bins: name -> its bins, say of `icmbench.codecs.mpd.training.descriptors.sectors(h)`.
-        quantity: what `spectra` holds, with its unit if it has one; the profile's axis says it.
+        bins: name -> its bins, as from `icmbench.codecs.mpd.training.descriptors.sectors(h)`.
+        quantity: name and unit of the values in `spectra`: the axis label of the profile.
 
     Returns:
-        The figure; a placeholder where there is no tap.
+        The figure; a placeholder without taps.
 
     Raises:
-        MeasurementError: names, shapes or bins that do not belong together.
+        MeasurementError: names, shapes or bins do not match.
     """
     if not taps:
         return placeholder(title, "the network has no tap.")
@@ -142,7 +143,9 @@ def _stride(image: Pixels, name: str, tap: Floats) -> int:
     if image.dtype != np.uint8 or image.shape != (len(image), len(image), 3):
         raise MeasurementError(f"a patch is uint8 (H, H, 3), not {image.dtype} {image.shape}")
     if tap.ndim != 3 or not tap.size or tap.shape[1] != tap.shape[2] or len(image) % tap.shape[1]:
-        raise MeasurementError(f"{name} {tap.shape} is no tap of a patch {image.shape[:2]}")
+        raise MeasurementError(
+            f"{name} {tap.shape} is not a tap (C, h, h) of a patch {image.shape[:2]}"
+        )
     if not np.isfinite(tap).all():
         raise MeasurementError(f"{name} has values that are not finite")
     return int(len(image) // tap.shape[1])
@@ -191,7 +194,7 @@ def _profile(
 
 
 def _row(sheet: Sheet, top: float, name: str, tap: Floats, stride: int, *, titles: bool) -> None:
-    """Words and pictures of one tap."""
+    """Draw the label, the channels and the spectra of one tap."""
     words = f"{tap.shape[2]} \u00d7 {tap.shape[1]}, stride {stride}\nto {plain(0.5 / stride)} c/px"
     sheet.words(EDGE, top + 0.14, name)
     sheet.text(EDGE, top + 0.32, words, fontsize=7, color=MUTED, linespacing=1.35)

@@ -1,4 +1,8 @@
-"""The table of feature gaps: means over the images that all codecs coded, with intervals."""
+"""The table of feature gaps: means over the comparison set, with intervals.
+
+A feature gap is the distance between the features of a task model on a reconstruction and on the
+original; see `icmbench.studies.feature_gap`.
+"""
 
 from __future__ import annotations
 
@@ -37,21 +41,22 @@ def gap_table(
     seed: int,
     max_failed: float,
 ) -> pd.DataFrame:
-    """Mean gap of every codec string at every depth of a task's model, on one data set.
+    """Mean gap of every codec spec at every depth of a task's model, on one data set.
 
     Args:
-        gaps: `icmbench.studies.feature_gap.COLUMNS`, all codecs and shards.
-        measurements: of this data set, all codecs; they say what is compared, and the rates.
+        gaps: rows of `icmbench.studies.feature_gap.COLUMNS`, all codecs and shards.
+        measurements: rows of this data set, all codecs, for the comparison set and the rates.
 
     Returns:
-        `COLUMNS`, sorted by family, rate, codec string and depth. `lo` and `hi`: 95 % percentile
-        interval over draws of images, the same draws for every codec and depth, none below 3
-        images. A codec string that failed on too many images, or on whose pictures the model did,
-        has no value; `failed` counts both. Where the model failed on all, the depth is 0.
+        `COLUMNS`, sorted by family, rate, codec spec and depth. `lo` and `hi`: 95 % percentile
+        interval over bootstrap draws of images, the same draws for every codec and depth; empty
+        with fewer than 3 images. A codec spec has no value where coding, or the model on its
+        reconstructions, failed on too many images; `failed` counts both. Where the model failed on
+        all images, the depth is 0.
 
     Raises:
-        MeasurementError: an image of the comparison has no gap at some depth, or two, and as
-            `grids` does.
+        MeasurementError: an image of the comparison set has no gap or two gaps at a depth; and as
+            `grids`.
     """
     (coded,) = grids(measurements, ())
     grid = _answered(coded, gaps)
@@ -83,7 +88,7 @@ def gap_table(
 
 
 def _answered(grid: Grid, gaps: pd.DataFrame) -> Grid:
-    """The grid with the pictures that the model failed on as failures."""
+    """The grid, where images that the model failed on count as failures."""
     rows = {point: row for row, point in enumerate(grid.points)}
     columns = {image: column for column, image in enumerate(grid.images)}
     ok = grid.ok.copy()
@@ -95,7 +100,7 @@ def _answered(grid: Grid, gaps: pd.DataFrame) -> Grid:
 
 
 def _values(mine: pd.DataFrame, common: Grid, where: str) -> Floats:
-    """The gaps of the compared images in their order, (images,)."""
+    """The gaps of the images of the comparison set in their order, (images,)."""
     if mine["image"].duplicated().any():
         raise MeasurementError(f"feature gaps of {where}: an image occurs twice")
     values = mine.set_index("image")["gap"].reindex(list(common.images))

@@ -1,4 +1,4 @@
-"""The rate-distortion table: mean rate and mean quality of every codec string, with intervals."""
+"""The rate-distortion table: mean rate and mean quality of every codec spec, with intervals."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def rd_table(
     seed: int,
     max_failed: float = MAX_FAILED,
 ) -> pd.DataFrame:
-    """One row per data set and codec string: means over the compared images, 95 % intervals.
+    """One row per data set and codec spec: means over the comparison set, 95 % intervals.
 
     Columns: dataset, codec, family, images (number averaged), failed (number without a result),
     then bpp and every metric, each followed by its `_lo` and `_hi`. Sorted by dataset, family,
-    bpp, codec string; independent of the order of the input.
+    bpp, codec spec; independent of the order of the input.
 
-    The images are those of `comparison_set`, the same for bpp and every metric; a metric that is
-    undefined on all of them is empty, a lossless string's infinite. Intervals are percentile
-    intervals over `resamples` draws of images, the same draws for every codec string of a data
-    set; below 3 images there are none. Raises `MeasurementError` as `grids` and
-    `resample_indices` do.
+    bpp and every metric are averaged over the same images, those of `comparison_set`. A metric
+    that is undefined on all of them is empty; PSNR of a lossless codec spec is infinite. Intervals
+    are percentile intervals over `resamples` bootstrap draws of images, with the same draws for
+    every codec spec of a data set; with fewer than 3 images they are empty. Raises
+    `MeasurementError` as `grids` and `resample_indices` do.
     """
     names = list(metrics)
     rows: list[dict[str, object]] = []

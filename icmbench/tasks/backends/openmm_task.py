@@ -1,4 +1,4 @@
-"""The task of a model of mmdet or mmseg: its options, its network, its weights."""
+"""Tasks with a model of mmdet or mmseg: options, network, weights."""
 
 from __future__ import annotations
 
@@ -35,22 +35,24 @@ RANDOM: Final = "random"
 OPTIONS: Final[Mapping[str, Option]] = {
     "config": Option(
         str,
-        help="the configuration: its name in the library, or a file `*.py`; weights of ours "
-        "(bundled, *.safetensors) say theirs",
+        help="the model's configuration: its name in the library, or a file `*.py`; not needed for "
+        "bundled and *.safetensors weights, which name it",
     ),
     "checkpoint": Option(
         str,
         default=BUNDLED,
-        help="file of weights, `bundled`, or `random`: none, to try a configuration",
+        help="weight file, `bundled`, or `random` (untrained, to try a configuration)",
     ),
     "sha256": Option(
-        str, help="of the file; another one is refused, and a checkpoint with objects needs it"
+        str, help="of the weight file; required for a checkpoint that holds Python objects"
     ),
-    "classes": Option(list, help="names of the model's classes, where its file names none"),
+    "classes": Option(list, help="names of the model's classes, where its weight file has none"),
     "overrides": Option(
-        dict, default={}, help="keys of the configuration, such as model.test_cfg.max_per_img: 50"
+        dict,
+        default={},
+        help="changed keys of the configuration, as model.test_cfg.max_per_img: 50",
     ),
-    "scale": Option(int, low=32, help="longer side that pictures are brought to, in pixels"),
+    "scale": Option(int, low=32, help="longer side in pixels that images are resized to"),
 }
 
 
@@ -58,7 +60,7 @@ class OpenMMTask(Task):
     """Base of `mmdet` and `mmseg`; a subclass maps classes and reads the network's output.
 
     Attributes:
-        operators: whose compiled operators serve, "mmcv" or "torchvision", once it is loaded.
+        operators: library of the compiled operators, "mmcv" or "torchvision"; "" before `load`.
     """
 
     package: ClassVar[str]
@@ -78,7 +80,7 @@ class OpenMMTask(Task):
         self._numbers = np.zeros(0, np.int64)
 
     def _find_checkpoint(self) -> Path | None:
-        """The file of weights; None: random ones."""
+        """The weight file; None: random weights."""
         value = str(self.values["checkpoint"])
         if value == RANDOM:
             return None
@@ -86,19 +88,19 @@ class OpenMMTask(Task):
 
     @property
     def model(self) -> str:
-        """The configuration's name; the bundled networks are narrower than their namesakes."""
+        """Name of the model: that of its configuration, or of the bundled, narrower network."""
         if is_bundled(str(self.values["checkpoint"]), self.bundled.stem):
             return self.bundled_model
         return Path(str(self.values["config"] or self._path)).name.removesuffix(".py")
 
     def files(self) -> list[Path]:
-        """Weights, and a configuration that is a file."""
+        """The weight file, and the configuration where it is a file."""
         config = str(self.values["config"] or "")
         own = [Path(config).expanduser()] if config.endswith(".py") else []
         return own if self._path is None else [self._path, *own]
 
     def load(self, labels: Labels, device: str) -> None:
-        """Build the network, fill it, and match its classes with the data set's.
+        """Build the network, load its weights, and match its classes with the data set's.
 
         Raises ModelError for weights as in `read_weights` and `fill`, TaskError where the
         configuration is unknown, needs a missing operator, or has other classes.
@@ -119,13 +121,13 @@ class OpenMMTask(Task):
         self._numbers = np.array(self._match(labels, known), np.int64)
         self._pipeline = make_pipeline(self.package, config, scale)
         network.eval()
-        if self._ours:  # others' numbers are compared with published ones: they stay as they are
+        if self._ours:  # published models keep their exact arithmetic: their scores are compared
             fold_norms(network)
-        # On a CPU convolutions of this layout take half to four fifths of the time.
+        # On a CPU, channels last saves a fifth to half of the seconds of convolutions.
         self._network = network.to(device, memory_format=torch.channels_last)
 
     def _read(self, path: Path) -> Weights:
-        """The weights; where the file is missing, the error says where it is published."""
+        """Read the weights; the error for a missing file names the address of its publication."""
         config = self.values["config"]
         if config and not path.is_file():
             address = published_weights(self.package, config)
@@ -133,7 +135,7 @@ class OpenMMTask(Task):
         return read_weights(path, self.values["sha256"])
 
     def _description(self, weights: Weights) -> tuple[str, Mapping[str, Any], int | None]:
-        """Configuration, overrides and scale: the file's own where it is ours."""
+        """Configuration, overrides and scale: from our own weight file, else from the options."""
         scale = self.values["scale"]
         if not self._ours:
             return self.values["config"], {}, scale
@@ -145,7 +147,7 @@ class OpenMMTask(Task):
         return own["config"], own["overrides"], own["scale"] if scale is None else scale
 
     def _known(self, weights: Weights, config: Any, network: Any) -> tuple[str, ...]:
-        """The classes that the network knows: of its file, of the options, or of its data set."""
+        """Class names of the network: from its weight file, the options, or its training set."""
         given = tuple(self.values["classes"] or ())
         if given and weights.classes and given != weights.classes:
             raise TaskError(f"{self._path} names its classes itself, and others than the option")
@@ -160,12 +162,12 @@ class OpenMMTask(Task):
 
     @abstractmethod
     def _match(self, labels: Labels, known: Sequence[str]) -> list[int]:
-        """Per class of the model its number in the data set."""
+        """Index in the data set of every class of the model."""
 
     def _answer(self, image: Image) -> Any:
-        """The network's data sample for a picture uint8 (H, W, 3), sRGB.
+        """Predict one image uint8 (H, W, 3), sRGB; returns the network's data sample.
 
-        Of a thin picture it is of more rows or columns, behind those of the picture: see `thicken`.
+        Very thin images are padded (see `thicken`): the prediction then covers the padding, too.
         """
         import torch
 
@@ -175,18 +177,18 @@ class OpenMMTask(Task):
         try:
             with torch.inference_mode():
                 return self._infer(batch)
-        except TaskError as error:  # an operator that is no layer
+        except TaskError as error:  # a missing operator that is called as a function
             raise TaskError(f"{self.model}: {error}") from error
 
     def _infer(self, batch: dict[str, Any]) -> Any:
-        """The network's data sample for a batch of one picture."""
+        """The network's data sample for a batch of one image."""
         return self._network.test_step(batch)[0]
 
 
 def describe_network(
     package: str, config: str, overrides: Mapping[str, Any], classes: Sequence[str], scale: int
 ) -> dict[str, Any]:
-    """The part of a file's metadata that `OpenMMTask` builds its network by; plain values only."""
+    """Metadata of a weight file from which `OpenMMTask` builds its network; JSON types only."""
     find_config(package, config)
     return {
         "package": package,

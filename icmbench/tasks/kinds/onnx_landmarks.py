@@ -1,7 +1,7 @@
-"""`onnx-landmarks`: any exported network of 68 points, through ONNX Runtime.
+"""`onnx-landmarks`: an exported network that predicts 68 facial landmarks, with ONNX Runtime.
 
-It must have one input (1, 3, size, size), and its first output must begin with x and y of the
-points in turn.
+The network has one input (1, 3, size, size). Its first output begins with the landmarks as
+x, y, x, y, ...
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ CHOICES: Final = {"channels": ("rgb", "bgr"), "output": ("normalised", "pixels")
 
 
 class OnnxLandmarks(OnnxTask):
-    """A network that regresses 68 points in a crop around the face.
+    """A network that regresses 68 landmarks in a crop around a face.
 
-    The crop is a square of `enlarge` times the box's longer side with the box's centre, bilinear
-    without smoothing, black outside of the picture; the box is the tight one of the points.
+    The crop is a square with the centre of the face's box and `enlarge` times its longer side. It
+    is sampled bilinearly without a low-pass filter and black outside of the image. The box is the
+    tight bounding box of the annotated landmarks.
     """
 
     kind = "onnx-landmarks"
@@ -51,7 +52,7 @@ class OnnxLandmarks(OnnxTask):
         super().__init__(name, entry)
         check_choices(name, self.values, CHOICES)
         if self.values["scale"] == 0:
-            raise ConfigError(f"task {name!r}: scale=0 cannot be divided by")
+            raise ConfigError(f"task {name!r}: scale: 0 is not allowed, the input is divided by it")
 
     @property
     def produces(self) -> str:
@@ -59,10 +60,10 @@ class OnnxLandmarks(OnnxTask):
         return LANDMARKS
 
     def load(self, labels: Labels, device: str) -> None:
-        """Read the network and try it on a black picture.
+        """Load the network and run it once on a black crop.
 
-        Raises TaskError where its input is not one of `size`, or its output holds fewer values
-        than 68 points have.
+        Raises TaskError where its input does not have side `size`, or its output has fewer than
+        2 x 68 values.
         """
         self._open(device)
         inputs = self._session.get_inputs()
@@ -79,7 +80,7 @@ class OnnxLandmarks(OnnxTask):
         self._points(np.zeros((size, size, 3), np.uint8))
 
     def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> Faces:
-        """The landmarks of the faces in these boxes; TaskError for a box as in `check_box`."""
+        """Landmarks of the faces in boxes x, y, width, height; TaskError as `check_box`."""
         found = np.zeros((len(faces), POINTS, 2))
         for number, box in enumerate(faces):
             check_box(box, image)
@@ -89,26 +90,28 @@ class OnnxLandmarks(OnnxTask):
         return found
 
     def _points(self, crop: Image) -> NDArray[np.float64]:
-        """(68, 2) in sides of the crop uint8 (size, size, 3)."""
+        """Landmarks (68, 2) of a crop uint8 (size, size, 3), in units of its side."""
         pixels = crop[:, :, ::-1] if self.values["channels"] == "bgr" else crop
         values = (pixels.astype(np.float32) - self.values["mean"]) / self.values["scale"]
         planes = np.ascontiguousarray(values.transpose(2, 0, 1)[None], np.float32)
         output = np.asarray(self._run(planes)[0], np.float64).ravel()
         if output.size < 2 * POINTS:
-            raise TaskError(f"{self._path()}: {output.size} outputs are fewer than 68 points have")
+            raise TaskError(
+                f"{self._path()}: {output.size} output values, 68 points need {2 * POINTS}"
+            )
         points = output[: 2 * POINTS].reshape(POINTS, 2)
         return points / self.values["size"] if self.values["output"] == "pixels" else points
 
 
 def square_of(box: Sequence[float], enlarge: float) -> tuple[NDArray[np.float64], float]:
-    """Upper left corner (x, y) and side in pixels of the crop for a box x, y, width, height."""
+    """Top left corner (x, y) and side, in pixels, of the crop for a box x, y, width, height."""
     x, y, width, height = (float(value) for value in box)
     side = enlarge * max(width, height)
     return np.array([x + width / 2 - side / 2, y + height / 2 - side / 2]), side
 
 
 def cut_square(image: Image, corner: NDArray[np.float64], side: float, size: int) -> Image:
-    """The square as a picture uint8 (size, size, 3), bilinear, black outside of `image`."""
+    """Resample a square to uint8 (size, size, 3), bilinearly; black outside of `image`."""
     step = side / size
     picture = PillowImage.fromarray(image).transform(
         (size, size),

@@ -26,7 +26,7 @@ from icmbench.tasks.metrics.average_precision import (
     rank,
 )
 from icmbench.tasks.metrics.coco_truth import CocoTruth
-from icmbench.tasks.metrics.detection_matching import listed, match, overlaps_of
+from icmbench.tasks.metrics.detection_matching import match, overlaps_of, sort_detections
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -157,13 +157,13 @@ class DetectionEvaluator:
     def _match(
         self, found: Sequence[Instances], *, masks: bool
     ) -> tuple[dict[int, Ranked], Counts, Counts]:
-        """Ranked findings by category; found objects and invented ones per image."""
-        ranking = listed(found, self._truth.order)
+        """Ranked detections by category; true and false positives per image above `SHOWN`."""
+        ranking = sort_detections(found, self._truth.order)
         verdict = np.full((len(THRESHOLDS), len(ranking.scores)), MISS, np.int8)
         for (column, category), objects in self._truth.objects.items():
             here = ranking.groups.get((column, category))
             if here is not None:
-                overlaps = overlaps_of(found[column], ranking.places[here], objects, masks)
+                overlaps = overlaps_of(found[column], ranking.indices[here], objects, masks)
                 verdict[:, here] = match(overlaps, objects.crowd)
         ranked = {}
         for category in np.unique(ranking.labels).tolist():

@@ -16,7 +16,7 @@ class TaskTraining(TrainingSection):
     """The bundled task models; a trained one starts from the bundled weights."""
 
     key: ClassVar[str] = "tasks"
-    amounts: ClassVar[Mapping[str, str]] = dict.fromkeys(
+    count_keys: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ("detector", "segmenter", "landmarks"), "steps"
     )
     keys: ClassVar[Mapping[str, Schema]] = {
@@ -30,7 +30,7 @@ class TaskTraining(TrainingSection):
 
         Raises ConfigError where no training set is of scenes: only they have all annotations.
         """
-        trained = [part for part in self.with_amount(training) if part in (parts or ())]
+        trained = [part for part in self.with_count(training) if part in (parts or ())]
         if trained and not scene_sets(training):
             raise ConfigError(
                 f"training.tasks.{trained[0]}: no training set of training.data is of scenes"

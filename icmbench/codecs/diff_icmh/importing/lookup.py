@@ -1,6 +1,6 @@
-"""Inverse of `rename`: the published name of a tensor of ours, for error messages.
+"""Inverse of `rename`: published name of one of our tensors, for error messages.
 
-It is built by renaming every name that the published code can have.
+The inverse is a table, made by renaming every tensor name that a published checkpoint can have.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ LEAVES: Final = ("weight", "bias")
 
 
 def published_name(part: str, name: str) -> str:
-    """The published name of a part's tensor; our own, with its part, where there is none."""
-    if part == "codec":  # the published names themselves
+    """Published name of a part's tensor; without one, the part and our own name."""
+    if part == "codec":  # our names are the published ones
         return f"{PREFIXES[part]}{name}"
     return _names().get((part, name), f"{part} {name}")
 
@@ -69,7 +69,8 @@ def _unet() -> Iterator[str]:
     modules = [
         f"{side}.{number}.{place}.{name}"
         for side, number in product(("input_blocks", "output_blocks"), range(BLOCKS))
-        # An enlargement is at 2 behind attention, else at 1: only the deepest level has none.
+        # An upsampling layer has index 2 after an attention layer, else 1; only the blocks of the
+        # deepest level, the first ones, have no attention.
         for place in ((0, 1, 2) if number <= LAYERS else (0, 2, 1))
         for name in inner
     ]

@@ -1,4 +1,8 @@
-"""Checks of a published checkpoint's values: finite weights, and the constants of our decoder."""
+"""Checks of the values in a published checkpoint: finite weights, known constants and schedule.
+
+The published checkpoint stores the constants of CompressAI's entropy models and the noise schedule
+of its sampler. Our decoder computes with its own; a checkpoint with other values is refused.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +20,14 @@ from icmbench.codecs.diff_icmh.sampling import STEPS, Floats, spaced_schedule
 
 
 def check_overlap(state: State, below: State, conversion: Conversion) -> None:
-    """Note tensors whose shape differs between a checkpoint and the base below it."""
+    """Note tensors whose shape differs between a checkpoint and the base checkpoint it extends."""
     for key in state.keys() & below.keys():
         if (shape := tuple(state[key].shape)) != (other := tuple(below[key].shape)):
             conversion.note(key, f"of the shape {shape}, but {other} in the base")
 
 
 def check_values(state: State, conversion: Conversion) -> None:
-    """Note weights that are not finite, and constants and schedules that are not ours."""
+    """Note weights that are not finite, and constants that differ from those of our decoder."""
     for part, found in conversion.parts.items():
         for name, tensor in found.tensors.items():
             if not torch.isfinite(tensor).all():
@@ -36,7 +40,7 @@ def check_values(state: State, conversion: Conversion) -> None:
 
 
 def _schedule() -> dict[str, Floats]:
-    """Compute the published schedule's tensors from ours; NaN where any value is accepted."""
+    """Compute the tensors of the published schedule from our own; NaN accepts any value."""
     schedule = spaced_schedule(STEPS)
     alpha_prod_t, prev = schedule.alpha_prod_t, schedule.alpha_prod_t_prev
     # The first variance is zero: any substitute for its logarithm is accepted.
@@ -76,7 +80,7 @@ def _codec_constants(state: State) -> dict[str, Floats]:
 
 
 def _agrees(tensor: Tensor, wanted: Floats) -> bool:
-    """Compare a constant with ours, to the digits of its number type."""
+    """Compare a constant with our own, to the precision of its number type."""
     if not tensor.is_floating_point() or tuple(tensor.shape) != wanted.shape:
         return False
     step = max(torch.finfo(tensor.dtype).eps, 1e-6)

@@ -1,8 +1,8 @@
 """The bundled prior: a small latent diffusion model that is conditioned on tags.
 
-A tag is a learned vector; the context of an image is its tags, padded with the vector of `nothing`.
-The empty set is legal and is the unconditional input of classifier-free guidance. (Published models
-have a text encoder instead: `icmbench.codecs.diff_icmh.text`.)
+Each tag has a learned embedding. The context of an image is the embeddings of its tags, padded with
+that of "no tag". The empty set of tags is the unconditional input of classifier-free guidance.
+Published models have a text encoder instead: `icmbench.codecs.diff_icmh.text`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from icmbench.core.errors import ConfigError, ModelError
 from icmbench.models.settings import NetworkSettings
 from icmbench.models.tensors import load_built
 
-# What fits into a few minutes on a CPU: attention only where a cell is 32 pixels wide.
+# Trained in a few minutes on a CPU: attention only at 1/32 of the image's resolution.
 SMALL: Final = UnetSettings(
     latent=4,
     channels=(32, 48, 96),
@@ -35,9 +35,9 @@ class PriorSettings(NetworkSettings):
     """Size of the prior.
 
     Attributes:
-        unet: of the denoising network.
-        vocabulary: names of the tags; a tag's id is its place.
-        tokens: tags that a text holds.
+        unet: settings of the denoising network.
+        vocabulary: names of the tags; a tag's id is its index.
+        tokens: length of the context; surplus tags are left out.
     """
 
     unet: UnetSettings = SMALL
@@ -47,7 +47,7 @@ class PriorSettings(NetworkSettings):
 
 
 class TagEmbedder(torch.nn.Module):
-    """Sets of tags to the text that the denoising network attends to."""
+    """Embedding of sets of tags: the context of the denoising network's cross-attention."""
 
     def __init__(self, settings: PriorSettings) -> None:
         super().__init__()
@@ -56,20 +56,20 @@ class TagEmbedder(torch.nn.Module):
         self.table = torch.nn.Embedding(len(self.vocabulary) + 1, settings.unet.context)
 
     def forward(self, sets: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Text of sets of tag ids, (n, tokens, channels); surplus tags are left out."""
+        """Embed n sets of tag ids, (n, tokens, channels); surplus tags are left out."""
         nothing = len(self.vocabulary)
         rows = torch.full((len(sets), self.tokens), nothing)
         for row, ids in zip(rows, sets, strict=True):
             kept = sorted(ids)[: self.tokens]
             if kept and not 0 <= kept[0] <= kept[-1] < nothing:
-                raise ConfigError(f"tags {kept}: the vocabulary has {nothing}")
+                raise ConfigError(f"tags {kept}: the vocabulary has the ids 0 to {nothing - 1}")
             row[: len(kept)] = torch.tensor(kept, dtype=torch.long)
         embedded: torch.Tensor = self.table(rows.to(self.table.weight.device))
         return embedded
 
 
 class Prior(torch.nn.Module):
-    """The denoising network and its embedder: what `prior.safetensors` holds."""
+    """The denoising network and its tag embedder: the content of `prior.safetensors`."""
 
     def __init__(self, settings: PriorSettings, seed: int) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Prior(torch.nn.Module):
 
 
 def load_prior(path: Path) -> Prior:
-    """The bundled kind of prior from its file; ModelError naming file and tensor."""
+    """Load a prior with a tag embedder; ModelError naming file and tensor."""
     return load_built(path, PriorSettings, Prior)[0]
 
 

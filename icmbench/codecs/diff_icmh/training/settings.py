@@ -76,7 +76,7 @@ class DiffIcmhTraining(TrainingSection):
     key: ClassVar[str] = "diff_icmh"
     model: ClassVar[str] = model_folder.NAME
     needs: ClassVar[Mapping[str, tuple[str, ...]]] = {"mpd": ("autoencoder",)}
-    amounts: ClassVar[Mapping[str, str]] = dict.fromkeys(
+    count_keys: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ("prior", "tagger", "stage_1", "stage_2"), "steps"
     )
     keys: ClassVar[Mapping[str, Schema]] = {
@@ -98,12 +98,12 @@ class DiffIcmhTraining(TrainingSection):
         """
         if not points:
             return []
-        trained = self.with_amount(training)
+        trained = self.with_count(training)
         codec = "stage_1" in trained or "stage_2" in trained
         missing = [part for part in ("prior", "tagger", "stage_1") if part not in trained]
         if missing and training["start"] == "scratch":
             raise ConfigError(
-                f"training.start is scratch, but {self.amount_keys(missing)} is 0: untrained"
+                f"training.start is scratch, but {self.count_paths(missing)} is 0: untrained"
             )
         autoencoder = bool(training["mpd"]["autoencoder"]["steps"])
         stale = [part for part in ("prior", "tagger") if autoencoder and part not in trained]
@@ -111,12 +111,12 @@ class DiffIcmhTraining(TrainingSection):
         if stale:
             changed = "mpd.autoencoder" if autoencoder else "diff_icmh.prior"
             raise ConfigError(
-                f"training.{changed}.steps makes another one, but {self.amount_keys(stale)} is 0: "
+                f"training.{changed}.steps makes another one, but {self.count_paths(stale)} is 0: "
                 f"the bundled part is of the bundled {changed.rpartition('.')[2]}"
             )
         if training["diff_icmh"]["variants"] and not codec:
             raise ConfigError(
-                f"training.diff_icmh.variants: {self.amount_keys(['stage_1', 'stage_2'])} are 0: "
+                f"training.diff_icmh.variants: {self.count_paths(['stage_1', 'stage_2'])} are 0: "
                 "untrained"
             )
         return trained

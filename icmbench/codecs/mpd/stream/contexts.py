@@ -1,7 +1,9 @@
 """Context modelling: context slots per bit and the features they are computed from.
 
-Slots are of two kinds. *Shared* slots adapt over all images and start from trained values; *local*
-ones belong to the nodes of one image's palette and start empty.
+A context slot holds an adaptive probability. Every bit is coded with several slots, whose
+predictions a mixer combines (logistic mixing, as in PAQ). Slots below `SHARED` are shared by all
+images and start from trained values; the remaining ones are local: they belong to the nodes of one
+image's palette tree and start empty.
 """
 
 from __future__ import annotations
@@ -22,11 +24,11 @@ MAX_CHANNELS: Final = 16
 # Parts of the stream, as `icmbench info` names them.
 SHAPE, OFFSETS, MAP = range(3)
 
-# Where the kinds of slots begin.
+# Index of the first slot of each kind; the comment names the features that index it.
 _STEP: Final = 0  # state, binary tree of 3 bits
 _SPLIT: Final = _STEP + 8 * 8  # depth 4, log2 of the count 16
 _SPLIT_HEIGHT: Final = _SPLIT + 4 * 16  # log2 of the height 32, log2 of the count 16
-_SPLIT_STATE: Final = _SPLIT_HEIGHT + 32 * 16  # state, depth 4, how full the palette is 4
+_SPLIT_STATE: Final = _SPLIT_HEIGHT + 32 * 16  # state, depth 4, free entries 4
 _ZERO: Final = _SPLIT_STATE + 8 * 4 * 4
 _ZERO_NEAR: Final = _ZERO + MAX_CHANNELS * 16
 _SIGN: Final = _ZERO_NEAR + 16 * 16
@@ -56,17 +58,18 @@ INPUTS: Final = MAP_SLOTS + MAP_DIRECT
 STEP_MIXER, SPLIT_MIXER, ZERO_MIXER, SIGN_MIXER, SIZE_MIXER, MAP_MIXER = range(6)
 MIXERS: Final = MAP_MIXER + 5 * 3
 
-# Relation of a neighbour to the node that is split: 0 outside the image, 1 first child, 2 second
-# child, 3 still undecided, 4/5 elsewhere and leaning to the first/second child, 6 neither.
+# Relation of a neighbouring cell to the node that is split: 0 outside the image, 1 in the first
+# child, 2 in the second child, 3 in the node, unassigned, 4/5 in another node whose mean is
+# closer to the first/second child, 6 in another node, about equally far from both.
 _OUT, _FIRST, _SECOND, _OPEN, _TO_FIRST, _TO_SECOND, _NEITHER = range(7)
 _NEIGHBOURS: Final = np.array(
     [[0, -1], [-1, 0], [-1, -1], [-1, 1], [0, -2], [-2, 0], [0, 1], [1, 0], [1, 1], [1, -1]]
 )
-_SHARE: Final = np.array([4, 4, 2, 2, 1, 1, 3, 3, 1, 1])  # of a neighbour in the common lean
+_SHARE: Final = np.array([4, 4, 2, 2, 1, 1, 3, 3, 1, 1])  # weights in the total lean
 
 
 def fresh_model() -> Model:
-    """The untrained adaptive state."""
+    """Slots and mixers without training."""
     return new_model(SLOTS, MIXERS, INPUTS)
 
 
@@ -82,7 +85,16 @@ def log2_class(value: int, largest: int) -> int:
 
 @compiled
 def split_contexts(out: Ints, state: int, depth: int, count: int, height: int, room: int) -> None:
-    """Contexts of "is this entry split": its size, the height of the split that made it."""
+    """Contexts of the flag that an entry is split.
+
+    Args:
+        out: slots to fill, (3,).
+        state: diffusion state t of the section.
+        depth: number of splits above the entry within the section.
+        count: number of cells of the entry.
+        height: of the split that made the entry, see `Nodes.heights`.
+        room: class 0-3 of the number of entries that the palette may still gain.
+    """
     depth = min(depth, 3)
     size = log2_class(count, 15)
     out[0] = _SPLIT + depth * 16 + size
@@ -92,26 +104,33 @@ def split_contexts(out: Ints, state: int, depth: int, count: int, height: int, r
 
 @compiled
 def step_contexts(out: Ints, state: int, prefix: int) -> None:
-    """Context of one bit of the offsets' precision."""
+    """Context of one bit of the offsets' step size; `prefix`: bits coded before, after a 1."""
     out[0] = _STEP + state * 8 + prefix
 
 
 @compiled
 def zero_contexts(out: Ints, channel: int, scale: int, near: int) -> None:
-    """Contexts of "is this offset zero": the parent's own offset, the channel before."""
+    """Contexts of the flag that an offset is zero.
+
+    Args:
+        out: slots to fill, (2,).
+        channel: of the latent.
+        scale: bit length of the offset of the split node from its own parent, in steps / 4.
+        near: bit length of the offset in the previous channel, in steps / 2.
+    """
     out[0] = _ZERO + channel * 16 + scale
     out[1] = _ZERO_NEAR + scale * 16 + near
 
 
 @compiled
 def sign_contexts(out: Ints, channel: int, parent_sign: int, is_first: int) -> None:
-    """Context of an offset's sign: the sign of the parent's own offset."""
+    """Context of an offset's sign: the sign of the split node's offset from its own parent."""
     out[0] = _SIGN + (channel * 4 + parent_sign) * 2 + is_first
 
 
 @compiled
 def size_contexts(out: Ints, step: int, scale: int, near: int) -> None:
-    """Contexts of "is this offset larger still"."""
+    """Contexts of the unary code of an offset's magnitude: is it larger than `step` + 1."""
     step = min(step, 15)
     out[0] = _SIZE + step * 16 + scale
     out[1] = _SIZE_NEAR + step * 16 + near
@@ -134,13 +153,26 @@ def map_contexts(
     kinds: Ints,
     leans: Ints,
 ) -> int:
-    """Fill contexts and direct inputs of the bit of one cell; returns its mixer.
+    """Contexts of the bit that assigns one cell of a split node to its first or second child.
+
+    The lean of a neighbouring cell is the projection of its mean onto the split axis: positive
+    towards the first child. Leans are also direct inputs of the mixer, in the logistic domain.
 
     Args:
-        nodes: first child of every node that is being split (0 elsewhere).
-        owner: (h, w), node of every cell: causal ones already decided.
-        means: (nodes, C), as far as they are known.
-        axis, norm: offset of the first child, its squared length.
+        y, x: the cell.
+        node: its node, which is split.
+        depth: number of splits above the node within the section.
+        nodes: first child of every node that is being split, 0 for all others.
+        owner: (h, w), node of every cell; cells before (y, x) are already assigned to a child.
+        means: (nodes, C), of the decoded nodes.
+        axis, norm: offset of the first child from the node, and its squared length.
+        count: number of cells of the node.
+        contexts: slots to fill, (MAP_SLOTS,).
+        direct: direct inputs to fill, (MAP_DIRECT,).
+        kinds, leans: scratch arrays, one element per neighbour.
+
+    Returns:
+        Index of the mixer.
     """
     height, width = owner.shape
     first = nodes[node]

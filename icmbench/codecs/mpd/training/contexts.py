@@ -1,4 +1,8 @@
-"""The entropy coder's trained start, and the data-set palette: integer tables of the model."""
+"""Initial state of the entropy coder, and the data-set palette: integer tables of the model.
+
+Both are counted on training images; no gradient is involved. The coder adapts while it codes an
+image: the tables are the state that it starts from.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +21,10 @@ from icmbench.codecs.mpd.stream.encoder import encode_latent
 from icmbench.core.progress import progress
 from icmbench.training.data import TrainingData
 
-OLDEST_SLOT: Final = 40  # trained slots are young enough to follow an image
-OLDEST_MIXER: Final = 200
+# The adaptation rate falls with the number of coded bits: capped counts keep the trained slots and
+# mixers adaptive.
+MAX_SLOT_COUNT: Final = 40
+MAX_MIXER_COUNT: Final = 200
 
 Latent = NDArray[np.int16]
 
@@ -26,7 +32,7 @@ Latent = NDArray[np.int16]
 def train_contexts(
     model_folder: Path, data: TrainingData, images: int, device: str = "cpu"
 ) -> dict[str, NDArray[Any]]:
-    """Tables from the first `images` images of the training data that lie evenly in it.
+    """Count the tables on `images` images, evenly spaced in the training data.
 
     Latents are computed on `device`; the tables are integers, counted on the CPU.
     """
@@ -41,7 +47,7 @@ def train_contexts(
 
 
 def context_arrays(latents: Sequence[Latent]) -> dict[str, NDArray[Any]]:
-    """Slots and mixers after coding all latents one after the other, and their common palette."""
+    """Slots and mixers after coding all latents in turn, and the data-set palette."""
     shared = make_shared_palette(list(latents))
     adaptive = ctx.fresh_model()
     fresh = ctx.fresh_model()
@@ -53,8 +59,8 @@ def context_arrays(latents: Sequence[Latent]) -> dict[str, NDArray[Any]]:
             adaptive.seen[ctx.SHARED :] = 0
     return {
         "slots": adaptive.slots[: ctx.SHARED].copy(),
-        "seen": np.minimum(adaptive.seen[: ctx.SHARED], OLDEST_SLOT),
+        "seen": np.minimum(adaptive.seen[: ctx.SHARED], MAX_SLOT_COUNT),
         "weights": adaptive.weights.copy(),
-        "turns": np.minimum(adaptive.turns, OLDEST_MIXER).astype(np.int32),
+        "turns": np.minimum(adaptive.turns, MAX_MIXER_COUNT).astype(np.int32),
         **shared.arrays(),
     }

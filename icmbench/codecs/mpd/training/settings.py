@@ -1,4 +1,4 @@
-"""Section `training.mpd`: keys, defaults and checks of the training of MPD's model."""
+"""Section `training.mpd`: keys, defaults and checks for the training of MPD's model."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from icmbench.core.errors import ConfigError
 from icmbench.core.schema import REQUIRED, Schema, array, choice, integer, optional, section
 from icmbench.training.section import Keys, TrainingSection, Values, network
 
-# Shared keys of `training` that decide the numbers of a part, beside its own keys.
+# Shared keys of `training` that the weights of a part depend on, beside its own keys.
 SHARED: Final = {
     "autoencoder": ("start", "precision", "crop", "seed"),
-    "contexts": ("crop",),  # tables of counts: nothing is optimised
+    "contexts": ("crop",),  # counted, not optimised: no start, precision or seed
     "reverse": ("start", "precision", "seed"),
     "vgg": ("start", "precision", "seed"),
     "features": ("start", "precision", "seed"),
@@ -30,31 +30,31 @@ OBJECTIVE: Final = choice(
 PSEUDO_LABELS: Final = section(
     {
         "network": optional(
-            "file of torchvision's VGG-16 (.pth), whose taps replace those of the narrow VGG"
+            "file of torchvision's VGG-16 (.pth); its taps replace those of the narrow VGG"
         ),
         "size": integer(64, "pixels a side of a patch", low=32, high=128, multiple=16),
         "patches": integer(4096, "patches of the training data", low=16),
         "counts": array(
-            COUNT, COUNTS, "numbers of clusters that are tried, ascending", least=1, unique=True
+            COUNT, COUNTS, "numbers of clusters to compute, ascending", least=1, unique=True
         ),
         "clusters": array(
             COUNT,
             [32] * 5,
-            "the number that is used, per tap from fine texture to coarse semantics: one of counts",
+            "numbers of clusters used, per tap from texture to semantics; each one of counts",
             least=5,
             most=5,
         ),
     },
-    "clusters of patch descriptors: the labels of the contrastive features",
+    "pseudo-labels: clusters of patch descriptors, the classes of the contrastive loss",
 )
 
 
 class MpdTraining(TrainingSection):
-    """The parts of MPD's model, in the order of training: each uses those before it."""
+    """Training of the parts of MPD's model; each part uses the ones before it."""
 
     key: ClassVar[str] = "mpd"
     model: ClassVar[str] = NAME
-    amounts: ClassVar[Mapping[str, str]] = {
+    count_keys: ClassVar[Mapping[str, str]] = {
         "autoencoder": "steps",
         "contexts": "images",
         "reverse": "steps",
@@ -62,13 +62,9 @@ class MpdTraining(TrainingSection):
         "features": "steps",
     }
     keys: ClassVar[Mapping[str, Schema]] = {
-        "autoencoder": network(4, 8e-4, "crops", "images <-> latents; diff-icmh uses it, too"),
+        "autoencoder": network(4, 8e-4, "crops", "images <-> latents; shared with diff-icmh"),
         "contexts": section(
-            {
-                "images": integer(
-                    0, "images whose symbols are counted; 0: the tables are not made", low=0
-                )
-            },
+            {"images": integer(0, "images whose symbols are counted; 0: not trained", low=0)},
             "the entropy coder's tables",
         ),
         "reverse": network(16, 5e-4, "crops", "the network of the reverse process"),
@@ -92,7 +88,7 @@ class MpdTraining(TrainingSection):
         ),
         "retrieval": integer(
             48,
-            "scenes of the split val whose patches are retrieved, where features are trained",
+            "scenes of split val for patch retrieval, where features are trained",
             low=2,
         ),
     }
@@ -109,12 +105,12 @@ class MpdTraining(TrainingSection):
             raise ConfigError(f"{where}.patches: {labels['patches']} for {counts[-1]} clusters")
 
     def trained(self, training: Values, points: Keys, parts: Sequence[str] | None) -> list[str]:
-        """The trained parts.
+        """Names of the trained parts.
 
         Raises ConfigError where training from scratch leaves out a part that is used, or where the
         autoencoder is trained and a part of the bundled latent is kept.
         """
-        trained = self.with_amount(training)
+        trained = self.with_count(training)
         if parts is None:
             features = bool(used_features(points)) or "features" in trained
             used = [*PARTS, *(("vgg", "features") if features else ())]
@@ -125,18 +121,18 @@ class MpdTraining(TrainingSection):
         untrained = [part for part in used if part not in trained]
         if untrained and training["start"] == "scratch":
             raise ConfigError(
-                f"training.start is scratch, but {self.amount_keys(untrained)} is 0: untrained"
+                f"training.start is scratch, but {self.count_paths(untrained)} is 0: untrained"
             )
-        stale = [part for part in untrained if part != "vgg"]  # its input are pixels
+        stale = [part for part in untrained if part != "vgg"]  # the VGG takes pixels, not latents
         if stale and "autoencoder" in trained:
             raise ConfigError(
-                f"training.mpd.autoencoder.steps makes another latent, but "
-                f"{self.amount_keys(stale)} is 0: the bundled part is of the bundled latent"
+                "training.mpd.autoencoder.steps trains a new latent, but "
+                f"{self.count_paths(stale)} is 0: the bundled part belongs to the bundled latent"
             )
         return trained
 
     def encoder_parts(self, training: Values, points: Keys, trained: Sequence[str]) -> list[str]:
-        """The networks of clustering features, and the VGG where its taps are clustered."""
+        """Names of the feature encoders, and of the VGG where its taps are clustered."""
         kinds = used_features(points)
         features = [f"features-{kind}" for kind in kinds or ["fft"]]
         features = features if kinds or "features" in trained else []
@@ -162,7 +158,7 @@ SECTION: Final = MpdTraining()
 
 
 def used_features(points: Keys) -> list[str]:
-    """The kinds of descriptors whose features points use, sorted."""
+    """Kinds of clustering features (`KINDS`) that operating points use, sorted."""
     used = {
         str(keys["guide"]) for keys in points if keys.get("alpha") and keys["palette"] == "image"
     }

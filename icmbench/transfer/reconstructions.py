@@ -1,4 +1,4 @@
-"""This machine's pictures, for a comparison: those that a run has kept, or decoded once more."""
+"""Reconstructions of this machine, to compare with another machine's: kept, or decoded again."""
 
 from __future__ import annotations
 
@@ -18,51 +18,60 @@ from icmbench.transfer.results import Unit
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """An open archive of pictures, and where it is from, for messages."""
+class Reconstructions:
+    """An open archive of reconstructions.
+
+    Attributes:
+        source: the archive.
+        place: its origin, for error messages.
+    """
 
     source: zipfile.ZipFile
     place: str
 
 
 @contextlib.contextmanager
-def pictures_here(
+def local_reconstructions(
     results: Path, unit: Unit, family: CodecEntry, wanted: Collection[tuple[str, str]]
-) -> Iterator[Pictures]:
-    """An archive that has the pictures of pairs of codec string and image of a unit.
+) -> Iterator[Reconstructions]:
+    """Open an archive with the reconstructions of a unit.
 
-    Reconstructions are temporary; where they are gone, the streams are decoded as the run did it.
+    A run deletes its reconstructions unless `keep_reconstructions` is set. If they are gone, the
+    streams are decoded again with the parameters of the run.
+
+    Args:
+        wanted: pairs of codec spec and image that the archive must have.
     """
     kept = results / unit.member("reconstructions", ".zip")
     if kept.is_file():
         with archive.reader(kept) as source:
-            yield Pictures(source, str(kept))
+            yield Reconstructions(source, str(kept))
         return
     with tempfile.TemporaryDirectory(prefix="icmbench-") as scratch:
-        pictures = _decode_again(results, unit, family, wanted, Path(scratch))
+        pictures = _decode_streams(results, unit, family, wanted, Path(scratch))
         with archive.reader(pictures) as source:
             place = (
                 f"{results / unit.member('streams', '.zip')}, decoded again here (another machine "
-                "than the run's, or other packages? keep_reconstructions: true keeps its pictures)"
+                "than the run's, or other packages? Set keep_reconstructions: true in the run)"
             )
-            yield Pictures(source, place)
+            yield Reconstructions(source, place)
 
 
-def _decode_again(
+def _decode_streams(
     results: Path,
     unit: Unit,
     family: CodecEntry,
     wanted: Collection[tuple[str, str]],
     scratch: Path,
 ) -> Path:
-    """The pictures of the points and images that are wanted, in an archive."""
+    """Decode the wanted points and images into an archive."""
     strings = {codec for codec, _ in wanted}
     points = tuple(point for point in family.points if point.spec in strings)
     encodings = {point.encoding for point in points}
     images = {image for _, image in wanted}
     rows = read_rows(results / unit.member("streams", ".csv"), ENCODED)
     chosen = [row for row in rows if row["encoding"] in encodings]
-    # Streams that were decoded together must be so again: sums come out in another order.
+    # Streams that were decoded in a batch are decoded in the same batch: rounding depends on it.
     if not any(map(_together, points)):
         chosen = [row for row in chosen if row["image"] in images]
     encoded = scratch / "encoded.csv"
@@ -81,6 +90,6 @@ def _decode_again(
 
 
 def _together(point: OperatingPoint) -> bool:
-    """True if a point decodes several streams at once."""
+    """True where a point decodes streams in batches."""
     key = point.codec.batch_key
     return key is not None and int(dict(point.decode)[key]) > 1
