@@ -39,6 +39,7 @@ from icmbench.datasets.scenes import Scenes
 from icmbench.models.tensors import load_network, save_network
 from icmbench.tasks.backends import openmm
 from icmbench.tasks.backends.mmcv_ext import SERVED
+from icmbench.training.loop import Session
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -70,8 +71,8 @@ def on_both(folder: Path, train: Callable[[Path, str], State], *, casts: bool) -
     np.testing.assert_allclose(losses[1]["loss"], losses[0]["loss"], rtol=2e-2)
 
 
-def files(folder: Path) -> dict[str, Any]:
-    return {"checkpoint": folder / "c.pt", "history": folder / "losses.csv"}
+def session(folder: Path, device: str) -> Session:
+    return Session(folder / "c.pt", folder / "losses.csv", device=device)
 
 
 @pytest.mark.parametrize("schedule", [SCHEDULE, REDUCED])
@@ -79,8 +80,8 @@ def test_the_autoencoder(schedule: Any, tmp_path: Path) -> None:
     def train(folder: Path, device: str) -> State:
         path = folder / "autoencoder.safetensors"
         make_autoencoder(
-            path, schedule, test_training.make_pool(), crop=32, settings=test_training.TINY,
-            device=device, **files(folder),
+            path, schedule, test_training.make_pool(), session(folder, device), crop=32,
+            settings=test_training.TINY,
         )  # fmt: skip
         return load_network(path)[0]
 
@@ -104,10 +105,8 @@ def test_the_entropy_coders_tables(tmp_path: Path) -> None:
 
 def test_the_reverse_process(tmp_path: Path) -> None:
     def train(folder: Path, device: str) -> State:
-        state, _ = train_reverse(
-            tiny_models() / NAME, REDUCED, large_pool(), start=None, device=device, **files(folder)
-        )
-        return state
+        home = tiny_models() / NAME
+        return train_reverse(home, REDUCED, large_pool(), session(folder, device))[0]
 
     on_both(tmp_path, train, casts=True)
 
@@ -116,8 +115,7 @@ def test_the_reverse_process(tmp_path: Path) -> None:
 def test_the_vgg(objective: str, tmp_path: Path) -> None:
     def train(folder: Path, device: str) -> State:
         return train_vgg.train_vgg(
-            REDUCED, large_pool(), 32, objective, settings=test_vgg.TINY, start=None,
-            device=device, **files(folder),
+            REDUCED, large_pool(), 32, objective, session(folder, device), settings=test_vgg.TINY,
         )[0]  # fmt: skip
 
     on_both(tmp_path, train, casts=True)
@@ -147,8 +145,7 @@ def test_the_features(tmp_path: Path) -> None:
         schedule = replace(schedule, precision="bfloat16")
         state, _ = train_features.train_features(
             tiny_models() / NAME, schedule, test_features.make_pool(),
-            test_features.make_labels(), start=None, settings=test_features.TINY,
-            device=device, **files(folder),
+            test_features.make_labels(), session(folder, device), settings=test_features.TINY,
         )  # fmt: skip
         # Of two components that weigh the same either may come first.
         return {k: v for k, v in state.items() if k not in ("mean", "components")}
@@ -232,9 +229,8 @@ def test_the_fan(tmp_path: Path) -> None:
     from icmbench.tasks.training.fan import train_fan
 
     def train(folder: Path, device: str) -> State:
-        return train_fan(
-            SCHEDULE, test_landmarks.tiny_pool(), features=16, device=device, **files(folder)
-        )[0]
+        pool = test_landmarks.tiny_pool()
+        return train_fan(SCHEDULE, pool, session(folder, device), features=16)[0]
 
     on_both(tmp_path, train, casts=False)
 
@@ -259,9 +255,8 @@ def train_openmm_on(kind: str, scenes: Any, monkeypatch: pytest.MonkeyPatch) -> 
     schedule = replace(SCHEDULE, steps=1) if kind == "detector" else SCHEDULE
 
     def train(folder: Path, device: str) -> State:
-        return getattr(train_openmm, f"train_{kind}")(  # type: ignore[no-any-return]
-            schedule, scenes, 64, start=None, device=device, **files(folder)
-        )[0]
+        package = {"detector": "mmdet", "segmenter": "mmseg"}[kind]
+        return train_openmm.train_openmm(package, schedule, scenes, 64, session(folder, device))[0]
 
     return train
 

@@ -51,7 +51,7 @@ from icmbench.models.tensors import load_arrays, load_network, rounded, save_net
 from icmbench.scenes.labels import SEMANTIC_CLASSES
 from icmbench.training import loop
 from icmbench.training.data import TrainingData, read_training_data
-from icmbench.training.loop import Losses, Schedule, train
+from icmbench.training.loop import Losses, Schedule, Session, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -132,12 +132,10 @@ def run_prior(
         models,
         schedule,
         pool,
+        Session(folder / "checkpoint.pt", folder / "losses.csv", device=device),
         source_tags=SOURCE_TAGS,
         cells=8,
-        checkpoint=folder / "checkpoint.pt",
-        history=folder / "losses.csv",
         settings=PriorSettings(UNET, VOCABULARY, tokens=3),
-        device=device,
     )
 
 
@@ -149,12 +147,10 @@ def run_tagger(
         models,
         schedule,
         pool,
+        Session(folder / "checkpoint.pt", folder / "losses.csv", device=device),
         source_tags=SOURCE_TAGS,
         vocabulary=VOCABULARY,
         cells=8,
-        checkpoint=folder / "checkpoint.pt",
-        history=folder / "losses.csv",
-        device=device,
     )
 
 
@@ -175,16 +171,13 @@ def run_stage(
         loaded or parts(models),
         schedule,
         pool,
+        Session(folder / "checkpoint.pt", folder / "losses.csv", start, device),
         stage=stage,
         weights=weights,
         source_tags=SOURCE_TAGS,
         crop=CROP,
-        checkpoint=folder / "checkpoint.pt",
-        history=folder / "losses.csv",
-        start=start,
         settings=CODEC,
         control=CONTROL,
-        device=device,
     )
 
 
@@ -214,10 +207,8 @@ def fit(folder: Path, schedule: Schedule, seen: list[Tensor] | None = None) -> l
         x = torch.from_numpy(rng.standard_normal((8, 3)).astype(np.float32))
         return {"loss": (network(x) - x.sum(1, keepdim=True)).square().mean()}
 
-    train(
-        "fit", network, schedule, losses,
-        checkpoint=folder / "fit.pt", history=folder / "fit.csv", describe={},
-    )  # fmt: skip
+    session = Session(folder / "fit.pt", folder / "fit.csv")
+    train("fit", network, schedule, losses, session, describe={})
     return [parameter.detach().clone() for parameter in network.parameters()]
 
 
@@ -368,7 +359,7 @@ def call_losses(
 ) -> None:
     """Let a training ask for the losses of `count` steps and learn nothing from them."""
 
-    def pretend(name: str, network: Any, schedule: Any, losses: Any, **rest: Any) -> None:
+    def pretend(name: str, network: Any, schedule: Any, losses: Any, *_: Any, **rest: Any) -> None:
         for step in range(count):
             losses(np.random.default_rng(step))
 
@@ -649,8 +640,8 @@ def test_an_untrained_codec_codes_something(models: Path, pool: TrainingData) ->
 def test_sizes_that_do_not_fit(tmp_path: Path, models: Path, pool: TrainingData) -> None:
     with pytest.raises(ConfigError, match="crop 72: the codec takes multiples of 64 pixels"):
         train_codec.make_codec(
-            tmp_path, parts(models), SCHEDULE, pool, stage=1, weights=WEIGHTS, source_tags={},
-            crop=72, checkpoint=tmp_path / "c.pt", history=tmp_path / "h.csv",
+            tmp_path, parts(models), SCHEDULE, pool, Session(tmp_path / "c.pt", tmp_path / "h.csv"),
+            stage=1, weights=WEIGHTS, source_tags={}, crop=72,
         )  # fmt: skip
     for rate in ((), (1.0, 2.0)):
         with pytest.raises(ConfigError, match="they fall from low rate to high"):
@@ -676,8 +667,8 @@ def test_files_of_other_tags_are_refused(tmp_path: Path, models: Path, pool: Tra
         load_tagger(path, VOCABULARY[:2])
     with pytest.raises(ModelError, match="its tags are not those of the prior"):
         train_prior.make_tagger(
-            tmp_path / "other.safetensors", models, SCHEDULE, pool, source_tags=SOURCE_TAGS,
-            cells=8, checkpoint=tmp_path / "c.pt", history=tmp_path / "h.csv", start=path,
+            tmp_path / "other.safetensors", models, SCHEDULE, pool,
+            Session(tmp_path / "c.pt", tmp_path / "h.csv", path), source_tags=SOURCE_TAGS, cells=8,
         )  # fmt: skip
 
 
@@ -685,8 +676,7 @@ def test_a_prior_starts_from_a_file(tmp_path: Path, models: Path, pool: Training
     start = models / "prior.safetensors"
     train_prior.make_prior(
         tmp_path / "prior.safetensors", models, dataclasses.replace(SCHEDULE, steps=0), pool,
-        source_tags=SOURCE_TAGS, cells=8, checkpoint=tmp_path / "c.pt",
-        history=tmp_path / "h.csv", start=start,
+        Session(tmp_path / "c.pt", tmp_path / "h.csv", start), source_tags=SOURCE_TAGS, cells=8,
     )  # fmt: skip
     ours, theirs = load_prior(tmp_path / "prior.safetensors"), load_prior(start)
     assert ours.settings == theirs.settings

@@ -28,25 +28,27 @@ from icmbench.codecs.mpd.networks.features import (
     load_features,
 )
 from icmbench.codecs.mpd.training.features import (
+    Contrast,
+    contrastive_loss,
+    fit_projection,
+    train_features,
+)
+from icmbench.codecs.mpd.training.places import (
     GROUP,
     SHIFT,
-    Contrast,
     Places,
-    contrastive_loss,
     cut,
     draw_batch,
-    fit_projection,
     make_clusters,
     make_places,
     pad,
-    train_features,
 )
 from icmbench.core.errors import ConfigError, DatasetError, ModelError
 from icmbench.core.files import sha256_bytes
 from icmbench.models.latent import SCALE
 from icmbench.models.tensors import rounded, save_network
 from icmbench.training.data import TrainingData
-from icmbench.training.loop import Schedule
+from icmbench.training.loop import Schedule, Session
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -476,15 +478,16 @@ def test_labels_of_another_pool(change: dict[str, Any], text: str) -> None:
 # Training
 
 
-def run(folder: Path, **keys: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def run(
+    folder: Path, *, device: str = "cpu", **keys: Any
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     arguments: dict[str, Any] = {
-        "labels": make_labels(), "start": None, "settings": TINY,
-        "checkpoint": folder / "checkpoint.pt", "history": folder / "losses.csv",
+        "labels": make_labels(), "start": None, "settings": TINY, "schedule": SCHEDULE,
     }  # fmt: skip
     arguments |= keys
-    schedule = arguments.pop("schedule", SCHEDULE)
-    labels = arguments.pop("labels")
-    return train_features(tiny_models() / NAME, schedule, make_pool(), labels, **arguments)
+    schedule, labels, start = (arguments.pop(key) for key in ("schedule", "labels", "start"))
+    session = Session(folder / "checkpoint.pt", folder / "losses.csv", start, device)
+    return train_features(tiny_models() / NAME, schedule, make_pool(), labels, session, **arguments)
 
 
 def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:

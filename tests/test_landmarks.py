@@ -33,7 +33,7 @@ from icmbench.tasks.kinds.onnx_landmarks import OnnxLandmarks, cut_square, squar
 from icmbench.tasks.metrics.landmark_metrics import FAILURE, LandmarkEvaluator
 from icmbench.tasks.registry import make_task
 from icmbench.tasks.training.fan import MIRRORED, FacePool, cut, draw_batch, targets, train_fan
-from icmbench.training.loop import Schedule
+from icmbench.training.loop import Schedule, Session
 
 ROOT = Path(__file__).resolve().parent.parent
 PEPPA = REAL / "weights" / "peppa_landmark" / "pretrained_weights" / "slim_160_latest.onnx"
@@ -280,8 +280,8 @@ def tiny_pool() -> FacePool:
 def test_training_is_repeatable_resumes_and_starts_warm(tmp_path: Path) -> None:
     def trained(name: str, features: int = 16, **options: Any) -> dict[str, torch.Tensor]:
         schedule = Schedule(4, 2, 1e-3, checkpoint_every=2, ema_decay=0.9)
-        paths = {"checkpoint": tmp_path / f"{name}.pt", "history": tmp_path / f"{name}.csv"}
-        state, metadata = train_fan(schedule, tiny_pool(), features=features, **paths, **options)
+        session = Session(tmp_path / f"{name}.pt", tmp_path / f"{name}.csv", **options)
+        state, metadata = train_fan(schedule, tiny_pool(), session, features=features)
         assert metadata["network"] == {"features": 16}  # also where a start says so
         return state
 

@@ -37,7 +37,7 @@ from icmbench.tasks.kinds.mm_detection import MmDetector
 from icmbench.tasks.kinds.mm_segmentation import MmSegmenter
 from icmbench.tasks.training import scene_views, train_openmm
 from icmbench.training.data import TrainingData, read_training_data
-from icmbench.training.loop import Schedule
+from icmbench.training.loop import Schedule, Session
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = Labels("scenes", {c["id"]: c["name"] for c in CATEGORIES}, tuple(SEMANTIC_CLASSES))
@@ -493,12 +493,9 @@ def test_training_learns_and_repeats(
     schedule = Schedule(steps=14, batch=2, learning_rate=5e-3, checkpoint_every=7, ema_decay=0.5)
     runs = []
     for name in ("one", "two") if package == "mmseg" else ("one",):  # of the cheaper one
-        function = {"mmdet": train_openmm.train_detector, "mmseg": train_openmm.train_segmenter}
-        history = tmp_path / f"{name}.csv"
-        state, metadata = function[package](
-            schedule, one_scene, 64, start=None, checkpoint=tmp_path / f"{name}.pt", history=history
-        )
-        runs.append((state, history.read_text()))
+        session = Session(tmp_path / f"{name}.pt", tmp_path / f"{name}.csv")
+        state, metadata = train_openmm.train_openmm(package, schedule, one_scene, 64, session)
+        runs.append((state, session.history.read_text()))
     assert runs[0][1] == runs[-1][1]
     assert all(torch.equal(runs[0][0][name], runs[-1][0][name]) for name in runs[0][0])
     rows = [line.split(",") for line in runs[0][1].splitlines()[1:]]
@@ -517,9 +514,7 @@ def test_a_pool_without_annotations_is_refused(pool: TrainingData, tmp_path: Pat
     with pytest.raises(DatasetError, match=r"lonely\.json"):
         scene_views.Examples(read_training_data([("photos", [path])], smallest=32), 64)
     with pytest.raises(ConfigError, match="multiple of 32"):
-        train_openmm.train_detector(
-            Schedule(1, 1, 1e-3), pool, 100, start=None, checkpoint=path, history=path
-        )
+        train_openmm.train_openmm("mmdet", Schedule(1, 1, 1e-3), pool, 100, Session(path, path))
 
 
 # Real weights.

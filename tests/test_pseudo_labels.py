@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
+from icmbench.codecs.mpd.training import clusters as clu
 from icmbench.codecs.mpd.training import pseudo_labels as pse
 from icmbench.core.errors import ConfigError, DatasetError, ModelError
 from icmbench.models.tensors import load_arrays, save_arrays
@@ -47,9 +48,9 @@ def blobs(seed: int, groups: int = 5, each: int = 40, length: int = 50) -> tuple
     return points.astype(np.float32), groups_of
 
 
-def fitted(seed: int = 0) -> tuple[np.ndarray, pse.Level]:
+def fitted(seed: int = 0) -> tuple[np.ndarray, clu.Level]:
     points, _ = blobs(seed)
-    return points, pse.fit_level(points, (1, 2, 5, 9), 5, seed=3)
+    return points, clu.fit_level(points, (1, 2, 5, 9), 5, seed=3)
 
 
 @given(
@@ -135,7 +136,7 @@ def test_a_tap_that_is_not_finite_is_named() -> None:
 def test_clusters_of_separate_groups_are_the_groups() -> None:
     """And the shares of inertia and variance are those of the definition."""
     points, groups = blobs(1)
-    level = pse.fit_level(points, (1, 2, 5, 9), 5, seed=0)
+    level = clu.fit_level(points, (1, 2, 5, 9), 5, seed=0)
     assert adjusted_rand_score(level.labels, groups) == 1
     assert level.labels.tolist() == level.assign(points).tolist()
     assert level.components.shape == (32, 50)
@@ -166,15 +167,15 @@ def test_clusters_are_named_in_order_and_axes_have_signs() -> None:
     gram = level.components @ level.components.T
     np.testing.assert_allclose(gram, np.eye(len(gram)), atol=1e-5)
     # A dimension more than rows or columns allow is not asked for.
-    assert pse.fit_level(points[:, :7], (2,), 2, 0).components.shape == (7, 7)
-    assert pse.fit_level(points[:9], (2,), 2, 0).components.shape[0] <= 9
+    assert clu.fit_level(points[:, :7], (2,), 2, 0).components.shape == (7, 7)
+    assert clu.fit_level(points[:9], (2,), 2, 0).components.shape[0] <= 9
 
 
 def test_long_descriptors_same_twice() -> None:
     """Of 1,200 values: scikit-learn's randomised solver, which the seed fixes."""
     rng = np.random.default_rng(0)
     points = (rng.normal(size=(300, 40)) @ rng.normal(size=(40, 1200))).astype(np.float32)
-    one, again = (pse.fit_level(points, (3, 8), 8, 5) for _ in range(2))
+    one, again = (clu.fit_level(points, (3, 8), 8, 5) for _ in range(2))
     for name in ("components", "centres", "labels", "inertia", "mean"):
         assert getattr(one, name).tobytes() == getattr(again, name).tobytes()
 
@@ -184,26 +185,26 @@ def test_long_descriptors_same_twice() -> None:
 )
 def test_counts_that_are_refused(counts: tuple[int, ...], chosen: int) -> None:
     with pytest.raises(ConfigError, match="cluster counts"):
-        pse.fit_level(blobs(0)[0], counts, chosen, 0)
+        clu.fit_level(blobs(0)[0], counts, chosen, 0)
 
 
 def test_too_few_different_descriptors() -> None:
     points = np.repeat(blobs(0)[0][:3], 50, axis=0)
-    assert pse.fit_level(points, (3,), 3, 0).inertia[0] == pytest.approx(0, abs=1e-9)
+    assert clu.fit_level(points, (3,), 3, 0).inertia[0] == pytest.approx(0, abs=1e-9)
     with pytest.raises(DatasetError, match="3 different descriptors cannot make 4"):
-        pse.fit_level(points, (2, 4), 2, 0)
+        clu.fit_level(points, (2, 4), 2, 0)
     with pytest.raises(DatasetError, match="1 different"):
-        pse.fit_level(points[:50], (1,), 1, 0)
+        clu.fit_level(points[:50], (1,), 1, 0)
     with pytest.raises(ModelError, match="7, the level's 50"):
         fitted()[1].assign(points[:, :7])
 
 
 def test_stability_tells_clusters_from_noise() -> None:
     points, _ = blobs(2)
-    assert pse.stability(points, 5, (0, 1)) == 1
+    assert clu.stability(points, 5, (0, 1)) == 1
     formless = np.random.default_rng(0).normal(size=(200, 10)).astype(np.float32)
-    assert pse.stability(formless, 12, (0, 1)) < 0.7
-    assert pse.stability(formless, 12, (4, 4)) == 1
+    assert clu.stability(formless, 12, (0, 1)) < 0.7
+    assert clu.stability(formless, 12, (4, 4)) == 1
 
 
 def test_typical_patches_are_the_nearest_and_few_of_an_image() -> None:
@@ -213,9 +214,9 @@ def test_typical_patches_are_the_nearest_and_few_of_an_image() -> None:
     for cluster in range(5):
         members = np.flatnonzero(level.labels == cluster)
         order = members[np.argsort(distance[members])].tolist()
-        free = pse.typical(points, level, cluster, 10, images, per_image=99)
+        free = clu.typical(points, level, cluster, 10, images, per_image=99)
         assert free.tolist() == order[:10]
-        few = pse.typical(points, level, cluster, 10, images, per_image=1).tolist()
+        few = clu.typical(points, level, cluster, 10, images, per_image=1).tolist()
         # The nearest of each image, nearest first.
         firsts = {}
         for index in order:
@@ -229,7 +230,7 @@ def test_label_map_tells_noise_from_stripes() -> None:
     images = [textured(64, 112, seed) for seed in range(4)]
     patches = pse.draw_patches(images, 150, 16, 0)
     found = pse.patch_descriptors(taps, images, patches, "fft")
-    levels = [pse.fit_level(part, (2, 3), 2, 0) for part in found]
+    levels = [clu.fit_level(part, (2, 3), 2, 0) for part in found]
     image = textured(77, 130, 9)
     maps = pse.label_maps(taps, image, levels, 16, 8, "fft")
     for level, (labels, tap) in zip(levels, zip(maps, (0, 1), strict=True), strict=True):

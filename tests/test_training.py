@@ -54,7 +54,7 @@ from icmbench.models.latent_autoencoder import load_autoencoder
 from icmbench.models.tensors import load_arrays, load_network, rounded, save_arrays, save_network
 from icmbench.reporting.figures.loss import blocks, loss_curves
 from icmbench.training.data import TEST_PIXELS, TrainingData, read_provided, read_training_data
-from icmbench.training.loop import Schedule
+from icmbench.training.loop import Schedule, Session
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -87,13 +87,16 @@ def make_pool() -> TrainingData:
 
 
 def run(
-    folder: Path, schedule: Schedule = SCHEDULE, *, pool: TrainingData | None = None, **keys: Any
+    folder: Path,
+    schedule: Schedule = SCHEDULE,
+    *,
+    pool: TrainingData | None = None,
+    device: str = "cpu",
+    **keys: Any,
 ) -> dict[str, torch.Tensor]:
     """Weights of the tiny network after a training whose files lie in `folder`."""
-    network = train_autoencoder(
-        TINY, schedule, pool or make_pool(), crop=32, checkpoint=folder / "checkpoint.pt",
-        history=folder / "losses.csv", **keys,
-    )  # fmt: skip
+    session = Session(folder / "checkpoint.pt", folder / "losses.csv", device=device)
+    network = train_autoencoder(TINY, schedule, pool or make_pool(), session, crop=32, **keys)
     return network.state_dict()
 
 
@@ -204,7 +207,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     make_autoencoder(
         part_file(folder, "autoencoder"), Schedule(**{**vars(SCHEDULE), "steps": 2}), make_pool(),
-        crop=32, checkpoint=folder / "c.pt", history=folder / "losses.csv", settings=TINY,
+        Session(folder / "c.pt", folder / "losses.csv"), crop=32, settings=TINY,
     )  # fmt: skip
     save_arrays(part_file(folder, "contexts"), {"counts": np.arange(6, dtype=np.int32)}, {})
     save_network(part_file(folder, "reverse"), {"weight": torch.ones(2, 3)}, {})
@@ -389,9 +392,9 @@ def test_the_reverse_process_keeps_the_network_of_its_start(
     monkeypatch.setattr(
         "icmbench.codecs.mpd.training.reverse.make_examples", lambda *_: tiny_examples()
     )
-    keys: dict[str, Any] = {"checkpoint": tmp_path / "c.pt", "history": tmp_path / "losses.csv"}
+    session = Session(tmp_path / "c.pt", tmp_path / "losses.csv", start)
     schedule = Schedule(steps=1, batch=1, learning_rate=1e-6)
-    state, about = train_reverse(model, schedule, make_pool(), start=start, **keys)
+    state, about = train_reverse(model, schedule, make_pool(), session)
     assert about["network"] == REVERSE.values()
     old = load_network(start)[0]
     assert old.keys() == state.keys()
@@ -399,10 +402,10 @@ def test_the_reverse_process_keeps_the_network_of_its_start(
     wide = ReverseSettings(latent=5, channels=(8, 8))
     save_network(start, build_reverse(wide, 7).state_dict(), {"network": wide.values()})
     with pytest.raises(ModelError, match=f"{start}: it is of 5 channels, the latent has 4"):
-        train_reverse(model, schedule, make_pool(), start=start, **keys)
+        train_reverse(model, schedule, make_pool(), session)
     save_network(start, old, {})
     with pytest.raises(ModelError, match=f"{start}: metadata network is None"):
-        train_reverse(model, schedule, make_pool(), start=start, **keys)
+        train_reverse(model, schedule, make_pool(), session)
 
 
 def test_tables_made_meanwhile_do_not_spoil_a_checkpoint(
@@ -415,11 +418,11 @@ def test_tables_made_meanwhile_do_not_spoil_a_checkpoint(
     folder = tmp_path / "mpd"
     folder.mkdir()
     shutil.copy(part_file(model, "autoencoder"), folder)
-    keys: dict[str, Any] = {"checkpoint": tmp_path / "c.pt", "history": tmp_path / "losses.csv"}
+    session = Session(tmp_path / "c.pt", tmp_path / "losses.csv", start)
     schedule = Schedule(steps=1, batch=1, learning_rate=1e-3, checkpoint_every=1)
 
     def key() -> str:
-        train_reverse(folder, schedule, make_pool(), start=start, **keys)
+        train_reverse(folder, schedule, make_pool(), session)
         return str(torch.load(tmp_path / "c.pt", weights_only=True)["key"])
 
     before = key()
@@ -471,8 +474,8 @@ def test_training_goes_on_from_a_model(model: Path, tmp_path: Path) -> None:
     """The network of the start is kept (tiny, not the default), its weights are moved a little."""
     path = part_file(tmp_path, "autoencoder")
     make_autoencoder(
-        path, Schedule(steps=1, batch=1, learning_rate=1e-6), make_pool(), crop=32,
-        checkpoint=tmp_path / "c.pt", history=tmp_path / "losses.csv", start=model,
+        path, Schedule(steps=1, batch=1, learning_rate=1e-6), make_pool(),
+        Session(tmp_path / "c.pt", tmp_path / "losses.csv", model), crop=32,
     )  # fmt: skip
     old, new = load_network(part_file(model, "autoencoder"))[0], load_network(path)
     assert new[1]["network"] == TINY.values()

@@ -32,7 +32,7 @@ from icmbench.core.errors import ConfigError, DatasetError, ImageError, ModelErr
 from icmbench.core.files import sha256_bytes
 from icmbench.models.tensors import rounded, save_network
 from icmbench.training.data import TrainingData
-from icmbench.training.loop import Schedule
+from icmbench.training.loop import Schedule, Session
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -359,10 +359,10 @@ def run(
     pool: TrainingData | None = None,
     **keys: Any,
 ) -> State:
+    session = Session(folder / "c.pt", folder / "losses.csv", **keys)
     state, metadata = tv.train_vgg(
-        schedule, pool or make_pool(), 32, objective, settings=TINY,
-        checkpoint=folder / "c.pt", history=folder / "losses.csv", **{"start": None, **keys},
-    )  # fmt: skip
+        schedule, pool or make_pool(), 32, objective, session, settings=TINY
+    )
     assert metadata == {"network": TINY.values(), "objective": objective}
     return state
 

@@ -26,7 +26,7 @@ from icmbench.core.images.image_files import read_image
 from icmbench.models.latent import SCALE, latent_image
 from icmbench.models.norms import freeze_norms
 from icmbench.training.data import TrainingData, read_training_data
-from icmbench.training.loop import Losses, Schedule, train
+from icmbench.training.loop import Losses, Schedule, Session, train
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -61,8 +61,7 @@ def tune_decoder(
         tuned,
         schedule,
         losses,
-        checkpoint=folder / "tuned.pt",
-        history=folder / "tuned.csv",
+        Session(folder / "tuned.pt", folder / "tuned.csv"),
         describe={"weights": model.digest.hex(), "pool": pool.digest},
         freeze=freeze_norms,
     )

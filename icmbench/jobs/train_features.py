@@ -10,17 +10,16 @@ def train_features(job: TrainingJob) -> None:
     from icmbench.codecs.mpd.training import features
     from icmbench.codecs.mpd.training.pseudo_labels import PseudoLabels
     from icmbench.codecs.mpd.training.representation import check_labels
-    from icmbench.jobs.training import needed, schedule, training_files, training_set
+    from icmbench.jobs.training import needed, schedule, session, training_set
     from icmbench.models.tensors import save_network
     from icmbench.training.provenance import training_provenance
 
-    files, plan, path = training_files(job), schedule(job), needed(job.labels)
+    files, plan, path = session(job), schedule(job), needed(job.labels)
     labels = PseudoLabels.load(path)
     pool = training_set(job, labels.patches.size)
     check_labels(labels, pool, path)
-    state, metadata = features.train_features(
-        needed(job.autoencoder).parent, plan, pool, labels, **files
-    )
-    provenance = training_provenance(plan, pool, labels.patches.size, files["start"])
+    folder = needed(job.autoencoder).parent
+    state, metadata = features.train_features(folder, plan, pool, labels, files)
+    provenance = training_provenance(plan, pool, labels.patches.size, files.start)
     provenance["labels"] = {"kind": labels.kind, "network": labels.weights}
     save_network(job.weights[0], state, {**metadata, "provenance": provenance})

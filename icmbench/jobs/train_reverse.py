@@ -8,13 +8,13 @@ from icmbench.jobs.bundled_or_trained import TrainingJob
 def train_reverse(job: TrainingJob) -> None:
     """Train the network of the reverse process on the training set."""
     from icmbench.codecs.mpd.training import reverse
-    from icmbench.jobs.training import needed, schedule, training_files, training_set
+    from icmbench.jobs.training import needed, schedule, session, training_set
     from icmbench.models.latent import CELL
     from icmbench.models.tensors import save_network
     from icmbench.training.provenance import training_provenance
 
-    crop, files, plan = reverse.CROP * CELL, training_files(job), schedule(job)
+    crop, files, plan = reverse.CROP * CELL, session(job), schedule(job)
     pool = training_set(job, crop)
-    state, metadata = reverse.train_reverse(needed(job.autoencoder).parent, plan, pool, **files)
-    provenance = training_provenance(plan, pool, crop, files["start"])
+    state, metadata = reverse.train_reverse(needed(job.autoencoder).parent, plan, pool, files)
+    provenance = training_provenance(plan, pool, crop, files.start)
     save_network(job.weights[0], state, {**metadata, "provenance": provenance})

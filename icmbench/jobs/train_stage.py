@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from icmbench.jobs.bundled_or_trained import TrainingJob
 
 
@@ -13,16 +15,17 @@ def train_stage(job: TrainingJob) -> None:
     from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE
     from icmbench.codecs.diff_icmh.training.codec import make_codec
     from icmbench.codecs.diff_icmh.training.losses import LossWeights, load_frozen
-    from icmbench.jobs.training import needed, schedule, training_files, training_set
+    from icmbench.jobs.training import needed, schedule, session, training_set
 
-    settings, files = job.settings, training_files(job)
+    settings, files = job.settings, session(job)
     losses, crop = settings["codec"], settings["crop"] // STRIDE * STRIDE
-    files["start"] = job.bundled[0].parent if job.bundled else None
+    files = replace(files, start=job.bundled[0].parent if job.bundled else None)
     make_codec(
         job.weights[0].parent,
-        load_frozen(needed(job.autoencoder).parent, needed(job.prior), files["device"]),
+        load_frozen(needed(job.autoencoder).parent, needed(job.prior), files.device),
         schedule(job, ema_decay=losses["average"]),
         training_set(job, crop),
+        files,
         stage=job.stage,
         weights=LossWeights(
             lambda_noise=losses["noise"],
@@ -35,5 +38,4 @@ def train_stage(job: TrainingJob) -> None:
         ),
         source_tags=settings["source_tags"],
         crop=crop,
-        **files,
     )

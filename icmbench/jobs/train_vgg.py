@@ -9,15 +9,15 @@ def train_vgg(job: TrainingJob) -> None:
     """Train the narrow VGG on the training set, without labels."""
     from icmbench.codecs.mpd.networks.vgg import VggSettings
     from icmbench.codecs.mpd.training import vgg
-    from icmbench.jobs.training import schedule, training_files, training_set
+    from icmbench.jobs.training import schedule, session, training_set
     from icmbench.models.tensors import read_metadata, save_network
     from icmbench.training.provenance import training_provenance
 
-    crop, files, plan = job.settings["crop"], training_files(job), schedule(job)
-    start, pool = files["start"], training_set(job, vgg.source_side(crop))
+    crop, files, plan = job.settings["crop"], session(job), schedule(job)
+    start, pool = files.start, training_set(job, vgg.source_side(crop))
     network = VggSettings.read(read_metadata(start)["network"]) if start else VggSettings()
     state, metadata = vgg.train_vgg(
-        plan, pool, crop, job.settings["objective"], settings=network, **files
+        plan, pool, crop, job.settings["objective"], files, settings=network
     )
     provenance = training_provenance(plan, pool, crop, start)
     save_network(job.weights[0], state, {**metadata, "provenance": provenance})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 
@@ -11,44 +11,26 @@ from icmbench.core.devices import use_device
 from icmbench.core.errors import ConfigError
 from icmbench.jobs.bundled_or_trained import TrainingJob
 from icmbench.training.data import TrainingData, read_provided
-from icmbench.training.loop import Schedule
+from icmbench.training.loop import Schedule, Session
 
 KEYS = ("steps", "batch", "learning_rate", "seed", "precision")
 
 
-class Files(TypedDict):
-    """Arguments of every training loop."""
-
-    start: Path | None
-    checkpoint: Path
-    history: Path
-    device: str
-
-
-def training_files(job: TrainingJob) -> Files:
-    """Start, checkpoint, history and device of a training; sets torch's number of threads.
+def session(job: TrainingJob) -> Session:
+    """Files and device of a training, a bundled file as its start; sets torch's threads.
 
     Raises ConfigError where the job names no checkpoint or no history.
     """
     if job.checkpoint is None or job.history is None:
         raise ConfigError(f"{job.weights[0]}: training needs paths of a checkpoint and a history")
-    return {
-        "start": start_file(job),
-        "checkpoint": Path(job.checkpoint),
-        "history": job.history,
-        "device": training_device(job),
-    }
+    start = job.bundled[0] if job.settings["start"] == "bundled" else None
+    return Session(Path(job.checkpoint), job.history, start, training_device(job))
 
 
 def training_device(job: TrainingJob) -> str:
     """The device of a job; sets torch's number of threads."""
     torch.set_num_threads(job.threads)
     return use_device(job.device)
-
-
-def start_file(job: TrainingJob) -> Path | None:
-    """The bundled weight file that a training starts from; None: from scratch."""
-    return job.bundled[0] if job.settings["start"] == "bundled" else None
 
 
 def schedule(job: TrainingJob, **more: Any) -> Schedule:

@@ -15,17 +15,14 @@ from numpy.typing import NDArray
 
 from icmbench.codecs.mpd.model_folder import TAPS, part_file
 from icmbench.codecs.mpd.networks.features import load_features
+from icmbench.codecs.mpd.training.clusters import Level, fit_level, stability, typical
 from icmbench.codecs.mpd.training.descriptors import descriptor, sectors
 from icmbench.codecs.mpd.training.pseudo_labels import (
-    Level,
     Patches,
     PseudoLabels,
     draw_patches,
-    fit_level,
     label_maps,
     patch_descriptors,
-    stability,
-    typical,
 )
 from icmbench.codecs.mpd.training.representation import TapsNetwork
 from icmbench.models.latent import CELL, SCALE

@@ -69,14 +69,31 @@ class Schedule:
         return self.learning_rate * ramp * max(cosine, 0.01)
 
 
+@dataclass(frozen=True)
+class Session:
+    """Files and device of one training.
+
+    Attributes:
+        checkpoint: file of the training state; ignored where its key differs. The caller removes it
+            after it has written the weights.
+        history: CSV of the losses that is written at the end (`step, <losses>`).
+        start: weights to start from, a file or a model folder; None: from scratch.
+        device: cpu or cuda.
+    """
+
+    checkpoint: Path
+    history: Path
+    start: Path | None = None
+    device: str = "cpu"
+
+
 def train(
     name: str,
     network: torch.nn.Module,
     schedule: Schedule,
     losses: StepLosses,
+    session: Session,
     *,
-    checkpoint: Path,
-    history: Path,
     describe: Mapping[str, Any],
     freeze: Callable[[torch.nn.Module], None] = lambda network: None,
     exact: bool = True,
@@ -86,9 +103,7 @@ def train(
     Args:
         losses: computes the losses of one step with the step's generator; `loss` is minimised, all
             other entries are recorded. torch's global generator is seeded before each call.
-        checkpoint: file of the training state; ignored where its key differs. The caller removes it
-            after it has written the weights.
-        history: CSV of the losses that is written at the end (`step, <losses>`).
+        session: its files; the network is on its device already.
         describe: everything else that decides the result (data, network), for the checkpoint's
             key.
         freeze: called before every step after `schedule.freeze_after`, to freeze statistics.
@@ -101,7 +116,7 @@ def train(
     optimiser = torch.optim.AdamW(parameters, schedule.learning_rate, weight_decay=1e-4)
     key = _key(name, schedule, describe)
     averaged = _MovingAverage(parameters, schedule.ema_decay)
-    start, rows = _resume(checkpoint, key, network, optimiser, averaged)
+    start, rows = _resume(session.checkpoint, key, network, optimiser, averaged)
     network.train()
     bar = progress(range(start, schedule.steps), desc=name, unit="step")
     with _deterministic(exact):
@@ -113,11 +128,11 @@ def train(
             rows.append({"step": step, **terms})
             bar.set_postfix(loss=f"{terms['loss']:.4g}", refresh=False)
             if (step + 1) % schedule.checkpoint_every == 0:
-                _save(checkpoint, key, step + 1, rows, network, optimiser, averaged)
+                _save(session.checkpoint, key, step + 1, rows, network, optimiser, averaged)
                 _report(name, step + 1, schedule, rows)
     averaged.apply()
     network.eval()
-    write_history(history, rows)
+    write_history(session.history, rows)
 
 
 def forward_pass(schedule: Schedule, device: str) -> torch.autocast:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,6 +17,9 @@ from icmbench.reporting.figures.panels import EDGE
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.sheets import Pixels, Sheet
 from icmbench.reporting.figures.style import MUTED, family_styles, theme
+
+if TYPE_CHECKING:  # figures do not wait for torch
+    from icmbench.codecs.mpd.training.descriptors import Sector
 
 Floats = NDArray[np.floating[Any]]
 CHANNELS: Final = 4  # of a tap, drawn
@@ -33,20 +36,6 @@ _NOTE = (
     "descriptor, mean over channels and orientations, at the (geometric) middle of each ring; "
     "frequency 0 is left out."
 )
-
-
-class Sector(Protocol):
-    """A bin of frequencies, in cycles per patch: `codecs.mpd.training.descriptors.Sector`."""
-
-    @property
-    def inner(self) -> int:
-        """Smallest radius; 0 for the bin of frequency 0."""
-        ...
-
-    @property
-    def outer(self) -> int:
-        """First radius beyond the bin."""
-        ...
 
 
 def log_magnitude(tap: Floats) -> NDArray[np.float64]:

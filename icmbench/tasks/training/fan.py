@@ -23,7 +23,7 @@ from icmbench.tasks.kinds.fan import CELLS, FEATURES, POINTS, SIDE, build_fan, c
 if TYPE_CHECKING:  # every module of this package is read with the configuration, torch is slow
     import torch
 
-    from icmbench.training.loop import Losses, Schedule
+    from icmbench.training.loop import Losses, Schedule, Session
 
 # The point of the mirrored face that lies where a point was: jaw 0-16, brows 17-26, nose 27-35,
 # eyes 36-47, lips 48-67 (the numbering of Multi-PIE and 300-W).
@@ -96,19 +96,16 @@ def read_faces(folder_of: Mapping[str, Path]) -> FacePool:
 def train_fan(
     schedule: Schedule,
     faces: FacePool,
+    session: Session,
     *,
     features: int = FEATURES,
-    start: Path | None = None,
-    checkpoint: Path,
-    history: Path,
-    device: str = "cpu",
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Train a narrow FAN; its weights and metadata, for `icmbench.models.tensors.save_network`.
 
     Args:
         schedule: `batch` crops a step; after `freeze_after` the norms keep their statistics.
-        features: channels of the hourglass, a multiple of 16; with `start` its own.
-        start: file that `load_fan` reads; None: from scratch.
+        session: its start is a file that `load_fan` reads.
+        features: channels of the hourglass, a multiple of 16; with a start its own.
 
     Raises ConfigError where the loss is not finite or `features` are wrong, ModelError for a
     start or checkpoint that is damaged or of another network.
@@ -119,30 +116,29 @@ def train_fan(
     from icmbench.training.loop import train
 
     origin = ""
-    if start is None:
+    if session.start is None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(schedule.seed)
             network = build_fan(features)
     else:
-        network = load_fan(start)
+        network = load_fan(session.start)
         features = int(getattr(network, "features", 0))
         if not features:
-            raise ModelError(f"{start}: not a narrow FAN, the start of its training")
+            raise ModelError(f"{session.start}: not a narrow FAN, the start of its training")
         origin = state_digest(network.state_dict())
 
     def losses(rng: np.random.Generator) -> Losses:
         batch = draw_batch(faces, rng, schedule.batch)
-        pictures, points, judged = (torch.from_numpy(part).to(device) for part in batch)
+        pictures, points, judged = (torch.from_numpy(part).to(session.device) for part in batch)
         return heat_map_loss(network(pictures)[-1], points, judged)
 
-    network.to(device)
+    network.to(session.device)
     train(
         "fan",
         network,
         schedule,
         losses,
-        checkpoint=checkpoint,
-        history=history,
+        session,
         describe={
             "features": features,
             "faces": faces.digest,

@@ -12,9 +12,10 @@ from icmbench.datasets.manifest import read_records
 if TYPE_CHECKING:  # every module of this package is read with the configuration, torch is slow
     import torch
 
-    from icmbench.training.loop import Schedule
+    from icmbench.training.loop import Schedule, Session
 
 SIZE: Final = 256  # pixels a side of what detector and segmenter are trained on
+PACKAGES: Final = {"detector": "mmdet", "segmenter": "mmseg"}
 
 
 def train_part(
@@ -22,39 +23,32 @@ def train_part(
     schedule: Schedule,
     records: Sequence[Path],
     folders: Sequence[Path],
-    *,
-    start: Path | None,
-    checkpoint: Path,
-    history: Path,
-    device: str = "cpu",
+    session: Session,
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Weights and metadata of `detector`, `segmenter` or `landmarks`, trained on scenes.
 
     Args:
         records, folders: of the pool's sources that are scenes, one each.
-        start: file to start from; None: from scratch.
+        session: its start is a file of such a network.
 
     Raises ConfigError for another part, and what the training itself raises.
     """
     from icmbench.tasks.training.fan import read_faces, train_fan
-    from icmbench.tasks.training.train_openmm import train_detector, train_segmenter
+    from icmbench.tasks.training.train_openmm import train_openmm
     from icmbench.training.data import read_provided
     from icmbench.training.provenance import training_provenance
 
     pool = read_provided([str(p) for p in records], [str(p) for p in folders], smallest=SIZE // 2)
-    files: dict[str, Any] = {"start": start, "checkpoint": checkpoint, "history": history}
-    files["device"] = device
     if part == "landmarks":
         folder_of = {
             record.image: folder
             for path, folder in zip(records, folders, strict=True)
             for record in read_records(path)
         }
-        state, metadata = train_fan(schedule, read_faces(folder_of), **files)
-    elif part in ("detector", "segmenter"):
-        train = train_detector if part == "detector" else train_segmenter
-        state, metadata = train(schedule, pool, SIZE, **files)
+        state, metadata = train_fan(schedule, read_faces(folder_of), session)
+    elif part in PACKAGES:
+        state, metadata = train_openmm(PACKAGES[part], schedule, pool, SIZE, session)
     else:
         raise ConfigError(f"task model {part!r}: expected detector, segmenter or landmarks")
-    provenance = training_provenance(schedule, pool, SIZE, start)
+    provenance = training_provenance(schedule, pool, SIZE, session.start)
     return state, {**metadata, "provenance": provenance}

@@ -7,7 +7,6 @@ No picture that a codec has touched is ever seen: what a task is worth after cod
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -22,7 +21,7 @@ from icmbench.tasks.backends.openmm_task import describe_network
 from icmbench.tasks.backends.openmm_weights import COUNTER, fill
 from icmbench.tasks.training.scene_views import VIEWS, Example, Examples, boxes_of
 from icmbench.training.data import TrainingData
-from icmbench.training.loop import Losses, Schedule, train
+from icmbench.training.loop import Losses, Schedule, Session, train
 
 DETECTOR: Final = "rtmdet-ins_tiny_8xb32-300e_coco"
 DETECTOR_OVERRIDES: Final[Mapping[str, Any]] = {
@@ -46,65 +45,32 @@ STRIDE: Final = 2  # of the pixels that the segmenter is judged at: its own stri
 SETTLING: Final = (32, 8)  # batches, and pictures in each, that the norms are settled on
 
 
-def train_detector(
-    schedule: Schedule,
-    pool: TrainingData,
-    size: int,
-    *,
-    start: Path | None,
-    checkpoint: Path,
-    history: Path,
-    device: str = "cpu",
+def train_openmm(
+    package: str, schedule: Schedule, pool: TrainingData, size: int, session: Session
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Train RTMDet-Ins (Lyu et al. 2022) of a narrow width; returns its weights and metadata.
+    """Train the network of a library; returns its weights and metadata.
+
+    `mmdet` is RTMDet-Ins (Lyu et al. 2022) of a narrow width. `mmseg` is Fast-SCNN (Poudel et al.
+    2019) without its auxiliary heads, judged at every second row and column: of a step's time, the
+    losses at all pixels took most.
 
     Args:
+        package: mmdet or mmseg.
         pool: scenes with their annotations beside them.
         size: of what the network sees, in pixels, a multiple of 32.
-        start: file of a detector that `save_network` wrote; None: from scratch.
+        session: its start is a file of such a network that `save_network` wrote.
 
     Raises DatasetError where annotations are missing, ModelError where the start is of another
     network, ConfigError for another size.
     """
-    return _train("mmdet", schedule, pool, size, start, checkpoint, history, device)
-
-
-def train_segmenter(
-    schedule: Schedule,
-    pool: TrainingData,
-    size: int,
-    *,
-    start: Path | None,
-    checkpoint: Path,
-    history: Path,
-    device: str = "cpu",
-) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Train Fast-SCNN (Poudel et al. 2019); arguments, values and errors of `train_detector`.
-
-    Without its auxiliary heads, and judged at every second row and column: of a step's time, the
-    losses at all pixels took most.
-    """
-    return _train("mmseg", schedule, pool, size, start, checkpoint, history, device)
-
-
-def _train(
-    package: str,
-    schedule: Schedule,
-    pool: TrainingData,
-    size: int,
-    start: Path | None,
-    checkpoint: Path,
-    history: Path,
-    device: str = "cpu",
-) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     if size < 64 or size % 32:
         raise ConfigError(f"size {size}: a multiple of 32, at least 64")
     import_library(package)
     examples, network, state = Examples(pool, size), make_network(package, schedule.seed), None
-    if start is not None:
-        state, _ = load_network(start)
-        fill(network, state, start)
-    network.to(device, memory_format=torch.channels_last)
+    if session.start is not None:
+        state, _ = load_network(session.start)
+        fill(network, state, session.start)
+    network.to(session.device, memory_format=torch.channels_last)
 
     def losses(rng: np.random.Generator) -> Losses:
         inputs, samples = _batch(package, network, examples.draw(rng, schedule.batch))
@@ -116,8 +82,7 @@ def _train(
         network,
         schedule,
         losses,
-        checkpoint=checkpoint,
-        history=history,
+        session,
         describe={
             "network": [*model_of(package)],
             "pool": pool.digest,
@@ -126,7 +91,7 @@ def _train(
             "views": [*VIEWS, STRIDE, *SETTLING],
         },
         # Of some of the libraries' losses there is no deterministic algorithm on a GPU.
-        exact=device == "cpu",
+        exact=session.device == "cpu",
     )
     settle_norms(package, network, examples, schedule.seed)
     config, overrides, classes = model_of(package)

@@ -38,7 +38,7 @@ from icmbench.core.errors import ConfigError, ModelError
 from icmbench.models.latent_autoencoder import LatentAutoencoder
 from icmbench.models.tensors import fill_network, load_network, rounded, save_network, state_digest
 from icmbench.training.data import TrainingData
-from icmbench.training.loop import Losses, Schedule, forward_pass, train
+from icmbench.training.loop import Losses, Schedule, Session, forward_pass, train
 from icmbench.training.provenance import training_provenance
 from icmbench.training.source_tags import tag_training_data
 
@@ -63,30 +63,28 @@ def make_codec(
     frozen: FrozenNetworks,
     schedule: Schedule,
     pool: TrainingData,
+    session: Session,
     *,
     stage: int,
     weights: LossWeights,
     source_tags: Mapping[str, Sequence[str]],
     crop: int,
-    checkpoint: Path,
-    history: Path,
-    start: Path | None = None,
     settings: LfgcmSettings = SMALL,
     control: ControlSettings | None = None,
-    device: str = "cpu",
 ) -> None:
     """Train codec and control network and write their files and the tables.
 
     Args:
         folder: gets `codec`, `control` and `tables`.
         stage: 1 trains at the highest rate, 2 at all of `weights.lambda_rate`.
+        session: its start is a folder whose codec and control are fine-tuned; their sizes are kept.
         crop: pixels a side of the training crops, a multiple of 64.
-        start: folder whose codec and control are fine-tuned; their sizes are kept.
 
     Raises ConfigError where the crop does not fit and where the codec has other rates.
     """
     if crop % STRIDE:
         raise ConfigError(f"crop {crop}: the codec takes multiples of {STRIDE} pixels")
+    start = session.start
     if start is None and settings.rates:
         settings = replace(settings, rates=len(weights.lambda_rate))
     network, about = _networks(frozen, schedule.seed, start, settings, control)
@@ -98,13 +96,11 @@ def make_codec(
         frozen,
         schedule,
         pool,
+        session,
         stage=stage,
         weights=weights,
         source_tags=source_tags,
         crop=crop,
-        checkpoint=checkpoint,
-        history=history,
-        device=device,
         describe=about,
     )
     first = start / "codec.safetensors" if start else None
@@ -184,20 +180,19 @@ def train_codec(
     frozen: FrozenNetworks,
     schedule: Schedule,
     pool: TrainingData,
+    session: Session,
     *,
     stage: int,
     weights: LossWeights,
     source_tags: Mapping[str, Sequence[str]],
     crop: int,
-    checkpoint: Path,
-    history: Path,
-    device: str,
     describe: Mapping[str, Any],
 ) -> None:
     """Train both networks in place."""
     tags = tag_ids(tag_training_data(pool, source_tags), frozen.prior.settings.vocabulary)
     if not describe.get("start"):
         calibrate(network.lfgcm, frozen.model, pool.crops(np.random.default_rng(0), 8, crop))
+    device = session.device
     network.to(device)
     network.lfgcm.requires_grad_(not weights.freeze_codec)
     lowest = len(weights.lambda_rate) - 1 if stage == 1 else 0
@@ -221,8 +216,7 @@ def train_codec(
         network,
         schedule,
         losses,
-        checkpoint=checkpoint,
-        history=history,
+        session,
         describe={
             **describe,
             **frozen.digest,

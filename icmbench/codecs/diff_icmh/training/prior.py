@@ -20,7 +20,7 @@ from icmbench.core.files import sha256_file
 from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
 from icmbench.models.tensors import fill_network, load_network, save_network, state_digest
 from icmbench.training.data import TrainingData
-from icmbench.training.loop import Losses, Schedule, forward_pass, train
+from icmbench.training.loop import Losses, Schedule, Session, forward_pass, train
 from icmbench.training.provenance import training_provenance
 from icmbench.training.source_tags import TagSet, tag_training_data
 
@@ -33,43 +33,31 @@ def make_prior(
     autoencoder: Path,
     schedule: Schedule,
     pool: TrainingData,
+    session: Session,
     *,
     source_tags: Mapping[str, Sequence[str]],
     cells: int = CELLS,
-    checkpoint: Path,
-    history: Path,
-    start: Path | None = None,
     settings: PriorSettings | None = None,
-    device: str = "cpu",
 ) -> None:
     """Train the denoising network and its embedder on the latents of a pool; write their file.
 
     Args:
         autoencoder: folder of the autoencoder whose latents they are.
+        session: its start is a file, whose network and vocabulary are kept.
         source_tags: tags that hold for all images of a source.
-        start: file to start from, whose network and vocabulary are kept.
     """
     model = load_autoencoder(part_file(autoencoder, "autoencoder"))
     tags = tag_training_data(pool, source_tags)
     settings = settings or PriorSettings(vocabulary=tags.vocabulary)
-    state = None
+    state, start = None, session.start
     if start is not None:
         state, metadata = load_network(start)
         settings = read_settings(start, metadata)
     prior = Prior(settings, schedule.seed)
     if state is not None:
         fill_network(prior, state, f"start of the prior's training, {start}")
-    train_prior(
-        prior,
-        model,
-        schedule,
-        pool,
-        tag_ids(tags, settings.vocabulary),
-        cells=cells,
-        checkpoint=checkpoint,
-        history=history,
-        device=device,
-    )
+    known = tag_ids(tags, settings.vocabulary)
+    train_prior(prior, model, schedule, pool, known, session, cells=cells)
     provenance = training_provenance(schedule, pool, cells * 8, start)
     provenance["autoencoder"] = sha256_file(part_file(autoencoder, "autoencoder"))
     about = {"network": settings.values(), "provenance": provenance}
@@ -89,13 +77,12 @@ def train_prior(
     schedule: Schedule,
     pool: TrainingData,
     tags: Sequence[tuple[int, ...]],
+    session: Session,
     *,
     cells: int,
-    checkpoint: Path,
-    history: Path,
-    device: str = "cpu",
 ) -> None:
     """Train a prior in place: the noise of every step predicted from latent and tags."""
+    device = session.device
     latents = augmented_latents(model, pool, cells, device)
     prior.to(device).to(memory_format=torch.channels_last)
 
@@ -119,15 +106,7 @@ def train_prior(
         "cells": cells,
         "start": state_digest({k: v.cpu() for k, v in prior.state_dict().items()}),
     }
-    train(
-        "prior",
-        prior,
-        schedule,
-        losses,
-        checkpoint=checkpoint,
-        history=history,
-        describe=describe,
-    )
+    train("prior", prior, schedule, losses, session, describe=describe)
     prior.cpu()
 
 
@@ -136,44 +115,30 @@ def make_tagger(
     autoencoder: Path,
     schedule: Schedule,
     pool: TrainingData,
+    session: Session,
     *,
     source_tags: Mapping[str, Sequence[str]],
     vocabulary: Sequence[str] | None = None,
     cells: int = CELLS,
-    checkpoint: Path,
-    history: Path,
-    start: Path | None = None,
-    device: str = "cpu",
 ) -> None:
     """Train the multi-label tagger on the latents of a pool and write its file.
 
     Args:
         vocabulary: of the prior that the tags are for; None: all tags of the pool.
 
-    The other arguments are those of `make_prior`. Raises ModelError where `start` has another
+    The other arguments are those of `make_prior`. Raises ModelError where the start has another
     vocabulary.
     """
     model = load_autoencoder(part_file(autoencoder, "autoencoder"))
     tags = tag_training_data(pool, source_tags)
     settings = TaggerSettings(tuple(vocabulary or tags.vocabulary), model.channels)
-    tagger = build_tagger(settings, schedule.seed)
+    tagger, start = build_tagger(settings, schedule.seed), session.start
     if start is not None:
         state, metadata = load_network(start)
         if metadata.get("network", {}).get("vocabulary") != list(settings.vocabulary):
             raise ModelError(f"{start}: its tags are not those of the prior")
         fill_network(tagger, state, f"start of the tagger's training, {start}")
-    train_tagger(
-        tagger,
-        settings,
-        model,
-        schedule,
-        pool,
-        tags,
-        cells=cells,
-        checkpoint=checkpoint,
-        history=history,
-        device=device,
-    )
+    train_tagger(tagger, settings, model, schedule, pool, tags, session, cells=cells)
     provenance = training_provenance(schedule, pool, cells * 8, start)
     save_network(
         path, tagger.state_dict(), {"network": settings.values(), "provenance": provenance}
@@ -187,16 +152,15 @@ def train_tagger(
     schedule: Schedule,
     pool: TrainingData,
     tags: TagSet,
+    session: Session,
     *,
     cells: int,
-    checkpoint: Path,
-    history: Path,
-    device: str = "cpu",
 ) -> None:
     """Train a tagger in place, on whole images: a crop need not show what the image shows.
 
     Tags of which nothing is known for an image do not count in its loss.
     """
+    device = session.device
     latents = augmented_latents(model, pool, cells, device)
     truth, known = _targets(tags, settings.vocabulary)
     tagger.to(device)
@@ -215,8 +179,7 @@ def train_tagger(
         tagger,
         schedule,
         losses,
-        checkpoint=checkpoint,
-        history=history,
+        session,
         describe={
             "network": settings.values(),
             "autoencoder": sha256_file(model.path),

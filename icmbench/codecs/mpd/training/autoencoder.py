@@ -19,7 +19,7 @@ from icmbench.models.latent_autoencoder import load_autoencoder
 from icmbench.models.norms import freeze_norms
 from icmbench.models.tensors import fill_network, rounded, save_network, state_digest
 from icmbench.training.data import TrainingData
-from icmbench.training.loop import Losses, Schedule, forward_pass, train
+from icmbench.training.loop import Losses, Schedule, Session, forward_pass, train
 from icmbench.training.losses import picture_losses
 from icmbench.training.provenance import training_provenance
 
@@ -34,46 +34,33 @@ def make_autoencoder(
     path: Path,
     schedule: Schedule,
     data: TrainingData,
+    session: Session,
     *,
     crop: int,
-    checkpoint: Path,
-    history: Path,
-    start: Path | None = None,
     settings: AutoencoderSettings | None = None,
-    device: str = "cpu",
 ) -> None:
     """Train the network and write its file, with the statistics of its latent.
 
     Args:
-        start: model folder to start from, whose network is kept; None: `settings` (or their
+        session: its start is a model folder, whose network is kept; without, `settings` (or their
             defaults) and weights from the schedule's seed.
     """
     state = None
-    if start is not None:
-        model = load_autoencoder(part_file(start, "autoencoder"))
+    first = part_file(session.start, "autoencoder") if session.start else None
+    if first is not None:
+        model = load_autoencoder(first)
         state = model.network.state_dict()
         settings = AutoencoderSettings.read(model.metadata["network"])
     settings = settings or AutoencoderSettings()
-    network = train_autoencoder(
-        settings,
-        schedule,
-        data,
-        crop=crop,
-        checkpoint=checkpoint,
-        history=history,
-        start=state,
-        device=device,
-    )
+    network = train_autoencoder(settings, schedule, data, session, crop=crop, start=state)
     stored = build_autoencoder(settings, schedule.seed).eval()
     stored.load_state_dict(rounded(network.state_dict()))
-    mean, std = standardise(data, stored.to(device))
+    mean, std = standardise(data, stored.to(session.device))
     about = {
         "network": settings.values(),
         "mean": mean.tolist(),
         "std": std.tolist(),
-        "provenance": training_provenance(
-            schedule, data, crop, part_file(start, "autoencoder") if start else None
-        ),
+        "provenance": training_provenance(schedule, data, crop, first),
     }
     save_network(path, stored.state_dict(), about)
 
@@ -119,12 +106,10 @@ def train_autoencoder(
     settings: AutoencoderSettings,
     schedule: Schedule,
     data: TrainingData,
+    session: Session,
     *,
     crop: int,
-    checkpoint: Path,
-    history: Path,
     start: Mapping[str, torch.Tensor] | None = None,
-    device: str = "cpu",
 ) -> AutoencoderKL:
     """Train from scratch, or from the weights `start`, on random crops of `crop` pixels a side.
 
@@ -133,12 +118,12 @@ def train_autoencoder(
     network = build_autoencoder(settings, schedule.seed)
     if start is not None:
         fill_network(network, start, "start of the autoencoder's training")
-    network.to(device, memory_format=torch.channels_last)
+    network.to(session.device, memory_format=torch.channels_last)
 
     def losses(rng: np.random.Generator) -> Losses:
         images = torch.from_numpy(data.crops(rng, schedule.batch, crop))
-        images = images.to(device, memory_format=torch.channels_last)
-        return _losses(network, images, forward_pass(schedule, device))
+        images = images.to(session.device, memory_format=torch.channels_last)
+        return _losses(network, images, forward_pass(schedule, session.device))
 
     describe: dict[str, Any] = {"network": settings.values(), "pool": data.digest, "crop": crop}
     describe |= {"start": state_digest(start), "loss": [DISTORTION, STRUCTURE], "norms": "fixed"}
@@ -148,8 +133,7 @@ def train_autoencoder(
         # The statistics of a trained network are frozen from the start.
         replace(schedule, freeze_after=0.0) if start is not None else schedule,
         losses,
-        checkpoint=checkpoint,
-        history=history,
+        session,
         freeze=freeze_norms,
         describe=describe,
     )

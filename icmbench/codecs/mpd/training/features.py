@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,36 +24,28 @@ from icmbench.codecs.mpd.networks.features import (
     FeatureSettings,
     build_features,
 )
+from icmbench.codecs.mpd.training.places import (
+    GROUP,
+    SHIFT,
+    Ints,
+    cut,
+    draw_batch,
+    make_clusters,
+    make_places,
+    pad,
+)
 from icmbench.core.errors import ConfigError, DatasetError, ModelError
-from icmbench.core.files import sha256_bytes, sha256_file
+from icmbench.core.files import sha256_file
 from icmbench.core.progress import progress
-from icmbench.models.latent import CELL, LIMIT, SCALE, latent_shape
+from icmbench.models.latent import LIMIT, SCALE
 from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
 from icmbench.models.norms import freeze_norms
 from icmbench.models.tensors import load_built, rounded, state_digest
 from icmbench.training.data import TrainingData
-from icmbench.training.loop import Losses, Schedule, forward_pass, train
+from icmbench.training.loop import Losses, Schedule, Session, forward_pass, train
 
-GROUP: Final = 4  # patches that are drawn from one cluster
-SHIFT: Final = 1  # cells by which a patch is moved at random
-
-Ints = NDArray[np.int64]
-
-
-class LabelledPatches(Protocol):
-    """The part of pseudo-labels that is read: patches in pixels, labels (n,) per level."""
-
-    @property
-    def pool(self) -> str:
-        """Digest of the training data."""
-
-    @property
-    def patches(self) -> Any:
-        """`size`, and the arrays `image`, `top`, `left` (n,)."""
-
-    @property
-    def levels(self) -> Sequence[Any]:
-        """Each with the array `labels` (n,)."""
+if TYPE_CHECKING:  # it loads what clusters descriptors
+    from icmbench.codecs.mpd.training.pseudo_labels import PseudoLabels
 
 
 @dataclass(frozen=True)
@@ -76,29 +68,6 @@ class Contrast:
             raise ConfigError(f"temperature is {self.temperature}: not a positive number")
         if not all(0 <= weight < math.inf for weight in self.weights) or not any(self.weights):
             raise ConfigError(f"weights of the levels are {self.weights}: not 0 or more, or all 0")
-
-
-@dataclass(frozen=True)
-class Places:
-    """Patches in cells of their images' latents, and their labels.
-
-    Attributes:
-        side: cells of a patch's side.
-        image, top, left: int64 (n,).
-        labels: int64 (levels, n).
-    """
-
-    side: int
-    image: Ints
-    top: Ints
-    left: Ints
-    labels: Ints
-
-    @property
-    def digest(self) -> str:
-        """Names the patches and their labels."""
-        parts = [np.array([self.side]), self.image, self.top, self.left, self.labels]
-        return sha256_bytes(b"".join(part.astype("<i8").tobytes() for part in parts))
 
 
 def contrastive_loss(vectors: torch.Tensor, labels: torch.Tensor, tau: float) -> torch.Tensor:
@@ -130,14 +99,11 @@ def train_features(
     model_folder: Path,
     schedule: Schedule,
     data: TrainingData,
-    labels: LabelledPatches,
+    labels: PseudoLabels,
+    session: Session,
     *,
-    start: Path | None,
-    checkpoint: Path,
-    history: Path,
     settings: FeatureSettings | None = None,
     contrast: Contrast | None = None,
-    device: str = "cpu",
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Train g for the autoencoder of a folder; returns its weights and metadata.
 
@@ -145,7 +111,7 @@ def train_features(
     of the points are those of the rounded network.
 
     Args:
-        start: file to start from, whose network is kept; None: weights from the schedule's seed.
+        session: its start is a file, whose network is kept; without, weights are of the seed.
         settings: where there is no start; their latent and levels follow from the data.
 
     Raises ModelError where the start is of another latent or number of levels, DatasetError where
@@ -158,6 +124,7 @@ def train_features(
         levels = f"{len(contrast.weights)} weights, {len(places.labels)} levels"
         raise DatasetError(f"contrastive loss and pseudo-labels: {levels}")
     channels, count = model.channels, len(places.labels)
+    start = session.start
     if start is None:
         settings = replace(settings or FeatureSettings(), latent=channels, levels=count)
         network, state = build_features(settings, schedule.seed), None
@@ -168,15 +135,15 @@ def train_features(
             raise ModelError(f"{start}: it is of {found}")
         state = network.requires_grad_(True).state_dict()
     digest = state_digest(state)
-    latents = training_latents(model, data, device)
-    network.to(device)
+    latents = training_latents(model, data, session.device)
+    network.to(session.device)
     padded = [pad(latent, settings.margin) for latent in latents]
     clusters = make_clusters(places.labels, schedule.batch)
 
     def losses(rng: np.random.Generator) -> Losses:
         chosen = draw_batch(clusters, rng, schedule.batch)
-        crops = cut(padded, places, chosen, settings.margin, rng).to(device)
-        with forward_pass(schedule, device):
+        crops = cut(padded, places, chosen, settings.margin, rng).to(session.device)
+        with forward_pass(schedule, session.device):
             embedding = network.cells(crops).mean((2, 3))
         return _losses(network, embedding.float(), places.labels[:, chosen], contrast)
 
@@ -185,8 +152,7 @@ def train_features(
         network,
         replace(schedule, freeze_after=0.0) if start is not None else schedule,
         losses,
-        checkpoint=checkpoint,
-        history=history,
+        session,
         freeze=freeze_norms,
         describe={
             "network": settings.values(),
@@ -208,96 +174,6 @@ def training_latents(
     """The latent of every training image, int16 (h, w, C) each."""
     model.network.to(device, memory_format=torch.channels_last)
     return [model.latent(image) for image in progress(data.images, desc="latents", unit="image")]
-
-
-def make_places(labels: LabelledPatches, data: TrainingData) -> Places:
-    """Patches and labels in cells; DatasetError where they are of other data or off the grid."""
-    if labels.pool != data.digest:
-        raise DatasetError(
-            f"pseudo-labels: made of training data {labels.pool[:12]}, these are {data.digest[:12]}"
-        )
-    patches = labels.patches
-    image, top, left = (
-        np.asarray(values, np.int64) for values in (patches.image, patches.top, patches.left)
-    )
-    found = np.stack([np.asarray(level.labels, np.int64) for level in labels.levels])
-    if patches.size % CELL or (top % CELL).any() or (left % CELL).any():
-        raise DatasetError(f"pseudo-labels: patches do not lie on the grid of {CELL} pixels")
-    if image.size and not 0 <= image.min() <= image.max() < len(data.images):
-        raise DatasetError(
-            f"pseudo-labels: of an image beyond the {len(data.images)} of the training data"
-        )
-    side = patches.size // CELL
-    places = Places(side, image, top // CELL, left // CELL, found)
-    shapes = np.array([latent_shape(*each.shape[:2]) for each in data.images])
-    ends = np.stack([places.top, places.left], axis=1) + side
-    outside = (ends > shapes[image]).any(axis=1) | (ends < side).any(axis=1)
-    if outside.any():
-        name = int(image[np.argmax(outside)])
-        raise DatasetError(f"pseudo-labels: a patch reaches out of training image {name}")
-    return places
-
-
-def make_clusters(labels: Ints, count: int) -> list[list[Ints]]:
-    """Per level, the members of every cluster that has at least two.
-
-    Raises DatasetError where fewer than `count` patches have a positive in any level.
-    """
-    clusters = [
-        [members for name in np.unique(level) if len(members := np.flatnonzero(level == name)) > 1]
-        for level in labels
-    ]
-    usable = np.unique(np.concatenate([np.empty(0, np.int64), *(m for c in clusters for m in c)]))
-    if len(usable) < count:
-        raise DatasetError(
-            f"pseudo-labels: {len(usable)} patches share a cluster with another one, a batch is "
-            f"of {count}"
-        )
-    return [level for level in clusters if level]
-
-
-def draw_batch(clusters: list[list[Ints]], rng: np.random.Generator, count: int) -> Ints:
-    """Distinct patches (count,): a few from a random cluster of one level, then of the next.
-
-    Clusters are drawn alike, however large they are, and all levels get their turn.
-    """
-    chosen: dict[int, None] = {}
-    level = int(rng.integers(len(clusters)))
-    while len(chosen) < count:
-        members = clusters[level][int(rng.integers(len(clusters[level])))]
-        some = rng.choice(members, min(GROUP, len(members)), replace=False)
-        chosen.update(dict.fromkeys(some.tolist()))
-        level = (level + 1) % len(clusters)
-    return np.array(list(chosen)[:count], np.int64)
-
-
-def pad(latent: NDArray[np.int16], margin: int) -> NDArray[np.int16]:
-    """The latent (h, w, C), continued by its border cells as g continues it."""
-    return np.pad(latent, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
-
-
-def cut(
-    padded: Sequence[NDArray[np.int16]],
-    places: Places,
-    chosen: Ints,
-    margin: int,
-    rng: np.random.Generator,
-) -> torch.Tensor:
-    """Patches with their margins, float32 (n, C, side + 2 margin, ...) in standard deviations.
-
-    Each is moved by at most `SHIFT` cells in either direction, within its image.
-    """
-    side = places.side + 2 * margin
-    crops = []
-    for index in chosen.tolist():
-        latent = padded[places.image[index]]
-        top, left = (
-            int(np.clip(place[index] + rng.integers(-SHIFT, SHIFT + 1), 0, length - side))
-            for place, length in zip((places.top, places.left), latent.shape[:2], strict=True)
-        )
-        crops.append(latent[top : top + side, left : left + side])
-    stacked = np.stack(crops).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(SCALE)
-    return torch.from_numpy(stacked)
 
 
 def _losses(

@@ -2,7 +2,7 @@
 
 Patches of the training data go through a network; every tap's descriptors are reduced by PCA and
 clustered. The cluster of a patch is its pseudo-label, one per level: fine texture first, coarse
-semantics last. Everything here is the same on every run on one machine.
+semantics last.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
+from icmbench.codecs.mpd.training.clusters import Level
 from icmbench.codecs.mpd.training.descriptors import KINDS, descriptor
 from icmbench.core.errors import ConfigError, DatasetError, ModelError
 from icmbench.core.files import seed_from
@@ -25,12 +25,9 @@ from icmbench.core.progress import progress
 from icmbench.models.latent import CELL
 from icmbench.models.tensors import Arrays, load_arrays, save_arrays
 
-DIMENSIONS: Final = 32  # of the PCA, at most
-STARTS: Final = 4  # of k-means, the best of which is kept
 BATCH: Final = 32  # patches that go through the network together
 
 Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Image = NDArray[np.uint8]
 Taps = Callable[[torch.Tensor], Sequence[torch.Tensor]]  # of pixels (n, 3, H, W) in [-1, 1]
@@ -62,51 +59,6 @@ class Patches:
             image = images[int(self.image[index])]
             out.append(image[top : top + self.size, left : left + self.size])
         return np.stack(out)
-
-
-@dataclass(frozen=True)
-class Level:
-    """The clusters of one tap.
-
-    Clusters are named in ascending order of their centres' first principal coordinate.
-
-    Attributes:
-        counts: numbers of clusters that were tried, ascending.
-        inertia: float64 (len(counts),), squared distance to the centres after k-means with each
-            count, as a share of the total variance (that of the principal coordinates).
-        kept: share of the descriptors' variance that the PCA keeps.
-        mean: float32 (D,), of the descriptors.
-        components: float32 (d, D), orthonormal rows, the largest entry of each positive.
-        centres: float32 (chosen count, d).
-        labels: int64 (n,), the clusters of the descriptors that the level was fitted to.
-    """
-
-    counts: tuple[int, ...]
-    inertia: Doubles
-    kept: float
-    mean: Floats
-    components: Floats
-    centres: Floats
-    labels: Ints
-
-    @property
-    def explained(self) -> Doubles:
-        """Share of the total variance that lies between clusters, per count."""
-        return 1 - self.inertia
-
-    def project(self, descriptors: Floats) -> Doubles:
-        """Principal coordinates, (m, d), of descriptors, (m, D).
-
-        Raises ModelError where they are of another length than the level's.
-        """
-        if descriptors.shape[1] != self.mean.size:
-            lengths = f"{descriptors.shape[1]}, the level's {self.mean.size}"
-            raise ModelError(f"the length of these descriptors is {lengths}")
-        return _project(descriptors, self.mean, self.components)
-
-    def assign(self, descriptors: Floats) -> Ints:
-        """int64 (m,): the nearest centre's cluster; ties go to the smaller one."""
-        return _nearest(self.project(descriptors), self.centres)
 
 
 @dataclass(frozen=True)
@@ -273,107 +225,6 @@ def _described(
             if not np.isfinite(part).all():
                 raise ModelError(f"tap {number} of the network is not finite on some patch")
         yield batch
-
-
-def fit_level(descriptors: Floats, counts: Sequence[int], chosen: int, seed: int) -> Level:
-    """PCA and k-means of one tap's descriptors, (n, D), with every number of clusters in `counts`.
-
-    Args:
-        chosen: the one of `counts` whose clusters are the level's.
-
-    Raises ConfigError where `counts` are not ascending from 1 or lack `chosen`, DatasetError where
-    there are fewer different descriptors than clusters.
-    """
-    tried = tuple(counts)
-    if chosen not in tried or tried != tuple(sorted(set(tried))) or tried[0] < 1:
-        raise ConfigError(f"cluster counts {list(tried)}: ascending from 1, {chosen} among them")
-    mean, components, kept = _principal(descriptors, max(tried[-1], 2), seed)
-    points = _project(descriptors, mean, components)
-    total = float(((points - points.mean(axis=0)) ** 2).sum())
-    inertia = np.empty(len(tried))
-    for index, count in enumerate(tried):
-        found, error = _cluster(points, count, seed)
-        inertia[index] = error / total
-        if count == chosen:
-            centres = found
-    labels = _nearest(points, centres)
-    return Level(tried, inertia, kept, mean, components, centres, labels)
-
-
-def stability(descriptors: Floats, count: int, seeds: tuple[int, int]) -> float:
-    """Stability of `count` clusters against the seed: adjusted Rand index of two fits.
-
-    1: the same partition, 0: chance level (Hubert and Arabie 1985).
-    """
-    from sklearn.metrics import adjusted_rand_score
-
-    one, other = (fit_level(descriptors, [count], count, seed).labels for seed in seeds)
-    return float(adjusted_rand_score(one, other))
-
-
-def typical(
-    descriptors: Floats, level: Level, cluster: int, count: int, images: Ints, per_image: int = 2
-) -> Ints:
-    """int64 (<= count,): the patches of a cluster that lie nearest its centre, nearest first.
-
-    Args:
-        descriptors: of the patches, (n, D).
-        images: int64 (n,), of which image each is.
-        per_image: patches of one image at most, so that no image fills a montage.
-    """
-    points = level.project(descriptors)
-    members = np.flatnonzero(_nearest(points, level.centres) == cluster)
-    distance = ((points[members] - level.centres[cluster]) ** 2).sum(axis=1)
-    chosen: list[int] = []
-    used: dict[int, int] = {}
-    for index in members[np.argsort(distance, kind="stable")].tolist():
-        image = int(images[index])
-        if len(chosen) < count and used.get(image, 0) < per_image:
-            used[image] = used.get(image, 0) + 1
-            chosen.append(index)
-    return np.array(chosen, np.int64)
-
-
-def _principal(descriptors: Floats, distinct: int, seed: int) -> tuple[Floats, Floats, float]:
-    """Mean, components and share of the variance that they keep, of `distinct` rows or more."""
-    from sklearn.decomposition import PCA
-    from threadpoolctl import threadpool_limits
-
-    different = len(np.unique(descriptors, axis=0))
-    if different < distinct:
-        raise DatasetError(f"{different} different descriptors cannot make {distinct} clusters")
-    dimensions = min(DIMENSIONS, *descriptors.shape)
-    # The solver follows from the shape: exact, or randomised with this seed for long descriptors.
-    pca = PCA(dimensions, random_state=seed_from("pca", seed) % 2**32)
-    with threadpool_limits(1):
-        pca.fit(descriptors.astype(np.float64))
-    rows = np.arange(dimensions)
-    largest = np.abs(pca.components_).argmax(axis=1)
-    components = pca.components_ * np.sign(pca.components_[rows, largest])[:, None]
-    kept = float(pca.explained_variance_ratio_.sum())
-    return pca.mean_.astype(np.float32), components.astype(np.float32), kept
-
-
-def _cluster(points: Doubles, count: int, seed: int) -> tuple[Floats, float]:
-    """Centres in the order of their first coordinate, and the summed squared distance to them."""
-    from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits
-
-    state = seed_from("k-means", seed, count) % 2**32
-    with threadpool_limits(1):  # threads add in any order
-        found = KMeans(count, n_init=STARTS, random_state=state).fit(points)
-    order = np.lexsort(found.cluster_centers_.T[::-1])
-    return found.cluster_centers_[order].astype(np.float32), float(found.inertia_)
-
-
-def _project(descriptors: Floats, mean: Floats, components: Floats) -> Doubles:
-    centred = descriptors.astype(np.float64) - mean
-    points: Doubles = centred @ components.T.astype(np.float64)
-    return points
-
-
-def _nearest(points: Doubles, centres: Floats) -> Ints:
-    return np.asarray(cdist(points, centres, "sqeuclidean").argmin(axis=1), np.int64)
 
 
 class _Taker:

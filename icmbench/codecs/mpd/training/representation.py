@@ -12,13 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from icmbench.codecs.mpd.networks.vgg import load_vgg, taps
-from icmbench.codecs.mpd.training.pseudo_labels import (
-    Level,
-    Patches,
-    PseudoLabels,
-    fit_level,
-    patch_descriptors,
-)
+from icmbench.codecs.mpd.training.clusters import Level, fit_level
+from icmbench.codecs.mpd.training.pseudo_labels import Patches, PseudoLabels, patch_descriptors
 from icmbench.core.errors import DatasetError
 from icmbench.core.files import sha256_file
 from icmbench.core.progress import progress

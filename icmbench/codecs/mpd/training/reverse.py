@@ -23,7 +23,7 @@ from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencod
 from icmbench.models.norms import freeze_norms
 from icmbench.models.tensors import load_built, state_digest
 from icmbench.training.data import TrainingData
-from icmbench.training.loop import Losses, Schedule, forward_pass, train
+from icmbench.training.loop import Losses, Schedule, Session, forward_pass, train
 from icmbench.training.losses import picture_losses
 
 CROP: Final = 16  # cells of a training crop's side
@@ -45,22 +45,16 @@ class Example:
 
 
 def train_reverse(
-    model_folder: Path,
-    schedule: Schedule,
-    data: TrainingData,
-    *,
-    start: Path | None,
-    checkpoint: Path,
-    history: Path,
-    device: str = "cpu",
+    model_folder: Path, schedule: Schedule, data: TrainingData, session: Session
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Train R for the autoencoder of a folder; returns its weights and metadata.
 
     Args:
-        start: file to start from, whose network is kept; None: the identity.
+        session: its start is a file, whose network is kept; without, it is the identity.
 
     Raises ModelError where the start is of another latent than the autoencoder's.
     """
+    start, device = session.start, session.device
     model = load_autoencoder(part_file(model_folder, "autoencoder"))
     model.network.to(device, memory_format=torch.channels_last)
     examples = make_examples(model, data)
@@ -86,8 +80,7 @@ def train_reverse(
         network,
         replace(schedule, freeze_after=0.0) if start is not None else schedule,
         losses,
-        checkpoint=checkpoint,
-        history=history,
+        session,
         freeze=freeze_norms,
         describe={
             "network": settings.values(),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections import OrderedDict
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +18,7 @@ from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.core.files import seed_from
 from icmbench.models.tensors import fill_network, state_digest
 from icmbench.training.data import TrainingData
-from icmbench.training.loop import Losses, Schedule, forward_pass, train
+from icmbench.training.loop import Losses, Schedule, Session, forward_pass, train
 
 OBJECTIVES: Final = ("instances", "rotations")
 SOURCE: Final = 1.5  # side of the source crop of an image's augmentations, over theirs
@@ -36,12 +35,9 @@ def train_vgg(
     data: TrainingData,
     crop: int,
     objective: str,
+    session: Session,
     *,
     settings: VggSettings,
-    start: Path | None,
-    checkpoint: Path,
-    history: Path,
-    device: str = "cpu",
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Train a VGG on crops of training images; returns its weights and metadata, without the head.
 
@@ -50,7 +46,7 @@ def train_vgg(
             half as many, so that a step has 2 * batch images of either.
         crop: side of an augmented crop in pixels. Images below `source_side(crop)` are left out.
         objective: one of `OBJECTIVES`.
-        start: file that `load_vgg` reads; None: from scratch.
+        session: its start is a file that `load_vgg` reads.
 
     Raises ConfigError for another objective, an odd batch or a crop below 16 pixels, DatasetError
     where no image is large enough, ModelError where the start is of another size than `settings`.
@@ -65,17 +61,17 @@ def train_vgg(
         raise DatasetError(f"the training data has no image of {side} pixels a side")
     usable = dataclasses.replace(data, images=large)
     vgg, state = build_vgg(settings, schedule.seed), None
-    if start is None:
+    if session.start is None:
         rng = np.random.default_rng(seed_from(schedule.seed, "vgg", "start"))
         source = torch.from_numpy(usable.crops(rng, CALIBRATION, side))
         calibrate(vgg, augmentations(source, crop, rng))
     else:
-        state = load_vgg(start).state_dict()
-        fill_network(vgg, state, f"start of the VGG's training, {start}")
+        state = load_vgg(session.start).state_dict()
+        fill_network(vgg, state, f"start of the VGG's training, {session.start}")
     outputs = WIDTH if objective == "instances" else 4
     head = make_head(settings.channels[-1], outputs, schedule.seed)
     network = torch.nn.Sequential(OrderedDict(vgg=vgg, head=head))
-    network.to(device).to(memory_format=torch.channels_last)
+    network.to(session.device).to(memory_format=torch.channels_last)
 
     def losses(rng: np.random.Generator) -> Losses:
         return _losses(vgg, head, objective, usable, schedule, crop, rng)
@@ -85,8 +81,7 @@ def train_vgg(
         network,
         schedule,
         losses,
-        checkpoint=checkpoint,
-        history=history,
+        session,
         describe={
             "network": settings.values(),
             "objective": objective,
