@@ -55,9 +55,9 @@ from icmbench.studies.complexity import (
     part_parameters,
     peak_memory,
     published,
-    stage_seconds,
 )
 from icmbench.studies.diffusion import COLUMNS, Coded, accounting_rows, draw_image, rate_points
+from icmbench.studies.stage_seconds import stage_seconds
 
 pytestmark = pytest.mark.usefixtures("no_formulas")
 

@@ -6,8 +6,42 @@ import math
 from argparse import Namespace
 from pathlib import Path
 
+from icmbench.cli.arguments import Sub, add_command
 from icmbench.core.errors import ConfigError
 from icmbench.core.suggest import unknown
+
+
+def add_bd_rate(sub: Sub) -> None:
+    """Add the subcommand."""
+    parser = add_command(
+        sub,
+        bd_rate,
+        "compute BD-rates from a run's rd.csv over a subset of its points",
+        "icmbench bd-rate results/tables/rd.csv --anchor avif\n"
+        "  icmbench bd-rate rd.csv --anchor avif --points 'avif:quality=*' --metrics ssim,gmsd\n"
+        "  icmbench bd-rate rd.csv --anchor avif --points 'mpd:state=[4-7]' mpd 'avif:*scale=0.5'",
+    )
+    parser.add_argument("table", help="rd.csv of a run: results/tables/rd.csv")
+    parser.add_argument(
+        "--points",
+        nargs="+",
+        default=[],
+        metavar="POINT",
+        help="codec strings as in the table, or patterns with * ? [...] (in quotes); of a family "
+        "with a named point only the named ones count, the other families keep all",
+    )
+    parser.add_argument(
+        "--anchor", nargs="+", required=True, metavar="FAMILY", help="curves to compare with"
+    )
+    parser.add_argument("--metrics", help="comma-separated columns; default: all of the table")
+    parser.add_argument("--dataset", help="one data set; default: all of the table")
+    parser.add_argument(
+        "--min-overlap",
+        type=float,
+        default=0.25,
+        help="no value where the curves share less of their quality range; default: 0.25",
+    )
+    parser.add_argument("--out", metavar="CSV", help="write the rates, as fractions, here too")
 
 
 def bd_rate(arguments: Namespace) -> None:

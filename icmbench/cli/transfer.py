@@ -6,8 +6,55 @@ from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from icmbench.cli.arguments import Sub, add_command, written
+
 if TYPE_CHECKING:  # the other commands start without it
     import pandas as pd
+
+
+def add_pack(sub: Sub) -> None:
+    """Add the subcommand."""
+    parser = add_command(
+        sub,
+        pack,
+        "pack the streams and models of a run, to be decoded on another machine",
+        "icmbench pack results --out streams.tar\n"
+        "  icmbench pack results --out streams.tar --dataset photos --codec mpd --codec webp",
+    )
+    parser.add_argument("results", help="the folder of a finished run")
+    parser.add_argument(
+        "--out", type=written, required=True, metavar="FILE", help="the tar to write"
+    )
+    for what, of in (("dataset", "data set"), ("codec", "codec entry")):
+        parser.add_argument(
+            f"--{what}", action="append", default=[], metavar="NAME", help=f"only this {of}; repeat"
+        )
+
+
+def add_unpack(sub: Sub) -> None:
+    """Add the subcommand."""
+    parser = add_command(
+        sub,
+        unpack,
+        "unpack what `icmbench pack` packed, ready to be decoded",
+        "icmbench unpack streams.tar --to streams\n"
+        "  snakemake --cores all --configfile streams/config.yaml",
+    )
+    parser.add_argument("file", help="a file of `icmbench pack`")
+    parser.add_argument("--to", type=written, required=True, metavar="FOLDER", help="a new folder")
+
+
+def add_verify(sub: Sub) -> None:
+    """Add the subcommand."""
+    parser = add_command(
+        sub,
+        verify,
+        "compare what another machine decoded with what this run decoded",
+        "icmbench verify results decoded.tar --name laptop",
+    )
+    parser.add_argument("results", help="the folder of the run that was packed")
+    parser.add_argument("returned", help="the decoded.tar that the other machine made")
+    parser.add_argument("--name", required=True, help="of the other machine, for the tables")
 
 
 def pack(arguments: Namespace) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from icmbench.core.errors import StorageError
+from icmbench.core.errors import ModelError, StorageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +46,14 @@ def sha256_file(path: Path | str) -> str:
         while block := handle.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def check_weight_file(path: Path, sha256: str | None) -> None:
+    """Raise ModelError where a file is missing or has another sha256; None: any."""
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file")
+    if sha256 is not None and (found := sha256_file(path)) != sha256.lower():
+        raise ModelError(f"{path}: its sha256 is {found}, expected {sha256}")
 
 
 def seed_from(*parts: object) -> int:

@@ -69,6 +69,27 @@ class Option:
             raise ConfigError(f"{what}={value!r} is below {self.low:g}")
 
 
+def option_values(
+    what: str, options: Mapping[str, Option], entry: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The value of every option of `what`, given in a configuration entry or the default.
+
+    Raises ConfigError for an unknown, missing or wrong option.
+    """
+    for key in entry:
+        if key not in options:
+            raise ConfigError(unknown(f"option of {what}", key, options))
+    values = {}
+    for key, option in options.items():
+        value = entry.get(key, option.default)
+        if value is None and option.required:
+            raise ConfigError(f"{what} needs the option {key!r}: {option.help}")
+        if value is not None or option.default is not None:  # null is no default
+            option.check(f"{what}: {key}", value)
+        values[key] = value
+    return values
+
+
 @dataclass(frozen=True)
 class Megapixels:
     """Pixels of the images of a data set, in 10^6: mean and largest."""
@@ -114,17 +135,7 @@ class Dataset(ABC):
         """
         self.name = name
         self.downloads = downloads / name
-        for key in entry:
-            if key not in self.options:
-                raise ConfigError(unknown(f"option of data set {name!r}", key, self.options))
-        self.values: dict[str, Any] = {}
-        for key, option in self.options.items():
-            value = entry.get(key, option.default)
-            if value is None and option.required:
-                raise ConfigError(f"data set {name!r} needs the option {key!r}: {option.help}")
-            if value is not None or option.default is not None:  # null is no default
-                option.check(f"data set {name!r}: {key}", value)
-            self.values[key] = value
+        self.values = option_values(f"data set {name!r}", self.options, entry)
 
     @functools.cached_property
     def megapixels(self) -> Megapixels:

@@ -13,32 +13,10 @@ from icmbench.core.errors import DatasetError
 from icmbench.core.images.image_files import EXTENSIONS
 
 # Suffixes of pictures that `read_image` does not take; Pillow and other programs write them.
-OTHER_PICTURES: Final = frozenset(
-    [
-        ".avif",
-        ".bmp",
-        ".cr2",
-        ".dng",
-        ".exr",
-        ".gif",
-        ".hdr",
-        ".heic",
-        ".heif",
-        ".j2k",
-        ".jfif",
-        ".jp2",
-        ".jpe",
-        ".jxl",
-        ".pbm",
-        ".pgm",
-        ".pic",
-        ".pnm",
-        ".ppm",
-        ".psd",
-        ".svg",
-        ".tga",
-    ]
-)
+OTHER_PICTURES: Final = frozenset({
+    ".avif", ".bmp", ".cr2", ".dng", ".exr", ".gif", ".hdr", ".heic", ".heif", ".j2k", ".jfif",
+    ".jp2", ".jpe", ".jxl", ".pbm", ".pgm", ".pic", ".pnm", ".ppm", ".psd", ".svg", ".tga",
+})  # fmt: skip
 _NAMED: Final = 3  # names in a note; the rest is counted
 
 

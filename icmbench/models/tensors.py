@@ -220,14 +220,7 @@ def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
     Raises ModelError where the file is missing, truncated or in another format, has no metadata of
     icmbench, or holds a number type that numpy lacks or a value that is not finite.
     """
-    try:
-        with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such file") from None
-    except (SafetensorError, OSError, TypeError) as error:  # TypeError: numpy has no bfloat16
-        raise ModelError(f"{path}: damaged or not a safetensors file: {error}") from error
+    header, arrays = _read(path, tensors=True)
     for name, array in arrays.items():
         _check_finite(path, name, array)
     return arrays, _metadata(path, header)
@@ -235,14 +228,18 @@ def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
 
 def read_header(path: Path) -> dict[str, Any]:
     """Metadata of a file, without reading its tensors; ModelError as `load_arrays`."""
+    return _metadata(path, _read(path, tensors=False)[0])
+
+
+def _read(path: Path, *, tensors: bool) -> tuple[dict[str, str], Arrays]:
     try:
         with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
+            names = sorted(file.keys()) if tensors else ()
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file") from None
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, TypeError) as error:  # TypeError: numpy has no bfloat16
         raise ModelError(f"{path}: damaged or not a safetensors file: {error}") from error
-    return _metadata(path, header)
 
 
 def _metadata(path: Path, header: Mapping[str, str]) -> dict[str, Any]:

@@ -16,16 +16,8 @@ from icmbench.metrics.pixel import psnr_rgb
 from icmbench.models.latent import SCALE
 
 COLUMNS = (
-    "dataset",
-    "image",
-    "stage",
-    "state",
-    "entries",
-    "bytes",
-    "bpp",
-    "latent_mse",
-    "psnr_rgb",
-)
+    "dataset", "image", "stage", "state", "entries", "bytes", "bpp", "latent_mse", "psnr_rgb",
+)  # fmt: skip
 
 
 def framework_rows(

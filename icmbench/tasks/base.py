@@ -16,9 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from icmbench.core.errors import ConfigError, TaskError
-from icmbench.core.suggest import unknown
-from icmbench.datasets.base import Option
+from icmbench.core.errors import TaskError
+from icmbench.datasets.base import Option, option_values
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -99,12 +98,13 @@ class Labels:
 
 
 class Task(ABC):
-    """A model for one task. Subclasses set `kind` and `options` and write three methods.
+    """A model for one task. Subclasses set `kind`, `produces`, `options` and write three methods.
 
     One file in `icmbench/tasks` (or an entry point of the group `icmbench.tasks`) is a kind; a
     configuration entry names a model of it.
 
     Attributes:
+        produces: kind of a prediction: INSTANCES, SEMANTIC or LANDMARKS.
         packages: whose versions decide its predictions.
         uses_device: whether it can run on a GPU.
         device: where it runs, once it is loaded: cpu or cuda.
@@ -113,6 +113,7 @@ class Task(ABC):
     """
 
     kind: ClassVar[str]
+    produces: ClassVar[str]
     options: ClassVar[Mapping[str, Option]] = {}
     packages: ClassVar[tuple[str, ...]] = ()
     uses_device: bool = True
@@ -125,22 +126,7 @@ class Task(ABC):
         self.name = name
         self.device = "cpu"
         self.must_use_device = False
-        for key in entry:
-            if key not in self.options:
-                raise ConfigError(unknown(f"option of task {name!r}", key, self.options))
-        self.values: dict[str, Any] = {}
-        for key, option in self.options.items():
-            value = entry.get(key, option.default)
-            if value is None and option.required:
-                raise ConfigError(f"task {name!r} needs the option {key!r}: {option.help}")
-            if value is not None or option.default is not None:  # null is no default
-                option.check(f"task {name!r}: {key}", value)
-            self.values[key] = value
-
-    @property
-    @abstractmethod
-    def produces(self) -> str:
-        """Kind of a prediction: INSTANCES, SEMANTIC or LANDMARKS."""
+        self.values = option_values(f"task {name!r}", self.options, entry)
 
     @property
     @abstractmethod

@@ -127,44 +127,21 @@ class DiffIcmh(Codec):
         text = f"{clipped} of {values} latent values clipped at {limit:g} standard deviations"
         return text if clipped else ""
 
-    def decode(
-        self,
-        stream: bytes,
-        *,
-        sampler: str = "model",
-        steps: int = 0,
-        guidance: float = 0.0,
-        start: int = 0,
-        batch: int = 1,
-    ) -> Image:
+    def decode(self, stream: bytes, **keys: Any) -> Image:
         """Decode a stream; its noise is seeded by the stream's own digest.
 
         Raises SymbolMismatch where this machine computes other probabilities than the encoder.
         """
-        keys: dict[str, Any] = {"sampler": sampler, "steps": steps, "guidance": guidance}
-        return self.decode_batch([stream], **keys, start=start)[0]
+        return self.decode_batch([stream], **keys)[0]
 
-    def decode_batch(
-        self,
-        streams: Sequence[bytes],
-        *,
-        sampler: str = "model",
-        steps: int = 0,
-        guidance: float = 0.0,
-        start: int = 0,
-        batch: int = 1,
-    ) -> list[Image]:
+    def decode_batch(self, streams: Sequence[bytes], *, batch: int = 1, **keys: Any) -> list[Image]:
         """Decode streams; those of one model and size are sampled together."""
         parsed = [self._parse(stream) for stream in streams]
         images: dict[int, Image] = {}
         for variant in dict.fromkeys(variant for variant, _ in parsed):
             places = [place for place, (owner, _) in enumerate(parsed) if owner == variant]
             found = self._model(variant).decode_batch(
-                [(streams[place], parsed[place][1]) for place in places],
-                sampler=sampler,
-                steps=steps,
-                guidance=guidance,
-                start=start,
+                [(streams[place], parsed[place][1]) for place in places], **keys
             )
             images |= dict(zip(places, found, strict=True))
         return [images[place] for place in range(len(streams))]

@@ -159,25 +159,15 @@ class DiffICMHModel(CodecModel):
         with torch.inference_mode():
             return read_sections(self.codec, parsed.sections, size, len(self.prior.vocabulary))
 
-    def decode(
-        self,
-        stream: bytes,
-        parsed: container.Stream,
-        *,
-        sampler: str,
-        steps: int = 0,
-        guidance: float = 0.0,
-        start: int = 0,
-    ) -> Image:
+    def decode(self, stream: bytes, parsed: container.Stream, **keys: Any) -> Image:
         """Decode a stream; see `DiffIcmh.decode`."""
-        keys: dict[str, Any] = {"sampler": sampler, "steps": steps, "guidance": guidance}
-        return self.decode_batch([(stream, parsed)], **keys, start=start)[0]
+        return self.decode_batch([(stream, parsed)], **keys)[0]
 
     def decode_batch(
         self,
         streams: Sequence[tuple[bytes, container.Stream]],
         *,
-        sampler: str,
+        sampler: str = "model",
         steps: int = 0,
         guidance: float = 0.0,
         start: int = 0,

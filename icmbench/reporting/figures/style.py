@@ -37,22 +37,18 @@ class MetricInfo(Protocol):
     @property
     def name(self) -> str:
         """Column name in the tables."""
-        ...
 
     @property
     def title(self) -> str:
         """Title in figures and tables."""
-        ...
 
     @property
     def unit(self) -> str:
         """Unit, or an empty text."""
-        ...
 
     @property
     def higher_is_better(self) -> bool:
         """False for a distance."""
-        ...
 
 
 @dataclass(frozen=True)

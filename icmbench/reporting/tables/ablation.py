@@ -18,20 +18,9 @@ from icmbench.reporting.statistics.comparison import MAX_FAILED, Grid, compare, 
 from icmbench.reporting.statistics.equal_rate import change_interval, values_at_rates
 
 COLUMNS = (
-    "dataset",
-    "without",
-    "family",
-    "metric",
-    "bpp",
-    "full",
-    "value",
-    "change",
-    "lo",
-    "hi",
-    "images",
-    "left_out",
-    "note",
-)
+    "dataset", "without", "family", "metric", "bpp", "full", "value", "change", "lo", "hi",
+    "images", "left_out", "note",
+)  # fmt: skip
 _TYPES = dict.fromkeys(("bpp", "full", "value", "change", "lo", "hi"), "float64") | {
     "images": "int64",
     "left_out": "int64",

@@ -23,20 +23,9 @@ from icmbench.reporting.statistics.comparison import MAX_FAILED, Grid, compare, 
 from icmbench.reporting.statistics.curves import Curves, common_interval, fit, rate_change
 
 COLUMNS = (
-    "dataset",
-    "family",
-    "anchor",
-    "metric",
-    "bd_rate",
-    "lo",
-    "hi",
-    "overlap",
-    "failed_resamples",
-    "images",
-    "points",
-    "anchor_points",
-    "note",
-)
+    "dataset", "family", "anchor", "metric", "bd_rate", "lo", "hi", "overlap", "failed_resamples",
+    "images", "points", "anchor_points", "note",
+)  # fmt: skip
 MIN_OVERLAP = 0.25
 FEW_POINTS = 4
 _TYPES = dict.fromkeys(("bd_rate", "lo", "hi", "overlap"), "float64") | {

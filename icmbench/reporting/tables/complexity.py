@@ -5,16 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 COLUMNS: Final = (
-    "model",
-    "part",
-    "stage",
-    "parameters",
-    "gmac",
-    "seconds",
-    "peak_mb",
-    "device",
-    "size",
-)
+    "model", "part", "stage", "parameters", "gmac", "seconds", "peak_mb", "device", "size",
+)  # fmt: skip
 SIZE: Final = 512  # pixels a side
 STEPS: Final = (8, 50)  # sampling steps that are counted; the first is also measured
 GUIDED: Final = 2  # network evaluations of a step: with the tags and without

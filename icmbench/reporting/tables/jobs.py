@@ -17,20 +17,9 @@ from icmbench.core.errors import MeasurementError
 from icmbench.core.joblog import STARTED
 
 COLUMNS = (
-    "rule",
-    "jobs",
-    "seconds",
-    "longest_s",
-    "cpu_s",
-    "max_mb",
-    "asked_mb",
-    "memory_used",
-    "asked_min",
-    "time_used",
-    "gpus",
-    "gpu_unused",
-    "hosts",
-)
+    "rule", "jobs", "seconds", "longest_s", "cpu_s", "max_mb", "asked_mb", "memory_used",
+    "asked_min", "time_used", "gpus", "gpu_unused", "hosts",
+)  # fmt: skip
 # Snakemake writes NA where a job ended before its first sample and - for a value it has not.
 _EMPTY = frozenset({"", "NA", "-"})
 

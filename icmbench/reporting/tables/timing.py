@@ -13,30 +13,12 @@ from icmbench.reporting.statistics.comparison import numbers
 from icmbench.reporting.statistics.natural import NaturalKey, natural_key
 
 COLUMNS = (
-    "codec",
-    "device",
-    "images",
-    "encode_s",
-    "encode_s_spread",
-    "decode_s",
-    "decode_s_spread",
-    "dataset",
-    "family",
-    "megapixels",
-    "encode_start_s",
-    "decode_start_s",
-)
+    "codec", "device", "images", "encode_s", "encode_s_spread", "decode_s", "decode_s_spread",
+    "dataset", "family", "megapixels", "encode_start_s", "decode_start_s",
+)  # fmt: skip
 REQUIRED = (
-    "stage",
-    "dataset",
-    "family",
-    "codec",
-    "image",
-    "pixels",
-    "device",
-    "seconds",
-    "start_s",
-)
+    "stage", "dataset", "family", "codec", "image", "pixels", "device", "seconds", "start_s",
+)  # fmt: skip
 _RowKey = tuple[str, str, str, str]
 
 

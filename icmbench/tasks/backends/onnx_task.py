@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icmbench.core.errors import ConfigError, ModelError, TaskError
-from icmbench.core.files import sha256_file
+from icmbench.core.files import check_weight_file
 from icmbench.datasets.base import Option
 from icmbench.tasks.base import Task
 
@@ -108,10 +108,7 @@ def open_session(
         import onnxruntime
     except ImportError as error:
         raise TaskError(f"{path}: needs the package onnxruntime, which is not there") from error
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file")
-    if sha256 is not None and (found := sha256_file(path)) != sha256.lower():
-        raise ModelError(f"{path}: its sha256 is {found}, expected {sha256}")
+    check_weight_file(path, sha256)
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = 1
     settings.inter_op_num_threads = 1

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.core.errors import ModelError
-from icmbench.core.files import sha256_file
+from icmbench.core.files import check_weight_file, sha256_file
 from icmbench.core.pickles import UnsafePickle, load_pickle
 
 if TYPE_CHECKING:
@@ -46,10 +46,7 @@ def read_weights(path: Path, sha256: str | None) -> Weights:
 
     Raises ModelError where the file is missing, damaged or not allowed.
     """
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file")
-    if sha256 is not None and (found := sha256_file(path)) != sha256.lower():
-        raise ModelError(f"{path}: its sha256 is {found}, expected {sha256}")
+    check_weight_file(path, sha256)
     if path.suffix == ".safetensors":
         from icmbench.models.tensors import load_network
 

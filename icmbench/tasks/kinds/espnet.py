@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from icmbench.core.errors import ModelError, TaskError
-from icmbench.core.files import sha256_file
+from icmbench.core.errors import TaskError
+from icmbench.core.files import check_weight_file
 from icmbench.datasets.base import Option
 from icmbench.tasks.backends.network_input import PIXELS, check_pixels, to_tensor
 from icmbench.tasks.backends.openmm_weights import fill, read_weights
@@ -34,6 +34,7 @@ class EspNetSegmenter(Task):
     """
 
     kind = "espnet"
+    produces = SEMANTIC
     packages = ("torch",)
     options = {
         "checkpoint": Option(
@@ -51,11 +52,6 @@ class EspNetSegmenter(Task):
         self._network: Any = None
         self._indices: list[int] = []
         self._device = "cpu"
-
-    @property
-    def produces(self) -> str:
-        """Semantic maps."""
-        return SEMANTIC
 
     @property
     def model(self) -> str:
@@ -77,10 +73,9 @@ class EspNetSegmenter(Task):
         """
         from icmbench.tasks.backends.espnet_network import build_espnet
 
-        path, wanted = self._path(), self.values["sha256"]
+        path = self._path()
         self._indices = labels.class_indices(self.values["classes"], f"task {self.name!r}")
-        if wanted is not None and path.is_file() and (found := sha256_file(path)) != wanted.lower():
-            raise ModelError(f"{path}: its sha256 is {found}, expected {wanted}")
+        check_weight_file(path, self.values["sha256"])
         state = read_weights(path, None).state
         scores = state.get("classifier.weight")
         if scores is not None and scores.shape[1] != len(self.values["classes"]):

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icmbench.core.errors import ConfigError, ModelError, TaskError
-from icmbench.core.files import sha256_file
+from icmbench.core.files import check_weight_file
 from icmbench.core.pickles import load_pickle
 from icmbench.datasets.base import Option
 from icmbench.datasets.faces import SMALLEST
@@ -44,6 +44,7 @@ class FaceAlignment(Task):
     """
 
     kind = "face-alignment"
+    produces = LANDMARKS
     packages = ("face-alignment", "torch", "numba", "opencv-python-headless")
     options = {
         "checkpoint": Option(
@@ -66,11 +67,6 @@ class FaceAlignment(Task):
             mirror = self.values["mirror"]
             raise ConfigError(f"task {name!r}: mirror={mirror!r} is none of {', '.join(MIRROR)}")
         self._aligner: Any = None
-
-    @property
-    def produces(self) -> str:
-        """Landmarks."""
-        return LANDMARKS
 
     @property
     def model(self) -> str:
@@ -215,10 +211,7 @@ def load_fan(path: Path, sha256: str | None = None) -> torch.nn.Module:
 
     Raises ModelError where the file is missing, damaged, of another network or another sha256.
     """
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file")
-    if sha256 is not None and (found := sha256_file(path)) != sha256.lower():
-        raise ModelError(f"{path}: its sha256 is {found}, expected {sha256}")
+    check_weight_file(path, sha256)
     from icmbench.models.tensors import fill_network, load_network
 
     if path.suffix == ".safetensors":

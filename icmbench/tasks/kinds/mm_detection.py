@@ -23,6 +23,7 @@ class MmDetector(OpenMMTask):
     """
 
     kind = "mmdet"
+    produces = INSTANCES
     packages = ("mmdet", "mmengine", "mmcv", "mmcv-lite", "torch", "torchvision")
     package = LOADS[0]
     bundled = FOLDER / "detector.safetensors"
@@ -38,11 +39,6 @@ class MmDetector(OpenMMTask):
         super().__init__(name, entry)
         if self.values["score_threshold"] > 1:
             raise ConfigError(f"task {name!r}: score_threshold is above 1")
-
-    @property
-    def produces(self) -> str:
-        """Things, with masks where the model gives them."""
-        return INSTANCES
 
     def _match(self, labels: Labels, known: Sequence[str]) -> list[int]:
         return labels.category_ids(known, f"task {self.name!r} ({self.model})")

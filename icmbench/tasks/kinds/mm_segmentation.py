@@ -19,15 +19,11 @@ class MmSegmenter(OpenMMTask):
     """A segmenter of mmseg; its own test pipeline prepares the pictures, whole ones."""
 
     kind = "mmseg"
+    produces = SEMANTIC
     packages = ("mmsegmentation", "mmengine", "mmcv", "mmcv-lite", "torch", "torchvision")
     package = LOADS[0]
     bundled = FOLDER / "segmenter.safetensors"
     bundled_model = "Fast-SCNN"
-
-    @property
-    def produces(self) -> str:
-        """A semantic map."""
-        return SEMANTIC
 
     def _match(self, labels: Labels, known: Sequence[str]) -> list[int]:
         numbers = labels.class_indices(known, f"task {self.name!r} ({self.model})")

@@ -46,6 +46,7 @@ class OnnxDetector(OnnxTask):
     """
 
     kind = "onnx-detector"
+    produces = INSTANCES
     packages = ("onnxruntime", GPU_PACKAGE, "torch", "torchvision")
     options = {
         **FILE,
@@ -80,11 +81,6 @@ class OnnxDetector(OnnxTask):
             raise ConfigError(f"task {name!r}: pad={self.values['pad']} is above 255")
         self.classes = class_names(name, self.values["classes"])
         self._ids = np.zeros(0, np.int64)
-
-    @property
-    def produces(self) -> str:
-        """Boxes without masks."""
-        return INSTANCES
 
     def load(self, labels: Labels, device: str) -> None:
         """Read the network and try it on a grey picture.

@@ -31,6 +31,7 @@ class OnnxLandmarks(OnnxTask):
     """
 
     kind = "onnx-landmarks"
+    produces = LANDMARKS
     packages = ("onnxruntime", GPU_PACKAGE)
     options = {
         **FILE,
@@ -53,11 +54,6 @@ class OnnxLandmarks(OnnxTask):
         check_choices(name, self.values, CHOICES)
         if self.values["scale"] == 0:
             raise ConfigError(f"task {name!r}: scale: 0 is not allowed, the input is divided by it")
-
-    @property
-    def produces(self) -> str:
-        """Landmarks."""
-        return LANDMARKS
 
     def load(self, labels: Labels, device: str) -> None:
         """Load the network and run it once on a black crop.

@@ -32,6 +32,7 @@ class OnnxSegmenter(OnnxTask):
     """
 
     kind = "onnx-segmenter"
+    produces = SEMANTIC
     packages = ("onnxruntime", GPU_PACKAGE, "torch")
     options = {
         **FILE,
@@ -52,11 +53,6 @@ class OnnxSegmenter(OnnxTask):
         ):
             raise ConfigError(f"task {name!r}: size={size!r} is not [height, width]")
         self._indices: list[int] = []
-
-    @property
-    def produces(self) -> str:
-        """Semantic maps."""
-        return SEMANTIC
 
     def load(self, labels: Labels, device: str) -> None:
         """Read the network and try it on a grey picture.

@@ -55,20 +55,11 @@ class Dropped:
 Renamed = tuple[Target, ...] | Dropped | None
 
 SCHEDULE: Final = (
-    "betas",
-    "alphas_cumprod",
-    "alphas_cumprod_prev",
-    "sqrt_alphas_cumprod",
-    "sqrt_one_minus_alphas_cumprod",
-    "log_one_minus_alphas_cumprod",
-    "sqrt_recip_alphas_cumprod",
-    "sqrt_recipm1_alphas_cumprod",
-    "posterior_variance",
-    "posterior_log_variance_clipped",
-    "posterior_mean_coef1",
-    "posterior_mean_coef2",
-    "logvar",
-)
+    "betas", "alphas_cumprod", "alphas_cumprod_prev", "sqrt_alphas_cumprod",
+    "sqrt_one_minus_alphas_cumprod", "log_one_minus_alphas_cumprod", "sqrt_recip_alphas_cumprod",
+    "sqrt_recipm1_alphas_cumprod", "posterior_variance", "posterior_log_variance_clipped",
+    "posterior_mean_coef1", "posterior_mean_coef2", "logvar",
+)  # fmt: skip
 DROPPED_SCHEDULE = Dropped("schedule", "checked against our schedule, which is computed")
 DROPPED_AVERAGE = Dropped("moving average", "counters of the training")
 DROPPED_SCALE = Dropped("control scale", "constant, and in the control's settings")
@@ -154,29 +145,17 @@ THIRDS: Final[tuple[tuple[str, Transform], ...]] = (
 )
 
 CODEC_MODULES: Final = (
-    "encoder",
-    "hyper_enc",
-    "hyper_dec",
-    "f_c",
-    "local_context",
-    "channel_context",
-    "entropy_parameters_anchor",
-    "entropy_parameters_nonanchor",
-    "decoder",
-)
+    "encoder", "hyper_enc", "hyper_dec", "f_c", "local_context", "channel_context",
+    "entropy_parameters_anchor", "entropy_parameters_nonanchor", "decoder",
+)  # fmt: skip
 # CompressAI 1.2.4, which the published code pins, has other names than today's: both are in use.
 OLD_BOTTLENECK: Final = {"matrix": "matrices", "bias": "biases", "factor": "factors"}
 CODEC_BUFFERS: Final = (
-    "entropy_bottleneck._offset",
-    "entropy_bottleneck._quantized_cdf",
-    "entropy_bottleneck._cdf_length",
-    "entropy_bottleneck.target",
-    "entropy_bottleneck.likelihood_lower_bound.bound",
-    "gaussian_conditional._offset",
-    "gaussian_conditional._quantized_cdf",
-    "gaussian_conditional._cdf_length",
-    "gaussian_conditional.scale_table",
-    "gaussian_conditional.scale_bound",
+    "entropy_bottleneck._offset", "entropy_bottleneck._quantized_cdf",
+    "entropy_bottleneck._cdf_length", "entropy_bottleneck.target",
+    "entropy_bottleneck.likelihood_lower_bound.bound", "gaussian_conditional._offset",
+    "gaussian_conditional._quantized_cdf", "gaussian_conditional._cdf_length",
+    "gaussian_conditional.scale_table", "gaussian_conditional.scale_bound",
     "gaussian_conditional.likelihood_lower_bound.bound",
     "gaussian_conditional.lower_bound_scale.bound",
-)
+)  # fmt: skip
