@@ -32,28 +32,22 @@ from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
 from icmbench.reporting.artefacts import Text
 from icmbench.reporting.catalogue import TABLES
-from icmbench.reporting.figures import (
-    Box,
-    Entry,
-    bd_heatmap,
-    choose_crops,
-    contact_sheet,
-    family_styles,
-    matched_rate,
-    placeholder,
-    rate_time,
-    rd_curves,
-    rd_note,
-    save,
-    unmatched_families,
-    visual_comparison,
-)
 from icmbench.reporting.figures.axes import log_ticks, plain
-from icmbench.reporting.figures.bd_heatmap import BD_MAP, log_ratio, percent
+from icmbench.reporting.figures.bd_heatmap import BD_MAP, bd_heatmap, log_ratio, percent
+from icmbench.reporting.figures.contact import contact_sheet
+from icmbench.reporting.figures.matching import (
+    Box,
+    choose_crops,
+    matched_rate,
+    unmatched_families,
+)
 from icmbench.reporting.figures.pareto import pareto_optimal
-from icmbench.reporting.figures.rate_time import seconds_per_megapixel, variants
-from icmbench.reporting.figures.rd_curves import reduced_scale
-from icmbench.reporting.figures.style import KNOWN, declared_stem
+from icmbench.reporting.figures.placeholder import placeholder
+from icmbench.reporting.figures.rate_panels import reduced_scale
+from icmbench.reporting.figures.rate_time import rate_time, seconds_per_megapixel, variants
+from icmbench.reporting.figures.rd_curves import rd_curves, rd_note
+from icmbench.reporting.figures.style import KNOWN, declared_stem, family_styles, save
+from icmbench.reporting.figures.visual import Entry, visual_comparison
 from icmbench.reporting.report import contents
 from icmbench.reporting.report.page import ContactSheet, ReportFigure, build_report
 from icmbench.reporting.report.report_tables import csv_text, table_view
@@ -577,7 +571,10 @@ def test_files_are_equal_between_processes(tmp_path: Path) -> None:
         import sys
         sys.path.insert(0, sys.argv[2])
         from test_figures_report import PSNR, GMSD, rd_table, bd_table, picture
-        from icmbench.reporting.figures import *
+        from icmbench.reporting.figures.bd_heatmap import bd_heatmap
+        from icmbench.reporting.figures.rd_curves import rd_curves
+        from icmbench.reporting.figures.style import save
+        from icmbench.reporting.figures.visual import Entry, visual_comparison
         out = sys.argv[1]
         save(rd_curves(rd_table(), "photos", [PSNR, GMSD]), out + "/rd.v1")
         save(bd_heatmap(bd_table(), "photos", "jpeg"), out + "/bd")

@@ -7,11 +7,7 @@ from pathlib import Path
 
 from icmbench.core.files import write_parquet
 from icmbench.datasets.manifest import read_records, usable
-from icmbench.evaluation.measure import (
-    check_measurements,
-    measure_shard,
-    measured,
-)
+from icmbench.evaluation.measure import check_measurements, measure_shard, measured
 from icmbench.metrics.meter import Meter
 
 

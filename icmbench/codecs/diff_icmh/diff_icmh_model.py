@@ -19,12 +19,7 @@ from icmbench.codecs.diff_icmh.entropy.stream import (
     read_sections,
     write_sections,
 )
-from icmbench.codecs.diff_icmh.model_folder import (
-    LAYOUT,
-    TAGGER,
-    load_codec,
-    load_control,
-)
+from icmbench.codecs.diff_icmh.model_folder import LAYOUT, TAGGER, load_codec, load_control
 from icmbench.codecs.diff_icmh.networks.control import predict_noise
 from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE
 from icmbench.codecs.diff_icmh.networks.tagger import chosen_tags, load_tagger

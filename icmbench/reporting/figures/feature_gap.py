@@ -16,7 +16,7 @@ from icmbench.reporting.figures.lossless import lossless
 from icmbench.reporting.figures.matching import OVER, WITHIN
 from icmbench.reporting.figures.panels import family_handles, finish, grid, label_panel
 from icmbench.reporting.figures.placeholder import placeholder
-from icmbench.reporting.figures.rd_curves import PANEL
+from icmbench.reporting.figures.rate_panels import PANEL
 from icmbench.reporting.figures.style import FamilyStyle, family_styles, theme
 from icmbench.reporting.figures.task_objects import MOST, matched_points, shared_rates
 from icmbench.reporting.statistics.bootstrap import MIN_IMAGES

@@ -9,32 +9,13 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.figures.axes import log_axis
 from icmbench.reporting.figures.lossless import lossless
-from icmbench.reporting.figures.panels import family_handles, finish, grid, label_panel
 from icmbench.reporting.figures.placeholder import placeholder
-from icmbench.reporting.figures.rd_curves import (
-    PANEL,
-    draw_family,
-    mark_outside,
-    outside_words,
-    value_limits,
-)
-from icmbench.reporting.figures.style import (
-    INK,
-    MUTED,
-    FamilyStyle,
-    MetricInfo,
-    better_arrow,
-    family_styles,
-    metric_label,
-    theme,
-)
+from icmbench.reporting.figures.rate_panels import rate_figure
+from icmbench.reporting.figures.style import family_styles
 from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
 
 # Of a task's metrics those that are drawn as curves; missed and hallucinated objects have a figure
@@ -49,8 +30,6 @@ NEEDED: Final = (
     "dataset", "task", "model", "codec", "family", "metric", "value", "lo", "hi", "ceiling",
     "images", "failed", "bpp",
 )  # fmt: skip
-CEILING_DASH: Final = (0, (1.0, 1.6))
-_ROOM = 0.09  # of an axis, for a label
 
 
 @dataclass(frozen=True)
@@ -145,72 +124,11 @@ def task_curves(
         return placeholder(title, "no lossy codec has a point; see the failures.")
     if not metrics:
         raise MeasurementError(f"task {task!r} on {dataset!r} has none of {', '.join(CURVES)}")
-    styles = family_styles(tasks["family"])
-    shown = {name: styles[name] for name in sorted(set(coded["family"]))}
-    with theme():
-        figure, panels = grid(len(metrics), *PANEL)
-        outside = sum(
-            _panel(axes, coded, metric, float(rows[f"{metric.name}_ceiling"].iloc[0]), styles)
-            for axes, metric in zip(panels, metrics, strict=True)
-        )
-        note = _note(rows) + outside_words(outside)
-        finish(figure, title, note, family_handles(shown, names))
-    return figure
-
-
-def _panel(
-    axes: Axes,
-    rows: pd.DataFrame,
-    metric: MetricInfo,
-    ceiling: float,
-    styles: dict[str, FamilyStyle],
-) -> int:
-    """Draw one metric; returns how many points lie outside the axis."""
-    name = metric.name
-    label_panel(axes, metric.title, better_arrow(metric))
-    axes.set_xlabel("rate (bits per pixel, log scale)")
-    axes.set_ylabel(metric_label(metric))
-    log_axis(axes, "x", rows["bpp"])
-    finite = rows[np.isfinite(rows[name].to_numpy(float))]
-    values = finite[name].to_numpy(float)
-    for family, part in finite.groupby("family", sort=True):
-        draw_family(axes, part, metric, styles[str(family)], str(family))
-    if finite.empty:
-        axes.text(0.5, 0.5, "no finite values", transform=axes.transAxes, ha="center", color=MUTED)
-        axes.set_ylim(ceiling - 0.1, ceiling + 0.1)
-    else:
-        ends = (finite[f"{name}_lo"].to_numpy(float), finite[f"{name}_hi"].to_numpy(float))
-        axes.set_ylim(*_limits(value_limits(values, *ends), ceiling, metric.higher_is_better))
-    if np.isfinite(ceiling):
-        draw_ceiling(axes, ceiling, metric.higher_is_better)
-    colours = [styles[family].colour for family in finite["family"]]
-    return mark_outside(axes, finite["bpp"].to_numpy(float), values, colours)
-
-
-def _limits(limits: tuple[float, float], ceiling: float, higher: bool) -> tuple[float, float]:
-    """Limits that show the ceiling too, with room for its label on the side where it is good.
-
-    No metric is negative: below 0 there is no more than such room.
-    """
-    low, high = limits
-    if np.isfinite(ceiling):
-        low, high = min(low, ceiling), max(high, ceiling)
-        room = _ROOM * (high - low)
-        low, high = (low, max(high, ceiling + room)) if higher else (min(low, ceiling - room), high)
-    return max(low, -_ROOM * high), high
-
-
-def draw_ceiling(axes: Axes, ceiling: float, higher_is_better: bool) -> None:
-    """A labelled dotted line at the value on the originals."""
-    axes.axhline(
-        ceiling, color=INK, linestyle=CEILING_DASH, linewidth=1.2, zorder=2.5, label="originals"
+    ceilings = {m.name: float(rows[f"{m.name}_ceiling"].iloc[0]) for m in metrics}
+    styles, note = family_styles(tasks["family"]), _note(rows)
+    return rate_figure(
+        coded, metrics, styles, title=title, note=note, names=names, ceilings=ceilings
     )
-    axes.annotate(
-        f"originals {ceiling:.3f}", (0, ceiling), (3, 2 if higher_is_better else -2),
-        xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=7,
-        va="bottom" if higher_is_better else "top", zorder=7,
-        path_effects=[withStroke(linewidth=1.8, foreground="white")],
-    )  # fmt: skip
 
 
 def _note(rows: pd.DataFrame) -> str:

@@ -18,6 +18,7 @@ from icmbench.reporting.figures.lossless import lossless
 from icmbench.reporting.figures.matching import OVER, WITHIN, matched_rate
 from icmbench.reporting.figures.panels import finish, grid
 from icmbench.reporting.figures.placeholder import placeholder
+from icmbench.reporting.figures.rate_panels import CEILING_DASH
 from icmbench.reporting.figures.style import (
     INK,
     MUTED,
@@ -27,12 +28,7 @@ from icmbench.reporting.figures.style import (
     metric_label,
     theme,
 )
-from icmbench.reporting.figures.task_curves import (
-    CEILING_DASH,
-    lossy,
-    shown_metrics,
-    task_rows,
-)
+from icmbench.reporting.figures.task_curves import lossy, shown_metrics, task_rows
 from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
 
 OBJECTS: Final = ("missed", "hallucinated")

@@ -8,12 +8,7 @@ import numpy as np
 import pandas as pd
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.statistics.bootstrap import (
-    Floats,
-    Indices,
-    mean,
-    resample_indices,
-)
+from icmbench.reporting.statistics.bootstrap import Floats, Indices, mean, resample_indices
 from icmbench.reporting.statistics.comparison import MAX_FAILED, Grid, compare, grids, restrict
 from icmbench.reporting.statistics.equal_rate import change_interval, values_at_rates
 

@@ -10,16 +10,7 @@ from icmbench.codecs.diff_icmh import model_folder
 from icmbench.codecs.diff_icmh.codec import MAIN
 from icmbench.codecs.diff_icmh.vocabulary import check_tags, model_vocabulary
 from icmbench.core.errors import ConfigError, IcmbenchError
-from icmbench.core.schema import (
-    REQUIRED,
-    Schema,
-    array,
-    entries,
-    flag,
-    integer,
-    number,
-    section,
-)
+from icmbench.core.schema import REQUIRED, Schema, array, entries, flag, integer, number, section
 from icmbench.core.suggest import unknown
 from icmbench.training.section import Keys, TrainingSection, Values, network
 
