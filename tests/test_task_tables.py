@@ -14,13 +14,8 @@ from icmbench.reporting.statistics.bootstrap import interval, resample_indices
 from icmbench.reporting.statistics.calibration import calibrated
 from icmbench.reporting.tables import task_answers
 from icmbench.reporting.tables.paired import COLUMNS as PAIRED
-from icmbench.reporting.tables.tasks import (
-    COLUMNS,
-    FAILURE_COLUMNS,
-    Scored,
-    Settings,
-    score_task,
-)
+from icmbench.reporting.tables.task_comparisons import Scored, Settings
+from icmbench.reporting.tables.tasks import COLUMNS, FAILURE_COLUMNS, score_task
 from icmbench.tasks import store
 from icmbench.tasks.base import LANDMARKS
 from icmbench.tasks.evaluate import Truth, evaluator

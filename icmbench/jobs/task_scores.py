@@ -9,7 +9,8 @@ from typing import Any
 from icmbench.jobs.frames import join_parquet
 from icmbench.jobs.groups import by_name
 from icmbench.reporting.tables.csv_files import write_csv
-from icmbench.reporting.tables.tasks import Scored, Settings, score_task
+from icmbench.reporting.tables.task_comparisons import Scored, Settings
+from icmbench.reporting.tables.tasks import score_task
 from icmbench.tasks.evaluate import read_truth
 from icmbench.tasks.registry import make_task
 

@@ -144,13 +144,12 @@ def _why_empty(names: tuple[str, str], pair: tuple[Floats, Floats]) -> str:
 def paired_task_rows(
     key: Mapping[str, object],
     curves_of: Callable[[str], PooledCurves],
-    metrics: Sequence[str],
+    directions: Mapping[str, bool],
     anchors: Sequence[str],
     rates: Sequence[float],
     *,
     resamples: int,
     images: int,
-    directions: Mapping[str, bool],
 ) -> list[dict[str, object]]:
     """Metrics of a task, pooled over images, of every family minus those of every anchor.
 
@@ -161,13 +160,13 @@ def paired_task_rows(
     Args:
         key: `dataset` and `task`.
         curves_of: metric -> its points by family; rows as `bd_rate.Resampled` describes.
-        images: number of images that are compared.
         directions: metric -> whether higher is better.
+        images: number of images that are compared.
     """
     rows: list[dict[str, object]] = []
     ordered = sorted(rates)
-    for metric in metrics:
-        sign = 1.0 if directions[metric] else -1.0
+    for metric, higher in directions.items():
+        sign = 1.0 if higher else -1.0
         curves = {
             family: _pooled(rate, sign * values, ordered) * sign
             for family, (rate, values) in sorted(curves_of(metric).items())

@@ -31,17 +31,20 @@ from icmbench.reporting.statistics.calibration import (
     jackknife_weights,
 )
 from icmbench.reporting.statistics.comparison import Point, compare, grids
-from icmbench.reporting.statistics.curves import Curves, fit
-from icmbench.reporting.tables.bd_rate import COLUMNS as BD_COLUMNS
-from icmbench.reporting.tables.bd_rate import Resampled, compare_curves
-from icmbench.reporting.tables.paired import frame as paired_frame
-from icmbench.reporting.tables.paired import paired_task_rows
 from icmbench.reporting.tables.task_answers import (
     ORIGINAL,
     Answers,
     Judged,
     answers_of,
     judge_answers,
+)
+from icmbench.reporting.tables.task_comparisons import (
+    Sampled,
+    Samples,
+    Scored,
+    Settings,
+    bd_rates,
+    paired,
 )
 from icmbench.tasks.evaluate import Truth
 
@@ -53,47 +56,6 @@ FAILURE_COLUMNS = (
     "dataset", "task", "model", "family", "codec", "status", "images", "first_image", "detail",
 )  # fmt: skip
 OK, CODEC_FAILED, TASK_FAILED, NO_IMAGES = "ok", "codec-failed", "task-failed", "no-images"
-TASK_BD_COLUMNS = (*BD_COLUMNS[:1], "task", "model", *BD_COLUMNS[1:])
-
-
-# Point -> rate and every metric, on all images, then on every draw, then without every group of the
-# jackknife: (1 + resamples + groups,).
-Samples = dict[Point, tuple[Floats, Mapping[str, Floats]]]
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A task on one data set.
-
-    Attributes:
-        name: of the task, an entry of the configuration.
-        model: name of its model.
-        produces: kind of its predictions.
-    """
-
-    name: str
-    model: str
-    produces: str
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Parameters of the task tables: bootstrap, comparison set, anchors.
-
-    Attributes:
-        resamples, seed: of the bootstrap over images.
-        max_failed: share of failed images above which a codec spec is left out.
-        min_overlap: smallest overlap of two curves that get a BD-rate.
-        anchors: codec entries that BD-rates refer to.
-        rates: of the paired differences, in bits per pixel.
-    """
-
-    resamples: int
-    seed: int
-    max_failed: float
-    min_overlap: float
-    anchors: Sequence[str]
-    rates: Sequence[float] = ()
 
 
 class TaskTables(NamedTuple):
@@ -143,10 +105,9 @@ def score_task(
     scores, samples = _scores(task, answers, judged, settings)
     metrics = _defined(judged)
     images = len(judged.common.images)
-    bd_rates = _bd_rates(task, grid.dataset, metrics, samples, images, settings)
-    paired = _paired(task, grid.dataset, metrics, samples, images, settings)
+    sampled = Sampled(task, grid.dataset, metrics, samples, images, settings)
     failures = _failures(task, answers, judged)
-    return TaskTables(_score_frame(scores), bd_rates, paired, failures)
+    return TaskTables(_score_frame(scores), bd_rates(sampled), paired(sampled), failures)
 
 
 @dataclass(frozen=True)
@@ -277,91 +238,3 @@ def _score_frame(rows: list[dict[str, object]]) -> pd.DataFrame:
     frame["order"] = frame["metric"].map(order)
     keys = ["dataset", "task", "order", "family", "bpp", "codec"]
     return frame.sort_values(keys, kind="stable", ignore_index=True).drop(columns="order")
-
-
-def _bd_rates(
-    task: Scored,
-    dataset: str,
-    metrics: Mapping[str, tuple[str, bool]],
-    samples: Samples,
-    images: int,
-    settings: Settings,
-) -> pd.DataFrame:
-    """Every family with two points or more against every anchor, for every metric."""
-    rows = []
-    families = sorted({point.family for point in samples})
-    for metric, (_, higher_is_better) in metrics.items():
-        curves, whole = _curves(samples, metric, 1.0 if higher_is_better else -1.0)
-        resampled = Resampled(settings.resamples, whole)
-        for family in families:
-            points = sum(point.family == family for point in samples)
-            for anchor in settings.anchors:
-                if family == anchor or points < 2:
-                    continue
-                key: dict[str, object] = {"dataset": dataset, "task": task.name}
-                key["model"] = task.model
-                key |= {"family": family, "anchor": anchor, "metric": metric, "images": images}
-                pair = curves.get(family), curves.get(anchor)
-                entry = compare_curves(*pair, images, settings.min_overlap, resampled)
-                rows.append({**key, **entry})
-    return pd.DataFrame(rows, columns=list(TASK_BD_COLUMNS))
-
-
-def _paired(
-    task: Scored,
-    dataset: str,
-    metrics: Mapping[str, tuple[str, bool]],
-    samples: Samples,
-    images: int,
-    settings: Settings,
-) -> pd.DataFrame:
-    """Every family minus every anchor at `settings.rates`, for every metric."""
-
-    def curves_of(metric: str) -> dict[str, tuple[Floats, Floats]]:
-        found: dict[str, list[tuple[Floats, Floats]]] = {}
-        for point, (rate, values) in samples.items():
-            if np.isfinite(values[metric][0]):
-                found.setdefault(point.family, []).append((rate, values[metric]))
-        return {
-            family: (
-                np.stack([r for r, _ in pairs], axis=1),
-                np.stack([v for _, v in pairs], axis=1),
-            )
-            for family, pairs in found.items()
-        }
-
-    rows = paired_task_rows(
-        {"dataset": dataset, "task": task.name},
-        curves_of,
-        list(metrics),
-        settings.anchors,
-        settings.rates,
-        resamples=settings.resamples,
-        images=images,
-        directions={metric: higher for metric, (_, higher) in metrics.items()},
-    )
-    return paired_frame(rows)
-
-
-def _curves(
-    samples: Samples, metric: str, sign: float
-) -> tuple[dict[str, Curves], NDArray[np.bool_] | None]:
-    """The curve of every family that has a point with a value; row 0 is on all images.
-
-    A draw of images may lack what a metric is of (faces, say): it counts as failed for all
-    families. Returned beside the curves: which rows are whole; a row that is not has the curve of
-    row 0 in its place.
-    """
-    held = {p: (rate, sign * v[metric]) for p, (rate, v) in samples.items()}
-    held = {point: pair for point, pair in held.items() if np.isfinite(pair[1][0])}
-    if not held:
-        return {}, None
-    every = np.stack([quality for _, quality in held.values()])
-    whole = np.asarray(np.isfinite(every).all(axis=0), np.bool_)
-    curves = {}
-    for family in sorted({point.family for point in held}):
-        pairs = [pair for point, pair in held.items() if point.family == family]
-        rates = np.stack([np.where(whole, rate, rate[0]) for rate, _ in pairs], axis=1)
-        qualities = np.stack([np.where(whole, q, q[0]) for _, q in pairs], axis=1)
-        curves[family] = fit(rates, qualities)
-    return curves, whole

@@ -1,0 +1,148 @@
+"""Comparisons of a task on one data set: BD-rates, and paired differences at equal rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from icmbench.reporting.statistics.bootstrap import Floats
+from icmbench.reporting.statistics.comparison import Point
+from icmbench.reporting.statistics.curves import Curves, fit
+from icmbench.reporting.tables.bd_rate import COLUMNS as BD_COLUMNS
+from icmbench.reporting.tables.bd_rate import Resampled, compare_curves
+from icmbench.reporting.tables.paired import frame, paired_task_rows
+
+TASK_BD_COLUMNS = (*BD_COLUMNS[:1], "task", "model", *BD_COLUMNS[1:])
+# Point -> rate and every metric, on all images, then on every draw, then without every group of the
+# jackknife: (1 + resamples + groups,).
+Samples = dict[Point, tuple[Floats, Mapping[str, Floats]]]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A task on one data set.
+
+    Attributes:
+        name: of the task, an entry of the configuration.
+        model: name of its model.
+        produces: kind of its predictions.
+    """
+
+    name: str
+    model: str
+    produces: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Parameters of the task tables: bootstrap, comparison set, anchors.
+
+    Attributes:
+        resamples, seed: of the bootstrap over images.
+        max_failed: share of failed images above which a codec spec is left out.
+        min_overlap: smallest overlap of two curves that get a BD-rate.
+        anchors: codec entries that BD-rates refer to.
+        rates: of the paired differences, in bits per pixel.
+    """
+
+    resamples: int
+    seed: int
+    max_failed: float
+    min_overlap: float
+    anchors: Sequence[str]
+    rates: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """The samples of a task on one data set.
+
+    Attributes:
+        metrics: title and whether higher is better, by metric.
+        images: number of images that are compared.
+        settings: how scores are computed.
+    """
+
+    task: Scored
+    dataset: str
+    metrics: Mapping[str, tuple[str, bool]]
+    samples: Samples
+    images: int
+    settings: Settings
+
+
+def bd_rates(of: Sampled) -> pd.DataFrame:
+    """Every family with two points or more against every anchor, for every metric."""
+    rows = []
+    families = sorted({point.family for point in of.samples})
+    for metric, (_, higher_is_better) in of.metrics.items():
+        curves, whole = _curves(of.samples, metric, 1.0 if higher_is_better else -1.0)
+        resampled = Resampled(of.settings.resamples, whole)
+        for family in families:
+            points = sum(point.family == family for point in of.samples)
+            for anchor in of.settings.anchors:
+                if family == anchor or points < 2:
+                    continue
+                key: dict[str, object] = {"dataset": of.dataset, "task": of.task.name}
+                key["model"] = of.task.model
+                key |= {"family": family, "anchor": anchor, "metric": metric, "images": of.images}
+                pair = curves.get(family), curves.get(anchor)
+                entry = compare_curves(*pair, of.images, of.settings.min_overlap, resampled)
+                rows.append({**key, **entry})
+    return pd.DataFrame(rows, columns=list(TASK_BD_COLUMNS))
+
+
+def paired(of: Sampled) -> pd.DataFrame:
+    """Every family minus every anchor at `settings.rates`, for every metric."""
+
+    def curves_of(metric: str) -> dict[str, tuple[Floats, Floats]]:
+        found: dict[str, list[tuple[Floats, Floats]]] = {}
+        for point, (rate, values) in of.samples.items():
+            if np.isfinite(values[metric][0]):
+                found.setdefault(point.family, []).append((rate, values[metric]))
+        return {
+            family: (
+                np.stack([r for r, _ in pairs], axis=1),
+                np.stack([v for _, v in pairs], axis=1),
+            )
+            for family, pairs in found.items()
+        }
+
+    rows = paired_task_rows(
+        {"dataset": of.dataset, "task": of.task.name},
+        curves_of,
+        {metric: higher for metric, (_, higher) in of.metrics.items()},
+        of.settings.anchors,
+        of.settings.rates,
+        resamples=of.settings.resamples,
+        images=of.images,
+    )
+    return frame(rows)
+
+
+def _curves(
+    samples: Samples, metric: str, sign: float
+) -> tuple[dict[str, Curves], NDArray[np.bool_] | None]:
+    """The curve of every family that has a point with a value; row 0 is on all images.
+
+    A draw of images may lack what a metric is of (faces, say): it counts as failed for all
+    families. Returned beside the curves: which rows are whole; a row that is not has the curve of
+    row 0 in its place.
+    """
+    held = {p: (rate, sign * v[metric]) for p, (rate, v) in samples.items()}
+    held = {point: pair for point, pair in held.items() if np.isfinite(pair[1][0])}
+    if not held:
+        return {}, None
+    every = np.stack([quality for _, quality in held.values()])
+    whole = np.asarray(np.isfinite(every).all(axis=0), np.bool_)
+    curves = {}
+    for family in sorted({point.family for point in held}):
+        pairs = [pair for point, pair in held.items() if point.family == family]
+        rates = np.stack([np.where(whole, rate, rate[0]) for rate, _ in pairs], axis=1)
+        qualities = np.stack([np.where(whole, q, q[0]) for _, q in pairs], axis=1)
+        curves[family] = fit(rates, qualities)
+    return curves, whole
