@@ -138,9 +138,9 @@ def test_a_codec_that_failed_has_another_note_than_a_rate_out_of_reach() -> None
 def pooled(values: np.ndarray, rates: np.ndarray, **options: Any) -> list[dict[str, object]]:
     """Rows of the pooled metric m of a and b; both (rows, points), the draws after row 0."""
     curves = {"a": (rates, values), "b": (rates, values + 0.25)}
-    keys = {"resamples": 20, "images": 9, "directions": {"m": True}} | options
+    keys = {"resamples": 20, "images": 9} | options
     return paired_task_rows(
-        {"dataset": "d", "task": "t"}, lambda _: curves, ["m"], ["a"], [0.05, 0.2], **keys
+        {"dataset": "d", "task": "t"}, lambda _: curves, {"m": True}, ["a"], [0.05, 0.2], **keys
     )
 
 
