@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from icmbench.tasks.bundled import PARTS, bundled_file, task_card
+from icmbench.models.card import described
+from icmbench.tasks.bundled import PARTS, bundled_file
 
 
 def test_sizes_and_card() -> None:
@@ -16,6 +17,8 @@ def test_sizes_and_card() -> None:
         *(f"{part}.safetensors" for part in sizes),
     }
     card = json.loads((folder / "card.json").read_text())
-    assert card == json.loads(json.dumps(task_card()))
+    contents = {part: card["files"][f"{part}.safetensors"]["what"] for part in sizes}
+    files = described([bundled_file(part) for part in contents], contents)
+    assert card["files"] == json.loads(json.dumps(files))
     for entry in card["files"].values():
         assert [s["name"] for s in entry["provenance"]["pool"]["sources"]] == ["scenes"]

@@ -12,6 +12,7 @@ import pytest
 import torch
 from conftest import make_picture
 from official import REAL, needs
+from task_checks import evaluate
 
 from icmbench.core.errors import ConfigError, ModelError, TaskError
 from icmbench.core.files import sha256_file
@@ -19,7 +20,7 @@ from icmbench.core.images.image_files import read_image
 from icmbench.tasks.backends.espnet_network import EspNet
 from icmbench.tasks.backends.network_input import resize, to_tensor
 from icmbench.tasks.base import Labels
-from icmbench.tasks.evaluate import Truth, evaluate
+from icmbench.tasks.evaluate import Truth
 from icmbench.tasks.kinds.onnx_detector import COCO, letterbox
 from icmbench.tasks.metrics.segmentation_metrics import NO_CLASS
 from icmbench.tasks.registry import make_task

@@ -19,13 +19,13 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from scene_checks import check_scene
 
 from icmbench.core.errors import DatasetError
 from icmbench.scenes import (
     CATEGORIES,
     SEMANTIC_CLASSES,
     Scene,
-    check_scene,
     draw_annotations,
     merge_annotations,
     render_scene,

@@ -17,11 +17,12 @@ from PIL import Image as PillowImage
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from task_checks import as_stored, evaluate
 
 from icmbench.core.errors import ConfigError, MeasurementError, TaskError
 from icmbench.tasks import store
 from icmbench.tasks.base import INSTANCES, LANDMARKS, SEMANTIC, Instances, Labels, Task
-from icmbench.tasks.evaluate import Truth, evaluate, evaluator, read_truth
+from icmbench.tasks.evaluate import Truth, evaluator, read_truth
 from icmbench.tasks.metrics.detection_metrics import DetectionEvaluator
 from icmbench.tasks.metrics.segmentation_metrics import NO_CLASS, SegmentationEvaluator
 from icmbench.tasks.registry import kinds, make_task
@@ -220,7 +221,7 @@ def test_an_overlap_at_a_threshold_is_the_one_of_the_stored_box() -> None:
     """x + width - x is not the width: in its last bit this overlap would reach 0.6."""
     x, y, width, height = stored = 186.956, 242.296, 118.656, 74.606
     truth = one_picture((1, [x, y, 197.76, height], 0))
-    found = store.as_stored(things((1, 0.9, [x, y, x + width, y + height])))
+    found = as_stored(things((1, 0.9, [x, y, x + width, y + height])))
     results = {"p": [{"category_id": 1, "score": 0.9, "bbox": list(stored)}]}
     expected, _ = pycocotools(truth, results, "bbox", {"p": 1})
     assert expected[0] == pytest.approx(0.2)
@@ -635,8 +636,8 @@ def test_predictions_come_back_from_several_shards(tmp_path: Path, produces: str
         assert list(found) == names
         for name in names:
             given, back = kept[point, name], found[name]
-            assert same(back, store.as_stored(given))
-            assert same(store.as_stored(back), back)
+            assert same(back, as_stored(given))
+            assert same(as_stored(back), back)
             if isinstance(given, Instances):
                 np.testing.assert_allclose(back.boxes, given.boxes, rtol=0, atol=0.00101)
                 np.testing.assert_allclose(back.scores, given.scores, rtol=1e-5)
@@ -697,7 +698,7 @@ def test_damaged_files_are_named(tmp_path: Path, produces: str) -> None:
             assert str(path) in str(error)  # noqa: PT017
             refused += 1
         else:
-            assert all(same(found[name], store.as_stored(kept[name])) for name in kept)
+            assert all(same(found[name], as_stored(kept[name])) for name in kept)
     assert refused > len(broken) / 2
     with pytest.raises(MeasurementError, match=r"none\.zip"):
         store.read([tmp_path / "none.zip"], "x", ["a"], produces)

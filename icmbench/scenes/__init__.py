@@ -5,7 +5,7 @@
     coco, landmarks = merge_annotations([record])
 
 From the outside in: `scene` (entry), `annotations` and `draw` (COCO records, pictures), `records`
-(types and `check_scene`), `layout` (what stands where), `render` (visibility, shading, camera
+(types), `layout` (what stands where), `render` (visibility, shading, camera
 effects), `environment` and `surfaces` (stuff), `things_*` and `face_*` (things), `solids` (distance
 functions and ray marching), `camera`, `noise`, `labels`.
 """
@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 from icmbench.scenes.annotations import merge_annotations, scene_annotations
 from icmbench.scenes.draw import draw_annotations
 from icmbench.scenes.labels import CATEGORIES, IGNORE, SEMANTIC_CLASSES
-from icmbench.scenes.records import Face, Instance, Scene, check_scene
+from icmbench.scenes.records import Face, Instance, Scene
 
 if TYPE_CHECKING:
     from icmbench.scenes.scene import render_scene
 
 __all__ = [
-    "CATEGORIES", "IGNORE", "SEMANTIC_CLASSES", "Face", "Instance", "Scene", "check_scene",
-    "draw_annotations", "merge_annotations", "render_scene", "scene_annotations",
+    "CATEGORIES", "IGNORE", "SEMANTIC_CLASSES", "Face", "Instance", "Scene", "draw_annotations",
+    "merge_annotations", "render_scene", "scene_annotations",
 ]  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import icmbench
 
@@ -20,25 +20,3 @@ def bundled_file(part: str) -> Path:
 def is_bundled(checkpoint: str, part: str) -> bool:
     """True if an option names a bundled model: the word, or the file that a run makes of it."""
     return checkpoint == BUNDLED or Path(checkpoint).parts[-2:] == (FOLDER, f"{part}.safetensors")
-
-
-WHAT: Final = {
-    "detector": "RTMDet-Ins of a narrow width (mmdet): boxes and masks of 8 kinds of things",
-    "segmenter": "Fast-SCNN (mmseg): 17 classes per pixel",
-    "landmarks": "FAN of one narrow hourglass (face-alignment): 68 points of a face",
-}
-
-
-def task_card() -> dict[str, Any]:
-    """The card of the bundled task models: what they are, how each was made, their digests.
-
-    Raises ModelError where a file is missing or damaged.
-    """
-    from icmbench.models.card import described
-
-    return {
-        "what": "small task models of the default run, for 256-pixel scenes",
-        "made_by": "icmbench, from scratch, on clean scenes of the split train",
-        "licence": "BSD-3-Clause",
-        "files": described([bundled_file(part) for part in WHAT], WHAT),
-    }

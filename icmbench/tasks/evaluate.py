@@ -1,4 +1,4 @@
-"""From predictions to numbers: the evaluator that a task needs, and the whole way in one call."""
+"""From predictions to numbers: the evaluator that a task needs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icmbench.core.errors import MeasurementError, TaskError
-from icmbench.tasks.base import INSTANCES, LANDMARKS, SEMANTIC, Image, Labels, Prediction, Task
-from icmbench.tasks.store import as_stored
+from icmbench.tasks.base import INSTANCES, LANDMARKS, SEMANTIC, Labels
 
 FILES = ("instances.json", "landmarks.json", "classes.json", "semantic.json")
 
@@ -132,32 +131,6 @@ def evaluator(produces: str, truth: Truth, images: Sequence[str]) -> Evaluator:
     from icmbench.tasks.metrics.landmark_metrics import LandmarkEvaluator
 
     return LandmarkEvaluator(images, truth.landmarks)
-
-
-def evaluate(
-    reconstructions: Mapping[str, Image], task: Task, truth: Truth
-) -> list[tuple[str, float]]:
-    """The metrics of a loaded task on decoded pictures: rows of metric and value.
-
-    Predictions are rounded as they are in files, so the workflow gives the same numbers.
-
-    Args:
-        reconstructions: image id -> uint8 (H, W, 3), sRGB.
-
-    Raises TaskError where the truth does not cover the images or does not fit the task,
-    MeasurementError where there is no picture.
-    """
-    images = sorted(reconstructions)
-    if not images:
-        raise MeasurementError("there is no picture to judge")
-    judge = evaluator(task.produces, truth, images)
-    predictions: dict[str, Prediction] = {}
-    for name in images:
-        found = task.predict(reconstructions[name], truth.face_boxes(name))
-        predictions[name] = as_stored(found)
-    once = np.ones((1, len(images)), np.int64)
-    values = judge.values(judge.count(predictions), once)
-    return [(metric, float(values[metric][0])) for metric in judge.metrics]
 
 
 def _json(path: Path) -> Any:

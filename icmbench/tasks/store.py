@@ -209,13 +209,6 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         raise MeasurementError(f"{path}: damaged: {reason}") from error
 
 
-def as_stored(prediction: Prediction) -> Prediction:
-    """A prediction as it comes back from a file: what is to be judged."""
-    if isinstance(prediction, Instances):
-        return decode(encode(prediction)[1], INSTANCES)
-    return decode(encode(prediction)[1], SEMANTIC if prediction.dtype == np.uint8 else LANDMARKS)
-
-
 def encode(prediction: Prediction, size: tuple[int, int] | None = None) -> tuple[str, bytes]:
     """Extension and content of a prediction's file.
 

@@ -34,7 +34,6 @@ Counts = NDArray[np.int64]
 # Which detections are shown to a user, or acted on, is a choice; 0.5 is the usual one of mmdet's
 # and torchvision's demonstrations. mAP needs none.
 SHOWN: Final = 0.5
-LEAST_IOU: Final = 0.5  # with an object, to count as having found it: the loosest of mAP's
 
 
 @dataclass(frozen=True)
