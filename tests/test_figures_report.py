@@ -41,9 +41,8 @@ from icmbench.reporting.figures.matching import (
     matched_rate,
     unmatched_families,
 )
-from icmbench.reporting.figures.pareto import pareto_optimal
 from icmbench.reporting.figures.placeholder import placeholder
-from icmbench.reporting.figures.rate_panels import reduced_scale
+from icmbench.reporting.figures.rate_panels import pareto_optimal, reduced_scale
 from icmbench.reporting.figures.rate_time import rate_time, seconds_per_megapixel, variants
 from icmbench.reporting.figures.rd_curves import rd_curves, rd_note
 from icmbench.reporting.figures.style import KNOWN, declared_stem, family_styles, save

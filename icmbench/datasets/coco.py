@@ -14,7 +14,7 @@ from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.datasets.base import Annotations, Option, Record
 from icmbench.datasets.coco_format import read_instances
 from icmbench.datasets.folder import Folder
-from icmbench.datasets.sizes import read_sizes, turned_text, write_sizes
+from icmbench.datasets.sizes import read_sizes, turned_text
 
 ERROR: Final = "error"
 SKIP: Final = "skip"
@@ -138,7 +138,6 @@ class Coco(Folder):
     def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
         """Read every image once, as `folder` does; add the licences of the instances file."""
         records = super().provide(image_ids, folder)
-        write_sizes(records, folder)
         names = _licences(self._instances()["licenses"])
         listed = self._entries()
         return [

@@ -12,7 +12,7 @@ from icmbench.core.images.image_files import EXTENSIONS, read_image
 from icmbench.core.progress import progress
 from icmbench.datasets.base import Dataset, Megapixels, Option, Record
 from icmbench.datasets.listing import Listing, is_picture, list_files
-from icmbench.datasets.sizes import sampled_megapixels
+from icmbench.datasets.sizes import sampled_megapixels, write_sizes
 
 
 class Folder(Dataset):
@@ -86,11 +86,15 @@ class Folder(Dataset):
         return digest.hexdigest()[:16]
 
     def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
-        """Read every image once: its size, checksum and note; a broken one gets a status."""
+        """Read every image once: its size, checksum and note; a broken one gets a status.
+
+        The sizes are kept where annotations are to be compared with them.
+        """
         files = self._files()
-        records = []
-        for image_id in progress(image_ids, desc=self.name, unit="image"):
-            records.append(self._record(image_id, files[image_id].absolute()))
+        bar = progress(image_ids, desc=self.name, unit="image")
+        records = [self._record(image_id, files[image_id].absolute()) for image_id in bar]
+        if self.annotated:
+            write_sizes(records, folder)
         return records
 
     def _record(self, image_id: str, path: Path) -> Record:

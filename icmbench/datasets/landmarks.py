@@ -18,7 +18,7 @@ from icmbench.datasets.faces import check_faces
 from icmbench.datasets.folder import Folder
 from icmbench.datasets.foreign import is_number, name_fault, read_text
 from icmbench.datasets.foreign import read_json as read_json_file
-from icmbench.datasets.sizes import read_sizes, write_sizes
+from icmbench.datasets.sizes import read_sizes
 
 POINTS: Final = 68
 ANNOTATED: Final = "annotated"
@@ -98,9 +98,7 @@ class Landmarks(Folder):
         """Read every image once; the points too, so that what is wrong with them shows early."""
         if not self._bare:
             self.points(image_ids)
-        records = super().provide(image_ids, folder)
-        write_sizes(records, folder)
-        return records
+        return super().provide(image_ids, folder)
 
     def merge_annotations(self, folder_of: Mapping[str, Path]) -> Annotations:
         """The faces of all images; without points, of those that could be read.

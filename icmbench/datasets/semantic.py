@@ -14,9 +14,9 @@ from PIL import Image as PillowImage
 
 from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.core.images.png import check_rows
-from icmbench.datasets.base import Annotations, Option, Record
+from icmbench.datasets.base import Annotations, Option
 from icmbench.datasets.folder import Folder
-from icmbench.datasets.sizes import read_sizes, turned_text, write_sizes
+from icmbench.datasets.sizes import read_sizes, turned_text
 
 _KINDS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}  # PNG, section 11.2.2
 
@@ -85,12 +85,6 @@ class Semantic(Folder):
             stat = maps[image_id].stat()
             digest.update(f"{maps[image_id]}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
         return digest.hexdigest()[:16]
-
-    def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
-        """Read every image once, as `folder` does."""
-        records = super().provide(image_ids, folder)
-        write_sizes(records, folder)
-        return records
 
     def merge_annotations(self, folder_of: Mapping[str, Path]) -> Annotations:
         """The classes, and the maps of the images that could be read.

@@ -10,7 +10,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.axes import plain
 from icmbench.reporting.figures.lossless import lossless
 from icmbench.reporting.figures.matching import OVER, WITHIN
@@ -18,7 +17,8 @@ from icmbench.reporting.figures.panels import family_handles, finish, grid, labe
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.rate_panels import PANEL
 from icmbench.reporting.figures.style import FamilyStyle, family_styles, theme
-from icmbench.reporting.figures.task_objects import MOST, matched_points, shared_rates
+from icmbench.reporting.figures.task_curves import rows_of
+from icmbench.reporting.figures.task_objects import chosen_rates, matched_points
 from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
 
 NEEDED: Final = (
@@ -39,24 +39,14 @@ def feature_gap(
     Returns:
         The figure; a placeholder where nothing was coded or the model gave no features.
 
-    Raises:
-        MeasurementError: the table lacks a column, has no row of this task on this data set, or
-            two of one codec string and depth; more than three rates.
+    Raises MeasurementError as `rows_of`, and for more than three rates.
     """
-    if missing := [name for name in NEEDED if name not in table]:
-        raise MeasurementError(f"a table of feature gaps lacks the columns {', '.join(missing)}")
-    rows = table[(table["dataset"] == dataset) & (table["task"] == task)]
-    if rows.empty:
-        raise MeasurementError(f"the table has no row of task {task!r} on {dataset!r}")
-    if rows.duplicated(["codec", "family", "depth"]).any():
-        raise MeasurementError(f"task {task!r} on {dataset!r}: a codec and depth occur twice")
+    rows = rows_of(table, dataset, task, NEEDED, what="feature gaps", key="depth")
     title = f"Feature gap: {task}, {dataset}"
     if rows["gap"].isna().all():
         return placeholder(title, "no picture has a gap; the log has the reasons.")
     points = rows.drop_duplicates(["codec", "family"])
-    rates = shared_rates(points) if rates is None else sorted(rates)
-    if len(rates) > MOST:
-        raise MeasurementError(f"at most {MOST} rates stand side by side, not {len(rates)}")
+    rates = chosen_rates(points, rates)
     if not rates:
         return placeholder(title, "no lossy codec has a point; see the failures.")
     matched = {rate: matched_points(points, rate) for rate in rates}

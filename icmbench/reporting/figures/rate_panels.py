@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from icmbench.reporting.figures.axes import log_axis
 from icmbench.reporting.figures.panels import family_handles, finish, grid, label_panel
-from icmbench.reporting.figures.pareto import pareto_optimal
 from icmbench.reporting.figures.style import (
     INK,
     MUTED,
@@ -24,6 +23,7 @@ from icmbench.reporting.figures.style import (
     metric_label,
     theme,
 )
+from icmbench.reporting.statistics.curves import sweep
 
 PANEL = (3.5, 3.1)  # inches
 # A point that the curve passes by: there to be seen, not to be taken for the curve.
@@ -150,6 +150,26 @@ def value_limits(values: Array, lows: Array, highs: Array) -> tuple[float, float
     low = max(shown.min(), values[inside].min() - span / 2)
     high = min(shown.max(), values[inside].max() + span / 2)
     return float(low - 0.04 * span), float(high + 0.06 * span)
+
+
+def pareto_optimal(
+    rate: NDArray[np.float64], quality: NDArray[np.float64], higher_is_better: bool
+) -> NDArray[np.bool_]:
+    """Mark the points for which no other has at most the rate and at least the quality.
+
+    Args:
+        rate, quality: shape (n,), finite. Of points equal in both, only the first is marked.
+        higher_is_better: False for a distance such as LPIPS or GMSD.
+
+    Returns:
+        Booleans, shape (n,), in the order given.
+    """
+    gain = quality if higher_is_better else -quality
+    # The selection of the BD-rates: a figure's line and a BD-rate join the same points.
+    order, keep = sweep(rate[np.newaxis], gain[np.newaxis])
+    marked = np.zeros(len(rate), dtype=np.bool_)
+    marked[order[0]] = keep[0]
+    return marked
 
 
 def draw_family(

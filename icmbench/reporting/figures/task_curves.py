@@ -56,6 +56,24 @@ def task_metrics() -> dict[str, TaskMetric]:
     }
 
 
+def rows_of(
+    table: pd.DataFrame, dataset: str, task: str, needed: Sequence[str], *, what: str, key: str
+) -> pd.DataFrame:
+    """The rows of a task on a data set.
+
+    Raises MeasurementError: the table (of `what`) lacks a column, or has no row of this task on
+    this data set, or two of one codec string and `key`.
+    """
+    if missing := [name for name in needed if name not in table]:
+        raise MeasurementError(f"a table of {what} lacks the columns {', '.join(missing)}")
+    rows = table[(table["dataset"] == dataset) & (table["task"] == task)]
+    if rows.empty:
+        raise MeasurementError(f"the table has no row of task {task!r} on {dataset!r}")
+    if rows.duplicated(["codec", "family", key]).any():
+        raise MeasurementError(f"task {task!r} on {dataset!r}: a codec and {key} occur twice")
+    return rows
+
+
 def task_rows(tasks: pd.DataFrame, dataset: str, task: str) -> pd.DataFrame:
     """A row per codec string of a task on a data set, with the columns that curves need.
 
@@ -66,18 +84,10 @@ def task_rows(tasks: pd.DataFrame, dataset: str, task: str) -> pd.DataFrame:
         `codec, family, bpp, images, failed, model`, and of every metric `<metric>`, `<metric>_lo`,
         `<metric>_hi`, `<metric>_ceiling`; sorted by family, rate and codec string.
 
-    Raises:
-        MeasurementError: the table lacks a column, or has no row of this task on this data set, or
-            two of one codec string and metric.
+    Raises MeasurementError as `rows_of`.
     """
-    if missing := [name for name in NEEDED if name not in tasks]:
-        raise MeasurementError(f"a table of tasks lacks the columns {', '.join(missing)}")
-    rows = tasks[(tasks["dataset"] == dataset) & (tasks["task"] == task)]
-    if rows.empty:
-        raise MeasurementError(f"the table has no row of task {task!r} on {dataset!r}")
+    rows = rows_of(tasks, dataset, task, NEEDED, what="tasks", key="metric")
     keys = ["codec", "family"]
-    if rows.duplicated([*keys, "metric"]).any():
-        raise MeasurementError(f"task {task!r} on {dataset!r}: a codec and metric occur twice")
     wide = rows.drop_duplicates(keys)[[*keys, "bpp", "images", "failed", "model"]]
     for metric, part in rows.groupby("metric", sort=False):
         values = part.set_index(keys)[["value", "lo", "hi", "ceiling"]]

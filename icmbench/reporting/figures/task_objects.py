@@ -78,6 +78,14 @@ def shared_rates(rows: pd.DataFrame, most: int = MOST) -> list[float]:
     return sorted(chosen)
 
 
+def chosen_rates(rows: pd.DataFrame, given: Sequence[float] | None) -> list[float]:
+    """The rates given, or `shared_rates`; MeasurementError for more than `MOST`."""
+    rates = shared_rates(rows) if given is None else sorted(given)
+    if len(rates) > MOST:
+        raise MeasurementError(f"at most {MOST} rates stand side by side, not {len(rates)}")
+    return rates
+
+
 def _near(coded: pd.DataFrame, rate: float) -> set[str]:
     """The families of which `matched_points` finds a point."""
     bpp = coded["bpp"].to_numpy(float)
@@ -108,9 +116,7 @@ def task_objects(
     metrics = shown_metrics(rows, OBJECTS)
     if not metrics:
         raise MeasurementError(f"task {task!r} on {dataset!r} has none of {', '.join(OBJECTS)}")
-    rates = shared_rates(rows) if rates is None else sorted(rates)
-    if len(rates) > MOST:
-        raise MeasurementError(f"at most {MOST} rates stand side by side, not {len(rates)}")
+    rates = chosen_rates(rows, rates)
     if not rates:
         return placeholder(title, "no lossy codec has a point; see the failures.")
     names = sorted(set(lossy(rows)["family"]))
