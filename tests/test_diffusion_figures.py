@@ -31,8 +31,7 @@ from icmbench.metrics.picture import Picture
 from icmbench.metrics.structural import ms_ssim
 from icmbench.models.tensors import load_network
 from icmbench.reporting.figures.complexity import complexity_figure
-from icmbench.reporting.figures.diffusion_rates import diffusion_rates
-from icmbench.reporting.figures.prior_alone import prior_alone
+from icmbench.reporting.figures.diffusion import diffusion_rates, prior_alone
 from icmbench.reporting.figures.sheets import Panel, picture_sheet
 from icmbench.reporting.figures.style import save
 from icmbench.reporting.tables.complexity import (

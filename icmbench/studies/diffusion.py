@@ -29,9 +29,13 @@ from icmbench.evaluation.codec_process import Failed
 from icmbench.evaluation.decode import decode_one
 from icmbench.evaluation.shard import CodecEntry
 from icmbench.metrics.meter import Meter
-from icmbench.reporting.figures.diffusion_rates import RateReconstruction, diffusion_rates
+from icmbench.reporting.figures.diffusion import (
+    RateReconstruction,
+    Sample,
+    diffusion_rates,
+    prior_alone,
+)
 from icmbench.reporting.figures.placeholder import placeholder
-from icmbench.reporting.figures.prior_alone import Sample, prior_alone
 from icmbench.studies.states import stored_stream
 
 METRICS: Final = ("psnr_rgb", "ms_ssim")
