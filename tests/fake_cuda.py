@@ -6,10 +6,10 @@
         values.cpu().numpy()                 # what the CPU computes
         values.numpy()                       # TypeError, as on a GPU
 
-Every operation that a CUDA tensor takes part in runs twice: on fake tensors, where torch's
-`FakeTensorMode` checks and propagates devices as a GPU does ("Expected all tensors to be on the
-same device"), and on the values, on the CPU. So branches on values and integers on the CPU get
-true ones. Speed, memory, kernels and rounding of a GPU are not covered.
+Every operation that a CUDA tensor takes part in runs on the values, on the CPU: branches on values
+and integers on the CPU get true ones. Where anything else than CUDA tensors takes part, it runs on
+fake tensors first: torch's `FakeTensorMode` checks devices as a GPU does ("Expected all tensors to
+be on the same device"). Speed, memory, kernels and rounding of a GPU are not covered.
 
 Networks too large to compute are built on the device `meta`, without values, and moved to `cuda` as
 others are. What they compute has no values either: on the CPU it is zero (a truth value: true).
@@ -42,21 +42,20 @@ _WRITE = (torch.ops.aten.index_put.default, torch.ops.aten.index_put_.default)
 
 
 class CudaTensor(torch.Tensor):
-    """A tensor on `cuda`: its values on the CPU (or on `meta`: none), its fake for the checks.
+    """A tensor on `cuda`: its values are on the CPU (or on `meta`: none).
 
-    Only Python and the fakes are told of `cuda`. The wrapper is a CPU tensor to C++, so that
+    Only Python and the checks are told of `cuda`. The wrapper is a CPU tensor to C++, so that
     gradients need neither streams nor a driver, and the CPU's kernels run.
     """
 
     values: torch.Tensor
-    fake: torch.Tensor
     device = property(lambda self: _CUDA)
     is_cuda = property(lambda self: True)
     is_cpu = property(lambda self: False)
     __torch_function__ = torch._C._disabled_torch_function_impl
 
     @staticmethod
-    def __new__(cls, values: torch.Tensor, fake: torch.Tensor) -> CudaTensor:
+    def __new__(cls, values: torch.Tensor) -> CudaTensor:
         made: CudaTensor = torch.Tensor._make_wrapper_subclass(
             cls,
             values.shape,
@@ -66,7 +65,7 @@ class CudaTensor(torch.Tensor):
             layout=values.layout,
             device="cpu",
         )
-        made.values, made.fake = values, fake
+        made.values = values
         return made
 
     def __repr__(self, *, tensor_contents: object = None) -> str:
@@ -205,8 +204,10 @@ class _Machine(TorchDispatchMode):
                 raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
         hollow = any(_is_hollow(value) for value in given)
         args = self._with_zeros_of_gradient(func, args)
-        fakes = self._on_fakes(func, args, kwargs)
-        _check_places(func, args, given, told=fakes is not None)
+        tensors = [value for value in given if isinstance(value, torch.Tensor)]
+        mixed = not tensors or not all(isinstance(value, CudaTensor) for value in tensors)
+        if mixed:
+            _check_places(func, args, given, told=self._run_on_fakes(func, args, kwargs))
         args_, kwargs_ = tree_map(functools.partial(_to_values, hollow), (args, kwargs))
         owner = {
             id(v.values): v for v in given if isinstance(v, CudaTensor)
@@ -216,26 +217,23 @@ class _Machine(TorchDispatchMode):
         # In inference mode, too, a view of a tensor that has gradients is such a tensor.
         tracked = func.is_view and not any(v.is_inference() for v in owner.values())
 
-        def wrap(value: Any, fake: Any) -> Any:
+        def wrap(value: Any) -> Any:
             if not isinstance(value, torch.Tensor) or id(value) in owner:
                 return owner.get(id(value), value)
-            if fake.device.type != "cuda" or fake.stride() != value.stride():
-                fake = self._like(value)
             with torch.inference_mode(False) if tracked else contextlib.nullcontext():
-                return CudaTensor(value, fake)
+                return CudaTensor(value)
 
-        if fakes is None:  # the shape depends on values: the result is where the arguments are
-            fakes = tree_map(self._like, found)
-        return tree_map(wrap, found, fakes)
+        return tree_map(wrap, found)
 
-    def _on_fakes(self, func: Any, args: Any, kwargs: Any) -> Any:
-        """Results on fake tensors; None where fakes cannot say. Raises as a GPU would."""
+    def _run_on_fakes(self, func: Any, args: Any, kwargs: Any) -> bool:
+        """Run an operation on fake tensors; False where they cannot say. Raises as a GPU would."""
         with self.fakes:
             args, kwargs = tree_map(self._to_fake, (args, kwargs))
             try:
-                return func(*args, **kwargs)
+                func(*args, **kwargs)
             except (DataDependentOutputException, DynamicOutputShapeException):
-                return None
+                return False
+        return True
 
     def _with_zeros_of_gradient(self, func: Any, args: Any) -> Any:
         """Arguments with the zeros on `cuda` that a gradient has where a tensor was written to.
@@ -246,18 +244,12 @@ class _Machine(TorchDispatchMode):
         node = torch._C._current_autograd_node() if func in _WRITE else None
         if node is None or node.name() != "IndexPutBackward0" or _on_cuda(args[2]):
             return args
-        return (*args[:2], CudaTensor(args[2], self._like(args[2])), *args[3:])
+        return (*args[:2], CudaTensor(args[2]), *args[3:])
 
     def _to_fake(self, value: Any) -> Any:
         if isinstance(value, CudaTensor):
-            return value.fake
-        return self.fakes.from_tensor(value) if isinstance(value, torch.Tensor) else value
-
-    def _like(self, value: Any) -> Any:
-        if not isinstance(value, torch.Tensor):
-            return value
-        with self.fakes:
             return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=_CUDA)
+        return self.fakes.from_tensor(value) if isinstance(value, torch.Tensor) else value
 
 
 def _on_cuda(value: Any) -> bool:
