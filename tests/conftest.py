@@ -262,7 +262,9 @@ def first_run(every_rule: dict, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """A folder in which `every_rule` has run on this machine, once for all tests."""
     from running import once, snakemake, succeed
 
-    return once(tmp_path_factory, "first", lambda folder: succeed(snakemake(folder, every_rule)))
+    return once(
+        tmp_path_factory, "first", lambda folder: succeed(snakemake(folder, every_rule, long=True))
+    )
 
 
 @pytest.fixture(scope="session")

@@ -17,19 +17,30 @@ from conftest import ROOT
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
 
 
-def command(folder: Path, config: dict, *arguments: str) -> list[str]:
-    """`snakemake` on a configuration, which is written into the folder that it works in."""
+def command(folder: Path, config: dict, *arguments: str, long: bool = False) -> list[str]:
+    """`snakemake` on a configuration, which is written into the folder that it works in.
+
+    Args:
+        long: of minutes. A short run has Snakemake's own timespan, as its exit waits for one.
+    """
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump(config))
-    return [*SNAKEMAKE, "--configfile", str(path), "--directory", str(folder), *arguments]
+    more = "" if long else "--max-jobs-per-timespan 100/1s"
+    return [
+        *SNAKEMAKE, "--configfile", str(path), "--directory", str(folder), *more.split(), *arguments
+    ]  # fmt: skip
 
 
 def snakemake(
-    folder: Path, config: dict, *arguments: str, env: dict[str, str] | None = None
+    folder: Path,
+    config: dict,
+    *arguments: str,
+    env: dict[str, str] | None = None,
+    long: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """`snakemake --cores 2` on a configuration, in a folder of its own."""
     return subprocess.run(
-        command(folder, config, "--cores", "2", *arguments),
+        command(folder, config, "--cores", "2", *arguments, long=long),
         capture_output=True,
         text=True,
         timeout=2400,

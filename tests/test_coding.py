@@ -13,6 +13,7 @@ import pytest
 from conftest import make_picture
 from PIL import Image as PillowImage
 
+from icmbench.codecs.registry import codec_class
 from icmbench.core.errors import MeasurementError
 from icmbench.core.images.image_files import decode_image, write_png
 from icmbench.core.processes import run_python
@@ -23,6 +24,7 @@ from icmbench.evaluation.decode import decode_one, decode_shard
 from icmbench.evaluation.encode import encode_shard
 from icmbench.evaluation.measure import check_measurements, measure_shard
 from icmbench.evaluation.shard import DECODED, ENCODED, CodecEntry, make_codec_entry, read_rows
+from icmbench.evaluation.worker import handle
 from icmbench.metrics.meter import Meter
 
 
@@ -96,6 +98,32 @@ def test_embedded_codec_is_coded_once_and_cut_before_decoding(shard, tmp_path: P
     point = one.points[0]
     picture = decode_one(one, tmp_path / "s.zip", point, "i2")
     assert np.array_equal(picture[:, :, 0], make_picture(50, 48, 2)[:, :, 1])
+
+
+@pytest.mark.parametrize("decode", [False, True])
+def test_an_encoding_job_warms_up_no_decoder(decode: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A decoder may be gigabytes that encoding never needs."""
+    codec, decoded = codec_class("jpeg")(), []
+    monkeypatch.setattr(codec, "decode", lambda stream, **_: decoded.append(stream))
+    request = {"do": "warm-up", "keys": {"quality": 20}, "decode": decode}
+    assert handle(codec, request) == {}
+    assert len(decoded) == decode
+
+
+def test_the_encoding_job_asks_for_no_decoder(
+    shard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setups: list[Setup] = []
+
+    def start(setup: Setup) -> CodecProcess:
+        setups.append(setup)
+        return CodecProcess(setup)
+
+    monkeypatch.setattr("icmbench.evaluation.encode.CodecProcess", start)
+    run_jobs(family("jpeg", [{"quality": 20}]), shard, tmp_path)
+    assert [(setup.warm_up, setup.decodes) for setup in setups] == [
+        ({"quality": 20, "scale": 1.0}, False)
+    ]
 
 
 @pytest.mark.usefixtures("with_bad_codecs")

@@ -53,6 +53,7 @@ class Setup:
         threads: threads of numerical libraries.
         seconds: time limit of one request.
         warm_up: keys of a point to run once before anything is timed.
+        decodes: whether the warm-up decodes, too; what only encodes need not load a decoder.
     """
 
     codec: str
@@ -61,6 +62,7 @@ class Setup:
     threads: int = 1
     seconds: float = 120.0
     warm_up: Mapping[str, Any] | None = None
+    decodes: bool = True
 
 
 class CodecProcess:
@@ -125,7 +127,11 @@ class CodecProcess:
         if not self._warm:
             self._warm = True
             try:
-                request = {"do": "warm-up", "keys": self.setup.warm_up}
+                request = {
+                    "do": "warm-up",
+                    "keys": self.setup.warm_up,
+                    "decode": self.setup.decodes,
+                }
                 self._exchange(request, self.setup.seconds)
             except Failed as failure:
                 # A hang or a crash on the small picture says nothing about the images.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def encode_shard(
     rows: list[dict[str, Any]] = []
     seconds: list[dict[str, Any]] = []
     patience = Patience()
-    with archive.create(streams) as out, CodecProcess(entry.setup) as process:
+    setup = replace(entry.setup, decodes=False)
+    with archive.create(streams) as out, CodecProcess(setup) as process:
         for record in progress(records, desc=f"encode {entry.name}", unit="image"):
             image, _ = read_image(folder / record.path)
             for encoding, point in entry.encodings().items():

@@ -63,11 +63,11 @@ def handle(codec: Codec, request: dict[str, Any]) -> dict[str, Any]:
     """Answer of one request.
 
     `encode` (image), `truncate`, `salvage` or `decode` (path of a stream file), `decode-batch`
-    (paths of stream files), `warm-up` (keys of a point).
+    (paths of stream files), `warm-up` (keys of a point, `decode`: whether it decodes, too).
     """
     keys = request["keys"]
     if request["do"] == "warm-up":
-        warm_up(codec, keys)
+        warm_up(codec, keys, decode=request["decode"])
         return {}
     if request["do"] == "encode":
         image = check_image(request["image"])
@@ -96,8 +96,8 @@ def _clock() -> float:
     return time.perf_counter() - compiling.seconds()
 
 
-def warm_up(codec: Codec, keys: dict[str, Any]) -> None:
-    """Code and decode a small picture, so that first-call costs are not timed.
+def warm_up(codec: Codec, keys: dict[str, Any], *, decode: bool) -> None:
+    """Code a small picture and perhaps decode it, so that first-call costs are not timed.
 
     What goes wrong here is only logged: the images themselves decide what gets a row.
     """
@@ -105,7 +105,8 @@ def warm_up(codec: Codec, keys: dict[str, Any]) -> None:
     ramp = np.arange(64 * 64 * 3, dtype=np.uint32).reshape(64, 64, 3)
     try:
         stream = codec.encode((ramp // 48).astype(np.uint8), **dict(point.encode))
-        codec.decode(codec.truncate(stream, **dict(point.cut)), **dict(point.decode))
+        if decode:
+            codec.decode(codec.truncate(stream, **dict(point.cut)), **dict(point.decode))
     except Exception as error:  # noqa: BLE001 - foreign code: whatever it raises is reported
         print(f"warm-up of {point.spec} failed: {error}", file=sys.stderr)
 
