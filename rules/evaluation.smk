@@ -1,4 +1,4 @@
-# Measurements: pictures against originals, one row per image and codec string.
+# Measurements: pictures against originals, one row per image and codec spec.
 
 
 rule measure:

@@ -178,7 +178,7 @@ def test_images_that_do_not_reach_the_rate_are_left_out_and_counted() -> None:
         rows += [row(image, "no-features", sizes[0], psnr_rgb=low)]
         rows += [row(image, "no-features", sizes[1], psnr_rgb=high)]
     frame = frame_of(rows)
-    # One codec string for both of a family's points, as a codec has them.
+    # One codec spec for both of a family's points, as a codec has them.
     frame["codec"] = frame["family"] + frame.groupby(["image", "family"]).cumcount().astype(str)
     only = table_of(frame).iloc[0]
     assert only[["images", "left_out", "note"]].tolist() == [4, 2, ""]

@@ -74,7 +74,7 @@ def streams(folder: Path) -> dict[tuple[str, str], bytes]:
 
 
 def digests(folder: Path) -> dict[tuple[str, str, str], str]:
-    """Digest of every decoded picture: file, codec string, image -> digest."""
+    """Digest of every decoded picture: file, codec spec, image -> digest."""
     found = {}
     for path in sorted((folder / "results" / "decoded").rglob("*.csv")):
         with open(path, encoding="utf-8", newline="") as handle:

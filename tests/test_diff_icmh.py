@@ -949,7 +949,7 @@ def test_the_codec_is_registered() -> None:
         ),
     ],
 )
-def test_codec_strings(given: str, string: str, encoding_part: str) -> None:
+def test_codec_specs(given: str, string: str, encoding_part: str) -> None:
     point = parse_spec(given)
     assert (point.spec, point.encoding) == (string, encoding_part)
     assert parse_spec(string) == point

@@ -341,7 +341,7 @@ def test_rate_time_is_seconds_per_megapixel() -> None:
     assert any("on cpu" in t.get_text() for t in figure.texts)
 
 
-def test_same_codec_string_in_two_families_keeps_its_own_rate() -> None:
+def test_same_codec_spec_in_two_families_keeps_its_own_rate() -> None:
     rd = pd.concat([rd_table(), rd_table().assign(family="other", bpp=9.0)])
     assert len(seconds_per_megapixel(timing_table(), rd, "photos")) == 3
 

@@ -50,7 +50,7 @@ from icmbench.tasks.run import ORIGINALS
 
 pytestmark = pytest.mark.usefixtures("no_formulas")
 
-# codec string, family, bpp, box mAP50, box mAP, missed, hallucinated
+# codec spec, family, bpp, box mAP50, box mAP, missed, hallucinated
 POINTS = [
     ("avif:quality=10", "avif", 0.10, 0.30, 0.20, 0.60, 0.50),
     ("avif:quality=50", "avif", 0.40, 0.62, 0.41, 0.35, 0.30),
@@ -391,7 +391,7 @@ def test_stages_of_a_real_detector() -> None:
 
 
 def decoded_shard(folder: Path, images: dict[str, dict[str, np.ndarray | None]]) -> dict[str, Path]:
-    """Pictures by codec string and image as a decoding job leaves them; None: it failed."""
+    """Pictures by codec spec and image as a decoding job leaves them; None: it failed."""
     rows = []
     with archive.create(folder / "0.zip") as out:
         for codec, pictures in images.items():
@@ -436,7 +436,7 @@ def test_gaps_of_a_shard(tmp_path: Path) -> None:
 
 
 def gap_rows(values: dict[tuple[str, str], list[float]]) -> pd.DataFrame:
-    """Codec string, stage -> gaps of the images 0, 1, 2, ..."""
+    """Codec spec, stage -> gaps of the images 0, 1, 2, ..."""
     rows = [
         ("scenes", codec.partition(":")[0], codec, f"i{n}", int(stage[-1]), stage, value, "ok")
         for (codec, stage), found in values.items()
@@ -523,7 +523,7 @@ def test_feature_gap_draws_the_table() -> None:
     assert low.get_ylim() == high.get_ylim()
     assert "At 0.25 bpp: jpeg 0.25. At 0.5 bpp: avif 0.5, jpeg 0.5." in words(figure)
     assert "4 images" in words(figure)
-    # Two entries of one codec have the same codec string, here at other rates.
+    # Two entries of one codec have the same codec spec, here at other rates.
     twin = table[table["codec"] == "jpeg:quality=10"].assign(family="twin", bpp=5.0, gap=0.9)
     (axes,) = feature_gap(pd.concat([table, twin]), "scenes", "detect", rates=[0.25]).axes
     assert [one.get_label() for one in axes.get_lines()] == ["jpeg"]

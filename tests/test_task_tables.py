@@ -199,7 +199,7 @@ def test_without_points_the_originals_are_the_reference(tmp_path: Path) -> None:
 def failing(
     folder: Path, failures: dict[tuple[str, str], str], loaded: str = ""
 ) -> dict[str, list[Path]]:
-    """`predicted`, with failures (codec string, image) -> reason in place of predictions."""
+    """`predicted`, with failures (codec spec, image) -> reason in place of predictions."""
     found: dict[str, list[Path]] = {}
     strings = {**POINTS, (ORIGINALS, ORIGINALS): (0, 0.4)}
     for family in ("full", "half", ORIGINALS):
@@ -220,7 +220,7 @@ def failing(
 
 
 def test_an_image_that_the_task_failed_on_is_a_row(tmp_path: Path) -> None:
-    """It counts for no codec string; the string is named with the reason, and its count."""
+    """It counts for no codec spec; the string is named with the reason, and its count."""
     failures = {("webp:quality=30", "i7"): "out of cheese"}
     scores, _, _, table = score_task(
         TASK, measured(), truth(), failing(tmp_path, failures), SETTINGS

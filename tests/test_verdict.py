@@ -105,7 +105,7 @@ def test_predictions_that_failed_are_counted_once() -> None:
         "2 failed predictions",
     )
     assert judge(rd(), failed(), tasks().drop(columns="failed")).failed == ()
-    # Two entries of one codec string: a point each.
+    # Two entries of one codec spec: a point each.
     twins = failed(row, ("b", "y", "x:1", "encode-error", 1, "i", "planted"))
     both = pd.concat([tasks(count=3), tasks(count=3).assign(family="y")])
     assert judge(rd(), twins, both).failed == ("2 failed codings", "4 failed predictions")

@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def differences(run: Run, devices: list[str], images: int) -> Iterator[dict[str, Any]]:
-    """A row per data set, codec string and image."""
+    """A row per data set, codec spec and image."""
     families = {name: f for name, f in run.codecs.items() if codec_class(f.codec).uses_device}
     with tempfile.TemporaryDirectory(prefix="icmbench-") as scratch:
         for name, data in run.datasets.items():
@@ -155,7 +155,7 @@ def compared(
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row per data set and codec string: how many streams agree how far."""
+    """A row per data set and codec spec: how many streams agree how far."""
     rows = []
     for key, part in frame.groupby(["dataset", "codec"], sort=False):
         counts = {name: int((part["outcome"] == name).sum()) for name in AGREEMENT}

@@ -96,7 +96,7 @@ def _encode(sub: Sub) -> None:
     )
     parser.add_argument("image", help="PNG, JPEG, WebP or TIFF")
     parser.add_argument("output", type=written, help="the coded file")
-    parser.add_argument("--codec", required=True, help="codec string, e.g. webp:quality=20")
+    parser.add_argument("--codec", required=True, help="codec spec, e.g. webp:quality=20")
     parser.add_argument(
         "--bytes", type=positive, help="the best file of at most so many bytes (embedded codecs)"
     )

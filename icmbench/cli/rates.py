@@ -27,7 +27,7 @@ def add_bd_rate(sub: Sub) -> None:
         nargs="+",
         default=[],
         metavar="POINT",
-        help="codec strings as in the table, or patterns with * ? [...] (in quotes); of a family "
+        help="codec specs as in the table, or patterns with * ? [...] (in quotes); of a family "
         "with a named point only the named ones count, the other families keep all",
     )
     parser.add_argument(

@@ -42,7 +42,7 @@ class Plan:
         losses: names of the tables of losses in `training/`.
         sweeps: by kind of clustering features, the weight of every entry of a sweep.
         sweep_anchor: the entry of weight 0 of the sweeps; None: there is no sweep.
-        shared: by entry, the earlier entries with points of it, and these points' codec strings.
+        shared: by entry, the earlier entries with points of it, and these points' codec specs.
     """
 
     def __init__(self, run: Run) -> None:

@@ -20,7 +20,7 @@ from icmbench.core.errors import ConfigError
 T = TypeVar("T")
 
 INSIDE = "codec"  # the module of a package that holds its class
-NAME = "[a-z0-9]+(-[a-z0-9]+)*"  # it stands in codec strings and in paths
+NAME = "[a-z0-9]+(-[a-z0-9]+)*"  # it stands in codec specs and in paths
 
 
 def discover(

@@ -149,6 +149,6 @@ def stream_member(encoding: str, image_id: str, extension: str) -> str:
     return f"{slug(encoding)}/{image_id}.{extension}"
 
 
-def picture_member(codec_string: str, image_id: str) -> str:
+def picture_member(codec_spec: str, image_id: str) -> str:
     """``webp-quality20/astronaut.png``."""
-    return f"{slug(codec_string)}/{image_id}.png"
+    return f"{slug(codec_spec)}/{image_id}.png"

@@ -51,8 +51,8 @@ def decode_shard(
 
     Args:
         streams, encoded: what `encode_shard` wrote.
-        pictures: zip of PNGs to write, one member per codec string and image.
-        status: CSV to write, one row per codec string and image; failed encodings too.
+        pictures: zip of PNGs to write, one member per codec spec and image.
+        status: CSV to write, one row per codec spec and image; failed encodings too.
         timing: CSV of seconds to write.
         shared: points that earlier entries have: their reconstructions are copied.
         compress: the PNGs; False for temporary ones, which takes less time and more space.

@@ -1,4 +1,4 @@
-"""The measuring job: pictures against originals, one row per image and codec string."""
+"""The measuring job: pictures against originals, one row per image and codec spec."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def measure_shard(
     bits per pixel = 8 x bytes of the file that was decoded / (original width x height).
 
     Args:
-        known: rows by codec string and image that an earlier entry has measured.
+        known: rows by codec spec and image that an earlier entry has measured.
 
     Returns:
-        One row per image and codec string: `COLUMNS` and the meter's metrics. A failed encoding,
+        One row per image and codec spec: `COLUMNS` and the meter's metrics. A failed encoding,
         a failed decoding, a picture of the wrong size and a lossless codec that loses are rows
         whose status says so and whose metrics are empty.
     """
@@ -88,10 +88,10 @@ def measure_shard(
 def measured(
     shared: Mapping[str, Sequence[str]], files: Sequence[str], entry: str
 ) -> dict[tuple[str, str], dict[str, Any]]:
-    """Measurement rows of earlier entries by codec string and image, under the name `entry`.
+    """Measurement rows of earlier entries by codec spec and image, under the name `entry`.
 
     Args:
-        shared: codec strings by earlier entry.
+        shared: codec specs by earlier entry.
         files: their measurements of the shard, in the same order.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}

@@ -36,7 +36,7 @@ class Shared:
 def shared_strings(entries: Mapping[str, CodecEntry]) -> dict[str, dict[str, list[str]]]:
     """By entry, the earlier entries that have points of it, and these points' strings.
 
-    The first entry that lists a codec string codes it.
+    The first entry that lists a codec spec codes it.
     """
     owner: dict[str, str] = {}
     found: dict[str, dict[str, list[str]]] = {}
@@ -57,7 +57,7 @@ def shared_of(strings: Mapping[str, Sequence[str]], files: Sequence[str]) -> lis
 
 
 class Taken:
-    """Results of earlier entries, by codec string or encoding and image."""
+    """Results of earlier entries, by codec spec or encoding and image."""
 
     def __init__(self, shared: Sequence[Shared], column: str, fields: Sequence[str]) -> None:
         """Read the status and timing rows of the names in `column` (`codec` or `encoding`).

@@ -209,7 +209,7 @@ TABLES: Final[Sequence[Artefact]] = (
     _table(
         "task_failures", "tasks_tables", "Failures of machine tasks",
         "Images that a task model failed on, with the reason on the first of them. A row without "
-        "a codec string: the task has no value at all.",
+        "a codec spec: the task has no value at all.",
         "dataset", "task", "family", when="tasks",
     ),
     _table(
@@ -333,7 +333,7 @@ DATA: Final[Sequence[Artefact]] = (
     ),
     _data(
         "measurements/{dataset}/{codec}/{shard}.parquet", "measure",
-        "one row per image and codec string: all tables derive from these", *_UNIT,
+        "one row per image and codec spec: all tables derive from these", *_UNIT,
     ),
     _data(
         "states/{dataset}/{codec}/{shard}.csv", "mpd_states",

@@ -18,7 +18,7 @@ FILES = ("instances.json", "landmarks.json", "classes.json", "semantic.json")
 
 
 class Evaluator(Protocol):
-    """Judges one codec string's predictions of all images of a data set, in two steps."""
+    """Judges one codec spec's predictions of all images of a data set, in two steps."""
 
     @property
     def metrics(self) -> Mapping[str, tuple[str, bool]]:

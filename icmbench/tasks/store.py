@@ -1,6 +1,6 @@
 """Predictions of a task on the images of one shard, kept as a zip: complete or absent.
 
-One member per codec string and image, ``webp-quality20/astronaut.json`` (things and faces) or
+One member per codec spec and image, ``webp-quality20/astronaut.json`` (things and faces) or
 ``.png`` (semantic maps). Numbers are rounded when they are written, and what is judged is what was
 written: a table can always be computed again from these files.
 
@@ -49,8 +49,8 @@ class Outcome:
     Attributes:
         devices: on which the model ran, sorted; () where it was not loaded.
         failed: why the model could not be loaded; "" where it was, in every shard.
-        failures: (codec string's slug, image) -> what the model raised on it.
-        answered: (codec string's slug, image) of every prediction.
+        failures: (codec spec's slug, image) -> what the model raised on it.
+        answered: (codec spec's slug, image) of every prediction.
     """
 
     devices: tuple[str, ...] = ()
@@ -58,16 +58,16 @@ class Outcome:
     failures: Mapping[tuple[str, str], str] = field(default_factory=dict)
     answered: frozenset[tuple[str, str]] = frozenset()
 
-    def reason(self, codec_string: str, image_id: str) -> str | None:
+    def reason(self, codec_spec: str, image_id: str) -> str | None:
         """Reason for a missing prediction; None: there is one, or it was never asked for."""
-        key = slug(codec_string), image_id
+        key = slug(codec_spec), image_id
         if key in self.answered:
             return None
         return self.failures.get(key) or self.failed or None
 
-    def has(self, codec_string: str, image_id: str) -> bool:
+    def has(self, codec_spec: str, image_id: str) -> bool:
         """True if there is a prediction of an image."""
-        return (slug(codec_string), image_id) in self.answered
+        return (slug(codec_spec), image_id) in self.answered
 
 
 class Writer:
@@ -86,7 +86,7 @@ class Writer:
 
     def add(
         self,
-        codec_string: str,
+        codec_spec: str,
         image_id: str,
         prediction: Prediction,
         size: tuple[int, int] | None = None,
@@ -103,17 +103,17 @@ class Writer:
         try:
             encoded = encode(prediction, size)
         except TaskError as error:
-            raise TaskError(f"image {image_id!r} of {codec_string}: {error}") from error
-        self.put(codec_string, image_id, encoded)
+            raise TaskError(f"image {image_id!r} of {codec_spec}: {error}") from error
+        self.put(codec_spec, image_id, encoded)
 
-    def put(self, codec_string: str, image_id: str, encoded: tuple[str, bytes]) -> None:
+    def put(self, codec_spec: str, image_id: str, encoded: tuple[str, bytes]) -> None:
         """Store a prediction that `encode` made; ValueError where there is one already."""
         extension, data = encoded
-        self._members.add(f"{slug(codec_string)}/{image_id}.{extension}", data)
+        self._members.add(f"{slug(codec_spec)}/{image_id}.{extension}", data)
 
-    def fail(self, codec_string: str, image_id: str, reason: str) -> None:
+    def fail(self, codec_spec: str, image_id: str, reason: str) -> None:
         """Record that the model failed on an image."""
-        self._failures.setdefault(slug(codec_string), {})[image_id] = reason
+        self._failures.setdefault(slug(codec_spec), {})[image_id] = reason
 
     def finish(self) -> None:
         """Write `RUN`, the last member."""
@@ -163,7 +163,7 @@ def outcome(paths: Sequence[Path], produces: str) -> Outcome:
 
 
 def read(
-    paths: Sequence[Path], codec_string: str, image_ids: Sequence[str], produces: str
+    paths: Sequence[Path], codec_spec: str, image_ids: Sequence[str], produces: str
 ) -> dict[str, Prediction]:
     """The predictions of these images at one point of a codec, from the zips of all shards.
 
@@ -174,7 +174,7 @@ def read(
     file or more than one holds.
     """
     found: dict[str, Prediction] = {}
-    wanted = {f"{slug(codec_string)}/{name}.{EXTENSIONS[produces]}": name for name in image_ids}
+    wanted = {f"{slug(codec_spec)}/{name}.{EXTENSIONS[produces]}": name for name in image_ids}
     for path in paths:
         with _opened(path) as source:
             # Its members in their order: a zip is read from front to back.
@@ -188,7 +188,7 @@ def read(
     if missing := [name for name in image_ids if name not in found]:
         raise MeasurementError(
             f"{', '.join(str(path) for path in paths) or 'no file'}: no prediction of "
-            f"{', '.join(missing[:5])} for {codec_string} ({len(missing)} of {len(image_ids)})"
+            f"{', '.join(missing[:5])} for {codec_spec} ({len(missing)} of {len(image_ids)})"
         )
     return {name: found[name] for name in image_ids}
 

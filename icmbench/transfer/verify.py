@@ -38,7 +38,7 @@ from icmbench.transfer.results import Unit, chosen_units, codec_entries, read_pr
 REFUSALS = (SymbolMismatch, WrongModel, CorruptStream, TruncatedStream, UnsupportedVersion)
 
 Row = Mapping[str, str]
-Key = tuple[str, str]  # codec string, image
+Key = tuple[str, str]  # codec spec, image
 
 
 def verify_pictures(results: Path, returned: Path, name: str) -> pd.DataFrame:
@@ -83,7 +83,7 @@ def verify_pictures(results: Path, returned: Path, name: str) -> pd.DataFrame:
 
 
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
-    """Streams per codec string and class: `codec, streams`, `AGREEMENT`, `largest`."""
+    """Streams per codec spec and class: `codec, streams`, `AGREEMENT`, `largest`."""
     rows = []
     for codec in sorted(set(frame["codec"]), key=natural_key):
         part = frame[frame["codec"] == codec]

@@ -69,7 +69,7 @@ def feature_gap(
 
 
 def _at(rows: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
-    """The rows of these families' codec strings; two families may have one string."""
+    """The rows of these families' codec specs; two families may have one string."""
     return rows.merge(points[["family", "codec"]].drop_duplicates(), on=["family", "codec"])
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-IDENTITY = "identity"  # name of the codec, before the colon of a codec string
+IDENTITY = "identity"  # name of the codec, before the colon of a codec spec
 _KEYS = ("bpp", "bytes")
 
 

@@ -34,14 +34,14 @@ def _coded(measurements: pd.DataFrame, dataset: str, image: str) -> pd.DataFrame
 def matched_rate(
     measurements: pd.DataFrame, dataset: str, image: str, target_bpp: float
 ) -> pd.DataFrame:
-    """Choose, per family, the codec string whose rate **on this image** is nearest to the target.
+    """Choose, per family, the codec spec whose rate **on this image** is nearest to the target.
 
     Nearest means the smallest ratio. A point may exceed the target by 10 % and fall short of it by
     a factor of 1.5; a family without such a point has no row (`unmatched_families` names it).
     Equal distances go to the smaller rate, then to the first string in order.
 
     Args:
-        measurements: one row per image and codec string: `dataset, image, family, codec, bpp,
+        measurements: one row per image and codec spec: `dataset, image, family, codec, bpp,
             status`; rows whose status is not `ok` do not count.
         target_bpp: bits per pixel, positive.
 

@@ -18,7 +18,7 @@ _PANEL = (4.1, 3.2)
 
 
 def seconds_per_megapixel(timing: pd.DataFrame, rd: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """Join the timing of a data set with the rates of the same codec strings.
+    """Join the timing of a data set with the rates of the same codec specs.
 
     Returns:
         `family, codec, device, bpp, encode, encode_spread, decode, decode_spread`; the last four
@@ -39,7 +39,7 @@ def seconds_per_megapixel(timing: pd.DataFrame, rd: pd.DataFrame, dataset: str) 
 
 
 def variants(codecs: Iterable[str]) -> dict[str, str]:
-    """Split the points of one family into curves: codec string -> all but its rate key.
+    """Split the points of one family into curves: codec spec -> all but its rate key.
 
     The rate key is the one with the most values in the family (`quality`, `state`); what remains,
     such as `scale=0.5` or `decoder=mean`, names the curve that a point belongs to.
@@ -79,19 +79,19 @@ def _draw(axes: Axes, rows: pd.DataFrame, way: str, style: FamilyStyle, label: s
 def rate_time(timing: pd.DataFrame, rd: pd.DataFrame, dataset: str) -> Figure:
     """Draw seconds per megapixel against bits per pixel, both log; encode left, decode right.
 
-    Where no codec string has both seconds and a rate, a placeholder says so.
+    Where no codec spec has both seconds and a rate, a placeholder says so.
 
     Args:
         timing: `dataset, family, codec, device, megapixels, encode_s, encode_s_spread, decode_s,
             decode_s_spread`: medians per image and their interquartile range;
             model loading and process start are not in them.
-        rd: gives the rate of each codec string.
+        rd: gives the rate of each codec spec.
     """
     rows = seconds_per_megapixel(timing, rd, dataset)
     if not (rows[["encode", "decode"]] > 0).any(axis=None):
         return placeholder(
             f"Rate\u2013time, {dataset}",
-            "no codec string has both seconds and a rate: the images were refused or the codecs "
+            "no codec spec has both seconds and a rate: the images were refused or the codecs "
             "failed on too many of them; see the failures.",
         )
     styles = family_styles(rd["family"])

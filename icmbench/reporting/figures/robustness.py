@@ -31,11 +31,11 @@ _EFFORT_NOTE = (
     " Best effort: what precedes the damage is decoded where the strict decoder refuses; an "
     "earlier state of the picture is then its purpose, not an error."
 )
-_Row = tuple[str, str]  # codec string, BEST_EFFORT or ""
+_Row = tuple[str, str]  # codec spec, BEST_EFFORT or ""
 
 
 def robustness_figure(trials: pd.DataFrame, dataset: str) -> Figure:
-    """Draw PSNR after damage: a panel per kind of damage, a row per codec string.
+    """Draw PSNR after damage: a panel per kind of damage, a row per codec spec.
 
     Infinite PSNR (a lossless codec's right picture) stands in a column of its own. Where there was
     no trial, a placeholder says so.
@@ -69,7 +69,7 @@ def robustness_figure(trials: pd.DataFrame, dataset: str) -> Figure:
 
 
 def _rows(part: pd.DataFrame) -> list[_Row]:
-    """Codec strings in order; those that salvage have a second row."""
+    """Codec specs in order; those that salvage have a second row."""
     rows = []
     for codec in sorted(set(part["codec"]), key=natural_key):
         kinds = part.loc[part["codec"] == codec, "damage"]
@@ -102,7 +102,7 @@ def _draw(
     styles: Mapping[str, FamilyStyle],
     ends: tuple[float, float, float],
 ) -> None:
-    """Dots, undamaged marks and counts of one codec string in one panel."""
+    """Dots, undamaged marks and counts of one codec spec in one panel."""
     own = part[part["codec"] == row[0]]
     style = styles[str(own["family"].iloc[0])]
     whole = own[own["damage"] == NONE]["psnr"].dropna()

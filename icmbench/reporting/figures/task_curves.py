@@ -62,7 +62,7 @@ def rows_of(
     """The rows of a task on a data set.
 
     Raises MeasurementError: the table (of `what`) lacks a column, or has no row of this task on
-    this data set, or two of one codec string and `key`.
+    this data set, or two of one codec spec and `key`.
     """
     if missing := [name for name in needed if name not in table]:
         raise MeasurementError(f"a table of {what} lacks the columns {', '.join(missing)}")
@@ -75,14 +75,14 @@ def rows_of(
 
 
 def task_rows(tasks: pd.DataFrame, dataset: str, task: str) -> pd.DataFrame:
-    """A row per codec string of a task on a data set, with the columns that curves need.
+    """A row per codec spec of a task on a data set, with the columns that curves need.
 
     Args:
         tasks: the table `tasks` (`tables.tasks.COLUMNS`), all data sets and tasks.
 
     Returns:
         `codec, family, bpp, images, failed, model`, and of every metric `<metric>`, `<metric>_lo`,
-        `<metric>_hi`, `<metric>_ceiling`; sorted by family, rate and codec string.
+        `<metric>_hi`, `<metric>_ceiling`; sorted by family, rate and codec spec.
 
     Raises MeasurementError as `rows_of`.
     """

@@ -40,7 +40,7 @@ _RATES = 0.42  # inches: the rates beside a panel
 
 
 def matched_points(rows: pd.DataFrame, rate: float) -> pd.DataFrame:
-    """Of every family the codec string whose mean rate is nearest to `rate`, sorted by family.
+    """Of every family the codec spec whose mean rate is nearest to `rate`, sorted by family.
 
     The rule is that of the visual comparisons (`matching.matched_rate`), applied to means.
     """

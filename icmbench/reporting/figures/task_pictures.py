@@ -52,7 +52,7 @@ class Seen:
 
     Attributes:
         title: the codec family, or `original`.
-        codec: codec string; '' for the original.
+        codec: codec spec; '' for the original.
         bpp: of this image's file; None for the original.
         picture: uint8 (H, W, 3).
     """
@@ -94,7 +94,7 @@ def _panel(one: Seen, picture: Pixels, fact: str) -> Panel:
 
 
 def _broken(codec: str) -> list[str]:
-    """A codec string in lines, broken after commas; none of an empty one."""
+    """A codec spec in lines, broken after commas; none of an empty one."""
     lines = [""]
     for part in codec.replace(",", ",\n").split("\n"):
         if lines[-1] and len(lines[-1]) + len(part) > WORDS:

@@ -29,7 +29,7 @@ _MARGIN = 24
 
 @dataclass(frozen=True)
 class Entry:
-    """One reconstruction: uint8 (H, W, 3), its codec string, its rate and quality on this image.
+    """One reconstruction: uint8 (H, W, 3), its codec spec, its rate and quality on this image.
 
     `psnr` in dB, None where it was not measured; `scores` are further values to print,
     label to text.

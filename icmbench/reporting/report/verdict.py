@@ -60,7 +60,7 @@ def verdict(
     """The verdict on a run from its tables.
 
     Args:
-        rd: columns `dataset, family, failed`, one row per data set and codec string.
+        rd: columns `dataset, family, failed`, one row per data set and codec spec.
         failures: as `failures_table` makes it.
         tasks: columns `dataset, task, value` and, where known, `family, codec, failed`; None
             without tasks.
@@ -132,7 +132,7 @@ def _counts(failures: pd.DataFrame, tasks: pd.DataFrame | None) -> list[str]:
             found.append(f"{count} {words}{'s' if count > 1 else ''}")
     if tasks is not None and "failed" in tasks and len(tasks):
         # Every metric of a task repeats the count; a codec's own failures are counted above.
-        # Two entries may have one codec string.
+        # Two entries may have one codec spec.
         point = ["dataset", "family", "codec"]
         each = tasks.drop_duplicates([*point, "task"])[[*point, "failed"]].fillna({"failed": 0})
         coded = failures[~refused].groupby(point)["images"].sum().to_dict()

@@ -25,7 +25,7 @@ MAX_FAILED = 0.25
 
 
 class Point(NamedTuple):
-    """One operating point: the configuration's entry and the codec string."""
+    """One operating point: the configuration's entry and the codec spec."""
 
     family: str
     codec: str
@@ -77,7 +77,7 @@ def comparison_set(
 ) -> dict[str, Comparison]:
     """The images compared in every data set, those left out, and the points excluded.
 
-    A point (family and codec string) that failed on more than the share `max_failed` of the
+    A point (family and codec spec) that failed on more than the share `max_failed` of the
     images is excluded; the common set is the images that all other points coded. An image
     without a row counts as failed. Of these images two kinds are left out, for all points:
 
@@ -240,16 +240,16 @@ def _checked(measurements: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame
 
 
 def _strings(points: Iterable[Point]) -> list[str]:
-    """Codec strings, each once: two entries may have the same."""
+    """Codec specs, each once: two entries may have the same."""
     return list(dict.fromkeys(point.codec for point in points))
 
 
 def describe(chosen: Mapping[str, Comparison]) -> dict[str, dict[str, object]]:
     """The comparison sets as JSON: images, those left out and why, and excluded points.
 
-    By data set: `images`; `left_out`, image -> codec strings that failed on it; `excluded`, codec
+    By data set: `images`; `left_out`, image -> codec specs that failed on it; `excluded`, codec
     string -> images it failed on; `undefined`, image -> metrics; `infinite`, image -> pairs of
-    metric and codec string.
+    metric and codec spec.
     """
     return {
         dataset: {

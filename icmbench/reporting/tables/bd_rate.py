@@ -55,7 +55,7 @@ def bd_rate_table(
     undefined on all images of a data set. Everything else has a row, with `note` saying why a
     value or an interval is missing or weak.
 
-    A family's curve joins the Pareto-optimal points among the means of its codec strings over
+    A family's curve joins the Pareto-optimal points among the means of its codec specs over
     the compared images (`comparison_set`); `points` and `anchor_points` count them. The value is
     that of the `bjontegaard` package with PCHIP (see `curves`), `overlap` the intersection ÷ union
     of the two quality ranges; there is no value below `min_overlap`. `lo` and `hi` are the 95 %

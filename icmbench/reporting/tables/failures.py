@@ -1,4 +1,4 @@
-"""The table of failures: what went wrong, with which codec string, on how many images."""
+"""The table of failures: what went wrong, with which codec spec, on how many images."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ REFUSED = "refused"
 def failures_table(
     measurements: pd.DataFrame, refused: Iterable[tuple[str, str, str]] = ()
 ) -> pd.DataFrame:
-    """One row per data set, codec string and status other than `ok`, and one per refused image.
+    """One row per data set, codec spec and status other than `ok`, and one per refused image.
 
     `images`: how many images ended so; `first_image`: the first of them in sorted order;
-    `detail`: what was said about that image, on one line. An image that other codec strings of
+    `detail`: what was said about that image, on one line. An image that other codec specs of
     the data set have and this one lacks is counted under the status `missing`.
 
     `refused` are the images that no codec was given, as (dataset, image, reason): rows of status

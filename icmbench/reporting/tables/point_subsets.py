@@ -45,7 +45,7 @@ def read_rd(path: Path) -> pd.DataFrame:
 def choose_points(table: pd.DataFrame, patterns: Sequence[str]) -> pd.DataFrame:
     """The rows of the points that patterns name.
 
-    A pattern is a codec string or has wildcards (`*`, `?`, `[…]`). Of a family with a named point
+    A pattern is a codec spec or has wildcards (`*`, `?`, `[…]`). Of a family with a named point
     the named ones are kept; a family without keeps all of its points, so that an anchor need not be
     listed. No pattern keeps everything.
 

@@ -33,13 +33,13 @@ COLUMNS = (
 ELSEWHERE = "another machine: "
 _COUNTS = (*OUTCOMES, *ACROSS, "max_difference")  # empty where they do not apply
 
-Key = tuple[str, ...]  # data set, family, codec string
+Key = tuple[str, ...]  # data set, family, codec spec
 
 
 def robustness_table(
     trials: pd.DataFrame, verifications: Mapping[str, pd.DataFrame] | None = None
 ) -> pd.DataFrame:
-    """One row per data set, codec string and kind of damage; columns `COLUMNS`.
+    """One row per data set, codec spec and kind of damage; columns `COLUMNS`.
 
     `trials` has the columns of `coding.robustness.damage_trials`. The outcomes add up to `trials`;
     `images`: images that were damaged; `psnr_undamaged`: median over them before the damage, dB;
@@ -48,7 +48,7 @@ def robustness_table(
     codec, the kinds of damage in their order, each before its best effort.
 
     `verifications` are the tables of `icmbench verify` (`coding.agreement.COLUMNS`) by name of the
-    other machine. Each adds a row `another machine: <name>` per data set and codec string, behind
+    other machine. Each adds a row `another machine: <name>` per data set and codec spec, behind
     those of damage: `trials` undamaged streams, of which `identical`, `within_1`, `different`,
     `refused` and `missing` add up to it; `max_difference`: of a code value, over all of them. In
     these rows the columns of damage are empty, and the other way round.

@@ -2,7 +2,7 @@
 
 The images are those that all codecs coded, as in the rate-distortion table. A metric of a task is
 computed over all of them at once (mAP and mIoU are no means of images), and again for every
-bootstrap draw of images and without every group of a jackknife, the same for every codec string. An
+bootstrap draw of images and without every group of a jackknife, the same for every codec spec. An
 image without an answer of the task counts as one that was not coded.
 """
 
@@ -81,12 +81,12 @@ def score_task(
         predictions: family, and `ORIGINALS` -> the archives of its shards.
 
     Returns:
-        Scores: `COLUMNS`, a row per codec string and metric that the model has; `ceiling` is the
+        Scores: `COLUMNS`, a row per codec spec and metric that the model has; `ceiling` is the
         value on the originals, `failed` the images without an answer (not coded, or the task failed
         on them), `device` where the model ran, `status` `ok` where there is a value, else why there
         is none, `note` where the interval is of another kind. BD-rates: of accuracy against rate,
         with the columns of `bd_rate.csv` and `task`, `model`. Paired differences:
-        `tables.paired.COLUMNS`. Failures: `FAILURE_COLUMNS`, a row per codec string
+        `tables.paired.COLUMNS`. Failures: `FAILURE_COLUMNS`, a row per codec spec
         (or `originals`) that the task failed on, one alone where it could not be loaded at all.
 
     Of faces without points, those found in the originals are taken for right; `model` says so.

@@ -23,9 +23,9 @@ _RowKey = tuple[str, str, str, str]
 
 
 def encodings(measurements: pd.DataFrame) -> dict[str, str]:
-    """Codec string -> encoding, from the measurements' columns `codec` and `encoding`.
+    """Codec spec -> encoding, from the measurements' columns `codec` and `encoding`.
 
-    Raises `MeasurementError` if a codec string stands beside two encodings.
+    Raises `MeasurementError` if a codec spec stands beside two encodings.
     """
     found: dict[str, str] = {}
     pairs = measurements[["codec", "encoding"]].drop_duplicates()
@@ -36,12 +36,12 @@ def encodings(measurements: pd.DataFrame) -> dict[str, str]:
 
 
 def timing_table(parts: pd.DataFrame, encoding_of: Mapping[str, str]) -> pd.DataFrame:
-    """One row per data set, family, codec string and device; columns `COLUMNS`.
+    """One row per data set, family, codec spec and device; columns `COLUMNS`.
 
     `parts` has one row per stage (`encode`, `decode`) and image, columns `REQUIRED`; `codec` is
-    the encoding in the rows of stage `encode`, and `encoding_of` says which one a codec string
+    the encoding in the rows of stage `encode`, and `encoding_of` says which one a codec spec
     belongs to (see `encodings`). An embedded codec is encoded once for all its points: each of
-    its codec strings shows the seconds of that one encoding, so the column does not add up.
+    its codec specs shows the seconds of that one encoding, so the column does not add up.
 
     `encode_s`, `decode_s`: median seconds per image; `_spread`: interquartile range (linear
     interpolation); `_start_s`: median of process start and model loading, which the seconds do
@@ -51,7 +51,7 @@ def timing_table(parts: pd.DataFrame, encoding_of: Mapping[str, str]) -> pd.Data
     string. Sorted by dataset, family, codec (`quality=8` before `quality=62`), device.
 
     Raises `MeasurementError` for a missing column, another stage, the same image twice, or a
-    decoded codec string that `encoding_of` does not know.
+    decoded codec spec that `encoding_of` does not know.
     """
     timed = _checked(parts)
     encoded, decoded = timed[timed["stage"] == "encode"], timed[timed["stage"] == "decode"]

@@ -77,7 +77,7 @@ class DetectionEvaluator:
         self._positives = self._truth.positives(len(self.images))
 
     def count(self, predictions: Mapping[str, Instances]) -> DetectionCounts:
-        """Match the predictions of one codec string with the objects, image by image.
+        """Match the predictions of one codec spec with the objects, image by image.
 
         Masks are judged where all objects and all predictions have them.
 

@@ -25,7 +25,7 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class LandmarkCounts:
-    """Statistics of one codec string, one entry per image.
+    """Statistics of one codec spec, one entry per image.
 
     Attributes:
         errors: float64 (images,), sum of its faces' NME.
@@ -73,7 +73,7 @@ class LandmarkEvaluator:
         self._truth = [_truth(image, landmarks[image]) for image in self.images]
 
     def count(self, predictions: Mapping[str, Faces]) -> LandmarkCounts:
-        """Statistics per image of what was found at one codec string.
+        """Statistics per image of what was found at one codec spec.
 
         Raises TaskError naming the image where nothing is said about it, where the number of faces
         differs from the truth's, and where a value is not finite.
