@@ -117,7 +117,7 @@ def test_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     other = replace(photos.PHOTOS["chelsea"], load=lambda: make_picture(300, 451))
     monkeypatch.setitem(photos.PHOTOS, "chelsea", other)
-    with pytest.raises(DatasetError, match=r"chelsea.*ships another picture"):
+    with pytest.raises(DatasetError, match=r"chelsea.*ships another image"):
         small.provide(["chelsea"], tmp_path)
 
 

@@ -503,7 +503,9 @@ def test_pictures_that_were_kept_are_compared(planted: pytest.MonkeyPatch, tmp_p
     assert list(frame["outcome"]) == ["identical", "within_1", "refused"]
     with archive.create(home / name) as out:
         out.add("travels/i1.png", (tmp_path / "p.png").read_bytes())
-    with pytest.raises(MeasurementError, match=f"{name}: .*i1.png is not the picture"):
+    with pytest.raises(
+        MeasurementError, match=f"{name}: .*i1.png does not have the recorded digest"
+    ):
         verify_pictures(home, back, "other")
 
 
@@ -523,7 +525,7 @@ def test_a_machine_that_changed_does_not_judge(planted: pytest.MonkeyPatch, tmp_
     """Where decoding again gives another picture than the run's, that is said, not compared."""
     home = make_results(tmp_path / "results", {"travels": {"points": [{}]}})
     back = travel(home, tmp_path, planted)
-    for machine, text in (("elsewhere", "is not the picture of its digest"), ("broken", "i1.png")):
+    for machine, text in (("elsewhere", "does not have the recorded digest"), ("broken", "i1.png")):
         planted.setenv("PLANTED_MACHINE", machine)
         with pytest.raises(MeasurementError, match=f"decoded again here.*{text}"):
             verify_pictures(home, back, "other")

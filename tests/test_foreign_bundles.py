@@ -236,7 +236,7 @@ def test_members_that_are_missing_or_damaged(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"unique content", b"Unique content"))
     with archive.reader(path) as source:
         for name, text in (
-            ("a.png", r"a\.zip: 'a\.png' is a damaged picture"),
+            ("a.png", r"a\.zip: 'a\.png' is a damaged image"),
             ("b.png", r"a\.zip: 'b\.png' is not 8-bit RGB"),
             ("c.png", r"a\.zip: the member 'c\.png' is damaged"),
             ("d.png", r"a\.zip: 'd\.png' is too large"),

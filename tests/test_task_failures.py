@@ -110,7 +110,7 @@ def test_what_a_model_raises_on_one_image_is_its_row(
     assert found.has(codec, "ant")
     assert found.reason(codec, "ant") is None
     assert found.reason(codec, "bee") == reason
-    assert "is a damaged picture" in str(found.reason(codec, "cat"))
+    assert "is a damaged image" in str(found.reason(codec, "cat"))
     assert "0x" not in str(found.reason(codec, "cat"))
     assert (found.devices, found.failed) == (("cpu",), "")
     other = store.outcome([tmp_path / "said" / "x" / "other.zip"], SEMANTIC)

@@ -39,7 +39,7 @@ from icmbench.reporting.figures.task_objects import (
     task_objects,
 )
 from icmbench.reporting.figures.task_overlays import around, class_colour
-from icmbench.reporting.figures.task_pictures import Seen, task_pictures
+from icmbench.reporting.figures.task_pictures import Predicted, task_pictures
 from icmbench.reporting.tables import feature_gap as gap_tables
 from icmbench.reporting.tables.tasks import COLUMNS
 from icmbench.studies import feature_gap as gaps
@@ -541,7 +541,7 @@ def test_a_model_that_failed_on_all_pictures_has_a_placeholder() -> None:
         frame.assign(stage="", status="broken"), measured({"jpeg:quality=10": 0.25}, 4)
     )
     figure = feature_gap(table, "scenes", "detect")
-    assert "no picture has a gap" in words(figure)
+    assert "no reconstruction has a gap" in words(figure)
 
 
 def test_no_text_overlaps() -> None:
@@ -579,10 +579,10 @@ def things(scores: list[float], masks: bool = True) -> Instances:
     )
 
 
-def seen(first: Any, second: Any, picture: np.ndarray) -> list[Seen]:
+def seen(first: Any, second: Any, picture: np.ndarray) -> list[Predicted]:
     return [
-        Seen("original", "", None, picture, first),
-        Seen("mpd", "mpd:state=4,decoder=diffusion,alpha=0.2", 0.1234, picture // 2, second),
+        Predicted("original", "", None, picture, first),
+        Predicted("mpd", "mpd:state=4,decoder=diffusion,alpha=0.2", 0.1234, picture // 2, second),
     ]
 
 
@@ -607,8 +607,8 @@ def test_things_are_drawn_where_they_are() -> None:
     assert at(first, boxes[0], (0, 1)) == [10 / 80, round(1 - 25 / 60, 6)]
     assert [t.get_text() for t in first.texts] == ["duck", "car"]
     assert [t.get_text() for t in second.texts] == ["duck"]
-    assert "80 \u00d7 60 px · 2 things" in words(figure)
-    assert "0.123 bpp · 1 thing" in words(figure)
+    assert "80 \u00d7 60 px · 2 instances" in words(figure)
+    assert "0.123 bpp · 1 instance" in words(figure)
     assert "mpd:state=4," in words(figure)
     image = np.asarray(first.images[0].get_array())
     colour = 255 * np.array(class_colour(1))  # the second of three categories
@@ -638,9 +638,9 @@ def test_semantic_maps_are_coloured_and_compared() -> None:
         np.testing.assert_array_equal(image[row, 40], expected)
     names = [{t.get_text() for t in axes.texts} for axes in figure.axes]
     assert names == [{"sky", "face"}, {"sky", "sand", "face"}]
-    with pytest.raises(MeasurementError, match="not a map of its picture"):
+    with pytest.raises(MeasurementError, match="not a map of its image"):
         task_pictures(seen(first, second[1:], picture), LABELS, title="t", note="n")
-    with pytest.raises(MeasurementError, match="holds 3 of 3 classes"):
+    with pytest.raises(MeasurementError, match="class index 3 of 3 classes"):
         task_pictures(seen(first, second + 1, picture), LABELS, title="t", note="n")
 
 

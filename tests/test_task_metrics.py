@@ -794,7 +794,7 @@ def test_rows_of_a_task_are_those_of_its_stored_predictions(tmp_path: Path) -> N
     np.testing.assert_array_equal(list(rows.values()), list(expected.values()))
     with pytest.raises(TaskError, match="image 'q' is not in"):
         evaluate(pictures("p", "q"), fake(INSTANCES, exact, exact), truth)
-    with pytest.raises(MeasurementError, match="no picture"):
+    with pytest.raises(MeasurementError, match="no image"):
         evaluate({}, fake(INSTANCES), truth)
     with pytest.raises(TaskError, match="no annotations of the kind semantic"):
         evaluate(pictures("p"), fake(SEMANTIC), truth)

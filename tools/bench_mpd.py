@@ -1,7 +1,7 @@
 """`make bench`, second part: where MPD's time goes, and how it grows from 0.4 to 12 megapixels.
 
 Each size runs in a process of its own, with the bundled weights; peak memory is that process's. The
-picture is the bundled motorcycle, resampled, with grain, so that a large picture has as many
+image is the bundled motorcycle, resampled, with grain, so that a large image has as many
 different cells as a small one.
 """
 

@@ -57,7 +57,7 @@ class Watch:
 
 @contextlib.contextmanager
 def decoded(images: int) -> Iterator[tuple[Path, Path, Truth, Any]]:
-    """A decoding job's archive and rows of JPEG pictures, and the truth of their scenes."""
+    """A decoding job's archive and rows of JPEG images, and the truth of their scenes."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = make_dataset("scenes", {"type": "scenes", "test": images}, folder)

@@ -80,7 +80,7 @@ def peak(plan: Plan, seed: int) -> tuple[float, float]:
 
 
 def simulate() -> None:
-    """COCO val2017, 15 codecs x 8 points, 25 shards: 240 GB of pictures in all."""
+    """COCO val2017, 15 codecs x 8 points, 25 shards: 240 GB of images in all."""
     booked = 1.8 * 0.3 * 200 * 8  # as the rules book: 200 images of COCO, 0.3 MP on average
     print(f"{'jobs at once':>12} {'disk_mb':>9} {'peak GB':>8} {'hours':>6}")
     for slots in (2, 16, 100):
@@ -92,7 +92,7 @@ def simulate() -> None:
 
 
 def watch(limit: int) -> None:
-    """A small run under a small bound; what its pictures took, and what was booked for one."""
+    """A small run under a small bound; what its images took, and what was booked for one."""
     points = {"quality": [10, 30, 50, 70]}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -1,6 +1,6 @@
 """Does the reverse process pay? R against the plain decoder D and against D fine-tuned on z_t.
 
-The rival has what R has: the same pool, crops, states, loss on the picture, schedule and number of
+The rival has what R has: the same pool, crops, states, loss on the image, schedule and number of
 steps; only, instead of a network before a frozen D, D itself is trained on the palette's latents.
 Neither is ever tuned on the images that are compared here.
 
@@ -32,7 +32,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def files(folder: Path) -> list[Path]:
-    """All pictures below a folder, sorted."""
+    """All images below a folder, sorted."""
     return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
 
 
@@ -95,7 +95,7 @@ def compare(model: MPDModel, tuned: torch.nn.Module, paths: list[Path]) -> pd.Da
 
 
 def psnr(one: np.ndarray, other: np.ndarray) -> float:
-    """PSNR of two 8-bit pictures in dB."""
+    """PSNR of two 8-bit images in dB."""
     return float(10 * np.log10(255**2 / np.mean((one.astype(float) - other) ** 2)))
 
 

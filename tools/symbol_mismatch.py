@@ -4,7 +4,7 @@
     python tools/symbol_mismatch.py --images DIR --model DIR --count 3
 
 Every image is encoded at every rate, with one thread and oneDNN. Then fresh processes read the
-symbols (no picture is made), each with arithmetic that sums in another order:
+symbols (no image is made), each with arithmetic that sums in another order:
 
     same         as when writing
     two threads  sums are split among threads
@@ -14,7 +14,7 @@ symbols (no picture is made), each with arithmetic that sums in another order:
 
 Columns: `refused` streams are those that the decoder itself finds out (SymbolMismatch, by the
 digest in the stream). `moved` streams have the right symbols, but some value of y by `largest` is
-not the writer's: a mean fell on another step of the grid of 2^-20, which no picture shows.
+not the writer's: a mean fell on another step of the grid of 2^-20, which no image shows.
 
 All of it twice: with the entropy path in float64, as it is, and in float32 when writing and
 reading, which shows what the wide numbers are for.

@@ -21,7 +21,7 @@ which is what an embedded codec's `truncate` writes. A cut anywhere else is `Tru
 The overhead is 12 bytes for sides below 16,384 pixels (14 beyond) and 3-4 bytes a section (a
 payload of 16 KiB or more takes a fifth byte, 2 MiB or more a sixth).
 
-Version 1 is of pictures that are coded as they are, version 2 of thin ones that are folded first
+Version 1 is of images that are coded as they are, version 2 of thin ones that are folded first
 (`icmbench.bitstream.folding`). The size decides which of the two a stream has to be.
 """
 
@@ -37,7 +37,7 @@ from icmbench.core.errors import CorruptStream, TruncatedStream, UnsupportedVers
 
 MAGIC: Final = b"\xc9\x1c"
 VERSION: Final = 1
-FOLDED: Final = 2  # the version of streams of folded pictures
+FOLDED: Final = 2  # the version of streams of folded images
 DIGEST_BYTES: Final = 4
 MAX_SIDE: Final = (1 << 21) - 1  # what a three-byte varint holds
 MAX_VARINT_BYTES: Final = 4  # a section stays below 256 MiB
@@ -179,7 +179,7 @@ def parse(
 
 
 def _check_version(header: Header, unit: int) -> None:
-    """UnsupportedVersion where a thin picture is not folded, or another one is."""
+    """UnsupportedVersion where a thin image is not folded, or another one is."""
     asked = image_header(
         header.codec_id, header.weights_digest, header.height, header.width, unit
     ).version

@@ -98,7 +98,7 @@ def decode(arguments: Namespace) -> None:
     """`icmbench decode IN OUT.png`."""
     _check_output(arguments.stream, arguments.output)
     if Path(arguments.output).suffix.lower() != ".png":
-        raise ConfigError(f"{arguments.output}: decoded pictures are written as PNG, name it .png")
+        raise ConfigError(f"{arguments.output}: reconstructions are written as PNG: name it .png")
     codec, stream = _open(arguments)
     text = arguments.set
     if arguments.decoder:

@@ -20,7 +20,7 @@ class Folder(Dataset):
 
     The id is the file's path below the folder, `/` as `+`, with its suffix (so that `a.png` and
     `a.jpg` differ). Sub-folders are included, linked ones too. What lies in the folder and is no
-    image of the set (hidden files, results of runs, other kinds of pictures) stands in `notes`.
+    image of the set (hidden files, results of runs, other kinds of images) stands in `notes`.
     """
 
     kind = "folder"

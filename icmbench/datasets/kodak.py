@@ -14,7 +14,7 @@ from icmbench.datasets.download import download
 
 URL = "https://r0k.us/graphics/kodak/kodak/{image}.png"
 
-# sha256 of shape and pixels (`pixel_sha256`), not of the files: mirrors carry the same pictures in
+# sha256 of shape and pixels (`pixel_sha256`), not of the files: mirrors carry the same images in
 # PNG files that were compressed differently.
 PIXELS: dict[str, str] = {
     "kodim01": "f3f0309aa82da62830b5baa1c6222cd0263529e2f52dc538752204ef34e3e6ee",

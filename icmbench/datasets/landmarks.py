@@ -39,7 +39,7 @@ class Landmarks(Folder):
     `pts68`. Without one, every image has a file of iBUG's beside it (`a.jpg`, `a.pts`): one face.
 
     With `reference: originals` nothing is annotated: a task's own points on the original are what
-    its points on decoded pictures are compared with, in the box `face` of every image.
+    its points on reconstructions are compared with, in the box `face` of every image.
 
     Coordinates are shifted so that a pixel's centre lies at +0.5. In JSON they are taken as
     indices from 0 (+0.5), in .pts as indices from 1, as iBUG counts (-0.5); `offset` says

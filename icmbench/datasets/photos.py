@@ -158,7 +158,7 @@ class Photos(Dataset):
     def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
         """Write the photographs as PNG.
 
-        Raises DatasetError where a package holds another picture than the one expected.
+        Raises DatasetError where a package holds another image than the one expected.
         """
         return [self._record(image_id, folder) for image_id in image_ids]
 
@@ -169,7 +169,7 @@ class Photos(Dataset):
         if found != photo.sha256:
             raise DatasetError(
                 f"photograph {image_id!r} ({photo.source}): sha256 of its pixels is {found}, "
-                f"expected {photo.sha256}: the package ships another picture"
+                f"expected {photo.sha256}: the package ships another image"
             )
         image, note = reduce_to(image, float(self.values["max_megapixels"]))
         path = folder / f"{image_id}.png"

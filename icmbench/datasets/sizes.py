@@ -29,7 +29,7 @@ def write_sizes(records: Sequence[Record], folder: Path) -> None:
 def turned_text(path: Path) -> str:
     """Addition to a message about an image's size: that its EXIF orientation was applied; or ''.
 
-    Annotations of the stored picture, as programs without orientation show it, do not fit it.
+    Annotations of the stored image, as programs without orientation show it, do not fit it.
     """
     try:
         note = read_image(path)[1]
@@ -38,7 +38,7 @@ def turned_text(path: Path) -> str:
     if ORIENTATION_NOTE not in note:
         return ""
     return (
-        f" ({ORIENTATION_NOTE}: annotate the turned picture, or turn the pixels of the "
+        f" ({ORIENTATION_NOTE}: annotate the rotated image, or turn the pixels of the "
         "file and drop the tag)"
     )
 

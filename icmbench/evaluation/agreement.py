@@ -12,9 +12,10 @@ from icmbench.codecs.base import Image
 from icmbench.core.errors import MeasurementError
 from icmbench.core.typed_csv import read_table
 
-# Of the other machine's picture against the one made here: equal; no code value further away than
-# 1; further away, or of another size; its decoder raised one of our stream errors (the symbols'
-# digest, the weights' digest, a checksum); there is no picture for any other reason.
+# Of the other machine's reconstruction against the one made here: equal; no code value further away
+# than 1; further away, or of another size; its decoder raised one of our stream errors (the
+# symbols' digest, the weights' digest, a checksum); there is no reconstruction for any other
+# reason.
 AGREEMENT = ("identical", "within_1", "different", "refused", "missing")
 COLUMNS = {
     "dataset": "str",
@@ -32,13 +33,13 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Agreement:
-    """One stream: its class, and where there are two pictures of one size, how they differ.
+    """One stream: its class, and where there are two reconstructions of one size, how they differ.
 
     Attributes:
         outcome: one of `AGREEMENT`.
         max_difference: largest difference of a code value.
         differing: share of the pixels that differ in any channel.
-        detail: why there is no picture, or that it has another size.
+        detail: why there is no reconstruction, or that it has another size.
     """
 
     outcome: str
@@ -48,7 +49,7 @@ class Agreement:
 
 
 def agreement(here: Image, elsewhere: Image) -> Agreement:
-    """The agreement of two pictures, uint8 (H, W, 3)."""
+    """The agreement of two reconstructions, uint8 (H, W, 3)."""
     if here.shape != elsewhere.shape:
         sizes = [f"{shape[1]}x{shape[0]}" for shape in (elsewhere.shape, here.shape)]
         return Agreement("different", detail=f"decoded to {sizes[0]}, here to {sizes[1]}")

@@ -124,9 +124,9 @@ def read_member(archive: zipfile.ZipFile, name: str, place: str = "") -> bytes:
 
 
 def read_picture(archive: zipfile.ZipFile, name: str, place: str = "") -> Image:
-    """A picture that a decoding job stored, uint8 (H, W, 3); as `read_member`.
+    """A reconstruction that a decoding job stored, uint8 (H, W, 3); as `read_member`.
 
-    Raises MeasurementError also where the member is no such picture.
+    Raises MeasurementError also where the member is no such reconstruction.
     """
     place = place or str(archive.filename)
     data = read_member(archive, name, place)
@@ -134,10 +134,10 @@ def read_picture(archive: zipfile.ZipFile, name: str, place: str = "") -> Image:
         with PillowImage.open(io.BytesIO(data), formats=["PNG"]) as picture:
             image = np.asarray(picture)
     except (PillowImage.DecompressionBombError, MemoryError):
-        raise MeasurementError(f"{place}: {name!r} is too large a picture") from None
+        raise MeasurementError(f"{place}: {name!r} is too large an image") from None
     # Pillow raises what it likes on a damaged file (SyntaxError, struct.error, OSError...).
     except Exception as error:
-        what = f"{name!r} is a damaged picture"
+        what = f"{name!r} is a damaged image"
         raise MeasurementError(f"{place}: {what}: {error}") from error
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise MeasurementError(f"{place}: {name!r} is not 8-bit RGB")

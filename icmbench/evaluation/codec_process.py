@@ -134,7 +134,7 @@ class CodecProcess:
                 }
                 self._exchange(request, self.setup.seconds)
             except Failed as failure:
-                # A hang or a crash on the small picture says nothing about the images.
+                # A hang or a crash on the small image says nothing about the images.
                 log.warning("warm-up of %s: %s", self.setup.codec, failure.detail)
                 self._load()
         taken = time.perf_counter() - begin - (self.compile_s - compiled)

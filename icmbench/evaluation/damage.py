@@ -12,9 +12,9 @@ from icmbench.core.errors import MeasurementError
 from icmbench.core.files import seed_from
 
 DAMAGES = ("truncate", "bit-flip", "byte-swap")
-# The decoder raised (on our own containers: a typed error); it gave the undamaged stream's picture;
-# another picture; its process died (or, on our own containers, an untyped error escaped); no answer
-# within the time limit.
+# The decoder raised (on our own containers: a typed error); it gave the undamaged stream's
+# reconstruction; another reconstruction; its process died (or, on our own containers, an untyped
+# error escaped); no answer within the time limit.
 OUTCOMES = ("refused", "decoded_right", "decoded_wrong", "crashed", "hung")
 NONE = "none"  # the undamaged stream: what the trials are held against
 BEST_EFFORT = ", best effort"

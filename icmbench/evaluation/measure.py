@@ -1,4 +1,4 @@
-"""The measuring job: pictures against originals, one row per image and codec spec."""
+"""The measuring job: reconstructions against originals, one row per image and codec spec."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def measure_shard(
     decoded: Path,
     known: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
 ) -> pd.DataFrame:
-    """Measure every picture of a shard.
+    """Measure every reconstruction of a shard.
 
     bits per pixel = 8 x bytes of the file that was decoded / (original width x height).
 
@@ -64,8 +64,8 @@ def measure_shard(
 
     Returns:
         One row per image and codec spec: `COLUMNS` and the meter's metrics. A failed encoding,
-        a failed decoding, a picture of the wrong size and a lossless codec that loses are rows
-        whose status says so and whose metrics are empty.
+        a failed decoding, a reconstruction of the wrong size and a lossless codec that loses are
+        rows whose status says so and whose metrics are empty.
     """
     keep_freed_memory()
     rows_of: dict[str, list[dict[str, str]]] = defaultdict(list)

@@ -107,8 +107,8 @@ def damage_trials(
         Columns `COLUMNS`. Per image a row of damage `none` (the undamaged stream, trial 0), then
         `trials` rows per kind of damage; for a codec that can salvage, each trial once more as
         `<damage>, best effort`. `outcome` is one of `OUTCOMES`, `psnr` (dB, against the original)
-        is missing where no picture of the right size came out. An image of which not even the
-        undamaged stream decodes has no trials.
+        is missing where no reconstruction of the right size came out. An image of which not even
+        the undamaged stream decodes has no trials.
     """
     point = middle_point(entry)
     rows: list[dict[str, Any]] = []
@@ -152,13 +152,13 @@ class _Decoder:
         return self._stream("truncate", stream, self.point.cut) if self.point.cut else stream
 
     def decode(self, stream: bytes) -> Image:
-        """The picture of a file; Failed where there is none."""
+        """The reconstruction of a file; Failed where there is none."""
         self.file.write_bytes(stream)
         image: Image = self.process.call("decode", self.point.decode, path=str(self.file))["image"]
         return image
 
     def salvage(self, stream: bytes) -> Image:
-        """The picture of what is whole of a damaged file; Failed where nothing is.
+        """The reconstruction of what is whole of a damaged file; Failed where nothing is.
 
         Few different files come out of many damaged ones, so each is decoded once.
         """

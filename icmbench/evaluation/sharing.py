@@ -1,7 +1,7 @@
 """Points that two entries of a configuration have: coded once, listed under both.
 
-The job of the later entry copies streams, pictures and measurements of the earlier one, so that
-its own files are complete and nothing after it has to know.
+The job of the later entry copies streams, reconstructions and measurements of the earlier one, so
+that its own files are complete and nothing after it has to know.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def _clock() -> float:
 
 
 def warm_up(codec: Codec, keys: dict[str, Any], *, decode: bool) -> None:
-    """Code a small picture and perhaps decode it, so that first-call costs are not timed.
+    """Encode a small image, and decode it where `decode`, so that first-call costs are not timed.
 
     What goes wrong here is only logged: the images themselves decide what gets a row.
     """

@@ -49,7 +49,7 @@ class Picture:
 
     @property
     def tensor(self) -> torch.Tensor:
-        """float32 (1, 3, height, width), values 0 to 255, on the picture's device."""
+        """float32 (1, 3, height, width), values 0 to 255, on the image's device."""
         return self.once("tensor", self._to_tensor)
 
     def _to_tensor(self) -> torch.Tensor:

@@ -193,7 +193,7 @@ def latent_image(
 ) -> Image:
     """The image of a standardised latent, float32 (h, w, C), cropped to `size` (height, width).
 
-    The latent is of `latent_shape(*size)`: the picture of a thin image is unfolded.
+    The latent is of `latent_shape(*size)`: the image of a thin image is unfolded.
     """
     import torch
 

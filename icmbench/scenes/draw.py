@@ -1,4 +1,4 @@
-"""Pictures for the report: annotations drawn over an image, and contact sheets."""
+"""Images for the report: annotations drawn over an image, and contact sheets."""
 
 from __future__ import annotations
 

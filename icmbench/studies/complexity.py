@@ -99,7 +99,7 @@ def complexity_table(
     Args:
         folder: model folder, None: the bundled one.
         device: cpu, cuda or auto; seconds are taken on it, on one thread.
-        size: pixels of a side of the square picture, a multiple of 64.
+        size: pixels of a side of the square image, a multiple of 64.
         repeats: runs of a stage after a warm-up; the median counts.
 
     Raises MeasurementError for another size and where a measuring process fails.

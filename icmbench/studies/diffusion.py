@@ -108,19 +108,20 @@ def rate_points(family: CodecEntry) -> list[OperatingPoint]:
 def draw_image(
     dataset: str, record: Record, folder: Path, streams: Path, family: CodecEntry, codec: DiffIcmh
 ) -> Drawn:
-    """The figures and the accounting of one image.
+    """Make the figures and the accounting of one image.
 
     Args:
-        folder: where the record's relative path starts.
-        streams: zip of the image's shard.
-        family: an entry of the codec `diff-icmh`; `codec` is what `make_icmh` made of it.
+        folder: the record's path is relative to it.
+        streams: archive of the image's shard.
+        family: an entry of the codec `diff-icmh`.
+        codec: its codec, from `make_icmh`.
 
-    Placeholders say why there is nothing to show: the image was refused, not encoded at a rate, or
-    a stream does not decode.
+    Where the image was refused or not encoded, or a stream does not decode, the figures are
+    placeholders with the reason.
     """
     titles = [
         f"{dataset}: {record.image} at every rate of {family.name}",
-        f"{dataset}: {record.image}, what the prior of {family.name} invents",
+        f"{dataset}: {record.image}, samples of the prior of {family.name}",
     ]
 
     def nothing(reason: str) -> Drawn:
@@ -151,7 +152,7 @@ def draw_image(
 def coded_pictures(
     image_id: str, streams: Path, family: CodecEntry, codec: DiffIcmh
 ) -> Iterator[Coded]:
-    """An image's files and pictures at the entry's `rate_points`; rates not encoded are left out.
+    """Files and reconstructions of an image at the entry's `rate_points` that were encoded.
 
     Raises Failed and CodecError where one does not decode.
     """
@@ -168,24 +169,26 @@ def coded_pictures(
 def uncropped(
     model: DiffICMHModel, stream: bytes, parsed: container.Stream, point: OperatingPoint
 ) -> Image:
-    """Decode a stream without cropping: uint8 (H, W, 3), multiples of 64 a side.
+    """Decode a stream without cropping: uint8 (H, W, 3), sides multiples of 64.
 
-    The same symbols, noise and latent as for the image's own size: they depend on the padded one.
+    Symbols, noise and latent are the same as with cropping: they depend on the padded size.
     """
     height, width = padded_size(parsed.header.height, parsed.header.width)
     larger = replace(parsed, header=replace(parsed.header, height=height, width=width))
-    keys: dict[str, Any] = {k: v for k, v in point.decode if k != "batch"}  # alone, as all here
+    keys: dict[str, Any] = {
+        k: v for k, v in point.decode if k != "batch"
+    }  # always one stream at a time
     return model.decode(stream, larger, **keys)
 
 
 def accounting_rows(original: Image, coded: list[Coded]) -> Iterator[Row]:
-    """Rows of `COLUMNS` without the first two: a rate's numbers by our rules and as published.
+    """Rows of `COLUMNS` without the first two: rate and metrics by our rules and as published.
 
-    Ours: bits per pixel of the image, metrics of the picture at its size. The official evaluation
-    divides by the pixels of the image padded to multiples of 64 a side, and compares the whole
-    padded reconstruction with the original padded by zeros at right and bottom. (It also codes that
-    zero-padded picture; ours continues the last row and column, and folds thin pictures before.)
-    MS-SSIM is nan below 161 pixels.
+    Our rules: bits per pixel of the image, metrics at the size of the image. The official
+    evaluation divides by the pixels of the image padded to sides that are multiples of 64, and
+    compares the padded reconstruction with the original padded by zeros at the right and bottom.
+    (It also codes the zero-padded image; our codec repeats the last row and column, and folds thin
+    images first.) MS-SSIM is NaN below 161 pixels.
     """
     meter = Meter(METRICS)
     height, width = original.shape[:2]
@@ -193,7 +196,7 @@ def accounting_rows(original: Image, coded: list[Coded]) -> Iterator[Row]:
     folded = fold(original, CELL)
     pads = (0, rows - folded.shape[0]), (0, columns - folded.shape[1]), (0, 0)
     padded = np.pad(folded, pads)
-    # One original after the other: the meter keeps the features of the last.
+    # The meter caches the features of the last original: do not alternate between the two.
     ours = [meter(original, each.picture) for each in coded]
     theirs = [meter(padded, each.uncropped) for each in coded]
     for each, own, published in zip(coded, ours, theirs, strict=True):
@@ -217,12 +220,12 @@ def prior_samples(
 ) -> tuple[list[Sample], dict[str, Any]]:
     """Sample the prior with and without control; also return the sampling parameters.
 
-    c alone; under control with the file's tags; alone with the tags from two noises; alone with
-    none. Noise n has the seed of (image id, n), so the sample under control and the first of the
-    prior alone start alike.
+    The samples: c alone; controlled, with the file's tags; the prior alone with the tags, for two
+    noises; the prior alone without tags. Noise n has the seed of (image id, n), so the controlled
+    sample and the first one of the prior alone start from the same latent.
 
     Returns:
-        the samples, and `sampler`, `steps` and `guidance`: the point's, or the card's.
+        The samples, and `sampler`, `steps` and `guidance` of the point or, by default, the model.
     """
     model, parsed = codec.parse(stream)
     coded, names = model.read(parsed), _tag_names(model, parsed)
@@ -250,7 +253,7 @@ def prior_samples(
 
 
 def _sampling(model: DiffICMHModel, point: OperatingPoint) -> dict[str, Any]:
-    """Sampler, steps and guidance of a point: the card's where it does not say or not sample."""
+    """Sampler, steps and guidance of a point; the model's defaults where the point has none."""
     keys, defaults = dict(point.decode), model.codec.defaults
     sampler = keys["sampler"]
     return {

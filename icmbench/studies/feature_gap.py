@@ -75,7 +75,7 @@ def stage_features(task: OpenMMTask, image: Image) -> dict[str, Features]:
 
     The backbone's stages from the shallowest on, without its stem, then the neck's levels, if
     there is a neck: `stage 1` to `stage 4`, `neck 1` and so on, each (C, h, w). Positions that lie
-    in what the model's test pipeline pads a picture with are left out.
+    in what the model's test pipeline pads an image with are left out.
 
     Raises TaskError where the network has no backbone, or one of another kind of features.
     """
@@ -93,7 +93,7 @@ def stage_features(task: OpenMMTask, image: Image) -> dict[str, Features]:
 
 
 def _inputs(task: OpenMMTask, image: Image) -> tuple[torch.Tensor, tuple[float, float]]:
-    """The network's input (1, 3, h, w), and the share of its rows and columns that is picture."""
+    """The network's input (1, 3, h, w), and the share of its rows and columns that is image."""
     image = thicken(task._pipeline, image)
     data = task._pipeline({"img": np.ascontiguousarray(image[:, :, ::-1]), "img_id": 0})
     wide, tall = data["data_samples"].metainfo.get("scale_factor", (1.0, 1.0))
@@ -163,7 +163,7 @@ def _decoded_gaps(
     member: str,
     original: tuple[tuple[int, ...], dict[str, Features]],
 ) -> list[tuple[int, str, float, str]]:
-    """Depth, stage, gap and status of a decoded picture; none where it is of another size."""
+    """Depth, stage, gap and status of a reconstruction; none where it is of another size."""
     shape, before = original
     image = archive.read_picture(source, member)
     if image.shape != shape:
@@ -188,16 +188,16 @@ def shard_gaps(
     pictures: Path,
     decoded: Path,
 ) -> pd.DataFrame:
-    """The gaps of every picture that a shard's decoding job wrote: `COLUMNS`, depth from 1.
+    """The gaps of every image that a shard's decoding job wrote: `COLUMNS`, depth from 1.
 
-    A picture that the model fails on is one row of depth 0 without a gap, its reason as `status`;
-    where it fails on the original, so are all pictures of the image.
+    An image that the model fails on is one row of depth 0 without a gap, its reason as `status`;
+    where it fails on the original, so are all images of the image.
 
     Args:
         task: loaded, or with the `failure` to load it.
         records: of the shard's usable images; `folder` is where their relative paths start.
         pictures, decoded: what `icmbench.evaluation.decode.decode_shard` wrote; failed rows and
-            pictures of another size have no gap.
+            images of another size have no gap.
     """
     import pandas as pd  # half a second; every job with a task imports this module
 

@@ -1,4 +1,4 @@
-"""Numbers of MPD's framework, stage by stage, for one image: latent, palette, reverse, picture."""
+"""Numbers of MPD's framework, stage by stage, for one image: latent, palette, reverse, image."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def framework_rows(
 ) -> Iterator[dict[str, Any]]:
     """Rows of `COLUMNS` without the first two.
 
-    Stage `latent`: the picture of the uncoded latent, the best that any state can give. Stages
+    Stage `latent`: the image of the uncoded latent, the best that any state can give. Stages
     `palette` and `reverse`: every state before and after the network R, in one step. Latent error
-    in squared standard deviations, PSNR of the 8-bit picture in dB.
+    in squared standard deviations, PSNR of the 8-bit image in dB.
 
     Raises as `icmbench.codecs.mpd.inspect.layers` does.
     """

@@ -1,4 +1,4 @@
-"""The palette hierarchy of one image: read from its stream, given to its figure."""
+"""Palette hierarchy of one image: read from its stream and drawn."""
 
 from __future__ import annotations
 
@@ -21,14 +21,16 @@ DECODER = "regression"
 def hierarchy_figure(
     dataset: str, record: Record, folder: Path, streams: Path, family: CodecEntry
 ) -> Figure:
-    """Palette, map and picture at every state of an image's stream, of a family's first encoding.
+    """Draw palette, index map and reconstruction at every state of an image's stream.
+
+    The stream is that of the codec entry's first encoding.
 
     Args:
-        folder: where the record's relative path starts.
-        streams: zip of the image's shard.
+        folder: the record's path is relative to it.
+        streams: archive of the image's shard.
         family: an entry of the codec `mpd`.
 
-    A placeholder says why there is nothing to show: the image was refused or not encoded.
+    Where the image was refused or not encoded, the figure is a placeholder with the reason.
     """
     encoding, point = next(iter(family.encodings().items()))
     title = f"{dataset}: palette hierarchy of {record.image}, {encoding}"
@@ -44,7 +46,7 @@ def hierarchy_figure(
     try:
         for layer in layers(model, stream):
             if levels and layer.bytes == levels[-1].bytes:
-                continue  # a small picture's state without a section: the file of the coarser one
+                continue  # a small image's state without a section: the file of the coarser one
             levels.append(
                 Level(
                     layer.state,

@@ -1,4 +1,4 @@
-"""The pictures of a task: every family's point at a rate, decoded, with what the model said."""
+"""Figure of predictions: one image as reconstructed by every codec entry at about one rate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from icmbench.evaluation.decode import decode_one
 from icmbench.evaluation.shard import CodecEntry
 from icmbench.reporting.figures.matching import OVER, WITHIN, matched_rate, unmatched_families
 from icmbench.reporting.figures.placeholder import placeholder
-from icmbench.reporting.figures.task_pictures import Seen, task_pictures
+from icmbench.reporting.figures.task_pictures import Predicted, task_pictures
 from icmbench.tasks import store
 from icmbench.tasks.attempt import Failure
 from icmbench.tasks.base import Labels, Prediction
@@ -28,9 +28,9 @@ class Shard:
     """Files of the shard that holds an image.
 
     Attributes:
-        images: where the records' relative paths start.
-        measurements: all families.
-        streams, predictions: files by family; the latter also of `ORIGINALS`.
+        images: folder of the images; the records' paths are relative to it.
+        measurements: rows of all codec entries.
+        streams, predictions: archive of every codec entry; predictions also of `ORIGINALS`.
     """
 
     images: Path
@@ -49,29 +49,29 @@ def pictures_of_task(
     shard: Shard,
     families: Mapping[str, CodecEntry],
 ) -> Figure:
-    """One image as a model saw it, and what every family makes of it at about `bpp` bits per pixel.
+    """Draw a model's predictions on one image and on its reconstructions at about `bpp` bits/pixel.
 
-    Pictures are decoded from the streams, predictions are those that were judged. A placeholder
-    says why there is nothing to show: the image was refused, the model failed on the original, or
-    no family has a point near the rate. Raises MeasurementError where the image was never measured
-    or has neither a prediction nor a reason.
+    Reconstructions are decoded from the streams; predictions are the stored ones. Where the image
+    was refused, the model failed on the original, or no codec entry has a point near the rate, the
+    figure is a placeholder with the reason. Raises MeasurementError where the image was never
+    measured or has neither a prediction nor a reason.
     """
     name = record.image
     title = f"{task} on {labels.dataset}: {name} at about {bpp:g} bits per pixel"
     if record.status != "ok":
         return placeholder(title, f"the image was refused: {record.status}")
 
-    def said(family: str, codec: str) -> Prediction | Failure:
+    def predicted(family: str, codec: str) -> Prediction | Failure:
         files = [shard.predictions[family]]
         if reason := store.outcome(files, produces).reason(codec, name):
             return Failure(reason)
         return store.read(files, codec, [name], produces)[name]
 
     original, _ = read_image(shard.images / record.path)
-    first = said(ORIGINALS, ORIGINALS)
+    first = predicted(ORIGINALS, ORIGINALS)
     if isinstance(first, Failure):
         return placeholder(title, f"the task failed on the original: {first.reason}")
-    seen = [Seen("original", "", None, original, first)]
+    seen = [Predicted("original", "", None, original, first)]
     chosen = matched_rate(shard.measurements, labels.dataset, name, bpp)
     left_out = unmatched_families(shard.measurements, chosen, labels.dataset, name)
     if chosen.empty:
@@ -80,12 +80,12 @@ def pictures_of_task(
     for row in chosen.to_dict("records"):
         family, codec = row["family"], row["codec"]
         stream = shard.streams[family]
-        found = said(family, codec)
+        found = predicted(family, codec)
         if isinstance(found, Failure):
             failed.append(codec)
             continue
         picture = decode_one(families[family], stream, parse_spec(codec), name)
-        seen.append(Seen(family, codec, row["bpp"], picture, found))
+        seen.append(Predicted(family, codec, row["bpp"], picture, found))
     note = (
         f"Model: {model}. Every codec's point nearest to the rate on this image, from {WITHIN:g} "
         f"times below to {OVER:g} times above it."

@@ -1,8 +1,8 @@
-"""The task contract: a model that sees one picture at a time and says what it sees.
+"""Task interface: a model that maps one image to predictions.
 
-A task never knows which codec a picture went through and is never adapted to one. What it says is
-kept (`icmbench.tasks.store`); what that is worth is computed afterwards, over all images of a data
-set (`icmbench.tasks.evaluate`), since mAP and mIoU are no means of images.
+A task does not know the codec of an image and is never fine-tuned on reconstructions. Predictions
+are stored (`icmbench.tasks.store`) and scored later (`icmbench.tasks.evaluate`) over all images of
+a data set, because mAP and mIoU are not means of per-image values.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ LANDMARKS = "landmarks"
 
 @dataclass(frozen=True)
 class Instances:
-    """Things found in one picture, in the data set's own categories.
+    """Detected instances of one image, with the category ids of the data set.
 
     Attributes:
-        boxes: float64 (n, 4), x1 y1 x2 y2 in pixels of the picture, x2 and y2 exclusive.
+        boxes: float64 (n, 4), x1 y1 x2 y2 in pixels of the image, x2 and y2 exclusive.
         scores: float64 (n,), 0 to 1.
         labels: int64 (n,), category ids of the data set.
-        masks: compressed RLE (`size`, `counts` as text) per thing; None: boxes alone.
+        masks: compressed RLE (`size`, `counts` as text) per instance; None: only boxes.
     """
 
     boxes: Floats
@@ -45,7 +45,7 @@ class Instances:
 
 
 SemanticMap = NDArray[np.uint8]
-"""(H, W), the index of a class of the data set per pixel; 255: of a class that it does not have."""
+"""(H, W), class index of the data set per pixel; 255: a class that the data set does not have."""
 
 Faces = Floats
 """(faces, 68, 2), x and y in pixels, a pixel's centre at +0.5; in the order of the given boxes."""
@@ -55,7 +55,7 @@ Prediction = Instances | SemanticMap | Faces
 
 @dataclass(frozen=True)
 class Labels:
-    """The classes of a data set, which a model must know.
+    """Classes of a data set; a task model must have all of them.
 
     Attributes:
         dataset: its name, for messages.
@@ -68,21 +68,24 @@ class Labels:
     classes: tuple[str, ...]
 
     def category_ids(self, known: Sequence[str], what: str) -> list[int]:
-        """For every class that a model knows, in its order, the data set's id; -1: it has none.
+        """Category id of the data set for every class of a model, in its order; -1: none.
 
-        Raises TaskError, naming both sides, where the data set has a category that the model does
-        not know, and where it has none at all.
+        Args:
+            known: class names of the model.
+            what: name of the model, for errors.
+
+        Raises TaskError where the data set has no categories, or one that the model lacks.
         """
         if not self.categories:
             raise TaskError(
-                f"data set {self.dataset!r} has no COCO categories; {what} finds things"
+                f"data set {self.dataset!r} has no COCO categories; {what} detects instances"
             )
         ids = {name: number for number, name in self.categories.items()}
         self._check(list(ids), known, what)
         return [ids.get(name, -1) for name in known]
 
     def class_indices(self, known: Sequence[str], what: str) -> list[int]:
-        """The same for semantic classes: for every class of the model the index in the maps."""
+        """As `category_ids`, for semantic classes: index in the maps for every class of a model."""
         if not self.classes:
             raise TaskError(f"data set {self.dataset!r} has no semantic maps; {what} labels pixels")
         self._check(self.classes, known, what)
@@ -100,8 +103,8 @@ class Labels:
 class Task(ABC):
     """A model for one task. Subclasses set `kind`, `produces`, `options` and write three methods.
 
-    One file in `icmbench/tasks` (or an entry point of the group `icmbench.tasks`) is a kind; a
-    configuration entry names a model of it.
+    A kind is one file in `icmbench/tasks/kinds`, or an entry point of the group `icmbench.tasks`;
+    an entry of the configuration names its kind and its model.
 
     Attributes:
         produces: kind of a prediction: INSTANCES, SEMANTIC or LANDMARKS.
@@ -119,9 +122,9 @@ class Task(ABC):
     uses_device: bool = True
 
     def __init__(self, name: str, entry: Mapping[str, Any]) -> None:
-        """`entry` is the configuration's entry without `type` and `datasets`.
+        """Check the options of `entry`, the configuration's entry without `type` and `datasets`.
 
-        ConfigError for a wrong option. Nothing is read and no network is built yet.
+        Raises ConfigError for a wrong option. No file is read and no network is built.
         """
         self.name = name
         self.device = "cpu"
@@ -131,7 +134,7 @@ class Task(ABC):
     @property
     @abstractmethod
     def model(self) -> str:
-        """Name of the model, as tables show it: as mmdet and mmseg name theirs, or the file's."""
+        """Name of the model in tables: its name in mmdet or mmseg, or that of its file."""
 
     def files(self) -> list[Path]:
         """Files that predictions depend on, weights or configurations; they need not exist yet."""
@@ -141,7 +144,7 @@ class Task(ABC):
     def load(self, labels: Labels, device: str) -> None:
         """Build the network on `device` (cpu or cuda) and read its weights, once per job.
 
-        A task that runs elsewhere than on `device` sets the attribute of this name.
+        A task that runs on another device than `device` sets the attribute `device`.
 
         Raises TaskError where the model's classes and the data set's differ, ModelError where a
         file is missing, damaged or of another network.
@@ -152,6 +155,6 @@ class Task(ABC):
         """Predict on one image uint8 (H, W, 3), sRGB.
 
         Args:
-            faces: boxes x, y, width, height of the annotated faces, for LANDMARKS alone: which
-                face is which is given, as is usual for NME; where its points lie is not.
+            faces: boxes x, y, width, height of the annotated faces, for LANDMARKS only: as is
+                usual for NME, boxes are given and landmarks are predicted.
         """

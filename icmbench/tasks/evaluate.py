@@ -47,7 +47,7 @@ class Truth:
         return Labels(dataset, categories, self.classes)
 
     def face_boxes(self, image_id: str) -> list[list[float]]:
-        """Boxes x, y, width, height of a picture's annotated faces; [] where there are none."""
+        """Boxes x, y, width, height of an image's annotated faces; [] where there are none."""
         return [list(face["bbox"]) for face in self.landmarks.get(image_id, [])]
 
 

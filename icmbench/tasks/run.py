@@ -57,11 +57,12 @@ def load_task(task: Task, labels: Labels, device: str, *, must: bool = False) ->
 def predict_pictures(
     tasks: Loaded, truth: Truth, pictures: Path, decoded: Path, folder: Path
 ) -> None:
-    """Predictions for every picture that a shard's decoding job wrote.
+    """Predictions for every reconstruction that a shard's decoding job wrote.
 
     Args:
         tasks: of `load_tasks`.
-        pictures, decoded: what `evaluation.decode.decode_shard` wrote; failed rows have none.
+        pictures, decoded: what `evaluation.decode.decode_shard` wrote; failed rows have
+            none.
         folder: gets an archive `<task>.zip` per task.
     """
     rows = [row for row in read_rows(decoded, DECODED) if row["status"] == "ok"]

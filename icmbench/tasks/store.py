@@ -91,10 +91,10 @@ class Writer:
         prediction: Prediction,
         size: tuple[int, int] | None = None,
     ) -> None:
-        """Store what was said about a decoded picture.
+        """Store what was said about a reconstruction.
 
         Args:
-            size: height and width of the picture, kept beside things for whoever draws them;
+            size: height and width of the reconstruction, kept beside things for whoever draws them;
                 masks give it where it is left out.
 
         Raises TaskError where the prediction is none (see `encode`), ValueError where there is one

@@ -14,7 +14,7 @@ from icmbench.core.errors import DatasetError
 from icmbench.scenes.labels import SEMANTIC_CLASSES
 from icmbench.training.data import TrainingData
 
-SHARE: Final = 0.004  # of the pixels: a class that fills less is no tag of the picture
+SHARE: Final = 0.004  # of the pixels: a class that fills less is no tag of the image
 
 
 @dataclass(frozen=True)

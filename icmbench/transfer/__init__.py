@@ -1,1 +1,1 @@
-"""Decoding elsewhere: streams and models travel, pictures come back and are compared."""
+"""Remote decoding: pack streams and models, decode on another machine, compare the results."""

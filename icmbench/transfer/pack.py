@@ -1,6 +1,6 @@
-"""Packing: the streams of a finished run, the models that decode them, and how to decode them.
+"""Packing for remote decoding: streams of a finished run, models, and the decoding configuration.
 
-What was decoded here stays here: the other machine sees nothing that it could copy from.
+Reconstructions and their digests are not packed, so that the other machine cannot copy them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from icmbench.evaluation.shard import ENCODED, CodecEntry, read_rows
 from icmbench.transfer.bundle import STREAMS, write_bundle
 from icmbench.transfer.results import Unit, chosen_units, codec_entries, read_provenance
 
-# Of the configuration: what a decoding job depends on.
+# Keys of the configuration that decoding depends on.
 KEYS = ("shards", "device", "threads", "limits")
 _HEADER_BYTES = 32  # more than the longest header of our container
 
@@ -33,9 +33,9 @@ def pack_streams(
         out: the tar that is written.
         datasets, codecs: only these; empty: all.
 
-    Raises MeasurementError naming the file where the run is not finished: a file is missing, or
-    its streams are not those that its status table and the configuration tell of, or were written
-    with other weights than those at hand; ModelError where a model is not whole.
+    Raises MeasurementError naming the file where the run is not finished: a file is missing, the
+    streams do not match their status table or the configuration, or were written with other
+    weights than those of the model folder. Raises ModelError where a model is incomplete.
     """
     config = read_provenance(results)["config"]
     if not (results / "streams").is_dir():
@@ -57,7 +57,7 @@ def pack_streams(
         files |= {name: results / name for name in members}
     about = {
         **{key: config[key] for key in KEYS},
-        # The names alone: their options are paths of this machine, and no image is needed there.
+        # Only the names: options are paths of this machine, and decoding needs no images.
         "datasets": {unit.dataset: {} for unit in units},
         "codecs": {name: config["codecs"][name] for name in families},
     }
@@ -66,14 +66,14 @@ def pack_streams(
 
 
 def _model_files(model: str, folder: Path) -> dict[str, Path]:
-    """Member name -> file of a model; ModelError where it is not whole."""
+    """Member name -> file of a model; ModelError where it is incomplete."""
     check = {mpd.NAME: mpd.check_folder, icmh.NAME: icmh.check_folder}.get(model)
     if check:
         check(folder)
     found = given_files(folder)
     if not found:
         raise MeasurementError(f"{folder}: no model in it")
-    # The autoencoder of a folder may be another model's: there it gets a place of its own.
+    # The autoencoder may be a file of another model's folder: it is packed into this model's.
     names = [
         f.relative_to(folder).as_posix() if f.is_relative_to(folder) else f.name for f in found
     ]
@@ -81,7 +81,7 @@ def _model_files(model: str, folder: Path) -> dict[str, Path]:
 
 
 def _weights_digests(model: str, folder: Path) -> Collection[bytes]:
-    """The digests that streams of a model may name; none: only a plugin's codec knows."""
+    """Weights digests that streams of a model may have; empty for a plugin's model: unknown."""
     if model == mpd.NAME:
         return {mpd.weights_digest(folder)}
     if model == icmh.NAME:

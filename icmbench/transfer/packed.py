@@ -1,4 +1,4 @@
-"""The run of an unpacked file: no data set, no encoder, only streams to decode."""
+"""Run that only decodes: the streams of a file that `icmbench unpack` unpacked."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from icmbench.transfer.results import Unit, chosen_units, codec_entries
 
 @dataclass(frozen=True)
 class PackedRun:
-    """Values for `rules/packed.smk` from a configuration with `packed`.
+    """Values of `rules/packed.smk`, from the configuration of an unpacked folder.
 
     Attributes:
-        config: complete; its `results` is the folder that `icmbench unpack` made.
+        config: complete configuration; `results` is the folder of `icmbench unpack`.
         codecs: codec entries by name.
-        units: what is decoded, sorted.
+        units: units of work to decode, sorted.
     """
 
     config: Mapping[str, Any]
@@ -32,11 +32,11 @@ class PackedRun:
     units: tuple[Unit, ...]
 
     def files(self, folder: str, suffix: str) -> list[str]:
-        """The files of a kind, of all that is decoded."""
+        """Paths of the files of all units in a folder of the results."""
         return [f"{self.config['results']}/{unit.member(folder, suffix)}" for unit in self.units]
 
     def model_files(self, codec: str) -> list[str]:
-        """The files of the model that a codec entry needs."""
+        """Paths of the model files that a codec entry needs."""
         name = model_name(self.config, codec)
         home = models_folder(self.config)
         return [str(path) for path in given_files(home / name)] if name else []
@@ -59,7 +59,7 @@ def packed_run(config: Mapping[str, Any]) -> PackedRun:
 
 
 def pack_pictures(config: Mapping[str, Any], out: Path, root: Path) -> None:
-    """Pack what was decoded: pictures, status tables, and where and with what it was decoded.
+    """Pack reconstructions and status tables with the provenance of their decoding.
 
     Args:
         config: of the `PackedRun`; all its units are decoded.
@@ -69,7 +69,7 @@ def pack_pictures(config: Mapping[str, Any], out: Path, root: Path) -> None:
     kinds = (("decoded", ".csv"), ("reconstructions", ".zip"))
     units = chosen_units(config)
     names = [unit.member(kind, suffix) for unit in units for kind, suffix in kinds]
-    # Of the streams that lie here: home sees whether they are still its own.
+    # Digests of the decoded streams: `verify` checks that they are still those of the run.
     streams = [unit.member("streams", suffix) for unit in units for suffix in (".zip", ".csv")]
     about = {
         "streams": {name: sha256_file(folder / name) for name in streams},

@@ -25,10 +25,10 @@ _HEAD = """# Written by `icmbench unpack`. To decode, from the root of the repos
 def unpack_streams(file: Path, folder: Path) -> Path:
     """Unpack a file of `pack_streams` into a new folder; the path of its config.yaml.
 
-    The folder appears when it is complete. Nothing but its streams, its models and the settings of
-    `foreign.decoding_config` is taken from the file. Raises MeasurementError naming the file where
-    it is damaged, not one, or sets or holds anything else, or the folder where it is there and not
-    empty.
+    The folder is created when it is complete. Only streams, models and the keys of
+    `foreign.decoding_config` are taken from the file. Raises MeasurementError naming the file where
+    it is damaged, is another kind of file, or contains anything else, and for a folder that exists
+    and is not empty.
     """
     folder = folder.absolute()
     with open_bundle(file, STREAMS) as bundle:

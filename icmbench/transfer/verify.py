@@ -1,5 +1,7 @@
-"""Verifying at home: the digests that came back against those made here, and where they differ,
-the pictures."""
+"""Verification of remote decoding: compare the other machine's reconstructions with our own.
+
+Digests are compared first; only where they differ, the pixels.
+"""
 
 from __future__ import annotations
 
@@ -42,20 +44,20 @@ Key = tuple[str, str]  # codec spec, image
 
 
 def verify_pictures(results: Path, returned: Path, name: str) -> pd.DataFrame:
-    """Compare what another machine decoded with what this run has decoded.
+    """Compare the reconstructions of another machine with those of this run.
 
-    Every stream that was decoded here is a row, `coding.agreement.COLUMNS`. Where the digests
-    differ, the pictures are compared; those of this machine are decoded again unless the run has
-    kept them.
+    Every stream that this run decoded is a row, `evaluation.agreement.COLUMNS`. Where the digests
+    differ, the reconstructions are compared; those of this machine are decoded again unless the run
+    has kept them.
 
     Args:
-        results: the run's folder, which `pack_streams` packed.
-        returned: the `decoded.tar` that came back.
+        results: result folder of the run that `pack_streams` packed.
+        returned: the `decoded.tar` of the other machine.
         name: of the other machine; `<results>/verification/<name>.csv` and `.json` are written.
 
     Raises ConfigError for a name that is no file name, and MeasurementError naming the file where
-    something is missing or damaged, the streams are no longer those that were decoded there, or
-    this machine no longer decodes what `results` says.
+    a file is missing or damaged, the streams have changed since they were packed, or this machine
+    no longer decodes them to the recorded digests.
     """
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name):
         raise ConfigError(f"--name {name}: letters, digits, '-', '_' and '.'")
@@ -94,7 +96,7 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 class _Unit:
-    """One unit of work: its rows here and there, and its pictures."""
+    """One unit of work: rows and reconstructions of both machines."""
 
     def __init__(
         self, unit: Unit, family: CodecEntry, results: Path, bundle: Bundle, scratch: Path
@@ -106,7 +108,7 @@ class _Unit:
         self.scratch = scratch
 
     def compare(self) -> list[dict[str, Any]]:
-        """The rows of the table; of the machines only the devices."""
+        """Rows of the table; `here` and `elsewhere` are the devices only."""
         self._check_streams()
         status = self.results / self.unit.member("decoded", ".csv")
         if not status.is_file():
@@ -114,7 +116,7 @@ class _Unit:
         copy = self.scratch / "decoded.csv"
         with self.bundle.open(self.unit.member("decoded", ".csv")) as handle:
             write_bytes(copy, handle.read())
-        # What does not decode here has nothing to be compared with.
+        # Streams that this run could not decode are left out.
         here = {_key(row): row for row in read_rows(status, DECODED) if row["status"] == "ok"}
         there = {_key(row): row for row in read_rows(copy, DECODED)}
         found = {key: _by_digest(row, there.get(key)) for key, row in here.items()}
@@ -134,7 +136,7 @@ class _Unit:
         ]
 
     def _check_streams(self) -> None:
-        """MeasurementError where the streams here are no longer those that were decoded there."""
+        """MeasurementError where the streams have changed since the other machine decoded them."""
         for suffix in (".zip", ".csv"):
             name = self.unit.member("streams", suffix)
             path = self.results / name
@@ -164,21 +166,21 @@ class _Unit:
 
 
 def _own(pictures: Reconstructions, key: Key, row: Row) -> Image:
-    """This machine's picture; MeasurementError where it is no longer what its run decoded."""
+    """Reconstruction of this machine; MeasurementError where it differs from that of the run."""
     return _checked(pictures.place, pictures.source, key, row)
 
 
 def _checked(place: str, source: zipfile.ZipFile, key: Key, row: Row) -> Image:
-    """A picture of an archive; MeasurementError where it has not the digest of its row."""
+    """Reconstruction from an archive; MeasurementError where its digest is not that of its row."""
     member = archive.picture_member(*key)
     image = archive.read_picture(source, member, place)
     if pixel_sha256(image)[:16] != row["digest"]:
-        raise MeasurementError(f"{place}: {member} is not the picture of its digest")
+        raise MeasurementError(f"{place}: {member} does not have the recorded digest")
     return image
 
 
 def _by_digest(here: Row, there: Row | None) -> Agreement | None:
-    """Differences that the rows alone show; None if two images differ."""
+    """Agreement where the rows are enough to tell; None where the pixels must be compared."""
     if there is None:
         return Agreement("missing", detail="the other machine has no row of it")
     if there["status"] == "ok":
@@ -204,7 +206,7 @@ def _provenance(bundle: Bundle) -> dict[str, Any]:
 
 
 def _units(bundle: Bundle, results: Path, config: Mapping[str, Any]) -> list[Unit]:
-    """The units of a bundle of pictures, sorted; MeasurementError where one is of another run."""
+    """Units of a bundle of reconstructions, sorted; MeasurementError for one of another run."""
     known = {unit.member("decoded", ".csv"): unit for unit in chosen_units(config)}
     names = [name for name in bundle.names if name.startswith("decoded/")]
     if strange := sorted(set(names) - set(known)):

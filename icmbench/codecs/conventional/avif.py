@@ -1,4 +1,4 @@
-"""`avif`: AV1 still pictures, libaom through Pillow's libavif."""
+"""`avif`: AV1 still images, libaom through Pillow's libavif."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`heic`: HEVC still pictures, x265 and libde265 through pillow-heif."""
+"""`heic`: HEVC still images, x265 and libde265 through pillow-heif."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ _PQ, _HLG = 16, 18
 
 
 def to_srgb(picture: PillowImage.Image, metadata: Metadata, notes: list[str]) -> PillowImage.Image:
-    """The picture with sRGB values; what was done or ignored is added to `notes`.
+    """The image with sRGB values; what was done or ignored is added to `notes`.
 
     PNG's cICP precedes an ICC profile, that precedes sRGB, gAMA and cHRM (PNG, third edition,
     section 4.3), and those precede EXIF.
@@ -116,7 +116,7 @@ def _by_profile(picture: PillowImage.Image, icc: bytes, notes: list[str]) -> Pil
 def _by_cicp(
     picture: PillowImage.Image, content: bytes, notes: list[str]
 ) -> PillowImage.Image | None:
-    """The picture by its cICP chunk; None, and a note, where that names no known colours."""
+    """The image by its cICP chunk; None, and a note, where that names no known colours."""
     if len(content) != 4:
         notes.append("malformed cICP ignored")
         return None
@@ -166,7 +166,7 @@ def _by_gamma(
 def _by_matrix(
     picture: PillowImage.Image, curve: Floats, primaries: Primaries, name: str, notes: list[str]
 ) -> PillowImage.Image:
-    """The picture by a curve (256,) from codes to linear light, and by primaries."""
+    """The image by a curve (256,) from codes to linear light, and by primaries."""
     if _keeps_values(lambda image: _matrixed(image, curve, primaries), "RGB"):
         return picture
     notes.append(f"{name} converted to sRGB")

@@ -1,6 +1,6 @@
-"""16-bit PNG and TIFF as 8-bit Pillow pictures: Pillow drops their low byte or refuses them.
+"""16-bit PNG and TIFF as 8-bit Pillow images: Pillow drops their low byte or refuses them.
 
-Only the samples are reduced here; alpha stays in the picture, and the metadata are read by the
+Only the samples are reduced here; alpha stays in the image, and the metadata are read by the
 same functions at 8 and 16 bits, so that a 16-bit file and its 8-bit twin go the same way.
 """
 
@@ -75,7 +75,7 @@ class TiffFile(NamedTuple):
 
 
 def check_size(width: int, height: int) -> None:
-    """Refuse a picture by its header, before anything of its size is allocated.
+    """Refuse an image by its header, before anything of its size is allocated.
 
     Raises:
         ImageError: it has more than 170 million pixels.
@@ -85,7 +85,7 @@ def check_size(width: int, height: int) -> None:
 
 
 def deep_png(data: bytes) -> PillowImage.Image:
-    """The 8-bit picture of a 16-bit PNG file."""
+    """The 8-bit image of a 16-bit PNG file."""
     import imagecodecs
 
     return _reduced(imagecodecs.png_decode(data))

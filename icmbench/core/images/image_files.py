@@ -67,7 +67,7 @@ def read_image(path: Path | str) -> tuple[NDArray[np.uint8], str]:
 
     Raises:
         ImageError: the file is missing, is not an image, is damaged or lacks a part of its
-            picture, is larger than 170 megapixels, or holds values that have no 8-bit meaning
+            image, is larger than 170 megapixels, or holds values that have no 8-bit meaning
             (floating point, signed, 32-bit, Lab, 16-bit CMYK, high dynamic range).
     """
     path = Path(path)
@@ -103,7 +103,7 @@ def decode_image(data: bytes) -> tuple[NDArray[np.uint8], str]:
 
 
 def pixel_sha256(image: NDArray[np.uint8]) -> str:
-    """sha256 of an image's shape and pixels: the same for every lossless file of a picture."""
+    """sha256 of an image's shape and pixels: the same for every lossless file of an image."""
     array = np.ascontiguousarray(image)
     return hashlib.sha256(f"{array.shape}".encode() + array.tobytes()).hexdigest()
 
@@ -150,7 +150,7 @@ def _decode_tiff(data: bytes, tiff: TiffFile) -> tuple[NDArray[np.uint8], str]:
     try:
         with PillowImage.open(io.BytesIO(data), formats=("TIFF",)) as picture:
             check_size(picture.width, picture.height)
-            # Pillow's turns the picture, as is done here for all formats, and loses it over
+            # Pillow's turns the image, as is done here for all formats, and loses it over
             # malformed EXIF.
             setattr(picture, "load_end", lambda: None)  # noqa: B010
             return _convert(picture, metadata, notes)
@@ -197,7 +197,7 @@ def _convert(
         if not metadata.icc:
             notes.append("CMYK without a profile, converted by the plain formula")
     else:
-        # A palette's colour is that of its RGB entries; a grey picture's that of the grey itself.
+        # A palette's colour is that of its RGB entries; a grey image's that of the grey itself.
         picture = picture.convert("L" if grey else "RGB")
     picture = to_srgb(picture, metadata, notes)
     return np.asarray(picture.convert("RGB")), "; ".join(notes + labels)

@@ -22,7 +22,7 @@ _MORE: Final = b"\x5a" * 64
 
 
 def check_scans(data: bytes, picture: PillowImage.Image) -> None:
-    """Refuse a JPEG file one of whose scans ends before the picture does.
+    """Refuse a JPEG file one of whose scans ends before the image does.
 
     A decoder that has all of its data does not depend on bytes behind them; one that lacks some
     takes whatever follows. So `data`, with bytes added to the end of every scan and restart
@@ -37,7 +37,7 @@ def check_scans(data: bytes, picture: PillowImage.Image) -> None:
     with PillowImage.open(io.BytesIO(longer), formats=["JPEG"]) as other:
         same = np.array_equal(np.asarray(other), np.asarray(picture))
     if not same:
-        raise ImageError("damaged: truncated, a JPEG scan ends before the picture does")
+        raise ImageError("damaged: truncated, a JPEG scan ends before the image does")
 
 
 def check_stream(data: bytes) -> None:
@@ -47,7 +47,7 @@ def check_stream(data: bytes) -> None:
 
 
 def _with_longer_scans(data: bytes) -> bytes | None:
-    """The first picture of the file, its scans lengthened; None if that says nothing."""
+    """The first image of the file, its scans lengthened; None if that says nothing."""
     parts, done, at = [], 0, 2
     while at + 4 <= len(data):
         at = data.find(b"\xff", at)  # as libjpeg skips to the next marker

@@ -1,6 +1,6 @@
 """Metadata that decide how pixels are shown: orientation, and colour that EXIF declares.
 
-No metadata can lose a picture: what cannot be read is ignored and named in a note.
+No metadata can lose an image: what cannot be read is ignored and named in a note.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 @dataclass
 class Metadata:
-    """Metadata of one picture.
+    """Metadata of one image.
 
     Attributes:
         orientation: 1 to 8 as in EXIF; 1 where none is declared.

@@ -1,6 +1,6 @@
 """PNG files chunk by chunk: pixels and metadata apart, and whether all rows are there.
 
-Pillow loses a picture over any malformed metadata, ignores cICP, and fills rows that the
+Pillow loses an image over any malformed metadata, ignores cICP, and fills rows that the
 compressed data lack with black. Here it is given the chunks that hold pixels; the others are
 read one by one, and what cannot be read is named in a note.
 """
@@ -54,7 +54,7 @@ class PngFile:
 
 
 def split_png(data: bytes) -> PngFile:
-    """The parts of a PNG file, read from its chunk headers; nothing of the picture's size.
+    """The parts of a PNG file, read from its chunk headers; nothing of the image's size.
 
     Raises:
         ImageError: the header is missing or illegal, or a chunk that decides colours is damaged.

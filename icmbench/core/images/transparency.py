@@ -1,4 +1,4 @@
-"""Transparent pictures on white."""
+"""Transparent images on white."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from PIL import Image as PillowImage
 
 
 def on_white(picture: PillowImage.Image) -> tuple[PillowImage.Image, bool]:
-    """The picture without transparency, and whether any pixel was transparent.
+    """The image without transparency, and whether any pixel was transparent.
 
-    A picture with transparency becomes RGB; another is given back as it is.
+    An image with transparency becomes RGB; another is given back as it is.
     """
     if not picture.has_transparency_data:
         return picture, False

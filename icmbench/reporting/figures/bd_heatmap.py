@@ -1,4 +1,4 @@
-"""BD-rate of every family against one anchor: families x metrics, annotated."""
+"""Heat map of BD-rates against one anchor: codec entries x metrics, with values."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def bd_note(rows: pd.DataFrame, anchor: str, labels: dict[str, str]) -> str:
 
 
 def _ranked(rows: pd.DataFrame, metric: str) -> list[str]:
-    """Families from the best on the first metric to the worst; those without a number last."""
+    """Codec entries from the best on the first metric to the worst; without a value last."""
     first = rows[rows["metric"] == metric].set_index("family")["bd_rate"].dropna()
     ranked = sorted(first.index, key=lambda name: (first[name], name))
     return ranked + sorted(set(rows["family"]) - set(ranked))
@@ -148,7 +148,7 @@ def _ranked(rows: pd.DataFrame, metric: str) -> list[str]:
 def _cells(
     axes: Axes, rows: pd.DataFrame, families: list[str], metrics: list[str], far: float
 ) -> None:
-    """Fill the grid, best family on top, with white lines between the cells."""
+    """Fill the grid, best codec entry on top, with white lines between the cells."""
     cells = {(row["family"], row["metric"]): row for _, row in rows.iterrows()}
     for y, family in enumerate(families):
         for x, metric in enumerate(metrics):

@@ -60,9 +60,9 @@ def _note(rows: pd.DataFrame) -> str:
         for stage, peak in zip(peaks["stage"], peaks["peak_mb"], strict=True)
     )
     text = (
-        f"Medians for one picture of {size} pixels on {where}, after a warm-up; "
-        "loading the model is not in them. With guidance, sampling evaluates UNet and control "
-        "network twice a step, with the tags and without."
+        f"Medians for one image of {size} pixels on {where}, after a warm-up, without loading the "
+        "model. With classifier-free guidance, sampling evaluates UNet and control network twice a "
+        "step, with the tags and without."
     )
     return text + (f" Peak memory in MB \u2013 {memory}." if memory else "")
 

@@ -1,4 +1,4 @@
-"""A data set at a glance: its pictures in a grid, each with its name."""
+"""A data set at a glance: its images in a grid, each with its name."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def _fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: f
 def contact_sheet(
     images: Sequence[Pixels], titles: Sequence[str], columns: int = 8, cell: int = 160
 ) -> Pixels:
-    """Lay pictures out in a grid with their titles below.
+    """Lay images out in a grid with their titles below.
 
     Args:
         images: uint8 (H, W, 3), any sizes; larger ones are reduced to fit, small ones stay as they
             are and are never enlarged.
         titles: one per image, shortened in the middle if too wide.
-        columns: pictures in a row.
-        cell: side of a picture's square in pixels.
+        columns: images in a row.
+        cell: side of an image's square in pixels.
 
     Returns:
         uint8 (rows * (cell + 24) + 6, columns * (cell + 6) + 6, 3); fewer columns if there are
-        fewer pictures. Without any image (all were refused), a picture that says so.
+        fewer images. Without any image (all were refused), an image that says so.
 
     Raises:
         MeasurementError: another number of titles, or a size below 1.

@@ -33,7 +33,7 @@ def feature_gap(
     """Draw a panel per rate: mean 1 - cosine of every codec against the depth of the network.
 
     Args:
-        table: `tables.feature_gap.COLUMNS`; families of all its rows decide the styles.
+        table: `tables.feature_gap.COLUMNS`; its codec entries decide the styles.
         rates: bits per pixel, at most three; by default `shared_rates` decides.
 
     Returns:
@@ -44,7 +44,7 @@ def feature_gap(
     rows = rows_of(table, dataset, task, NEEDED, what="feature gaps", key="depth")
     title = f"Feature gap: {task}, {dataset}"
     if rows["gap"].isna().all():
-        return placeholder(title, "no picture has a gap; the log has the reasons.")
+        return placeholder(title, "no reconstruction has a gap; the log has the reasons.")
     points = rows.drop_duplicates(["codec", "family"])
     rates = chosen_rates(points, rates)
     if not rates:
@@ -69,14 +69,14 @@ def feature_gap(
 
 
 def _at(rows: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
-    """The rows of these families' codec specs; two families may have one string."""
+    """Rows of the chosen points, by codec entry and spec: two entries may share a codec spec."""
     return rows.merge(points[["family", "codec"]].drop_duplicates(), on=["family", "codec"])
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, styles: Mapping[str, FamilyStyle]) -> None:
     axes.set_ylabel("1 \u2212 cosine")
     stages = rows.drop_duplicates("depth").sort_values("depth")
-    axes.set_xlabel("depth (from the picture on)")
+    axes.set_xlabel("depth (from the input on)")
     names = [str(name).replace(" ", "\n") for name in stages["stage"]]
     axes.set_xticks(stages["depth"].to_numpy(), names)
     axes.grid(False, axis="x")
@@ -96,7 +96,7 @@ def _note(rows: pd.DataFrame, matched: Mapping[float, pd.DataFrame]) -> str:
         band = f"no intervals below {MIN_IMAGES} images"
     text = (
         f"Model: {rows['model'].iloc[0]}. 1 \u2212 cosine between the feature vectors of original "
-        "and decoded picture, 0 where they are equal: mean over positions, then over "
+        "and reconstruction, 0 where they are equal: mean over positions, then over "
         f"{images} image{'' if images == 1 else 's'}; {band}. At a rate stands each codec's "
         f"operating point whose mean rate is nearest, from {WITHIN:g} times below to {OVER:g} "
         "times above."

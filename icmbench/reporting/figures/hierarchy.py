@@ -1,7 +1,7 @@
-"""The palette hierarchy of one image, state by state (MPD, Fig. 5): maps, pictures, and the tree.
+"""The palette hierarchy of one image, state by state (MPD, Fig. 5): maps, images, and the tree.
 
 An entry's colour is the mean of the original's pixels under its cells, so that a map looks like
-the picture. The decoder does not know these colours: its palette entries are latent vectors.
+the image. The decoder does not know these colours: its palette entries are latent vectors.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from icmbench.reporting.figures.sheets import Pixels, Sheet
 from icmbench.reporting.figures.style import INK, theme
 
 COLUMNS: Final = 4
-_WIDE, _TALL = 2.35, 2.75  # inches: a picture fits into this box
-_LEAST = 1.55  # inches that the words above a picture take
+_WIDE, _TALL = 2.35, 2.75  # inches: an image fits into this box
+_LEAST = 1.55  # inches that the words above an image take
 _LEFT, _GAP, _WORDS, _BETWEEN = 0.34, 0.12, 0.36, 0.14
 
 
@@ -45,13 +45,13 @@ class Level:
 def entry_colours(original: Pixels, labels: NDArray[np.int16], entries: int) -> NDArray[np.float64]:
     """Mean RGB of the original's pixels under each entry's cells: float (entries, 3) in 0 ... 255.
 
-    Only pixels of the picture count, not those that continue it to whole cells; a thin picture is
-    folded as the codec folds it. nan where an entry has no cell.
+    Padding pixels do not count; very thin images are folded as in the codec (`bitstream.folding`).
+    NaN where an entry has no cell.
     """
     original = fold(original, CELL)
     rows, columns = (np.arange(0, side, CELL) for side in original.shape[:2])
     if labels.shape != (len(rows), len(columns)):
-        raise MeasurementError(f"a map of {labels.shape} cells is not of a picture this size")
+        raise MeasurementError(f"a map of {labels.shape} cells does not fit an image of this size")
     sums = np.add.reduceat(np.add.reduceat(original.astype(np.float64), rows, 0), columns, 1)
     heights = np.diff([*rows, original.shape[0]])
     pixels = np.outer(heights, np.diff([*columns, original.shape[1]])).ravel()
@@ -65,13 +65,13 @@ def entry_colours(original: Pixels, labels: NDArray[np.int16], entries: int) -> 
 def entry_map(
     labels: NDArray[np.int16], colours: NDArray[np.float64], size: tuple[int, int]
 ) -> tuple[Pixels, tuple[int, int, int, int]]:
-    """The map of a state and its extent (left, right, bottom, top) in pixels of the picture.
+    """Index map of a state in colour, and its extent (left, right, bottom, top) in image pixels.
 
-    One pixel per cell; of a picture that the codec folds, one per pixel, unfolded.
+    The map has one pixel per cell; for an image that the codec folds, one per image pixel.
 
     Args:
         colours: of `entry_colours`.
-        size: height and width of the picture.
+        size: height and width of the image.
     """
     shown = np.rint(np.nan_to_num(colours)).astype(np.uint8)[labels]
     if strips(*size, CELL) == 1:
@@ -84,20 +84,20 @@ def entry_map(
 def palette_hierarchy(
     original: Pixels, levels: Sequence[Level], *, title: str, decoder: str
 ) -> Figure:
-    """Draw the original and the tree of the first states, then map and picture of every state.
+    """Draw the original and the tree of the coarsest states, then map and image of every state.
 
     Args:
         original: uint8 (H, W, 3).
         levels: coarsest first, all of one stream.
-        decoder: what made the pictures, named in the note.
+        decoder: value of the codec key `decoder`, named in the note.
 
     Raises:
-        MeasurementError: no level, or a picture or a map of another size.
+        MeasurementError: no level, or the size of an image or map differs from the original's.
     """
     if not levels:
         raise MeasurementError("a palette hierarchy needs at least one state")
     if any(level.picture.shape != original.shape for level in levels):
-        raise MeasurementError("a palette hierarchy needs pictures of the original's size")
+        raise MeasurementError("a palette hierarchy needs reconstructions of the original's size")
     colours = [entry_colours(original, level.labels, level.entries) for level in levels]
     with theme():
         places = _Places(original.shape[0], original.shape[1], len(levels))
@@ -135,23 +135,23 @@ class _Places:
 def _note(original: Pixels, levels: Sequence[Level], decoder: str) -> str:
     pixels = original.shape[0] * original.shape[1]
     text = (
-        f"Upper pictures: the index map, one square per latent cell ({CELL} \u00d7 {CELL} px), "
-        "each palette entry in the mean colour of the original under its cells. Lower pictures: "
-        f"the file cut at this state, decoded (decoder={decoder}). Bytes and bpp: of that file, "
-        f"header included, for {pixels:,} original pixels. Tree: entries of the first states, each "
-        "below the one it comes from; percent: share of the cells."
+        f"Upper images: the index map, one square per latent cell ({CELL} \u00d7 {CELL} px), "
+        "each palette entry in the mean colour of the original under its cells. Lower images: "
+        f"the file truncated at this state, decoded (decoder={decoder}). Bytes and bpp: of that "
+        f"file with its header, for {pixels:,} original pixels. Tree: entries of the coarsest "
+        "states below their parents; percent: share of the cells."
     )
     shown = {level.state for level in levels}
     if gaps := [t for t in range(max(shown), min(shown), -1) if t not in shown]:
         which = f"State{'s' * (len(gaps) > 1)} {', '.join(map(str, gaps))}"
-        text += f" {which}: the same file as the state before, this picture has few cells."
+        text += f" {which}: the same file as the state before, because the image has few cells."
     return text
 
 
 def _panel(
     sheet: Sheet, places: _Places, index: int, level: Level, colours: NDArray[np.float64]
 ) -> None:
-    """Words, map and picture of one state."""
+    """Words, map and image of one state."""
     band, column = divmod(index, places.across)
     left, top = _LEFT + column * places.pitch, sheet.top + places.first + band * places.band
     height, width = level.picture.shape[:2]

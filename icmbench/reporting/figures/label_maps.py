@@ -82,7 +82,7 @@ def label_maps(
     if not maps:
         return placeholder(title, "no level has labels.")
     _check(image, maps, patch, stride)
-    # The colours of the picture would mix with those of the labels.
+    # The colours of the image would mix with those of the labels.
     grey = np.asarray(PillowImage.fromarray(image).convert("L").convert("RGB"))
     panels = [Panel(grey, short_name(name, 26), (_summary(maps[name]),)) for name in maps]
     with theme():
@@ -128,7 +128,7 @@ def _summary(labels: Labels) -> str:
 
 
 def _overlay(axes: Axes, labels: Labels, patch: int, stride: int, size: tuple[int, int]) -> None:
-    """Colours, borders and numbers over a picture of this height and width."""
+    """Colours, borders and numbers over an image of this height and width."""
     height, width = size
     axes.images[0].set_extent((0, width, height, 0))
     axes.set(xlim=(0, width), ylim=(height, 0))

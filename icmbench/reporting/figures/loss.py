@@ -21,7 +21,7 @@ _TITLES = {
     "error": ("Squared error", "mean square, scale \u22121 … 1"),
     "nats": ("Information", "nats per latent cell"),
     "latent": ("Latent", "mean square, deviations of latent"),
-    "picture": ("Picture", "mean square, scale \u22121 … 1"),
+    "picture": ("Reconstruction", "mean square, scale \u22121 … 1"),
     "structure": ("Structure", "1 \u2212 SSIM"),
 }
 

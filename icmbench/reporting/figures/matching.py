@@ -34,11 +34,11 @@ def _coded(measurements: pd.DataFrame, dataset: str, image: str) -> pd.DataFrame
 def matched_rate(
     measurements: pd.DataFrame, dataset: str, image: str, target_bpp: float
 ) -> pd.DataFrame:
-    """Choose, per family, the codec spec whose rate **on this image** is nearest to the target.
+    """Choose, per codec entry, the spec whose rate **on this image** is nearest to the target.
 
     Nearest means the smallest ratio. A point may exceed the target by 10 % and fall short of it by
-    a factor of 1.5; a family without such a point has no row (`unmatched_families` names it).
-    Equal distances go to the smaller rate, then to the first string in order.
+    a factor of 1.5; a codec entry without such a point has no row (`unmatched_families` names it).
+    Ties go to the smaller rate, then to the first codec spec in order.
 
     Args:
         measurements: one row per image and codec spec: `dataset, image, family, codec, bpp,
@@ -73,7 +73,7 @@ def matched_rate(
 def unmatched_families(
     measurements: pd.DataFrame, chosen: pd.DataFrame, dataset: str, image: str
 ) -> list[str]:
-    """The families measured on this image that `matched_rate` left out, sorted."""
+    """The codec entries measured on this image that `matched_rate` left out, sorted."""
     return sorted(set(_coded(measurements, dataset, image)["family"]) - set(chosen["family"]))
 
 
@@ -89,7 +89,7 @@ def _window_sums(values: NDArray[np.int64], side: int, step: int) -> NDArray[np.
 
 
 def _detail(image: Image) -> NDArray[np.int64]:
-    """Squared differences to the right and lower neighbour of the grey picture; shape (H, W)."""
+    """Squared differences to the right and lower neighbour of the grey image; shape (H, W)."""
     grey = image.astype(np.int64).sum(axis=2)
     energy = np.zeros(grey.shape, dtype=np.int64)
     energy[:, :-1] += np.diff(grey, axis=1) ** 2
@@ -98,7 +98,7 @@ def _detail(image: Image) -> NDArray[np.int64]:
 
 
 def _disagreement(images: Sequence[Image]) -> NDArray[np.int64]:
-    """n^2 times the variance between n pictures, summed over channels; shape (H, W)."""
+    """n^2 times the variance between n images, summed over channels; shape (H, W)."""
     total = np.zeros(images[0].shape, dtype=np.int64)
     square = np.zeros(images[0].shape, dtype=np.int64)
     for image in images:
@@ -113,12 +113,12 @@ def choose_crops(original: Image, reconstructions: Sequence[Image], side: int = 
     """Two square crops: where the original has most detail, and where the codecs disagree most.
 
     Detail is gradient energy; disagreement is the variance between the reconstructions (with fewer
-    than two of them, detail again). The second does not overlap the first if the picture is large
+    than two of them, detail again). The second does not overlap the first if the image is large
     enough; the first of equal windows in reading order wins, so that the choice is reproducible.
 
     Args:
         original: uint8 (H, W, 3). Each reconstruction has the same shape.
-        side: of a crop in pixels; smaller where the picture is.
+        side: of a crop in pixels; smaller where the image is.
 
     Raises:
         MeasurementError: shapes differ.

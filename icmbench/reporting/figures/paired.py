@@ -36,13 +36,13 @@ _REACH: Final = 6.0  # times the middle half of the dots: what lies further is a
 def paired_figure(
     table: pd.DataFrame, metrics: Sequence[MetricInfo], dataset: str, anchors: Sequence[str]
 ) -> Figure:
-    """Draw the differences to one anchor, of every family at every rate, on a data set.
+    """Draw the differences to one anchor, of every codec entry at every rate, on a data set.
 
     The anchor is the one of `anchors` with most differences (of equal ones the first). Differences
     without an interval, such as those on one image, stand in the table alone.
 
     Args:
-        table: `tables.paired.COLUMNS`; families of all its rows decide the styles.
+        table: `tables.paired.COLUMNS`; its codec entries decide the styles.
         metrics: image metrics in the order of their panels; those of tasks follow.
 
     Raises:

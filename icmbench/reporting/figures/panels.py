@@ -62,7 +62,7 @@ def label_panel(axes: Axes, title: str, words: str) -> None:
 def family_handles(
     styles: Mapping[str, FamilyStyle], names: Mapping[str, str] | None = None
 ) -> list[Line2D]:
-    """Legend entries of families; `names`: texts that differ from the family's name."""
+    """Legend handles, one per codec entry; `names`: texts other than the entry's name."""
     return [
         Line2D([], [], **style.line, **style.marks, label=(names or {}).get(name, name))
         for name, style in styles.items()

@@ -37,7 +37,7 @@ def placeholder(title: str, reason: str) -> Figure:
 
 
 def placeholder_pixels(title: str, reason: str) -> NDArray[np.uint8]:
-    """`placeholder` as a picture: uint8 (H, W, 3)."""
+    """`placeholder` as an image: uint8 (H, W, 3)."""
     with theme():
         canvas = FigureCanvasAgg(placeholder(title, reason))
         canvas.draw()  # type: ignore[no-untyped-call]

@@ -39,7 +39,7 @@ def seconds_per_megapixel(timing: pd.DataFrame, rd: pd.DataFrame, dataset: str) 
 
 
 def variants(codecs: Iterable[str]) -> dict[str, str]:
-    """Split the points of one family into curves: codec spec -> all but its rate key.
+    """Split the points of one codec entry into curves: codec spec -> all but its rate key.
 
     The rate key is the one with the most values in the family (`quality`, `state`); what remains,
     such as `scale=0.5` or `decoder=mean`, names the curve that a point belongs to.
@@ -56,7 +56,7 @@ def variants(codecs: Iterable[str]) -> dict[str, str]:
 
 
 def _draw(axes: Axes, rows: pd.DataFrame, way: str, style: FamilyStyle, label: str) -> None:
-    """Draw the curves of one family and device; the largest one filled, the others hollow."""
+    """Draw the curves of one codec entry and device; the largest one filled, the others hollow."""
     names = rows["codec"].map(variants(rows["codec"]))
     sizes = names.value_counts()
     main = min(sizes.index, key=lambda name: (-sizes[name], name))

@@ -55,14 +55,14 @@ def rd_curves(
 ) -> Figure:
     """Draw a panel per metric: quality against bits per pixel on a log axis.
 
-    The line joins the Pareto-optimal points of a family; points that another of the family beats
-    are small and faint, points coded at a reduced scale are hollow. Nothing is
-    fitted or smoothed. Points beyond the quality axis are arrow heads at its edge and are counted
-    in the note. A data set without any coded point gives a placeholder that says so.
+    The line joins the Pareto-optimal points of a codec entry; dominated points are small and faint,
+    points coded at a reduced scale are hollow. Nothing is fitted or smoothed. Points beyond the
+    quality axis are arrow heads at its edge and are counted in the note. For a data set without
+    coded points the figure is a placeholder.
 
     Args:
         rd: the table `rd`: `dataset, codec, family, images, failed, bpp, <metric>, <metric>_lo,
-            <metric>_hi`. Families of all data sets decide the styles.
+            <metric>_hi`. Its codec entries decide the styles.
         metrics: what to draw, in order; each must be a column.
         names: legend texts by family, where they differ from its name.
 

@@ -1,4 +1,4 @@
-"""Damage: the PSNR of what decoders still showed of altered streams, and how much they refused."""
+"""Figure of robustness: PSNR of damaged streams that were decoded, and share of refused ones."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _PANEL = 2.55  # inches
 _COUNTS = (0.85, 1.3)  # inches right of a panel: the share refused; and what crashed or hung
 _ROW = 0.34
 _NOTE = (
-    "One dot per damaged stream that gave a picture of the original's size; hollow where it equals "
-    "the undamaged stream's picture. Vertical marks: the undamaged streams, one per image. Right: "
-    "the share refused, which is better than a wrong picture shown as a right one; below it "
-    "crashes and time limits, if any."
+    "One dot per damaged stream that was decoded to the original's size; hollow where the "
+    "reconstruction equals that of the undamaged stream. Vertical marks: undamaged streams, one "
+    "per image. Right: the share of refused streams (an error is better than a wrong image); below "
+    "it crashes and time limits, if any."
 )
 _EFFORT_NOTE = (
-    " Best effort: what precedes the damage is decoded where the strict decoder refuses; an "
-    "earlier state of the picture is then its purpose, not an error."
+    " Best effort: sections before the damage are decoded where the strict decoder refuses the "
+    "stream; a coarser state is then the intended result, not an error."
 )
 _Row = tuple[str, str]  # codec spec, BEST_EFFORT or ""
 
@@ -37,8 +37,8 @@ _Row = tuple[str, str]  # codec spec, BEST_EFFORT or ""
 def robustness_figure(trials: pd.DataFrame, dataset: str) -> Figure:
     """Draw PSNR after damage: a panel per kind of damage, a row per codec spec.
 
-    Infinite PSNR (a lossless codec's right picture) stands in a column of its own. Where there was
-    no trial, a placeholder says so.
+    Infinite PSNR (a lossless codec, decoded correctly) has a separate column. Without trials the
+    figure is a placeholder.
 
     Args:
         trials: rows as of `coding.robustness.damage_trials`; only those of `dataset` are drawn.

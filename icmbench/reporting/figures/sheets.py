@@ -1,4 +1,4 @@
-"""Sheets of pictures: their size is given, so places are inches from the upper left corner."""
+"""Sheets of images: figures of fixed size with positions in inches from the top left corner."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from icmbench.reporting.figures.style import DPI, MUTED
 
 Pixels = NDArray[np.uint8]
 
-_WIDE, _TALL = 2.6, 2.9  # inches: a picture fits into this box
-_LEAST: Final = 2.0  # inches that the words above a picture take
+_WIDE, _TALL = 2.6, 2.9  # inches: largest width and height of an image
+_LEAST: Final = 2.0  # inches: smallest width of the text above an image
 _GAP: Final = 0.15
-_LINE: Final = 0.155  # inches of a line above a picture
-_NOTE: Final = 0.137  # inches of a line of the note
+_LINE: Final = 0.155  # inches: height of a line of text above an image
+_NOTE: Final = 0.137  # inches: height of a line of the note
 
 
 class Sheet:
     """A figure with its title on top and its note at the bottom.
 
     Args:
-        wide: inches.
-        tall: inches of what stands between title and note.
-        note: wrapped to the width.
+        wide: width in inches.
+        tall: height in inches between title and note.
+        note: text below, wrapped to the width.
 
     Attributes:
         figure: the figure; `save` writes it.
-        top: inches from the upper edge to the end of the title.
+        top: distance in inches from the top edge to the end of the title.
     """
 
     def __init__(self, wide: float, tall: float, title: str, note: str) -> None:
@@ -48,27 +48,27 @@ class Sheet:
         self.text(EDGE, self.tall - 0.09, "\n".join(foot), va="bottom", **style)
 
     def text(self, left: float, top: float, words: str, **style: Any) -> None:
-        """Write words whose upper left corner is given."""
+        """Write text with its top left corner at (left, top)."""
         place = (left / self.wide, 1 - top / self.tall)
         self.figure.text(*place, words, **{"va": "top", "ha": "left", **style})
 
     def words(self, left: float, top: float, title: str, *lines: str) -> None:
-        """Write a bold line, and smaller ones below it."""
+        """Write a bold line and smaller lines below it."""
         self.text(left, top, title, fontsize=8.5, fontweight="bold")
         for number, line in enumerate(lines, start=1):
             self.text(left, top + 0.01 + _LINE * number, line, fontsize=7.5, color=MUTED)
 
     def axes(self, left: float, top: float, wide: float, high: float) -> Axes:
-        """Axes whose upper left corner and size are given."""
+        """Add axes by top left corner and size in inches."""
         bottom = 1 - (top + high) / self.tall
         return self.figure.add_axes(
             (left / self.wide, bottom, wide / self.wide, high / self.tall)
         )  # fmt: skip
 
     def picture(self, left: float, top: float, wide: float, pixels: Pixels) -> Axes:
-        """Show a picture `wide` inches wide; its axes are the unit square, y upwards.
+        """Show an image `wide` inches wide; its axes are the unit square, y upwards.
 
-        The vector files hold no more of it than can be seen.
+        The image is reduced to twice the resolution of the figure, to keep vector files small.
         """
         high = wide * pixels.shape[0] / pixels.shape[1]
         axes = self.axes(left, top, wide, high)
@@ -90,7 +90,7 @@ def _shrunk(pixels: Pixels, most: int) -> Pixels:
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture, uint8 (H, W, 3), with a bold line and further lines above it."""
+    """An image, uint8 (H, W, 3), with a bold line and further lines above it."""
 
     picture: Pixels
     title: str
@@ -98,19 +98,19 @@ class Panel:
 
 
 def original_panel(original: Pixels) -> Panel:
-    """The panel that comes first."""
+    """Panel of the original, the first one of a sheet."""
     return Panel(original, "original", (f"{original.shape[1]} \u00d7 {original.shape[0]} px",))
 
 
 def picture_sheet(panels: Sequence[Panel], *, title: str, note: str) -> Figure:
-    """Pictures of one size in rows of at most three, words above each, a note below.
+    """Draw images of one size in rows of at most three, text above each, a note below.
 
-    To be called within `style.theme`, like everything that makes figures.
+    Call it within `style.theme`.
 
-    Raises MeasurementError where pictures differ in size.
+    Raises MeasurementError where images differ in size.
     """
     if len({panel.picture.shape for panel in panels}) != 1:
-        raise MeasurementError("a sheet takes pictures of the original's size")
+        raise MeasurementError("all images of a sheet must have the original's size")
     height, width = panels[0].picture.shape[:2]
     across = min(len(panels), 2 if len(panels) == 4 else 3)
     wide = min(_WIDE, _TALL * width / height)

@@ -22,7 +22,7 @@ _PANELS = {
 
 
 def curve_names(rows: pd.DataFrame) -> dict[tuple[str, str], str]:
-    """(family, encoding) -> name of its curve: the family where it has one encoding."""
+    """(family, encoding) -> name of its curve: the codec entry where it has one encoding."""
     pairs = sorted(
         set(zip(rows["family"], rows["encoding"], strict=True)),
         key=lambda pair: (pair[0], natural_key(pair[1])),

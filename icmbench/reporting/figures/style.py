@@ -1,6 +1,6 @@
-"""One look for every figure: theme, family styles, and files that are equal byte for byte.
+"""Style of all figures: theme, a style per codec entry, and byte-identical files.
 
-A family keeps its colour, marker and dash in every figure. Colours are from Okabe and Ito's
+A codec entry keeps its colour, marker and dash in every figure. Colours are from Okabe and Ito's
 palette (Color Universal Design, 2008), which readers with the common colour deficiencies can tell
 apart; markers and dashes carry the same information on a grey print.
 """
@@ -53,7 +53,7 @@ class MetricInfo(Protocol):
 
 @dataclass(frozen=True)
 class FamilyStyle:
-    """Colour, marker, dash pattern and line width (points) of one codec family."""
+    """Colour, marker, dash pattern and line width (points) of one codec entry."""
 
     colour: str
     marker: str
@@ -93,17 +93,17 @@ KNOWN: dict[str, FamilyStyle] = {
     "diff-icmh": FamilyStyle("#56B4E9", "X", (0, (4, 1.2)), 1.9),
 }
 
-# Unknown families take these in the order of their sorted names. The three lengths have no common
-# divisor, so 7 * 5 * 4 families pass before a combination comes back.
+# Styles of other codec entries, in the order of their sorted names. The three lengths have no
+# common divisor, so that a combination repeats after 7 * 5 * 4 entries.
 _COLOURS = ("#8B6914", "#6A3D9A", "#B22222", "#1B7F8C", "#5B7F1B", "#A0527A", "#3D4F8F")
 _MARKERS = ("h", "<", ">", "p", "d")
 _DASHES: tuple[Dash, ...] = ((0, (3, 1, 1, 1, 1, 1)), (0, (10, 2)), (0, (2, 2)), "-.")
 
 
 def family_styles(families: Iterable[str]) -> dict[str, FamilyStyle]:
-    """A style per family, sorted by name: fixed for known ones, distinct for all.
+    """A distinct style per codec entry, sorted by name; fixed for those in `KNOWN`.
 
-    Give the families of the whole table, not of one data set: then all figures of a run agree.
+    Pass the codec entries of the whole table, not of one data set, so that all figures agree.
     """
     names = sorted(set(families))
     spare = (

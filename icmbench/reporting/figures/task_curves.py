@@ -120,7 +120,7 @@ def task_curves(
     ceiling: the same model on the originals. Without any coded point a placeholder says so.
 
     Args:
-        tasks: the table `tasks`; families of all its rows decide the styles.
+        tasks: the table `tasks`; its codec entries decide the styles.
         names: legend texts by family, where they differ from its name.
 
     Raises:

@@ -33,14 +33,14 @@ from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
 
 OBJECTS: Final = ("missed", "hallucinated")
 MOST: Final = 3  # rates side by side
-APART: Final = 2.0  # least ratio of two of them
+APART: Final = 2.0  # smallest ratio of two of them
 _STEPS: Final = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0)
 _PANEL = (2.95, 0.25)  # inches: width of a panel, height of one row in it
 _RATES = 0.42  # inches: the rates beside a panel
 
 
 def matched_points(rows: pd.DataFrame, rate: float) -> pd.DataFrame:
-    """Of every family the codec spec whose mean rate is nearest to `rate`, sorted by family.
+    """Per codec entry, the point whose mean rate is nearest to `rate`; sorted by `family`.
 
     The rule is that of the visual comparisons (`matching.matched_rate`), applied to means.
     """
@@ -52,11 +52,11 @@ def matched_points(rows: pd.DataFrame, rate: float) -> pd.DataFrame:
 
 
 def shared_rates(rows: pd.DataFrame, most: int = MOST) -> list[float]:
-    """At most `most` round rates that show as many families as possible, the lowest first.
+    """At most `most` round rates where as many codec entries as possible have a point, ascending.
 
-    The first is the rate at which most families have a point; each further one that at which most
-    families do that have not been shown, then most families. Equal ones go to the lower rate. Two
-    rates differ by a factor of `APART` or more, and each shows two families or a new one.
+    Greedy: each rate adds the most codec entries that have no point at the rates before, then has
+    the most codec entries at all; ties go to the lower rate. Rates differ by a factor of `APART` or
+    more. The search ends when a rate would add no codec entry and have fewer than two.
     """
     coded = lossy(rows)
     if coded.empty:
@@ -87,7 +87,7 @@ def chosen_rates(rows: pd.DataFrame, given: Sequence[float] | None) -> list[floa
 
 
 def _near(coded: pd.DataFrame, rate: float) -> set[str]:
-    """The families of which `matched_points` finds a point."""
+    """Codec entries that have a point near `rate`, by the rule of `matched_points`."""
     bpp = coded["bpp"].to_numpy(float)
     near = (bpp <= OVER * rate * (1 + 1e-12)) & (bpp * WITHIN * (1 + 1e-12) >= rate)
     return set(coded["family"].to_numpy()[near])
@@ -99,7 +99,7 @@ def task_objects(
     """Draw missed and hallucinated objects of every codec at two or three rates.
 
     Args:
-        tasks: the table `tasks`; families of all its rows decide the styles.
+        tasks: the table `tasks`; its codec entries decide the styles.
         rates: bits per pixel, at most three; by default `shared_rates` decides.
 
     Returns:

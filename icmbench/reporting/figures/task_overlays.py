@@ -1,4 +1,4 @@
-"""Colours of classes, and predictions painted into pictures."""
+"""Colours of classes, and predictions painted into images."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ Colour = tuple[float, float, float]
 
 MASK: Final = 0.28  # opacity of a mask; its rim is opaque
 MAP: Final = 0.6  # opacity of a semantic map
-EDGE: Final = 0.35  # brightness that is left at borders between classes
+EDGE: Final = 0.35  # factor of the brightness at borders between classes
 GREY: Final = (0.299, 0.587, 0.114)  # luma of ITU-R BT.601
-AROUND: Final = 0.3  # of the faces' extent, on every side of them
-LEAST: Final = 48  # pixels of a side of what is shown of a picture with faces
-# Share of another colour that is mixed in, and that colour's grey value, round by round.
+AROUND: Final = 0.3  # margin around faces, relative to their extent
+MIN_SIDE: Final = 48  # pixels: smallest side of a crop around faces
+# Classes beyond the colour list: share and value of the grey mixed in, once per round.
 _ROUNDS: Final = ((0.0, 0.0), (0.5, 0.0), (0.6, 1.0))
 
 
 def class_colour(index: int) -> Colour:
-    """The colour of a class by its place among the data set's; 36 before one comes back."""
+    """Colour of a class by its index in the data set; repeats after 36 classes."""
     share, grey = _ROUNDS[index // len(CLASS_COLOURS) % len(_ROUNDS)]
     red, green, blue = (
         (1 - share) * part + share * grey
@@ -38,21 +38,21 @@ def class_colour(index: int) -> Colour:
 
 
 def paint_masks(
-    picture: Pixels, things: Instances, kept: NDArray[np.int64], colours: Sequence[Colour]
+    picture: Pixels, found: Instances, kept: NDArray[np.int64], colours: Sequence[Colour]
 ) -> Pixels:
-    """A picture uint8 (H, W, 3) with the masks of the things `kept`, the first of them on top.
+    """Paint the masks of the instances `kept` on an image uint8 (H, W, 3), the first one on top.
 
-    Raises MeasurementError where a mask has not the picture's size.
+    Raises MeasurementError where the size of a mask differs from the image's.
     """
-    if things.masks is None:
+    if found.masks is None:
         return picture
     from pycocotools import mask as coco_mask
 
     values = picture.astype(np.float64)
     for number, colour in reversed(list(zip(kept, colours, strict=True))):
-        mask = coco_mask.decode(dict(things.masks[number])).astype(bool)
+        mask = coco_mask.decode(dict(found.masks[number])).astype(bool)
         if mask.shape != picture.shape[:2]:
-            raise MeasurementError(f"a mask {mask.shape} on a picture {picture.shape[:2]}")
+            raise MeasurementError(f"a mask {mask.shape} on an image {picture.shape[:2]}")
         paint = 255 * np.array(colour)
         values[mask] = (1 - MASK) * picture[mask] + MASK * paint
         values[mask & ~ndimage.binary_erosion(mask)] = paint
@@ -60,7 +60,7 @@ def paint_masks(
 
 
 def paint_map(picture: Pixels, found: SemanticMap, palette: NDArray[np.float64]) -> Pixels:
-    """Colours (classes, 3) over the grey picture, borders between classes dark."""
+    """Paint a semantic map with colours (classes, 3) on the grey image, borders darkened."""
     grey = picture.astype(np.float64) @ np.array(GREY)
     values = (1 - MAP) * grey[..., np.newaxis] + MAP * 255 * palette[found]
     border = np.zeros(found.shape, bool)
@@ -71,22 +71,22 @@ def paint_map(picture: Pixels, found: SemanticMap, palette: NDArray[np.float64])
 
 
 def widest_spot(region: NDArray[np.bool_]) -> tuple[int, int, float]:
-    """Row and column of the middle of a region's widest spot, and the pixels to its border."""
+    """Row and column of the pixel farthest from a region's border, and its distance in pixels."""
     inside = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
     row, column = np.unravel_index(int(inside.argmax()), region.shape)
     return int(row), int(column), float(inside[row, column])
 
 
 def around(faces: Faces, height: int, width: int) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of the part of a picture around faces (n, 68, 2), n > 0."""
+    """Crop around faces (n, 68, 2), n > 0: left, top, right, bottom."""
     points = faces.reshape(-1, 2)
     lows, highs = points.min(axis=0), points.max(axis=0)
     ends = []
     for low, high, side in zip(lows, highs, (width, height), strict=True):
-        half = max((high - low) * (0.5 + AROUND), LEAST / 2)
+        half = max((high - low) * (0.5 + AROUND), MIN_SIDE / 2)
         middle = (low + high) / 2
-        start = int(np.clip(np.floor(middle - half), 0, max(0, side - LEAST)))
-        stop = int(np.clip(np.ceil(middle + half), min(side, start + LEAST), side))
+        start = int(np.clip(np.floor(middle - half), 0, max(0, side - MIN_SIDE)))
+        stop = int(np.clip(np.ceil(middle + half), min(side, start + MIN_SIDE), side))
         ends.append((start, stop))
     return ends[0][0], ends[1][0], ends[0][1], ends[1][1]
 

@@ -30,30 +30,30 @@ from icmbench.reporting.figures.task_overlays import (
 )
 from icmbench.tasks.base import Instances, Labels, Prediction, SemanticMap
 
-SHOWN: Final = 0.5  # least score of a thing that is drawn, as in `missed` and `hallucinated`
+SHOWN: Final = 0.5  # smallest score of a drawn instance, as in `missed` and `hallucinated`
 DOT: Final = "#00e5ff"
-WORDS: Final = 29  # characters of a line above the narrowest picture
+WORDS: Final = 29  # characters of a line above the narrowest image
 _SMALL = 5.2  # points, of a class's name
 
-_THINGS = f"Box, mask and class of every thing of score {SHOWN:g} or more; a colour is a class."
+_INSTANCES = f"Box, mask and class of every instance of score {SHOWN:g} or more; colour: class."
 _MAPS = (
-    "The class of every pixel as a colour over the grey picture, with its name in its widest spot. "
-    "The same: pixels that got the class that they got in the original."
+    "Class of every pixel as a colour over the grey image, with its name in its widest region. "
+    "The same: share of pixels with the class that was predicted on the original."
 )
 _FACES = (
-    "The 68 landmarks of every annotated face; the part of the picture around the faces. Shift: "
-    "mean distance in pixels to the landmarks found in the original."
+    "The 68 predicted landmarks of every annotated face, in a crop around the faces. Shift: mean "
+    "distance in pixels to the landmarks predicted on the original."
 )
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A picture and what a model saw in it.
+class Predicted:
+    """An image and the prediction of a task model on it.
 
     Attributes:
-        title: the codec family, or `original`.
-        codec: codec spec; '' for the original.
-        bpp: of this image's file; None for the original.
+        title: name of the codec entry, or `original`.
+        codec: codec spec; "" for the original.
+        bpp: rate of this image's file; None for the original.
         picture: uint8 (H, W, 3).
     """
 
@@ -64,29 +64,29 @@ class Seen:
     prediction: Prediction
 
 
-def task_pictures(seen: Sequence[Seen], labels: Labels, *, title: str, note: str) -> Figure:
-    """Draw what the model saw, the original first.
+def task_pictures(seen: Sequence[Predicted], labels: Labels, *, title: str, note: str) -> Figure:
+    """Draw predictions, those on the original first.
 
     Args:
-        seen: the original, then the codecs; pictures of one size, predictions of one kind.
-        labels: the data set's classes; they decide colours and names.
+        seen: the original, then the codecs; images of one size, predictions of one kind.
+        labels: classes of the data set, for colours and names.
 
     Returns:
-        The figure; a placeholder where landmarks are of an image without faces.
+        The figure; a placeholder for landmarks of an image without faces.
 
     Raises:
-        MeasurementError: pictures of several sizes, or predictions that are not of them.
+        MeasurementError: sizes of images differ, or a prediction does not fit its image.
     """
     first = seen[0].prediction
     with theme():
         if isinstance(first, Instances):
-            return _things(seen, labels, title, f"{_THINGS} {note}")
+            return _instances(seen, labels, title, f"{_INSTANCES} {note}")
         if first.dtype == np.uint8:
             return _maps(seen, labels, title, f"{_MAPS} {note}")
         return _faces(seen, title, f"{_FACES} {note}")
 
 
-def _panel(one: Seen, picture: Pixels, fact: str) -> Panel:
+def _panel(one: Predicted, picture: Pixels, fact: str) -> Panel:
     height, width = one.picture.shape[:2]
     size = f"{width} \u00d7 {height} px" if one.bpp is None else f"{one.bpp:.3f} bpp"
     words = " \u00b7 ".join(filter(None, (size, fact)))
@@ -94,7 +94,7 @@ def _panel(one: Seen, picture: Pixels, fact: str) -> Panel:
 
 
 def _broken(codec: str) -> list[str]:
-    """A codec spec in lines, broken after commas; none of an empty one."""
+    """Break a codec spec into lines after commas; an empty spec has no lines."""
     lines = [""]
     for part in codec.replace(",", ",\n").split("\n"):
         if lines[-1] and len(lines[-1]) + len(part) > WORDS:
@@ -108,31 +108,31 @@ def _counted(count: int, what: str) -> str:
 
 
 def _pixels(axes: Axes, height: int, width: int) -> Transform:
-    """From pixels of a picture to the display; a sheet's axes are the unit square, y upwards."""
+    """Transform from image pixels to the display; axes of a sheet are the unit square, y up."""
     unit = Affine2D().scale(1 / width, -1 / height).translate(0, 1)
     return unit + axes.transData
 
 
-def _things(seen: Sequence[Seen], labels: Labels, title: str, note: str) -> Figure:
-    order = {number: place for place, number in enumerate(sorted(labels.categories))}
+def _instances(seen: Sequence[Predicted], labels: Labels, title: str, note: str) -> Figure:
+    order = {number: index for index, number in enumerate(sorted(labels.categories))}
     panels, drawn = [], []
     for one in seen:
-        things = one.prediction
-        if not isinstance(things, Instances):
-            raise MeasurementError(f"{one.title}: no things, as in the original")
-        kept = np.flatnonzero(things.scores >= SHOWN)
-        if strange := set(things.labels[kept].tolist()) - set(order):
+        found = one.prediction
+        if not isinstance(found, Instances):
+            raise MeasurementError(f"{one.title}: not instances, as on the original")
+        kept = np.flatnonzero(found.scores >= SHOWN)
+        if strange := set(found.labels[kept].tolist()) - set(order):
             raise MeasurementError(f"{one.title}: label {min(strange)} is no category")
-        colours = [class_colour(order[int(things.labels[n])]) for n in kept]
-        drawn.append((things, kept, colours))
-        picture = paint_masks(one.picture, things, kept, colours)
-        panels.append(_panel(one, picture, _counted(len(kept), "thing")))
+        colours = [class_colour(order[int(found.labels[n])]) for n in kept]
+        drawn.append((found, kept, colours))
+        picture = paint_masks(one.picture, found, kept, colours)
+        panels.append(_panel(one, picture, _counted(len(kept), "instance")))
     figure = picture_sheet(panels, title=title, note=note)
-    for axes, one, (things, kept, colours) in zip(figure.axes, seen, drawn, strict=True):
+    for axes, one, (found, kept, colours) in zip(figure.axes, seen, drawn, strict=True):
         transform = _pixels(axes, *one.picture.shape[:2])
         for number, colour in zip(kept, colours, strict=True):
-            name = labels.categories[int(things.labels[number])]
-            _box(axes, things.boxes[number], colour, name, transform)
+            name = labels.categories[int(found.labels[number])]
+            _box(axes, found.boxes[number], colour, name, transform)
     return figure
 
 
@@ -153,7 +153,7 @@ def _box(
     )  # fmt: skip
 
 
-def _maps(seen: Sequence[Seen], labels: Labels, title: str, note: str) -> Figure:
+def _maps(seen: Sequence[Predicted], labels: Labels, title: str, note: str) -> Figure:
     palette = np.array([class_colour(index) for index in range(len(labels.classes))])
     maps = [_semantic(one, len(palette)) for one in seen]
     panels = []
@@ -170,19 +170,19 @@ def _maps(seen: Sequence[Seen], labels: Labels, title: str, note: str) -> Figure
     return figure
 
 
-def _semantic(one: Seen, classes: int) -> SemanticMap:
+def _semantic(one: Predicted, classes: int) -> SemanticMap:
     found = one.prediction
     if not isinstance(found, np.ndarray) or found.shape != one.picture.shape[:2]:
-        raise MeasurementError(f"{one.title}: not a map of its picture")
+        raise MeasurementError(f"{one.title}: not a map of its image")
     if int(found.max()) >= classes:
-        raise MeasurementError(f"{one.title}: a map that holds {found.max()} of {classes} classes")
+        raise MeasurementError(f"{one.title}: class index {found.max()} of {classes} classes")
     return np.asarray(found, np.uint8)
 
 
 def _name(
     axes: Axes, region: NDArray[np.bool_], name: str, inches: float, transform: Transform
 ) -> None:
-    """A class's name in its widest spot, if it fits in there; `inches` is the side of a pixel."""
+    """Write a class name into its widest region, if it fits; `inches` is the side of a pixel."""
     row, column, room = widest_spot(region)
     if room * inches < _SMALL / 72 * float(np.hypot(0.31 * len(name), 0.45)):
         return
@@ -192,7 +192,7 @@ def _name(
     )  # fmt: skip
 
 
-def _faces(seen: Sequence[Seen], title: str, note: str) -> Figure:
+def _faces(seen: Sequence[Predicted], title: str, note: str) -> Figure:
     found = [np.asarray(one.prediction, np.float64) for one in seen]
     first = found[0]
     if any(faces.shape != first.shape for faces in found):

@@ -1,4 +1,4 @@
-"""Pictures beside each other at one rate, with crops enlarged pixel by pixel."""
+"""Visual comparison: original and reconstructions at one rate, with enlarged crops."""
 
 from __future__ import annotations
 
@@ -29,10 +29,15 @@ _MARGIN = 24
 
 @dataclass(frozen=True)
 class Entry:
-    """One reconstruction: uint8 (H, W, 3), its codec spec, its rate and quality on this image.
+    """One reconstruction with its rate and quality.
 
-    `psnr` in dB, None where it was not measured; `scores` are further values to print,
-    label to text.
+    Attributes:
+        family: name of the codec entry.
+        codec: codec spec.
+        bpp: rate on this image.
+        psnr: on this image, in dB; None where it was not measured.
+        image: uint8 (H, W, 3).
+        scores: further values to print, label -> text.
     """
 
     family: str
@@ -94,7 +99,7 @@ def _column(
     canvas: _Canvas, pixels: Pixels, words: tuple[str, str, str], boxes: Sequence[Box],
     left: int, top: int, width: int,
 ) -> None:  # fmt: skip
-    """Title lines, the whole picture with the boxes, then the crops side by side."""
+    """Title lines, the whole image with the boxes, then the crops side by side."""
     canvas.text(words[0], left, top, fontsize=8.5, fontweight="bold", color=INK)
     canvas.text(words[1], left, top + 27, fontsize=6, color=INK)
     canvas.text(words[2], left, top + 49, fontsize=5.2, color=MUTED)
@@ -130,17 +135,17 @@ def visual_comparison(
     """Show the original and each reconstruction: whole, and two crops enlarged three times.
 
     Crops are drawn pixel by pixel (nearest neighbour; one image pixel is 3 x 3 pixels of the PNG);
-    the whole pictures are resampled to the column. Without entries, a placeholder says why.
+    the whole images are resampled to the column width. Without entries, a placeholder is drawn.
 
     Args:
         original: uint8 (H, W, 3); every entry's image has this shape.
         boxes: two square crops of one size; by default `choose_crops` decides.
         title: heading, such as image id and target rate.
-        left_out: families without a point near the rate, named in the note.
-        columns: pictures in a row, the original included.
+        left_out: codec entries without a point near the rate, named in the note.
+        columns: images in a row, the original included.
 
     Raises:
-        MeasurementError: a picture of another shape, or a box outside the picture.
+        MeasurementError: an image of another shape, or a box outside the image.
     """
     if not entries:
         names = f": {', '.join(left_out)}" if left_out else ""
@@ -155,7 +160,7 @@ def visual_comparison(
         raise MeasurementError("a comparison shows two crops of one size")
     if any(b.left < 0 or b.top < 0 or b.left + b.side > wide or b.top + b.side > high
            for b in boxes):  # fmt: skip
-        raise MeasurementError(f"a crop lies outside the picture of {wide} x {high}")
+        raise MeasurementError(f"a crop lies outside the image of {wide} x {high}")
     width = 2 * boxes[0].side * ZOOM + _GAP
     size = f"{wide} \u00d7 {high} px"
     shown = [(original, ("original", size, "boxes: the crops below"))]
@@ -166,7 +171,7 @@ def visual_comparison(
     note = (
         f"Crops: {boxes[0].side} \u00d7 {boxes[0].side} px, \u00d7{ZOOM} nearest neighbour; "
         "solid box: most detail in the original, dashed: codecs differ most. "
-        "Whole pictures are resampled."
+        "Whole images are resampled."
     )
     if left_out:
         note += f" No point near this rate: {', '.join(left_out)}."

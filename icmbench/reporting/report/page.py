@@ -1,6 +1,6 @@
 """`results/report.html`: everything a run found, on one page that needs nothing else.
 
-Figures, pictures and CSV files are inside the page; a content security policy forbids it to load
+Figures, images and CSV files are inside the page; a content security policy forbids it to load
 anything, so it can be mailed, archived and opened from a disk years later.
 """
 
@@ -30,7 +30,7 @@ from icmbench.reporting.tables.failures import REFUSED
 
 TEMPLATES = Path(__file__).parent / "templates"
 _KINDS = (".svg", ".pdf", ".png")
-# Curves stay below this; above it the file is mostly pictures, which vectors only make larger.
+# Curves stay below this; above it the file is mostly images, which vectors only make larger.
 _MAX_SVG = 600_000
 
 
@@ -46,7 +46,7 @@ class ReportFigure:
 
 @dataclass(frozen=True)
 class ContactSheet:
-    """A grid of a data set's pictures, uint8 (H, W, 3)."""
+    """A grid of a data set's images, uint8 (H, W, 3)."""
 
     title: str
     image: NDArray[np.uint8]
@@ -55,7 +55,7 @@ class ContactSheet:
 
 @dataclass(frozen=True)
 class _Picture:
-    """An embedded picture: anchor, address, size in pixels, file name, words."""
+    """An embedded image: anchor, address, size in pixels, file name, words."""
 
     id: str
     source: str

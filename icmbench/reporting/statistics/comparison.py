@@ -61,7 +61,7 @@ class Grid:
     """Column -> (points, images), nan where not ok."""
 
     def families(self) -> dict[str, list[int]]:
-        """Family -> the numbers of its points."""
+        """Codec entry -> the numbers of its points."""
         found: dict[str, list[int]] = {}
         for number, point in enumerate(self.points):
             found.setdefault(point.family, []).append(number)
@@ -77,7 +77,7 @@ def comparison_set(
 ) -> dict[str, Comparison]:
     """The images compared in every data set, those left out, and the points excluded.
 
-    A point (family and codec spec) that failed on more than the share `max_failed` of the
+    A point (codec entry and codec spec) that failed on more than the share `max_failed` of the
     images is excluded; the common set is the images that all other points coded. An image
     without a row counts as failed. Of these images two kinds are left out, for all points:
 

@@ -33,25 +33,29 @@ def ablation_table(
     seed: int,
     max_failed: float = MAX_FAILED,
 ) -> pd.DataFrame:
-    """Every metric of the family `full` and of its variants, image by image at the same rates.
+    """Compare a codec entry with its variants, image by image at equal rates, for every metric.
 
-    This table exists for that one comparison. Its values lie between operating points; no file
-    was coded at exactly these rates. The points themselves, as measured, stand in the RD table.
+    The values are interpolated between operating points: no file was coded at exactly these rates.
+    The measured points are in the RD table.
 
-    `metrics` gives for every metric, any column of `measurements`, whether higher is better,
-    `without` for every ingredient left out the variant's family, `rates` bits per pixel. Columns
-    are `COLUMNS`; rows are sorted by dataset, then in the order of `without` and `metrics`, then
-    by rate, whatever the order of `measurements`. As in the BD-rate table, a metric that is
-    undefined on all images of a data set has no rows; everything else has one, with `note` saying
-    why a value or an interval is missing or weak.
+    Args:
+        metrics: column of `measurements` -> True where higher is better.
+        full: the codec entry with all ingredients.
+        without: ingredient -> codec entry of the variant without it.
+        rates: bits per pixel.
 
-    On each image the Pareto-optimal points of a family are joined by PCHIP, the metric as a
+    Columns are `COLUMNS`; rows are sorted by dataset, then in the order of `without` and `metrics`,
+    then by rate, whatever the order of `measurements`. As in the BD-rate table, a metric that is
+    undefined on all images of a data set has no rows; all others have rows, with the reason of a
+    missing or weak value or interval in `note`.
+
+    On each image the Pareto-optimal points of a codec entry are joined by PCHIP, the metric as a
     function of log rate, and read off at `bpp`; nothing is extrapolated. `images` counts the
-    images on which both curves reach the rate, `left_out` the others of the comparison set
-    (`comparison_set`). `full` and `value` are the means of family and variant over the former,
-    `change` that of variant minus full: its sign says better or worse only together with the
-    metric's direction. `lo` and `hi` are its 95 % percentile interval over draws of images, the
-    same for both families and for all variants of a data set; there is none below 3 images or if
+    images on which both curves reach the rate, `left_out` the remaining ones of the comparison set
+    (`comparison_set`). `full` and `value` are the means of `full` and of the variant over the
+    former images, `change` is `value` minus `full`; the metric's direction decides if that is
+    better. `lo` and `hi` are its 95 % percentile interval over draws of images, the same for both
+    codec entries and for all variants of a data set; they are empty with fewer than 3 images or if
     fewer than 90 % of the draws give a value.
 
     Raises `MeasurementError` if a rate is not positive or there twice, if a variant is `full`, is

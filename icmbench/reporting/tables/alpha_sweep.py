@@ -21,19 +21,21 @@ _TYPES = dict.fromkeys(("alpha", "bd_rate", "lo", "hi"), "float64") | {"chosen":
 def alpha_sweep_table(
     bd_rate: pd.DataFrame, weights: Mapping[str, float], anchor: str
 ) -> pd.DataFrame:
-    """The rows of the BD-rate table that compare a feature weight with none, and which is best.
+    """BD-rates of the weights alpha of the clustering features against alpha 0, and the best alpha.
 
-    `weights` gives every family's alpha (DESIGN 5d), all different; `anchor` is the family of
-    alpha 0, whose own rows are 0 by definition. Columns are `COLUMNS`; rows are sorted by
-    dataset, metric and alpha. BD-rates are fractions as in `bd_rate_table`.
+    Args:
+        bd_rate: the BD-rate table.
+        weights: codec entry -> its alpha, all different.
+        anchor: the codec entry of alpha 0, whose own rows are 0 by definition.
 
-    `chosen` is 1 in the rows of the alpha whose mean BD-rate is least over those pairs of data
-    set and metric in which every alpha has a value, of equal ones the smaller. Pairs weigh the
-    same. The choice is fair only where the data sets are none that results are reported on.
+    Columns are `COLUMNS`; rows are sorted by dataset, metric and alpha. BD-rates are fractions as
+    in `bd_rate_table`. `chosen` is 1 in the rows of the alpha of lowest mean BD-rate over the pairs
+    of data set and metric in which every alpha has a value; ties go to the smaller alpha. To be a
+    fair choice, the data sets must not be those that results are reported on.
 
-    Raises `MeasurementError` if a column is missing, a row stands twice, a weight is negative, not
-    finite or there twice, the anchor is not of alpha 0, a family has no row against it, or no
-    pair has a value for every alpha.
+    Raises `MeasurementError` if a column is missing, a row is repeated, a weight is negative, not
+    finite or repeated, the anchor's alpha is not 0, a codec entry has no row against it, or no pair
+    has a value for every alpha.
     """
     rows = _compared(bd_rate, weights, anchor)
     table = pd.concat([rows, _anchor_rows(rows, anchor), _absent_rows(rows, weights, anchor)])

@@ -1,4 +1,4 @@
-"""The BD-rate table: every family against every anchor for every metric, with intervals."""
+"""The BD-rate table: every codec entry against every anchor for every metric, with intervals."""
 
 from __future__ import annotations
 
@@ -48,21 +48,24 @@ def bd_rate_table(
 ) -> pd.DataFrame:
     """Bjøntegaard-delta rates as fractions: -0.2 is 20 % fewer bits at equal quality.
 
-    `metrics` gives for every metric whether higher is better, `anchors` the families compared
-    with. Columns are `COLUMNS`; rows are sorted by dataset and family, then in the order of
-    `anchors` and `metrics`. A family is not compared with itself, and a lossless family (some
-    metric infinite at all its points) has no curve: neither has rows; nor has a metric that is
-    undefined on all images of a data set. Everything else has a row, with `note` saying why a
-    value or an interval is missing or weak.
+    Args:
+        metrics: column of `measurements` -> True where higher is better.
+        anchors: codec entries to compare with.
 
-    A family's curve joins the Pareto-optimal points among the means of its codec specs over
+    Columns are `COLUMNS`; rows are sorted by dataset and family, then in the order of `anchors` and
+    `metrics`. There are no rows for a codec entry against itself, for a lossless codec entry (a
+    metric is infinite at all its points), or for a metric that is undefined on all images of a data
+    set. All other combinations have a row, with the reason of a missing or weak value or interval
+    in `note`.
+
+    A codec entry's curve joins the Pareto-optimal points among the means of its codec specs over
     the compared images (`comparison_set`); `points` and `anchor_points` count them. The value is
     that of the `bjontegaard` package with PCHIP (see `curves`), `overlap` the intersection ÷ union
     of the two quality ranges; there is no value below `min_overlap`. `lo` and `hi` are the 95 %
     interval of `calibration.calibrated` (of the mean difference of log-rates) over draws of images,
     the same for both curves, which are computed anew, Pareto selection included, for every draw.
-    `failed_resamples` counts the draws without a value: where they are at most 10 %, the interval
-    is that of the others, else there is none. Nor is there one below 3 images.
+    `failed_resamples` counts the draws without a value. With more than 10 % of them, or with fewer
+    than 3 images, the interval is empty.
 
     Raises `MeasurementError` as `grids` and `resample_indices` do.
     """
@@ -152,7 +155,7 @@ def _dataset_rows(
 
 
 def _lossless(common: Grid, metrics: Mapping[str, bool]) -> set[str]:
-    """Families that have an infinite metric and no finite value of it."""
+    """Codec entries that have an infinite metric and no finite value of it."""
     found = set()
     for family, points in common.families().items():
         for metric in metrics:
@@ -165,10 +168,9 @@ def _lossless(common: Grid, metrics: Mapping[str, bool]) -> set[str]:
 def _metric_curves(
     common: Grid, metric: str, higher_is_better: bool, sample: _Sampler
 ) -> dict[str, Curves | None]:
-    """The curves of every family.
+    """Curves of every codec entry; None for a codec entry without a finite point.
 
-    Row 0 of a family's curves is the original, the others are the resamples; None for a family
-    without any finite point.
+    Row 0 is the curve over all images of the comparison set, the following rows are resamples.
     """
     rate, quality = common.values["bpp"], common.values[metric]
     signed = quality if higher_is_better else -quality
@@ -198,7 +200,7 @@ def compare_curves(
     """The columns of one row from `bd_rate` on; what is left out is empty.
 
     Args:
-        family, anchor: row 0 is the original, the others are as `resampled` describes.
+        family, anchor: row 0 is of all images, the following rows are as `resampled` describes.
         images: number of images compared; 0 where their number does not matter (no intervals).
         resampled: None: the curves have no other rows, and there is no interval.
     """

@@ -24,7 +24,7 @@ def failures_table(
     the data set have and this one lacks is counted under the status `missing`.
 
     `refused` are the images that no codec was given, as (dataset, image, reason): rows of status
-    `refused` with an empty family and codec, one image each. Sorted by dataset, family, codec,
+    `refused` with empty `family` and `codec`, one image each. Sorted by dataset, family, codec,
     status, so that they head their data set. Raises `MeasurementError` as `comparison.grids` does.
     """
     rows = [

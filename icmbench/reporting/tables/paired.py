@@ -38,7 +38,7 @@ _TYPES: Final = {
     ),
     **dict.fromkeys(("images", "left_out"), "int64"),
 }
-# A pooled metric of a task: family -> rates and values of its points, each (rows, points).
+# A pooled metric of a task: codec entry -> rates and values of its points, each (rows, points).
 PooledCurves = Mapping[str, tuple[Floats, Floats]]
 
 
@@ -52,18 +52,22 @@ def paired_table(
     seed: int,
     max_failed: float = MAX_FAILED,
 ) -> pd.DataFrame:
-    """Image metrics of every family minus those of every anchor at equal rates.
+    """Differences of image metrics between every codec entry and every anchor at equal rates.
 
-    `metrics` gives for every metric whether higher is better, `rates` bits per pixel. Columns are
-    `COLUMNS`; `task` is empty. On each image of the comparison set the curves of both families are
-    read off at `bpp` (`equal_rate.read_off`); nothing is extrapolated. `images` counts those on
-    which both curves reach the rate, `left_out` the others. `value` and `value_against` are the
-    means over the former, `difference` theirs, `better` the share of them on which the family is
-    better (equal: half). `lo` and `hi` are the 95 % percentile interval of the mean difference over
-    draws of images, the same for all pairs.
+    Args:
+        metrics: column of `measurements` -> True where higher is better.
+        rates: bits per pixel.
 
-    Families of one point and metrics without any value have no rows. Rows are in the order of data
-    sets, `metrics`, rates, families and `anchors`. Raises `MeasurementError` as `grids` does.
+    Columns are `COLUMNS`; `task` is empty. On each image of the comparison set the curves of both
+    codec entries are read off at `bpp` (`equal_rate.read_off`); nothing is extrapolated. `images`
+    counts those on which both curves reach the rate, `left_out` the others. `value` and
+    `value_against` are the means over the former, `difference` theirs, `better` the share of them
+    on which the codec entry is better (equal: half). `lo` and `hi` are the 95 % percentile interval
+    of the mean difference over draws of images, the same for all pairs.
+
+    Codec entries of one point and metrics without any value have no rows. Rows are in the order of
+    data sets, `metrics`, rates, codec entries and `anchors`. Raises `MeasurementError` as `grids`
+    does.
     """
     rows: list[dict[str, object]] = []
     for grid in grids(measurements, metrics):
@@ -151,11 +155,12 @@ def paired_task_rows(
     resamples: int,
     images: int,
 ) -> list[dict[str, object]]:
-    """Metrics of a task, pooled over images, of every family minus those of every anchor.
+    """Differences of a task's metrics between every codec entry and every anchor at equal rates.
 
-    The metric of all images (of a draw, of all but one group of the jackknife) at every operating
-    point is joined over the mean rate of the same images and read off at `bpp`. The interval is of
-    `calibration.calibrated`. `better` is empty: a pooled metric has no value on one image.
+    A task metric is pooled: it has one value for all images (or for a draw, or for all but one
+    group of the jackknife) and none per image, so `better` is empty. The values at the operating
+    points are joined over the mean rate of the same images and read off at `bpp`. The interval is
+    of `calibration.calibrated`.
 
     Args:
         key: `dataset` and `task`.

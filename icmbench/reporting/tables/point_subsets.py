@@ -45,9 +45,9 @@ def read_rd(path: Path) -> pd.DataFrame:
 def choose_points(table: pd.DataFrame, patterns: Sequence[str]) -> pd.DataFrame:
     """The rows of the points that patterns name.
 
-    A pattern is a codec spec or has wildcards (`*`, `?`, `[…]`). Of a family with a named point
-    the named ones are kept; a family without keeps all of its points, so that an anchor need not be
-    listed. No pattern keeps everything.
+    A pattern is a codec spec, or has wildcards (`*`, `?`, `[…]`). Codec entries of which no point
+    is named keep all their points, so that an anchor need not be listed. Without patterns all
+    points are kept.
 
     Raises ConfigError where a pattern names no point.
     """
@@ -69,18 +69,18 @@ def subset_bd_rates(
     *,
     min_overlap: float = MIN_OVERLAP,
 ) -> pd.DataFrame:
-    """BD-rates of every family against every anchor: `COLUMNS`, a row per data set and metric.
+    """BD-rates of every codec entry against every anchor: `COLUMNS`, a row per data set and metric.
 
     Computed as in `bd_rate.csv` (PCHIP through the Pareto-optimal points, values as fractions, none
-    below `min_overlap`). Points without a finite value are left out, as are families without any
-    and lossless ones.
+    below `min_overlap`). Points without a finite value are left out, as are codec entries without
+    any and lossless ones.
 
     Args:
         table: rows of `rd.csv`.
         metrics: column -> whether higher is better.
-        anchors: families to compare with.
+        anchors: codec entries to compare with.
 
-    Raises ConfigError where an anchor is no family of the table.
+    Raises ConfigError where an anchor is no codec entry of the table.
     """
     # Imported on first use, as the package of the figures loads matplotlib.
     from icmbench.reporting.figures.lossless import lossless

@@ -43,7 +43,7 @@ def robustness_table(
 
     `trials` has the columns of `coding.robustness.damage_trials`. The outcomes add up to `trials`;
     `images`: images that were damaged; `psnr_undamaged`: median over them before the damage, dB;
-    `psnr_median`: median over the trials of which a picture of the right size came out, dB, empty
+    `psnr_median`: median over the trials of which an image of the right size came out, dB, empty
     if none did. A codec of which no image decoded has rows with 0 trials. Sorted by data set and
     codec, the kinds of damage in their order, each before its best effort.
 

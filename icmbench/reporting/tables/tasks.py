@@ -1,4 +1,4 @@
-"""The task tables: what models see in decoded pictures, against true rate, with intervals.
+"""The task tables: accuracy of task models on reconstructions against rate, with intervals.
 
 The images are those that all codecs coded, as in the rate-distortion table. A metric of a task is
 computed over all of them at once (mAP and mIoU are no means of images), and again for every

@@ -4,7 +4,7 @@ Mehta et al. 2018, *ESPNet: Efficient Spatial Pyramid of Dilated Convolutions fo
 Segmentation* (ECCV): the ESP module of section 3.1 and figure 1, the network of figure 4d. Layers
 are named as in the authors' files of weights, whose tensors they take::
 
-    picture -level1-> 1/2 -level2-> 1/4 -level3-> 1/8     (each also sees the shrunken picture)
+    image -level1-> 1/2 -level2-> 1/4 -level3-> 1/8     (each also sees the shrunken image)
                        |             |              |
     labels <-classifier- conv <-up_l2- combine <-up_l3-
 """
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 DILATIONS: Final = (1, 2, 4, 8, 16)  # of an ESP module's branches
 WIDTHS: Final = (16, 64, 128)  # channels at 1/2, 1/4 and 1/8
 EPSILON: Final = 1e-3  # of the normalisations
-SHRINK: Final = 8  # the picture's sides are multiples of it
+SHRINK: Final = 8  # the image's sides are multiples of it
 
 
 class Norm(nn.Module):

@@ -106,7 +106,7 @@ def roi_align_forward(
     """RoIAlign (He et al. 2017, section 3) of features (N, C, H, W) into `output`.
 
     Args:
-        rois: (n, 5), number of the picture and x1 y1 x2 y2.
+        rois: (n, 5), number of the image and x1 y1 x2 y2.
         output: (n, C, aligned_height, aligned_width), written in place.
 
     Raises TaskError for the largest sample instead of the mean (`pool_mode` 0).

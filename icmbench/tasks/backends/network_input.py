@@ -1,4 +1,4 @@
-"""From a picture to what an exported network takes: size, order of channels, range of values."""
+"""From an image to what an exported network takes: size, order of channels, range of values."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_pixels(what: str, values: Mapping[str, Any]) -> None:
 
 
 def to_tensor(image: Image, values: Mapping[str, Any]) -> NDArray[np.float32]:
-    """A picture uint8 (H, W, 3), sRGB, as float32 (1, 3, H, W) by the options of `PIXELS`."""
+    """An image uint8 (H, W, 3), sRGB, as float32 (1, 3, H, W) by the options of `PIXELS`."""
     pixels = image[:, :, ::-1] if values["channels"] == "bgr" else image
     mean, std = np.float32(values["mean"]), np.float32(values["std"])
     scaled = (pixels.astype(np.float32) - mean) / std / np.float32(values["scale"])

@@ -30,7 +30,7 @@ FILE: Final[Mapping[str, Option]] = {
 
 
 class OnnxTask(Task):
-    """A network in an .onnx file; a subclass prepares pictures and reads outputs.
+    """A network in an .onnx file; a subclass prepares images and reads outputs.
 
     It runs through ONNX Runtime's CUDA provider where a GPU is to be used and `onnxruntime-gpu`
     is installed, otherwise on one thread of the CPU; `device` is the one that serves.

@@ -123,7 +123,7 @@ def without_downloads(value: Any) -> Any:
 def build_network(package: str, config: Any, seed: int = 1) -> Any:
     """The network of a configuration with random weights, on the CPU; `import_library` first.
 
-    Its norms are those of a single process, and its segmenter sees a picture as a whole.
+    Its norms are those of a single process, and its segmenter sees an image as a whole.
 
     Raises TaskError where the library refuses the description, and where the network needs an
     operator that is missing.
@@ -181,7 +181,7 @@ def make_pipeline(package: str, config: Any, scale: int | None) -> Any:
     """Make the test pipeline of a model: from `{"img": uint8 (H, W, 3), BGR}` to the network.
 
     Args:
-        scale: the longer side in pixels that pictures are brought to; None: as in `config`.
+        scale: the longer side in pixels that images are brought to; None: as in `config`.
 
     Raises TaskError where the configuration has no test pipeline, or none that can be scaled.
     """
@@ -200,10 +200,10 @@ def make_pipeline(package: str, config: Any, scale: int | None) -> Any:
 
 
 def thicken(pipeline: Any, image: Image) -> Image:
-    """A picture (H, W, 3) that the steps of `make_pipeline` leave at least one pixel a side.
+    """An image (H, W, 3) that the steps of `make_pipeline` leave at least one pixel a side.
 
-    mmcv rounds the shorter side of a thin picture down to 0 pixels, and OpenCV refuses that. The
-    last row or column of such a picture is repeated below or to its right; others stay as they are.
+    mmcv rounds the shorter side of a thin image down to 0 pixels, and OpenCV refuses that. The
+    last row or column of such an image is repeated below or to its right; others stay as they are.
     """
     from mmcv.image import rescale_size
     from mmcv.transforms import Resize

@@ -27,7 +27,7 @@ CAMVID: Final[Mapping[str, Any]] = {
 
 
 class EspNetSegmenter(Task):
-    """ESPNet with its decoder (Mehta et al. 2018), on pictures of any size.
+    """ESPNet with its decoder (Mehta et al. 2018), on images of any size.
 
     Where a side is no multiple of 8, the last row or column is repeated; what was found there is
     cut off again.
@@ -88,7 +88,7 @@ class EspNetSegmenter(Task):
         self._network, self._device = network.to(device).eval(), device
 
     def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> SemanticMap:
-        """The class of every pixel of a picture uint8 (H, W, 3)."""
+        """The class of every pixel of an image uint8 (H, W, 3)."""
         import torch
 
         from icmbench.tasks.backends.espnet_network import SHRINK

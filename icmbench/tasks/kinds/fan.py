@@ -97,7 +97,7 @@ class FaceAlignment(Task):
         """The landmarks of the faces in these boxes.
 
         Raises TaskError for a box that is not finite, of less than 4 pixels of width and height
-        together, or wholly outside of the picture.
+        together, or wholly outside of the image.
         """
         for box in faces:
             check_box(box, image)
@@ -126,7 +126,7 @@ def check_box(box: Sequence[float], image: Image) -> None:
         raise TaskError(f"the box {list(box)} of a face is not finite or too small")
     if x + width <= 0 or y + height <= 0 or x >= image.shape[1] or y >= image.shape[0]:
         size = f"{image.shape[1]}x{image.shape[0]}"
-        raise TaskError(f"the box {list(box)} of a face lies outside of the {size} picture")
+        raise TaskError(f"the box {list(box)} of a face lies outside of the {size} image")
 
 
 def make_aligner(network: torch.nn.Module, device: str, mirror: bool) -> Any:

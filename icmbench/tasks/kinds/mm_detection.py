@@ -16,7 +16,7 @@ LOADS = ("mmdet",)  # imported by name: a new version predicts again
 
 
 class MmDetector(OpenMMTask):
-    """A detector of mmdet; its own test pipeline prepares the pictures.
+    """A detector of mmdet; its own test pipeline prepares the images.
 
     How many things it gives, and from which score on, is the configuration's (`model.test_cfg`):
     COCO's mAP wants the doubtful ones too.
@@ -44,7 +44,7 @@ class MmDetector(OpenMMTask):
         return labels.category_ids(known, f"task {self.name!r} ({self.model})")
 
     def _infer(self, batch: dict[str, Any]) -> Any:
-        """As inherited; masks that have the picture's size are not scaled to it once more.
+        """As inherited; masks that have the image's size are not scaled to it once more.
 
         mmdet's RTMDet-Ins scales the rows of masks by the columns' factor and the reverse. Where
         rounding makes the two differ, it gets them in that order, and boxes are put right.
@@ -78,7 +78,7 @@ class MmDetector(OpenMMTask):
         kept = kept[np.argsort(-scores[kept], kind="stable")]
         masks = None
         if "masks" in found:
-            inside = (slice(image.shape[0]), slice(image.shape[1]))  # of a thickened picture
+            inside = (slice(image.shape[0]), slice(image.shape[1]))  # of a thickened image
             masks = tuple(_rle(found.masks[number].numpy()[inside]) for number in kept)
         boxes = found.bboxes.numpy().astype(np.float64).reshape(-1, 4)[kept]
         return Instances(boxes, scores[kept], numbers[kept], masks)

@@ -16,7 +16,7 @@ LOADS = ("mmseg",)  # imported by name: a new version predicts again
 
 
 class MmSegmenter(OpenMMTask):
-    """A segmenter of mmseg; its own test pipeline prepares the pictures, whole ones."""
+    """A segmenter of mmseg; its own test pipeline prepares the images, whole ones."""
 
     kind = "mmseg"
     produces = SEMANTIC
@@ -30,7 +30,7 @@ class MmSegmenter(OpenMMTask):
         return [OTHER if number < 0 else number for number in numbers]
 
     def _infer(self, batch: dict[str, Any]) -> Any:
-        """As inherited; values of the picture's size are not scaled to it once more."""
+        """As inherited; values of the image's size are not scaled to it once more."""
         if not self._ours:
             return super()._infer(batch)
         data = self._network.data_preprocessor(batch, False)
@@ -42,6 +42,6 @@ class MmSegmenter(OpenMMTask):
     def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> SemanticMap:
         """Per pixel the index of the data set's class; 255 where it has none for what is seen."""
         seen = self._answer(image).pred_sem_seg.data[0].cpu().numpy()
-        seen = seen[: image.shape[0], : image.shape[1]]  # of a thickened picture
+        seen = seen[: image.shape[0], : image.shape[1]]  # of a thickened image
         found: SemanticMap = self._numbers[seen].astype(np.uint8)
         return found

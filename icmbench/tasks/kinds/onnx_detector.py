@@ -83,7 +83,7 @@ class OnnxDetector(OnnxTask):
         self._ids = np.zeros(0, np.int64)
 
     def load(self, labels: Labels, device: str) -> None:
-        """Read the network and try it on a grey picture.
+        """Read the network and try it on a grey image.
 
         Raises TaskError where it knows other classes than the data set or than `classes` lists,
         ModelError where the file is missing, damaged or of another layout or size.
@@ -94,7 +94,7 @@ class OnnxDetector(OnnxTask):
         self._decoded(np.full((size, size, 3), 128, np.uint8))
 
     def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> Instances:
-        """The boxes found in a picture uint8 (H, W, 3), inside it, by falling score."""
+        """The boxes found in an image uint8 (H, W, 3), inside it, by falling score."""
         height, width = image.shape[:2]
         square, scale, offset = letterbox(
             image, self.values["size"], self.values["letterbox"], self.values["pad"]
@@ -135,7 +135,7 @@ def class_names(task: str, value: object) -> tuple[str, ...]:
 
 
 def letterbox(image: Image, size: int, where: str, pad: int) -> tuple[Image, Floats, Floats]:
-    """A picture laid into a square: uint8 (size, size, 3), its scale (x, y), its corner (x, y)."""
+    """An image laid into a square: uint8 (size, size, 3), its scale (x, y), its corner (x, y)."""
     height, width = image.shape[:2]
     scale = np.array([size / width, size / height])
     if where != "stretch":

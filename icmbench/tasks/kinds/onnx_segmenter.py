@@ -21,13 +21,13 @@ from icmbench.tasks.backends.onnx_task import FILE, GPU_PACKAGE, OnnxTask
 from icmbench.tasks.base import SEMANTIC, Image, Labels, SemanticMap
 from icmbench.tasks.metrics.segmentation_metrics import NO_CLASS
 
-PROBE: Final = 64  # side of the picture that a network of any size is tried on
+PROBE: Final = 64  # side of the image that a network of any size is tried on
 
 
 class OnnxSegmenter(OnnxTask):
-    """A network from a picture to one score per class and pixel, (1, C, h, w).
+    """A network from an image to one score per class and pixel, (1, C, h, w).
 
-    Scores are brought to the picture's size, bilinearly, and a pixel has the class of the highest
+    Scores are brought to the image's size, bilinearly, and a pixel has the class of the highest
     one.
     """
 
@@ -55,7 +55,7 @@ class OnnxSegmenter(OnnxTask):
         self._indices: list[int] = []
 
     def load(self, labels: Labels, device: str) -> None:
-        """Read the network and try it on a grey picture.
+        """Read the network and try it on a grey image.
 
         Raises TaskError where it knows other classes than the data set or than `classes` lists,
         ModelError where the file is missing, damaged or of another input or output.
@@ -68,7 +68,7 @@ class OnnxSegmenter(OnnxTask):
         self._scores(np.full((height, width, 3), 128, np.uint8))
 
     def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> SemanticMap:
-        """The class of every pixel of a picture uint8 (H, W, 3)."""
+        """The class of every pixel of an image uint8 (H, W, 3)."""
         height, width = image.shape[:2]
         scores = self._scores(resize(image, *(self.values["size"] or (height, width))))
         return label_pixels(scores, self._indices, height, width)

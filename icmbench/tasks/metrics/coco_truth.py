@@ -20,7 +20,7 @@ from icmbench.datasets.coco_format import segmentation_fault, size_fault
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects of one category in one picture, in the order of the file.
+    """The objects of one category in one image, in the order of the file.
 
     Attributes:
         boxes: float64 (n, 4), x y width height.
@@ -34,22 +34,22 @@ class Objects:
 
 
 class CocoTruth:
-    """The objects of chosen pictures.
+    """The objects of chosen images.
 
     Attributes:
         categories: category ids, rising.
-        order: columns of the pictures by rising COCO image id, the order of pycocotools.
-        sizes: height and width per picture; (0, 0) where the file does not say.
-        has_masks: whether every object of these pictures has a mask.
+        order: columns of the images by rising COCO image id, the order of pycocotools.
+        sizes: height and width per image; (0, 0) where the file does not say.
+        has_masks: whether every object of these images has a mask.
         objects: by column and category id; only where there are any.
     """
 
     def __init__(self, images: Sequence[str], instances: Mapping[str, Any]) -> None:
         """Check the whole dictionary, keep what concerns `images`.
 
-        Raises TaskError: a picture of `images` is not in it; two entries have one id; an annotation
-        belongs to no picture or no category, its box is malformed, its mask is malformed or of
-        another size than its picture. The text names the annotation.
+        Raises TaskError: an image of `images` is not in it; two entries have one id; an annotation
+        belongs to no image or no category, its box is malformed, its mask is malformed or of
+        another size than its image. The text names the annotation.
         """
         entries = _by_id(instances["images"], "image")
         names = {entry.get("image"): number for number, entry in entries.items()}
@@ -88,7 +88,7 @@ class CocoTruth:
         )
 
     def positives(self, images: int) -> dict[int, NDArray[np.int64]]:
-        """Objects that are to be found, per picture (images,), of every category that has any."""
+        """Objects that are to be found, per image (images,), of every category that has any."""
         counts: dict[int, NDArray[np.int64]] = {}
         for (column, category), objects in self.objects.items():
             if number := int((~objects.crowd).sum()):

@@ -1,6 +1,6 @@
 """Segmentation metrics: mean IoU, mean accuracy, pixel accuracy, as in mmsegmentation.
 
-All are ratios of pixels summed over images, no means of images; a picture's confusion matrix is
+All are ratios of pixels summed over images, no means of images; an image's confusion matrix is
 all that is needed of it.
 """
 

@@ -64,7 +64,7 @@ def read_faces(folder_of: Mapping[str, Path]) -> FacePool:
 
     Raises DatasetError for an id of split `test`, which nothing is trained on, for a record that
     is missing or lacks a face's points, and where there is no face at all; ImageError for a
-    picture that cannot be read.
+    image that cannot be read.
     """
     images, faces, digests = [], [], []
     for image_id, folder in sorted(folder_of.items()):
@@ -199,7 +199,7 @@ def draw_batch(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
     """Random crops of random faces: mirrored, turned, zoomed, shifted, of changed colours.
 
-    Returns pictures float32 (count, 3, 256, 256) in [0, 1], black outside of the frame; points
+    Returns images float32 (count, 3, 256, 256) in [0, 1], black outside of the frame; points
     float32 (count, 68, 2) in sides of the crop; and bool (count, 68): which of them lie in the
     frame and in the crop.
     """
@@ -228,7 +228,7 @@ def draw_batch(
 def cut(
     image: NDArray[np.uint8], centre: NDArray[np.float64], axes: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """The crop (3, 256, 256) in [0, 1] of a picture, bilinear, black outside of it.
+    """The crop (3, 256, 256) in [0, 1] of an image, bilinear, black outside of it.
 
     Args:
         centre: of the crop, x and y in pixels.
@@ -246,7 +246,7 @@ def cut(
 
 
 def recolour(pictures: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Change brightness, colour balance and contrast of every picture."""
+    """Change brightness, colour balance and contrast of every image."""
 
     def factors(spread: float, channels: int) -> NDArray[np.float32]:
         shape = (len(pictures), channels, 1, 1)

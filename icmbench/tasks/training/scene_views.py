@@ -16,9 +16,9 @@ from icmbench.core.errors import DatasetError
 from icmbench.scenes.labels import CATEGORY_IDS, IGNORE, THINGS
 from icmbench.training.data import TrainingData
 
-SCALES: Final = (0.6, 1.4)  # of a picture's side, over that of what the network sees
+SCALES: Final = (0.6, 1.4)  # of an image's side, over that of what the network sees
 JITTER: Final = 0.15  # of brightness, contrast and colour balance
-GREY: Final = 114  # around a picture that is smaller than what the network sees
+GREY: Final = 114  # around an image that is smaller than what the network sees
 SMALLEST: Final = (16, 0.1)  # what of a thing is left of pixels, and of its own, to be a target
 VIEWS: Final = [*SCALES, JITTER, GREY, *SMALLEST]  # whatever decides how a view is drawn
 
@@ -43,7 +43,7 @@ class Example:
 class Examples:
     """Random views of the scenes of a pool, with their annotations.
 
-    Raises DatasetError for a picture of the pool without `<image>.json` and `<image>.semantic.png`
+    Raises DatasetError for an image of the pool without `<image>.json` and `<image>.semantic.png`
     beside it.
     """
 
@@ -53,7 +53,7 @@ class Examples:
         self.maps = [_map(path) for path in pool.paths]
 
     def draw(self, rng: np.random.Generator, count: int) -> list[Example]:
-        """`count` views of as many pictures: scaled, cut or set in grey, mirrored, recoloured."""
+        """`count` views of as many images: scaled, cut or set in grey, mirrored, recoloured."""
         total = len(self.records)
         numbers = rng.choice(total, count, replace=count > total)
         return [self._view(int(number), rng) for number in numbers]
@@ -116,7 +116,7 @@ def _things(record: list[dict[str, Any]]) -> tuple[NDArray[np.int64], list[NDArr
 
 
 def _place(picture: NDArray[Any], size: int, place: list[int], fill: int) -> NDArray[Any]:
-    """A square of a picture, or the picture in a square, or both: one for each side."""
+    """A square of an image, or the image in a square, or both: one for each side."""
     out = np.full((size, size, *picture.shape[2:]), fill, picture.dtype)
     source, target = [], []
     for length, at in zip(picture.shape[:2], place, strict=True):

@@ -1,7 +1,7 @@
 """Training of the small detector and segmenter of the default run, on clean scenes alone.
 
 Networks and losses are those of mmdet and mmseg, named by their configurations; only widths differ.
-No picture that a codec has touched is ever seen: what a task is worth after coding is measured.
+No image that a codec has touched is ever seen: what a task is worth after coding is measured.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SEGMENTER_OVERRIDES: Final[Mapping[str, Any]] = {
     "model.auxiliary_head": None,
 }
 STRIDE: Final = 2  # of the pixels that the segmenter is judged at: its own stride is 8
-SETTLING: Final = (32, 8)  # batches, and pictures in each, that the norms are settled on
+SETTLING: Final = (32, 8)  # batches, and images in each, that the norms are settled on
 
 
 def train_openmm(
@@ -138,7 +138,7 @@ def settle_norms(package: str, network: Any, examples: Examples, seed: int) -> N
 
 
 def _batch(package: str, network: Any, examples: list[Example]) -> tuple[torch.Tensor, list[Any]]:
-    """Pictures as the network wants them (its own preprocessor), and targets in its classes."""
+    """Images as the network wants them (its own preprocessor), and targets in its classes."""
     make = _detection_sample if package == "mmdet" else _semantic_sample
     pictures = [torch.from_numpy(e.pixels[:, :, ::-1].transpose(2, 0, 1).copy()) for e in examples]
     data = {"inputs": pictures, "data_samples": [make(e) for e in examples]}

@@ -26,7 +26,7 @@ class TaggerSettings(NetworkSettings):
     Attributes:
         vocabulary: names of the tags, as the prior's.
         latent: channels of the latent.
-        channels: of its stages, at 1/8, 1/16 and 1/32 of the picture.
+        channels: of its stages, at 1/8, 1/16 and 1/32 of the image.
     """
 
     vocabulary: tuple[str, ...]
@@ -35,7 +35,7 @@ class TaggerSettings(NetworkSettings):
 
 
 class Tagger(torch.nn.Module):
-    """Convolutions, then mean and maximum over the picture, then one score per tag."""
+    """Convolutions, then mean and maximum over the image, then one score per tag."""
 
     def __init__(self, settings: TaggerSettings) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ def build_tagger(settings: TaggerSettings, seed: int) -> Tagger:
 
 
 def chosen_tags(logits: torch.Tensor) -> tuple[int, ...]:
-    """Ids of the tags of one picture, ascending: at most `MAX_TAGS` above the threshold."""
+    """Ids of the tags of one image, ascending: at most `MAX_TAGS` above the threshold."""
     scores = torch.sigmoid(logits)
     best = torch.argsort(scores, descending=True, stable=True)[:MAX_TAGS]
     return tuple(sorted(int(i) for i in best if float(scores[i]) > THRESHOLD))

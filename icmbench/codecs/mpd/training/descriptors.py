@@ -71,7 +71,7 @@ def descriptor(tap: torch.Tensor, kind: str) -> torch.Tensor:
 def sectors(size: int) -> tuple[list[Sector], Ints]:
     """The bins of a patch of `size` x `size`, and the bin of every frequency.
 
-    The map is int64 (size, size) in the order of `numpy.fft.fft2`; for a picture of it, with
+    The map is int64 (size, size) in the order of `numpy.fft.fft2`; for an image of it, with
     frequency 0 in the middle, `numpy.fft.fftshift` it. Rings double their radius: bin 0 is
     frequency 0, then come 1 to 2, 2 to 4, ... cycles per patch, each in wedges of 15 degrees. Bins
     without a frequency are left out.

@@ -1,4 +1,4 @@
-"""Training of R over all states at once: latent error, and the error of the decoded picture."""
+"""Training of R over all states at once: latent error, and the error of the reconstruction."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from icmbench.training.loop import Losses, Schedule, Session, forward_pass, trai
 from icmbench.training.losses import picture_losses
 
 CROP: Final = 16  # cells of a training crop's side
-PICTURE: Final = 15.0  # weight of the squared error of the decoded picture, [-1, 1] scale
-STRUCTURE: Final = 0.1  # weight of 1 - SSIM of the decoded picture
+PICTURE: Final = 15.0  # weight of the squared error of the reconstruction, [-1, 1] scale
+STRUCTURE: Final = 0.1  # weight of 1 - SSIM of the reconstruction
 WALK: Final = 0.3  # share of examples that lie on the way of the decoder `diffusion`
 
 
