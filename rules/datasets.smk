@@ -1,6 +1,6 @@
 # Images: every data set is provided shard by shard; the manifest is the list of all its images.
-# Priority 8 is that of all which a look at decoded pictures waits for: before any is decoded, since
-# pictures are temporary and would pile up meanwhile.
+# Priority 8: inputs of the evaluation run before decoding starts, so that temporary
+# reconstructions do not accumulate.
 
 
 rule dataset_shard:

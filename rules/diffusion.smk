@@ -1,4 +1,4 @@
-# Diff-ICMH looked into: pictures, accounting, and what it costs. Not part of a run, minutes each:
+# Analyses of Diff-ICMH: figures, accounting, complexity. Not part of a run, minutes each:
 # `snakemake --cores all diffusion_pictures complexity_table`.
 
 

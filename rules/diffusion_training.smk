@@ -1,5 +1,5 @@
 # Training of Diff-ICMH's model: prior, tagger, codec and control network in two stages, and other
-# trainings of the latter as variants. A part with 0 steps is the bundled file, byte for byte.
+# trainings of the latter as variants. A part with 0 steps is a copy of the bundled file.
 
 if plan.makes_diff_icmh:
 
@@ -129,7 +129,7 @@ if plan.makes_diff_icmh:
                 checkpoint=parts.checkpoint("stage_2-{variant}"),
                 stage=2,
 
-    # What the folder of the model and those of its variants share.
+    # Files that the model folder and those of its variants share.
     rule icmh_shared:
         input:
             autoencoder=parts.weights("autoencoder")[0],

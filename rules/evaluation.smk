@@ -1,4 +1,4 @@
-# Measurements: pictures against originals, one row per image and codec spec.
+# Measurements: reconstructions against originals, one row per image and codec spec.
 
 
 rule measure:
@@ -16,7 +16,7 @@ rule measure:
         "<logs>/measure/{dataset}.{codec}.{shard}.log",
     benchmark:
         "<benchmarks>/measure/{dataset}.{codec}.{shard}.tsv"
-    # Pictures are temporary: measure what is decoded before decoding more.
+    # Reconstructions are temporary: measuring goes before further decoding.
     priority: 100
     conda:
         "../envs/core.yaml"
@@ -31,7 +31,7 @@ rule measure:
         metrics=run.config["metrics"],
         weights=run.config["weights"],
         available=plan.metrics,
-        # The others are computed on the CPU, whatever computes these.
+        # Metrics without a network are always computed on the CPU.
         device=run.config["device"] if plan.learned_metrics else "cpu",
         shared=lambda wc: plan.shared.get(wc.codec, {}),
         split=run.config["split"],

@@ -27,7 +27,7 @@ rule rate_figures:
         "../workflow_scripts/rate_figures.py"
 
 
-# One job for all: it decodes a dozen pictures, which costs less than starting another process.
+# One job for all: decoding a dozen images takes less time than starting another process.
 rule visual_comparison:
     input:
         **place_inputs("visual", {**PLACES, "measurements": MEASUREMENTS}, list(run.codecs)),

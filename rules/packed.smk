@@ -1,5 +1,5 @@
-# Decoding elsewhere, a workflow of its own: it decodes the streams that `icmbench unpack` has laid
-# out with the models beside them. No rule can make a stream, a model or an image.
+# Workflow of remote decoding: decode the streams that `icmbench unpack` unpacked, with the models
+# beside them. It has no rule for streams, models or data sets.
 #
 #   snakemake --snakefile rules/packed.smk --cores all --configfile streams/config.yaml
 
@@ -49,7 +49,7 @@ wildcard_constraints:
     shard=r"\d+",
 
 
-# The result, to be sent home: `icmbench verify` compares it with the reconstructions there.
+# The result, for `icmbench verify` on the first machine, which compares the reconstructions.
 rule decoded:
     default_target: True
     input:

@@ -81,7 +81,8 @@ if plan.mpd:
             script:
                 "../workflow_scripts/palette_hierarchy.py"
 
-        # Not part of a run: `snakemake mpd_framework_table`. The framework's numbers, stage by stage.
+        # Distortion of every stage of MPD's framework. Not part of a run:
+        # `snakemake mpd_framework_table`.
         rule mpd_framework_table:
             input:
                 **place_inputs("hierarchy", PLACES, plan.mpd[:1]),

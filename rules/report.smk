@@ -1,4 +1,4 @@
-# The report: everything above in one page. And the verdict: does the finished run fail?
+# The report: one page with all tables and figures. Then the exit status of the run.
 
 from icmbench.core.follow_logs import print_at_exit
 

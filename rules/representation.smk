@@ -1,4 +1,4 @@
-# What plan.mpd learns on the encoder's side: taps, pseudo-labels, contrastive features (DESIGN 5b, c).
+# Learned encoder side of MPD: VGG taps, pseudo-labels, contrastive features (DESIGN 5b, c).
 
 
 if plan.makes_models:
@@ -82,7 +82,7 @@ if plan.makes_models:
 
     if plan.trained_kinds:
 
-        # The columns of every kind of descriptors, one below the other.
+        # The tables of both kinds of descriptors, concatenated.
         rule pseudo_labels_table:
             input:
                 parts=expand("<results>/training/pseudo_labels/{kind}.csv", kind=plan.trained_kinds),
@@ -100,7 +100,7 @@ if plan.makes_models:
             script:
                 "../workflow_scripts/pseudo_labels_table.py"
 
-        # Do features bring patches of one class together? On scenes that nothing was trained on.
+        # Patch retrieval: nearest-neighbour precision by class on held-out scenes.
         rule retrieval:
             input:
                 model=parts.weights(
@@ -157,8 +157,8 @@ if plan.makes_models:
             input:
                 figure_files("taps"),
 
-    # The paper's figure 4: cluster count against distortion for the coded data sets, pictures of
-    # their clusters, and the pseudo-labels drawn over an image.
+    # The paper's figure 4: cluster count against distortion for the coded data sets, typical patches
+    # of the clusters, and the pseudo-labels drawn over an image.
     rule clusters_figure:
         input:
             records=expand(RECORDS, dataset=run.datasets, shard=plan.shards),

@@ -1,5 +1,5 @@
-# Robustness: damaged streams through every codec's own decoder. Included where the configuration
-# sets a number of trials.
+# Robustness: decoding of damaged streams by every codec. Included where the configuration sets a
+# number of trials.
 
 
 # One job per codec for all images: the same trials for every codec, the decoder loaded once.
@@ -20,7 +20,7 @@ if run.config["robustness"]["trials"] > 0:
         conda:
             "../envs/core.yaml"
         resources:
-            # A damaged header may ask for a very large picture.
+            # A damaged header may declare a very large image.
             gpu=lambda wc: demand.gpus(wc.codec),
             mem_mb=lambda wc, input, attempt: attempt
             * demand.coding_mb(input.model, [wc.dataset], [wc.codec], at_least=4000),
@@ -35,7 +35,7 @@ if run.config["robustness"]["trials"] > 0:
 
     rule robustness_table:
         input:
-            # What `icmbench verify` has written: a new one makes the table again, none is needed.
+            # Results of `icmbench verify`: optional; a new one makes the table again.
             verifications=lambda wc: sorted(
                 map(str, Path(run.config["results"]).glob("verification/*.csv"))
             ),

@@ -1,4 +1,4 @@
-# Tables: derived from the measurements (and, for timing and jobs, from what the jobs took).
+# Tables: derived from the measurements, and for timing and jobs from the jobs' benchmarks.
 
 
 rule rd_tables:
@@ -103,7 +103,7 @@ rule provenance:
         "../workflow_scripts/provenance.py"
 
 
-# The inputs are what runs last, so that every other job's benchmark is there.
+# The inputs are the last artefacts of a run, so that the benchmarks of all other jobs exist.
 rule jobs_table:
     input:
         plan.finished("jobs_table", "report", "check_results"),
@@ -124,7 +124,8 @@ rule jobs_table:
         "../workflow_scripts/jobs_table.py"
 
 
-# Targets that only other configurations have: typed here, they end the planning with what they need.
+# Targets of other configurations: requesting one ends the planning with an error that names the
+# missing part of the configuration.
 for target, reason in absent_targets(run).items():
 
     rule:

@@ -1,4 +1,4 @@
-# Figures of the tasks. Accuracy against rate is part of a run. The others are not, minutes each:
+# Figures of the tasks. Accuracy against rate is part of a run; these are not and take minutes each:
 # `snakemake --cores all all task_pictures feature_gap`.
 
 if run.tasks:
@@ -10,7 +10,7 @@ if run.tasks:
     GAP_FIGURES = plan.drawn("feature_gap", "dataset", "task")
     PREDICTIONS = "<results>/predictions/{dataset}/{codec}/{shard}"
 
-    # One job for all: they are read off one table, which costs less than starting another process.
+    # One job for all: drawing from one table takes less time than starting another process.
     rule task_figures:
         input:
             tasks="<results>/tables/tasks.csv",
@@ -78,8 +78,8 @@ if run.tasks:
 
     if GAP_FIGURES:
 
-        # Decoded pictures are temporary: asked for after a run that did not keep them, this decodes and
-        # measures again; together with the run (as above) it does not.
+        # Reconstructions are temporary: requested after a run that did not keep them, this decodes
+        # and measures again; requested together with the run it does not.
         rule feature_gap_shard:
             input:
                 records=RECORDS,

@@ -1,4 +1,4 @@
-# Machine vision on what was decoded.
+# Task models on the reconstructions.
 
 if run.tasks:
 
@@ -21,8 +21,8 @@ if run.tasks:
         "<results>/datasets/{dataset}/semantic.json",
     ]
 
-    # One job looks with the models of all tasks of the data set: loading libraries and models takes
-    # as long as looking at some hundred small pictures.
+    # One job predicts with the models of all tasks of the data set: loading libraries and models
+    # takes as long as the predictions on some hundred small images.
     rule predict:
         input:
             pictures="<results>/reconstructions/{dataset}/{codec}/{shard}.zip",
@@ -35,7 +35,7 @@ if run.tasks:
             "<logs>/predict/{dataset}.{codec}.{shard}.log",
         benchmark:
             "<benchmarks>/predict/{dataset}.{codec}.{shard}.tsv"
-        # Pictures are temporary: look at what is decoded before decoding more.
+        # Reconstructions are temporary: prediction goes before further decoding.
         priority: 100
         conda:
             "../envs/tasks.yaml"
@@ -52,7 +52,7 @@ if run.tasks:
         script:
             "../workflow_scripts/predict.py"
 
-    # What the models see in pictures that were never coded: the ceiling of every curve.
+    # Predictions on the originals: the ceiling of every curve.
     rule predict_originals:
         input:
             records=RECORDS,
@@ -177,7 +177,7 @@ if run.tasks:
 
     if TASK_DOWNLOADS:
 
-        # Fetched once, resumed where it broke off, kept by `make clean`.
+        # Downloaded once, resumed after an interruption, kept by `make clean`.
         rule task_weights:
             output:
                 weights=f"{run.config['downloads']}/weights/{{digest}}/{{file}}",
@@ -200,7 +200,7 @@ if run.tasks:
             script:
                 "../workflow_scripts/task_weights.py"
 
-    # A part that is not trained on: the bundled file, byte for byte.
+    # A part that is not fine-tuned: a copy of the bundled file.
     rule bundled_task:
         input:
             bundled=lambda wc: [str(bundled_file(wc.part))],

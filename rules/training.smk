@@ -1,5 +1,5 @@
 # Training of a run's own model.
-# A part with an amount of 0 is the bundled file, byte for byte.
+# A part with 0 steps or images is a copy of the bundled file.
 
 if plan.makes_models:
 

@@ -1,4 +1,4 @@
-# What is trained on, the images of every source of the pool, and the curves of what was trained.
+# The images of every training set, and the loss curves of the trainings.
 
 
 rule training_pool:
@@ -27,7 +27,7 @@ rule training_pool:
 
 if plan.losses:
 
-    # One job for all: they are drawn from small tables, which costs less than starting processes.
+    # One job for all: drawing from small tables takes less time than starting processes.
     rule loss_figures:
         input:
             histories=expand("<results>/training/{network}.csv", network=plan.losses),
