@@ -22,7 +22,7 @@ from icmbench.core.jit import compiled
 
 LOGIT_ONE: Final = 256
 LOGIT_MAX: Final = 11 * LOGIT_ONE
-AGES: Final = 7  # how many classes of slot ages a mixer tells apart
+AGES: Final = 7  # number of classes of slot ages, each with its own mixer weights
 OLDEST: Final = 255  # sightings after which a slot's rate of change stays
 _WINDOW: Final = 56  # bits of the coder's interval
 _TOP: Final = _WINDOW - 8
@@ -172,7 +172,9 @@ def code(
         if decoding:
             state[CODE] = ((state[CODE] << 8) & _MASK) | _next(state, buffer)
         else:
-            if state[PLACE] < buffer.size:  # the caller sees in PLACE that it was too small
+            if (
+                state[PLACE] < buffer.size
+            ):  # PLACE beyond the size tells the caller that it was too small
                 buffer[state[PLACE]] = low >> _TOP
             state[PLACE] += 1
         low = (low << 8) & _MASK
@@ -197,7 +199,7 @@ def code_mixed(
     """Code one bit under several contexts and learn from it; returns the bit.
 
     Args:
-        contexts: indices of the slots that speak.
+        contexts: indices of the slots whose predictions are mixed.
         direct: further logits, which the mixer weighs as they are.
         bits: information content by part of the stream, `bits[part]` is added to.
     """

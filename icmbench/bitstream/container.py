@@ -71,7 +71,7 @@ class Header:
 def image_header(
     codec_id: int, weights_digest: bytes, height: int, width: int, unit: int
 ) -> Header:
-    """The header of an image's stream, with the version that its size asks for.
+    """The header of an image's stream, with the version for its size.
 
     Args:
         unit: pixels of a side that the codec's networks take at once.

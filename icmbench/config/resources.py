@@ -1,4 +1,4 @@
-"""GPUs, memory and disk space that jobs ask for, from the sizes of images and weight files."""
+"""GPUs, memory and disk space that jobs request, from the sizes of images and weight files."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def training_mb(files: Iterable[str | Path], at_least: float = 4000) -> int:
 
 
 class Demand:
-    """Resources that the jobs of a run ask for.
+    """Resources that the jobs of a run request.
 
     Args:
         run: of `config.run` or `transfer.packed`; its `config` and `families`, and the `datasets`

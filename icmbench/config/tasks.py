@@ -60,7 +60,7 @@ def task_parts(config: Mapping[str, Any]) -> list[str]:
 
 
 def task_entry(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A task's entry as its jobs see it: all weights are local files.
+    """A task's entry for its jobs: all weights are local files.
 
     A bundled model is the file that this run makes of it, weights given by URL are those that the
     run fetches.

@@ -124,7 +124,7 @@ def limit_threads(threads: int) -> None:
 def keep_freed_memory() -> None:
     """Let the C library keep freed memory for the next allocation, until this process ends.
 
-    A network frees and asks for blocks of tens of megabytes all the time. glibc gives each back to
+    A network frees and allocates blocks of tens of megabytes all the time. glibc returns each to
     the kernel, which clears its pages anew: a fifth of the time. Elsewhere this does nothing.
     """
     if sys.platform != "linux":

@@ -77,9 +77,9 @@ def storage_errors(path: Path | str) -> Iterator[None]:
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` if the block succeeds.
 
-    A reader therefore sees the old file or the whole new one, never a half. On an exception the
-    temporary file is removed and the old file stays. What killed processes left in the folder
-    is removed first (`temporary_beside`).
+    A reader therefore finds the old file or the complete new one. On an exception the temporary
+    file is removed and the old file stays. Temporary files of killed processes in the folder are
+    removed first (`temporary_beside`).
 
     Raises OSError naming `path` where it is a folder, a device or another special file,
     StorageError naming it where the disk is full.
@@ -99,7 +99,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, target)
     except BaseException as error:
-        with contextlib.suppress(OSError):  # the first error is the one to tell
+        with contextlib.suppress(OSError):  # the first error is reported
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             if error.errno in (errno.ENOSPC, errno.EDQUOT):

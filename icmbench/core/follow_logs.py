@@ -68,7 +68,7 @@ class Follower:
 
 
 def last_progress(path: Path) -> str:
-    """The last whole line of a log that tells how far its job is; '' where there is none."""
+    """Last complete progress line of a log; "" without one."""
     try:
         with open(path, "rb") as handle:
             handle.seek(max(0, path.stat().st_size - _TAIL))

@@ -24,12 +24,12 @@ BLOCK: Final = 1 << 16
 SLOWEST: Final = 1024  # bytes per second, over a minute: slower is a broken connection
 WINDOW: Final = 60.0  # seconds
 LIMIT: Final = 6 * 3600.0  # seconds of one call; what arrived is kept
-LONGEST_PAUSE: Final = 60.0  # seconds, whatever a server asks for
-BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})  # worth another attempt
+LONGEST_PAUSE: Final = 60.0  # seconds, even where a server requests more
+BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504})  # another attempt may succeed
 
 
 class _Broken(Exception):
-    """An attempt failed that another may mend; `pause`: seconds that the server asks for."""
+    """A failed attempt that may succeed if repeated; `pause`: seconds that the server requests."""
 
     def __init__(self, text: str, pause: float = 0.0) -> None:
         super().__init__(text)
@@ -172,7 +172,7 @@ def _length(url: str, response: requests.Response) -> int | None:
 
 
 def _check_countable(url: str, response: requests.Response, answer: _Answer, checked: bool) -> None:
-    """DatasetError where neither a checksum nor a size tells a whole file from a part of it."""
+    """DatasetError where neither a checksum nor a size can reveal a truncated file."""
     if checked:
         return
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()

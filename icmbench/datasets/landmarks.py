@@ -32,18 +32,18 @@ Points = NDArray[np.float64]
 
 
 class Landmarks(Folder):
-    """Images are read where they lie, as `folder` does; their points are the ground truth.
+    """Face images with 68 annotated landmarks each; images are read in place, as in `folder`.
 
     A JSON file maps names of images (below `path`) to 68 pairs x, y or to a list of faces, each 68
     pairs or an object with `landmarks`; or it holds `faces`: a list of objects with `file` and
     `pts68`. Without one, every image has a file of iBUG's beside it (`a.jpg`, `a.pts`): one face.
 
-    With `reference: originals` nothing is annotated: a task's own points on the original are what
-    its points on reconstructions are compared with, in the box `face` of every image.
+    With `reference: originals` no annotation is needed: the reference is the task's own prediction
+    on the original, in the box `face` of every image.
 
-    Coordinates are shifted so that a pixel's centre lies at +0.5. In JSON they are taken as
-    indices from 0 (+0.5), in .pts as indices from 1, as iBUG counts (-0.5); `offset` says
-    otherwise. A face's box is the tight one of its points.
+    Coordinates are shifted so that the centre of a pixel is at +0.5. By default, coordinates in
+    JSON are indices from 0 (+0.5 is added), those in .pts indices from 1 as in iBUG's files (-0.5);
+    `offset` overrides both. The box of a face is the tight bounding box of its landmarks.
     """
 
     kind = "landmarks"

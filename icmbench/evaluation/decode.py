@@ -1,4 +1,4 @@
-"""The decoding job: a fresh process that sees stream files and the model folder, nothing else."""
+"""The decoding job: a fresh process that gets stream files and the model folder, nothing else."""
 
 from __future__ import annotations
 

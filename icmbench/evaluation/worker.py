@@ -1,8 +1,9 @@
 """The child process that runs a codec: loads it once, then answers requests until its input ends.
 
-Run as ``python -m icmbench.evaluation.worker``. It speaks pickles with a length in front on its
-standard input and output, so a codec that hangs or takes the process down costs one image and not
-the job. Messages `compiling` (true, false) may precede an answer: that time is not the image's.
+Run as ``python -m icmbench.evaluation.worker``. Messages are pickles
+with a length prefix on its standard input and output. A codec that hangs or crashes the process
+fails on one image and does not end the job. Messages `compiling` (true, false) may precede an
+answer: the time between them does not count towards the image's seconds.
 A decoding request names a stream file and nothing else: no original, no size, no label.
 """
 

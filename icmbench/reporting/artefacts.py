@@ -41,7 +41,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class Text:
-    """The words of the report for one figure or table; see `Artefact`."""
+    """Title, caption and place in the report of one figure or table; see `Artefact`."""
 
     name: str
     title: str
@@ -64,7 +64,7 @@ class Artefact:
         over: axes of `Scope`, the first varies slowest.
         when: of `CONDITIONS`; empty: always.
         filters: columns by which the report filters a table.
-        job: wildcards that tell the jobs of the rule apart; None: those of `name`.
+        job: wildcards that distinguish the jobs of the rule; None: those of `name`.
         in_run: condition under which it is part of a run; None: only made where its rule or file
             is named on the command line.
         final: a result, asked for even if no rule needs it.

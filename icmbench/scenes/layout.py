@@ -64,7 +64,7 @@ def _pose(rng: Generator, name: str, shape: Shape, viewing: float) -> tuple[Arra
             return (lying @ rotation(1, np.pi / 2 * rng.choice([0.55, 1.45]))).astype(
                 np.float32), shape.radius - 0.42  # fmt: skip
     if name in ("duck", "car"):
-        # Mostly seen from the front half, where they are told best; +z local is the front.
+        # Mostly viewed from the front, where they are easiest to recognise; +z local is the front.
         yaw = rotation(1, float(np.pi + viewing + rng.normal(0, 0.95)))
     return yaw, 0.0
 

@@ -94,7 +94,7 @@ class Networks:
 def complexity_table(
     folder: Path | None, device: str, size: int = SIZE, repeats: int = 3
 ) -> pd.DataFrame:
-    """Columns `COLUMNS`: the model at hand, then the published one; see `complexity_rows`.
+    """Columns `COLUMNS`: the given model, then the published one; see `complexity_rows`.
 
     Args:
         folder: model folder, None: the bundled one.

@@ -172,8 +172,9 @@ def compare(
 ) -> dict[str, Retrieval]:
     """Means, 95 % intervals and paired differences of representations on the same patches.
 
-    Every image weighs the same, and all representations see the same resamples of the images. The
-    neighbours stay those of the whole set: an interval speaks of the queries, not of the gallery.
+    Every image has the same weight, and all representations get the same bootstrap draws of images.
+    Neighbours are searched in the whole set for every draw: the intervals are over queries, not
+    over the gallery.
 
     Args:
         shares: per representation, the values (n,) of `same_class_share`.

@@ -1,1 +1,1 @@
-"""Machine vision on what was decoded: models that look, and what their answers are worth."""
+"""Machine tasks: predictions of task models on reconstructions, and their scores."""

@@ -1,7 +1,7 @@
-"""The one place where whatever a model raises on one image becomes a row instead of the job's end.
+"""Conversion of a task model's exceptions into failures, which are rows of a table.
 
-A model is someone else's program: it raises what it likes. What it raises on one image is a failure
-of that image, and what it raises while it is loaded is a failure of the task on all images.
+Models are third-party code and may raise any exception. An exception on one image is a failure of
+that image; an exception while the model is loaded is a failure of the task on all images.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from icmbench.core.errors import IcmbenchError, StorageError
 log = logging.getLogger(__name__)
 
 Value = TypeVar("Value")
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of an object: another one in every process
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")  # of an object: differs between processes
 OK = "ok"  # status of a row with a value
 LONGEST = 500  # characters of a reason: some libraries print a whole tensor
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Stands where a value would: `reason` is one line."""
+    """A failure in place of a value; `reason` is one line."""
 
     reason: str
 
 
 def attempt(what: str, action: Callable[[], Value]) -> Value | Failure:
-    """Run `action`; what it raises is a `Failure` and a warning that begins with `what`.
+    """Run `action`; an exception becomes a `Failure`, and a warning that begins with `what`.
 
-    Memory and disk that run out still end the job: they say nothing about the image, and the
-    scheduler starts it again with more.
+    Exhausted memory or disk space still ends the job: it is no failure of the image, and the
+    scheduler starts the job again with more.
     """
     try:
         return action()

@@ -29,24 +29,24 @@ Writers = Sequence[tuple[Task, store.Writer]]
 
 
 def load_tasks(tasks: Sequence[Task], labels: Labels, device: str) -> Loaded:
-    """Load every task once; beside it why it could not be, or None.
+    """Load every task once; returns each with its failure, or None.
 
     Args:
         device: of the configuration: auto, cpu or cuda.
 
     Raises ConfigError where cuda is asked for by a task that can use it, and there is none.
     """
-    # No GPU was asked of the scheduler for tasks that cannot use one: they refuse to load instead.
+    # No GPU was requested from the scheduler for tasks that cannot use one: they refuse to load.
     usable = any(task.uses_device for task in tasks)
     resolved = use_device(device) if usable or device != "cuda" else device
     return [(task, load_task(task, labels, resolved, must=device == "cuda")) for task in tasks]
 
 
 def load_task(task: Task, labels: Labels, device: str, *, must: bool = False) -> Failure | None:
-    """Load a task on `device` (cpu or cuda); why it could not be, or None.
+    """Load a task on `device` (cpu or cuda); returns the failure, or None.
 
     Args:
-        must: the configuration asks for this device, so the task must not run elsewhere.
+        must: True where the configuration requires this device: the task must not use another.
     """
     task.device = device if task.uses_device else "cpu"
     task.must_use_device = must
@@ -57,7 +57,7 @@ def load_task(task: Task, labels: Labels, device: str, *, must: bool = False) ->
 def predict_pictures(
     tasks: Loaded, truth: Truth, pictures: Path, decoded: Path, folder: Path
 ) -> None:
-    """Predictions for every reconstruction that a shard's decoding job wrote.
+    """Predict on every reconstruction that a shard's decoding job wrote.
 
     Args:
         tasks: of `load_tasks`.
@@ -67,7 +67,7 @@ def predict_pictures(
     """
     rows = [row for row in read_rows(decoded, DECODED) if row["status"] == "ok"]
     with archive.reader(pictures) as source, _writers(tasks, folder) as writers:
-        for row in progress(rows, desc=f"looking at {folder.parent.name}", unit="pic"):
+        for row in progress(rows, desc=f"predicting {folder.parent.name}", unit="image"):
             codec, name = row["codec"], row["image"]
             member = archive.picture_member(codec, name)
             read = partial(archive.read_picture, source, member)
@@ -77,7 +77,7 @@ def predict_pictures(
 def predict_originals(
     tasks: Loaded, truth: Truth, records: Sequence[Record], images: Path, folder: Path
 ) -> None:
-    """Predictions for the original images of a shard: what no codec can be better than, usually."""
+    """Predict on the originals of a shard: the ceiling of the scores."""
     with _writers(tasks, folder) as writers:
         for record in progress(records, desc=f"looking at {ORIGINALS}", unit="pic"):
 

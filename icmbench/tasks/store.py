@@ -1,8 +1,8 @@
 """Predictions of a task on the images of one shard, kept as a zip: complete or absent.
 
-One member per codec spec and image, ``webp-quality20/astronaut.json`` (things and faces) or
-``.png`` (semantic maps). Numbers are rounded when they are written, and what is judged is what was
-written: a table can always be computed again from these files.
+One member per codec spec and image, ``webp-quality20/astronaut.json`` (instances and faces) or
+``.png`` (semantic maps). Numbers are rounded when they are written, and scores are computed from
+the written numbers, so that tables can always be computed again from these files.
 
 The last member, ``run.json``, records the device, the images that the model failed on with the
 reason each, and the reason where the model itself could not be loaded.
@@ -91,14 +91,14 @@ class Writer:
         prediction: Prediction,
         size: tuple[int, int] | None = None,
     ) -> None:
-        """Store what was said about a reconstruction.
+        """Store the prediction on a reconstruction.
 
         Args:
-            size: height and width of the reconstruction, kept beside things for whoever draws them;
-                masks give it where it is left out.
+            size: height and width of the reconstruction, stored with instances for figures; by
+                default that of the masks.
 
-        Raises TaskError where the prediction is none (see `encode`), ValueError where there is one
-        of this image at this point already.
+        Raises TaskError for an invalid prediction (see `encode`), ValueError where this image has
+        a prediction at this codec spec already.
         """
         try:
             encoded = encode(prediction, size)
@@ -107,7 +107,7 @@ class Writer:
         self.put(codec_spec, image_id, encoded)
 
     def put(self, codec_spec: str, image_id: str, encoded: tuple[str, bytes]) -> None:
-        """Store a prediction that `encode` made; ValueError where there is one already."""
+        """Store a prediction encoded by `encode`; ValueError where there is one already."""
         extension, data = encoded
         self._members.add(f"{slug(codec_spec)}/{image_id}.{extension}", data)
 
@@ -262,7 +262,7 @@ def _things(found: Instances, size: tuple[int, int] | None) -> dict[str, Any]:
                 "counts": mask["counts"]
             }
         things.append(thing)
-    # `masks` tells a detector from an instance segmenter that found nothing.
+    # `masks` distinguishes a detector from an instance segmenter without detections.
     return {"size": size and list(size), "masks": found.masks is not None, "things": things}
 
 

@@ -1,8 +1,8 @@
-"""The part of a foreign bundle that is believed: an allow-list of settings and of members.
+"""Allow-list of settings and members that are accepted from a bundle of another machine.
 
-A bundle comes from another machine, and its digests are its own. It may say which streams are
-decoded and by which points of which codecs. Where that is written, what is trusted and any other
-setting of a run is decided here.
+A bundle is not trusted: its digests only prove that it is complete. It may name the streams to
+decode, and the codecs and points that decode them. It cannot set the folder of the results, what is
+trusted, or any other key of a run.
 """
 
 from __future__ import annotations

@@ -49,8 +49,8 @@ def blocks(history: pd.DataFrame, most: int = BLOCKS) -> pd.DataFrame:
 def loss_curves(history: pd.DataFrame, network: str) -> Figure:
     """One panel per loss: median and 10-90 % range of blocks of steps.
 
-    A loss that falls to a third or less stands on a logarithmic axis. A placeholder says so where
-    no step was made.
+    A loss that falls to a third or less is drawn on a logarithmic axis. Without steps the figure is
+    a placeholder.
     """
     title = f"Training: {network}"
     if not len(history):
@@ -64,7 +64,7 @@ def loss_curves(history: pd.DataFrame, network: str) -> Figure:
         figure, panels = grid(len(names), *_PANEL, columns=2)
         for axes, name in zip(panels, names, strict=True):
             _panel(axes, rows, name)
-        finish(figure, f"{title}, {len(history)} steps", f"{note} Every step sees other crops.")
+        finish(figure, f"{title}, {len(history)} steps", f"{note} Every step has other crops.")
     return figure
 
 

@@ -18,8 +18,8 @@ _WIDTH = 5.6
 def placeholder(title: str, reason: str) -> Figure:
     """Draw the title and the reason why the expected figure is empty.
 
-    A run in which every codec failed on a data set still has a report, and the place of the missing
-    figure tells what happened.
+    A run in which every codec failed on a data set still has a complete report, with the reason in
+    place of the figure.
     """
     lines = wrapped(reason, 0.8 * _WIDTH, 17.5)
     with theme():

@@ -201,7 +201,7 @@ def declared_stem(outputs: Iterable[str], name: str) -> Path:
 
 
 def better_arrow(metric: MetricInfo) -> str:
-    """The words that tell a reader which way is good."""
+    """Text for the direction of a metric: higher or lower is better."""
     return "higher is better ↑" if metric.higher_is_better else "lower is better ↓"
 
 

@@ -34,7 +34,7 @@ NEEDED: Final = (
 
 @dataclass(frozen=True)
 class TaskMetric:
-    """A metric of a task, as figures need it; see `icmbench.reporting.figures.style.MetricInfo`."""
+    """A metric of a task for figures; see `icmbench.reporting.figures.style.MetricInfo`."""
 
     name: str
     title: str
@@ -114,10 +114,10 @@ def lossy(rows: pd.DataFrame) -> pd.DataFrame:
 def task_curves(
     tasks: pd.DataFrame, dataset: str, task: str, names: Mapping[str, str] | None = None
 ) -> Figure:
-    """Draw a panel per metric: what the model is worth against bits per pixel on a log axis.
+    """Draw a panel per metric: score of the model against bits per pixel on a log axis.
 
     Lines, markers and intervals are those of `rd_curves`. A dotted line in every panel is the
-    ceiling: the same model on the originals. Without any coded point a placeholder says so.
+    ceiling: the score on the originals. Without coded points the figure is a placeholder.
 
     Args:
         tasks: the table `tasks`; its codec entries decide the styles.

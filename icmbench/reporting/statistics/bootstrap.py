@@ -1,8 +1,8 @@
 """Bootstrap over images: one set of resamples for a whole data set, means, and intervals.
 
 The percentile bootstrap of Efron and Tibshirani, *An Introduction to the Bootstrap* (1993),
-chapter 13. Images are drawn, not rows: every codec of a data set sees the same draws, so that a
-difference between two codecs is not blurred by which images happened to be drawn.
+chapter 13. Images are drawn, not rows: every codec of a data set gets the same draws, so that
+the variance between images does not add to a difference between two codecs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The table of failures: what went wrong, with which codec spec, on how many images."""
+"""The table of failures: reason and number of images per codec spec and status."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def failures_table(
 ) -> pd.DataFrame:
     """One row per data set, codec spec and status other than `ok`, and one per refused image.
 
-    `images`: how many images ended so; `first_image`: the first of them in sorted order;
-    `detail`: what was said about that image, on one line. An image that other codec specs of
-    the data set have and this one lacks is counted under the status `missing`.
+    `images`: number of images with this status; `first_image`: the first of them in sorted order;
+    `detail`: the reason for that image, on one line. Images that other codec specs of the data set
+    have and this one lacks are counted under the status `missing`.
 
-    `refused` are the images that no codec was given, as (dataset, image, reason): rows of status
+    `refused` are images that were not coded, as (dataset, image, reason): rows of status
     `refused` with empty `family` and `codec`, one image each. Sorted by dataset, family, codec,
     status, so that they head their data set. Raises `MeasurementError` as `comparison.grids` does.
     """

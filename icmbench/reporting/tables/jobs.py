@@ -25,7 +25,7 @@ _EMPTY = frozenset({"", "NA", "-"})
 
 
 class Job(NamedTuple):
-    """One run of a rule; nan where Snakemake did not sample or was not told to say it."""
+    """One run of a rule; NaN where Snakemake did not sample or did not record the value."""
 
     seconds: float
     max_mb: float

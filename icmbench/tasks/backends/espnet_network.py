@@ -4,7 +4,7 @@ Mehta et al. 2018, *ESPNet: Efficient Spatial Pyramid of Dilated Convolutions fo
 Segmentation* (ECCV): the ESP module of section 3.1 and figure 1, the network of figure 4d. Layers
 are named as in the authors' files of weights, whose tensors they take::
 
-    image -level1-> 1/2 -level2-> 1/4 -level3-> 1/8     (each also sees the shrunken image)
+    image -level1-> 1/2 -level2-> 1/4 -level3-> 1/8     (each also gets the reduced image)
                        |             |              |
     labels <-classifier- conv <-up_l2- combine <-up_l3-
 """
@@ -179,7 +179,7 @@ def doubling(width: int) -> nn.Module:
 
 
 def build_espnet(state: Mapping[str, Tensor], classes: int) -> EspNet:
-    """The network that a file's tensors are of: their names tell how often modules repeat."""
+    """Build the network of a weight file; tensor names determine the number of repeated modules."""
     repeats = [
         len({name.split(".")[2] for name in state if name.startswith(f"encoder.level{level}.")})
         for level in (2, 3)

@@ -44,7 +44,7 @@ def ensure_ops() -> str:
         if importlib.util.find_spec(MODULE) is not None:
             return "mmcv"
         present = sys.modules[MODULE] = StandIn(MODULE, "Operators of torchvision.")
-        # mmengine asks for the loader, and none means to it that there is no full mmcv.
+        # mmengine checks for this loader: without one it assumes that there is no full mmcv.
         present.__spec__ = importlib.machinery.ModuleSpec(MODULE, None)
     return "torchvision" if isinstance(present, StandIn) else "mmcv"
 

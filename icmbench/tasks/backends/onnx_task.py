@@ -41,7 +41,7 @@ class OnnxTask(Task):
 
     @property
     def uses_device(self) -> bool:  # type: ignore[override]  # of the installation, not the class
-        """True if the installed ONNX Runtime is the one for GPUs: else no job asks for one."""
+        """True where ONNX Runtime is the GPU package; otherwise no job requests a GPU."""
         return has_gpu_package()
 
     @property
@@ -130,7 +130,7 @@ def open_session(
 def _no_provider(path: Path, reason: str, must: bool) -> None:
     text = (
         f"{path}: ONNX Runtime's {CUDA} {reason}; install {GPU_PACKAGE} in place of onnxruntime, "
-        "with the CUDA and cuDNN that it asks for, or set device: cpu"
+        "with the CUDA and cuDNN that it requires, or set device: cpu"
     )
     if must:
         raise TaskError(text)

@@ -99,7 +99,7 @@ def read_config(package: str, name: str, overrides: Mapping[str, Any]) -> Any:
     try:
         config = Config.fromfile(str(path))
         config.merge_from_dict(dict(overrides))
-    # A configuration is a program: it raises what it likes.
+    # A configuration is Python code: it may raise any exception.
     except Exception as error:
         raise TaskError(f"{path}: mmengine refuses it: {type(error).__name__}: {error}") from error
     if "model" not in config:
@@ -123,7 +123,7 @@ def without_downloads(value: Any) -> Any:
 def build_network(package: str, config: Any, seed: int = 1) -> Any:
     """The network of a configuration with random weights, on the CPU; `import_library` first.
 
-    Its norms are those of a single process, and its segmenter sees an image as a whole.
+    Norms are those of a single process, and the segmenter predicts whole images.
 
     Raises TaskError where the library refuses the description, and where the network needs an
     operator that is missing.
@@ -200,10 +200,11 @@ def make_pipeline(package: str, config: Any, scale: int | None) -> Any:
 
 
 def thicken(pipeline: Any, image: Image) -> Image:
-    """An image (H, W, 3) that the steps of `make_pipeline` leave at least one pixel a side.
+    """Pad a very thin image (H, W, 3) so that resizing in the pipeline leaves at least one pixel.
 
-    mmcv rounds the shorter side of a thin image down to 0 pixels, and OpenCV refuses that. The
-    last row or column of such an image is repeated below or to its right; others stay as they are.
+    mmcv rounds the shorter side of a very thin image down to 0 pixels, which OpenCV refuses. The
+    last row or column of such an image is repeated at the bottom or right; other images are
+    unchanged.
     """
     from mmcv.image import rescale_size
     from mmcv.transforms import Resize

@@ -27,20 +27,20 @@ if TYPE_CHECKING:  # every module of this package is read with the configuration
     import torch
 
 POINTS: Final = 68
-SIDE: Final = 256  # of the crop that a FAN sees, in pixels
+SIDE: Final = 256  # side of FAN's input crop, in pixels
 CELLS: Final = 64  # side of its heat maps
 FEATURES: Final = 64  # channels of the bundled network's hourglass
-RAISED: Final = 0.12  # the crop's centre lies above the box's, in heights of the box
-WIDER: Final = 200 / 195  # side of the crop, in sums of the box's width and height
+RAISED: Final = 0.12  # offset of the crop's centre above the box's, in heights of the box
+WIDER: Final = 200 / 195  # side of the crop, relative to width + height of the box
 PUBLISHED: Final = "2DFAN-4"  # the package's own name
 MIRROR: Final = ("average", "none")
 
 
 class FaceAlignment(Task):
-    """A FAN, the bundled narrow one, the published 2DFAN-4 or any file of the package's.
+    """A face alignment network (FAN): the bundled narrow one, the published 2DFAN-4, or a file.
 
-    The package gives whole pixels (it cuts the fraction off), so 0.5 is added: the middle of what
-    the point may be. This alone is an error of 0.38 pixels in the mean.
+    The package truncates landmarks to whole pixels; 0.5 is added to remove the bias. The truncation
+    alone is a mean error of 0.38 pixels.
     """
 
     kind = "face-alignment"
@@ -56,8 +56,8 @@ class FaceAlignment(Task):
         "mirror": Option(
             str,
             default="average",
-            help="`average`: heat maps of the crop and its mirror image, as the package does "
-            "unless it is told otherwise; `none`: of the crop alone, in half the time",
+            help="`average`: heat maps of the crop and its mirror image, as the package's default; "
+            "`none`: of the crop only, in half the time",
         ),
     }
 
@@ -94,7 +94,7 @@ class FaceAlignment(Task):
         self._aligner = make_aligner(network, device, self.values["mirror"] == "average")
 
     def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> Faces:
-        """The landmarks of the faces in these boxes.
+        """Predict the landmarks of the faces in boxes x, y, width, height.
 
         Raises TaskError for a box that is not finite, of less than 4 pixels of width and height
         together, or wholly outside of the image.
@@ -109,7 +109,7 @@ class FaceAlignment(Task):
 
 
 def crop_of(box: Sequence[float] | NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """Centre (x, y) and side in pixels of the square that FAN sees of a face.
+    """Centre (x, y) and side in pixels of FAN's square crop of a face.
 
     The box is the tight one of the 68 points, as in FAN's own training; the package's
     `get_landmarks_from_image` computes the same from the box's corners.
@@ -120,7 +120,7 @@ def crop_of(box: Sequence[float] | NDArray[np.float64]) -> tuple[NDArray[np.floa
 
 
 def check_box(box: Sequence[float], image: Image) -> None:
-    """TaskError where nothing can be cut out for a box x, y, width, height."""
+    """TaskError where a box x, y, width, height cannot be cropped."""
     x, y, width, height = box
     if not np.isfinite(box).all() or width + height < SMALLEST or min(width, height) <= 0:
         raise TaskError(f"the box {list(box)} of a face is not finite or too small")
@@ -130,10 +130,10 @@ def check_box(box: Sequence[float], image: Image) -> None:
 
 
 def make_aligner(network: torch.nn.Module, device: str, mirror: bool) -> Any:
-    """The package's `FaceAlignment` around a network: its crops, its decoding, no detector.
+    """The package's `FaceAlignment` with a given network: its crops and decoding, no detector.
 
-    Its only place where a network is built is `_load_native`; a subclass gives ours there, so that
-    nothing is downloaded and nothing of the package is changed.
+    The package builds its network in `_load_native`; a subclass returns the given network there, so
+    that nothing is downloaded or patched.
     """
     import torch
 

@@ -19,7 +19,7 @@ class MmDetector(OpenMMTask):
     """A detector of mmdet; its own test pipeline prepares the images.
 
     How many things it gives, and from which score on, is the configuration's (`model.test_cfg`):
-    COCO's mAP wants the doubtful ones too.
+    COCO's mAP needs detections of low score, too.
     """
 
     kind = "mmdet"

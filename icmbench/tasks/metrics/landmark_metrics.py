@@ -73,10 +73,10 @@ class LandmarkEvaluator:
         self._truth = [_truth(image, landmarks[image]) for image in self.images]
 
     def count(self, predictions: Mapping[str, Faces]) -> LandmarkCounts:
-        """Statistics per image of what was found at one codec spec.
+        """Statistics per image of the predictions for one codec spec.
 
-        Raises TaskError naming the image where nothing is said about it, where the number of faces
-        differs from the truth's, and where a value is not finite.
+        Raises TaskError naming the image that has no prediction, another number of faces than
+        annotated, or a value that is not finite.
         """
         errors = np.zeros(len(self.images))
         faces, failures = (np.zeros(len(self.images), np.int64) for _ in range(2))

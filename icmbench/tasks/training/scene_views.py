@@ -16,9 +16,9 @@ from icmbench.core.errors import DatasetError
 from icmbench.scenes.labels import CATEGORY_IDS, IGNORE, THINGS
 from icmbench.training.data import TrainingData
 
-SCALES: Final = (0.6, 1.4)  # of an image's side, over that of what the network sees
+SCALES: Final = (0.6, 1.4)  # of an image's side, relative to the network's input
 JITTER: Final = 0.15  # of brightness, contrast and colour balance
-GREY: Final = 114  # around an image that is smaller than what the network sees
+GREY: Final = 114  # padding of images that are smaller than the network's input
 SMALLEST: Final = (16, 0.1)  # what of a thing is left of pixels, and of its own, to be a target
 VIEWS: Final = [*SCALES, JITTER, GREY, *SMALLEST]  # whatever decides how a view is drawn
 
@@ -53,7 +53,7 @@ class Examples:
         self.maps = [_map(path) for path in pool.paths]
 
     def draw(self, rng: np.random.Generator, count: int) -> list[Example]:
-        """`count` views of as many images: scaled, cut or set in grey, mirrored, recoloured."""
+        """Augmented crops of `count` images: scaled, cropped or padded, flipped, recoloured."""
         total = len(self.records)
         numbers = rng.choice(total, count, replace=count > total)
         return [self._view(int(number), rng) for number in numbers]

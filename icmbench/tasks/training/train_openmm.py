@@ -1,7 +1,7 @@
 """Training of the small detector and segmenter of the default run, on clean scenes alone.
 
 Networks and losses are those of mmdet and mmseg, named by their configurations; only widths differ.
-No image that a codec has touched is ever seen: what a task is worth after coding is measured.
+Trained on originals only, never on reconstructions: the benchmark measures scores after coding.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def train_openmm(
     Args:
         package: mmdet or mmseg.
         pool: scenes with their annotations beside them.
-        size: of what the network sees, in pixels, a multiple of 32.
+        size: side of the network's input in pixels, a multiple of 32.
         session: its start is a file of such a network that `save_network` wrote.
 
     Raises DatasetError where annotations are missing, ModelError where the start is of another
@@ -138,7 +138,7 @@ def settle_norms(package: str, network: Any, examples: Examples, seed: int) -> N
 
 
 def _batch(package: str, network: Any, examples: list[Example]) -> tuple[torch.Tensor, list[Any]]:
-    """Images as the network wants them (its own preprocessor), and targets in its classes."""
+    """Input of the network, made by its own preprocessor, and targets in its classes."""
     make = _detection_sample if package == "mmdet" else _semantic_sample
     pictures = [torch.from_numpy(e.pixels[:, :, ::-1].transpose(2, 0, 1).copy()) for e in examples]
     data = {"inputs": pictures, "data_samples": [make(e) for e in examples]}

@@ -1,13 +1,13 @@
 """Integer symbols as bytes: range coding with the tables of `entropy.tables`.
 
-A pass is an array of symbols and one of indexes, each of which names the symbol's table. Inside a
-pass symbols go table by table, in their order, so that the coder is called once a table and not
-once a symbol; then, in one go for the pass, what its escapes stand for. The decoder knows the
-indexes before it reads a pass, and so the order.
+A pass is an array of symbols and an array of indices, which select the table of each symbol. The
+symbols of a pass are coded table by table, in their order within a table, so that the coder is
+called once per table and not once per symbol; the values of escaped symbols follow at the end of
+the pass. The decoder knows the indices before it reads a pass, and therefore the order.
 
-An escaped symbol is told by how far it lies outside its table: the sign, and the excess from 0
-up as an Elias-gamma code of excess + 1. All of it goes through the same range coder, the class of
-the gamma code (a unary number elsewhere) as one symbol whose probabilities halve.
+An escape is followed by the sign of the symbol and its distance beyond the table, as an Elias-gamma
+code of distance + 1. Both are coded by the same range coder; the length of the gamma code (usually
+a unary number) is one symbol whose probabilities halve.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ Coder = Any  # its RangeEncoder
 def _model(frequencies: NDArray[Any]) -> Model:
     """The coder's model that has exactly these frequencies.
 
-    Without `perfect`, constriction gives every entry a frequency of 1 and shares out what is left
-    by floor(cumulated weight * left / total weight): with frequency - 1 as weights the factor is
-    1, and nothing is ever rounded. The tests look at every boundary of every table.
+    Without `perfect`, constriction gives every entry a frequency of 1 and distributes the rest by
+    floor(cumulated weight * rest / total weight): with frequency - 1 as weights the factor is 1 and
+    nothing is rounded. Tests check every boundary of every table.
     """
     return stream.model.Categorical((frequencies - 1).astype(np.float64), perfect=False)
 

@@ -142,7 +142,7 @@ def _transformed(tensor: Tensor, transform: Transform) -> Tensor | str:
 def _described(
     part: str, found: Mapping[str, Shape], describe: Callable[[], Described], conversion: Conversion
 ) -> Described | None:
-    """Settings and network of a part, built without memory; None where the shapes do not tell."""
+    """Settings and network of a part, built without memory; None where shapes are ambiguous."""
     if not found:
         hint = "; a Stable Diffusion 2.1 checkpoint as base has it" if part in BASED else ""
         conversion.note(f"{PREFIXES[part]}*", f"no tensor of the {part}{hint}")

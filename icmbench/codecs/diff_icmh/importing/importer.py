@@ -90,7 +90,7 @@ def import_checkpoint(
         path: `.ckpt`, `.pt`, `.pth` (tensors alone or under `state_dict`) or `.safetensors`.
         out: the folder to make; where it exists it is empty.
         base: a Stable Diffusion 2.1 checkpoint, for what `path` does not hold.
-        head_width: channels of an attention head of the prior, which no shape tells.
+        head_width: channels of an attention head of the prior; no tensor shape determines it.
         control_head_width: the same of the control network, or the largest divisor below.
         tokenizer: folder of vocab.json and merges.txt of Stable Diffusion 2.1, copied to `out`.
         tags: names of the tags, one a line, copied to `out`.

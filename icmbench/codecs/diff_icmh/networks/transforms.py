@@ -41,7 +41,7 @@ class LfgcmSettings(NetworkSettings):
         slices: channels of y per slice, in coding order.
         sft_hidden: channels inside a modulation.
         context_hidden: the two hidden widths of the context between slices.
-        rates: how many rates the adapters tell apart; 0: the published layout, no adapters.
+        rates: number of rates of the adapters; 0: the published layout, no adapters.
     """
 
     in_channels: int = 3

@@ -165,7 +165,7 @@ def _losses(
 def augmentations(images: torch.Tensor, side: int, rng: np.random.Generator) -> torch.Tensor:
     """Augment every image: random crop, mirroring and colours.
 
-    No blur, unlike Chen et al. 2020: the taps are to tell textures apart, sharp from soft ones too.
+    No blur, unlike Chen et al. 2020: the taps must distinguish textures, also sharp from soft ones.
 
     Args:
         images: float32 (n, 3, S, S) in [-1, 1].
