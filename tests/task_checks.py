@@ -44,7 +44,7 @@ def evaluate(
     """
     images = sorted(reconstructions)
     if not images:
-        raise MeasurementError("there is no picture to judge")
+        raise MeasurementError("there is no image to score")
     judge = evaluator(task.produces, truth, images)
     predictions: dict[str, Prediction] = {}
     for name in images:

@@ -19,7 +19,7 @@ from tiny_icmh import tiny_icmh_models
 from tiny_model import tiny_models
 
 from icmbench.bitstream import container
-from icmbench.bitstream.folding import MOST_PIXELS, coded_size, fold, strips, unfold, whole
+from icmbench.bitstream.folding import MAX_PIXELS, coded_size, fold, strips, unfold, whole
 from icmbench.codecs.diff_icmh.codec import DiffIcmh
 from icmbench.codecs.mpd.codec import Mpd
 from icmbench.codecs.mpd.inspect import layers
@@ -96,10 +96,10 @@ def test_every_size_comes_back(short: int, long: int, unit: int, tall: bool) -> 
     assert folded.shape == (*size, 3)
     assert np.array_equal(unfold(folded, (height, width), unit), image)
     rows, columns = whole(size[0], unit), whole(size[1], unit)
-    assert rows * columns <= max(MOST_PIXELS, 2.1 * height * width)
+    assert rows * columns <= max(MAX_PIXELS, 2.1 * height * width)
     assert strips(*size, unit) == 1
     assert strips(rows, columns, unit) == 1
-    if whole(height, unit) * whole(width, unit) <= MOST_PIXELS:
+    if whole(height, unit) * whole(width, unit) <= MAX_PIXELS:
         assert folded is image
 
 

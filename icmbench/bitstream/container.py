@@ -179,7 +179,7 @@ def parse(
 
 
 def _check_version(header: Header, unit: int) -> None:
-    """UnsupportedVersion where a thin image is not folded, or another one is."""
+    """UnsupportedVersion where a thin image is not folded, or any other image is."""
     asked = image_header(
         header.codec_id, header.weights_digest, header.height, header.width, unit
     ).version
@@ -187,9 +187,9 @@ def _check_version(header: Header, unit: int) -> None:
         return
     size = f"{header.width}x{header.height}"
     if asked == FOLDED:
-        reason = f"pictures as thin as {size} are folded since version {FOLDED}"
+        reason = f"images as thin as {size} are folded since version {FOLDED}"
     else:
-        reason = f"that version is of folded pictures, {size} needs no folding"
+        reason = f"that version is of folded images, {size} needs no folding"
     raise UnsupportedVersion(
         f"stream of format version {header.version}: {reason}; encode the original again"
     )

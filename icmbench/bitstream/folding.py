@@ -1,16 +1,17 @@
-"""Folding of thin pictures, so that coding them costs what their pixels cost.
+"""Folding of thin images, which bounds the cost of coding them by their number of pixels.
 
-Networks code whole units of `unit` x `unit` pixels. A picture of 200,000 x 1 pixels covers 8 times
-its own area (units of 64 pixels: 64 times), in a stream of 19 bytes. A picture is thin if its short
-side is at most half a unit. A thin picture whose units hold more than `MOST_PIXELS` pixels is cut
-along its long side in `unit // short side` strips, which are stacked on the short side::
+Codec networks take whole units of `unit` x `unit` pixels. Padded to units of 8 pixels, an image of
+200,000 x 1 pixels has 8 times its area (units of 64 pixels: 64 times), in a stream of 19 bytes. An
+image is thin if its short side is at most half a unit. A thin image with more than `MAX_PIXELS`
+pixels in its units is cut along its long side into `unit // short side` strips, which are stacked
+on the short side::
 
     0123456789ab            0123
                   becomes   4567
                             89ab
 
-So the networks take at most `MOST_PIXELS` pixels, or about twice the picture's own. Folding depends
-on the picture's height and width alone. A folded picture is not folded again.
+The networks then take at most `MAX_PIXELS` pixels, or about twice the number in the image. Folding
+depends on the height and width of the image only. A folded image is not folded again.
 """
 
 from __future__ import annotations
@@ -22,24 +23,24 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 
-MOST_PIXELS: Final = 262_144  # in whole units, up to which a picture is coded as it is: 512 x 512
+MAX_PIXELS: Final = 262_144  # in whole units, of images that are not folded: 512 x 512
 
 
 def strips(height: int, width: int, unit: int) -> int:
-    """Number of strips that a picture is cut in; 1: it is coded as it is.
+    """Number of strips that an image is cut into; 1: it is not folded.
 
     Args:
-        height, width: of the picture in pixels.
-        unit: pixels of a side that the codec's networks take at once; 1 never folds.
+        height, width: of the image in pixels.
+        unit: side in pixels of a unit of the codec's networks; 1 never folds.
     """
     short = min(height, width)
-    if 2 * short > unit or whole(height, unit) * whole(width, unit) <= MOST_PIXELS:
+    if 2 * short > unit or whole(height, unit) * whole(width, unit) <= MAX_PIXELS:
         return 1
     return unit // short
 
 
 def coded_size(height: int, width: int, unit: int) -> tuple[int, int]:
-    """Height and width in pixels of the picture that is coded, not continued to whole units."""
+    """Height and width in pixels of the folded image, without padding to whole units."""
     count = strips(height, width, unit)
     if height <= width:
         return height * count, -(-width // count)
@@ -47,14 +48,14 @@ def coded_size(height: int, width: int, unit: int) -> tuple[int, int]:
 
 
 def whole(side: int, unit: int) -> int:
-    """A side continued to whole units."""
+    """Pad a side to whole units."""
     return -(-side // unit) * unit
 
 
 def fold(image: Image, unit: int) -> Image:
-    """The picture that is coded of an image (H, W, 3), the image itself where it is not thin.
+    """Fold a thin image (H, W, 3); any other image is returned unchanged.
 
-    The last strip is continued by the image's last column (or row).
+    The last strip is padded with the image's last column (or row).
     """
     height, width = image.shape[:2]
     count = strips(height, width, unit)
@@ -69,9 +70,9 @@ def fold(image: Image, unit: int) -> Image:
 
 
 def unfold(coded: Image, size: tuple[int, int], unit: int) -> Image:
-    """The image of `size` (height, width) whose folded picture, of `coded_size`, is given.
+    """Invert `fold`: an image of `size` (height, width) from the coded one, of `coded_size`.
 
-    Contiguous where it was folded, `coded` itself where it was not.
+    The result is contiguous where the image was folded, `coded` itself where it was not.
     """
     height, width = size
     count = strips(height, width, unit)
@@ -85,7 +86,7 @@ def unfold(coded: Image, size: tuple[int, int], unit: int) -> Image:
 
 
 def folding_lines(height: int, width: int, unit: int) -> list[tuple[str, str]]:
-    """Lines of `icmbench info` on an image's folding; none where it is coded as it is."""
+    """Lines of `icmbench info` about the folding of an image; none where it is not folded."""
     count = strips(height, width, unit)
     rows, columns = coded_size(height, width, unit)
     return [("folded", f"in {count} strips, coded as {columns}x{rows}")] if count > 1 else []

@@ -27,8 +27,8 @@ def add_bd_rate(sub: Sub) -> None:
         nargs="+",
         default=[],
         metavar="POINT",
-        help="codec specs as in the table, or patterns with * ? [...] (in quotes); of a family "
-        "with a named point only the named ones count, the other families keep all",
+        help="codec specs as in the table, or patterns with * ? [...] (in quotes); of a codec "
+        "entry with a named point only the named ones count, others keep all points",
     )
     parser.add_argument(
         "--anchor", nargs="+", required=True, metavar="FAMILY", help="curves to compare with"

@@ -12,7 +12,7 @@ from typing import Final
 from icmbench.core.errors import DatasetError
 from icmbench.core.images.image_files import EXTENSIONS
 
-# Suffixes of pictures that `read_image` does not take; Pillow and other programs write them.
+# Suffixes of images that `read_image` does not read; Pillow and other programs write them.
 OTHER_PICTURES: Final = frozenset({
     ".avif", ".bmp", ".cr2", ".dng", ".exr", ".gif", ".hdr", ".heic", ".heif", ".j2k", ".jfif",
     ".jp2", ".jpe", ".jxl", ".pbm", ".pgm", ".pic", ".pnm", ".ppm", ".psd", ".svg", ".tga",

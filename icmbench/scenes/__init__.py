@@ -4,8 +4,8 @@
     record = scene_annotations(scene, "train-00007")
     coco, landmarks = merge_annotations([record])
 
-From the outside in: `scene` (entry), `annotations` and `draw` (COCO records, pictures), `records`
-(types), `layout` (what stands where), `render` (visibility, shading, camera
+From the outside in: `scene` (entry), `annotations` and `draw` (COCO records, images), `records`
+(types), `layout` (positions of objects), `render` (visibility, shading, camera
 effects), `environment` and `surfaces` (stuff), `things_*` and `face_*` (things), `solids` (distance
 functions and ray marching), `camera`, `noise`, `labels`.
 """

@@ -27,9 +27,9 @@ from icmbench.studies.peak_memory import astronaut, stream_header
 
 
 def stage_seconds(model: DiffICMHModel, size: int, repeats: int) -> tuple[dict[str, float], bytes]:
-    """Median seconds of every stage for `astronaut`, on one thread, and the picture's stream.
+    """Measure median seconds of every stage for `astronaut` on one thread; also return its stream.
 
-    At the highest rate, which has most to code, with the card's sampler and guidance. `encode` and
+    The rate is the highest one; sampler and guidance are the model's defaults. `encode` and
     `decode` are sums of their stages.
     """
     threads = torch.get_num_threads()
@@ -48,7 +48,7 @@ def _timed_stages(
     vocabulary = len(model.prior.vocabulary)
     whole = clock.run("latent", lambda: model.autoencoder.latent(image))
     latent = whole.astype(np.float32) / np.float32(SCALE)
-    # Without a tag there is no guidance: what no tagger sees is timed with the first one.
+    # Without tags there is no guidance: an image without predicted tags gets the first one.
     seen = clock.run("tags", lambda: model.tags(latent))
     tags: tuple[int, ...] = seen or ((0,) if vocabulary else ())
     rate = model.rates - 1 if codec.lfgcm.settings.rates else None

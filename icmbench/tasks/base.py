@@ -101,18 +101,18 @@ class Labels:
 
 
 class Task(ABC):
-    """A model for one task. Subclasses set `kind`, `produces`, `options` and write three methods.
+    """A model for one task. Subclasses set `kind`, `produces`, `options` and add three methods.
 
     A kind is one file in `icmbench/tasks/kinds`, or an entry point of the group `icmbench.tasks`;
     an entry of the configuration names its kind and its model.
 
     Attributes:
         produces: kind of a prediction: INSTANCES, SEMANTIC or LANDMARKS.
-        packages: whose versions decide its predictions.
-        uses_device: whether it can run on a GPU.
-        device: where it runs, once it is loaded: cpu or cuda.
-        must_use_device: the configuration asks for this device (`device: cuda`), so `load` raises
-            TaskError where it cannot have it; otherwise (`auto`) it falls back with a warning.
+        packages: distributions whose versions the predictions depend on.
+        uses_device: True where it can run on a GPU.
+        device: device of the loaded model, cpu or cuda.
+        must_use_device: True where the configuration requires the device (`device: cuda`): `load`
+            raises TaskError where it is unavailable. Otherwise (`auto`) it warns and uses the CPU.
     """
 
     kind: ClassVar[str]

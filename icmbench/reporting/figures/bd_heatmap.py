@@ -171,7 +171,7 @@ def _cells(
 def bd_heatmap(
     bd: pd.DataFrame, dataset: str, anchor: str, metrics: Sequence[MetricInfo] = ()
 ) -> Figure:
-    """Draw BD-rates of a data set against an anchor, one row per family, one column per metric.
+    """Draw BD-rates of a data set against an anchor, a row per codec entry, a column per metric.
 
     Args:
         bd: the table `bd_rate`: `dataset, family, anchor, metric, bd_rate, lo, hi, overlap, note`;

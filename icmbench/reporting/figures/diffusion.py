@@ -72,13 +72,13 @@ def _note(rates: Sequence[RateReconstruction]) -> str:
 
 @dataclass(frozen=True)
 class Sample:
-    """A picture that was drawn from the prior, or c itself.
+    """A sample of the prior, or the conditioning latent c decoded without diffusion.
 
     Attributes:
         kind: `c alone`, `controlled` or `prior alone`.
-        tags: names of the tags that the prior was told.
-        draw: number of the noise that sampling starts from; None: no sampling.
-        psnr: in dB, against the original.
+        tags: names of the tags that condition the prior.
+        draw: index of the initial noise; None: no sampling.
+        psnr: against the original, in dB.
         picture: uint8 (H, W, 3).
     """
 
@@ -95,21 +95,21 @@ def prior_alone(
     """Draw the original, then the samples in their order.
 
     Args:
-        file: which one c and the tags are from, for the note.
+        file: description of the file that c and the tags are from, for the note.
         how: `sampler`, `steps` and `guidance`, for the note.
 
-    Raises MeasurementError without a sample, or where a picture has not the original's size.
+    Raises MeasurementError without a sample, or where a size differs from the original's.
     """
     if not samples:
-        raise MeasurementError("a figure of samples needs at least one")
+        raise MeasurementError("a figure of samples needs at least one sample")
     panels = [original_panel(original), *(_sample_panel(sample) for sample in samples)]
     tags = max((sample.tags for sample in samples), key=len)
     settings = ", ".join(f"{key}={value}" for key, value in how.items())
     note = (
-        f"Tags of the file: {_tag_words(tags)}. c alone: what the stream says of the latent, "
-        "without diffusion. Controlled: the prior under control of c. Prior alone: the same "
-        "network without control, so nothing of the picture but its tags and size reaches it. "
-        f"Pictures of one noise start alike. {file}; {settings}."
+        f"Tags of the file: {_tag_words(tags)}. c alone: the conditioning latent decoded without "
+        "diffusion. Controlled: samples of the prior under control of c. Prior alone: samples of "
+        "the same network without control, conditioned on the tags at most. Samples of one noise "
+        f"start from the same latent. {file}; {settings}."
     )
     with theme():
         return picture_sheet(panels, title=title, note=note)
@@ -118,8 +118,8 @@ def prior_alone(
 def _sample_panel(sample: Sample) -> Panel:
     if sample.draw is None:
         return Panel(sample.picture, sample.kind, (_psnr_words(sample.psnr), "no sampling"))
-    told = "with the tags" if sample.tags else "no tags"
-    words = f"{told}, noise {sample.draw + 1}"
+    tags = "with the tags" if sample.tags else "no tags"
+    words = f"{tags}, noise {sample.draw + 1}"
     return Panel(sample.picture, sample.kind, (_psnr_words(sample.psnr), words))
 
 

@@ -47,7 +47,7 @@ def rate_figure(
 
     Args:
         rows: `codec, family, bpp`, and `<metric>`, `<metric>_lo`, `<metric>_hi` of every metric.
-        names: legend texts by family, where they differ from its name.
+        names: codec entry -> legend text, where it differs from the name.
         ceilings: by metric, the value on the originals, which a dotted line shows.
     """
     shown = {name: styles[name] for name in sorted(set(rows["family"]))}
@@ -175,7 +175,7 @@ def pareto_optimal(
 def draw_family(
     axes: Axes, rows: pd.DataFrame, metric: MetricInfo, style: FamilyStyle, family: str
 ) -> None:
-    """Draw the points of a family, the line through the Pareto-optimal ones and the intervals."""
+    """Draw points and intervals of a codec entry, and the line through the Pareto-optimal ones."""
     rate, value = _column(rows, "bpp"), _column(rows, metric.name)
     low, high = _column(rows, f"{metric.name}_lo"), _column(rows, f"{metric.name}_hi")
     best = pareto_optimal(rate, value, metric.higher_is_better)

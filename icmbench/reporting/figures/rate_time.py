@@ -99,7 +99,7 @@ def rate_time(timing: pd.DataFrame, rd: pd.DataFrame, dataset: str) -> Figure:
     note = (
         "Median seconds per image over its megapixels; bars: half the interquartile range each "
         "way. Warm: without model loading and process start, which the timing table lists. Hollow: "
-        "other settings of the same family (scale, decoder)."
+        "other keys of the same codec entry (scale, decoder)."
     )
     with theme():
         figure, panels = grid(2, *_PANEL)

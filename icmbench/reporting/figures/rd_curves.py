@@ -64,7 +64,7 @@ def rd_curves(
         rd: the table `rd`: `dataset, codec, family, images, failed, bpp, <metric>, <metric>_lo,
             <metric>_hi`. Its codec entries decide the styles.
         metrics: what to draw, in order; each must be a column.
-        names: legend texts by family, where they differ from its name.
+        names: codec entry -> legend text, where it differs from the name.
 
     Raises:
         MeasurementError: a metric is not in the table.

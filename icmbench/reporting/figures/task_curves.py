@@ -121,7 +121,7 @@ def task_curves(
 
     Args:
         tasks: the table `tasks`; its codec entries decide the styles.
-        names: legend texts by family, where they differ from its name.
+        names: codec entry -> legend text, where it differs from the name.
 
     Raises:
         MeasurementError: as `task_rows`, and where the task has none of the metrics `CURVES`.

@@ -65,7 +65,7 @@ def ablation_table(
     found = grids(measurements, metrics)
     measured = {family for grid in found for family in grid.families()}
     if missing := sorted({full, *without.values()} - measured):
-        raise MeasurementError(f"ablation: no measurement of the families {', '.join(missing)}")
+        raise MeasurementError(f"ablation: no measurement of codec entries {', '.join(missing)}")
     rows: list[dict[str, object]] = []
     for grid in found:
         chosen = compare(grid, max_failed, metrics)
@@ -83,7 +83,7 @@ def _check(full: str, without: Mapping[str, str], rates: Sequence[float]) -> Non
     families = list(without.values())
     if full in families or len(set(families)) < len(families):
         raise MeasurementError(
-            f"ablation: the variants of {full} are other families, each named once, not {families}"
+            f"ablation: variants of {full} are other codec entries, each named once, not {families}"
         )
 
 

@@ -83,13 +83,13 @@ def _compared(bd_rate: pd.DataFrame, weights: Mapping[str, float], anchor: str) 
     if any(not 0 <= alpha < math.inf for alpha in alphas) or len(set(alphas)) < len(alphas):
         raise MeasurementError(f"weights are finite, not negative and distinct, not {alphas}")
     if weights.get(anchor) != 0:
-        raise MeasurementError(f"the anchor {anchor!r} is not the family of alpha 0")
+        raise MeasurementError(f"the anchor {anchor!r} is not the codec entry of alpha 0")
     tried = sorted(set(weights) - {anchor})
     rows = bd_rate[(bd_rate["anchor"] == anchor) & bd_rate["family"].isin(tried)]
     if absent := sorted(set(tried) - set(rows["family"])):
         raise MeasurementError(f"no BD-rate of {', '.join(absent)} against {anchor}")
     if rows.duplicated(["dataset", "metric", "family"]).any():
-        raise MeasurementError("a family has two BD-rates of one data set and metric")
+        raise MeasurementError("a codec entry has two BD-rates of one data set and metric")
     notes = rows["note"].astype(object)  # an empty cell of a file is nan
     rows = rows.assign(note=notes.where(notes.notna(), ""))
     checked: pd.DataFrame = rows[[name for name in _NEEDED if name != "anchor"]]

@@ -17,8 +17,8 @@ from icmbench.reporting.tables.bd_rate import Resampled, compare_curves
 from icmbench.reporting.tables.paired import frame, paired_task_rows
 
 TASK_BD_COLUMNS = (*BD_COLUMNS[:1], "task", "model", *BD_COLUMNS[1:])
-# Point -> rate and every metric, on all images, then on every draw, then without every group of the
-# jackknife: (1 + resamples + groups,).
+# Point -> rate and every metric: of all images, then of every bootstrap draw, then of all images
+# but one group of the jackknife, (1 + resamples + groups,).
 Samples = dict[Point, tuple[Floats, Mapping[str, Floats]]]
 
 
@@ -62,9 +62,9 @@ class Sampled:
     """The samples of a task on one data set.
 
     Attributes:
-        metrics: title and whether higher is better, by metric.
-        images: number of images that are compared.
-        settings: how scores are computed.
+        metrics: metric -> its title, and True where higher is better.
+        images: number of images of the comparison set.
+        settings: parameters of bootstrap, comparison set and anchors.
     """
 
     task: Scored
@@ -76,7 +76,7 @@ class Sampled:
 
 
 def bd_rates(of: Sampled) -> pd.DataFrame:
-    """Every family with two points or more against every anchor, for every metric."""
+    """BD-rates of every codec entry with two points or more against every anchor."""
     rows = []
     families = sorted({point.family for point in of.samples})
     for metric, (_, higher_is_better) in of.metrics.items():
@@ -97,7 +97,7 @@ def bd_rates(of: Sampled) -> pd.DataFrame:
 
 
 def paired(of: Sampled) -> pd.DataFrame:
-    """Every family minus every anchor at `settings.rates`, for every metric."""
+    """Paired differences between every codec entry and every anchor at `settings.rates`."""
 
     def curves_of(metric: str) -> dict[str, tuple[Floats, Floats]]:
         found: dict[str, list[tuple[Floats, Floats]]] = {}
@@ -127,11 +127,13 @@ def paired(of: Sampled) -> pd.DataFrame:
 def _curves(
     samples: Samples, metric: str, sign: float
 ) -> tuple[dict[str, Curves], NDArray[np.bool_] | None]:
-    """The curve of every family that has a point with a value; row 0 is on all images.
+    """Curves of the codec entries that have a point with a value; row 0 is of all images.
 
-    A draw of images may lack what a metric is of (faces, say): it counts as failed for all
-    families. Returned beside the curves: which rows are whole; a row that is not has the curve of
-    row 0 in its place.
+    A draw of images may have no object of a metric (such as no face): it then counts as failed for
+    all codec entries, and the curve of row 0 takes its place.
+
+    Returns:
+        Curves by codec entry, and bool (rows,): True where a row did not fail.
     """
     held = {p: (rate, sign * v[metric]) for p, (rate, v) in samples.items()}
     held = {point: pair for point, pair in held.items() if np.isfinite(pair[1][0])}

@@ -58,7 +58,7 @@ class OnnxDetector(OnnxTask):
         "letterbox": Option(
             str,
             default="top-left",
-            help="where the picture lies in the square input: top-left, centre, or stretch, which "
+            help="position of the image in the square input: top-left, centre, or stretch, which "
             "does not keep its proportions",
         ),
         "pad": Option(int, default=114, low=0, help="value of the pixels around it"),
@@ -68,7 +68,7 @@ class OnnxDetector(OnnxTask):
             float, default=0.65, low=0.0, help="IoU above which the better box of a class stays; "
             "layout yolox alone"
         ),
-        "max_boxes": Option(int, default=100, low=1, help="best boxes kept of a picture"),
+        "max_boxes": Option(int, default=100, low=1, help="number of best boxes kept per image"),
     }  # fmt: skip
 
     def __init__(self, name: str, entry: Mapping[str, Any]) -> None:

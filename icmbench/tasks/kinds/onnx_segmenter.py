@@ -38,7 +38,7 @@ class OnnxSegmenter(OnnxTask):
         **FILE,
         "classes": Option(list, required=True, help="names, in the order of the scores"),
         "size": Option(
-            list, help="height and width of the network's input; left out: the picture's own"
+            list, help="height and width of the network's input; default: those of the image"
         ),
         **PIXELS,
     }
