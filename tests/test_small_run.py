@@ -121,7 +121,7 @@ def started(plugin: Path, bad_codecs: Path, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("run")
     config = configuration(tmp_path_factory.mktemp("given"))
     env = {"PYTHONPATH": f"{plugin}:{bad_codecs}"}
-    return Run(folder, config, env, snakemake(folder, config, env=env))
+    return Run(folder, config, env, snakemake(folder, config, env=env, long=True))
 
 
 @pytest.fixture(scope="module")
