@@ -99,7 +99,7 @@ FAULTS = (
         "tests/test_tags.py", "tags take a bit more than they need",
     ),
     Fault(
-        "icmbench/codecs/diff_icmh/sampling.py", "place += stride", "place += int(stride)",
+        "icmbench/codecs/diff_icmh/sampling.py", "position += stride", "position += int(stride)",
         "tests/test_control.py", "the sampler's steps end below the schedule's last",
     ),
     Fault(

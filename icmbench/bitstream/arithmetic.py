@@ -139,7 +139,7 @@ def finish(state: Ints, buffer: NDArray[np.uint8]) -> int:
 
 
 def canonical(state: Ints, payload: bytes) -> bytes:
-    """The payload that an encoder writes for what a decoder has just read.
+    """The payload that an encoder writes for the symbols that a decoder has read.
 
     One message, one payload: padding or another number of the same last interval is found out.
     """

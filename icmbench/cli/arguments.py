@@ -37,7 +37,7 @@ positive.__name__ = "whole number"  # in argparse's errors
 
 
 def written(text: str) -> str:
-    """The name of what is written: no standard output."""
+    """Path of an output file; standard output is refused."""
     if text in ("", "-"):
         raise argparse.ArgumentTypeError(
             f"{text!r}: files are written, not standard output; name one (./- is one, too)"

@@ -60,7 +60,7 @@ def encode(arguments: Namespace) -> None:
 
 
 def _read_image(path: str) -> Image:
-    """The image of a file; what was converted or ignored is printed."""
+    """Read an image file; print conversions and ignored metadata."""
     image, note = read_image(path)
     if note:
         print(f"{path}: {note}")

@@ -57,7 +57,7 @@ class Problems:
             self.add(f"{where}: {path}: {kind}; expected {expected}")
 
     def raise_all(self) -> None:
-        """Raise what was collected: a single error as it is, several as one ConfigError."""
+        """Raise the collected problems: a single error unchanged, several as one ConfigError."""
         if len(self.errors) == 1:
             raise self.errors[0]
         if self.errors:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def absent_targets(run: Run) -> dict[str, str]:
-    """Sentences about what the run lacks, by the name of a target that it does not have."""
+    """Target that the run does not have -> sentence about the missing part of the configuration."""
     found = {name: lacks(run) for name, lacks in NEEDS.items()}
     return {name: f"{name} needs {text}" for name, text in found.items() if text}
 

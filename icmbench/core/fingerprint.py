@@ -1,4 +1,4 @@
-"""Fingerprints of code: the import closure of modules, and the versions of what they import.
+"""Fingerprints of code: import closures of modules, and versions of imported distributions.
 
     code = Code(cache=Path(".snakemake/icmbench/sources.json"))
     code.fingerprint(["icmbench.codecs.conventional.webp"])

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def job_arguments(function: Callable[..., Any], job: Any) -> dict[str, Any]:
-    """The arguments of `function`: what a job's rule gives under the names of its parameters.
+    """Arguments of `function` from a job: values of its rule under the names of the parameters.
 
     Inputs and outputs become paths, one `Path` or a list of them as the rule has it. `threads` is
     the job's number of threads, `results` the folder of results, `root` that of the workflow.

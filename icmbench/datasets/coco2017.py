@@ -71,7 +71,7 @@ class Coco2017(Coco):
         return super().fingerprint(image_ids) if self.values["path"] else self._instances_state()
 
     def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
-        """Fetch (resumable) what is missing and read every image once.
+        """Download missing files (resumable) and read every image once.
 
         Raises DatasetError, naming the address, where what came is no image or is of another size
         than the annotations say; it is removed, so that the next run fetches it again.

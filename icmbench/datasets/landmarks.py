@@ -95,7 +95,7 @@ class Landmarks(Folder):
         return digest.hexdigest()[:16]
 
     def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
-        """Read every image once; the points too, so that what is wrong with them shows early."""
+        """Read every image once; landmarks too, so that errors in them are reported early."""
         if not self._bare:
             self.points(image_ids)
         return super().provide(image_ids, folder)

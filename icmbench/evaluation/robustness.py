@@ -152,13 +152,13 @@ class _Decoder:
         return self._stream("truncate", stream, self.point.cut) if self.point.cut else stream
 
     def decode(self, stream: bytes) -> Image:
-        """The reconstruction of a file; Failed where there is none."""
+        """Decode a file; Failed where that is not possible."""
         self.file.write_bytes(stream)
         image: Image = self.process.call("decode", self.point.decode, path=str(self.file))["image"]
         return image
 
     def salvage(self, stream: bytes) -> Image:
-        """The reconstruction of what is whole of a damaged file; Failed where nothing is.
+        """Decode the intact sections of a damaged file; Failed where there are none.
 
         Few different files come out of many damaged ones, so each is decoded once.
         """

@@ -1,4 +1,4 @@
-"""An image on its way into the metrics, with what was already computed from it."""
+"""An image as input of metrics, with a cache of feature maps computed from it."""
 
 from __future__ import annotations
 

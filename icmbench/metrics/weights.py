@@ -64,7 +64,7 @@ def find(file: WeightFile, weights: Path | None) -> Path | None:
 
 
 def missing(file: WeightFile, weights: Path | None) -> str:
-    """One sentence: what is missing, where it was looked for and where it comes from."""
+    """One sentence with the missing file, the searched folders and its address."""
     places = " and ".join(_shown(folder) for folder in folders(weights))
     digest = f", sha256 {file.sha256}…" if file.sha256 else ""
     return f"{file.name} is not in {places}; it comes from {file.url} ({file.size}{digest})."

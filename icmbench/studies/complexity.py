@@ -123,7 +123,7 @@ def complexity_table(
 
 
 def complexity_rows(model: str, networks: Networks, size: int) -> Iterator[Row]:
-    """Rows of a model without what is measured.
+    """Rows of a model, without the measured columns.
 
     Rows of parts have `parameters` and no stage. Rows of stages have `gmac`, 10^9 multiply-adds of
     one image of size x size: a stage of several networks is a row per part, and totals are those

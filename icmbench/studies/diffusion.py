@@ -61,7 +61,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Coded:
-    """A rate point's file of one image, and what it decodes to.
+    """File of one image at a rate, and its reconstruction.
 
     Attributes:
         point: of the codec entry.

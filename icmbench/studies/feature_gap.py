@@ -119,7 +119,7 @@ def _modules(network: Any) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _watched(parts: Mapping[str, Any], found: dict[str, torch.Tensor]) -> Iterator[None]:
-    """Fill `found` with what the parts give while the block runs; of several, numbered."""
+    """Record outputs of network parts in `found` while the block runs; several are numbered."""
 
     def watcher(name: str) -> Callable[[Any, Any, Any], None]:
         def keep(_module: Any, _inputs: Any, output: Any) -> None:

@@ -25,7 +25,7 @@ class Evaluator(Protocol):
         """Name -> title and whether higher is better, in the order of tables."""
 
     def count(self, predictions: Mapping[str, Any]) -> Any:
-        """Count what the metrics need of every image: the slow part, once per codec spec."""
+        """Count the statistics of every image that the metrics need: slow, once per codec spec."""
 
     def values(self, counts: Any, weights: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
         """Metrics (R,) where image i counts `weights[r, i]` times; weights of 1: the data set's."""
@@ -73,7 +73,7 @@ def has_reference(truth: Truth) -> bool:
 
 
 def refer_to_originals(truth: Truth, found: Mapping[str, Any]) -> Truth:
-    """The truth, with what a model found in the originals as the points of every face.
+    """Ground truth whose landmarks are a model's predictions on the originals.
 
     Args:
         found: image id -> landmarks (faces, 68, 2) on the original.
@@ -92,7 +92,7 @@ def refer_to_originals(truth: Truth, found: Mapping[str, Any]) -> Truth:
 
 
 def metrics_of(produces: str) -> Mapping[str, tuple[str, bool]]:
-    """The metrics of the evaluator of what a task produces, as `Evaluator.metrics`."""
+    """Metrics for a kind of predictions, as `Evaluator.metrics`."""
     if produces == INSTANCES:
         from icmbench.tasks.metrics.detection_metrics import DetectionEvaluator
 
@@ -107,7 +107,7 @@ def metrics_of(produces: str) -> Mapping[str, tuple[str, bool]]:
 
 
 def evaluator(produces: str, truth: Truth, images: Sequence[str]) -> Evaluator:
-    """The evaluator of what a task produces, for these images.
+    """Evaluator for a kind of predictions, on these images.
 
     Raises TaskError where the data set has no annotations of that kind, or malformed ones.
     """

@@ -23,7 +23,7 @@ from icmbench.core.progress import progress
 
 FORMAT: Final = 1
 STREAMS: Final = "streams"  # streams and models, on their way out
-PICTURES: Final = "pictures"  # what was decoded from them, on its way home
+PICTURES: Final = "pictures"  # their reconstructions, for the first machine
 ABOUT: Final = "pack.json"
 _PIECE: Final = 1 << 20
 _ABOUT_BYTES: Final = 1 << 26  # of pack.json: a hundred bytes for each of the members
@@ -198,7 +198,7 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
 
 
 class _Hashing(io.RawIOBase):
-    """A file that keeps the sha256 of what was read from it."""
+    """A file that computes the sha256 of the bytes read from it."""
 
     def __init__(self, handle: IO[bytes]) -> None:
         self._handle = handle

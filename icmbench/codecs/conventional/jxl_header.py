@@ -18,7 +18,7 @@ _ALPHA: Final = 0  # ExtraChannelType
 
 
 class JxlHeader(NamedTuple):
-    """Size in pixels (before orientation), and what a pixel holds."""
+    """Size in pixels (before orientation), and the format of a pixel."""
 
     width: int
     height: int

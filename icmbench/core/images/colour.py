@@ -58,7 +58,7 @@ _PQ, _HLG = 16, 18
 
 
 def to_srgb(picture: PillowImage.Image, metadata: Metadata, notes: list[str]) -> PillowImage.Image:
-    """The image with sRGB values; what was done or ignored is added to `notes`.
+    """Convert an image to sRGB; conversions and ignored metadata are added to `notes`.
 
     PNG's cICP precedes an ICC profile, that precedes sRGB, gAMA and cHRM (PNG, third edition,
     section 4.3), and those precede EXIF.

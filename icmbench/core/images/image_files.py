@@ -1,4 +1,4 @@
-"""Reading any image file as what a codec takes: uint8 (H, W, 3) sRGB.
+"""Reading of image files as uint8 (H, W, 3), sRGB, the input of codecs.
 
 Nothing is converted silently: every conversion that changes values is named in the note that
 `read_image` returns and that the manifest keeps. What cannot be converted faithfully is refused

@@ -86,7 +86,7 @@ def _value_cell(axes: Axes, x: int, y: int, row: pd.Series, far: float) -> None:
 
 
 def _reach(values: Sequence[float]) -> float:
-    """Half the colour scale in log2: what the values need, between a factor 1.33 and a factor 4."""
+    """Half the range of the colour scale in log2: largest value, from factor 1.33 to factor 4."""
     return min(max([abs(log_ratio(value)) for value in values] + [math.log2(4 / 3)]), 2.0)
 
 

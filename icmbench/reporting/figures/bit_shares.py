@@ -22,7 +22,7 @@ _WORTH = 0.055  # shares from here on carry their number
 
 
 class Part(NamedTuple):
-    """A segment of the bars: what it sums, how it is drawn (lightness and hatch differ)."""
+    """A segment of the bars: summed columns, lightness and hatch."""
 
     title: str
     columns: tuple[str, ...]

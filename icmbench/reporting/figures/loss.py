@@ -1,4 +1,4 @@
-"""The losses of a training: what is minimised and what it consists of, over the steps."""
+"""Figure of a training: the loss and its terms over the steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time against rate: what a codec's bits cost in seconds, encoding and decoding apart."""
+"""Figure of seconds per megapixel against rate, for encoding and decoding."""
 
 from __future__ import annotations
 

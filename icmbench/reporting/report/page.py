@@ -97,7 +97,7 @@ def _figure(number: int, figure: ReportFigure) -> _Picture:
 
 
 def _sheet(number: int, sheet: ContactSheet) -> _Picture:
-    """Embed a contact sheet, lossy: it shows what the images are, not how good a codec is."""
+    """Embed a contact sheet, lossy: it is an overview, not a comparison of quality."""
     source = data_uri(_webp(Image.fromarray(sheet.image), lossless=False), "image/webp")
     height, width = sheet.image.shape[:2]
     return _Picture(

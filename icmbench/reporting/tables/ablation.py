@@ -1,4 +1,4 @@
-"""The ablation table: what a metric loses at equal rate where one ingredient is left out."""
+"""The ablation table: change of metrics at equal rate without one ingredient."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _dataset_rows(
 
 
 def _entry(full: Floats, variant: Floats, draws: Indices) -> dict[str, object]:
-    """The columns of one row from `full` on; what is left out is empty."""
+    """Columns of one row from `full` on; absent keys are empty columns."""
     change = variant - full
     both = ~np.isnan(change)
     images, compared = int(both.sum()), len(change)

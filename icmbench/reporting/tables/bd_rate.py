@@ -197,7 +197,7 @@ def compare_curves(
     min_overlap: float,
     resampled: Resampled | None = None,
 ) -> dict[str, object]:
-    """The columns of one row from `bd_rate` on; what is left out is empty.
+    """Columns of one row from `bd_rate` on; absent keys are empty columns.
 
     Args:
         family, anchor: row 0 is of all images, the following rows are as `resampled` describes.

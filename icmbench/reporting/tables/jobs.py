@@ -1,4 +1,4 @@
-"""The table of jobs: how often each rule ran, where, and what it took of what it had asked for."""
+"""The table of jobs: number of runs per rule, hosts, and used against requested resources."""
 
 from __future__ import annotations
 

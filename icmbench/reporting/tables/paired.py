@@ -122,7 +122,7 @@ def _points(common: Grid, family: str, metric: str) -> int:
 def _image_entry(
     ours: Floats, theirs: Floats, higher: bool, draws: Indices, names: tuple[str, str]
 ) -> dict[str, object]:
-    """The columns of one row from `value` on; what is left out is empty."""
+    """Columns of one row from `value` on; absent keys are empty columns."""
     change = ours - theirs
     both = ~np.isnan(change)
     images = int(both.sum())

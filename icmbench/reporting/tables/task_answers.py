@@ -1,4 +1,4 @@
-"""Predictions of one task on one data set: on which images there are any, and what they score.
+"""Predictions of one task on one data set: images with a prediction, and scores.
 
 A failing image is a row, never the end of a run. An image without a prediction, one whose
 prediction cannot be judged, and one whose annotation cannot is a failure with a reason, and codecs

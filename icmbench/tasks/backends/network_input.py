@@ -1,4 +1,4 @@
-"""From an image to what an exported network takes: size, order of channels, range of values."""
+"""Input of exported networks from an image: size, channel order, range of values."""
 
 from __future__ import annotations
 

@@ -231,7 +231,7 @@ def _test_steps(config: Any) -> Sequence[Mapping[str, Any]]:
 
 
 def _test_datasets(config: Any) -> Iterator[Mapping[str, Any]]:
-    """The description of the test's data set and of what it wraps, from the outside inwards."""
+    """Configuration of the test data set and of the data sets that it wraps, outermost first."""
     dataset = (config.get("test_dataloader") or {}).get("dataset")
     while dataset is not None:
         yield dataset

@@ -161,7 +161,7 @@ def make_aligner(network: torch.nn.Module, device: str, mirror: bool) -> Any:
 
 @contextlib.contextmanager
 def kept_autotuning() -> Iterator[None]:
-    """Undo what the block does to `torch.backends.cudnn.benchmark`.
+    """Restore `torch.backends.cudnn.benchmark` after the block.
 
     The package switches it on for the whole process where it builds a network for a GPU. cuDNN then
     times its algorithms and takes another one from run to run, with other sums.

@@ -40,7 +40,7 @@ class MmSegmenter(OpenMMTask):
         return self._network.postprocess_result(values, samples if scaled else None)[0]
 
     def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> SemanticMap:
-        """Per pixel the index of the data set's class; 255 where it has none for what is seen."""
+        """Class index of the data set per pixel; 255 for a class that it does not have."""
         seen = self._answer(image).pred_sem_seg.data[0].cpu().numpy()
         seen = seen[: image.shape[0], : image.shape[1]]  # of a thickened image
         found: SemanticMap = self._numbers[seen].astype(np.uint8)

@@ -38,7 +38,7 @@ class Ranked:
 
 
 def rank(image: Counts, scores: Floats, verdict: NDArray[np.int8]) -> Ranked:
-    """Order what was found by score; what is equal stays in the given order, as in pycocotools.
+    """Sort detections by falling score; the sort is stable, as in pycocotools.
 
     Given image after image, in the order of their COCO ids, and within an image by falling score.
     """

@@ -1,4 +1,4 @@
-"""Random views of scenes with their annotations: what the small task models are trained on."""
+"""Random augmented crops of scenes with annotations: training examples of the task models."""
 
 from __future__ import annotations
 

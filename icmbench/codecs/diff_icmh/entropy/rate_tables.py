@@ -59,7 +59,7 @@ def quantile_range(bottleneck: EntropyBottleneck) -> tuple[NDArray[np.int64], ND
 
 
 def set_quantile_tails(bottleneck: EntropyBottleneck) -> None:
-    """Set the tails of every channel's quantiles by bisection; the median stays what it was.
+    """Set the tails of every channel's quantiles by bisection; the median is unchanged.
 
     Training rounds z about the stored median, so it stays; its
     position decides nothing but which integers stand for which values.

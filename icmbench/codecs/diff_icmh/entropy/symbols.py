@@ -90,7 +90,7 @@ class SymbolEncoder:
         self._coder.encode((numbers[owner] >> shift & 1).astype(np.int32), _BIT)
 
     def finish(self) -> bytes:
-        """The shortest payload of what was written, empty where nothing was; more may follow."""
+        """Shortest payload of the written symbols, empty without any; writing may go on."""
         return _shortest(self._coder)
 
 

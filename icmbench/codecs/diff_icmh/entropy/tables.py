@@ -88,7 +88,7 @@ class Tables:
 
 
 def _fault(tables: Tables) -> tuple[str, str] | None:
-    """Name of the first array that is wrong, and what is wrong with it."""
+    """Name of the first wrong array, and its problem."""
     lengths = tables.lengths.astype(np.int64)
     frequencies = tables.frequencies.astype(np.int64)
     offsets = tables.offsets.astype(np.int64)

@@ -124,7 +124,7 @@ def _sorted_out(
 
 
 def _transformed(tensor: Tensor, transform: Transform) -> Tensor | str:
-    """The tensor in our form, or what is wrong with it."""
+    """The tensor in our form, or a text about its problem."""
     if tensor.dtype not in (*KEPT, *WIDENED):
         return f"holds {str(tensor.dtype).removeprefix('torch.')}, not weights"
     tensor = (tensor.float() if tensor.dtype in WIDENED else tensor).contiguous()

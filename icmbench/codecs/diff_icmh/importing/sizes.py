@@ -203,7 +203,7 @@ def control_ratio(own: Sequence[int], base: Sequence[int]) -> float:
 
 
 def _scale(state: State, unet: UnetSettings) -> float:
-    """The factor of what is injected, which the published network can hold one by one."""
+    """Scale of the injected features, which the published network may store per injection."""
     if SCALE not in state:
         raise Unknown(SCALE)
     injections = 2 * len(block_channels(unet.channels, unet.layers)) + 1

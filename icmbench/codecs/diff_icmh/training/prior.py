@@ -156,7 +156,7 @@ def train_tagger(
     *,
     cells: int,
 ) -> None:
-    """Train a tagger in place, on whole images: a crop need not show what the image shows.
+    """Train a tagger in place, on whole images: a crop may lack objects of the image's tags.
 
     Tags of which nothing is known for an image do not count in its loss.
     """
@@ -192,7 +192,7 @@ def train_tagger(
 
 
 def _targets(tags: TagSet, vocabulary: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Truth and what is known of it, float32 (images, tags) of 0 and 1."""
+    """Labels and mask of known labels, float32 (images, tags) of 0 and 1."""
     ids = {name: number for number, name in enumerate(vocabulary)}
     truth = torch.zeros(len(tags.tags), len(vocabulary))
     known = torch.zeros_like(truth)

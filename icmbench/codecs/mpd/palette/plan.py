@@ -1,4 +1,4 @@
-"""From clusters to what is coded: the final tree, the smaller child first, empty leaves gone."""
+"""From clusters to the coded tree: smaller child first, without empty leaves."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def train_vgg(
 
 
 def source_side(crop: int) -> int:
-    """Side of what the augmentations of a image are cut from, in pixels."""
+    """Side in pixels of the crops that augmentations are cut from."""
     return int(np.ceil(SOURCE * crop))
 
 
