@@ -12,7 +12,7 @@ import pytest
 from icmbench.core.errors import MeasurementError, TaskError
 from icmbench.reporting.statistics.bootstrap import interval, resample_indices
 from icmbench.reporting.statistics.calibration import calibrated
-from icmbench.reporting.tables import task_answers
+from icmbench.reporting.tables import task_predictions
 from icmbench.reporting.tables.paired import COLUMNS as PAIRED
 from icmbench.reporting.tables.task_comparisons import Scored, Settings
 from icmbench.reporting.tables.tasks import COLUMNS, FAILURE_COLUMNS, score_task
@@ -311,7 +311,7 @@ def test_what_a_model_does_not_say_has_no_rows(
             both = {"boxes": value, "masks": np.nan}
             return {name: np.full(len(weights), found) for name, found in both.items()}
 
-    monkeypatch.setattr(task_answers, "evaluator", lambda *_: Judge())
+    monkeypatch.setattr(task_predictions, "evaluator", lambda *_: Judge())
     scores, bd, *_ = score_task(TASK, measured(), truth(), predicted(tmp_path), SETTINGS)
     assert list(scores["metric"].unique()) == metrics
     assert list(bd["metric"].unique()) == metrics

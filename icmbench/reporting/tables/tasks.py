@@ -3,7 +3,7 @@
 The images are those that all codecs coded, as in the rate-distortion table. A metric of a task is
 computed over all of them at once (mAP and mIoU are no means of images), and again for every
 bootstrap draw of images and without every group of a jackknife, the same for every codec spec. An
-image without an answer of the task counts as one that was not coded.
+image without a prediction counts as one that was not coded.
 """
 
 from __future__ import annotations
@@ -31,13 +31,6 @@ from icmbench.reporting.statistics.calibration import (
     jackknife_weights,
 )
 from icmbench.reporting.statistics.comparison import Point, compare, grids
-from icmbench.reporting.tables.task_answers import (
-    ORIGINAL,
-    Answers,
-    Judged,
-    answers_of,
-    judge_answers,
-)
 from icmbench.reporting.tables.task_comparisons import (
     Sampled,
     Samples,
@@ -45,6 +38,13 @@ from icmbench.reporting.tables.task_comparisons import (
     Settings,
     bd_rates,
     paired,
+)
+from icmbench.reporting.tables.task_predictions import (
+    ORIGINAL,
+    TaskPredictions,
+    TaskScores,
+    read_task_predictions,
+    score_predictions,
 )
 from icmbench.tasks.evaluate import Truth
 
@@ -74,39 +74,40 @@ def score_task(
     predictions: Mapping[str, Sequence[Path]],
     settings: Settings,
 ) -> TaskTables:
-    """The tables' rows of a task on one data set.
+    """Rows of all tables for a task on one data set.
 
     Args:
-        measurements: of this data set, all codecs.
-        predictions: family, and `ORIGINALS` -> the archives of its shards.
+        measurements: rows of this data set, all codecs.
+        predictions: codec entry, or `ORIGINALS` -> the archives of its shards.
 
     Returns:
-        Scores: `COLUMNS`, a row per codec spec and metric that the model has; `ceiling` is the
-        value on the originals, `failed` the images without an answer (not coded, or the task failed
-        on them), `device` where the model ran, `status` `ok` where there is a value, else why there
-        is none, `note` where the interval is of another kind. BD-rates: of accuracy against rate,
+        Scores: `COLUMNS`, a row per codec spec and metric of the model. `ceiling` is the score on
+        the originals, `failed` the number of images without a prediction (not coded, or the task
+        failed), `device` the device of the model, `status` `ok` or the cause of a missing value,
+        `note` the kind of an interval that is not calibrated. BD-rates: of accuracy against rate,
         with the columns of `bd_rate.csv` and `task`, `model`. Paired differences:
-        `tables.paired.COLUMNS`. Failures: `FAILURE_COLUMNS`, a row per codec spec
-        (or `originals`) that the task failed on, one alone where it could not be loaded at all.
+        `tables.paired.COLUMNS`. Failures: `FAILURE_COLUMNS`, a row per codec spec (or `originals`)
+        that the task failed on; a single row where the model could not be loaded.
 
-    Of faces without points, those found in the originals are taken for right; `model` says so.
+    For faces without annotated landmarks the reference is the prediction on the originals; the
+    column `model` states it.
 
     Raises MeasurementError where a prediction is missing without a reason.
     """
     (grid,) = grids(measurements, ())
-    answers = answers_of(task.produces, truth, predictions, grid)
-    if answers.unmarked:
+    predicted = read_task_predictions(task.produces, truth, predictions, grid)
+    if predicted.unannotated:
         task = replace(task, model=f"{task.model}, against its points on the originals")
 
     def weigh(images: int) -> NDArray[np.int64]:
         return _draw(images, settings, grid.dataset).weights()
 
-    judged = judge_answers(answers, settings.max_failed, weigh)
-    scores, samples = _scores(task, answers, judged, settings)
-    metrics = _defined(judged)
-    images = len(judged.common.images)
+    scored = score_predictions(predicted, settings.max_failed, weigh)
+    scores, samples = _scores(task, predicted, scored, settings)
+    metrics = _defined(scored)
+    images = len(scored.common.images)
     sampled = Sampled(task, grid.dataset, metrics, samples, images, settings)
-    failures = _failures(task, answers, judged)
+    failures = _failures(task, predicted, scored)
     return TaskTables(_score_frame(scores), bd_rates(sampled), paired(sampled), failures)
 
 
@@ -139,55 +140,59 @@ def _draw(images: int, settings: Settings, dataset: str) -> _Draws:
 
 
 def _scores(
-    task: Scored, answers: Answers, judged: Judged, settings: Settings
+    task: Scored, predicted: TaskPredictions, scored: TaskScores, settings: Settings
 ) -> tuple[list[dict[str, object]], Samples]:
     """Rows of scores, and the samples of the points that have values."""
-    common = judged.common
+    common = scored.common
     draws = _draw(len(common.images), settings, common.dataset)
     rows: list[dict[str, object]] = []
     samples: Samples = {}
-    uncoded = compare(answers.coded, settings.max_failed).excluded
-    failed = answers.grid.failed()
-    ceiling = judged.samples.get(ORIGINAL, {})
+    uncoded = compare(predicted.coded, settings.max_failed).excluded
+    failed = predicted.grid.failed()
+    ceiling = scored.samples.get(ORIGINAL, {})
     for number, point in enumerate(common.points[:-1]):
         rates = common.values["bpp"][number]
-        found = judged.samples.get(point, {})
+        found = scored.samples.get(point, {})
         if found:
             samples[point] = (draws.means(rates), found)
             status = OK
-        elif answers.failed or judged.failed:
+        elif predicted.failed or scored.failed:
             status = TASK_FAILED
         elif point in uncoded:
             status = CODEC_FAILED
         else:
-            status = TASK_FAILED if answers.reasons else NO_IMAGES
+            status = TASK_FAILED if predicted.reasons else NO_IMAGES
         base: dict[str, object] = {"dataset": common.dataset, "codec": point.codec}
         base |= {"family": point.family, "task": task.name, "model": task.model}
-        base |= {"failed": failed[number], "status": status, "device": answers.device(point.family)}
-        for metric in _defined(judged):
+        base |= {
+            "failed": failed[number],
+            "status": status,
+            "device": predicted.device(point.family),
+        }
+        for metric in _defined(scored):
             row = _row(metric, found.get(metric), ceiling.get(metric), len(common.images), settings)
             rows.append({**base, "metric": metric, **row, "bpp": mean(rates)})
     return rows, samples
 
 
-def _failures(task: Scored, answers: Answers, judged: Judged) -> pd.DataFrame:
+def _failures(task: Scored, predicted: TaskPredictions, scored: TaskScores) -> pd.DataFrame:
     """Failures of the task, one row a point: `FAILURE_COLUMNS`, sorted."""
-    base = {"dataset": answers.grid.dataset, "task": task.name, "model": task.model}
+    base = {"dataset": predicted.grid.dataset, "task": task.name, "model": task.model}
     base |= {"status": TASK_FAILED}
     rows: list[dict[str, object]] = []
-    if whole := answers.failed or judged.failed:
-        images = answers.coded.images
+    if whole := predicted.failed or scored.failed:
+        images = predicted.coded.images
         first = images[0] if images else ""
         about = {"family": "", "codec": "", "images": len(images), "first_image": first}
         rows.append({**base, **about, "detail": whole})
     groups: dict[Point, list[str]] = {}
-    for point, image in sorted(answers.reasons):
+    for point, image in sorted(predicted.reasons):
         groups.setdefault(point, []).append(image)
     for point, names in groups.items():
-        if answers.failed:
+        if predicted.failed:
             break  # all for the same reason
         about = {"family": point.family, "codec": point.codec, "images": len(names)}
-        detail = answers.reasons[point, names[0]]
+        detail = predicted.reasons[point, names[0]]
         rows.append({**base, **about, "first_image": names[0], "detail": detail})
     return pd.DataFrame(rows, columns=list(FAILURE_COLUMNS))
 
@@ -198,13 +203,13 @@ def _weights(draws: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(row, minlength=images) for row in draws]).astype(np.int64)
 
 
-def _defined(judged: Judged) -> Mapping[str, tuple[str, bool]]:
-    """The metrics that the originals have values of: a model without masks has no `mask_map`.
+def _defined(scored: TaskScores) -> Mapping[str, tuple[str, bool]]:
+    """Metrics with a value on the originals: a model without masks has no `mask_map`.
 
-    All, where there is no value at all: rows without values say that something is wrong.
+    Without any value, all metrics: their empty rows show the failure.
     """
-    known = judged.metrics
-    first = judged.samples.get(ORIGINAL) or next(iter(judged.samples.values()), {})
+    known = scored.metrics
+    first = scored.samples.get(ORIGINAL) or next(iter(scored.samples.values()), {})
     held = {m: about for m, about in known.items() if m in first and np.isfinite(first[m][0])}
     return held or known
 

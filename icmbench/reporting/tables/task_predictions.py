@@ -1,8 +1,8 @@
 """Predictions of one task on one data set: images with a prediction, and scores.
 
-A failing image is a row, never the end of a run. An image without a prediction, one whose
-prediction cannot be judged, and one whose annotation cannot is a failure with a reason, and codecs
-are compared on the images of which all of them have an answer, as in the rate-distortion table.
+A failing image is a row and does not end a run. An image without a prediction, with an invalid
+prediction or with an invalid annotation is a failure with a reason. Codecs are compared on the
+images of which all have a valid prediction, as in the rate-distortion table.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ Key = tuple[Point, str]
 
 
 @dataclass
-class Answers:
+class TaskPredictions:
     """A task's predictions on one data set.
 
     Attributes:
         produces: kind of the predictions.
-        truth: the data set's annotations.
-        paths: family, and `ORIGINALS` -> the archives of its shards.
-        outcomes: of the same keys.
+        truth: annotations of the data set.
+        paths: codec entry, or `ORIGINALS` -> the archives of its shards.
+        outcomes: codec entry, or `ORIGINALS` -> devices, failures and members of the archives.
         coded: the grid of the measurements.
-        grid: the same with a last row for the originals; ok: there is a prediction, too.
-        reasons: (point, image) -> why there is none, or why it cannot be judged. What is wrong
-            with an image's annotation stands under the originals alone.
+        grid: the same with a last row for the originals; `ok` where there is a prediction, too.
+        reasons: (point, image) -> reason of a missing or invalid prediction. An invalid annotation
+            of an image has a reason for the originals only.
     """
 
     produces: str
@@ -59,7 +59,7 @@ class Answers:
     reasons: dict[Key, str] = field(default_factory=dict)
 
     @property
-    def unmarked(self) -> bool:
+    def unannotated(self) -> bool:
         """True where faces have no annotated landmarks; those on the originals replace them."""
         return self.produces == LANDMARKS and not has_reference(self.truth)
 
@@ -78,23 +78,23 @@ class Answers:
         """The predictions of these images; MeasurementError as `store.read`."""
         return store.read(self.paths[point.family], point.codec, images, self.produces)
 
-    def judge(self, images: Sequence[str]) -> Evaluator:
-        """The evaluator for these images; TaskError where their annotations are wrong."""
+    def evaluator(self, images: Sequence[str]) -> Evaluator:
+        """The evaluator for these images; TaskError for invalid annotations."""
         truth = self.truth
-        if self.unmarked:
+        if self.unannotated:
             truth = refer_to_originals(truth, self.read(ORIGINAL, images))
         return evaluator(self.produces, truth, images)
 
     def fail(self, point: Point, image: str, reason: str, *, rows: Sequence[int]) -> None:
-        """Record a failure; the image then has no answer in these rows of the grid."""
+        """Record a failure; the image is then not `ok` in these rows of the grid."""
         self.grid.ok[list(rows), self.grid.images.index(image)] = False
         self.reasons[point, image] = reason
 
 
-def answers_of(
+def read_task_predictions(
     produces: str, truth: Truth, paths: Mapping[str, Sequence[Path]], grid: Grid
-) -> Answers:
-    """The predictions of a task for all points of a grid and for the originals.
+) -> TaskPredictions:
+    """Read the predictions of a task for all points of a grid and for the originals.
 
     Raises MeasurementError where an image that was coded has neither a prediction nor a reason.
     """
@@ -103,7 +103,7 @@ def answers_of(
     ok = np.concatenate([grid.ok, grid.ok.any(axis=0, keepdims=True)])
     empty = np.full((1, len(grid.images)), np.nan)
     values = {name: np.concatenate([table, empty]) for name, table in grid.values.items()}
-    answers = Answers(
+    predicted = TaskPredictions(
         produces, truth, paths, outcomes, grid, Grid(grid.dataset, points, grid.images, ok, values)
     )
     for row, point in enumerate(points):
@@ -116,24 +116,24 @@ def answers_of(
             if reason is None:
                 lost.append(image)
             else:
-                answers.fail(point, image, reason, rows=[row])
+                predicted.fail(point, image, reason, rows=[row])
         if lost:
             where = ", ".join(str(path) for path in paths[point.family]) or "no file"
             raise MeasurementError(
                 f"{where}: no prediction of {', '.join(lost[:5])} for {point.codec} "
                 f"({len(lost)} of {len(grid.images)})"
             )
-    return answers
+    return predicted
 
 
 @dataclass(frozen=True)
-class Judged:
+class TaskScores:
     """Scores of a task on the comparison set, with bootstrap and jackknife samples.
 
     Attributes:
         common: the grid on the compared images, with the originals' row.
         weights: int64 (1 + resamples, images).
-        samples: point -> metric -> (1 + resamples,); without points that answered too little.
+        samples: point -> metric -> (1 + resamples,); without points that failed on too many images.
         metrics: of the evaluator, as `Evaluator.metrics`.
         failed: reason where no prediction could be scored; "": at least one was.
     """
@@ -145,46 +145,48 @@ class Judged:
     failed: str = ""
 
 
-def judge_answers(answers: Answers, max_failed: float, weigh: Any) -> Judged:
-    """Judge all points on the images that all of them answered.
+def score_predictions(predicted: TaskPredictions, max_failed: float, weigh: Any) -> TaskScores:
+    """Score all points on the images of which all points have a prediction.
 
     Args:
-        max_failed: share of the images that a point may lack; one that lacks more is left out.
+        max_failed: share of images that a point may lack; points that lack more are left out.
         weigh: number of images -> weights int64 (1 + resamples, images).
 
-    An image that cannot be judged, or whose prediction cannot, becomes a failure in `answers`, and
-    the rest is judged again.
+    An image with an invalid annotation or prediction becomes a failure in `predicted`, and all
+    other images are scored again.
     """
     while True:
-        common = restrict(answers.grid, compare(answers.grid, max_failed))
+        common = restrict(predicted.grid, compare(predicted.grid, max_failed))
         weights = weigh(len(common.images))
-        nothing = Judged(common, weights, {}, metrics_of(answers.produces), answers.failed)
-        if not common.images or answers.failed:
+        nothing = TaskScores(common, weights, {}, metrics_of(predicted.produces), predicted.failed)
+        if not common.images or predicted.failed:
             return nothing
-        if answers.unmarked and not common.ok[-1].all():
+        if predicted.unannotated and not common.ok[-1].all():
             return replace(nothing, failed="no points on the originals to compare with")
-        judge = attempt("annotations", partial(answers.judge, common.images))
-        found = judge if isinstance(judge, Failure) else _scores(answers, judge, common, weights)
-        if not isinstance(judge, Failure) and not isinstance(found, Failure):
-            return Judged(common, weights, found, judge.metrics)
-        if isinstance(found, Failure) and not _find_faults(answers, common):
+        scorer = attempt("annotations", partial(predicted.evaluator, common.images))
+        found = (
+            scorer if isinstance(scorer, Failure) else _scores(predicted, scorer, common, weights)
+        )
+        if not isinstance(scorer, Failure) and not isinstance(found, Failure):
+            return TaskScores(common, weights, found, scorer.metrics)
+        if isinstance(found, Failure) and not _find_faults(predicted, common):
             return replace(nothing, failed=found.reason)
 
 
 def _scores(
-    answers: Answers, judge: Evaluator, common: Grid, weights: np.ndarray
+    predicted: TaskPredictions, scorer: Evaluator, common: Grid, weights: np.ndarray
 ) -> dict[Point, Mapping[str, Floats]] | Failure:
-    """Metric values of every point that answered on all compared images, or the first failure."""
+    """Metric values of every point that has all predictions, or the first failure."""
     scores: dict[Point, Mapping[str, Floats]] = {}
-    # The originals first: they say which metrics there are.
+    # The originals first: they determine the metrics that have values.
     for point, ok in sorted(zip(common.points, common.ok, strict=True), key=_originals_first):
         if not ok.all():
             continue
-        predictions = answers.read(point, common.images)
-        counts = attempt(f"predictions of {point.codec}", partial(judge.count, predictions))
+        predictions = predicted.read(point, common.images)
+        counts = attempt(f"predictions of {point.codec}", partial(scorer.count, predictions))
         if isinstance(counts, Failure):
             return counts
-        scores[point] = dict(judge.values(counts, weights))
+        scores[point] = dict(scorer.values(counts, weights))
     return scores
 
 
@@ -192,23 +194,23 @@ def _originals_first(pair: tuple[Point, Any]) -> bool:
     return pair[0] != ORIGINAL
 
 
-def _find_faults(answers: Answers, common: Grid) -> int:
-    """Judge every image by itself; what cannot be judged becomes a failure. Their number."""
-    before = len(answers.reasons)
-    judges = {}
-    everywhere = range(len(answers.grid.points))
+def _find_faults(predicted: TaskPredictions, common: Grid) -> int:
+    """Score every image separately; record and count those that fail."""
+    before = len(predicted.reasons)
+    scorers = {}
+    everywhere = range(len(predicted.grid.points))
     for image in common.images:
-        judge = attempt(f"annotation of image {image!r}", partial(answers.judge, [image]))
-        if isinstance(judge, Failure):
-            answers.fail(ORIGINAL, image, judge.reason, rows=everywhere)
+        scorer = attempt(f"annotation of image {image!r}", partial(predicted.evaluator, [image]))
+        if isinstance(scorer, Failure):
+            predicted.fail(ORIGINAL, image, scorer.reason, rows=everywhere)
         else:
-            judges[image] = judge
+            scorers[image] = scorer
     for row, point in enumerate(common.points):
-        if not common.ok[row].all() or not judges:
+        if not common.ok[row].all() or not scorers:
             continue
-        for image, prediction in answers.read(point, list(judges)).items():
+        for image, prediction in predicted.read(point, list(scorers)).items():
             what = f"prediction of image {image!r} of {point.codec}"
-            found = attempt(what, partial(judges[image].count, {image: prediction}))
+            found = attempt(what, partial(scorers[image].count, {image: prediction}))
             if isinstance(found, Failure):
-                answers.fail(point, image, found.reason, rows=[row])
-    return len(answers.reasons) - before
+                predicted.fail(point, image, found.reason, rows=[row])
+    return len(predicted.reasons) - before
