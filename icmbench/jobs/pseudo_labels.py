@@ -43,11 +43,11 @@ def pseudo_labels(
     torch.set_num_threads(threads)
     size, seed = settings["size"], settings["seed"]
     taps = load_taps(network, use_device(device))
-    pool = read_provided(records, images, smallest=size)
-    patches = draw_patches(pool.images, settings["patches"], size, seed)
+    data = read_provided(records, images, smallest=size)
+    patches = draw_patches(data.images, settings["patches"], size, seed)
     found, descriptors = make_pseudo_labels(
         taps,
-        pool,
+        data,
         patches,
         kind,
         counts=settings["counts"],
@@ -57,5 +57,5 @@ def pseudo_labels(
     found.save(labels)
     write_csv(labels_table(found, descriptors, seed), table)
     for tap, level, values in zip(TAPS, found.levels, descriptors, strict=True):
-        figure = level_montage(f"{kind}, {tap}", level, values, patches, pool.images)
+        figure = level_montage(f"{kind}, {tap}", level, values, patches, data.images)
         save_figure(f"montage_{kind}_{tap}", figure, figures)

@@ -12,8 +12,8 @@ def train_contexts(job: TrainingJob) -> None:
     from icmbench.models.tensors import save_arrays
     from icmbench.training.provenance import data_provenance
 
-    pool, images = training_set(job, job.settings["crop"]), job.settings["images"]
+    data, images = training_set(job, job.settings["crop"]), job.settings["images"]
     folder = needed(job.autoencoder).parent
-    arrays = count_contexts(folder, pool, images, training_device(job))
-    provenance = {"images": images, "pool": data_provenance(pool)}
+    arrays = count_contexts(folder, data, images, training_device(job))
+    provenance = {"images": images, "pool": data_provenance(data)}
     save_arrays(job.weights[0], arrays, {"provenance": provenance})

@@ -16,10 +16,10 @@ def train_features(job: TrainingJob) -> None:
 
     files, plan, path = session(job), schedule(job), needed(job.labels)
     labels = PseudoLabels.load(path)
-    pool = training_set(job, labels.patches.size)
-    check_labels(labels, pool, path)
+    data = training_set(job, labels.patches.size)
+    check_labels(labels, data, path)
     folder = needed(job.autoencoder).parent
-    state, metadata = features.train_features(folder, plan, pool, labels, files)
-    provenance = training_provenance(plan, pool, labels.patches.size, files.start)
+    state, metadata = features.train_features(folder, plan, data, labels, files)
+    provenance = training_provenance(plan, data, labels.patches.size, files.start)
     provenance["labels"] = {"kind": labels.kind, "network": labels.weights}
     save_network(job.weights[0], state, {**metadata, "provenance": provenance})

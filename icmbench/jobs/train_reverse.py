@@ -14,7 +14,7 @@ def train_reverse(job: TrainingJob) -> None:
     from icmbench.training.provenance import training_provenance
 
     crop, files, plan = reverse.CROP * CELL, session(job), schedule(job)
-    pool = training_set(job, crop)
-    state, metadata = reverse.train_reverse(needed(job.autoencoder).parent, plan, pool, files)
-    provenance = training_provenance(plan, pool, crop, files.start)
+    data = training_set(job, crop)
+    state, metadata = reverse.train_reverse(needed(job.autoencoder).parent, plan, data, files)
+    provenance = training_provenance(plan, data, crop, files.start)
     save_network(job.weights[0], state, {**metadata, "provenance": provenance})

@@ -14,10 +14,10 @@ def train_vgg(job: TrainingJob) -> None:
     from icmbench.training.provenance import training_provenance
 
     crop, files, plan = job.settings["crop"], session(job), schedule(job)
-    start, pool = files.start, training_set(job, vgg.source_side(crop))
+    start, data = files.start, training_set(job, vgg.source_side(crop))
     network = VggSettings.read(read_metadata(start)["network"]) if start else VggSettings()
     state, metadata = vgg.train_vgg(
-        plan, pool, crop, job.settings["objective"], files, settings=network
+        plan, data, crop, job.settings["objective"], files, settings=network
     )
-    provenance = training_provenance(plan, pool, crop, start)
+    provenance = training_provenance(plan, data, crop, start)
     save_network(job.weights[0], state, {**metadata, "provenance": provenance})

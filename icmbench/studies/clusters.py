@@ -110,7 +110,7 @@ def taps_figure(network: TapsNetwork, image: Image, size: int, name: str) -> Fig
 
 
 class ClusterStudy:
-    """Clusters of several data sets beside those of the training pool (paper, figure 4)."""
+    """Clusters of several data sets beside those of the training data (paper, figure 4)."""
 
     def __init__(
         self, network: TapsNetwork, labels: PseudoLabels, settings: Mapping[str, Any]
@@ -165,7 +165,7 @@ class ClusterStudy:
         return {"clusters": distortion_figure(self.curves, chosen), **self.montages}
 
     def over(self, image: Image, name: str) -> Figure:
-        """The training pool's pseudo-labels drawn over an image."""
+        """Pseudo-labels of the training data drawn over an image."""
         size = self.settings["size"]
         if min(image.shape[:2]) < size:
             return placeholder(f"Pseudo-labels, {name}", f"no patch of {size} pixels fits.")

@@ -234,16 +234,16 @@ def prior_samples(
     found: list[Sample] = []
 
     def add(kind: str, tags: tuple[int, ...], draw: int | None) -> None:
-        latent = hint
+        latent = c
         if draw is not None:
             seed, controlled = seed_from(image_id, draw), kind == CONTROLLED
-            latent = model.sample(hint, [tags], seeds=[seed], controlled=controlled, **how)
+            latent = model.sample(c, [tags], seeds=[seed], controlled=controlled, **how)
         shown = model.show(latent, (original.shape[0], original.shape[1]))
         psnr = meter(original, shown)["psnr_rgb"]
         found.append(Sample(kind, names if tags else (), draw, psnr, shown))
 
     with torch.inference_mode():
-        hint = model.conditioning(coded)
+        c = model.conditioning(coded)
         add(C_ALONE, coded.tags, None)
         add(CONTROLLED, coded.tags, 0)
         add(PRIOR_ALONE, coded.tags, 0)

@@ -63,10 +63,10 @@ def _timed_stages(
     coded: Coded = clock.run(
         "entropy decoding", lambda: read_sections(codec, sections, size, vocabulary)
     )
-    hint = clock.run("synthesis", lambda: model.conditioning(coded))
+    c = clock.run("synthesis", lambda: model.conditioning(coded))
     how = {key: codec.defaults[key] for key in ("sampler", "guidance")}
     drawn = clock.run(
-        SAMPLING, lambda: model.sample(hint, [coded.tags], steps=STEPS[0], seeds=[0], **how)
+        SAMPLING, lambda: model.sample(c, [coded.tags], steps=STEPS[0], seeds=[0], **how)
     )
     clock.run("picture", lambda: model.show(drawn, size))
     found = clock.medians

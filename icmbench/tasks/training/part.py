@@ -1,4 +1,4 @@
-"""Training of the bundled task models, by the names of their files, on the pool's clean scenes."""
+"""Training of the bundled task models, by file name, on clean scenes of the training data."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def train_part(
     """Weights and metadata of `detector`, `segmenter` or `landmarks`, trained on scenes.
 
     Args:
-        records, folders: of the pool's sources that are scenes, one each.
+        records, folders: of the training sets that are scenes, one each.
         session: its start is a file of such a network.
 
     Raises ConfigError for another part, and what the training itself raises.
@@ -38,7 +38,7 @@ def train_part(
     from icmbench.training.data import read_provided
     from icmbench.training.provenance import training_provenance
 
-    pool = read_provided([str(p) for p in records], [str(p) for p in folders], smallest=SIZE // 2)
+    data = read_provided([str(p) for p in records], [str(p) for p in folders], smallest=SIZE // 2)
     if part == "landmarks":
         folder_of = {
             record.image: folder
@@ -47,8 +47,8 @@ def train_part(
         }
         state, metadata = train_fan(schedule, read_faces(folder_of), session)
     elif part in PACKAGES:
-        state, metadata = train_openmm(PACKAGES[part], schedule, pool, SIZE, session)
+        state, metadata = train_openmm(PACKAGES[part], schedule, data, SIZE, session)
     else:
         raise ConfigError(f"task model {part!r}: expected detector, segmenter or landmarks")
-    provenance = training_provenance(schedule, pool, SIZE, session.start)
+    provenance = training_provenance(schedule, data, SIZE, session.start)
     return state, {**metadata, "provenance": provenance}

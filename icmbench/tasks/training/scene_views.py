@@ -41,16 +41,16 @@ class Example:
 
 
 class Examples:
-    """Random views of the scenes of a pool, with their annotations.
+    """Random augmented crops of scenes, with their annotations.
 
-    Raises DatasetError for an image of the pool without `<image>.json` and `<image>.semantic.png`
+    Raises DatasetError for an image without `<image>.json` and `<image>.semantic.png`
     beside it.
     """
 
-    def __init__(self, pool: TrainingData, size: int) -> None:
-        self.pool, self.size = pool, size
-        self.records = [_record(path) for path in pool.paths]
-        self.maps = [_map(path) for path in pool.paths]
+    def __init__(self, data: TrainingData, size: int) -> None:
+        self.data, self.size = data, size
+        self.records = [_record(path) for path in data.paths]
+        self.maps = [_map(path) for path in data.paths]
 
     def draw(self, rng: np.random.Generator, count: int) -> list[Example]:
         """Augmented crops of `count` images: scaled, cropped or padded, flipped, recoloured."""
@@ -59,7 +59,7 @@ class Examples:
         return [self._view(int(number), rng) for number in numbers]
 
     def _view(self, number: int, rng: np.random.Generator) -> Example:
-        image, semantic = self.pool.images[number], self.maps[number]
+        image, semantic = self.data.images[number], self.maps[number]
         labels, masks = _things(self.records[number])
         side = max(1, round(self.size * rng.uniform(*SCALES)))
         factor = side / min(image.shape[:2])

@@ -46,7 +46,7 @@ SETTLING: Final = (32, 8)  # batches, and images in each, that the norms are set
 
 
 def train_openmm(
-    package: str, schedule: Schedule, pool: TrainingData, size: int, session: Session
+    package: str, schedule: Schedule, data: TrainingData, size: int, session: Session
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Train the network of a library; returns its weights and metadata.
 
@@ -56,7 +56,7 @@ def train_openmm(
 
     Args:
         package: mmdet or mmseg.
-        pool: scenes with their annotations beside them.
+        data: scenes with their annotations beside them.
         size: side of the network's input in pixels, a multiple of 32.
         session: its start is a file of such a network that `save_network` wrote.
 
@@ -66,7 +66,7 @@ def train_openmm(
     if size < 64 or size % 32:
         raise ConfigError(f"size {size}: a multiple of 32, at least 64")
     import_library(package)
-    examples, network, state = Examples(pool, size), make_network(package, schedule.seed), None
+    examples, network, state = Examples(data, size), make_network(package, schedule.seed), None
     if session.start is not None:
         state, _ = load_network(session.start)
         fill(network, state, session.start)
@@ -85,7 +85,7 @@ def train_openmm(
         session,
         describe={
             "network": [*model_of(package)],
-            "pool": pool.digest,
+            "pool": data.digest,
             "size": size,
             "start": state_digest(state),
             "views": [*VIEWS, STRIDE, *SETTLING],

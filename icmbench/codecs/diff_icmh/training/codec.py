@@ -62,7 +62,7 @@ def make_codec(
     folder: Path,
     frozen: FrozenNetworks,
     schedule: Schedule,
-    pool: TrainingData,
+    data: TrainingData,
     session: Session,
     *,
     stage: int,
@@ -95,7 +95,7 @@ def make_codec(
         network,
         frozen,
         schedule,
-        pool,
+        data,
         session,
         stage=stage,
         weights=weights,
@@ -104,7 +104,7 @@ def make_codec(
         describe=about,
     )
     first = start / "codec.safetensors" if start else None
-    provenance = training_provenance(schedule, pool, crop, first)
+    provenance = training_provenance(schedule, data, crop, first)
     provenance |= {"stage": stage, "weights": weights.metadata(), **frozen.digest}
     write_codec(folder, network, frozen.prior.settings.unet, provenance)
 
@@ -179,7 +179,7 @@ def train_codec(
     network: CodecNetworks,
     frozen: FrozenNetworks,
     schedule: Schedule,
-    pool: TrainingData,
+    data: TrainingData,
     session: Session,
     *,
     stage: int,
@@ -189,16 +189,16 @@ def train_codec(
     describe: Mapping[str, Any],
 ) -> None:
     """Train both networks in place."""
-    tags = tag_ids(tag_training_data(pool, source_tags), frozen.prior.settings.vocabulary)
+    tags = tag_ids(tag_training_data(data, source_tags), frozen.prior.settings.vocabulary)
     if not describe.get("start"):
-        calibrate(network.lfgcm, frozen.model, pool.crops(np.random.default_rng(0), 8, crop))
+        calibrate(network.lfgcm, frozen.model, data.crops(np.random.default_rng(0), 8, crop))
     device = session.device
     network.to(device)
     network.lfgcm.requires_grad_(not weights.freeze_codec)
     lowest = len(weights.lambda_rate) - 1 if stage == 1 else 0
 
     def losses(rng: np.random.Generator) -> Losses:
-        pixels, images = pool.crops_of(rng, schedule.batch, crop)
+        pixels, images = data.crops_of(rng, schedule.batch, crop)
         drop = rng.random(len(images)) < DROPOUT
         kept = [
             () if dropped or not weights.tags else tags[image]
@@ -222,7 +222,7 @@ def train_codec(
             **frozen.digest,
             "stage": stage,
             "weights": weights.metadata(),
-            "pool": pool.digest,
+            "pool": data.digest,
             "tags": tags,
             "crop": crop,
         },

@@ -32,12 +32,12 @@ class AugmentedLatent:
 
 
 def augmented_latents(
-    model: LatentAutoencoder, pool: TrainingData, cells: int, device: str = "cpu"
+    model: LatentAutoencoder, data: TrainingData, cells: int, device: str = "cpu"
 ) -> list[AugmentedLatent]:
     """Compute all latents of at least `cells` cells a side; DatasetError where there is none."""
     model.network.to(device, memory_format=torch.channels_last)
     latents = []
-    for number, image in enumerate(progress(pool.images, desc="latents", unit="image")):
+    for number, image in enumerate(progress(data.images, desc="latents", unit="image")):
         for augmented in _augmented(image, cells * CELL):
             latents.append(AugmentedLatent(number, model.latent(augmented)))
     if not latents:

@@ -24,7 +24,7 @@ from icmbench.training.loop import Losses, Schedule, Session, forward_pass, trai
 from icmbench.training.provenance import training_provenance
 from icmbench.training.source_tags import TagSet, tag_training_data
 
-CELLS: Final = 32  # of a training crop's side, where the pool has images that large
+CELLS: Final = 32  # of a training crop's side, where the training images are that large
 DROPOUT: Final = 0.1  # conditioning dropout: share of the images whose tags are dropped
 
 
@@ -32,14 +32,14 @@ def make_prior(
     path: Path,
     autoencoder: Path,
     schedule: Schedule,
-    pool: TrainingData,
+    data: TrainingData,
     session: Session,
     *,
     source_tags: Mapping[str, Sequence[str]],
     cells: int = CELLS,
     settings: PriorSettings | None = None,
 ) -> None:
-    """Train the denoising network and its embedder on the latents of a pool; write their file.
+    """Train the denoising network and its embedder on latents of the training data, and save them.
 
     Args:
         autoencoder: folder of the autoencoder whose latents they are.
@@ -47,7 +47,7 @@ def make_prior(
         source_tags: tags that hold for all images of a source.
     """
     model = load_autoencoder(part_file(autoencoder, "autoencoder"))
-    tags = tag_training_data(pool, source_tags)
+    tags = tag_training_data(data, source_tags)
     settings = settings or PriorSettings(vocabulary=tags.vocabulary)
     state, start = None, session.start
     if start is not None:
@@ -57,8 +57,8 @@ def make_prior(
     if state is not None:
         fill_network(prior, state, f"start of the prior's training, {start}")
     known = tag_ids(tags, settings.vocabulary)
-    train_prior(prior, model, schedule, pool, known, session, cells=cells)
-    provenance = training_provenance(schedule, pool, cells * 8, start)
+    train_prior(prior, model, schedule, data, known, session, cells=cells)
+    provenance = training_provenance(schedule, data, cells * 8, start)
     provenance["autoencoder"] = sha256_file(part_file(autoencoder, "autoencoder"))
     about = {"network": settings.values(), "provenance": provenance}
     save_network(path, prior.state_dict(), about)
@@ -75,7 +75,7 @@ def train_prior(
     prior: Prior,
     model: LatentAutoencoder,
     schedule: Schedule,
-    pool: TrainingData,
+    data: TrainingData,
     tags: Sequence[tuple[int, ...]],
     session: Session,
     *,
@@ -83,7 +83,7 @@ def train_prior(
 ) -> None:
     """Train a prior in place: the noise of every step predicted from latent and tags."""
     device = session.device
-    latents = augmented_latents(model, pool, cells, device)
+    latents = augmented_latents(model, data, cells, device)
     prior.to(device).to(memory_format=torch.channels_last)
 
     def losses(rng: np.random.Generator) -> Losses:
@@ -101,7 +101,7 @@ def train_prior(
     describe = {
         "network": prior.settings.values(),
         "autoencoder": sha256_file(model.path),
-        "pool": pool.digest,
+        "pool": data.digest,
         "tags": [list(found) for found in tags],
         "cells": cells,
         "start": state_digest({k: v.cpu() for k, v in prior.state_dict().items()}),
@@ -114,23 +114,23 @@ def make_tagger(
     path: Path,
     autoencoder: Path,
     schedule: Schedule,
-    pool: TrainingData,
+    data: TrainingData,
     session: Session,
     *,
     source_tags: Mapping[str, Sequence[str]],
     vocabulary: Sequence[str] | None = None,
     cells: int = CELLS,
 ) -> None:
-    """Train the multi-label tagger on the latents of a pool and write its file.
+    """Train the multi-label tagger on latents of the training data and write its file.
 
     Args:
-        vocabulary: of the prior that the tags are for; None: all tags of the pool.
+        vocabulary: of the prior that the tags are for; None: all tags of the training data.
 
     The other arguments are those of `make_prior`. Raises ModelError where the start has another
     vocabulary.
     """
     model = load_autoencoder(part_file(autoencoder, "autoencoder"))
-    tags = tag_training_data(pool, source_tags)
+    tags = tag_training_data(data, source_tags)
     settings = TaggerSettings(tuple(vocabulary or tags.vocabulary), model.channels)
     tagger, start = build_tagger(settings, schedule.seed), session.start
     if start is not None:
@@ -138,8 +138,8 @@ def make_tagger(
         if metadata.get("network", {}).get("vocabulary") != list(settings.vocabulary):
             raise ModelError(f"{start}: its tags are not those of the prior")
         fill_network(tagger, state, f"start of the tagger's training, {start}")
-    train_tagger(tagger, settings, model, schedule, pool, tags, session, cells=cells)
-    provenance = training_provenance(schedule, pool, cells * 8, start)
+    train_tagger(tagger, settings, model, schedule, data, tags, session, cells=cells)
+    provenance = training_provenance(schedule, data, cells * 8, start)
     save_network(
         path, tagger.state_dict(), {"network": settings.values(), "provenance": provenance}
     )
@@ -150,7 +150,7 @@ def train_tagger(
     settings: TaggerSettings,
     model: LatentAutoencoder,
     schedule: Schedule,
-    pool: TrainingData,
+    data: TrainingData,
     tags: TagSet,
     session: Session,
     *,
@@ -161,7 +161,7 @@ def train_tagger(
     Tags of which nothing is known for an image do not count in its loss.
     """
     device = session.device
-    latents = augmented_latents(model, pool, cells, device)
+    latents = augmented_latents(model, data, cells, device)
     truth, known = _targets(tags, settings.vocabulary)
     tagger.to(device)
 
@@ -183,7 +183,7 @@ def train_tagger(
         describe={
             "network": settings.values(),
             "autoencoder": sha256_file(model.path),
-            "pool": pool.digest,
+            "pool": data.digest,
             "tags": [list(found) for found in tags.tags],
             "start": state_digest({k: v.cpu() for k, v in tagger.state_dict().items()}),
         },
