@@ -295,7 +295,7 @@ def test_training_is_repeatable_resumes_and_starts_warm(tmp_path: Path) -> None:
     assert same(first, trained("a"))  # nothing is left to do
     save_network(tmp_path / "a.safetensors", first, {"network": {"features": 16}})
     assert not same(first, trained("c", 64, start=tmp_path / "a.safetensors"))
-    assert (tmp_path / "a.csv").read_text().startswith("step,loss,error\n0,")
+    assert (tmp_path / "a.csv").read_text().startswith("step,loss,distance\n0,")
 
 
 def test_files_of_networks(tmp_path: Path) -> None:

@@ -717,6 +717,18 @@ def test_every_loss_has_its_panel(whole: tuple[Path, dict[str, torch.Tensor]]) -
     assert not loss_curves(pd.DataFrame({"step": [], "loss": []}), "reverse").axes
 
 
+def test_the_direction_of_better_is_the_columns() -> None:
+    """An accuracy rises; only losses are drawn on a logarithmic axis."""
+    history = pd.DataFrame(
+        {"step": range(4), "loss": [9, 4, 2, 1], "correct": [0.1, 0.3, 0.6, 0.9]}
+    )
+    loss, correct = loss_curves(history, "vgg").axes
+    texts = [{text.get_text() for text in axes.texts} for axes in (loss, correct)]
+    assert "lower is better ↓" in texts[0]
+    assert "higher is better ↑" in texts[1]
+    assert (loss.get_yscale(), correct.get_yscale()) == ("log", "linear")
+
+
 PLANTED = """
 from icmbench.codecs.raw_test import RawTest
 

@@ -16,13 +16,22 @@ from icmbench.reporting.figures.style import theme
 BLOCKS = 120  # points of a curve at most
 _PANEL = (3.9, 2.7)
 _LINE, _BAND = "#0072B2", "#b9d4e6"
-_TITLES = {
-    "loss": ("Loss", "what is minimised"),
-    "error": ("Squared error", "mean square, scale \u22121 … 1"),
-    "nats": ("Information", "nats per latent cell"),
-    "latent": ("Latent", "mean square, deviations of latent"),
-    "picture": ("Reconstruction", "mean square, scale \u22121 … 1"),
-    "structure": ("Structure", "1 \u2212 SSIM"),
+_LOWER, _HIGHER = "lower is better ↓", "higher is better ↑"
+_PANELS = {  # of a column: title, unit, direction
+    "loss": ("Loss", "what is minimised", _LOWER),
+    "error": ("Squared error", "mean square, scale \u22121 … 1", _LOWER),
+    "nats": ("Information", "nats per latent cell", "rate of the latent"),
+    "latent": ("Latent", "mean square, deviations of latent", _LOWER),
+    "picture": ("Reconstruction", "mean square, scale \u22121 … 1", _LOWER),
+    "structure": ("Structure", "1 \u2212 SSIM", _LOWER),
+    "correct": ("Accuracy", "share of the batch", _HIGHER),
+    "right": ("Accuracy", "share of the known tags", _HIGHER),
+    "distance": ("Distance", "sides of the crop", _LOWER),
+    "guide": ("Guided latent", "mean square, deviations of latent", _LOWER),
+    "bits": ("Estimated bits", "per pixel, not of files", _LOWER),
+    "noise": ("Predicted noise", "mean square", _LOWER),
+    "semantic": ("Semantic consistency", "loss of U-Net features", _LOWER),
+    "point": ("Rate", "its index", "drawn for every step"),
 }
 
 
@@ -69,17 +78,22 @@ def loss_curves(history: pd.DataFrame, network: str) -> Figure:
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, name: str) -> None:
-    title, unit = _TITLES.get(name, (name.capitalize(), name))
+    title, unit, direction = _PANELS.get(name, (name.capitalize(), name, _direction(name)))
     low, high = rows[f"{name}_lo"], rows[f"{name}_hi"]
     axes.fill_between(rows["step"], low, high, color=_BAND, linewidth=0)
     axes.plot(rows["step"], rows[name], color=_LINE, linewidth=1.4)
-    label_panel(axes, title, "lower is better ↓" if name != "nats" else "rate of the latent")
+    label_panel(axes, title, direction)
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    if 0 < 3 * low.min() < high.max():
+    if direction == _LOWER and 0 < 3 * low.min() < high.max():
         log_axis(axes, "y", [*low, *high], most=6)
         unit += " (log)"
     else:
         axes.yaxis.set_major_locator(MaxNLocator(6))
         axes.yaxis.set_major_formatter(FuncFormatter(plain))
     axes.set_ylabel(unit)
+
+
+def _direction(name: str) -> str:
+    """Direction of a term of mmdet or mmseg: `decode.acc_seg` is an accuracy, `loss_cls` a loss."""
+    return _HIGHER if name.rpartition(".")[2].startswith("acc") else _LOWER

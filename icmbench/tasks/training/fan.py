@@ -169,7 +169,8 @@ def heat_map_loss(maps: torch.Tensor, points: torch.Tensor, judged: torch.Tensor
         points: (n, 68, 2), x and y in crops of side 1, a cell's centre at +0.5 / W.
         judged: bool (n, 68); the other maps do not count.
 
-    Returns `loss`, and `error`: mean distance of the largest cell's centre, in sides of the crop.
+    Returns `loss`, and `distance`: the mean from the largest cell's centre to its point, in sides of
+    the crop.
     """
     import torch
 
@@ -180,7 +181,7 @@ def heat_map_loss(maps: torch.Tensor, points: torch.Tensor, judged: torch.Tensor
         distance = (found / maps.shape[-1] - points).norm(dim=2)
     squares = ((maps - wanted) ** 2 * (1 + NEAR * wanted)).sum((2, 3))
     count = judged.sum().clamp_min(1)
-    return {"loss": (squares * judged).sum() / count, "error": (distance * judged).sum() / count}
+    return {"loss": (squares * judged).sum() / count, "distance": (distance * judged).sum() / count}
 
 
 def targets(points: torch.Tensor, cells: int) -> torch.Tensor:
