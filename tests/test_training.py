@@ -722,11 +722,13 @@ def test_the_direction_of_better_is_the_columns() -> None:
     history = pd.DataFrame(
         {"step": range(4), "loss": [9, 4, 2, 1], "correct": [0.1, 0.3, 0.6, 0.9]}
     )
-    loss, correct = loss_curves(history, "vgg").axes
-    texts = [{text.get_text() for text in axes.texts} for axes in (loss, correct)]
-    assert "lower is better ↓" in texts[0]
-    assert "higher is better ↑" in texts[1]
-    assert (loss.get_yscale(), correct.get_yscale()) == ("log", "linear")
+    history["decode.acc_seg"] = history["correct"]
+    loss, *accuracies = loss_curves(history, "vgg").axes
+    assert "lower is better ↓" in {text.get_text() for text in loss.texts}
+    assert loss.get_yscale() == "log"
+    for axes in accuracies:
+        assert "higher is better ↑" in {text.get_text() for text in axes.texts}
+        assert axes.get_yscale() == "linear"
 
 
 PLANTED = """
