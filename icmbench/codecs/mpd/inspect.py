@@ -25,8 +25,8 @@ class Layer:
 
     Attributes:
         state: t, 7 the coarsest.
-        shown: what the decoder holds; of a state without a section that of the coarser one.
-        bytes: size of the file cut at this state.
+        shown: the decoded state; for a state without a section, that of the coarser state.
+        bytes: size of the file truncated at this state.
         bits: of its section by `SECTION_BITS`. `frame`: length field and checksum, in the first
             state the header as well; `rounding`: 8 times the payload's bytes less the information
             in it, negative where trailing bytes could be left out. They add up, over the states
@@ -40,7 +40,7 @@ class Layer:
 
 
 def layers(model: MPDModel, stream: bytes) -> list[Layer]:
-    """The states that a stream holds, coarsest first; those without a section of their own, too.
+    """The states of a stream, coarsest first, including states without a section.
 
     Raises as `container.parse` and `MPDModel.states` do.
     """

@@ -167,10 +167,10 @@ def heat_map_loss(maps: torch.Tensor, points: torch.Tensor, judged: torch.Tensor
     Args:
         maps: (n, 68, H, W).
         points: (n, 68, 2), x and y in crops of side 1, a cell's centre at +0.5 / W.
-        judged: bool (n, 68); the other maps do not count.
+        judged: bool (n, 68), points that count.
 
-    Returns `loss`, and `distance`: the mean from the largest cell's centre to its point, in sides of
-    the crop.
+    Returns `loss`, and `distance`: mean distance of the largest cell's centre to its point, in
+    sides of the crop.
     """
     import torch
 

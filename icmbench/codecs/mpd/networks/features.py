@@ -4,9 +4,9 @@
                              PCA -> points (h, w, d), which enter the palette's distance
                              mean over a patch -> one head per level -> the contrastive loss
 
-Encoder side only: a decoder never needs them. Nothing is padded inside the body. The latent is
-continued by its border cells once, so that a cell's features depend on its surroundings alone and
-a crop with its margin gives what the whole image gives.
+Only the encoder needs them. Convolutions are not padded; instead the latent is padded once with its
+border cells. The features of a cell therefore depend on its neighbourhood only, and a crop with a
+margin has the same features as the whole image.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The reverse process: from a palette state back to the latent (DESIGN 5f).
 
-A network R predicts the finest latent from a coarser state, `z_0 ~ z_t + R(z_t, t)`. Whatever it
-predicts is projected: every palette entry's mean over its cells is the one of the stream. The
-original latent has that property, so the projection can only bring a prediction closer to it.
+A network R predicts the finest latent from a coarser state, `z_0 ~ z_t + R(z_t, t)`. The prediction
+is projected so that the mean over the cells of every palette entry equals its value in the stream.
+The original latent has this property, so the projection never increases the error.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def load_reverse(path: Path, channels: int) -> tuple[UNet2DModel, list[float]]:
 def predict(network: UNet2DModel, latent: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
     """The prediction of z_0, (n, C, h, w), from z_t and the states t, (n,).
 
-    Sides are continued to multiples of the network's coarsest cell.
+    Sides are padded to multiples of the network's coarsest cell.
     """
     height, width = latent.shape[2:]
     block = 1 << (len(network.config["block_out_channels"]) - 1)
@@ -108,11 +108,11 @@ def reverse(
 
     Args:
         network: R; the decoder `mean` needs none.
-        decoder: `mean` gives z_t itself, `regression` one projected prediction, `diffusion` walks
-            from t to 0: predict, project, put back the residual of the next finer state, part of
-            it fresh noise (a deterministic-noise cold diffusion after Bansal et al. 2022).
+        decoder: `mean` returns z_t, `regression` one projected prediction. `diffusion` steps from t
+            to 0: predict, project, add the residual of the next finer state, a part of it as new
+            noise (cold diffusion after Bansal et al. 2022).
         noise: mean squared error of z_t per state, over the training data.
-        seed: of the noise, which is drawn on the CPU.
+        seed: of the noise, which is generated on the CPU.
     """
     start = state.latent().astype(np.float32) / np.float32(SCALE)
     if decoder == "mean":

@@ -1,8 +1,8 @@
-"""VGG-16 and its narrow relatives: five stages of convolutions, tapped before every pooling.
+"""VGG-16 and narrower networks of its layout: five stages, with taps before every pooling.
 
 The layout is configuration D of Simonyan and Zisserman 2015 (table 1), with tensors named as in
-torchvision's `vgg16().features`. A narrow network and the published one therefore differ by their
-channels alone, and either can be loaded wherever taps are needed.
+torchvision's `vgg16().features`. A narrow network differs from the published one in its numbers of
+channels only.
 """
 
 from __future__ import annotations

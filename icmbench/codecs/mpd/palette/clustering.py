@@ -1,7 +1,7 @@
-"""Clustering features: coordinates by which a palette is clustered beside z (DESIGN 5c, d).
+"""Clustering features: coordinates in addition to z by which a palette is clustered (DESIGN 5c, d).
 
-Cells with similar features fall into one palette entry. The features are contrastive ones (a small
-network) or the blurred latent, which needs no network and is the control for the learned features.
+Cells with similar features get one palette entry. The features are contrastive ones (of a small
+network) or the blurred latent, which needs no network and is the baseline of the learned features.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _TAPS = np.array([1, 4, 6, 4, 1])  # binomial: a Gaussian of one cell's deviatio
 
 
 def blurred(latent: NDArray[np.int16]) -> NDArray[np.int16]:
-    """The latent int16 (h, w, C), each cell a weighted mean of 5 x 5 cells, in integers.
+    """Blur a latent int16 (h, w, C): weighted means of 5 x 5 cells, in integers.
 
-    Borders are continued by their cells; halves are rounded up.
+    Borders are padded with their cells; halves are rounded up.
     """
     values = np.pad(latent.astype(np.int64), ((2, 2), (2, 2), (0, 0)), mode="edge")
     weight = int(_TAPS.sum()) ** 2
@@ -32,11 +32,11 @@ def blurred(latent: NDArray[np.int16]) -> NDArray[np.int16]:
 
 
 def default_features(latent: NDArray[np.int16]) -> NDArray[np.int16]:
-    """The clustering features of a codec spec that names none, int16 (h, w, C)."""
+    """Clustering features of the default codec spec, int16 (h, w, C)."""
     return weighted(blurred(latent), ALPHA)
 
 
 def weighted(points: NDArray[np.int16], alpha: float) -> NDArray[np.int16]:
-    """Coordinates that weigh `alpha` in a squared distance: points times sqrt(alpha), rounded."""
+    """Weight points by `alpha` in a squared distance: points times sqrt(alpha), rounded."""
     scaled = np.clip(np.rint(points * math.sqrt(alpha)), -LIMIT, LIMIT)
     return np.asarray(scaled, np.int16)

@@ -1,7 +1,9 @@
-"""The palette of one image: leaves, weighted Ward agglomeration, the hierarchy (DESIGN 5d).
+"""The palette of one image and its hierarchy: the forward diffusion process of MPD (DESIGN 5d).
 
-Points are int16 rows `[z ; sqrt(alpha) f]`, one per latent cell. The cost grows linearly with the
-number of cells: above 2,048 distinct points they are first gathered into 2,048 k-means leaves.
+Points are int16 rows `[z ; sqrt(alpha) f]`, one per latent cell: latent and clustering features.
+They are clustered by weighted Ward agglomeration into at most 256 leaves and a binary tree over
+them. Diffusion state t has K_t = ceil(K_0 2^-t) palette entries. The cost is linear in the number
+of cells: more than 2,048 distinct points are first reduced to 2,048 k-means clusters.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ class Hierarchy:
         return self.left.size + 1
 
     def entries(self, count: int) -> Ints:
-        """int64 (K,): the palette entry of every leaf where `count` entries are kept.
+        """int64 (K,): the palette entry of every leaf in a palette of `count` entries.
 
         The last `count - 1` merges are undone. Entries are named by their smallest leaf, in
         ascending order from 0.
@@ -79,8 +81,8 @@ class Hierarchy:
 def build_hierarchy(points: NDArray[np.int16], leaves: int) -> Hierarchy:
     """Cluster points, int16 (cells, d), into at most `leaves` leaves and their hierarchy.
 
-    Points that differ by less than 8 (1/32 of an int8 step) may be one; fewer leaves than asked for
-    come out where there are fewer distinct ones.
+    Points that differ by less than 8 (1/32 of an int8 step) may be merged before. The number of
+    leaves is at most that of the distinct points.
     """
     reduced = np.ascontiguousarray(points >> _SHIFT)
     distinct, owner, counts = _distinct(reduced)
@@ -111,7 +113,7 @@ def build_hierarchy(points: NDArray[np.int16], leaves: int) -> Hierarchy:
 
 
 def _distinct(points: NDArray[np.int16]) -> tuple[NDArray[np.int16], Ints, Ints]:
-    """Distinct rows in lexicographic order, the row of every point, how often each occurs."""
+    """Distinct rows in lexicographic order, index of the row of every point, count of each row."""
     order = np.lexsort(points.T[::-1])
     ranked = points[order]
     fresh = np.ones(len(points), bool)
@@ -130,7 +132,7 @@ def _sums(points: NDArray[np.int16], owner: Ints, groups: int) -> tuple[Ints, In
 
 
 def _gather(points: NDArray[np.int16], weights: Ints, groups: int) -> Ints:
-    """The k-means group of every point: boxes of a k-d tree, then Lloyd's rounds."""
+    """K-means cluster of every point: initialised by boxes of a k-d tree, then Lloyd iterations."""
     owner = _boxes(points, weights, groups)
     for _ in range(_LLOYD):
         sums = np.zeros((groups, points.shape[1]), np.int64)
@@ -145,7 +147,7 @@ def _gather(points: NDArray[np.int16], weights: Ints, groups: int) -> Ints:
 
 
 def _boxes(points: NDArray[np.int16], weights: Ints, groups: int) -> Ints:
-    """Halve the box of the largest weighted spread along its widest side, again and again."""
+    """Split points into boxes: halve the box of largest weighted spread along its widest side."""
     import heapq
 
     def spread(members: Ints) -> tuple[float, int]:

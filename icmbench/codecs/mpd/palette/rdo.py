@@ -1,10 +1,11 @@
-"""Rate-distortion-optimised labels, pruning and precision of one stream (DESIGN 5g).
+"""Rate-distortion optimisation of one stream: labels, pruning, precision of offsets (DESIGN 5g).
 
-Minimised is the sum over states of `D_t / lambda_t + R_t`, in bits: one stream serves all states,
-so a bit of a coarse section is paid by every finer state, and a cell's error is counted in each.
-The rate of a label is that of a Markov random field: every binary decision of the hierarchy has
-the probability, counted on the labels themselves, given its four neighbours' decisions at the same
-node. Cells are visited one after the other (iterated conditional modes, Besag 1986).
+The label of a cell is the index of its palette entry. The cost is the sum over the diffusion states
+t of `D_t / lambda_t + R_t`, in bits. The stream is embedded: the bits of a coarse section count for
+every finer state, and the error of a cell counts in every state. The rate of a label is modelled by
+a Markov random field: each binary decision of the hierarchy has a probability, counted on the
+labels, given the decisions of the four neighbours at the same node. Cells are visited in turn
+(iterated conditional modes, Besag 1986).
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from icmbench.models.latent import SCALE
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-# Where the rate of a palette is R, its distortion falls as 2^(-2R/d): the slope is a fixed share of
-# the distortion. Measured between states on training photographs it is 0.30 to 0.36 a bit.
+# The distortion of a palette falls with its rate R as 2^(-2R/d), so that the slope dD/dR is a fixed
+# share of the distortion: 0.30 to 0.36 per bit, measured between states on training photographs.
 SLOPE: Final = 0.33
 SWEEPS: Final = 3
 _BINS: Final = 6  # classes of a node by the share of its smaller child
@@ -39,7 +40,7 @@ class Tree(NamedTuple):
         left, right: int64 (K-1,), of merges. state: int64 (K-1,), coarsest state split.
         parent: int64 (2K-1,), -1 at the root.
         reach: float64 (2K-1,), sum of 1/lambda_t over the states whose entry the node is.
-        closed: bool (K-1,), merges that are never undone.
+        closed: bool (K-1,), pruned merges, which no state undoes.
     """
 
     left: Ints
@@ -57,17 +58,18 @@ def optimise(
     strength: float,
     fixed: Floats | None = None,
 ) -> tuple[Ints, NDArray[np.bool_], list[int]]:
-    """Better labels, which merges to keep closed, and the offsets' precision per state.
+    """Optimise labels, pruned merges and the precision of offsets for rate and distortion.
 
     Args:
         latent: int16 (h, w, C).
         states: per merge, the coarsest state in which it is undone.
-        strength: multiplies every lambda_t; 0 leaves labels and merges as they are.
-        fixed: float64 (2K-1, C), means of a palette that is not this image's own: they stay, and
-            no merge is closed, since its entries cost nothing.
+        strength: factor of every lambda_t; 0 changes neither labels nor merges.
+        fixed: float64 (2K-1, C), means of the `dataset` palette: they are not updated and no merge
+            is pruned, because its entries cost no bits. None: a palette per image.
 
     Returns:
-        labels int64 (h, w), closed bool (K-1,), log2 of the offsets' unit per state.
+        Labels int64 (h, w); bool (K-1,), True for pruned merges, which no state undoes; per state,
+        log2 of the unit of the offsets.
     """
     shape = latent.shape[:2]
     labels = hierarchy.labels.reshape(shape).copy()

@@ -19,7 +19,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class SharedPalette:
-    """A hierarchy without cells, and the means of its nodes.
+    """A hierarchy of the training data without cells, and the means of its nodes.
 
     Attributes:
         left, right: int64 (K-1,), as in `Hierarchy`; left is the smaller one in the training data.
@@ -31,7 +31,7 @@ class SharedPalette:
     means: Ints
 
     def hierarchy(self, latent: NDArray[np.int16]) -> Hierarchy:
-        """The hierarchy with every cell of `latent`, (h, w, C), at the nearest leaf."""
+        """The hierarchy with every cell of `latent`, (h, w, C), assigned to its nearest leaf."""
         leaves = self.left.size + 1
         flat = latent.reshape(-1, latent.shape[2]).astype(np.float64)
         best = np.full(len(flat), np.inf)
@@ -76,13 +76,13 @@ class SharedPalette:
         )
 
     def arrays(self) -> dict[str, NDArray[np.int32]]:
-        """As it is stored with the model."""
+        """Arrays of the weight file."""
         names = {"left": self.left, "right": self.right, "means": self.means}
         return {f"palette.{name}": array.astype(np.int32) for name, array in names.items()}
 
     @classmethod
     def read(cls, arrays: Mapping[str, NDArray[np.int32]], channels: int) -> SharedPalette:
-        """From what `arrays` gave; ConfigError where it is not a hierarchy of such a latent."""
+        """Inverse of `arrays`; ConfigError where they are no hierarchy for such a latent."""
         found = [arrays[f"palette.{name}"] for name in ("left", "right", "means")]
         if any(array.dtype != np.int32 for array in found):
             raise ConfigError("the model's palette is not of int32")

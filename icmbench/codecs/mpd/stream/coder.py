@@ -1,4 +1,4 @@
-"""Sections of an image as bytes: encoding, decoding, and the state that a prefix decodes to."""
+"""Sections of an image as bytes: encoding, decoding, and the decoded diffusion state."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def decode_sections(
         model: the adaptive state at the start; it is used up.
         shared: the model's `dataset` palette, where it has one.
 
-    Raises CorruptStream where a section says what no encoder writes.
+    Raises CorruptStream where a section could not have been written by an encoder.
     """
     cells = shape[0] * shape[1]
     known = section_states(cells)

@@ -1,9 +1,10 @@
 """One section of the stream: from the palette of one state to that of the next finer one.
 
-A section is a chain of rounds. A round says which entries are split in two, gives the offset of
-each split's first child, and sends every cell of a split entry to one of the children. The first
-child is always the smaller one; the second lies where the entry's mean stays what it was. Encoder
-and decoder are one function: the encoder looks each decision up in a `Plan`, the decoder reads it.
+A section is a sequence of rounds. A round codes a flag per entry (split into two or not), the
+offset of the first child of each split, and for every cell of a split entry the child that it
+belongs to. The first child is the one with fewer cells; the second one follows from the mean of the
+entry, which is preserved. Encoder and decoder share one function: the encoder takes each decision
+from a `Plan`, the decoder reads it from the stream.
 
 Latents, means and offsets are in 1/256 of the palette's int8 step (DESIGN 5e).
 """
@@ -29,15 +30,15 @@ _GOLOMB: Final = 12
 
 
 class Nodes(NamedTuple):
-    """The palette's tree as far as it is decoded. Node 0 is the root.
+    """The decoded part of the palette's tree. Node 0 is the root.
 
     Attributes:
         meta: int64 (1,), number of nodes.
         first: int64 (n,), first child of a node; 0: an entry of the palette.
-        cells: int64 (n,), how many cells lie in it.
+        cells: int64 (n,), number of cells.
         means: int64 (n, C).
         birth: int64 (n, C), offset from the parent.
-        is_first: int64 (n,), whether a node is a first child.
+        is_first: int64 (n,), 1 for a first child, else 0.
         heights: int64 (n,), squared length of the split that made the node, times the cells of
             its first child.
     """
@@ -59,7 +60,7 @@ class Plan(NamedTuple):
         state: int64 (m,), the coarsest state in which the node is split.
         middle: int64 (m,), cells at or above this position belong to the second child.
         sums: int64 (m, C), of the latent; counts: int64 (m,).
-        position: int64 (h, w), place of each cell's leaf in the order of leaves.
+        position: int64 (h, w), index of each cell's leaf in the order of leaves.
         node_of: int64 (nodes,), plan node of each coded node.
         shared: int64 (1,), 1 where the tree comes with the model (`dataset` palette): decoder and
             encoder hold the same plan (but for `position`), its `sums` are means, and nothing but
@@ -78,7 +79,7 @@ class Plan(NamedTuple):
 
 
 def new_nodes(channels: int, cells: int) -> Nodes:
-    """A tree that is its root alone."""
+    """A tree that consists of its root."""
     size = ctx.MAX_NODES
     nodes = Nodes(
         np.ones(1, np.int64),
@@ -94,7 +95,7 @@ def new_nodes(channels: int, cells: int) -> Nodes:
 
 
 def empty_plan(channels: int) -> Plan:
-    """The plan of a decoder: nothing to look up."""
+    """The empty plan of a decoder."""
     none = np.zeros(0, np.int64)
     return Plan(
         none, none, none, none, np.zeros((0, channels), np.int64), none, np.zeros((0, 0), np.int64),
@@ -223,7 +224,7 @@ def _code_split(decoding, t, room, depth, registers, buffer, model, nodes, plan,
 
 @compiled
 def _code_step(decoding, t, step, registers, buffer, model, bits):
-    """The offsets' precision in this section: 3 bits."""
+    """Code the precision of the offsets in this section: 3 bits."""
     slots = np.empty(1, np.int64)
     none = np.empty(0, np.int64)
     prefix = 1
@@ -248,10 +249,11 @@ def _take_offset(nodes, plan, node):
 
 @compiled
 def _code_offset(decoding, step, registers, buffer, model, nodes, plan, node, bits):
-    """Offset of the first child from the entry's true mean, channel by channel.
+    """Code the offset of the first child from the entry's true mean, channel by channel.
 
-    The true mean, not the decoded one: both children keep the entry's decoded mean, so an error
-    of that mean cannot be mended here, and correcting for it would move the second child away.
+    The true mean instead of the decoded one: the means of both children average to the decoded mean
+    of the entry. Its error therefore cannot be corrected here, and an offset from the decoded mean
+    would add it to the second child.
     """
     child = nodes.first[node]
     unit = np.int64(UNIT) << step
@@ -296,7 +298,7 @@ def _code_offset(decoding, step, registers, buffer, model, nodes, plan, node, bi
 
 @compiled
 def _code_size(decoding, size, scale, near, registers, buffer, model, slots, bits):
-    """A magnitude of at least 1: unary, then Exp-Golomb."""
+    """Code a magnitude of at least 1: unary, then Exp-Golomb."""
     none = np.empty(0, np.int64)
     read = np.int64(1)
     while read < _UNARY:
@@ -325,7 +327,7 @@ def _code_size(decoding, size, scale, near, registers, buffer, model, slots, bit
 
 @compiled
 def _code_cells(decoding, depth, registers, buffer, model, nodes, owner, plan, axis, bits):
-    """Send every cell of a split entry to one of its children, in raster order."""
+    """Code the child of every cell of a split entry, in raster order."""
     contexts = np.empty(ctx.MAP_SLOTS, np.int64)
     direct = np.empty(ctx.MAP_DIRECT, np.int64)
     kinds = np.empty(10, np.int64)

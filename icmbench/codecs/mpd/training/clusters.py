@@ -25,10 +25,10 @@ Ints = NDArray[np.int64]
 class Level:
     """The clusters of one tap.
 
-    Clusters are named in ascending order of their centres' first principal coordinate.
+    Clusters are numbered in ascending order of the first principal coordinate of their centres.
 
     Attributes:
-        counts: numbers of clusters that were tried, ascending.
+        counts: numbers of clusters that were computed, ascending.
         inertia: float64 (len(counts),), squared distance to the centres after k-means with each
             count, as a share of the total variance (that of the principal coordinates).
         kept: share of the descriptors' variance that the PCA keeps.

@@ -1,8 +1,9 @@
-"""Training of g: patches that share a pseudo-label attract each other, per level (DESIGN 5c).
+"""Contrastive training of g: patches of one pseudo-label are positives, per level (DESIGN 5c).
 
-The loss is the supervised-contrastive one of Khosla et al. (2020). A patch is cut from its image's
-latent with the margin of g, shifted by one cell at most, so its cells get the embedding
-that they get in the whole image. No flips: those of a latent are not those of an image.
+The loss is the supervised contrastive loss of Khosla et al. (2020). A patch is cut from the latent
+of its image with the margin of g, shifted by at most one cell, so that its embedding is the same as
+in the whole image. There is no flip augmentation: a flipped latent is not the latent of a flipped
+image.
 """
 
 from __future__ import annotations
@@ -76,8 +77,9 @@ def contrastive_loss(vectors: torch.Tensor, labels: torch.Tensor, tau: float) ->
         mean over i of  -1/|P(i)| sum over p in P(i) of
                         log( exp(v_i v_p / tau) / sum over a != i of exp(v_i v_a / tau) )
 
-    P(i) are the others with the label of i. The paper sums over i; here it is the mean over those
-    that have a positive, so that batches compare. A batch without any positive has the loss 0.
+    P(i) are the positives of i: all other vectors with its label. The paper sums over i; here it is
+    the mean over all i with a positive, so that batches are comparable. The loss of a batch without
+    positives is 0.
 
     Args:
         vectors: unit vectors (n, D).
@@ -192,13 +194,13 @@ def _losses(
 def fit_projection(
     network: FeatureNetwork, latents: Sequence[NDArray[np.int16]]
 ) -> dict[str, float | list[float]]:
-    """Principal components of the embedding over all cells, put into the network.
+    """Fit the PCA of the embedding over all cells and store it in the network.
 
     Returns:
-        `scale`: of the points, with which their variance is that of the latent's channels, or the
-        largest that lets every point of the training data stay within 16 bits.
-        `variance`: what it came to, relative to that of the channels: 1 unless it was cut.
-        `explained`: per coordinate, its share of the embedding's variance.
+        `scale`: factor of the points that gives them the variance of the latent's channels, or the
+        largest factor for which all points of the training data fit into 16 bits.
+        `variance`: resulting variance relative to that of the channels; 1 unless limited.
+        `explained`: share of the embedding's variance per coordinate.
 
     Raises ModelError where the embedding is constant: the network was not trained.
     """

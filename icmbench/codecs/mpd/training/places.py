@@ -1,4 +1,4 @@
-"""Random batches of labelled patches: in cells of their images' latents, with the margin of g."""
+"""Random batches of pseudo-labelled patches, cut from latents with the margin of g."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Places:
 
     @property
     def digest(self) -> str:
-        """Names the patches and their labels."""
+        """Digest of the patches and their labels."""
         parts = [np.array([self.side]), self.image, self.top, self.left, self.labels]
         return sha256_bytes(b"".join(part.astype("<i8").tobytes() for part in parts))
 
 
 def make_places(labels: PseudoLabels, data: TrainingData) -> Places:
-    """Patches and labels in cells; DatasetError where they are of other data or off the grid."""
+    """Convert patches to latent cells; DatasetError for other training data or off-grid patches."""
     if labels.pool != data.digest:
         raise DatasetError(
             f"pseudo-labels: made of training data {labels.pool[:12]}, these are {data.digest[:12]}"
@@ -76,7 +76,7 @@ def make_places(labels: PseudoLabels, data: TrainingData) -> Places:
 
 
 def make_clusters(labels: Ints, count: int) -> list[list[Ints]]:
-    """Per level, the members of every cluster that has at least two.
+    """Per level, the members of every cluster of at least two patches.
 
     Raises DatasetError where fewer than `count` patches have a positive in any level.
     """
@@ -94,9 +94,9 @@ def make_clusters(labels: Ints, count: int) -> list[list[Ints]]:
 
 
 def draw_batch(clusters: list[list[Ints]], rng: np.random.Generator, count: int) -> Ints:
-    """Distinct patches (count,): a few from a random cluster of one level, then of the next.
+    """Draw `count` distinct patches: a few of a random cluster of one level, then of the next.
 
-    Clusters are drawn alike, however large they are, and all levels get their turn.
+    All clusters have the same probability, whatever their size, and all levels the same share.
     """
     chosen: dict[int, None] = {}
     level = int(rng.integers(len(clusters)))
@@ -109,7 +109,7 @@ def draw_batch(clusters: list[list[Ints]], rng: np.random.Generator, count: int)
 
 
 def pad(latent: NDArray[np.int16], margin: int) -> NDArray[np.int16]:
-    """The latent (h, w, C), continued by its border cells as g continues it."""
+    """Pad a latent (h, w, C) with its border cells, as g does."""
     return np.pad(latent, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
 
 

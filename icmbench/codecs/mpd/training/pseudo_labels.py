@@ -1,8 +1,8 @@
-"""Pseudo-labels: k-means over the descriptors of patches, per tap (DESIGN 5b).
+"""Pseudo-labels: k-means clusters of patch descriptors, per tap of a VGG (DESIGN 5b).
 
-Patches of the training data go through a network; every tap's descriptors are reduced by PCA and
-clustered. The cluster of a patch is its pseudo-label, one per level: fine texture first, coarse
-semantics last.
+The descriptors of training patches at a tap are reduced by PCA and clustered. The cluster of a
+patch is its pseudo-label, one per level, from fine texture (first tap) to coarse semantics (last
+tap). They are the classes of the contrastive loss.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Patches:
 
 @dataclass(frozen=True)
 class PseudoLabels:
-    """The pseudo-labels of training data's patches.
+    """Pseudo-labels of patches of the training data.
 
     Attributes:
         patches: of the training images.

@@ -83,6 +83,6 @@ def make_pseudo_labels(
 
 
 def check_labels(labels: PseudoLabels, data: TrainingData, path: Path) -> None:
-    """DatasetError where labels are of other training data: their images would be others."""
+    """DatasetError where pseudo-labels were made of other training data."""
     if labels.pool != data.digest:
         raise DatasetError(f"{path}: pseudo-labels of other training data than the one given")

@@ -1,4 +1,4 @@
-"""Training of R over all states at once: latent error, and the error of the reconstruction."""
+"""Training of the reverse process R on all diffusion states: latent and reconstruction error."""
 
 from __future__ import annotations
 
@@ -132,9 +132,10 @@ def draw(
     count: int,
     walk: float = WALK,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Random crops: z_t, t, z_0 and the pixels.
+    """Draw random crops: z_t, t, z_0 and the pixels.
 
-    A share `walk` of them lies between z_t and z_0, as `diffusion` meets them on its way.
+    A share `walk` of the crops is interpolated between z_t and z_0, like the intermediate latents
+    of the decoder `diffusion`.
     """
     starts: list[Floats] = []
     goals: list[Floats] = []
