@@ -76,7 +76,10 @@ def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
 # ----- MPD
 
 
-@pytest.mark.parametrize("models", [tiny_models(), None], ids=["tiny", "bundled"])
+BUNDLED = pytest.param(None, id="bundled", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("models", [pytest.param(tiny_models(), id="tiny"), BUNDLED])
 def test_mpd_codes_on_cuda(models: Path | None) -> None:
     """Latents, features and R run on cuda; the reconstructions are the CPU's."""
     with fake_cuda() as machine:
@@ -129,7 +132,7 @@ def test_mpd_with_a_published_autoencoder(monkeypatch: pytest.MonkeyPatch) -> No
 # ----- Diff-ICMH
 
 
-@pytest.mark.parametrize("models", [tiny_icmh_models(), None], ids=["tiny", "bundled"])
+@pytest.mark.parametrize("models", [pytest.param(tiny_icmh_models(), id="tiny"), BUNDLED])
 def test_diff_icmh_codes_on_cuda(models: Path | None) -> None:
     """Every rate and sampler; the gains of the rates are used on both devices."""
     with fake_cuda() as machine:
@@ -207,6 +210,7 @@ def hollow_folder(*_: Any) -> tuple[LatentAutoencoder, icmh.Codec, Conditioned, 
     return autoencoder, codec, Conditioned(unet, Embedder(), ("cat", "dog")), control
 
 
+@pytest.mark.slow
 def test_diff_icmh_of_the_published_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stable Diffusion 2.1 with its control network and codec, guided, in a batch."""
     autoencoder, codec, prior, control = hollow_folder()
@@ -283,6 +287,7 @@ def test_every_metric_on_cuda(weights: Path) -> None:
 # ----- reporting
 
 
+@pytest.mark.slow
 def test_complexity_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stages are timed on cuda; the memory of a process of its own is a number from there."""
     monkeypatch.setattr(complexity, "peak_memory", lambda *_: 1.0)

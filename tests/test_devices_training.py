@@ -463,6 +463,7 @@ def test_the_bundled_segmenter_predicts() -> None:
     agree(MmSegmenter, Labels("scenes", {}, tuple(SEMANTIC_CLASSES)), [])
 
 
+@pytest.mark.slow
 def test_the_bundled_fan_predicts() -> None:
     from icmbench.tasks.base import Labels
     from icmbench.tasks.kinds.fan import FaceAlignment

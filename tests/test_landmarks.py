@@ -478,7 +478,7 @@ def test_wrong_exported_networks(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match=r"\(1, 3, 17, 17\) is expected"):
         load(size=17)
     linear_network(path, np.zeros((3 * 16**2, 134)), 16)
-    with pytest.raises(TaskError, match="134 outputs"):
+    with pytest.raises(TaskError, match="134 output values"):
         load()
     for entry in ({"channels": "gbr"}, {"output": "percent"}, {"scale": 0.0}, {"size": 4}):
         with pytest.raises(ConfigError):

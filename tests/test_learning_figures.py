@@ -263,8 +263,8 @@ def test_taps_that_do_not_belong_together_are_refused() -> None:
     for changed, message in (
         ((image[:30], taps, spectra, bins), "uint8"),
         ((image.astype(float), taps, spectra, bins), "uint8"),
-        ((image, {**taps, name: taps[name][:, :7, :7]}, spectra, bins), "no tap"),
-        ((image, {**taps, name: taps[name][0]}, spectra, bins), "no tap"),
+        ((image, {**taps, name: taps[name][:, :7, :7]}, spectra, bins), "is not a tap"),
+        ((image, {**taps, name: taps[name][0]}, spectra, bins), "is not a tap"),
         ((image, {**taps, name: nan}, spectra, bins), "not finite"),
         ((image, taps, {**spectra, name: spectra[name][:, 1:]}, bins), "bins"),
         ((image, taps, {**spectra, name: nan[:, 0, : len(bins[name])]}, bins), "bins|not finite"),

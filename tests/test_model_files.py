@@ -18,7 +18,7 @@ from tiny_model import tiny_models
 
 from icmbench.codecs.registry import codec_class
 from icmbench.core.errors import ModelError
-from icmbench.models.tensors import KEY, load_arrays, make_network, save_network
+from icmbench.models.tensors import KEY, load_arrays, load_network, make_network, save_network
 
 Change = Callable[[dict[str, Any]], Any]
 
@@ -112,6 +112,22 @@ def test_tables_of_other_integers_are_refused(originals: Path, tmp_path: Path) -
         file.write_bytes(save(arrays, {KEY: json.dumps(header)}))
         with pytest.raises(ModelError, match="mixer" if name == "weights" else "int32"):
             codec_class("mpd")(models=models)
+
+
+def test_buffers_that_no_file_holds_are_computed(tmp_path: Path) -> None:
+    """The positions of a text encoder, for instance."""
+    path = tmp_path / "a.safetensors"
+    save_network(path, {"weight": torch.ones(3, 2), "bias": torch.zeros(3)}, {})
+
+    def build(sizes: dict[str, int]) -> torch.nn.Module:
+        layer = torch.nn.Linear(sizes["inputs"], sizes["outputs"])
+        layer.register_buffer("positions", torch.arange(4), persistent=False)
+        return layer
+
+    state, _ = load_network(path)
+    layer = make_network(path, state, {"inputs": 2, "outputs": 3}, build)
+    assert layer.get_buffer("positions").tolist() == [0, 1, 2, 3]
+    assert torch.equal(layer.weight, state["weight"])
 
 
 def test_nothing_of_a_wrong_size_is_made(tmp_path: Path) -> None:

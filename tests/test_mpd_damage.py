@@ -181,6 +181,7 @@ def test_garbage_through_the_codec() -> None:
     assert min(outcomes.values()) > 5
 
 
+@pytest.mark.slow
 def test_no_index_out_of_bounds(request: pytest.FixtureRequest) -> None:
     """Compiled code checks no index: the same streams once more where it does."""
     assert request.config.cache is not None

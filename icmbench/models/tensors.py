@@ -112,7 +112,7 @@ def make_network(
         path: the weight file, for error messages.
         state: tensors of the file by name.
         settings: sizes of the network, from the file's metadata.
-        build: makes the network from the settings; it is called on the meta device.
+        build: makes the network from the settings; it is called on the meta device first.
 
     Raises ModelError naming `path` and the setting or the first tensor that is wrong.
     """
@@ -129,7 +129,12 @@ def make_network(
         raise ModelError(f"{path}: metadata {error}") from None
     except BUILD_ERRORS as error:
         raise ModelError(f"{path}: its metadata describe no network: {error!r}") from error
-    return with_weights(network, state, path)
+    network = with_weights(network, state, path)
+    if any(buffer.is_meta for buffer in network.buffers()):
+        # Files do not hold them all: the positions of a text encoder are counted when it is built.
+        network = build(settings)
+        network.load_state_dict(dict(state))
+    return network
 
 
 def with_weights(
