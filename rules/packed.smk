@@ -1,4 +1,4 @@
-# Workflow of remote decoding: decode the streams that `icmbench unpack` unpacked, with the models
+# Workflow of remote decoding. It decodes the streams that `icmbench unpack` unpacked, with the models
 # beside them. It has no rule for streams, models or data sets.
 #
 #   snakemake --snakefile rules/packed.smk --cores all --configfile streams/config.yaml
