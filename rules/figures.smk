@@ -1,17 +1,14 @@
 # Figures: every one as SVG, PDF and PNG.
 
 
+# Every entry of the catalogue that names a function (`draw`).
 rule rate_figures:
     input:
         rd="<results>/tables/rd.csv",
         bd_rate="<results>/tables/bd_rate.csv",
         timing="<results>/tables/timing.csv",
     output:
-        figures=[
-            file
-            for kind in ("rd", "rate_time", *(f"bd_{anchor}" for anchor in run.config["anchors"]))
-            for file in figure_files(f"{kind}_{{dataset}}")
-        ],
+        figures=[file for name in plan.drawn_by_set() for file in figure_files(name)],
     log:
         "<logs>/rate_figures/{dataset}.log",
     benchmark:
@@ -21,8 +18,8 @@ rule rate_figures:
     params:
         code=code_of("rate_figures"),
         metrics=plan.metrics,
-        anchors=run.config["anchors"],
         names=curve_names(run),
+        drawn=plan.drawn_by_set(),
     script:
         "../workflow_scripts/rate_figures.py"
 

@@ -14,16 +14,21 @@ import yaml
 from conftest import ROOT
 
 GUIDE = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
-SECTIONS = ("Codec", "Metric", "Task", "Data set")
+SECTIONS = ("Codec", "Metric", "Task", "Data set", "Figure")
 USE = """
 import sys
 from pathlib import Path
 import numpy as np
 import yaml
 from icmbench.codecs.specs import parse_spec
+from icmbench.config.job_code import JobCode
+from icmbench.config.plan import Plan
 from icmbench.config.run import make_run
+from icmbench.core.fingerprint import Code
 from icmbench.datasets.registry import make_dataset
+from icmbench.jobs.rate_figures import rate_figures
 from icmbench.metrics.meter import Meter
+from icmbench.reporting import figures
 from icmbench.tasks.base import Labels
 from icmbench.tasks.registry import make_task
 
@@ -42,6 +47,26 @@ assert Meter(["largest_error"])(image, other) == {"largest_error": 64.0}
 task = make_task("bright", {"type": "bright"})
 task.load(Labels("scenes", {}, ("light", "dark")), "cpu")
 assert np.array_equal(task.predict(image, []), np.where(image.mean(axis=2) > 128, 0, 1))
+
+plan = Plan(run)
+assert "results/figures/rate_ranges_ramps.png" in plan.files("figure")
+assert "Range of rates, ramps" in [one.text.title for one in plan.made("figure")]
+drawn = {name: how for name, how in plan.drawn_by_set().items() if "ranges" in name}
+table = folder / "rd.csv"
+table.write_text("dataset,family,codec,bpp\\nramps,webp,webp:quality=9,0.2\\n")
+files = [folder / f"rate_ranges_ramps.{kind}" for kind in ("png", "svg", "pdf")]
+rate_figures("ramps", drawn=drawn, metrics=[], names={}, rd=table, bd_rate=table, timing=table,
+             figures=files)
+assert all(file.stat().st_size for file in files)
+
+def code(script):
+    jobs = JobCode(run.config, Path(sys.argv[3]), Code())
+    return jobs.of_job(script, {"dataset": "ramps"})
+
+before = code("rate_figures"), code("timing_table")
+with (Path(figures.__file__).parent / "rate_ranges.py").open("a") as file:
+    file.write("EDIT = 1\\n")
+assert before[0] != code("rate_figures") and before[1] == code("timing_table")
 print("all work")
 """
 
@@ -79,7 +104,12 @@ def test_the_examples_work_where_the_guide_puts_them(tmp_path: Path) -> None:
         (package / place).write_text(file, encoding="utf-8")
         for entry in entries:
             table = package / re.findall(r"entry of icmbench/(\S+)", entry)[0]
-            text = table.read_text(encoding="utf-8").replace("_ALL = (\n", f"_ALL = (\n{entry},\n")
+            first = r"^(?:_ALL|FIGURES).* = \($"
+            text, places = re.subn(
+                first, lambda found, new=entry: f"{found[0]}\n{new},",
+                table.read_text(encoding="utf-8"), flags=re.M,
+            )  # fmt: skip
+            assert places == 1
             table.unlink()  # a link to the checkout's
             table.write_text(text, encoding="utf-8")
         for text in blocks(name, "yaml"):
@@ -88,7 +118,8 @@ def test_the_examples_work_where_the_guide_puts_them(tmp_path: Path) -> None:
                 config[key] = {**known, **value} if isinstance(known, dict) and known else value
     (tmp_path / "data").mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", USE, yaml.safe_dump(config), str(tmp_path / "data")],
+        [sys.executable, "-c", USE, yaml.safe_dump(config), str(tmp_path / "data"),
+         str(ROOT / "workflow_scripts")],
         cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(package.parent)},
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip

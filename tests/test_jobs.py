@@ -175,15 +175,17 @@ def test_the_jobs_of_coding_make_tables_and_figures(coded: Path, tmp_path: Path)
     assert len(pd.read_csv(timing)) == 8
     names = ("rd_scenes", "rate_time_scenes", "bd_jpeg_scenes")
     figures = [tmp_path / f"{name}.{suffix}" for name in names for suffix in FORMATS]
-    given = {"rd": tables["rd"], "bd_rate": tables["bd_rate"], "timing": timing}
-    rate_figures(
-        "scenes", metrics=["psnr_rgb"], anchors=["jpeg"], names={}, figures=figures, **given
-    )
+    given: dict[str, Any] = {"rd": tables["rd"], "bd_rate": tables["bd_rate"], "timing": timing}
+    drawn: dict[str, Any] = {
+        "rd_{dataset}": ("rd_curves", {}),
+        "rate_time_{dataset}": ("rate_time", {}),
+        "bd_jpeg_{dataset}": ("bd_heatmap", {"anchor": "jpeg"}),
+    }
+    given |= {"drawn": drawn, "metrics": ["psnr_rgb"], "names": {}}
+    rate_figures("scenes", figures=figures, **given)
     assert all(path.stat().st_size for path in figures)
     with pytest.raises(MeasurementError, match="does not declare the figure bd_jpeg_scenes"):
-        rate_figures(
-            "scenes", metrics=["psnr_rgb"], anchors=["jpeg"], names={}, figures=figures[:6], **given
-        )
+        rate_figures("scenes", figures=figures[:6], **given)
 
 
 def place(coded: Path, image: str) -> dict[str, Any]:

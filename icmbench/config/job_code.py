@@ -16,7 +16,9 @@ from icmbench.codecs import registry as codecs
 from icmbench.core.fingerprint import OURS, Code
 from icmbench.core.revision import VARIABLE, code_revision
 from icmbench.datasets import registry as datasets
-from icmbench.metrics import meter
+from icmbench.metrics.registry import metric_module
+from icmbench.reporting import drawing
+from icmbench.reporting.catalogue import FIGURES
 from icmbench.tasks import registry as tasks
 
 # The module that imports entries by name -> the kinds of entries.
@@ -24,7 +26,8 @@ REGISTRIES: Final = {
     codecs.__name__: ("codecs",),
     tasks.__name__: ("tasks",),
     datasets.__name__: ("datasets", "data"),
-    meter.__name__: ("metrics",),
+    "icmbench.metrics.meter": ("metrics",),  # not imported here: it needs numpy
+    drawing.__name__: ("figures",),
 }
 # Sources that were parsed before, below the directory that Snakemake runs in.
 _CACHE: Final = Path(".snakemake") / "icmbench" / "sources.json"
@@ -69,6 +72,7 @@ class JobCode:
         }
         self._entries["data"] = config["training"]["data"]
         self._entries["metrics"] = {name: {} for name in config["metrics"]}
+        self._entries["figures"] = {entry.draw: {} for entry in FIGURES if entry.draw}
         self._made: dict[tuple[Any, ...], list[str]] = {}
         self._plugins: dict[str, str] | None = None
         code.keep()
@@ -84,7 +88,8 @@ class JobCode:
         Args:
             script: name of the workflow script, without suffix.
             wildcards: the job's.
-            entries: `codecs`, `datasets`, `tasks` or `metrics` that the job uses, if others.
+            entries: `codecs`, `datasets`, `tasks`, `metrics` or `figures` (functions that draw
+                them) that the job uses, if others.
         """
         chosen = {kind: self._chosen(kind, wildcards, entries) for kind in self._entries}
         key = (script, *chosen.values())
@@ -124,9 +129,11 @@ class JobCode:
         return (named,) if named in known else tuple(sorted(known))
 
     def _module(self, kind: str, name: str) -> str:
-        """The module of an entry's class, or of a metric's function."""
+        """The module of an entry's class, or of the function of a metric or figure."""
         if kind == "metrics":
-            return meter.metric_module(name)
+            return metric_module(name)
+        if kind == "figures":
+            return drawing.figure_module(name)
         entry = self._entries[kind][name]
         if kind == "codecs":
             return codecs.codec_class(entry.get("codec", name)).__module__

@@ -275,6 +275,19 @@ class Plan:
             return {one.name: one.values[keys[0]] for one in found}
         return {one.name: tuple(one.values[key] for key in keys) for one in found}
 
+    def drawn_by_set(self) -> dict[str, tuple[str, dict[str, Any]]]:
+        """Figures that a function draws from tables, one per data set.
+
+        Returns by name, in which `{dataset}` is kept: the function, and the values of the other
+        wildcards.
+        """
+        found = {}
+        for one in self.made("figure", rule="rate_figures", on_demand=True):
+            values = {key: value for key, value in one.values.items() if key != "dataset"}
+            name = one.entry.name.format(**values, dataset="{dataset}")
+            found[name] = (one.entry.draw, values)
+        return found
+
     def places(
         self, start: str, patterns: Mapping[str, str], codecs: Sequence[str] = ()
     ) -> list[dict[str, Any]]:

@@ -1,43 +1,43 @@
-"""Rate-distortion figures of a data set."""
+"""Figures of a data set that derive from the tables of rates, BD-rates and timing alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from icmbench.core.typed_csv import read_table
 from icmbench.jobs.figures import save_figure
 from icmbench.metrics import METRICS
-from icmbench.reporting.figures.bd_heatmap import bd_heatmap
-from icmbench.reporting.figures.rate_time import rate_time
-from icmbench.reporting.figures.rd_curves import rd_curves
+from icmbench.reporting.drawing import draw
 
 
 def rate_figures(
     dataset: str,
     *,
+    drawn: Mapping[str, tuple[str, Mapping[str, Any]]],
     metrics: Sequence[str],
-    anchors: Sequence[str],
     names: Mapping[str, str],
     rd: Path,
     bd_rate: Path,
     timing: Path,
     figures: Sequence[Path],
 ) -> None:
-    """Draw RD curves, rate against time, and a heat map of BD-rates per anchor.
+    """Draw the figures of the catalogue that name a function (`Artefact.draw`).
+
+    Each function gets those of the tables, data set, metrics, names and values that it has
+    parameters for.
 
     Args:
+        drawn: figure, with `{dataset}` in its name -> its function, and the values of its other
+            wildcards.
         names: codec entry -> its name in the legend.
         rd, bd_rate, timing: tables.
         figures: the files to write.
     """
-    shown = [METRICS[name] for name in metrics]
-    rates, bd_rates = read_table(rd), read_table(bd_rate)
-    drawn = {
-        f"rd_{dataset}": rd_curves(rates, dataset, shown, names),
-        f"rate_time_{dataset}": rate_time(read_table(timing), rates, dataset),
-    }
-    for anchor in anchors:
-        drawn[f"bd_{anchor}_{dataset}"] = bd_heatmap(bd_rates, dataset, anchor, shown)
-    for name, figure in drawn.items():
-        save_figure(name, figure, figures)
+    tables = {"rd": rd, "bd_rate": bd_rate, "timing": timing}
+    given: dict[str, Any] = {name: read_table(path) for name, path in tables.items()}
+    given |= {"dataset": dataset, "names": names, "metrics": [METRICS[name] for name in metrics]}
+    for pattern, (function, values) in drawn.items():
+        figure = draw(function, {**given, **values})
+        save_figure(pattern.format(dataset=dataset), figure, figures)

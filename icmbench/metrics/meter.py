@@ -14,18 +14,11 @@ import numpy as np
 from icmbench.core.devices import use_device
 from icmbench.core.errors import MeasurementError
 from icmbench.metrics.picture import Picture
-from icmbench.metrics.registry import METRICS
+from icmbench.metrics.registry import METRICS, metric_module
 
 Score = Callable[[Picture, Picture], float]
 
 PIXEL = "pixel"  # the module that works without torch
-
-
-def metric_module(name: str) -> str:
-    """The module that computes a metric; MeasurementError for an unknown name."""
-    if name not in METRICS:
-        raise MeasurementError(f"no metric is called {name!r}; there are {', '.join(METRICS)}")
-    return f"{__package__}.{METRICS[name].module}"
 
 
 class Meter:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from icmbench.core.errors import MeasurementError
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -129,6 +131,13 @@ _ALL = (
 )
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
+
+
+def metric_module(name: str) -> str:
+    """Return the module that computes a metric; MeasurementError for an unknown name."""
+    if name not in METRICS:
+        raise MeasurementError(f"no metric is called {name!r}; there are {', '.join(METRICS)}")
+    return f"{__package__}.{METRICS[name].module}"
 
 
 def why_undefined(name: str, height: int, width: int) -> str:

@@ -68,6 +68,8 @@ class Artefact:
         in_run: condition under which it is part of a run; None: only made where its rule or file
             is named on the command line.
         final: a result, asked for even if no rule needs it.
+        draw: of a figure of the rule `rate_figures`: the function that draws it, and its module
+            in `figures` (see `drawing`).
     """
 
     name: str
@@ -82,6 +84,7 @@ class Artefact:
     job: tuple[str, ...] | None = None
     in_run: str | None = ""
     final: bool = True
+    draw: str = ""
 
     @property
     def path(self) -> str:

@@ -1,8 +1,8 @@
 """The catalogue: everything that a run writes, with its rule, and its words in the report.
 
 The targets of the workflow, the table of jobs, the report, `results/README.md` and `docs/rules.md`
-are read off it, in its order. A new figure is one function that draws it and one entry here (and a
-rule, where no rule fits).
+are read off it, in its order. A new figure is one function that draws it and one entry here: with
+`draw`, the rule `rate_figures` draws it from tables; others have a rule of their own.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ FIGURES: Final[Sequence[Artefact]] = (
         "rd_{dataset}", "rate_figures", "RD curves, {dataset}",
         "Quality against rate. The line joins the Pareto-optimal points of a codec; the others are "
         "small and faint. Hollow: coded at reduced scale.",
-        "RD curves", "dataset",
+        "RD curves", "dataset", draw="rd_curves",
     ),
     _figure(
         "rate_time_{dataset}", "rate_figures", "Rate and time, {dataset}",
         "Seconds per megapixel against rate, one thread.",
-        "Rate and time", "dataset",
+        "Rate and time", "dataset", draw="rate_time",
     ),
     _figure(
         "contact_{dataset}", "contact_sheet", "{dataset}", "", SHEETS, "dataset",
@@ -49,7 +49,7 @@ FIGURES: Final[Sequence[Artefact]] = (
     _figure(
         "bd_{anchor}_{dataset}", "rate_figures", "BD-rate, {dataset}, against {anchor}",
         "BD-rate against the anchor for every metric.",
-        "BD-rate", "anchor", "dataset", job=("dataset",),
+        "BD-rate", "anchor", "dataset", job=("dataset",), draw="bd_heatmap",
     ),
     _figure(
         "visual_{n}", "visual_comparison", "{image} at about {bpp} bpp",

@@ -169,12 +169,12 @@ def _cells(
 
 
 def bd_heatmap(
-    bd: pd.DataFrame, dataset: str, anchor: str, metrics: Sequence[MetricInfo] = ()
+    bd_rate: pd.DataFrame, dataset: str, anchor: str, metrics: Sequence[MetricInfo] = ()
 ) -> Figure:
     """Draw BD-rates of a data set against an anchor, a row per codec entry, a column per metric.
 
     Args:
-        bd: the table `bd_rate`: `dataset, family, anchor, metric, bd_rate, lo, hi, overlap, note`;
+        bd_rate: the table: `dataset, family, anchor, metric, bd_rate, lo, hi, overlap, note`;
             fractions, nan where there is none.
         metrics: order and titles of the columns; without them, the table's own names, sorted.
 
@@ -183,7 +183,8 @@ def bd_heatmap(
 
     Without rows for data set and anchor (no other codec, no image), a placeholder says so.
     """
-    rows = bd[(bd["dataset"] == dataset) & (bd["anchor"] == anchor) & (bd["family"] != anchor)]
+    rows = bd_rate[(bd_rate["dataset"] == dataset) & (bd_rate["anchor"] == anchor)]
+    rows = rows[rows["family"] != anchor]
     if rows.duplicated(["family", "metric"]).any():
         raise MeasurementError(f"BD-rate of {dataset!r}: a family and metric occur twice")
     labels = {m.name: m.title for m in metrics} or {n: n for n in sorted(set(rows["metric"]))}

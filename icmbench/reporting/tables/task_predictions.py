@@ -20,7 +20,7 @@ from icmbench.reporting.statistics.bootstrap import Floats
 from icmbench.reporting.statistics.comparison import Grid, Point, compare, restrict
 from icmbench.tasks import store
 from icmbench.tasks.attempt import Failure, attempt
-from icmbench.tasks.base import LANDMARKS
+from icmbench.tasks.base import LANDMARKS, ORIGINALS
 from icmbench.tasks.evaluate import (
     Evaluator,
     Truth,
@@ -29,7 +29,6 @@ from icmbench.tasks.evaluate import (
     metrics_of,
     refer_to_originals,
 )
-from icmbench.tasks.run import ORIGINALS
 
 ORIGINAL: Final = Point(ORIGINALS, ORIGINALS)
 Key = tuple[Point, str]
