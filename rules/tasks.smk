@@ -7,7 +7,7 @@ if run.tasks:
     from icmbench.tasks.bundled import FOLDER as TASK_FOLDER
     from icmbench.tasks.bundled import PARTS as BUNDLED_TASKS
     from icmbench.tasks.bundled import bundled_file
-    from icmbench.tasks.run import ORIGINALS
+    from icmbench.tasks.base import ORIGINALS
 
     TASK_DOWNLOADS = task_downloads(run.config)
     # What the models predict on: the originals, and the reconstructions of every codec entry.

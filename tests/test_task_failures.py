@@ -31,12 +31,12 @@ from icmbench.studies import feature_gap
 from icmbench.tasks import run, store
 from icmbench.tasks.attempt import Failure, attempt
 from icmbench.tasks.backends import onnx_task
-from icmbench.tasks.base import LANDMARKS, SEMANTIC, Image, Labels, SemanticMap, Task
+from icmbench.tasks.base import LANDMARKS, ORIGINALS, SEMANTIC, Image, Labels, SemanticMap, Task
 from icmbench.tasks.evaluate import Truth
 from icmbench.tasks.kinds import fan
 from icmbench.tasks.kinds.mm_detection import MmDetector
 from icmbench.tasks.kinds.mm_segmentation import MmSegmenter
-from icmbench.tasks.run import ORIGINALS, load_tasks, predict_originals, predict_pictures
+from icmbench.tasks.run import load_tasks, predict_originals, predict_pictures
 
 LABELS = Labels("d", {c["id"]: c["name"] for c in CATEGORIES}, tuple(SEMANTIC_CLASSES))
 NAMES = ("ant", "bee", "cat")

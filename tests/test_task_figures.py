@@ -45,8 +45,7 @@ from icmbench.reporting.tables.tasks import COLUMNS
 from icmbench.studies import feature_gap as gaps
 from icmbench.studies import task_pictures as pictured
 from icmbench.tasks import store
-from icmbench.tasks.base import INSTANCES, Instances, Labels
-from icmbench.tasks.run import ORIGINALS
+from icmbench.tasks.base import INSTANCES, ORIGINALS, Instances, Labels
 
 pytestmark = pytest.mark.usefixtures("no_formulas")
 

@@ -17,9 +17,8 @@ from icmbench.reporting.tables.paired import COLUMNS as PAIRED
 from icmbench.reporting.tables.task_comparisons import Scored, Settings
 from icmbench.reporting.tables.tasks import COLUMNS, FAILURE_COLUMNS, score_task
 from icmbench.tasks import store
-from icmbench.tasks.base import LANDMARKS
+from icmbench.tasks.base import LANDMARKS, ORIGINALS
 from icmbench.tasks.evaluate import Truth, evaluator
-from icmbench.tasks.run import ORIGINALS
 
 IMAGES = [f"i{n}" for n in range(8)]
 SIZE = 100

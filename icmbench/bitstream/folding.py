@@ -16,12 +16,13 @@ depends on the height and width of the image only. A folded image is not folded 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
+Image: TypeAlias = "NDArray[np.uint8]"
 
 MAX_PIXELS: Final = 262_144  # in whole units, of images that are not folded: 512 x 512
 
@@ -57,6 +58,8 @@ def fold(image: Image, unit: int) -> Image:
 
     The last strip is padded with the image's last column (or row).
     """
+    import numpy as np
+
     height, width = image.shape[:2]
     count = strips(height, width, unit)
     if count == 1:
@@ -74,6 +77,8 @@ def unfold(coded: Image, size: tuple[int, int], unit: int) -> Image:
 
     The result is contiguous where the image was folded, `coded` itself where it was not.
     """
+    import numpy as np
+
     height, width = size
     count = strips(height, width, unit)
     if count == 1:

@@ -11,14 +11,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from icmbench.core.errors import CodecError, ConfigError, CorruptStream, ImageError
 
-Image = NDArray[np.uint8]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Image: TypeAlias = "NDArray[np.uint8]"
 Value = int | float | str
 
 
@@ -186,6 +187,8 @@ class Codec(ABC):
 
 def check_image(image: object) -> Image:
     """Return `image` where it is uint8 (H, W, 3) and not empty; else raise ImageError."""
+    import numpy as np
+
     if not isinstance(image, np.ndarray):
         raise ImageError(f"an image is a numpy array, not {type(image).__name__}")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:

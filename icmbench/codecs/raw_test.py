@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import zlib
 
-import numpy as np
-
 from icmbench.bitstream import container
 from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels
 from icmbench.core.errors import CorruptStream, TruncatedStream
@@ -32,6 +30,8 @@ class RawTest(Codec):
 
     def encode(self, image: Image) -> bytes:
         """The three planes of an image."""
+        import numpy as np
+
         check_image(image)
         height, width = image.shape[:2]
         planes = [np.ascontiguousarray(image[:, :, channel]) for channel in ORDER]
@@ -47,6 +47,8 @@ class RawTest(Codec):
 
     def decode(self, stream: bytes) -> Image:
         """The image; missing planes are filled with the first."""
+        import numpy as np
+
         parsed = self._parse(stream)
         width, height = parsed.header.width, parsed.header.height
         check_pixels(width, height, MAX_PIXELS)

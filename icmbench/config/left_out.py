@@ -12,6 +12,7 @@ from typing import Any
 
 from icmbench.codecs.registry import codec_class
 from icmbench.config.problems import Problems
+from icmbench.core.versions import runs_jobs
 from icmbench.metrics import available
 
 IMAGE_LISTS = ("visual", "hierarchy", "diffusion", "task_pictures")  # sections of single images
@@ -30,7 +31,8 @@ def drop_unavailable(
     reasons: dict[str, str] = {}
     for name, entry in list(config["codecs"].items()):
         with problems.collect(f"codecs.{name}"):
-            if reason := codec_class(entry.get("codec", name)).unavailable():
+            codec = codec_class(entry.get("codec", name))
+            if (runs_jobs() or not codec.packages) and (reason := codec.unavailable()):
                 reasons[name] = f"codec entry {name}: {reason}"
     for name in reasons:
         del config["codecs"][name]

@@ -19,10 +19,16 @@ from icmbench.config.models import coding_settings
 from icmbench.config.problems import Problems
 from icmbench.config.tasks import make_tasks
 from icmbench.config.training import Training, check_points, plan_training
+from icmbench.core.versions import runs_jobs
 from icmbench.datasets.base import Dataset
 from icmbench.datasets.registry import make_dataset
 from icmbench.evaluation.shard import CodecEntry, make_codec_entry
 from icmbench.tasks.base import Task
+
+ALONE = (
+    "this environment holds Snakemake and no package of a job: what codecs and metrics need was "
+    "not looked for, and jobs run with --sdm conda"
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ def make_run(config: Mapping[str, Any]) -> Run:
 def announcements(run: Run) -> list[str]:
     """Sentences to print before anything runs: unavailable, left out or not sensible entries."""
     absent = [f"unavailable: {name}: {reason}" for name, reason in run.unavailable.items()]
-    return [*absent, *run.notices]
+    return [*absent, *run.notices, *([] if runs_jobs() else [ALONE])]
 
 
 def _names(section: object) -> set[str]:

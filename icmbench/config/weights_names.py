@@ -17,11 +17,10 @@ from icmbench.codecs.registry import codec_class
 from icmbench.config.models import models_folder, used_features
 from icmbench.config.run import Run
 from icmbench.core.errors import ModelError
-from icmbench.models.tensors import KEY
+from icmbench.models.headers import FILE_METADATA, KEY, file_header
 
 BUNDLED = "bundled"
 THIS_RUN = "trained in this run"
-_HEADER_LIMIT = 100_000_000  # bytes, as safetensors itself has it
 
 
 def parameters(path: Path) -> int:
@@ -29,24 +28,12 @@ def parameters(path: Path) -> int:
 
     Raises ModelError where the file has no such header.
     """
-    tensors = _header(path)
+    tensors = file_header(path)
     try:
-        shapes = [entry["shape"] for name, entry in tensors.items() if name != "__metadata__"]
+        shapes = [entry["shape"] for name, entry in tensors.items() if name != FILE_METADATA]
         return sum(prod(shape) for shape in shapes)
     except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}: not a safetensors file: {error}") from error
-
-
-def _header(path: Path) -> dict[str, Any]:
-    """The header of a safetensors file; ModelError where it has none."""
-    with open(path, "rb") as handle:
-        size = int.from_bytes(handle.read(8), "little")
-        text = handle.read(size) if size <= _HEADER_LIMIT else b""
-    try:
-        header: dict[str, Any] = json.loads(text)
-    except ValueError as error:
-        raise ModelError(f"{path}: not a safetensors file: {error}") from error
-    return header
 
 
 def weights_names(run: Run) -> dict[str, str]:
@@ -109,7 +96,7 @@ def _given(folder: Path) -> str:
     named = folder.parent.name or str(folder)
     part = icmh.part_file(folder, "codec" if folder.name == icmh.NAME else "autoencoder")
     try:
-        metadata = _header(part).get("__metadata__", {})
+        metadata = file_header(part).get(FILE_METADATA, {})
         origin = json.loads(metadata.get(KEY, "{}")).get("provenance", {})
         named = Path(str(origin.get("source", ""))).name or named
         if folder.name == icmh.NAME:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
 import weakref
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from tqdm import tqdm
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +47,12 @@ class _LogFile:
         """Records are flushed by their handler."""
 
 
-class _Lines(tqdm):  # type: ignore[type-arg]
-    monitor_interval = 0  # no thread that redraws
+@functools.cache
+def _lines() -> type[tqdm[Any]]:
+    """The class of bars that write lines: it starts no thread that redraws."""
+    from tqdm import tqdm
+
+    return type("Lines", (tqdm,), {"monitor_interval": 0})
 
 
 def progress(
@@ -59,11 +65,13 @@ def progress(
         unit: of what is counted.
         options: `total`, `initial`, `unit_scale` and others of `tqdm.tqdm`.
     """
+    from tqdm import tqdm
+
     if sys.stderr.isatty():
         bar = tqdm(items, desc=desc, unit=unit, **options)
         _open.add(bar)
         return bar
-    lines = _Lines(
+    lines = _lines()(
         items,
         desc=desc,
         unit=unit,

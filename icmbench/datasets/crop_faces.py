@@ -11,17 +11,16 @@ import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image as PillowImage
+from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.core.errors import ConfigError, DatasetError, ImageError
 from icmbench.core.files import write_json
-from icmbench.core.images.image_files import read_image, write_png
 from icmbench.core.progress import progress
 from icmbench.datasets.landmarks import ZERO_BASED, Landmarks, Points
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +66,10 @@ def crop_faces(
     Raises ConfigError for settings that give no crops, DatasetError for points or folders that
     cannot be used. An image that cannot be read and a face outside of its image are skipped.
     """
+    import numpy as np
+
+    from icmbench.core.images.image_files import read_image, write_png
+
     if not (16 <= size <= 4096 and math.isfinite(scale) and 0.5 <= scale <= 10):
         raise ConfigError(f"size={size} is not 16 to 4096, or scale={scale:g} is not 0.5 to 10")
     if out.resolve() == images.resolve() or images.resolve() in out.resolve().parents:
@@ -152,6 +155,9 @@ def crop_square(
 
     Coordinates are those of pixel areas: a pixel's centre lies at +0.5.
     """
+    import numpy as np
+    from PIL import Image as PillowImage
+
     left, top, side = square
     height, width = image.shape[:2]
     # A kernel of three pixels of the crop on either side is wholly within what is padded.

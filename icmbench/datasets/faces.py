@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import numpy as np
-
 from icmbench.core.errors import DatasetError
 
 EYES: Final = (36, 45)  # the outer corners, points 37 and 46 of the 68
@@ -42,6 +40,8 @@ def check_faces(
 
 def face_fault(face: Mapping[str, Any], width: int, height: int) -> str:
     """Fault of a face in an image of this size; "" if there is none."""
+    import numpy as np
+
     x, y, wide, high = face["bbox"]
     where = f"the {width}x{height} image"
     if "landmarks" not in face:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from icmbench.core.errors import DatasetError, ImageError
 from icmbench.core.files import sha256_file
-from icmbench.core.images.image_files import EXTENSIONS, read_image
 from icmbench.core.progress import progress
 from icmbench.datasets.base import Dataset, Megapixels, Option, Record
 from icmbench.datasets.listing import Listing, is_picture, list_files
@@ -48,6 +47,8 @@ class Folder(Dataset):
         return self._listing().notes()
 
     def _files(self) -> dict[str, Path]:
+        from icmbench.core.images.image_files import EXTENSIONS
+
         root, listing = self._folder(), self._listing()
         found: dict[str, Path] = {}
         for path in filter(is_picture, listing.files):
@@ -98,6 +99,8 @@ class Folder(Dataset):
         return records
 
     def _record(self, image_id: str, path: Path) -> Record:
+        from icmbench.core.images.image_files import read_image
+
         common = {"source": str(path), "licence": self.values["licence"]}
         try:
             image, note = read_image(path)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from icmbench.core.errors import DatasetError, ImageError
 from icmbench.core.files import sha256_file
-from icmbench.core.images.image_files import pixel_sha256, read_image
 from icmbench.core.progress import progress
 from icmbench.datasets.base import Dataset, Megapixels, Option, Record
 from icmbench.datasets.download import download
@@ -73,6 +72,8 @@ class Kodak(Dataset):
             path.unlink()
 
     def _record(self, image_id: str) -> Record:
+        from icmbench.core.images.image_files import pixel_sha256, read_image
+
         url = self.values["url"].replace("{image}", image_id)
         if self.values["path"]:
             path = (Path(self.values["path"]).expanduser() / f"{image_id}.png").absolute()

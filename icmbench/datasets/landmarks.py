@@ -7,10 +7,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.datasets.base import Annotations, Option, Record
@@ -20,6 +17,10 @@ from icmbench.datasets.foreign import is_number, name_fault, read_text
 from icmbench.datasets.foreign import read_json as read_json_file
 from icmbench.datasets.sizes import read_sizes
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 POINTS: Final = 68
 ANNOTATED: Final = "annotated"
 ORIGINALS: Final = "originals"
@@ -28,7 +29,7 @@ ONE_BASED: Final = -0.5
 PTS_FORMS: Final = "version: 1, n_points: 68, { pairs }; or 68 lines of a pair each"
 FAR: Final = 1e6  # pixels; no image is as large
 
-Points = NDArray[np.float64]
+Points: TypeAlias = "NDArray[np.float64]"
 
 
 class Landmarks(Folder):
@@ -242,6 +243,8 @@ def _bare(face: Any) -> Any:
 
 def _array(rows: Any, where: str) -> Points:
     """68 pairs as float64; DatasetError that begins with `where`."""
+    import numpy as np
+
     if not isinstance(rows, list):
         raise DatasetError(f"{where}: not pairs of numbers, but {type(rows).__name__}")
     for number, pair in enumerate(rows, 1):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Final
 
 from icmbench.core.errors import DatasetError
-from icmbench.core.images.image_files import EXTENSIONS
 
 # Suffixes of images that `read_image` does not read; Pillow and other programs write them.
 OTHER_PICTURES: Final = frozenset({
@@ -141,4 +140,6 @@ def _some(names: Iterable[str]) -> str:
 
 def is_picture(path: Path) -> bool:
     """True if `read_image` takes a file, by its suffix."""
+    from icmbench.core.images.image_files import EXTENSIONS
+
     return path.suffix.lower() in EXTENSIONS

@@ -10,15 +10,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from PIL import Image as PillowImage
+from typing import TYPE_CHECKING, Any
 
 from icmbench.core.errors import DatasetError
 from icmbench.core.files import sha256_file
-from icmbench.core.images.image_files import pixel_sha256, read_image, write_png
 from icmbench.datasets.base import Dataset, Megapixels, Option, Record
+
+if TYPE_CHECKING:
+    import numpy as np
 
 CC0 = "CC0-1.0"
 PUBLIC_DOMAIN = "public domain"
@@ -56,6 +55,8 @@ def _sklearn(name: str) -> Callable[[], Any]:
 def _matplotlib(name: str) -> Callable[[], Any]:
     def load() -> Any:
         from matplotlib.cbook import get_sample_data
+
+        from icmbench.core.images.image_files import read_image
 
         return read_image(get_sample_data(name, asfileobj=False))[0]
 
@@ -163,6 +164,10 @@ class Photos(Dataset):
         return [self._record(image_id, folder) for image_id in image_ids]
 
     def _record(self, image_id: str, folder: Path) -> Record:
+        import numpy as np
+
+        from icmbench.core.images.image_files import pixel_sha256, write_png
+
         photo = PHOTOS[image_id]
         image = np.asarray(photo.load())
         found = pixel_sha256(image)
@@ -189,6 +194,9 @@ class Photos(Dataset):
 
 def reduce_to(image: np.ndarray, megapixels: float) -> tuple[np.ndarray, str]:
     """The image at no more than `megapixels` (10^6 pixels), aspect kept, and a note."""
+    import numpy as np
+    from PIL import Image as PillowImage
+
     height, width = image.shape[:2]
     if width * height <= megapixels * 1e6:
         return image, ""

@@ -6,10 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from PIL import Image as PillowImage
-
 from icmbench.core.files import atomic_path, sha256_file, write_json
-from icmbench.core.images.image_files import write_png
 from icmbench.core.progress import progress
 from icmbench.datasets.base import Annotations, Dataset, Megapixels, Option, Record
 
@@ -42,6 +39,9 @@ class Scenes(Dataset):
         return [self._record(image_id, folder) for image_id in bar]
 
     def _record(self, image_id: str, folder: Path) -> Record:
+        from PIL import Image as PillowImage
+
+        from icmbench.core.images.image_files import write_png
         from icmbench.scenes import render_scene, scene_annotations
 
         split, _, index = image_id.partition("-")

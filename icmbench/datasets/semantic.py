@@ -9,9 +9,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from PIL import Image as PillowImage
-
 from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.core.images.png import check_rows
 from icmbench.datasets.base import Annotations, Option
@@ -110,6 +107,9 @@ def _map_fault(
     path: Path, size: tuple[int, int], classes: int, ignore: int, image: Path | None = None
 ) -> str:
     """Fault of a map; '' if there is none."""
+    import numpy as np
+    from PIL import Image as PillowImage
+
     try:
         data = path.read_bytes()
     except OSError as error:

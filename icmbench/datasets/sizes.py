@@ -8,11 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from PIL import Image as PillowImage
-
 from icmbench.core.errors import ImageError
 from icmbench.core.files import write_json
-from icmbench.core.images.image_files import ORIENTATION_NOTE, read_image
 from icmbench.datasets.base import Megapixels, Record
 
 NAME = "sizes.json"
@@ -31,6 +28,8 @@ def turned_text(path: Path) -> str:
 
     Annotations of the stored image, as programs without orientation show it, do not fit it.
     """
+    from icmbench.core.images.image_files import ORIENTATION_NOTE, read_image
+
     try:
         note = read_image(path)[1]
     except ImageError:
@@ -69,6 +68,8 @@ def sampled_megapixels(files: Sequence[Path]) -> Megapixels | None:
 
 def _known(files: Sequence[Path]) -> list[float]:
     """10^6 pixels of every file whose header Pillow reads."""
+    from PIL import Image as PillowImage
+
     found = []
     for path in files:
         try:

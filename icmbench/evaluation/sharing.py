@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from icmbench.core.errors import MeasurementError
-from icmbench.evaluation import archive
 from icmbench.evaluation.shard import TIMING, CodecEntry, read_rows
+
+if TYPE_CHECKING:
+    from icmbench.evaluation import archive
 
 Key = tuple[str, str]
 
@@ -94,5 +96,7 @@ class Taken:
 
     def copy(self, name: str, member: str, out: archive.Writer) -> None:
         """Copy a member of the earlier entry's archive."""
+        from icmbench.evaluation import archive
+
         with archive.reader(self._archives[name]) as source:
             out.add(member, archive.read_member(source, member))

@@ -18,8 +18,6 @@ from io import BufferedIOBase, RawIOBase
 from pathlib import Path
 from typing import IO, Any, cast
 
-import numpy as np
-
 from icmbench.codecs.base import Codec, check_image
 from icmbench.codecs.registry import codec_class
 from icmbench.codecs.specs import make_point
@@ -66,6 +64,8 @@ def handle(codec: Codec, request: dict[str, Any]) -> dict[str, Any]:
     `encode` (image), `truncate`, `salvage` or `decode` (path of a stream file), `decode-batch`
     (paths of stream files), `warm-up` (keys of a point, `decode`: whether it decodes, too).
     """
+    import numpy as np
+
     keys = request["keys"]
     if request["do"] == "warm-up":
         warm_up(codec, keys, decode=request["decode"])
@@ -102,6 +102,8 @@ def warm_up(codec: Codec, keys: dict[str, Any], *, decode: bool) -> None:
 
     What goes wrong here is only logged: the images themselves decide what gets a row.
     """
+    import numpy as np
+
     point = make_point(codec.name, keys)
     ramp = np.arange(64 * 64 * 3, dtype=np.uint32).reshape(64, 64, 3)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from icmbench.core.versions import runs_jobs
 from icmbench.metrics import weights as files
 from icmbench.metrics.registry import METRICS
 
@@ -21,7 +22,7 @@ def available(weights: Path | None = None) -> tuple[list[str], dict[str, str]]:
         absent = [files.missing(file, weights) for file in needed if not files.find(file, weights)]
         if absent:
             reasons[name] = " ".join(absent)
-    if importlib.util.find_spec("ssimulacra2") is None:
+    if runs_jobs() and importlib.util.find_spec("ssimulacra2") is None:
         reasons["ssimulacra2"] = (
             "The Python package ssimulacra2, which holds its weights, is missing."
         )

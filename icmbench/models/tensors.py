@@ -7,10 +7,9 @@ Weights are stored as float16 and read as float32: a trained network must be rou
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +18,12 @@ from safetensors.numpy import save
 
 from icmbench.core.errors import ModelError
 from icmbench.core.files import sha256_bytes, write_bytes
+from icmbench.models.headers import KEY, own_metadata
 from icmbench.models.settings import NetworkSettings
 
 if TYPE_CHECKING:  # torch takes seconds to import; integer tables do not need it
     import torch
 
-KEY = "icmbench"  # of the metadata in the file's header, as JSON
 # Errors of a network's constructor for wrong settings; which one depends on the setting.
 BUILD_ERRORS: Final = (
     ArithmeticError,
@@ -225,51 +224,17 @@ def load_arrays(path: Path) -> tuple[Arrays, dict[str, Any]]:
     Raises ModelError where the file is missing, truncated or in another format, has no metadata of
     icmbench, or holds a number type that numpy lacks or a value that is not finite.
     """
-    header, arrays = _read(path, tensors=True)
-    for name, array in arrays.items():
-        _check_finite(path, name, array)
-    return arrays, _metadata(path, header)
-
-
-def read_header(path: Path) -> dict[str, Any]:
-    """Metadata of a file, without reading its tensors; ModelError as `load_arrays`."""
-    return _metadata(path, _read(path, tensors=False)[0])
-
-
-def _read(path: Path, *, tensors: bool) -> tuple[dict[str, str], Arrays]:
     try:
         with safe_open(path, framework="numpy") as file:
-            names = sorted(file.keys()) if tensors else ()
-            return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
+            header = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file") from None
     except (SafetensorError, OSError, TypeError) as error:  # TypeError: numpy has no bfloat16
         raise ModelError(f"{path}: damaged or not a safetensors file: {error}") from error
-
-
-def _metadata(path: Path, header: Mapping[str, str]) -> dict[str, Any]:
-    try:
-        metadata = json.loads(header[KEY], parse_float=_finite, parse_constant=_refuse)
-    except _NotFinite as error:
-        raise ModelError(f"{path}: its metadata hold {error}, which is no finite number") from None
-    except (KeyError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: its header has no metadata of icmbench") from error
-    if not isinstance(metadata, dict):
-        kind = type(metadata).__name__
-        raise ModelError(f"{path}: its metadata are a {kind}, not names with values")
-    return metadata
-
-
-class _NotFinite(Exception):
-    """NaN or an infinity in JSON; the message is its text."""
-
-
-def _refuse(text: str) -> NoReturn:
-    raise _NotFinite(text)
-
-
-def _finite(text: str) -> float:
-    return value if math.isfinite(value := float(text)) else _refuse(text)
+    for name, array in arrays.items():
+        _check_finite(path, name, array)
+    return arrays, own_metadata(path, header)
 
 
 def read_metadata(path: Path) -> dict[str, Any]:

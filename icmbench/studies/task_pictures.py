@@ -19,8 +19,7 @@ from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.task_pictures import Predicted, task_pictures
 from icmbench.tasks import store
 from icmbench.tasks.attempt import Failure
-from icmbench.tasks.base import Labels, Prediction
-from icmbench.tasks.run import ORIGINALS
+from icmbench.tasks.base import ORIGINALS, Labels, Prediction
 
 
 @dataclass(frozen=True)

@@ -11,20 +11,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from icmbench.core.errors import TaskError
 from icmbench.datasets.base import Option, option_values
 
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Image: TypeAlias = "NDArray[np.uint8]"
+Floats: TypeAlias = "NDArray[np.float64]"
 
 INSTANCES = "instances"
 SEMANTIC = "semantic"
 LANDMARKS = "landmarks"
+ORIGINALS = "originals"  # stands where a codec's name does: what was never coded
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,13 @@ class Instances:
     masks: tuple[Mapping[str, Any], ...] | None = None
 
 
-SemanticMap = NDArray[np.uint8]
+SemanticMap: TypeAlias = "NDArray[np.uint8]"
 """(H, W), class index of the data set per pixel; 255: a class that the data set does not have."""
 
-Faces = Floats
+Faces: TypeAlias = Floats
 """(faces, 68, 2), x and y in pixels, a pixel's centre at +0.5; in the order of the given boxes."""
 
-Prediction = Instances | SemanticMap | Faces
+Prediction: TypeAlias = "Instances | SemanticMap | Faces"
 
 
 @dataclass(frozen=True)

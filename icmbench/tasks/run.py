@@ -19,10 +19,8 @@ from icmbench.evaluation import archive
 from icmbench.evaluation.shard import DECODED, read_rows
 from icmbench.tasks import store
 from icmbench.tasks.attempt import Failure, attempt
-from icmbench.tasks.base import Image, Labels, Task
+from icmbench.tasks.base import ORIGINALS, Image, Labels, Task
 from icmbench.tasks.evaluate import Truth
-
-ORIGINALS = "originals"  # stands where a codec's name does: what was never coded
 
 Loaded = Sequence[tuple[Task, Failure | None]]
 Writers = Sequence[tuple[Task, store.Writer]]

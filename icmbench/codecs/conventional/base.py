@@ -16,10 +16,6 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
-import numpy as np
-from PIL import Image as PillowImage
-from PIL import UnidentifiedImageError, features
-
 from icmbench.codecs.base import Codec, Image, Key, Value, check_image
 from icmbench.core.errors import CodecError, CorruptStream, IcmbenchError, TruncatedStream
 
@@ -47,6 +43,8 @@ class ConventionalCodec(Codec):
     @classmethod
     def unavailable(cls) -> str:
         """Return the reason where Pillow was built without the format."""
+        from PIL import features
+
         if cls.pillow_feature and not features.check(cls.pillow_feature):
             return f"this Pillow was built without {cls.title}; install one of Pillow's wheels"
         return ""
@@ -136,12 +134,17 @@ def _enlarge(small: Image, factor: int, first: int) -> Image:
 
 def resize(image: Image, width: int, height: int) -> Image:
     """Lanczos resampling (Pillow: antialiased when shrinking), 8 bits in and out."""
+    import numpy as np
+    from PIL import Image as PillowImage
+
     resized = PillowImage.fromarray(image).resize((width, height), PillowImage.Resampling.LANCZOS)
     return np.asarray(resized)
 
 
 def refusal(title: str, error: Exception) -> CorruptStream | TruncatedStream:
     """Translate a foreign decoder's exception by its text."""
+    from PIL import UnidentifiedImageError
+
     if isinstance(error, UnidentifiedImageError):
         return CorruptStream(f"not a readable {title} file")
     text = f"the {title} decoder refuses the file: {_one_line(error)}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pillow_heif
-
 from icmbench.codecs.base import Image, Key
 from icmbench.codecs.conventional import pillow_io
 from icmbench.codecs.conventional.base import ConventionalCodec
@@ -27,18 +25,24 @@ class Heic(ConventionalCodec):
     @classmethod
     def unavailable(cls) -> str:
         """Return the reason where libheif has no HEVC encoder."""
+        import pillow_heif
+
         if "x265" in pillow_heif.libheif_info()["encoders"]:
             return ""
         return "this pillow-heif was built without x265; install one of its wheels"
 
     def encode_plain(self, image: Image, *, quality: int) -> bytes:
         """Encode an image as HEIC."""
+        import pillow_heif
+
         pillow_heif.register_heif_opener(thumbnails=False)
         one_thread = {"x265:pools": "none", "x265:frame-threads": "1"}
         return pillow_io.write(image, "HEIF", quality=quality, chroma=420, enc_params=one_thread)
 
     def decode_plain(self, stream: bytes) -> Image:
         """Decode HEIC."""
+        import pillow_heif
+
         pillow_heif.register_heif_opener(thumbnails=False)
         return pillow_io.read(stream, "HEIF")
 

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import imagecodecs
-import numpy as np
-from PIL import Image as PillowImage
-
 from icmbench.codecs.base import Image, Key, check_pixels
 from icmbench.codecs.conventional.base import MAX_PIXELS, ConventionalCodec
 from icmbench.codecs.conventional.jxl_header import BOXED, CODESTREAM, read_header
 from icmbench.core.errors import CorruptStream
-from icmbench.core.images.transparency import on_white
 
 
 class JpegXl(ConventionalCodec):
@@ -31,12 +26,16 @@ class JpegXl(ConventionalCodec):
     @classmethod
     def unavailable(cls) -> str:
         """Return the reason where imagecodecs was built without libjxl."""
+        import imagecodecs
+
         if imagecodecs.JPEGXL.available:
             return ""
         return "this imagecodecs was built without libjxl; install one of its wheels"
 
     def encode_plain(self, image: Image, *, distance: float, effort: int = 7) -> bytes:
         """The JPEG XL codestream of an image."""
+        import imagecodecs
+
         stream = imagecodecs.jpegxl_encode(
             image, distance=distance, effort=effort, usecontainer=False, numthreads=1
         )
@@ -44,6 +43,12 @@ class JpegXl(ConventionalCodec):
 
     def decode_plain(self, stream: bytes) -> Image:
         """The image of a JPEG XL file: grey becomes RGB, alpha is laid on white, 8 bits."""
+        import imagecodecs
+        import numpy as np
+        from PIL import Image as PillowImage
+
+        from icmbench.core.images.transparency import on_white
+
         header = read_header(stream)
         check_pixels(header.width, header.height, MAX_PIXELS)
         if header.floating or header.bits > 16:

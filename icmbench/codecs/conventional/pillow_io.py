@@ -5,20 +5,18 @@ from __future__ import annotations
 import io
 from typing import Any, Final
 
-import numpy as np
-from PIL import Image as PillowImage
-
 from icmbench.codecs.base import Image, check_pixels
 from icmbench.codecs.conventional.base import MAX_PIXELS
 from icmbench.core.errors import CorruptStream, ImageError, TruncatedStream
 from icmbench.core.images.png import check_rows
-from icmbench.core.images.transparency import on_white
 
 MODES: Final = ("RGB", "RGBA", "RGBX", "L", "LA", "P", "PA", "1", "CMYK", "YCbCr")
 
 
 def write(image: Image, format_name: str, **options: Any) -> bytes:
     """Encode an image in one of Pillow's formats, without metadata."""
+    from PIL import Image as PillowImage
+
     buffer = io.BytesIO()
     PillowImage.fromarray(image).save(buffer, format_name, **options)
     return buffer.getvalue()
@@ -32,6 +30,11 @@ def read(stream: bytes, format_name: str) -> Image:
     of foreign files is laid on white; samples of more than 8 bits that Pillow keeps are
     CorruptStream.
     """
+    import numpy as np
+    from PIL import Image as PillowImage
+
+    from icmbench.core.images.transparency import on_white
+
     with PillowImage.open(io.BytesIO(stream), formats=[format_name]) as picture:
         check_pixels(*picture.size, MAX_PIXELS)
         if format_name == "PNG":

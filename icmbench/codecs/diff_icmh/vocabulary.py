@@ -9,7 +9,7 @@ from icmbench.codecs.diff_icmh.model_folder import TEXT, VOCABULARY, part_file
 from icmbench.codecs.diff_icmh.tags import AUTO, JOIN, NONE
 from icmbench.core.errors import ConfigError, ModelError
 from icmbench.core.suggest import unknown
-from icmbench.models.tensors import read_header
+from icmbench.models.headers import read_header
 
 
 def read_vocabulary(path: Path) -> tuple[str, ...]:

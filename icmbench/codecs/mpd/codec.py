@@ -11,7 +11,6 @@ from pathlib import Path
 from icmbench.bitstream import container
 from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels, too_large
 from icmbench.core.errors import CodecError, CorruptStream, TruncatedStream
-from icmbench.models.latent import CELL, latent_shape
 
 CODEC_ID = 1  # in the container
 MAX_PIXELS = 170_000_000
@@ -101,6 +100,8 @@ class Mpd(Codec):
         `rdo=` would), and the finest states are left out where that is not enough. Raises
         CodecError where not even the coarsest state fits.
         """
+        from icmbench.models.latent import CELL
+
         check_image(image)
         height, width = image.shape[:2]
         if too_large(width, height, MAX_PIXELS) or max(height, width) > container.MAX_SIDE:
@@ -147,6 +148,7 @@ class Mpd(Codec):
 
     def _parse(self, stream: bytes, *, best_effort: bool = False) -> container.Stream:
         from icmbench.codecs.mpd.stream.coder import section_states
+        from icmbench.models.latent import CELL
 
         parsed = container.parse(
             stream,
@@ -165,5 +167,7 @@ class Mpd(Codec):
 
 
 def _cells(header: container.Header) -> int:
+    from icmbench.models.latent import latent_shape
+
     height, width = latent_shape(header.height, header.width)
     return height * width

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.core.errors import ConfigError
 from icmbench.datasets.base import Option
 from icmbench.tasks.base import Image
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 CHANNELS: Final = ("rgb", "bgr")
 # Options that every exported network needs: the input is (value - mean) / std / scale.
@@ -43,6 +44,8 @@ def check_pixels(what: str, values: Mapping[str, Any]) -> None:
 
 def to_tensor(image: Image, values: Mapping[str, Any]) -> NDArray[np.float32]:
     """An image uint8 (H, W, 3), sRGB, as float32 (1, 3, H, W) by the options of `PIXELS`."""
+    import numpy as np
+
     pixels = image[:, :, ::-1] if values["channels"] == "bgr" else image
     mean, std = np.float32(values["mean"]), np.float32(values["std"])
     scaled = (pixels.astype(np.float32) - mean) / std / np.float32(values["scale"])
@@ -51,6 +54,8 @@ def to_tensor(image: Image, values: Mapping[str, Any]) -> NDArray[np.float32]:
 
 def resize(image: Image, height: int, width: int) -> Image:
     """Bilinear without smoothing, 8 bits in and out: what OpenCV's `resize` does by default."""
+    import numpy as np
+
     if image.shape[:2] == (height, width):
         return image
     planes = resize_planes(image.transpose(2, 0, 1)[None].astype(np.float32), height, width)

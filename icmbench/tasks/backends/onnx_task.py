@@ -6,15 +6,16 @@ import logging
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.core.errors import ConfigError, ModelError, TaskError
 from icmbench.core.files import check_weight_file
 from icmbench.datasets.base import Option
 from icmbench.tasks.base import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import yaml
 
 from icmbench.core.errors import TaskError
@@ -206,6 +205,7 @@ def thicken(pipeline: Any, image: Image) -> Image:
     last row or column of such an image is repeated at the bottom or right; other images are
     unchanged.
     """
+    import numpy as np
     from mmcv.image import rescale_size
     from mmcv.transforms import Resize
 

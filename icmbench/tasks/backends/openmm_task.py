@@ -6,9 +6,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import icmbench
 from icmbench.core.errors import ConfigError, ModelError, TaskError
@@ -28,6 +26,10 @@ from icmbench.tasks.backends.openmm import (
 from icmbench.tasks.backends.openmm_weights import Weights, fill, read_weights
 from icmbench.tasks.base import Image, Labels, Task
 from icmbench.tasks.bundled import BUNDLED, is_bundled
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FOLDER: Final = Path(icmbench.__file__).parent / "weights" / "tasks"
 RANDOM: Final = "random"
@@ -67,6 +69,7 @@ class OpenMMTask(Task):
     bundled: ClassVar[Path]
     bundled_model: ClassVar[str]
     options = OPTIONS
+    _numbers: NDArray[np.int64]  # per class of the model its number in the data set, once loaded
 
     def __init__(self, name: str, entry: Mapping[str, Any]) -> None:
         super().__init__(name, entry)
@@ -77,7 +80,6 @@ class OpenMMTask(Task):
         self.operators = ""
         self._network: Any = None
         self._pipeline: Any = None
-        self._numbers = np.zeros(0, np.int64)
 
     def _find_checkpoint(self) -> Path | None:
         """The weight file; None: random weights."""
@@ -105,6 +107,7 @@ class OpenMMTask(Task):
         Raises ModelError for weights as in `read_weights` and `fill`, TaskError where the
         configuration is unknown, needs a missing operator, or has other classes.
         """
+        import numpy as np
         import torch
 
         self.operators = import_library(self.package)
@@ -169,6 +172,7 @@ class OpenMMTask(Task):
 
         Very thin images are padded (see `thicken`): the prediction then covers the padding, too.
         """
+        import numpy as np
         import torch
 
         image = thicken(self._pipeline, image)

@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from icmbench.core.errors import TaskError
 from icmbench.core.files import check_weight_file
 from icmbench.datasets.base import Option
@@ -89,6 +87,7 @@ class EspNetSegmenter(Task):
 
     def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> SemanticMap:
         """The class of every pixel of an image uint8 (H, W, 3)."""
+        import numpy as np
         import torch
 
         from icmbench.tasks.backends.espnet_network import SHRINK

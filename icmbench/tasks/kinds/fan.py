@@ -12,9 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from icmbench.core.errors import ConfigError, ModelError, TaskError
 from icmbench.core.files import check_weight_file
 from icmbench.core.pickles import load_pickle
@@ -23,8 +20,10 @@ from icmbench.datasets.faces import SMALLEST
 from icmbench.tasks.base import LANDMARKS, Faces, Image, Labels, Task
 from icmbench.tasks.bundled import BUNDLED, bundled_file, is_bundled
 
-if TYPE_CHECKING:  # every module of this package is read with the configuration, torch is slow
+if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
 POINTS: Final = 68
 SIDE: Final = 256  # side of FAN's input crop, in pixels
@@ -99,6 +98,8 @@ class FaceAlignment(Task):
         Raises TaskError for a box that is not finite, of less than 4 pixels of width and height
         together, or wholly outside of the image.
         """
+        import numpy as np
+
         for box in faces:
             check_box(box, image)
         if not len(faces):
@@ -114,6 +115,8 @@ def crop_of(box: Sequence[float] | NDArray[np.float64]) -> tuple[NDArray[np.floa
     The box is the tight one of the 68 points, as in FAN's own training; the package's
     `get_landmarks_from_image` computes the same from the box's corners.
     """
+    import numpy as np
+
     x, y, width, height = (float(value) for value in box)
     centre = np.array([x + width / 2, y + height * (0.5 - RAISED)])
     return centre, (width + height) * WIDER
@@ -121,6 +124,8 @@ def crop_of(box: Sequence[float] | NDArray[np.float64]) -> tuple[NDArray[np.floa
 
 def check_box(box: Sequence[float], image: Image) -> None:
     """TaskError where a box x, y, width, height cannot be cropped."""
+    import numpy as np
+
     x, y, width, height = box
     if not np.isfinite(box).all() or width + height < SMALLEST or min(width, height) <= 0:
         raise TaskError(f"the box {list(box)} of a face is not finite or too small")

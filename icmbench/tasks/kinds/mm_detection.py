@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from icmbench.core.errors import ConfigError
 from icmbench.datasets.base import Option
 from icmbench.tasks.backends.openmm_task import FOLDER, OPTIONS, OpenMMTask
@@ -71,6 +69,8 @@ class MmDetector(OpenMMTask):
 
     def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> Instances:
         """Detections by falling score, in the data set's categories; others are left out."""
+        import numpy as np
+
         found = self._answer(image).pred_instances.cpu()
         scores = found.scores.numpy().astype(np.float64)
         numbers = self._numbers[found.labels.numpy()]
@@ -86,6 +86,7 @@ class MmDetector(OpenMMTask):
 
 def _rle(mask: Any) -> Mapping[str, Any]:
     """Compressed RLE, its counts as text, of a mask (H, W)."""
+    import numpy as np
     from pycocotools import mask as coco_mask
 
     rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))

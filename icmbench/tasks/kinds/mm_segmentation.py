@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-import numpy as np
-
 from icmbench.tasks.backends.openmm_task import FOLDER, OpenMMTask
 from icmbench.tasks.base import SEMANTIC, Image, Labels, SemanticMap
 
@@ -41,6 +39,8 @@ class MmSegmenter(OpenMMTask):
 
     def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> SemanticMap:
         """Class index of the data set per pixel; 255 for a class that it does not have."""
+        import numpy as np
+
         seen = self._answer(image).pred_sem_seg.data[0].cpu().numpy()
         seen = seen[: image.shape[0], : image.shape[1]]  # of a thickened image
         found: SemanticMap = self._numbers[seen].astype(np.uint8)

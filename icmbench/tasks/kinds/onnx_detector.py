@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.core.errors import ConfigError, TaskError
 from icmbench.datasets.base import Option
 from icmbench.tasks.backends.network_input import PIXELS, check_pixels, resize, to_tensor
 from icmbench.tasks.backends.onnx_task import FILE, GPU_PACKAGE, OnnxTask, check_choices
 from icmbench.tasks.base import INSTANCES, Floats, Image, Instances, Labels
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 STRIDES: Final = (8, 16, 32)  # of YOLOX's three levels
 CHOICES: Final = {"layout": ("yolox", "detr"), "letterbox": ("top-left", "centre", "stretch")}
@@ -72,6 +73,8 @@ class OnnxDetector(OnnxTask):
     }  # fmt: skip
 
     def __init__(self, name: str, entry: Mapping[str, Any]) -> None:
+        import numpy as np
+
         super().__init__(name, entry)
         check_choices(name, self.values, CHOICES)
         check_pixels(f"task {name!r}", self.values)
@@ -88,6 +91,8 @@ class OnnxDetector(OnnxTask):
         Raises TaskError where it knows other classes than the data set or than `classes` lists,
         ModelError where the file is missing, damaged or of another layout or size.
         """
+        import numpy as np
+
         self._ids = np.array(labels.category_ids(self.classes, f"task {self.name!r}"), np.int64)
         self._open(device)
         size = self.values["size"]
@@ -95,6 +100,8 @@ class OnnxDetector(OnnxTask):
 
     def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> Instances:
         """The boxes found in an image uint8 (H, W, 3), inside it, by falling score."""
+        import numpy as np
+
         height, width = image.shape[:2]
         square, scale, offset = letterbox(
             image, self.values["size"], self.values["letterbox"], self.values["pad"]
@@ -136,6 +143,8 @@ def class_names(task: str, value: object) -> tuple[str, ...]:
 
 def letterbox(image: Image, size: int, where: str, pad: int) -> tuple[Image, Floats, Floats]:
     """An image laid into a square: uint8 (size, size, 3), its scale (x, y), its corner (x, y)."""
+    import numpy as np
+
     height, width = image.shape[:2]
     scale = np.array([size / width, size / height])
     if where != "stretch":
@@ -151,6 +160,8 @@ def decode_yolox(
     outputs: Sequence[NDArray[np.float32]], size: int, classes: int
 ) -> tuple[Floats, Floats]:
     """Boxes and scores of an output (1, N, 5 + C); TaskError where it is of another shape."""
+    import numpy as np
+
     cells = [np.mgrid[: size // step, : size // step].reshape(2, -1).T for step in STRIDES]
     shape = (1, sum(map(len, cells)), 5 + classes)
     if len(outputs) != 1 or outputs[0].shape != shape:
@@ -170,6 +181,8 @@ def decode_detr(
 
     TaskError where the first two outputs are of other shapes.
     """
+    import numpy as np
+
     shapes = [output.shape for output in outputs[:2]]
     count = shapes[0][1] if shapes and len(shapes[0]) == 3 else 0
     if shapes != [(1, count, classes + 1), (1, count, 4)]:
@@ -186,6 +199,7 @@ def decode_detr(
 
 def suppress(boxes: Floats, scores: Floats, labels: NDArray[np.int64], iou: float) -> NDArray[Any]:
     """Places of the boxes that no better one of their class overlaps by more than `iou`."""
+    import numpy as np
     import torch
     from torchvision.ops import batched_nms
 

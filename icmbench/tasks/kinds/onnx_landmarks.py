@@ -7,17 +7,17 @@ x, y, x, y, ...
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image as PillowImage
+from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.core.errors import ConfigError, TaskError
 from icmbench.datasets.base import Option
 from icmbench.tasks.backends.onnx_task import FILE, GPU_PACKAGE, OnnxTask, check_choices
 from icmbench.tasks.base import LANDMARKS, Faces, Image, Labels
 from icmbench.tasks.kinds.fan import POINTS, check_box
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 CHOICES: Final = {"channels": ("rgb", "bgr"), "output": ("normalised", "pixels")}
 
@@ -61,6 +61,8 @@ class OnnxLandmarks(OnnxTask):
         Raises TaskError where its input does not have side `size`, or its output has fewer than
         2 x 68 values.
         """
+        import numpy as np
+
         self._open(device)
         inputs = self._session.get_inputs()
         size = self.values["size"]
@@ -77,6 +79,8 @@ class OnnxLandmarks(OnnxTask):
 
     def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> Faces:
         """Landmarks of the faces in boxes x, y, width, height; TaskError as `check_box`."""
+        import numpy as np
+
         found = np.zeros((len(faces), POINTS, 2))
         for number, box in enumerate(faces):
             check_box(box, image)
@@ -87,6 +91,8 @@ class OnnxLandmarks(OnnxTask):
 
     def _points(self, crop: Image) -> NDArray[np.float64]:
         """Landmarks (68, 2) of a crop uint8 (size, size, 3), in units of its side."""
+        import numpy as np
+
         pixels = crop[:, :, ::-1] if self.values["channels"] == "bgr" else crop
         values = (pixels.astype(np.float32) - self.values["mean"]) / self.values["scale"]
         planes = np.ascontiguousarray(values.transpose(2, 0, 1)[None], np.float32)
@@ -101,6 +107,8 @@ class OnnxLandmarks(OnnxTask):
 
 def square_of(box: Sequence[float], enlarge: float) -> tuple[NDArray[np.float64], float]:
     """Top left corner (x, y) and side, in pixels, of the crop for a box x, y, width, height."""
+    import numpy as np
+
     x, y, width, height = (float(value) for value in box)
     side = enlarge * max(width, height)
     return np.array([x + width / 2 - side / 2, y + height / 2 - side / 2]), side
@@ -108,6 +116,9 @@ def square_of(box: Sequence[float], enlarge: float) -> tuple[NDArray[np.float64]
 
 def cut_square(image: Image, corner: NDArray[np.float64], side: float, size: int) -> Image:
     """Resample a square to uint8 (size, size, 3), bilinearly; black outside of `image`."""
+    import numpy as np
+    from PIL import Image as PillowImage
+
     step = side / size
     picture = PillowImage.fromarray(image).transform(
         (size, size),

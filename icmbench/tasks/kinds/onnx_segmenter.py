@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.core.errors import ConfigError, TaskError
 from icmbench.datasets.base import Option
@@ -19,7 +16,10 @@ from icmbench.tasks.backends.network_input import (
 )
 from icmbench.tasks.backends.onnx_task import FILE, GPU_PACKAGE, OnnxTask
 from icmbench.tasks.base import SEMANTIC, Image, Labels, SemanticMap
-from icmbench.tasks.metrics.segmentation_metrics import NO_CLASS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 PROBE: Final = 64  # side of the image that a network of any size is tried on
 
@@ -60,6 +60,8 @@ class OnnxSegmenter(OnnxTask):
         Raises TaskError where it knows other classes than the data set or than `classes` lists,
         ModelError where the file is missing, damaged or of another input or output.
         """
+        import numpy as np
+
         self._indices = labels.class_indices(self.values["classes"], f"task {self.name!r}")
         self._open(device)
         declared = self._session.get_inputs()[0].shape[2:]
@@ -101,6 +103,10 @@ def label_pixels(
         indices: the data set's index of every class of the network; -1: it has none, and pixels
             of that class are NO_CLASS, which is never right.
     """
+    import numpy as np
+
+    from icmbench.tasks.metrics.segmentation_metrics import NO_CLASS
+
     if scores.shape[2:] != (height, width):
         scores = resize_planes(scores, height, width)
     values = np.array([NO_CLASS if index < 0 else index for index in indices], np.uint8)

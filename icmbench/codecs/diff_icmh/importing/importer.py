@@ -28,7 +28,7 @@ from icmbench.codecs.diff_icmh.tokenizer import Tokenizer
 from icmbench.codecs.diff_icmh.vocabulary import read_vocabulary
 from icmbench.core.errors import ConfigError, ModelError
 from icmbench.core.files import atomic_path, sha256_file, temporary_beside, write_bytes, write_json
-from icmbench.models.tensors import KEY
+from icmbench.models.headers import KEY
 
 REPORT: Final = "import.json"
 # The published evaluation: 50 spaced steps, guidance scale 5.0 (README of the official code).
