@@ -41,7 +41,7 @@ check: environment-dev
 lint:
 	ruff check .
 	ruff format --check .
-	snakefmt --check Snakefile rules
+	snakefmt --check Snakefile rules workflow
 	snakemake --lint
 
 types:

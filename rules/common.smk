@@ -26,7 +26,8 @@ os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(1 << 32))
 
 protect_children()
 end_quickly()  # Snakemake, and what it starts for each job on a cluster, holds all modules
-HOME = Path(workflow.basedir)
+# Of the repository: the main Snakefile may be workflow/Snakefile, which includes this one's.
+HOME = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
 
 if config.get("packed"):
     raise WorkflowError("packed: streams of `icmbench unpack` are decoded by -s rules/packed.smk")

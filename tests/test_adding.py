@@ -49,7 +49,7 @@ task.load(Labels("scenes", {}, ("light", "dark")), "cpu")
 assert np.array_equal(task.predict(image, []), np.where(image.mean(axis=2) > 128, 0, 1))
 
 plan = Plan(run)
-assert "results/figures/rate_ranges_ramps.png" in plan.files("figure")
+assert "results/figures/rate_ranges_ramps.png" in plan.files_of("rate_figures", "figure")
 assert "Range of rates, ramps" in [one.text.title for one in plan.made("figure")]
 drawn = {name: how for name, how in plan.drawn_by_set().items() if "ranges" in name}
 table = folder / "rd.csv"

@@ -258,6 +258,18 @@ def test_task_scores_follow_quality(run: Run) -> None:
     )
 
 
+def test_snakemake_packs_a_report_of_its_own(run: Run) -> None:
+    """Figures and tables with the titles, sections and captions of the catalogue."""
+    succeed(snakemake(run.folder, run.config, "--report", "packed.zip", env=run.env))
+    with zipfile.ZipFile(run.folder / "packed.zip") as archive:
+        names = archive.namelist()
+        (page,) = (archive.read(name).decode() for name in names if name.endswith(".html"))
+    assert any(name.endswith("rd_001.png") for name in names)
+    assert any(name.endswith("bd_rate.csv") for name in names)
+    for words in ("RD curves, 001", "Rate and time", "Machine tasks", "Hollow: coded at reduced"):
+        assert words in page, words
+
+
 def test_the_report_states_all_of_it(run: Run) -> None:
     report = (run.results / "report.html").read_text("utf-8")
     for text in ("planted: every image", "broken.png", f"{CRASHED} is left out because of crashes"):

@@ -245,10 +245,6 @@ class Plan:
         entries = [e for e in CATALOGUE if rule in (None, e.rule)]
         return made(entries, self.scope, *kinds, on_demand=on_demand)
 
-    def files(self, *kinds: Any) -> list[str]:
-        """The artefacts of some kinds, by path; of a figure the PNG, which brings the others."""
-        return [f"{self.results}/{one.path}" for one in self.made(*kinds)]
-
     def finished(self, *without: str) -> list[str]:
         """The results of a run that are asked for even if no rule needs them.
 
