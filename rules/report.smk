@@ -1,7 +1,7 @@
 # The report: one page with all tables and figures. Then the exit status of the run.
 
 from icmbench.core.follow_logs import print_at_exit
-from icmbench.reporting.captions import report_words, write_captions
+from icmbench.reporting.captions import write_captions
 from icmbench.reporting.catalogue import CATALOGUE
 
 VERDICT_LINE = Path(run.config["results"]) / "logs" / "verdict.txt"
@@ -10,19 +10,15 @@ if workflow.is_main_process:
     write_captions(CATALOGUE)
 
 
-def reported(kind):
-    """The artefacts of a kind, marked for `snakemake --report`."""
-    return [report(f"{plan.results}/{one.path}", **report_words(one)) for one in plan.made(kind)]
-
-
 rule report:
     input:
-        tables=reported("table"),
+        # `report` marks them for `snakemake --report`.
+        tables=[report(file, **words) for file, words in plan.reported("table")],
         comparison="<results>/tables/comparison.json",
         provenance="<results>/provenance.json",
         manifests=expand("<results>/datasets/{dataset}/manifest.csv", dataset=run.datasets),
         annotations=[f"<results>/{one.path}" for one in plan.made("data", rule="annotations")],
-        figures=reported("figure"),
+        figures=[report(file, **words) for file, words in plan.reported("figure")],
     output:
         report="<results>/report.html",
     log:

@@ -23,6 +23,7 @@ from icmbench.datasets.base import shard_of
 from icmbench.evaluation.sharing import shared_strings
 from icmbench.metrics import METRICS, available
 from icmbench.reporting.artefacts import Made, Scope, benchmarks, made
+from icmbench.reporting.captions import report_words
 from icmbench.reporting.catalogue import CATALOGUE
 from icmbench.tasks.backends.openmm_task import OpenMMTask
 
@@ -244,6 +245,10 @@ class Plan:
         """The artefacts of this run, in the order of the catalogue; see `artefacts.made`."""
         entries = [e for e in CATALOGUE if rule in (None, e.rule)]
         return made(entries, self.scope, *kinds, on_demand=on_demand)
+
+    def reported(self, kind: Any) -> list[tuple[str, dict[str, Any]]]:
+        """The artefacts of a kind by path, of a figure the PNG, and their words for Snakemake."""
+        return [(f"{self.results}/{one.path}", report_words(one)) for one in self.made(kind)]
 
     def finished(self, *without: str) -> list[str]:
         """The results of a run that are asked for even if no rule needs them.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from icmbench.core.files import write_text
 from icmbench.reporting.artefacts import Artefact, Made
@@ -29,7 +29,7 @@ def write_captions(entries: Iterable[Artefact]) -> None:
                 write_text(path, text)
 
 
-def report_words(one: Made) -> dict[str, object]:
+def report_words(one: Made) -> dict[str, Any]:
     """Arguments of Snakemake's `report` for a figure or table."""
     title = one.text.title.translate({ord("{"): "(", ord("}"): ")"})  # else they are wildcards
     return {
