@@ -52,7 +52,10 @@ def _lines() -> type[tqdm[Any]]:
     """The class of bars that write lines: it starts no thread that redraws."""
     from tqdm import tqdm
 
-    return type("Lines", (tqdm,), {"monitor_interval": 0})
+    class Lines(tqdm):  # type: ignore[type-arg]
+        monitor_interval = 0
+
+    return Lines
 
 
 def progress(
