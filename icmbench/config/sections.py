@@ -60,10 +60,7 @@ RUN: Final = {
         "decoded, nothing is made",
     ),
     "shards": integer(
-        1,
-        "jobs per data set and codec; an image's shard depends on its id alone",
-        low=1,
-        high=4096,
+        1, "jobs per data set and codec; an image's shard depends on its id alone", low=1, high=4096
     ),
     "device": choice(["auto", "cpu", "cuda"], "of everything that can use a GPU"),
     "threads": integer(
@@ -129,9 +126,7 @@ EVALUATION: Final = {
             ),
             "images": integer(3, "number of its images: the first ones by id", low=1),
             "trials": integer(
-                0,
-                "damaged streams per codec, image and kind of damage; 0: none, no table",
-                low=0,
+                0, "damaged streams per codec, image and kind of damage; 0: none, no table", low=0
             ),
             "seed": integer(1, "of the places of the damage", low=0),
             "seconds": number(20, "time limit of decoding one damaged stream", above=0),
@@ -219,10 +214,7 @@ COMPARISONS: Final = {
     "task_pictures": _images(
         "images with the predictions of a task, on the original and on every codec's "
         "reconstruction at about this rate; `snakemake task_pictures`",
-        {
-            "bpp": BPP,
-            "task": {**TEXT, "description": "an entry of tasks that names the data set"},
-        },
+        {"bpp": BPP, "task": {**TEXT, "description": "an entry of tasks that names the data set"}},
     ),
     "hierarchy": _images("images whose palette hierarchy is drawn, where a codec entry is mpd"),
     "diffusion": _images(
@@ -245,10 +237,7 @@ ENTRIES: Final = {
         "propertyNames": NAMES,
         "additionalProperties": section(
             {
-                "codec": {
-                    **TEXT,
-                    "description": "the codec, where the entry's name is not one",
-                },
+                "codec": {**TEXT, "description": "the codec, where the entry's name is not one"},
                 "points": array(
                     {
                         "type": "object",

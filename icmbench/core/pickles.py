@@ -17,21 +17,10 @@ from icmbench.core.errors import ModelError
 
 # What torch's reader raises where a byte of the file is wrong: it depends on the byte.
 UNREADABLE: Final = (
-    pickle.UnpicklingError,
-    struct.error,
-    zipfile.BadZipFile,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RecursionError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
+    pickle.UnpicklingError, struct.error, zipfile.BadZipFile, ArithmeticError, AssertionError,
+    AttributeError, EOFError, LookupError, MemoryError, OSError, RecursionError, RuntimeError,
+    TypeError, ValueError,
+)  # fmt: skip
 SHOWN: Final = 5  # objects that an error names
 
 

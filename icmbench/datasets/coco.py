@@ -202,10 +202,7 @@ def _load(files: tuple[tuple[Path, tuple[int, int]], ...]) -> dict[str, Any]:
         "licenses": first.get("licenses") or [],  # not checked: no result depends on it
         **{key: first[key] for key in ("images", "categories")},
         "annotations": [
-            {
-                **{k: v for k, v in a.items() if k != "segmentation" or v},
-                "id": a["id"] + shift,
-            }
+            {**{k: v for k, v in a.items() if k != "segmentation" or v}, "id": a["id"] + shift}
             for a in annotations
         ],
     }

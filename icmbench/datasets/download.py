@@ -37,12 +37,7 @@ class _Broken(Exception):
 
 
 def download(
-    url: str,
-    target: Path,
-    sha256: str | None = None,
-    *,
-    sha1: str | None = None,
-    attempts: int = 4,
+    url: str, target: Path, sha256: str | None = None, *, sha1: str | None = None, attempts: int = 4
 ) -> Path:
     """Fetch `url` to `target`, resuming `target.part` where an earlier try left one.
 
@@ -130,11 +125,7 @@ def _fetch(url: str, part: Path, end: float, *, checked: bool) -> None:
         with (
             open(part, "ab" if answer.start else "wb") as handle,
             progress(
-                total=answer.total,
-                initial=answer.start,
-                desc=part.stem,
-                unit="B",
-                unit_scale=True,
+                total=answer.total, initial=answer.start, desc=part.stem, unit="B", unit_scale=True
             ) as bar,
         ):
             for block in _watched(_blocks(response.raw), end):

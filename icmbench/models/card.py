@@ -15,10 +15,7 @@ DATA_LICENCES = "the licences of their training data stand under data"
 
 
 def model_card(
-    layout: ModelLayout,
-    folder: Path,
-    parts: Sequence[str] | None = None,
-    start: str = "scratch",
+    layout: ModelLayout, folder: Path, parts: Sequence[str] | None = None, start: str = "scratch"
 ) -> dict[str, Any]:
     """The card of a complete model folder.
 

@@ -26,14 +26,9 @@ if TYPE_CHECKING:  # torch takes seconds to import; integer tables do not need i
 
 # Errors of a network's constructor for wrong settings; which one depends on the setting.
 BUILD_ERRORS: Final = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
+    ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError,
     ValueError,
-)
+)  # fmt: skip
 
 NetworkT = TypeVar("NetworkT", bound="torch.nn.Module")
 SettingsT = TypeVar("SettingsT", bound=NetworkSettings)
@@ -96,10 +91,7 @@ def load_built(
 
 
 def make_network(
-    path: Path,
-    state: Mapping[str, torch.Tensor],
-    settings: Any,
-    build: Callable[[Any], NetworkT],
+    path: Path, state: Mapping[str, torch.Tensor], settings: Any, build: Callable[[Any], NetworkT]
 ) -> NetworkT:
     """Build a network from settings and load its weights.
 

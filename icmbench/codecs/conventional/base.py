@@ -20,10 +20,7 @@ from icmbench.codecs.base import Codec, Image, Key, Value, check_image
 from icmbench.core.errors import CodecError, CorruptStream, IcmbenchError, TruncatedStream
 
 SCALE: Final = Key(
-    float,
-    default=1.0,
-    choices=(1.0, 0.5, 0.25),
-    help="code at reduced size, Lanczos down and up",
+    float, default=1.0, choices=(1.0, 0.5, 0.25), help="code at reduced size, Lanczos down and up"
 )
 MAX_PIXELS: Final = 1 << 28  # of a foreign file, by its header
 

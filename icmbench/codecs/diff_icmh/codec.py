@@ -63,13 +63,7 @@ class DiffIcmh(Codec):
             choices=SAMPLERS,
             help="model: the model's default; none: decode c directly, without diffusion",
         ),
-        "steps": Key(
-            int,
-            default=0,
-            low=0,
-            high=1000,
-            help="2 or more; 0: the model's default",
-        ),
+        "steps": Key(int, default=0, low=0, high=1000, help="2 or more; 0: the model's default"),
         "guidance": Key(
             float,
             default=0.0,

@@ -55,11 +55,7 @@ def signed(value: float, _position: int | None = None) -> str:
 
 
 def log_axis(
-    axes: Axes,
-    which: Literal["x", "y"],
-    values: Iterable[float],
-    pad: float = 0.06,
-    most: int = 8,
+    axes: Axes, which: Literal["x", "y"], values: Iterable[float], pad: float = 0.06, most: int = 8
 ) -> None:
     """Make an axis logarithmic over the positive `values`, with `pad` of its length on each side.
 

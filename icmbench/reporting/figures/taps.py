@@ -141,9 +141,7 @@ def _stride(image: Pixels, name: str, tap: Floats) -> int:
 
 
 def _check(
-    taps: Mapping[str, Floats],
-    spectra: Mapping[str, Floats],
-    bins: Mapping[str, Sequence[Sector]],
+    taps: Mapping[str, Floats], spectra: Mapping[str, Floats], bins: Mapping[str, Sequence[Sector]]
 ) -> None:
     if not set(taps) == set(spectra) == set(bins):
         raise MeasurementError(

@@ -48,10 +48,7 @@ def jackknife_weights(groups: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def calibrated(
-    value: float,
-    draws: Floats,
-    deleted: Floats,
-    bounds: tuple[float, float] = (-np.inf, np.inf),
+    value: float, draws: Floats, deleted: Floats, bounds: tuple[float, float] = (-np.inf, np.inf)
 ) -> tuple[float, float, str]:
     """95 % interval of a statistic: low, high, and a note where it is another kind of interval.
 

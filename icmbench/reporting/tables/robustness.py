@@ -18,18 +18,9 @@ from icmbench.reporting.statistics.natural import natural_key
 # Of an undamaged stream that another machine decoded; `refused` is shared.
 ACROSS = tuple(name for name in AGREEMENT if name != "refused")
 COLUMNS = (
-    "codec",
-    "damage",
-    "trials",
-    *OUTCOMES,
-    *ACROSS,
-    "max_difference",
-    "dataset",
-    "family",
-    "images",
-    "psnr_undamaged",
-    "psnr_median",
-)
+    "codec", "damage", "trials", *OUTCOMES, *ACROSS, "max_difference", "dataset", "family",
+    "images", "psnr_undamaged", "psnr_median",
+)  # fmt: skip
 ELSEWHERE = "another machine: "
 _COUNTS = (*OUTCOMES, *ACROSS, "max_difference")  # empty where they do not apply
 

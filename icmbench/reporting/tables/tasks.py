@@ -219,11 +219,7 @@ _UNBOUNDED = ("nme", "hallucinated")
 
 
 def _row(
-    metric: str,
-    values: Floats | None,
-    ceiling: Floats | None,
-    images: int,
-    settings: Settings,
+    metric: str, values: Floats | None, ceiling: Floats | None, images: int, settings: Settings
 ) -> dict[str, object]:
     row: dict[str, object] = {"ceiling": np.nan if ceiling is None else float(ceiling[0])}
     row["note"] = ""

@@ -34,11 +34,7 @@ class SegmentationEvaluator:
     }
 
     def __init__(
-        self,
-        images: Sequence[str],
-        maps: Mapping[str, Path],
-        classes: Sequence[str],
-        ignore: int,
+        self, images: Sequence[str], maps: Mapping[str, Path], classes: Sequence[str], ignore: int
     ) -> None:
         """Take the maps of `images`; they are read when predictions are counted.
 

@@ -94,11 +94,7 @@ def read_faces(folder_of: Mapping[str, Path]) -> FacePool:
 
 
 def train_fan(
-    schedule: Schedule,
-    faces: FacePool,
-    session: Session,
-    *,
-    features: int = FEATURES,
+    schedule: Schedule, faces: FacePool, session: Session, *, features: int = FEATURES
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Train a narrow FAN; its weights and metadata, for `icmbench.models.tensors.save_network`.
 

@@ -49,12 +49,7 @@ CODEC: Final = section(
     "loss of both stages; crops are `crop` pixels, rounded down to a multiple of 64",
 )
 VARIANTS: Final = entries(
-    section(
-        {
-            "semantic": {"type": "number", "minimum": 0},
-            "tags": {"type": "boolean"},
-        }
-    ),
+    section({"semantic": {"type": "number", "minimum": 0}, "tags": {"type": "boolean"}}),
     {},
     "other trainings of the codec, by name: the keys of codec that differ; a point names one by "
     "`variant`",

@@ -72,9 +72,7 @@ def make_pseudo_labels(
     levels: list[Level] = [
         fit_level(values, counts, chosen, seed)
         for values, chosen in progress(
-            list(zip(descriptors, clusters, strict=True)),
-            desc="clusters",
-            unit="level",
+            list(zip(descriptors, clusters, strict=True)), desc="clusters", unit="level"
         )
     ]
     about: Mapping[str, Any] = {"channels": list(network.channels)}

@@ -87,9 +87,7 @@ class MpdTraining(TrainingSection):
             {"batch": integer(128, "patches per step", low=2)},
         ),
         "retrieval": integer(
-            48,
-            "scenes of split val for patch retrieval, where features are trained",
-            low=2,
+            48, "scenes of split val for patch retrieval, where features are trained", low=2
         ),
     }
 
