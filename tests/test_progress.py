@@ -22,7 +22,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(module._Lines, "_time", made, raising=False)
+    monkeypatch.setattr(module._lines(), "_time", made, raising=False)
     return made
 
 
