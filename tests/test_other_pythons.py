@@ -28,7 +28,7 @@ CONFIG = {
         "jpeg": {"points": [{"quality": [10, 50]}]},
         "jxl": {"points": [{"distance": [1, 6]}]},
         "mpd": {"points": [{"state": [4, 0]}]},
-        "diff-icmh": {"points": [{"rate": 1, "sampler": "ddim", "steps": 1}]},
+        "diff-icmh": {"points": [{"rate": 1, "sampler": "ddim", "steps": 2}]},
     },
     "metrics": ["psnr_rgb", "ms_ssim", "ssimulacra2"],
     "anchors": ["jpeg"],
