@@ -205,7 +205,7 @@ TABLES: Final[Sequence[Artefact]] = (
         "Status: ok where there is a value, else the reason why not.",
         "dataset", "family", "task", "metric", when="tasks",
     ),
-    _table("tasks_bd_rate", "tasks_tables", "Tasks bd rate", "", when="tasks"),
+    _table("tasks_bd_rate", "tasks_tables", "BD-rate of machine tasks", "", when="tasks"),
     _table(
         "task_failures", "tasks_tables", "Failures of machine tasks",
         "Images that a task model failed on, with the reason on the first of them. A row without "
