@@ -13,7 +13,7 @@ from icmbench.config.targets import TABLES, absent_targets
 from icmbench.config.weights_names import curve_names, weights_names
 from icmbench.core.errors import IcmbenchError
 from icmbench.core.follow_logs import follow
-from icmbench.core.processes import end_quickly, protect_children
+from icmbench.core.processes import collect_rarely, end_quickly, protect_children
 
 # One thread per job: jobs run in parallel, and sums come out in the same order every time.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -25,6 +25,7 @@ os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 30))
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(1 << 32))
 
 protect_children()
+collect_rarely()
 end_quickly()  # Snakemake, and what it starts for each job on a cluster, holds all modules
 # Of the repository: the main Snakefile may be workflow/Snakefile, which includes this one's.
 HOME = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent

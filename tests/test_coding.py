@@ -20,7 +20,7 @@ from icmbench.core.processes import run_python
 from icmbench.datasets.base import Record
 from icmbench.evaluation import archive, codec_process
 from icmbench.evaluation.codec_process import CodecProcess, Failed, Setup
-from icmbench.evaluation.decode import decode_one, decode_shard
+from icmbench.evaluation.decode import decode_shard, decoding
 from icmbench.evaluation.encode import encode_shard
 from icmbench.evaluation.measure import check_measurements, measure_shard
 from icmbench.evaluation.shard import DECODED, ENCODED, CodecEntry, make_codec_entry, read_rows
@@ -85,7 +85,9 @@ def test_rate_is_the_size_of_the_decoded_file(shard, tmp_path: Path, root: Path)
     check_measurements(rows, root / "schemas" / "measurements.schema.json")
 
 
-def test_embedded_codec_is_coded_once_and_cut_before_decoding(shard, tmp_path: Path) -> None:
+def test_embedded_codec_is_coded_once_and_cut_before_decoding(
+    shard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     one = family("raw-test", [{"planes": [1, 2, 3]}])
     rows = run_jobs(one, shard, tmp_path)
     with archive.reader(tmp_path / "s.zip") as streams:
@@ -96,7 +98,16 @@ def test_embedded_codec_is_coded_once_and_cut_before_decoding(shard, tmp_path: P
     assert (two < sizes["raw-test"]).all()
     assert np.isinf(rows.loc[rows["codec"] == "raw-test", "psnr_rgb"]).all()
     point = one.points[0]
-    picture = decode_one(one, tmp_path / "s.zip", point, "i2")
+    started = []
+    start = CodecProcess._load
+    monkeypatch.setattr(CodecProcess, "_load", lambda self: (started.append(1), start(self)))
+    with decoding() as decode:
+        picture = decode(one, tmp_path / "s.zip", point, "i2")
+        again = decode(one, tmp_path / "s.zip", point, "i2")
+        other = decode(one, tmp_path / "s.zip", point, "i1")
+    assert len(started) == 1  # one fresh process for the images of an entry
+    assert np.array_equal(picture, again)
+    assert not np.array_equal(picture, other)
     assert np.array_equal(picture[:, :, 0], make_picture(50, 48, 2)[:, :, 1])
 
 
@@ -334,8 +345,8 @@ def test_a_missing_member_is_a_row(shard, tmp_path: Path, root: Path) -> None:
     }
     assert failed["detail"].str.contains(r"[sr]\.zip: .*'jpeg-quality.0/i\d\.\w+' is ").all()
     assert len(rows) == 8
-    with pytest.raises(MeasurementError, match=r"i1\.jpg' is missing"):
-        decode_one(one, tmp_path / "s.zip", one.points[0], "i1")
+    with decoding() as decode, pytest.raises(MeasurementError, match=r"i1\.jpg' is missing"):
+        decode(one, tmp_path / "s.zip", one.points[0], "i1")
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 3), (40, 48), (300, 7)])

@@ -26,6 +26,7 @@ from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.codec_process import Setup
+from icmbench.evaluation.decode import decoding
 from icmbench.evaluation.shard import CodecEntry
 from icmbench.metrics.picture import Picture
 from icmbench.metrics.structural import ms_ssim
@@ -104,7 +105,7 @@ def words(figure: Figure) -> str:
 
 
 def here(codec: DiffIcmh) -> Any:
-    """`decode_one` without a process of its own, which takes seconds to start."""
+    """`decoding` without a process of its own, which takes seconds to start."""
 
     def decode(
         family: CodecEntry, streams: Path, point: OperatingPoint, image_id: str
@@ -134,7 +135,8 @@ def test_accounting_by_hand(tmp_path: Path, codec: DiffIcmh) -> None:
     family = make_family({"rate": 2, **STEPS})
     _, streams = make_shard(tmp_path, codec, family)
     original = make_picture(HEIGHT, WIDTH).astype(float)
-    (coded,) = diffusion.coded_pictures("cat", streams, family, codec)
+    with decoding() as decode:
+        (coded,) = diffusion.coded_pictures("cat", streams, family, codec, decode)
     (row,) = accounting_rows(make_picture(HEIGHT, WIDTH), [coded])
     stream = diffusion.stored_stream(streams, family.points[0], "cat")
     assert stream is not None
@@ -204,14 +206,11 @@ def test_the_prior_alone_sees_no_symbol(codec: DiffIcmh, monkeypatch: pytest.Mon
     assert not np.array_equal(other[2].picture, after[2].picture)
 
 
-def test_figures_of_an_image(
-    tmp_path: Path, codec: DiffIcmh, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_figures_of_an_image(tmp_path: Path, codec: DiffIcmh) -> None:
     """Both figures in all formats, with every number of the table and the tags in their text."""
     family = make_family({"rate": [3, 1], **STEPS})
     record, streams = make_shard(tmp_path, codec, family)
-    monkeypatch.setattr(diffusion, "decode_one", here(codec))
-    drawn = draw_image("photos", record, tmp_path, streams, family, codec)
+    drawn = draw_image("photos", record, tmp_path, streams, family, codec, here(codec))
     assert [row["dataset"] for row in drawn.rows] == ["photos", "photos"]
     rates = [dict(parse_spec(row["codec"]).encode)["rate"] for row in drawn.rows]
     assert rates == [1, 3]
@@ -239,15 +238,12 @@ def test_figures_of_an_image(
     assert len(table) == 2
 
 
-def test_what_cannot_be_drawn_is_said(
-    tmp_path: Path, codec: DiffIcmh, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(diffusion, "decode_one", here(codec))
+def test_what_cannot_be_drawn_is_said(tmp_path: Path, codec: DiffIcmh) -> None:
     family = make_family({"rate": 1, **STEPS})
     record, streams = make_shard(tmp_path, codec, family)
 
     def reason(record: Record, streams: Path = streams, family: CodecEntry = family) -> str:
-        drawn = draw_image("photos", record, tmp_path, streams, family, codec)
+        drawn = draw_image("photos", record, tmp_path, streams, family, codec, here(codec))
         assert drawn.rows == []
         assert words(drawn.rates).split("\n", 1)[1] == words(drawn.alone).split("\n", 1)[1]
         return words(drawn.rates)

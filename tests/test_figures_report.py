@@ -541,11 +541,10 @@ def test_visual_figure_without_psnr_near_points_or_image(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_png(tmp_path / "a.png", picture())
-    monkeypatch.setattr(visuals, "decode_one", lambda *_: picture(1))
     monkeypatch.setattr(visuals, "parse_spec", str)
     table = _measurements()
     families = dict.fromkeys(table["family"])
-    arguments = (table, dict.fromkeys(families, tmp_path), families)
+    arguments = (table, dict.fromkeys(families, tmp_path), families, lambda *_: picture(1))
     record = Record("a", "a.png")
     shown = _words(visuals.visual_figure("photos", record, tmp_path, 0.2, *arguments))
     assert "0.219 bpp" in shown

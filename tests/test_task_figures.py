@@ -699,7 +699,6 @@ def test_pictures_come_from_streams_and_stored_predictions(
         asked.append((family, streams, point.spec, name))
         return picture // 3
 
-    monkeypatch.setattr(pictured, "decode_one", decode)
     shard = pictured.Shard(
         tmp_path,
         table,
@@ -709,7 +708,17 @@ def test_pictures_come_from_streams_and_stored_predictions(
 
     def drawn(bpp: float, record: Record = record) -> Figure:
         families: Any = {"webp": "family of webp", "avif": "family of avif"}
-        arguments = ("detect", "RTMDet-Ins", INSTANCES, LABELS, record, bpp, shard, families)
+        arguments = (
+            "detect",
+            "RTMDet-Ins",
+            INSTANCES,
+            LABELS,
+            record,
+            bpp,
+            shard,
+            families,
+            decode,
+        )
         return pictured.pictures_of_task(*arguments)
 
     figure = drawn(0.1)

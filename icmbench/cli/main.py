@@ -11,7 +11,7 @@ import icmbench
 from icmbench.cli import commands, faces, rates, transfer
 from icmbench.cli.arguments import Sub, add_command, positive, written
 from icmbench.core.errors import IcmbenchError
-from icmbench.core.processes import end_quickly, print_any_text
+from icmbench.core.processes import collect_rarely, end_quickly, print_any_text
 
 EPILOG = """examples:
   icmbench encode photo.png photo.webp --codec webp:quality=20
@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; errors of the library become one line and their exit code."""
     print_any_text()
     arguments = _parser().parse_args(argv)
+    collect_rarely()
     end_quickly()
     try:
         arguments.run(arguments)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from icmbench.core.errors import IcmbenchError
-from icmbench.core.processes import end_quickly, print_any_text
+from icmbench.core.processes import collect_rarely, end_quickly, print_any_text
 from icmbench.core.revision import current_revision
 
 STARTED = "start on"  # first line of a log, before the machine's name
@@ -23,8 +23,10 @@ def log_to(path: str | Path) -> Iterator[None]:
     """Send standard output, standard error and the log records of the block to a file.
 
     An `IcmbenchError` ends the process with one line on the real standard error; any other
-    exception leaves its traceback in both. The process ends quickly (`end_quickly`).
+    exception leaves its traceback in both. The process is made a short one (`collect_rarely`,
+    `end_quickly`).
     """
+    collect_rarely()
     end_quickly()  # a job's process is at its end when the block is
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     terminal = os.dup(2)

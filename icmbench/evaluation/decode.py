@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import tempfile
 import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -199,18 +200,35 @@ def _batch(point: OperatingPoint) -> int:
     return int(dict(point.decode)[key]) if key else 1
 
 
-def decode_one(entry: CodecEntry, streams: Path, point: OperatingPoint, image_id: str) -> Image:
-    """Decode one member of a shard's streams as `decode_shard` does, but alone."""
-    with (
-        archive.reader(streams) as source,
-        CodecProcess(entry.setup) as process,
-        tempfile.TemporaryDirectory(prefix="icmbench-") as scratch,
-    ):
+DecodeOne = Callable[[CodecEntry, Path, OperatingPoint, str], Image]
+
+
+@contextlib.contextmanager
+def decoding() -> Iterator[DecodeOne]:
+    """Decode single images of shards, for figures, as `decode_shard` does.
+
+    The function that the block gets takes a codec entry, an archive of streams, an operating point
+    and an image id, and returns the reconstruction; it raises Failed where decoding fails and
+    MeasurementError for a member that is missing or damaged. Every entry has one fresh process for
+    all its images; nothing is timed, so it is not warmed up.
+    """
+    processes: dict[str, CodecProcess] = {}
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="icmbench-"))
         file = Path(scratch) / "stream"
-        _extract(source, point, image_id, file)
-        _truncate(process, point, file)
-        reconstruction: Image = process.call("decode", point.decode, path=str(file))["image"]
-        return reconstruction
+
+        def decode(entry: CodecEntry, streams: Path, point: OperatingPoint, image_id: str) -> Image:
+            if entry.name not in processes:
+                started = CodecProcess(replace(entry.setup, warm_up=None))
+                processes[entry.name] = stack.enter_context(started)
+            process = processes[entry.name]
+            with archive.reader(streams) as source:
+                _extract(source, point, image_id, file)
+            _truncate(process, point, file)
+            reconstruction: Image = process.call("decode", point.decode, path=str(file))["image"]
+            return reconstruction
+
+        yield decode
 
 
 def _extract(source: zipfile.ZipFile, point: OperatingPoint, image_id: str, file: Path) -> None:

@@ -24,7 +24,7 @@ from icmbench.codecs.specs import make_point
 from icmbench.core import jit_notice as compiling
 from icmbench.core.devices import limit_threads, use_device
 from icmbench.core.errors import IcmbenchError
-from icmbench.core.processes import print_any_text
+from icmbench.core.processes import collect_rarely, print_any_text
 
 LENGTH = struct.Struct(">Q")
 
@@ -118,6 +118,7 @@ def main() -> None:
     """Answer requests; the first message says which codec to load."""
     # Codecs and their C libraries may print: that goes to the log, the answers keep their pipe.
     answers = os.fdopen(os.dup(1), "wb")
+    collect_rarely()
     os.dup2(2, 1)
     print_any_text("utf-8")  # in the job's log
     compiling.listen(lambda active: send(answers, {"compiling": active}))

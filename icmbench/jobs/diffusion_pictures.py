@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from icmbench.evaluation.decode import decoding
 from icmbench.evaluation.shard import make_codec_entry
 from icmbench.jobs.figures import save_figure
 from icmbench.jobs.places import Place, files_of, record_of
@@ -35,16 +36,18 @@ def diffusion_pictures(
     entry = make_codec_entry(codec, settings)
     network = make_icmh(entry)
     rows = []
-    for place, name in zip(places, samples, strict=True):
-        drawn = draw_image(
-            place["dataset"],
-            record_of(place),
-            Path(place["images"]),
-            files_of(place, "streams")[codec],
-            entry,
-            network,
-        )
-        rows += drawn.rows
-        save_figure(place["figure"], drawn.rates, figures)
-        save_figure(name, drawn.alone, figures)
+    with decoding() as decode:
+        for place, name in zip(places, samples, strict=True):
+            drawn = draw_image(
+                place["dataset"],
+                record_of(place),
+                Path(place["images"]),
+                files_of(place, "streams")[codec],
+                entry,
+                network,
+                decode,
+            )
+            rows += drawn.rows
+            save_figure(place["figure"], drawn.rates, figures)
+            save_figure(name, drawn.alone, figures)
     write_csv(pd.DataFrame(rows, columns=list(COLUMNS)), table)

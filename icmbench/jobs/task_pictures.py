@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from icmbench.evaluation.decode import decoding
 from icmbench.evaluation.shard import make_codec_entry
 from icmbench.jobs.figures import save_figure
 from icmbench.jobs.frames import join_parquet
@@ -32,22 +33,24 @@ def task_pictures(
         predicted: predictions on the originals and on every codec entry, for every place.
     """
     entries = {name: make_codec_entry(name, each) for name, each in settings.items()}
-    for place, answers in zip(places, predicted, strict=True):
-        task = make_task(place["task"], tasks[place["task"]])
-        shard = Shard(
-            Path(place["images"]),
-            join_parquet([*files_of(place, "measurements").values()]),
-            files_of(place, "streams"),
-            files_of(answers, "predictions"),
-        )
-        figure = pictures_of_task(
-            task.name,
-            task.model,
-            task.produces,
-            read_truth(Path(place["truth"])).labels(place["dataset"]),
-            record_of(place),
-            place["bpp"],
-            shard,
-            entries,
-        )
-        save_figure(place["figure"], figure, figures)
+    with decoding() as decode:
+        for place, answers in zip(places, predicted, strict=True):
+            task = make_task(place["task"], tasks[place["task"]])
+            shard = Shard(
+                Path(place["images"]),
+                join_parquet([*files_of(place, "measurements").values()]),
+                files_of(place, "streams"),
+                files_of(answers, "predictions"),
+            )
+            figure = pictures_of_task(
+                task.name,
+                task.model,
+                task.produces,
+                read_truth(Path(place["truth"])).labels(place["dataset"]),
+                record_of(place),
+                place["bpp"],
+                shard,
+                entries,
+                decode,
+            )
+            save_figure(place["figure"], figure, figures)

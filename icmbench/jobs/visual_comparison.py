@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from icmbench.evaluation.decode import decoding
 from icmbench.evaluation.shard import make_codec_entry
 from icmbench.jobs.figures import save_figure
 from icmbench.jobs.frames import join_parquet
@@ -26,14 +27,16 @@ def visual_comparison(
         places: with the rate, `bpp`.
     """
     entries = {name: make_codec_entry(name, each) for name, each in settings.items()}
-    for place in places:
-        figure = visual_figure(
-            place["dataset"],
-            record_of(place),
-            Path(place["images"]),
-            place["bpp"],
-            join_parquet([*files_of(place, "measurements").values()]),
-            files_of(place, "streams"),
-            entries,
-        )
-        save_figure(place["figure"], figure, figures)
+    with decoding() as decode:
+        for place in places:
+            figure = visual_figure(
+                place["dataset"],
+                record_of(place),
+                Path(place["images"]),
+                place["bpp"],
+                join_parquet([*files_of(place, "measurements").values()]),
+                files_of(place, "streams"),
+                entries,
+                decode,
+            )
+            save_figure(place["figure"], figure, figures)

@@ -26,7 +26,7 @@ from icmbench.core.files import seed_from
 from icmbench.core.images.image_files import read_image
 from icmbench.datasets.base import Record
 from icmbench.evaluation.codec_process import Failed
-from icmbench.evaluation.decode import decode_one
+from icmbench.evaluation.decode import DecodeOne
 from icmbench.evaluation.shard import CodecEntry
 from icmbench.metrics.meter import Meter
 from icmbench.reporting.figures.diffusion import (
@@ -106,7 +106,13 @@ def rate_points(family: CodecEntry) -> list[OperatingPoint]:
 
 
 def draw_image(
-    dataset: str, record: Record, folder: Path, streams: Path, family: CodecEntry, codec: DiffIcmh
+    dataset: str,
+    record: Record,
+    folder: Path,
+    streams: Path,
+    family: CodecEntry,
+    codec: DiffIcmh,
+    decode: DecodeOne,
 ) -> Drawn:
     """Make the figures and the accounting of one image.
 
@@ -115,6 +121,7 @@ def draw_image(
         streams: archive of the image's shard.
         family: an entry of the codec `diff-icmh`.
         codec: its codec, from `make_icmh`.
+        decode: of `evaluation.decode.decoding`.
 
     Where the image was refused or not encoded, or a stream does not decode, the figures are
     placeholders with the reason.
@@ -131,7 +138,7 @@ def draw_image(
         return nothing(f"the image was refused: {record.status}")
     original, _ = read_image(folder / record.path)
     try:
-        coded = list(coded_pictures(record.image, streams, family, codec))
+        coded = list(coded_pictures(record.image, streams, family, codec, decode))
         if not coded:
             return nothing("no point with the default tags was encoded; see the failures.")
         point, stream = coded[0].point, coded[0].stream
@@ -150,7 +157,7 @@ def draw_image(
 
 
 def coded_pictures(
-    image_id: str, streams: Path, family: CodecEntry, codec: DiffIcmh
+    image_id: str, streams: Path, family: CodecEntry, codec: DiffIcmh, decode: DecodeOne
 ) -> Iterator[Coded]:
     """Files and reconstructions of an image at the entry's `rate_points` that were encoded.
 
@@ -161,7 +168,7 @@ def coded_pictures(
         if stream is None:
             continue
         model, parsed = codec.parse(stream)
-        picture = decode_one(family, streams, point, image_id)
+        picture = decode(family, streams, point, image_id)
         whole = uncropped(model, stream, parsed, point)
         yield Coded(point, stream, _tag_names(model, parsed), picture, whole)
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from icmbench.codecs.specs import parse_spec
 from icmbench.core.images.image_files import read_image
 from icmbench.datasets.base import Record
-from icmbench.evaluation.decode import decode_one
+from icmbench.evaluation.decode import DecodeOne
 from icmbench.evaluation.shard import CodecEntry
 from icmbench.reporting.figures.matching import OVER, WITHIN, matched_rate, unmatched_families
 from icmbench.reporting.figures.placeholder import placeholder
@@ -47,13 +47,14 @@ def pictures_of_task(
     bpp: float,
     shard: Shard,
     families: Mapping[str, CodecEntry],
+    decode: DecodeOne,
 ) -> Figure:
     """Draw a model's predictions on one image and on its reconstructions at about `bpp` bits/pixel.
 
-    Reconstructions are decoded from the streams; predictions are the stored ones. Where the image
-    was refused, the model failed on the original, or no codec entry has a point near the rate, the
-    figure is a placeholder with the reason. Raises MeasurementError where the image was never
-    measured or has neither a prediction nor a reason.
+    Reconstructions are decoded from the streams by `decode` (`evaluation.decode.decoding`);
+    predictions are the stored ones. Where the image was refused, the model failed on the original,
+    or no codec entry has a point near the rate, the figure is a placeholder with the reason. Raises
+    MeasurementError where the image was never measured or has neither a prediction nor a reason.
     """
     name = record.image
     title = f"{task} on {labels.dataset}: {name} at about {bpp:g} bits per pixel"
@@ -83,7 +84,7 @@ def pictures_of_task(
         if isinstance(found, Failure):
             failed.append(codec)
             continue
-        picture = decode_one(families[family], stream, parse_spec(codec), name)
+        picture = decode(families[family], stream, parse_spec(codec), name)
         seen.append(Predicted(family, codec, row["bpp"], picture, found))
     note = (
         f"Model: {model}. Every codec's point nearest to the rate on this image, from {WITHIN:g} "

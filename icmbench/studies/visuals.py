@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from icmbench.codecs.specs import parse_spec
 from icmbench.core.images.image_files import read_image
 from icmbench.datasets.base import Record
-from icmbench.evaluation.decode import decode_one
+from icmbench.evaluation.decode import DecodeOne
 from icmbench.evaluation.shard import CodecEntry
 from icmbench.reporting.figures.matching import matched_rate, unmatched_families
 from icmbench.reporting.figures.placeholder import placeholder
@@ -27,6 +27,7 @@ def visual_figure(
     measurements: pd.DataFrame,
     streams: Mapping[str, Path],
     families: Mapping[str, CodecEntry],
+    decode: DecodeOne,
 ) -> Figure:
     """Draw one image and its reconstruction by every codec entry at about `bpp` bits per pixel.
 
@@ -35,6 +36,7 @@ def visual_figure(
         measurements: rows of the image's shard, all codec entries.
         streams: codec entry -> archive of the shard's streams, from which images are decoded.
         families: codec entries by name.
+        decode: of `evaluation.decode.decoding`.
 
     PSNR is printed where `psnr_rgb` is among the measurements. Where the image was refused, or no
     codec entry has a point near the rate, the figure is a placeholder with the reason. Raises
@@ -49,7 +51,7 @@ def visual_figure(
     for row in chosen.to_dict("records"):
         family = families[row["family"]]
         point = parse_spec(row["codec"])
-        image = decode_one(family, streams[row["family"]], point, record.image)
+        image = decode(family, streams[row["family"]], point, record.image)
         psnr = row.get("psnr_rgb", math.nan)
         known = None if pd.isna(psnr) else float(psnr)
         entries.append(Entry(row["family"], row["codec"], row["bpp"], known, image))
