@@ -41,6 +41,7 @@ include: "rules/tables.smk"
 include: "rules/ablation.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
+include: "rules/paper.smk"
 
 
 rule all:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from icmbench.config.job_code import workflow_code
+from icmbench.config.command_line import with_given_values
 from icmbench.config.plan import Plan
 from icmbench.config.resources import METRICS_MB, Demand, network_mb, training_mb
 from icmbench.config.models import coding_settings
@@ -34,7 +35,7 @@ if config.get("packed"):
     raise WorkflowError("packed: streams of `icmbench unpack` are decoded by -s rules/packed.smk")
 
 try:
-    run = make_run(config)
+    run = make_run(with_given_values(config, workflow.config_settings.config))
 except IcmbenchError as error:
     raise WorkflowError(str(error)) from None
 

@@ -153,10 +153,6 @@ if plan.makes_models:
             script:
                 "../workflow_scripts/taps_figure.py"
 
-        rule mpd_figure_2:
-            input:
-                figure_files("taps"),
-
     # The paper's figure 4: cluster count against distortion for the coded data sets, typical patches
     # of the clusters, and the pseudo-labels drawn over an image.
     rule clusters_figure:
@@ -186,8 +182,3 @@ if plan.makes_models:
             settings=TRAINING["mpd"]["pseudo_labels"],
         script:
             "../workflow_scripts/clusters_figure.py"
-
-    rule mpd_figure_4:
-        input:
-            plan.files_of("clusters_figure", "figure"),
-        localrule: True

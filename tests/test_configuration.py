@@ -16,6 +16,7 @@ import yaml
 from icmbench.codecs import registry
 from icmbench.codecs.raw_test import RawTest
 from icmbench.config import sections
+from icmbench.config.command_line import with_given_values
 from icmbench.config.load import complete
 from icmbench.config.run import make_run
 from icmbench.config.sections import schema, schema_text
@@ -384,6 +385,28 @@ def test_the_chain_of_the_paper_is_in_the_tables(root: Path, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["scenes", "kodak", "ablation-diff-icmh"])
 def test_clusters_can_be_drawn_where_nothing_is_trained(root: Path, path: str) -> None:
-    """`mpd_figure_4` needs a training set from every shipped configuration."""
+    """`figure_mpd_4` needs a training set from every shipped configuration."""
     config = yaml.safe_load((root / "configs" / f"{path}.yaml").read_text())
     assert make_run(config).training.sources["scenes"].image_ids()
+
+
+def test_values_of_the_command_line_have_the_types_of_a_file() -> None:
+    """Snakemake gives texts for all scalars below the first level, and for null at the first."""
+    given = {
+        "datasets": {"scenes": {"test": "3", "size": "128"}, "photos": "null"},
+        "codecs": {"jpeg": {"points": [{"quality": ["10", "2.5"]}]}},
+        "models": "null",
+        "device": "cpu",
+        "shards": 2,
+        "weights": "{a}: [b",
+    }
+    merged = {**given, "datasets": {**given["datasets"], "kept": {"seed": "1"}}}
+    found = with_given_values(merged, given)
+    assert found == {
+        "datasets": {"scenes": {"test": 3, "size": 128}, "photos": None, "kept": {"seed": "1"}},
+        "codecs": {"jpeg": {"points": [{"quality": [10, 2.5]}]}},
+        "models": None,
+        "device": "cpu",
+        "shards": 2,
+        "weights": "{a}: [b",
+    }

@@ -13,7 +13,9 @@ from running import snakemake, succeed
 
 from icmbench.codecs.mpd.model_folder import bundled
 from icmbench.config.run import make_run
-from icmbench.config.targets import NEEDS, TABLES, absent_targets
+from icmbench.config.targets import NEEDS, TABLES, absent_targets, paper_items
+from icmbench.reporting.catalogue import CATALOGUE
+from icmbench.reporting.paper_items import PAPER_ITEMS
 
 # Of a run that codes scenes with JPEG and nothing else.
 PLAIN: dict[str, Any] = {
@@ -38,7 +40,7 @@ def test_a_plain_run_names_what_every_target_needs() -> None:
         "diffusion_pictures": "codec entry of diff-icmh",
         "feature_gap": "mmdet",
         "loss_figures": "section training",
-        "mpd_figure_4": "codec entry of mpd or diff-icmh",
+        "clusters_figure": "codec entry of mpd or diff-icmh",
         "paired_table": "anchors and rates",
         "palette_hierarchy": "codec entry of mpd",
         "robustness_table": "robustness.trials",
@@ -55,7 +57,7 @@ def test_given_models_leave_nothing_to_label() -> None:
     """And no section of training is what is missing then."""
     config = {**default(), "models": MODELS, "tasks": {}, "task_pictures": []}
     absent = absent_targets(make_run(config))
-    for name in ("mpd_figure_2", "mpd_figure_4", "pseudo_labels_table", "retrieval"):
+    for name in ("taps_figure", "clusters_figure", "pseudo_labels_table", "retrieval"):
         assert f"models: {MODELS} is given: leave models out" in absent[name]
     assert "mpd_framework" not in absent
     assert "diffusion_pictures" not in absent
@@ -79,7 +81,7 @@ def test_given_models_leave_tasks_to_train() -> None:
 @pytest.mark.parametrize(
     ("section", "names"),
     [
-        ("hierarchy", "mpd_figure_2 mpd_framework mpd_framework_table palette_hierarchy"),
+        ("hierarchy", "mpd_framework mpd_framework_table palette_hierarchy taps_figure"),
         ("diffusion", "diffusion_pictures"),
         ("task_pictures", "task_pictures"),
     ],
@@ -96,7 +98,7 @@ def test_untrained_features_are_named() -> None:
     del config["training"]["mpd"]
     absent = absent_targets(make_run({**config, "tasks": {}, "task_pictures": []}))
     assert "training.mpd.features.steps" in absent["retrieval"]
-    assert "mpd_figure_4" not in absent
+    assert "clusters_figure" not in absent
 
 
 def test_every_target_of_the_docs_is_there_or_states_what_it_needs() -> None:
@@ -109,11 +111,12 @@ def test_every_target_of_the_docs_is_there_or_states_what_it_needs() -> None:
         for command in re.findall(r"snakemake ([^`\n]*)", path.read_text(encoding="utf-8")):
             words = command.partition("#")[0].split()
             named |= {word for word in words if re.fullmatch("[a-z]+(_[a-z0-9]+)+", word)}
-    assert {"mpd_figure_2", "mpd_figure_4", "feature_gap"} <= named
+    assert {"figure_mpd_2", "figure_mpd_4", "feature_gap"} <= named
     rules = set(
         re.findall(r"rule (\w+):", "".join(p.read_text() for p in ROOT.glob("rules/*.smk")))
     )
-    assert named & rules <= NEEDS.keys() | always
+    items = {item.target for item in PAPER_ITEMS}
+    assert named & rules <= NEEDS.keys() | always | items
     assert rules >= NEEDS.keys()
 
 
@@ -125,11 +128,50 @@ def test_tables_are_those_that_the_rules_write() -> None:
         assert sorted(re.findall(r"<results>/tables/(\w+)\.csv", outputs)) == sorted(tables), name
 
 
+def test_papers_items_are_rules_in_the_words_of_the_docs() -> None:
+    """One rule each, whose docstring and whose line in the docs have the item's words."""
+    rules = (ROOT / "rules" / "paper.smk").read_text(encoding="utf-8")
+    docs = (ROOT / "docs" / "reproducing.md").read_text(encoding="utf-8")
+    found = re.findall(r'rule (\w+):\n    """(.*?)"""\n    input:\n        PAPER\["(\w+)"\]', rules)
+    assert [name for name, _, _ in found] == [item.target for item in PAPER_ITEMS]
+    made = {entry.rule for entry in CATALOGUE}
+    for item, (name, text, asked) in zip(PAPER_ITEMS, found, strict=True):
+        assert asked == name
+        assert text == f"{' and '.join(item.papers)}, {item.item}: {item.text}."
+        assert made >= set(item.rules)
+        paper = item.papers[0] if len(item.papers) == 1 else "both"
+        (line,) = re.findall(rf"^\| `{name}` .*$", docs, re.M)
+        assert line.startswith(f"| `{name}` | {paper} | ")
+        assert line.endswith(f" | {item.text} |")
+
+
+def test_papers_items_need_what_their_parts_need() -> None:
+    """A whole paper is refused, never made without a part."""
+
+    def lacking(config: dict[str, Any]) -> dict[str, str]:
+        return {item.target: text for item, text in paper_items(make_run(config))}
+
+    lacks = lacking(default())
+    whole = {"paper_mpd", "paper_diff_icmh"}
+    assert {name for name, text in lacks.items() if text} == whole
+    assert all(
+        lacks[name] == f"{name} needs the section ablation (full, without, bpp)" for name in whole
+    )
+    config = default()
+    plain = {"points": [{"state": 4}], "codec": "mpd"}
+    config["codecs"] = {**config["codecs"], "mpd-blur": plain}
+    config["ablation"] = {"full": "mpd", "without": {"features": "mpd-blur"}, "bpp": [0.1]}
+    assert lacking(config)["paper_mpd"] == ""
+    other = lacking(config)["paper_diff_icmh"]
+    assert "the ablation of diff-icmh, and ablation.full is mpd" in other
+    assert "section visual" in lacking({**config, "visual": []})["paper_mpd"]
+
+
 @pytest.mark.slow
 @pytest.mark.workflow
 def test_the_plan_ends_with_what_a_target_needs(tmp_path: Path) -> None:
     """As a rule, and as the file that it would write; what is there is planned."""
-    for target in ("mpd_figure_4", "results/tables/retrieval.csv"):
+    for target in ("figure_mpd_4", "clusters_figure", "results/tables/retrieval.csv"):
         done = snakemake(tmp_path, {**PLAIN, "results": "results"}, "--dry-run", target)
         assert done.returncode != 0
         assert "add one to codecs, and leave models out" in done.stdout + done.stderr
@@ -145,5 +187,5 @@ def test_every_target_is_a_rule(models: str | None, tmp_path: Path) -> None:
     config = {**default(), "models": models, "results": "r"}
     succeed(snakemake(tmp_path, config, "--dry-run"))  # with given models, tasks are trained, too
     listed = succeed(snakemake(tmp_path, config, "--list-rules")).split()
-    assert listed.count("mpd_figure_4") == 1
+    assert listed.count("clusters_figure") == 1
     assert set(listed) >= NEEDS.keys()

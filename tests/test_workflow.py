@@ -173,6 +173,6 @@ def test_a_new_image_reruns_one_shard(tmp_path: Path) -> None:
 def test_the_figure_of_clusters_has_a_plan(name: str, tmp_path: Path) -> None:
     """Where features are trained, where the bundled ones are used, and without MPD."""
     config = yaml.safe_load((ROOT / f"{name}.yaml").read_text())
-    text = succeed(snakemake(tmp_path, {**config, "results": "r"}, "--dry-run", "mpd_figure_4"))
+    text = succeed(snakemake(tmp_path, {**config, "results": "r"}, "--dry-run", "figure_mpd_4"))
     planned = set(re.findall(r"^(\w+) +\d+$", text, re.M))
     assert {"training_pool", "pseudo_labels", "clusters_figure"} <= planned

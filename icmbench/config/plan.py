@@ -264,6 +264,12 @@ class Plan:
         found = self.made(kind, rule=rule, on_demand=True)
         return [f"{self.results}/{file}" for one in found for file in one.files]
 
+    def results_of(self, rules: Iterable[str]) -> list[str]:
+        """All figures and tables of rules, part of the run or not."""
+        return [
+            file for rule in rules for k in ("figure", "table") for file in self.files_of(rule, k)
+        ]
+
     def drawn(self, start: str, *keys: str) -> dict[str, Any]:
         """Figures of one entry of the catalogue -> the value of a wildcard, or values of several.
 

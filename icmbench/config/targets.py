@@ -12,6 +12,7 @@ from icmbench.codecs.diff_icmh.model_folder import NAME as DIFFUSION
 from icmbench.codecs.mpd.model_folder import NAME as MPD
 from icmbench.codecs.registry import codec_class
 from icmbench.reporting.catalogue import CATALOGUE
+from icmbench.reporting.paper_items import PAPER_ITEMS, PaperItem
 
 if TYPE_CHECKING:
     from icmbench.config.run import Run
@@ -21,6 +22,17 @@ def absent_targets(run: Run) -> dict[str, str]:
     """Target that the run does not have -> sentence about the missing part of the configuration."""
     found = {name: lacks(run) for name, lacks in NEEDS.items()}
     return {name: f"{name} needs {text}" for name, text in found.items() if text}
+
+
+def paper_items(run: Run) -> list[tuple[PaperItem, str]]:
+    """The papers' items, each with a sentence about the missing part of the configuration, or ''."""
+    found = []
+    for item in PAPER_ITEMS:
+        needs = [NEEDS[rule] for rule in item.rules if rule in NEEDS]
+        needs += PAPER_NEEDS.get(item.target, [])
+        text = next((text for need in needs if (text := need(run))), "")
+        found.append((item, f"{item.target} needs {text}" if text else ""))
+    return found
 
 
 def _codec(codec: str, what: str = "") -> Callable[[Run], str]:
@@ -103,6 +115,20 @@ def _ablation(run: Run) -> str:
     return "" if run.config["ablation"]["full"] else "the section ablation (full, without, bpp)"
 
 
+def _ablation_of(codec: str) -> Callable[[Run], str]:
+    """Need of the ablation of a codec."""
+
+    def lacks(run: Run) -> str:
+        full = run.config["ablation"]["full"]
+        if full and run.codecs[full].codec != codec:
+            return (
+                f"the ablation of {codec}, and ablation.full is {full}, an entry of another codec"
+            )
+        return ""
+
+    return lacks
+
+
 def _paired(run: Run) -> str:
     if run.config["anchors"] and run.config["rates"]:
         return ""
@@ -112,12 +138,11 @@ def _paired(run: Run) -> str:
 # Rules without wildcards that are not there in every run -> what the run lacks, empty: nothing.
 NEEDS: dict[str, Callable[[Run], str]] = {
     "ablation": _ablation,
+    "clusters_figure": _own_model("pseudo-labels"),
     "complexity_table": _codec(DIFFUSION),
     "diffusion_pictures": _codec(DIFFUSION, "diffusion"),
     "feature_gap": _backbone,
     "loss_figures": _losses,
-    "mpd_figure_2": _own_model("the taps of the VGG", _section("hierarchy")),
-    "mpd_figure_4": _own_model("pseudo-labels"),
     "mpd_framework": _codec(MPD, "hierarchy"),
     "mpd_framework_table": _codec(MPD, "hierarchy"),
     "mpd_states_table": _codec(MPD),
@@ -126,9 +151,15 @@ NEEDS: dict[str, Callable[[Run], str]] = {
     "pseudo_labels_table": _own_model("pseudo-labels", _trained_features),
     "retrieval": _own_model("contrastive features", _trained_features),
     "robustness_table": _robustness,
+    "taps_figure": _own_model("the taps of the VGG", _section("hierarchy")),
     "task_figures": _tasks,
     "task_pictures": _task_pictures,
     "tasks_tables": _tasks,
+}
+# Beside the needs of the rules that a paper's item comprises.
+PAPER_NEEDS: dict[str, list[Callable[[Run], str]]] = {
+    "paper_mpd": [_section("visual"), _ablation_of(MPD)],
+    "paper_diff_icmh": [_section("visual"), _codec(DIFFUSION), _ablation_of(DIFFUSION)],
 }
 # The tables that such rules write.
 TABLES: dict[str, list[str]] = {
