@@ -20,8 +20,7 @@ from icmbench.core.processes import collect_rarely, end_quickly, protect_childre
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
-# glibc: keep freed memory. Metrics allocate large arrays all the time, and handing each back to
-# the kernel costs up to a third of a measuring job.
+# glibc: keep freed memory: handing arrays back to the kernel is up to a third of a measuring job.
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 30))
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(1 << 32))
 
@@ -64,7 +63,6 @@ wildcard_constraints:
     shard=r"\d+",
 
 
-# The shard that holds an image, or all images of a shard's jobs.
 RECORDS = "<results>/datasets/{dataset}/shards/{shard}.csv"
 IMAGES = "<results>/datasets/{dataset}/images/{shard}"
 STREAMS = "<results>/streams/{dataset}/{codec}/{shard}.zip"

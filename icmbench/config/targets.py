@@ -25,7 +25,7 @@ def absent_targets(run: Run) -> dict[str, str]:
 
 
 def paper_items(run: Run) -> list[tuple[PaperItem, str]]:
-    """The papers' items, each with a sentence about the missing part of the configuration, or ''."""
+    """The papers' items, each with a sentence about what the configuration lacks, or ''."""
     found = []
     for item in PAPER_ITEMS:
         needs = [NEEDS[rule] for rule in item.rules if rule in NEEDS]
