@@ -25,6 +25,7 @@ resource_scopes:
 
 
 include: "rules/common.smk"
+include: "rules/download.smk"
 include: "rules/datasets.smk"
 include: "rules/training_pool.smk"
 include: "rules/training.smk"

@@ -11,7 +11,7 @@ Packages, each importing only those below it (`LAYERS`)::
     codecs                   conventional formats, MPD, Diff-ICMH: contract and registry
     training, models         one loop for every network; weight files, the latent autoencoder
     bitstream, metrics, datasets
-    scenes, core             the renderer; errors, files, images, devices, fingerprints
+    scenes, sources, core    the renderer; published files; errors, files, images, fingerprints
 
 The library knows nothing of Snakemake and can be used by itself::
 
@@ -25,6 +25,7 @@ __version__ = "0.1.0"
 # From the lowest upwards; a package imports those before it.
 LAYERS = (
     "core",
+    "sources",
     "scenes",
     "bitstream",
     "metrics",

@@ -4,6 +4,8 @@
 
 
 rule dataset_shard:
+    input:
+        fetched=lambda wc: ancient(plan.source_files(run.datasets[wc.dataset])),
     output:
         records=RECORDS,
         images=directory(IMAGES),

@@ -2,6 +2,8 @@
 
 
 rule training_pool:
+    input:
+        fetched=lambda wc: ancient(plan.source_files(run.training.sources[wc.source])),
     output:
         records="<results>/training/pool/{source}/records.csv",
         images=directory("<results>/training/pool/{source}/images"),

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import functools
-import hashlib
-import http.server
 import io
 import json
 import os
-import threading
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +24,6 @@ from pycocotools.cocoeval import COCOeval
 from icmbench.config.run import make_run
 from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.core.images.image_files import write_png
-from icmbench.datasets import coco2017 as coco2017_module
 from icmbench.datasets.base import Annotations, Dataset, shard_of
 from icmbench.datasets.coco_format import check_instances, decode_counts, read_instances
 from icmbench.datasets.manifest import provide_shard, usable
@@ -663,67 +657,6 @@ def test_damaged_and_missing_maps(tmp_path: Path) -> None:
 def test_wrong_semantic_entries(tmp_path: Path, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         semantic_set(tmp_path, **options)
-
-
-# COCO val2017 over HTTP.
-
-
-class Files(http.server.SimpleHTTPRequestHandler):
-    """Serves a folder and remembers what was asked for."""
-
-    asked: list[str] = []
-
-    def log_message(self, *args: object) -> None:
-        self.asked.append(self.path)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    (tmp_path / "server").mkdir()
-    Files.asked.clear()
-    handler = functools.partial(Files, directory=str(tmp_path / "server"))
-    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=httpd.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{httpd.server_port}"
-    httpd.shutdown()
-
-
-def test_coco2017(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The annotations come with the list, the images with their shard; wrong bytes do not stay."""
-    instances = two_images()
-    site = write_set(tmp_path / "server", instances)
-    with zipfile.ZipFile(site / "a.zip", "w") as archive:
-        archive.write(site / "instances.json", coco2017_module.MEMBER)
-    entry = {"type": "coco2017", "annotations_url": f"{server}/a.zip"}
-    entry["url"] = server + "/images/{image}"
-    dataset = make_dataset("val", entry, tmp_path / "dl")
-    assert Files.asked == []
-    with pytest.raises(DatasetError, match=r"a\.zip: sha1 is [0-9a-f]{40}, expected 8551ee4b"):
-        dataset.image_ids()
-    assert [p for p in (tmp_path / "dl").rglob("*") if p.is_file()] == []
-    digest = hashlib.sha1((site / "a.zip").read_bytes()).hexdigest()
-    monkeypatch.setattr(coco2017_module, "ANNOTATIONS_SHA1", digest)
-    assert dataset.image_ids() == ["b+two.png", "one.png"]
-    Files.asked.clear()
-    records = dataset.provide(["b+two.png"], tmp_path / "out")
-    assert Files.asked == ["/images/b/two.png"]
-    assert records[0].source == f"{server}/images/b/two.png"
-    assert "no checksum is published" in records[0].note
-    Files.asked.clear()
-    assert dataset.provide(["b+two.png"], tmp_path / "out") == records
-    assert Files.asked == []
-    original = (site / "images" / "one.png").read_bytes()
-    for wrong in (b"<html>not found</html>", (site / "images" / "b" / "two.png").read_bytes()):
-        (site / "images" / "one.png").write_bytes(wrong)
-        with pytest.raises(DatasetError, match=r"/images/one\.png: .*expected an image of 30x20"):
-            dataset.provide(["one.png"], tmp_path / "out")
-    (site / "images" / "one.png").write_bytes(original)
-    got = merged(dataset, tmp_path / "out", shards=2).instances
-    local = {"path": str(site / "images"), "annotations": str(site / "instances.json")}
-    Files.asked.clear()
-    mine = make_dataset("val", {"type": "coco2017", **local}, tmp_path / "no")
-    assert merged(mine, tmp_path / "out2").instances == got
-    assert Files.asked == []
 
 
 # The configurations that name such sets.

@@ -17,9 +17,9 @@ from icmbench.core.files import sha256_bytes
 from icmbench.core.images.image_files import pixel_sha256, read_image, write_png
 from icmbench.datasets import kodak as kodak_module
 from icmbench.datasets.base import Record, shard_of
-from icmbench.datasets.download import download
 from icmbench.datasets.manifest import provide_shard, read_records, usable, write_records
 from icmbench.datasets.registry import make_dataset
+from icmbench.sources.download import download
 
 
 def save(path: Path, picture: Image.Image, **options: object) -> Path:
@@ -189,30 +189,35 @@ def test_download_failures(server: str, tmp_path: Path) -> None:
         download(f"{server}/none", tmp_path / "none")
 
 
-def test_kodak_from_a_server(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real code over HTTP, with pictures of the test's own under the data set's names."""
+def test_kodak_is_known_by_its_pixels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fetched and local files, with pictures of the test's own under the data set's names."""
     pictures = {f"kodim{i:02d}": make_picture(8, 12, i) for i in (1, 2, 3)}
     monkeypatch.setattr(
         kodak_module, "PIXELS", {name: pixel_sha256(image) for name, image in pictures.items()}
     )
+    folder = tmp_path / "dl" / "kodak"
     for name, image in pictures.items():
-        write_png(tmp_path / "server" / f"{name}.png", image)
-        Server.files[f"/{name}.png"] = (tmp_path / "server" / f"{name}.png").read_bytes()
-    entry = {"type": "kodak", "url": server + "/{image}.png"}
-    records = make_dataset("kodak", entry, tmp_path / "dl").provide(list(pictures), tmp_path)
+        write_png(folder / f"{name}.png", image)
+    dataset = make_dataset("photographs", {"type": "kodak"}, tmp_path / "dl")
+    assert dataset.sources() == ("kodak",)
+    with pytest.raises(DatasetError, match=r"kodak is not in .*run `icmbench fetch kodak`"):
+        dataset.provide(list(pictures), tmp_path)
+    (folder / "fetched.json").write_text("{}")
+    records = dataset.provide(list(pictures), tmp_path)
     for record in records:
         assert np.array_equal(read_image(record.path)[0], pictures[record.image])
-    Server.files["/kodim02.png"] = Server.files["/kodim01.png"]
-    with pytest.raises(DatasetError, match=r"kodim02\.png.*not the Kodak photograph"):
-        make_dataset("kodak", entry, tmp_path / "dl2").provide(list(pictures), tmp_path)
-    # The wrong bytes are gone: the next run fetches them again.
-    Server.files["/kodim02.png"] = (tmp_path / "server" / "kodim02.png").read_bytes()
-    again = make_dataset("kodak", entry, tmp_path / "dl2").provide(list(pictures), tmp_path)
-    assert [r.sha256 for r in again] == [r.sha256 for r in records]
-    local = make_dataset("kodak", {"path": str(tmp_path / "server")}, tmp_path)
+        assert record.source == f"https://r0k.us/graphics/kodak/kodak/{record.image}.png"
+    local = make_dataset("kodak", {"path": str(folder)}, tmp_path)
+    assert local.sources() == ()
     assert [r.sha256 for r in local.provide(list(pictures), tmp_path)] == [
         r.sha256 for r in records
     ]
+    write_png(folder / "kodim02.png", pictures["kodim01"])
+    wrong = r"kodim02\.png.*not the Kodak photograph"
+    with pytest.raises(DatasetError, match=rf"{wrong}; remove .*locks/kodak\.json, and run"):
+        dataset.provide(list(pictures), tmp_path)
+    with pytest.raises(DatasetError, match=rf"{wrong}$"):
+        local.provide(list(pictures), tmp_path)
 
 
 def test_records_reject_other_tables(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from icmbench.core.errors import DatasetError, StorageError
-from icmbench.datasets import download as module
-from icmbench.datasets.download import download
+from icmbench.sources import download as module
+from icmbench.sources.download import download
 
 BODY = np.random.default_rng(5).bytes(150_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()

@@ -17,7 +17,7 @@ import yaml
 from conftest import ROOT
 
 SCRIPTS = sorted((ROOT / "workflow_scripts").glob("*.py"))
-GIVEN = ("threads", "results", "root")  # by `job_arguments`, of every job
+GIVEN = ("threads", "results", "root", "offline", "sources")  # by `job_arguments`, of every job
 
 # Every rule of a configuration, as Snakemake reads it.
 RULES = """

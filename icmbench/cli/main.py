@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import icmbench
-from icmbench.cli import commands, faces, rates, transfer
+from icmbench.cli import commands, faces, fetch, rates, transfer
 from icmbench.cli.arguments import Sub, add_command, positive, written
 from icmbench.core.errors import IcmbenchError
 from icmbench.core.processes import collect_rarely, end_quickly, print_any_text
@@ -22,6 +22,7 @@ EPILOG = """examples:
   icmbench info small.avif
   icmbench codecs
   icmbench bd-rate results/tables/rd.csv --points 'avif:quality=*' --anchor avif
+  icmbench fetch --list
   icmbench pack results --out streams.tar
 
 exit codes: 0 done, 1 other error, 2 wrong codec, key or argument, 3 file missing or not an image,
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     _compare(commands_of)
     rates.add_bd_rate(commands_of)
     faces.add_crop_faces(commands_of)
+    fetch.add_fetch(commands_of)
     _import(commands_of)
     transfer.add_pack(commands_of)
     transfer.add_unpack(commands_of)

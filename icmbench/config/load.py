@@ -17,7 +17,7 @@ from icmbench.config.sections import moved_keys, schema
 from icmbench.core.suggest import unknown
 
 # Keys of folders; a leading ~ is expanded here, because Snakemake does not expand it.
-FOLDERS = ("results", "downloads", "models", "weights")
+FOLDERS = ("results", "downloads", "sources", "models", "weights")
 # Sections of named entries. Snakemake merges --config into them; a null entry removes one.
 ENTRIES = ("datasets", "codecs", "tasks")
 

@@ -18,8 +18,9 @@ from icmbench.config.models import (
 )
 from icmbench.config.run import Run
 from icmbench.config.scope import make_scope
+from icmbench.config.sources import source_files
 from icmbench.config.tasks import task_entry
-from icmbench.datasets.base import shard_of
+from icmbench.datasets.base import Dataset, shard_of
 from icmbench.evaluation.sharing import shared_strings
 from icmbench.metrics import METRICS, available
 from icmbench.reporting.artefacts import Made, Scope, benchmarks, made
@@ -151,6 +152,10 @@ class Plan:
                 }
             )
         return found
+
+    def source_files(self, *datasets: Dataset) -> list[str]:
+        """Files of the rule `download`, one per published source of data sets, sorted."""
+        return source_files(self.run.config, datasets)
 
     # ----- points that entries share
 

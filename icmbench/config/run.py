@@ -17,6 +17,7 @@ from icmbench.config.left_out import (
 from icmbench.config.load import complete_or_note, removed_entries
 from icmbench.config.models import coding_settings
 from icmbench.config.problems import Problems
+from icmbench.config.sources import check_sources
 from icmbench.config.tasks import make_tasks
 from icmbench.config.training import Training, check_points, plan_training
 from icmbench.core.versions import runs_jobs
@@ -72,6 +73,7 @@ def make_run(config: Mapping[str, Any]) -> Run:
     tasks = make_tasks(filled, datasets, declared["datasets"], problems)
     check_points(filled, entries, problems)
     training = plan_training(filled, datasets, entries, problems)
+    check_sources(filled, [*datasets.values(), *training.sources.values()], problems)
     ids = {}
     for name, dataset in datasets.items():
         with problems.collect(f"datasets.{name}"):

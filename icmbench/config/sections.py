@@ -41,9 +41,15 @@ RUN: Final = {
     "results": string(
         "results",
         "folder of everything that a run writes; a leading ~ is the home folder, here and in "
-        "downloads, models and weights",
+        "downloads, sources, models and weights",
     ),
     "downloads": string("downloads", "folder of downloaded data sets and weights"),
+    "offline": flag(
+        False, "never use the network: what is not in downloads is an error that names the command"
+    ),
+    "sources": optional(
+        "YAML file of further sources, or of own mirrors of shipped ones (docs/sources.md)"
+    ),
     "fail_on": choice(
         ["empty", "any", "never"],
         "when a finished run exits with an error: empty - a codec or task gave no result at all on "
@@ -77,7 +83,10 @@ RUN: Final = {
         least=1,
         unique=True,
     ),
-    "weights": optional("folder with the published network weights of LPIPS and DISTS"),
+    "weights": optional(
+        "folder with the published network weights of LPIPS and DISTS, or of folders with them: "
+        "that of downloads after `icmbench fetch vgg16 alexnet dists`"
+    ),
     "anchors": array(TEXT, [], "codec entries that BD-rates are given against", unique=True),
     "rates": array(
         number(REQUIRED, above=0),
@@ -185,9 +194,9 @@ TRAINING: Final = {
             },
         },
         {"scenes": {"type": "scenes", "seed": 1, "size": 256, "train": 16, "test": 0}},
-        "training sets: entries as in `datasets`, of scenes and others the split train. Never test "
-        "data: kodak and photos, other splits of scenes, and folders of images that this run codes "
-        "are refused",
+        "training sets: entries as in `datasets`; of sets with splits the split train, of others "
+        "all images. Never test data: kodak and photos, other splits, COCO's val2017 and folders "
+        "of images that this run codes are refused",
         minProperties=1,
     ),
 }

@@ -25,7 +25,9 @@ def make_training_set(
     if kind in TEST_ONLY:
         raise ConfigError(f"{where}: {kind} is for testing only, nothing is trained on it")
     if kind != "scenes":
-        return make_dataset(name, entry, downloads, results)
+        found = make_dataset(name, entry, downloads, results)
+        _check_split(where, found)
+        return found
     found = make_dataset(name, {"test": 0, **entry}, downloads, results)
     for split in ("test", "val"):
         if found.values[split]:
@@ -33,6 +35,22 @@ def make_training_set(
     if not found.values["train"]:
         raise ConfigError(f"{where}: train is 0: no scene to train on")
     return found
+
+
+def _check_split(where: str, dataset: Dataset) -> None:
+    """ConfigError for a split that is for testing, and for a folder or file of COCO's val2017."""
+    if "split" in dataset.options:
+        split = getattr(dataset, "split", None) or dataset.values["split"]
+        if split != "train":
+            known = "train" in dataset.options["split"].help
+            hint = "set split: train" if known else "it has no split train"
+            raise ConfigError(
+                f"{where}: the split {split} of {dataset.kind} is for testing only; {hint}"
+            )
+    for key in ("path", "annotations"):
+        value = dataset.values.get(key)
+        if value and "val2017" in Path(value).name:
+            raise ConfigError(f"{where}: {key}: {value}: COCO val2017 is for testing only")
 
 
 def check_training_data(
@@ -46,22 +64,37 @@ def check_training_data(
     for name, ours in data.items():
         for other, dataset in coded.items():
             text = f"training.data.{name} and the data set {other!r} that is coded are the same"
+            if _other_split(ours, dataset):
+                continue
             if ours.values.get("path") or dataset.values.get("path"):
                 one, two = _folder(ours), _folder(dataset)
                 if one and two and _overlap(one, two):
                     raise ConfigError(f"{text} images: {one}, {two}")
-            same = ours.kind == dataset.kind != "folder"
+            same = ours.kind == dataset.kind and ("split" in ours.options or not _local(ours))
             same = same and ours.values.get("seed") == dataset.values.get("seed")
             if same and split == "train":
                 raise ConfigError(f"{text}: both are the split train")
 
 
+def _other_split(one: Dataset, other: Dataset) -> bool:
+    """True for different splits of one published set, which may lie in one folder."""
+    same = one.kind == other.kind and "split" in one.options
+    return same and one.values["split"] != other.values["split"]
+
+
+def _local(dataset: Dataset) -> bool:
+    """True if a data set is a folder that its entry names."""
+    return bool(dataset.values.get("path"))
+
+
 def _folder(dataset: Dataset) -> Path | None:
-    """The folder of the images of a data set, given or of its downloads; None: a run makes them."""
+    """The folder of the images of a data set, given or fetched; None: a run makes them."""
     if "path" not in dataset.values:
         return None
-    given = dataset.values["path"]
-    return (Path(given).expanduser() if given else dataset.downloads).resolve()
+    if given := dataset.values["path"]:
+        return Path(given).expanduser().resolve()
+    source = next(iter(dataset.sources()), dataset.name)
+    return (dataset.all_downloads / source).resolve()
 
 
 def _overlap(one: Path, other: Path) -> bool:
@@ -69,7 +102,7 @@ def _overlap(one: Path, other: Path) -> bool:
 
 
 def training_records(source: Dataset, records: list[Record]) -> list[Record]:
-    """The records of a training set that are trained on: a folder's all, else the split train."""
-    if source.kind == "folder":
+    """The records of a training set that are trained on: the split train, or all where none is."""
+    if not source.splits:
         return records
     return [record for record in records if record.split == "train"]

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from icmbench.core.errors import ConfigError
+from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.core.suggest import unknown
+from icmbench.sources.catalogue import FETCHED, shipped_sources
+from icmbench.sources.completeness import described
 
 
 @dataclass(frozen=True)
@@ -125,16 +127,17 @@ class Dataset(ABC):
     kind: ClassVar[str]
     options: ClassVar[Mapping[str, Option]] = {}
     annotated: ClassVar[bool] = False
+    splits: ClassVar[bool] = False  # records state splits: of a training set, train is trained on
     outputs: tuple[Path, ...] = ()  # folders of the run's own files, which are no images of a set
 
     def __init__(self, name: str, entry: Mapping[str, Any], downloads: Path) -> None:
         """`entry` is the configuration's entry without `type`; ConfigError for a wrong option.
 
-        `downloads` is where fetched files go: outside the run's results, so that they are resumed
-        and outlive them.
+        `downloads` is where fetched files lie: outside the run's results, which they outlive.
         """
         self.name = name
         self.downloads = downloads / name
+        self.all_downloads = downloads
         self.values = option_values(f"data set {name!r}", self.options, entry)
 
     @functools.cached_property
@@ -145,6 +148,22 @@ class Dataset(ABC):
     def planned_sizes(self) -> Megapixels:
         """Bounds of a kind of data set; one whose files lie at hand reads some of their headers."""
         return Megapixels(0.5, 0.5)
+
+    def sources(self) -> tuple[str, ...]:
+        """Names of the published sources that the files are from, the images' first; (): local."""
+        return ()
+
+    def fetched(self, source: str) -> Path:
+        """Folder of a source; DatasetError, with the command that fetches it, if it is absent."""
+        folder = self.all_downloads / source
+        if not (folder / FETCHED).is_file():
+            known = shipped_sources().get(source)
+            files = f" ({described(known)})" if known else ""
+            raise DatasetError(
+                f"data set {self.name!r}: {source} is not in {folder}: run "
+                f"`icmbench fetch {source}`{files}"
+            )
+        return folder
 
     @abstractmethod
     def image_ids(self) -> list[str]:

@@ -47,6 +47,11 @@ class Folder(Dataset):
         return self._listing().notes()
 
     def _files(self) -> dict[str, Path]:
+        """Image id -> its file, sorted, up to `limit`."""
+        return dict(list(self._every_file().items())[: self.values["limit"]])
+
+    def _every_file(self) -> dict[str, Path]:
+        """Image id -> its file, sorted."""
         from icmbench.core.images.image_files import EXTENSIONS
 
         root, listing = self._folder(), self._listing()
@@ -63,7 +68,7 @@ class Folder(Dataset):
             kinds = " ".join(EXTENSIONS)
             reasons = "".join(f"; {note}" for note in listing.notes())
             raise DatasetError(f"data set {self.name!r}: no image ({kinds}) in {root}{reasons}")
-        return dict(sorted(found.items())[: self.values["limit"]])
+        return dict(sorted(found.items()))
 
     def planned_sizes(self) -> Megapixels:
         """From the headers of some files; bounds of the kind where none can be read."""

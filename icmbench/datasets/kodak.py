@@ -9,8 +9,9 @@ from icmbench.core.errors import DatasetError, ImageError
 from icmbench.core.files import sha256_file
 from icmbench.core.progress import progress
 from icmbench.datasets.base import Dataset, Megapixels, Option, Record
-from icmbench.datasets.download import download
+from icmbench.sources.records import FOLDER as LOCKS
 
+SOURCE = "kodak"
 URL = "https://r0k.us/graphics/kodak/kodak/{image}.png"
 
 # sha256 of shape and pixels (`pixel_sha256`), not of the files: mirrors carry the same images in
@@ -44,12 +45,11 @@ PIXELS: dict[str, str] = {
 
 
 class Kodak(Dataset):
-    """24 photographs of 768x512 or 512x768 pixels, downloaded or from a local folder."""
+    """24 photographs of 768x512 or 512x768 pixels, of the source `kodak` or from a local folder."""
 
     kind = "kodak"
     options = {
         "path": Option(str, help="folder with kodim01.png ... kodim24.png; left out: download"),
-        "url": Option(str, default=URL, help="address with {image} in it"),
         "limit": Option(int, default=24, low=1, help="take only the first so many"),
     }
 
@@ -57,43 +57,44 @@ class Kodak(Dataset):
         """kodim01 ... kodim24."""
         return sorted(PIXELS)[: self.values["limit"]]
 
+    def sources(self) -> tuple[str, ...]:
+        """The source `kodak`, unless the images are local."""
+        return () if self.values["path"] else (SOURCE,)
+
     def planned_sizes(self) -> Megapixels:
         """All have 768x512 pixels, upright or not."""
         return Megapixels(*[768 * 512 / 1e6] * 2)
 
     def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
-        """Fetch (resumable) or find the images and check their pixels."""
+        """Read the images and check their pixels."""
+        given = self.values["path"]
+        root = Path(given).expanduser() if given else self.fetched(SOURCE)
         bar = progress(image_ids, desc=self.name, unit="image")
-        return [self._record(image_id) for image_id in bar]
+        return [self._record(image_id, (root / f"{image_id}.png").absolute()) for image_id in bar]
 
-    def _forget(self, path: Path) -> None:
-        """Remove a wrong download, so that the next run fetches it again; never a local file."""
-        if not self.values["path"]:
-            path.unlink()
-
-    def _record(self, image_id: str) -> Record:
+    def _record(self, image_id: str, path: Path) -> Record:
         from icmbench.core.images.image_files import pixel_sha256, read_image
 
-        url = self.values["url"].replace("{image}", image_id)
-        if self.values["path"]:
-            path = (Path(self.values["path"]).expanduser() / f"{image_id}.png").absolute()
-            source = str(path)
-        else:
-            path = download(url, self.downloads / f"{image_id}.png").absolute()
-            source = url
         try:
             image, _ = read_image(path)
         except ImageError as error:
-            self._forget(path)
-            raise DatasetError(f"data set {self.name!r}: {error} (from {source})") from error
+            raise DatasetError(f"data set {self.name!r}: {error}{self._remedy()}") from error
         if (found := pixel_sha256(image)) != PIXELS[image_id]:
-            self._forget(path)
             raise DatasetError(
-                f"{source}: sha256 of its pixels is {found}, expected {PIXELS[image_id]}: "
-                "not the Kodak photograph"
+                f"{path}: sha256 of its pixels is {found}, expected {PIXELS[image_id]}: "
+                f"not the Kodak photograph{self._remedy()}"
             )
         height, width = image.shape[:2]
+        source = str(path) if self.values["path"] else URL.replace("{image}", image_id)
         licence = "released by Kodak for unrestricted use"
         return Record(
             image_id, str(path), sha256_file(path), width, height, source=source, licence=licence
         )
+
+    def _remedy(self) -> str:
+        """Way to other files, of downloaded ones."""
+        if self.values["path"]:
+            return ""
+        folder = self.all_downloads / SOURCE
+        locks = self.all_downloads / LOCKS / f"{SOURCE}.json"
+        return f"; remove {folder} and {locks}, and run `icmbench fetch {SOURCE}`"

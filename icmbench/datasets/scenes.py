@@ -16,6 +16,7 @@ class Scenes(Dataset):
 
     kind = "scenes"
     annotated = True
+    splits = True
     options = {
         "seed": Option(int, default=1, low=0, help="another seed gives other scenes"),
         "size": Option(int, default=256, low=64, help="width and height in pixels"),

@@ -58,8 +58,10 @@ def folders(weights: Path | None) -> list[Path]:
 
 
 def find(file: WeightFile, weights: Path | None) -> Path | None:
-    """The first folder's file of that name, or None."""
-    candidates = (folder / file.name for folder in folders(weights))
+    """The first folder's file of that name, or None; of the given one also in folders below."""
+    candidates = [folder / file.name for folder in folders(weights)]
+    if weights is not None:  # it may be the folder of downloads, with one folder per source
+        candidates[1:1] = sorted(Path(weights).glob(f"*/{file.name}"))
     return next((path for path in candidates if path.is_file()), None)
 
 

@@ -80,7 +80,8 @@ def published_weights(package: str, name: str) -> str:
     for file in sorted(find_config(package, name).parent.glob("metafile.y*ml")):
         for model in yaml.safe_load(file.read_text("utf-8")).get("Models", []):
             if Path(model.get("Config", "")).stem == name:
-                return str(model.get("Weights", ""))
+                weights = model.get("Weights") or ""
+                return str(weights[0] if isinstance(weights, list) else weights)
     return ""
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -18,6 +18,8 @@ import urllib3
 from icmbench.core.errors import DatasetError
 from icmbench.core.files import storage_errors
 from icmbench.core.progress import progress
+from icmbench.sources.checks import check_free, wrong_content
+from icmbench.sources.meter import Meter
 
 TIMEOUT: Final = (10, 60)  # seconds to connect, seconds without a byte
 BLOCK: Final = 1 << 16
@@ -37,28 +39,43 @@ class _Broken(Exception):
 
 
 def download(
-    url: str, target: Path, sha256: str | None = None, *, sha1: str | None = None, attempts: int = 4
+    url: str,
+    target: Path,
+    sha256: str | None = None,
+    *,
+    sha1: str | None = None,
+    size: int | None = None,
+    meter: Meter | None = None,
+    attempts: int = 4,
 ) -> Path:
     """Fetch `url` to `target`, resuming `target.part` where an earlier try left one.
 
-    A target that is already there with the right checksum is not fetched again. Checksums are of
-    the file. Without one the size that the server states is checked, and the rest is left to the
-    caller, such as the removal of a wrong file.
+    A target that is already there with the right size and checksums is not fetched again.
+    Checksums are of the file. Without one the size that the server states is checked, and the rest
+    is left to the caller, such as the removal of a wrong file.
+
+    Args:
+        sha256, sha1: hexadecimal digits, or the first ones.
+        size: bytes of the file.
+        meter: counts the bytes, instead of a progress bar of this file.
 
     Raises DatasetError, naming the URL, when the server refuses or answers what cannot be checked,
-    the connection keeps failing, six hours pass or the checksum differs (the wrong bytes are
-    removed, so that the next run starts afresh); StorageError when the disk is full.
+    the connection keeps failing, six hours pass or a size or checksum differs (the wrong bytes are
+    removed, so that the next run starts afresh); StorageError when the disk is full, or has too
+    little space for the size that the server states.
     """
     expected = {name: text for name, text in (("sha256", sha256), ("sha1", sha1)) if text}
-    if target.exists() and not _wrong_digest(target, expected):
+    if target.exists() and not wrong_content(target, size, expected):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
+    if size is not None and part.exists() and part.stat().st_size > size:
+        part.unlink()  # of another file
     end = monotonic() + LIMIT
     for attempt in range(attempts):
         try:
             with storage_errors(target):
-                _fetch(url, part, end, checked=bool(expected))
+                _fetch(url, part, end, meter, checked=bool(expected))
             break
         except _Broken as error:
             if attempt + 1 == attempts or monotonic() > end:
@@ -68,21 +85,11 @@ def download(
             time.sleep(min(max(2.0**attempt, error.pause), LONGEST_PAUSE))
         except requests.RequestException as error:  # an address that is none, too many redirects
             raise DatasetError(f"{url}: {error}") from error
-    if reason := _wrong_digest(part, expected):
+    if reason := wrong_content(part, size, expected):
         part.unlink()
         raise DatasetError(f"{url}: {reason}")
     os.replace(part, target)
     return target
-
-
-def _wrong_digest(path: Path, expected: dict[str, str]) -> str:
-    """Name of the checksum that differs; '' if none does."""
-    for name, text in expected.items():
-        with open(path, "rb") as handle:
-            found = hashlib.file_digest(handle, name).hexdigest()
-        if found != text:
-            return f"{name} is {found}, expected {text}"
-    return ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ class _Answer:
     total: int | None
 
 
-def _fetch(url: str, part: Path, end: float, *, checked: bool) -> None:
+def _fetch(url: str, part: Path, end: float, meter: Meter | None, *, checked: bool) -> None:
     """One attempt; `checked`: a checksum is compared afterwards.
 
     Raises _Broken, DatasetError, or requests.RequestException for what no attempt can mend.
@@ -122,21 +129,30 @@ def _fetch(url: str, part: Path, end: float, *, checked: bool) -> None:
         response.raise_for_status()
         answer = _answer(url, response, have, part)
         _check_countable(url, response, answer, checked)
+        check_free(part.parent, (answer.total or 0) - answer.start, part.stem)
         with (
             open(part, "ab" if answer.start else "wb") as handle,
-            progress(
-                total=answer.total, initial=answer.start, desc=part.stem, unit="B", unit_scale=True
-            ) as bar,
+            nullcontext(meter) if meter else _own_meter(part, answer) as shown,
         ):
+            position = answer.start
+            shown.begin(part, position)
             for block in _watched(_blocks(response.raw), end):
                 handle.write(block)
-                bar.update(len(block))
+                position += len(block)
+                shown.at(part, position)
     found = part.stat().st_size
     if answer.total is not None and found < answer.total:
         raise _Broken(f"got {found} of {answer.total} bytes")
     if answer.total is not None and found > answer.total:
         part.unlink()
         raise _Broken(f"got {found} bytes of a file of {answer.total}")
+
+
+@contextmanager
+def _own_meter(part: Path, answer: _Answer) -> Iterator[Meter]:
+    """A bar of one file."""
+    with progress(total=answer.total, desc=part.stem, unit="B", unit_scale=True) as bar:
+        yield Meter(bar)
 
 
 def _answer(url: str, response: requests.Response, have: int, part: Path) -> _Answer:

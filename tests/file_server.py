@@ -1,0 +1,82 @@
+"""A local HTTP server of files in memory, with ranges and a log of requests."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import re
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Site:
+    """Files by path, and what was asked for: path and first byte.
+
+    Attributes:
+        limit: bytes after which every answer breaks off; None: whole answers.
+        together: requests that must be open at once before any is answered.
+    """
+
+    address: str = ""
+    files: dict[str, bytes] = field(default_factory=dict)
+    asked: list[tuple[str, int]] = field(default_factory=list)
+    limit: int | None = None
+    together: int = 1
+    most: int = 0
+    _open: int = 0
+    _lock: threading.Condition = field(default_factory=threading.Condition)
+
+    def wait_for_others(self) -> None:
+        """Hold an answer back until `together` requests are open, for 5 s at most."""
+        with self._lock:
+            self._open += 1
+            self.most = max(self.most, self._open)
+            self._lock.notify_all()
+            end = time.monotonic() + 5
+            while self.most < self.together and time.monotonic() < end:
+                self._lock.wait(0.1)
+            self._open -= 1
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers GET for the files of a `Site`."""
+
+    site: Site
+
+    def do_GET(self) -> None:
+        site = self.site
+        given = re.fullmatch(r"bytes=([0-9]+)-", self.headers.get("Range", ""))
+        start = int(given[1]) if given else 0
+        site.asked.append((self.path, start))
+        site.wait_for_others()
+        body = site.files.get(self.path)
+        if body is None:
+            self.send_error(404)
+            return
+        self.send_response(206 if given else 200)
+        if given:
+            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+        self.send_header("Content-Length", str(len(body) - start))
+        self.end_headers()
+        self.wfile.write(body[start:][: site.limit])
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def serve() -> Iterator[Site]:
+    """A site at 127.0.0.1 while the block runs."""
+    site = Site()
+    handler = type("Own", (Handler,), {"site": site})
+    httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=httpd.serve_forever, args=(0.01,), daemon=True).start()
+    site.address = f"http://127.0.0.1:{httpd.server_port}"
+    try:
+        yield site
+    finally:
+        httpd.shutdown()
+        httpd.server_close()
