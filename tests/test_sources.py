@@ -282,17 +282,20 @@ def test_progress_counts_bytes_once() -> None:
 
     class Bar:
         n = initial = 0
+        total: int | None = None
 
         def update(self, count: int) -> None:
             self.n += count
 
     bar = Bar()
-    meter = Meter(bar)
-    meter.begin(Path("a"), 1000)
+    meter = Meter(bar, {Path("a"): 2000, Path("b"): None})
+    meter.begin(Path("a"), 1000, 2000)
     meter.at(Path("a"), 1500)
-    meter.begin(Path("b"), 0)
+    assert bar.total is None
+    meter.begin(Path("b"), 0, 700)
+    assert bar.total == 2700  # now time left is known
     meter.at(Path("b"), 300)
-    meter.begin(Path("a"), 0)
+    meter.begin(Path("a"), 0, 2000)
     meter.at(Path("a"), 200)
     assert (bar.n, bar.initial) == (500, 1000)
     meter.stop()

@@ -74,6 +74,17 @@ def test_a_url_becomes_a_local_file() -> None:
     assert task_downloads(local) == {}
 
 
+def test_offline_a_url_is_an_error_of_the_plan(tmp_path: Path) -> None:
+    given = config("https://example.org/net.onnx", sha256=DIGEST)
+    given |= {"offline": True, "downloads": str(tmp_path)}
+    with pytest.raises(ConfigError, match=r"net\.onnx: not fetched, .*https://example\.org/net"):
+        make_run(given)
+    path = tmp_path / "weights" / DIGEST[:16] / "net.onnx"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(BYTES)
+    make_run(given)
+
+
 @pytest.mark.parametrize("digest", [None, "", DIGEST[:40], DIGEST.upper()])
 def test_a_url_needs_a_checksum(digest: str | None) -> None:
     more = {} if digest is None else {"sha256": digest}

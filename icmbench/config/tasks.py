@@ -43,7 +43,14 @@ def _check_task_files(config: Mapping[str, Any], task: Task, problems: Problems)
     """Files that a task names by path must be there; those that this run makes or fetches not."""
     folder = Path(config["results"]) / "models" / TASK_FOLDER
     made = {folder / f"{part}.safetensors" for part in BUNDLED_TASKS.values()}
-    made |= {Path(path) for path in task_downloads(config)}
+    downloads = task_downloads(config)
+    made |= {Path(path) for path in downloads}
+    for path, (url, _) in downloads.items():
+        if config["offline"] and not Path(path).is_file():
+            problems.add(
+                f"tasks: {path}: not fetched, and offline is set: fetch {url} where there is a "
+                "network, and put it there"
+            )
     for path in task.files():
         if path not in made:
             given = config["tasks"][task.name].items()

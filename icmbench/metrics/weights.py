@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 class WeightFile:
     """A published file. `sha256` is the beginning of its digest, "" where none is published."""
 
+    source: str
     name: str
     url: str
     size: str
@@ -31,18 +32,21 @@ class WeightFile:
 
 
 ALEXNET = WeightFile(
+    "alexnet",
     "alexnet-owt-7be5be79.pth",
     "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
     "233 MiB",
     "7be5be79",
 )
 VGG16 = WeightFile(
+    "vgg16",
     "vgg16-397923af.pth",
     "https://download.pytorch.org/models/vgg16-397923af.pth",
     "528 MiB",
     "397923af",
 )
 DISTS = WeightFile(
+    "dists",
     "dists_weights.pt",
     "https://github.com/photosynthesis-team/piq/releases/download/v0.4.1/dists_weights.pt",
     "2 x 1475 numbers",
@@ -69,7 +73,10 @@ def missing(file: WeightFile, weights: Path | None) -> str:
     """One sentence with the missing file, the searched folders and its address."""
     places = " and ".join(_shown(folder) for folder in folders(weights))
     digest = f", sha256 {file.sha256}…" if file.sha256 else ""
-    return f"{file.name} is not in {places}; it comes from {file.url} ({file.size}{digest})."
+    return (
+        f"{file.name} is not in {places}; it comes from {file.url} ({file.size}{digest}): run "
+        f"`icmbench fetch {file.source}` and set `weights: downloads`."
+    )
 
 
 def _shown(folder: Path) -> str:

@@ -75,9 +75,3 @@ def described(source: Source) -> str:
         texts.append(f"{file.name}, {amount(file.size)}, {where}")
     more = len(source.files) - LISTED
     return "; ".join(texts) + (f"; and {more} more files" if more > 0 else "")
-
-
-def total_size(source: Source) -> int | None:
-    """Bytes of all files of a source; None where one is not stated."""
-    sizes = [file.size for file in source.files if file.size is not None]
-    return sum(sizes) if len(sizes) == len(source.files) else None

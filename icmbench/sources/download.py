@@ -68,7 +68,7 @@ def download(
     if target.exists() and not wrong_content(target, size, expected):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
+    part = incomplete(target)
     if size is not None and part.exists() and part.stat().st_size > size:
         part.unlink()  # of another file
     end = monotonic() + LIMIT
@@ -90,6 +90,11 @@ def download(
         raise DatasetError(f"{url}: {reason}")
     os.replace(part, target)
     return target
+
+
+def incomplete(target: Path) -> Path:
+    """File that holds what arrived of a target."""
+    return target.with_name(f"{target.name}.part")
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,7 @@ def _fetch(url: str, part: Path, end: float, meter: Meter | None, *, checked: bo
             nullcontext(meter) if meter else _own_meter(part, answer) as shown,
         ):
             position = answer.start
-            shown.begin(part, position)
+            shown.begin(part, position, answer.total)
             for block in _watched(_blocks(response.raw), end):
                 handle.write(block)
                 position += len(block)
@@ -152,7 +157,7 @@ def _fetch(url: str, part: Path, end: float, meter: Meter | None, *, checked: bo
 def _own_meter(part: Path, answer: _Answer) -> Iterator[Meter]:
     """A bar of one file."""
     with progress(total=answer.total, desc=part.stem, unit="B", unit_scale=True) as bar:
-        yield Meter(bar)
+        yield Meter(bar, {part: answer.total})
 
 
 def _answer(url: str, response: requests.Response, have: int, part: Path) -> _Answer:

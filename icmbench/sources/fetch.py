@@ -12,6 +12,7 @@ from icmbench.core.files import sha256_file
 from icmbench.sources.catalogue import Source, SourceFile
 from icmbench.sources.checks import check_free, wrong_content
 from icmbench.sources.completeness import is_complete, mark_complete, offline_text
+from icmbench.sources.download import incomplete
 from icmbench.sources.records import Records, only_process, read_records
 from icmbench.sources.transfers import Order, download_all
 from icmbench.sources.unpack import unpack
@@ -105,7 +106,7 @@ def _check_space(source: Source, missing: Sequence[SourceFile], folder: Path) ->
     needed = 0
     for file in missing:
         size = file.size or 0
-        part = folder / f"{file.name}.part"
+        part = incomplete(folder / file.name)
         # Unpacked, an archive of compressed images takes its own size once more, at least.
         needed += size * (2 if file.unpack else 1) - (part.stat().st_size if part.exists() else 0)
     check_free(folder, needed, source.name)

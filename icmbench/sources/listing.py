@@ -44,8 +44,8 @@ def _state(source: Source, downloads: Path) -> str:
 
 def _size(source: Source) -> str:
     sizes = [file.size for file in source.files if file.size is not None]
-    whole = len(sizes) == len(source.files)
-    return amount(sum(sizes) if whole else None)
+    more = " and more" if 0 < len(sizes) < len(source.files) else ""
+    return amount(sum(sizes) if sizes else None) + more
 
 
 def _checksum(file: SourceFile) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 from icmbench.core.errors import DatasetError
 from icmbench.core.progress import progress
 from icmbench.sources.catalogue import SourceFile
-from icmbench.sources.download import download
+from icmbench.sources.download import download, incomplete
 from icmbench.sources.meter import Meter
 
 log = logging.getLogger(__name__)
@@ -41,14 +41,15 @@ def download_all(name: str, orders: Sequence[Order], records: Path) -> Iterator[
     """
     if not orders:
         return
-    sizes = [order.file.size for order in orders]
-    total = None if None in sizes else sum(size or 0 for size in sizes)
+    sizes = {incomplete(order.target): order.file.size for order in orders}
+    known = [size for size in sizes.values() if size is not None]
+    total = sum(known) if len(known) == len(sizes) else None
     failures = []
     with (
         progress(total=total, desc=name, unit="B", unit_scale=True) as bar,
         ThreadPoolExecutor(PARALLEL) as pool,
     ):
-        meter = Meter(bar)
+        meter = Meter(bar, sizes)
         running = {pool.submit(_download, order, meter, records): order for order in orders}
         try:
             for future in as_completed(running):
@@ -74,7 +75,7 @@ def _download(order: Order, meter: Meter, records: Path) -> str:
     afresh = len(file.urls) > 1 and not order.expected
     for url in file.urls:
         if afresh:
-            order.target.with_name(f"{order.target.name}.part").unlink(missing_ok=True)
+            incomplete(order.target).unlink(missing_ok=True)
         try:
             download(
                 url,

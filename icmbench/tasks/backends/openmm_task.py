@@ -134,7 +134,10 @@ class OpenMMTask(Task):
         config = self.values["config"]
         if config and not path.is_file():
             address = published_weights(self.package, config)
-            raise ModelError(f"{path}: no such file{address and f'; published as {address}'}")
+            remedy = (
+                f"; `icmbench fetch {self.package}/{config}` fetches it; published as {address}"
+            )
+            raise ModelError(f"{path}: no such file{remedy if address else ''}")
         return read_weights(path, self.values["sha256"])
 
     def _description(self, weights: Weights) -> tuple[str, Mapping[str, Any], int | None]:
