@@ -291,8 +291,8 @@ def test_configurations_are_found_by_name_or_as_files(libraries: str, tmp_path: 
 def test_missing_weights_are_named_with_their_address(libraries: str, tmp_path: Path) -> None:
     for kind, name in ((MmDetector, CONFIG.replace("nano", "tiny")), (MmSegmenter, SEGFORMER)):
         task = kind("t", {"config": name, "checkpoint": str(tmp_path / "weights.pth")})
-        with pytest.raises(ModelError, match=r"weights\.pth: no such file; `icmbench fetch \w+/.*published as https://.*"
-                           f"{name[:8]}.*pth"):  # fmt: skip
+        text = r"weights\.pth: no such file; `icmbench fetch \w+/.*published as https://.*"
+        with pytest.raises(ModelError, match=text + f"{name[:8]}.*pth"):
             task.load(LABELS, "cpu")
 
 

@@ -134,10 +134,8 @@ class OpenMMTask(Task):
         config = self.values["config"]
         if config and not path.is_file():
             address = published_weights(self.package, config)
-            remedy = (
-                f"; `icmbench fetch {self.package}/{config}` fetches it; published as {address}"
-            )
-            raise ModelError(f"{path}: no such file{remedy if address else ''}")
+            remedy = f"; `icmbench fetch {self.package}/{config}` fetches what is published as "
+            raise ModelError(f"{path}: no such file{remedy + address if address else ''}")
         return read_weights(path, self.values["sha256"])
 
     def _description(self, weights: Weights) -> tuple[str, Mapping[str, Any], int | None]:
