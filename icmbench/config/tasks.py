@@ -45,10 +45,10 @@ def _check_task_files(config: Mapping[str, Any], task: Task, problems: Problems)
     made = {folder / f"{part}.safetensors" for part in BUNDLED_TASKS.values()}
     downloads = task_downloads(config)
     made |= {Path(path) for path in downloads}
-    for path, (url, _) in downloads.items():
-        if config["offline"] and not Path(path).is_file():
+    for weights, (url, _) in downloads.items():
+        if config["offline"] and not Path(weights).is_file():
             problems.add(
-                f"tasks: {path}: not fetched, and offline is set: fetch {url} where there is a "
+                f"tasks: {weights}: not fetched, and offline is set: fetch {url} where there is a "
                 "network, and put it there"
             )
     for path in task.files():
