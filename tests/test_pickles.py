@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
+import builtins
+import logging
 import os
 import pickle
 import random
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from icmbench.codecs.diff_icmh.importing.checkpoint import read_checkpoint
 from icmbench.core.errors import ModelError
 from icmbench.core.pickles import UnsafePickle, load_pickle
 from icmbench.tasks.backends.openmm_weights import read_weights
@@ -56,6 +63,71 @@ def test_all_objects_of_an_archive_are_named(tmp_path: Path) -> None:
     with pytest.raises(UnsafePickle) as caught:
         load_pickle(path)
     assert {"random.Random", "pathlib.PosixPath"} <= set(caught.value.objects)
+
+
+def _of_a_framework(monkeypatch: pytest.MonkeyPatch, module: str, name: str) -> type:
+    """A class that a pickle names as one of a package which is not installed."""
+    parts = module.split(".")
+    packages = [".".join(parts[: count + 1]) for count in range(len(parts))]
+    for package in packages:
+        monkeypatch.setitem(sys.modules, package, types.ModuleType(package))
+    found = type(name, (), {"__module__": module})
+    setattr(sys.modules[module], name, found)
+    return found
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_objects_of_frameworks_are_left_out(
+    tmp_path: Path, zipped: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Lightning's checkpoints: callbacks by class, configurations with types and states."""
+    path = tmp_path / "a.ckpt"
+    with pytest.MonkeyPatch.context() as patch:
+        callbacks = "pytorch_lightning.callbacks.model_checkpoint"
+        callback = _of_a_framework(patch, callbacks, "ModelCheckpoint")
+        settings = _of_a_framework(patch, "omegaconf.dictconfig", "DictConfig")()
+        settings.__dict__ = {"_content": {"lr": 1}, "_type": dict, "_any": Any}
+        content = {
+            "epoch": 3,
+            "state_dict": {"a": torch.arange(3)},
+            "callbacks": {callback: {"best": Path("x.ckpt")}},
+            "hyper_parameters": settings,
+            "options": argparse.Namespace(lr=1),
+            "losses": np.arange(2.0),
+        }
+        torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    with caplog.at_level(logging.INFO):
+        found = load_pickle(path, mapped=True)
+    assert found["state_dict"]["a"].tolist() == [0, 1, 2]
+    assert found["epoch"] == 3
+    assert type(found["options"]).__name__ == "Placeholder"
+    assert "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint" in caplog.text
+    assert read_checkpoint(path)["a"].tolist() == [0, 1, 2]
+
+
+def test_a_trap_beside_a_framework_is_not_run(tmp_path: Path) -> None:
+    path, sprung = tmp_path / "a.ckpt", tmp_path / "sprung"
+    content = {"state_dict": {"a": torch.ones(1)}, "x": Path("x"), "callbacks": Trap(sprung)}
+    torch.save(content, path)
+    with pytest.raises(UnsafePickle, match=r"posix\.mkdir"):
+        load_pickle(path)
+    assert not sprung.exists()
+
+
+@pytest.mark.parametrize("name", ["eval", "exec", "getattr", "__import__", "open"])
+def test_functions_of_python_are_no_placeholders(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a.ckpt"
+    torch.save({"a": getattr(builtins, name)}, path)
+    with pytest.raises(UnsafePickle):
+        load_pickle(path)
+
+
+def test_weights_that_are_an_object_are_named(tmp_path: Path) -> None:
+    """A placeholder is never taken for tensors."""
+    path = tmp_path / "a.ckpt"
+    torch.save({"state_dict": {"a": np.ones(2)}}, path)
+    with pytest.raises(ModelError, match="'a' is not a plain tensor"):
+        read_checkpoint(path)
 
 
 JUNK = (b"", b"junk", b"<html>404</html>", b"hello", b"J\1", b"(((", b"\x80\x02.", b"PK\3\4")

@@ -1,11 +1,13 @@
 """Files of `torch.save`, read as tensors and plain values alone.
 
 Such a file is a pickle, and a pickle can name any function to be called. Nothing of the file is
-run here: what holds more than tensors is refused with the names of the objects.
+run here. Objects that training frameworks write beside the tensors (callbacks, configurations,
+histories) are read as empty placeholders; a file that names others is refused with their names.
 """
 
 from __future__ import annotations
 
+import logging
 import pickle
 import re
 import struct
@@ -15,6 +17,8 @@ from typing import Any, Final
 
 from icmbench.core.errors import ModelError
 
+log = logging.getLogger(__name__)
+
 # What torch's reader raises where a byte of the file is wrong: it depends on the byte.
 UNREADABLE: Final = (
     pickle.UnpicklingError, struct.error, zipfile.BadZipFile, ArithmeticError, AssertionError,
@@ -22,6 +26,28 @@ UNREADABLE: Final = (
     TypeError, ValueError,
 )  # fmt: skip
 SHOWN: Final = 5  # objects that an error names
+# Packages whose objects lie in published checkpoints beside the tensors.
+FRAMEWORKS: Final = frozenset(
+    {
+        "argparse", "collections", "datetime", "lightning", "lightning_fabric", "mmengine", "numpy",
+        "omegaconf", "pathlib", "pytorch_lightning", "typing",
+    }
+)  # fmt: skip
+TYPES: Final = frozenset({"bool", "bytes", "dict", "float", "int", "list", "set", "str", "tuple"})
+
+
+class Placeholder:
+    """Stands for an object of a training framework; it takes any state and keeps none."""
+
+    def __new__(cls, *_: Any, **__: Any) -> Placeholder:
+        """An empty object, whatever the file gives it."""
+        return super().__new__(cls)
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        """Take the arguments of any constructor."""
+
+    def __setstate__(self, state: Any) -> None:
+        """Drop the state."""
 
 
 class UnsafePickle(ModelError):
@@ -48,24 +74,53 @@ def load_pickle(path: Path, *, mapped: bool = False) -> Any:
     Args:
         mapped: keep the tensors in the file until they are used, where the format allows it.
 
-    Raises ModelError where the file is missing or damaged, UnsafePickle where it holds more than
-    tensors and plain values.
+    Raises ModelError where the file is missing or damaged, UnsafePickle where it names objects that
+    are neither tensors and plain values nor of `FRAMEWORKS`.
     """
-    import torch  # seconds to load
-
     try:
-        zipped = zipfile.is_zipfile(path)
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and zipped)
+        content, replaced = _load(path, mapped)
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file") from None
     except pickle.UnpicklingError as error:
         # The text of torch's error advises to read the file without care: it is not repeated.
-        if objects := _objects(path, str(error)):
-            raise UnsafePickle(path, objects) from error
         raise ModelError(f"{path}: damaged or not a file of weights") from error
     except UNREADABLE as error:
         reason = f"{type(error).__name__} {error}".strip()
         raise ModelError(f"{path}: damaged or not a file of weights: {reason}") from error
+    if replaced:
+        log.info("%s: not read, beside its tensors: %s", path, ", ".join(replaced))
+    return content
+
+
+def _load(path: Path, mapped: bool) -> tuple[Any, list[str]]:
+    """The content, and the names of the objects that placeholders stand for.
+
+    torch names unknown objects in its error, in old files one at a time.
+    """
+    import torch  # seconds to load
+
+    zipped = zipfile.is_zipfile(path)
+    replaced: list[str] = []
+    while True:
+        try:
+            with torch.serialization.safe_globals([(Placeholder, name) for name in replaced]):
+                content = torch.load(
+                    path, map_location="cpu", weights_only=True, mmap=mapped and zipped
+                )
+            return content, replaced
+        except pickle.UnpicklingError as error:
+            names = set(_objects(path, str(error))) - set(replaced)
+            if not names or not all(map(_replaceable, names)):
+                if objects := (*sorted(names), *replaced):
+                    raise UnsafePickle(path, objects) from error
+                raise
+            replaced += sorted(names)
+
+
+def _replaceable(name: str) -> bool:
+    """Whether a dotted name is that of an object which may be left out."""
+    package, _, rest = name.partition(".")
+    return package in FRAMEWORKS or (package in ("builtins", "__builtin__") and rest in TYPES)
 
 
 def _objects(path: Path, text: str) -> tuple[str, ...]:
@@ -74,5 +129,6 @@ def _objects(path: Path, text: str) -> tuple[str, ...]:
 
     named = re.findall(r"GLOBAL ([\w.]+)", text)
     if named and zipfile.is_zipfile(path):  # older files name the first one alone
-        named += torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    return tuple(dict.fromkeys(named))
+        named = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    # torch leaves out the package of Python's own.
+    return tuple(dict.fromkeys(name if "." in name else f"builtins.{name}" for name in named))
