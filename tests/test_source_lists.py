@@ -48,7 +48,8 @@ def test_what_ships_is_consistent() -> None:
         digits = named_digits(Path(file.name).name)
         assert not digits or file.sha256.startswith(digits), (name, file.name)
         assert bool(file.urls) or sources[name].manual, (name, file.name)
-        assert file.unpack == file.name.endswith((".zip", ".gz")), (name, file.name)
+        archive = bool(re.search(r"(?<!\.pth)(\.zip|\.tar|\.tar\.gz)$", file.name))
+        assert file.unpack == archive, (name, file.name)
     whole = [file.sha256 for _, file in files if len(file.sha256) == 64]
     assert len(whole) == len({*whole})
     assert len(whole) >= 25
@@ -60,15 +61,15 @@ def test_what_was_asked_for_ships() -> None:
         "coco2017-annotations", "coco2017-panoptic", "coco2017-val", "coco2017-train", "ffhq-128",
         "ffhq-1024", "lsdir-train", "lsdir-val", "div2k-train", "div2k-valid", "tecnick", "kodak",
         "clic2020-professional", "clic2020-mobile", "ade20k", "cityscapes", "camvid", "ibug-300w",
-        "wflw", "flickr30k", "stable-diffusion-2-1-base", "ram-plus", "vgg16", "alexnet",
-        "resnet50", "inception-fid", "face-alignment", "dists",
+        "wflw", "flickr30k", "imagenet-val", "stable-diffusion-2-1-base", "ram-plus", "vgg16",
+        "alexnet", "resnet50", "inception-fid", "face-alignment", "dists",
         *(f"diff-icmh-{rate}" for rate in (2, 4, 8, 16, 32)),
     ):  # fmt: skip
         assert name in names
     by_hand = {s.name for s in shipped_sources().values() if s.manual}
     assert by_hand == {
         "cityscapes", "ffhq-128", "ffhq-1024", "ibug-300w", "wflw", "flickr30k", "lsdir-train",
-        "lsdir-val",
+        "lsdir-val", "imagenet-val",
     }  # fmt: skip
 
 

@@ -57,8 +57,9 @@ def coco(downloads: Path, *splits: str) -> None:
             {"id": n, "file_name": name, "width": 30, "height": 20} for n, name in enumerate(names)
         ]
         content = {"images": images, "annotations": [], "categories": [], "licenses": []}
-        path = folder / "annotations" / f"instances_{split}2017.json"
-        path.write_text(json.dumps(content))
+        for kind in ("instances", "captions"):
+            path = folder / "annotations" / f"{kind}_{split}2017.json"
+            path.write_text(json.dumps(content))
 
 
 def test_every_source_of_a_kind_ships() -> None:
@@ -92,6 +93,9 @@ def test_the_plan_of_coco_needs_its_annotations_alone(tmp_path: Path, no_network
         ".zip, 253 MB, http://images.cocodataset.org/annotations/annotations_trainval2017.zip)"
     )
     coco(tmp_path / "dl", "val")
+    instances = tmp_path / "dl" / "coco2017-annotations" / "annotations" / "instances_val2017.json"
+    text = instances.read_text()
+    instances.write_text("half a gigabyte of polygons, which no plan reads")
     run = make_run(config)
     dataset = run.datasets["val"]
     assert dataset.image_ids() == ["val0.png", "val1.png"]
@@ -102,6 +106,11 @@ def test_the_plan_of_coco_needs_its_annotations_alone(tmp_path: Path, no_network
         dataset.provide(["val0.png"], tmp_path / "out")
     fetched(tmp_path / "dl", "coco2017-val", "val2017/val0.png", "val2017/val1.png")
     assert {r.split for r in dataset.provide(dataset.image_ids(), tmp_path / "out")} == {"test"}
+    with pytest.raises(DatasetError, match=r"instances_val2017\.json: not JSON"):
+        dataset.merge_annotations({"val0.png": tmp_path / "out"})
+    instances.write_text(text)
+    got = dataset.merge_annotations({"val0.png": tmp_path / "out"}).instances
+    assert [image["image"] for image in got["images"]] == ["val0.png"]
 
 
 def test_the_train_of_coco_is_trained_on(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def test_an_interrupted_fetch_is_resumed(site: Site, tmp_path: Path) -> None:
         ({"sha256": "0" * 64}, f"sha256 is {SHA256}, expected 000"),
         ({"sha256": "0" * 8}, f"sha256 is {SHA256}, expected 00000000 at its beginning"),
         ({"sha1": "0" * 40}, "sha1 is .*, expected 000"),
+        ({"md5": "0" * 32}, "md5 is .*, expected 000"),
         ({"size": 90_001}, "it has 90000 bytes, expected 90001"),
     ],
 )

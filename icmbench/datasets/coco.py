@@ -75,12 +75,16 @@ class Coco(Folder):
 
     def _instances(self) -> dict[str, Any]:
         """Instances of the whole set. Cached: callers must not modify them."""
-        return _load(tuple((path, _state(path)) for path in self._instance_files()))
+        return _load(tuple((path, file_state(path)) for path in self._instance_files()))
+
+    def _catalogue(self) -> dict[str, Any]:
+        """`images` and `licenses` of the set, which a plan reads. Cached."""
+        return self._instances()
 
     def _entries(self) -> dict[str, dict[str, Any]]:
         """Image id -> its entry in the file, sorted."""
         found: dict[str, dict[str, Any]] = {}
-        for entry in self._instances()["images"]:
+        for entry in self._catalogue()["images"]:
             other = found.setdefault(entry["file_name"].replace("/", "+"), entry)
             if other is not entry:
                 raise DatasetError(
@@ -133,12 +137,12 @@ class Coco(Folder):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _instances_state(self) -> str:
-        return "".join(f"\0{path}\0{_state(path)}" for path in self._instance_files())
+        return "".join(f"\0{path}\0{file_state(path)}" for path in self._instance_files())
 
     def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
         """Read every image once, as `folder` does; add the licences of the instances file."""
         records = super().provide(image_ids, folder)
-        names = _licences(self._instances()["licenses"])
+        names = _licences(self._catalogue()["licenses"])
         listed = self._entries()
         return [
             dataclasses.replace(
@@ -179,8 +183,8 @@ def _licences(entries: Any) -> dict[str, str]:
     }
 
 
-def _state(path: Path) -> tuple[int, int]:
-    """Size and modification time of an instances file; part of the cache key of `_load`."""
+def file_state(path: Path) -> tuple[int, int]:
+    """Size and modification time of an instances file; part of the keys of caches."""
     try:
         stat = path.stat()
     except OSError as error:

@@ -48,12 +48,8 @@ def check_instances(instances: Any, what: str) -> None:
     for name in LISTS:
         if not isinstance(instances, dict) or not isinstance(instances.get(name), list):
             raise DatasetError(f"{what}: not a COCO instances file: no list {name!r}")
-    images = _by_id(instances["images"], "image", what)
+    images = check_images(instances["images"], what)
     categories = _by_id(instances["categories"], "category", what)
-    for number, image in images.items():
-        if reason := _image_fault(image):
-            raise DatasetError(f"{what}: image {number}: {reason}")
-    _unique((image["file_name"] for image in images.values()), "images have the file name", what)
     for number, category in categories.items():
         if not _is_text(category.get("name")):
             raise DatasetError(f"{what}: category {number} has no name")
@@ -63,6 +59,29 @@ def check_instances(instances: Any, what: str) -> None:
     for number, annotation in _by_id(instances["annotations"], "annotation", what).items():
         if reason := _annotation_fault(annotation, images, categories):
             raise DatasetError(f"{what}: annotation {number}: {reason}")
+
+
+def check_images(entries: list[Any], what: str) -> dict[int, dict[str, Any]]:
+    """The list `images` of a file by id; DatasetError as in `check_instances`."""
+    images = _by_id(entries, "image", what)
+    for number, image in images.items():
+        if reason := _image_fault(image):
+            raise DatasetError(f"{what}: image {number}: {reason}")
+    _unique((image["file_name"] for image in images.values()), "images have the file name", what)
+    return images
+
+
+def read_images(path: Path) -> dict[str, Any]:
+    """The lists `images` and `licenses` of any annotation file of COCO; nothing else is checked.
+
+    Raises DatasetError, naming the file, where it is missing, is not JSON or its images are not
+    those of `check_instances`.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
+        raise DatasetError(f"{path}: not a file of COCO: no list 'images'")
+    check_images(content["images"], str(path))
+    return {"images": content["images"], "licenses": content.get("licenses") or []}
 
 
 def _by_id(entries: list[Any], kind: str, what: str) -> dict[int, dict[str, Any]]:

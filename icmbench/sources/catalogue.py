@@ -36,6 +36,7 @@ _FILE: Final = section(
         "size": integer(None, "bytes", low=1),
         "sha256": {"type": "string", "pattern": "^[0-9a-f]{8,64}$"},
         "sha1": {"type": "string", "pattern": "^[0-9a-f]{40}$"},
+        "md5": {"type": "string", "pattern": "^[0-9a-f]{32}$"},
         "unpack": flag(False, "an archive, unpacked into the folder of the source and removed"),
         "inner": array(string(REQUIRED), [], "archives inside, unpacked beside themselves"),
     },
@@ -67,7 +68,7 @@ class SourceFile:
         urls: addresses in the order of attempts; empty: a person puts the file there.
         size: bytes; None: not stated.
         sha256: hexadecimal digits, all 64 or the first 8 and more; '': not stated.
-        sha1: hexadecimal digits; '': not stated.
+        sha1, md5: hexadecimal digits; '': not stated.
         unpack: an archive, removed after it is unpacked.
         inner: archives inside of it that are unpacked beside themselves and removed.
     """
@@ -77,6 +78,7 @@ class SourceFile:
     size: int | None = None
     sha256: str = ""
     sha1: str = ""
+    md5: str = ""
     unpack: bool = False
     inner: tuple[str, ...] = ()
 

@@ -49,8 +49,8 @@ def mark_complete(source: Source, downloads: Path, files: dict[str, dict[str, An
     """Write `fetched.json`.
 
     Args:
-        files: by name, `sha256`, `size` in bytes and of an archive `unpacked`, the names at the top
-            of its content.
+        files: by name, `sha256`, `size` in bytes and of an archive `unpacked`, names at the top of
+            its content.
     """
     write_json(fetched_file(source, downloads), {"source": source.name, "files": files})
 

@@ -44,6 +44,7 @@ def download(
     sha256: str | None = None,
     *,
     sha1: str | None = None,
+    md5: str | None = None,
     size: int | None = None,
     meter: Meter | None = None,
     attempts: int = 4,
@@ -55,7 +56,7 @@ def download(
     is left to the caller, such as the removal of a wrong file.
 
     Args:
-        sha256, sha1: hexadecimal digits, or the first ones.
+        sha256, sha1, md5: hexadecimal digits, or the first ones.
         size: bytes of the file.
         meter: counts the bytes, instead of a progress bar of this file.
 
@@ -64,7 +65,8 @@ def download(
     removed, so that the next run starts afresh); StorageError when the disk is full, or has too
     little space for the size that the server states.
     """
-    expected = {name: text for name, text in (("sha256", sha256), ("sha1", sha1)) if text}
+    stated = {"sha256": sha256, "sha1": sha1, "md5": md5}
+    expected = {name: text for name, text in stated.items() if text}
     if target.exists() and not wrong_content(target, size, expected):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -51,4 +51,7 @@ def _size(source: Source) -> str:
 def _checksum(file: SourceFile) -> str:
     if file.sha256:
         return f"sha256 {file.sha256}" + ("" if len(file.sha256) == 64 else "...")
-    return f"sha1 {file.sha1}" if file.sha1 else "checksum recorded at the first download"
+    for name, text in (("sha1", file.sha1), ("md5", file.md5)):
+        if text:
+            return f"{name} {text}"
+    return "checksum recorded at the first download"

@@ -32,7 +32,8 @@ class Records:
         path: the file of the records.
         files: by name, `sha256`, `size` in bytes and `url` of the first download ('' of a file
             that a person put there).
-        unpacked: by name of an archive, its `sha256` and the `names` at the top of its content.
+        unpacked: by name of an archive, its `sha256`, `size` and some `names` at the top of its
+            content.
     """
 
     path: Path

@@ -82,6 +82,7 @@ def _download(order: Order, meter: Meter, records: Path) -> str:
                 order.target,
                 order.expected.get("sha256"),
                 sha1=order.expected.get("sha1"),
+                md5=order.expected.get("md5"),
                 size=file.size,
                 meter=meter,
             )
