@@ -118,7 +118,7 @@ def _load(path: Path, mapped: bool) -> tuple[Any, list[str]]:
 
 
 def _replaceable(name: str) -> bool:
-    """Whether a dotted name is that of an object which may be left out."""
+    """True if a dotted name is that of an object which may be left out."""
     package, _, rest = name.partition(".")
     return package in FRAMEWORKS or (package in ("builtins", "__builtin__") and rest in TYPES)
 
