@@ -21,6 +21,7 @@ from safetensors.torch import load_file, safe_open, save_file
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from icmbench.codecs.diff_icmh import diff_icmh_model
 from icmbench.codecs.diff_icmh.codec import DiffIcmh
 from icmbench.codecs.diff_icmh.importing import importer
 from icmbench.codecs.diff_icmh.importing.convert import Conversion, convert
@@ -39,7 +40,8 @@ from icmbench.codecs.diff_icmh.networks.control import (
 from icmbench.codecs.diff_icmh.networks.lfgcm import build_lfgcm
 from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
 from icmbench.codecs.diff_icmh.networks.unet import UnetSettings, build_unet
-from icmbench.core.errors import ConfigError, ModelError, WrongModel
+from icmbench.config.models import given_files
+from icmbench.core.errors import CodecError, ConfigError, ModelError, WrongModel
 from icmbench.core.files import sha256_file
 from icmbench.models.tensors import fill_network, load_network
 
@@ -1115,3 +1117,79 @@ def test_an_imported_folder_codes_and_decodes(checkpoint: State, tmp_path: Path)
     (folder / "tags.txt").write_text("cat\ndog\nrat\n")
     with pytest.raises(WrongModel):
         DiffIcmh(models=tmp_path).decode(stream, sampler="none")
+
+
+def other_rate(checkpoint: State, seed: int) -> State:
+    """A checkpoint of another rate: other weights of codec and control, the same frozen ones."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def changed(name: str, tensor: torch.Tensor) -> torch.Tensor:
+        trained = name.startswith(("preprocess_model.", "control_model."))
+        if not (trained and tensor.is_floating_point() and tensor.ndim > 1) or "quantiles" in name:
+            return tensor
+        return tensor + 0.003 * torch.randn(tensor.shape, generator=generator)
+
+    return {name: changed(name, tensor) for name, tensor in checkpoint.items()}
+
+
+def test_checkpoints_of_several_rates_are_one_model(
+    checkpoint: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frozen networks are stored and loaded once; every rate codes as its checkpoint alone does."""
+    mild = {k: v / 10 if v.is_floating_point() and v.ndim > 1 else v for k, v in checkpoint.items()}
+    states = [mild, other_rate(mild, 2), other_rate(mild, 3)]
+    files = [save(tmp_path / f"rate{n}.ckpt", state) for n, state in enumerate(states, 1)]
+    report = import_checkpoint(files[0], tmp_path / "diff-icmh", further=files[1:], **HEADS)
+    assert [found["source"] for found in report.rates] == ["rate2.ckpt", "rate3.ckpt"]
+    folder = tmp_path / "diff-icmh"
+    words(folder)
+    for number in (2, 3):
+        held = {path.name for path in (folder / "rates" / str(number)).iterdir()}
+        assert held == {"codec.safetensors", "control.safetensors", "tables.safetensors"}
+    image = make_picture(70, 90)
+    alone = []
+    for number, file in enumerate(files, 1):
+        place = tmp_path / f"alone{number}"
+        import_checkpoint(file, place / "diff-icmh", **HEADS)
+        words(place / "diff-icmh")
+        codec = DiffIcmh(models=place)
+        stream = codec.encode(image, rate=1)
+        alone.append(codec.decode(stream, sampler="none"))
+    assert not np.array_equal(alone[0], alone[1])
+    loads = []
+    real = diff_icmh_model.load_conditioned
+    monkeypatch.setattr(
+        diff_icmh_model, "load_conditioned", lambda place: (loads.append(place), real(place))[1]
+    )
+    codec = DiffIcmh(models=tmp_path)
+    assert codec.model.rates == 3
+    streams = [codec.encode(image, rate=rate) for rate in (1, 2, 3)]
+    assert len({stream[:10] for stream in streams}) == 3  # every rate has a digest of its own
+    sampled = codec.decode_batch(streams, sampler="ddim", steps=2)
+    assert len({image.tobytes() for image in sampled}) == 3
+    shown = codec.decode_batch(streams, sampler="none")
+    for one, other in zip(shown, alone, strict=True):
+        assert np.array_equal(one, other)
+    assert loads == [folder]
+    found = [dict(codec.describe(stream))["rate"] for stream in streams]
+    assert found == ["1 of 3", "2 of 3", "3 of 3"]
+    with pytest.raises(CodecError, match="rate=4: the model has the rates 1 to 3"):
+        codec.encode(image, rate=4)
+    files_of_all = {path.relative_to(folder).as_posix() for path in given_files(folder)}
+    assert {"prior.safetensors", "rates/3/codec.safetensors"} <= files_of_all
+    (folder / "rates" / "2" / "codec.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"rates/2: codec\.safetensors missing"):
+        DiffIcmh(models=tmp_path).decode(streams[2])
+
+
+def test_a_rate_of_other_frozen_networks_is_refused(checkpoint: State, tmp_path: Path) -> None:
+    """And nothing is written."""
+    other = other_rate(checkpoint, 2)
+    name = next(n for n in other if n.startswith("model.diffusion_model.") and n.endswith("weight"))
+    other[name] = other[name] * 1.5
+    files = [save(tmp_path / "one.ckpt", checkpoint), save(tmp_path / "two.ckpt", other)]
+    with pytest.raises(ModelError) as caught:
+        import_checkpoint(files[0], tmp_path / "out", further=files[1:], **HEADS)
+    assert "two.ckpt: 1 tensor is unknown, missing or wrong" in str(caught.value)
+    assert f"{name}: a frozen network's, and not equal to that of one.ckpt" in str(caught.value)
+    assert not (tmp_path / "out").exists()

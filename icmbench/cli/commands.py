@@ -280,12 +280,13 @@ def _path(text: str | None) -> Path | None:
 
 
 def import_diff_icmh(arguments: Namespace) -> None:
-    """`icmbench import-diff-icmh CHECKPOINT --out DIR`."""
+    """`icmbench import-diff-icmh CHECKPOINT… --out DIR`."""
     from icmbench.codecs.diff_icmh.importing.importer import import_checkpoint
 
     report = import_checkpoint(
-        Path(arguments.checkpoint),
+        Path(arguments.checkpoint[0]),
         Path(arguments.out),
+        further=[Path(name) for name in arguments.checkpoint[1:]],
         base=Path(arguments.base) if arguments.base else None,
         head_width=arguments.head_width,
         control_head_width=arguments.control_head_width,

@@ -182,11 +182,18 @@ def _import(sub: Sub) -> None:
         "convert a published checkpoint of Diff-ICMH to a folder that the codec diff-icmh loads",
         "icmbench import-diff-icmh model.ckpt --out models/diff-icmh --base v2-1.ckpt \\\n"
         "      --tokenizer stable-diffusion-2-1-base/tokenizer --tags ram_tag_list.txt\n"
+        "  icmbench import-diff-icmh lambda32.ckpt lambda16.ckpt --out models/diff-icmh\n"
         "  icmbench encode photo.png photo.icb --codec diff-icmh:rate=1 --models models\n\n"
+        "Several checkpoints are the rates of one model, the lowest rate first; the networks that\n"
+        "they have in common are stored and loaded once.\n"
         "Without --tokenizer and --tags, put vocab.json and merges.txt into OUT/tokenizer and the\n"
         "names of the tags, one a line, into OUT/tags.txt.",
     )
-    parser.add_argument("checkpoint", help=".ckpt, .pt or .safetensors with the published names")
+    parser.add_argument(
+        "checkpoint",
+        nargs="+",
+        help=".ckpt, .pt or .safetensors with the published names; one per rate, lowest rate first",
+    )
     parser.add_argument(
         "--out", type=written, required=True, metavar="DIR", help="the folder to make"
     )

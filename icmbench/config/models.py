@@ -42,9 +42,9 @@ def given_files(folder: Path) -> list[Path]:
     if folder.name in (NAME, icmh.NAME):
         card = folder / CARD
         layout = mpd.LAYOUT if folder.name == NAME else icmh.LAYOUT
-        variants = [] if layout is mpd.LAYOUT else icmh.variant_names(folder)
-        places = [folder, *(folder / icmh.VARIANTS / name for name in variants)]
-        files = [f for p in places for f in (*layout.stream_files(p), *layout.encoder_files(p))]
+        members = [] if layout is mpd.LAYOUT else icmh.member_folders(folder)
+        places = [folder, *(folder / name for name in members)]
+        files = {f for p in places for f in (*layout.stream_files(p), *layout.encoder_files(p))}
         return sorted([*files, *([card] if card.is_file() else [])])
     return sorted(
         path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 
 from icmbench.core.devices import keep_freed_memory, use_device
-from icmbench.models.latent_autoencoder import load_autoencoder
+from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
 from icmbench.models.layout import ModelLayout
 from icmbench.models.upsample import fold_upsampling
 
@@ -24,9 +24,13 @@ class CodecModel:
     """
 
     layout: ClassVar[ModelLayout]
+    autoencoder: LatentAutoencoder
 
-    def __init__(self, folder: Path | None, device: str) -> None:
+    def __init__(self, folder: Path | None, device: str, frozen: Self | None = None) -> None:
         """Load a folder, None: the bundled one.
+
+        Args:
+            frozen: another rate of the model on the device, whose frozen networks are taken.
 
         Raises ModelError where a file is missing or damaged, ConfigError for a missing device.
         """
@@ -34,6 +38,9 @@ class CodecModel:
         self.folder = folder or self.layout.bundled()
         self.device = use_device(device)
         self.digest = self.layout.weights_digest(self.folder)
+        if frozen is not None:
+            self.autoencoder = frozen.autoencoder
+            return
         self.autoencoder = load_autoencoder(self.part_file("autoencoder"))
         fold_upsampling(self.autoencoder.network)
         self.to_device(self.autoencoder.network)

@@ -14,6 +14,7 @@ from icmbench.core.files import sha256_file
 
 CARD: Final = "card.json"
 DIGEST_BYTES: Final = 4
+RATES: Final = "rates"  # folder of the further rates of a model that has weights per rate
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class ModelLayout:
         texts: other files that streams depend on where they are present, below the folder.
         shared: parts whose bundled file is another model's.
         decoding: the part whose metadata hold the decoding defaults, for the card.
+        frozen: parts that all rates of a model have in common. They lie in the model folder alone,
+            the others of the further rates in its folders `rates/<number>`.
     """
 
     name: str
@@ -41,6 +44,17 @@ class ModelLayout:
     texts: tuple[str, ...] = ()
     shared: Mapping[str, ModelLayout] = field(default_factory=dict)
     decoding: str | None = None
+    frozen: tuple[str, ...] = ()
+
+    def home(self, folder: Path) -> Path:
+        """The model folder that a folder `rates/<number>` belongs to; another folder itself."""
+        further = folder.parent.name == RATES and folder.name.isdigit()
+        return folder.parent.parent if further else folder
+
+    def rate_numbers(self, folder: Path) -> list[int]:
+        """Numbers of the further rates of a model folder, ascending."""
+        found = (folder / RATES).glob("*")
+        return sorted(int(path.name) for path in found if path.is_dir() and path.name.isdigit())
 
     def bundled(self) -> Path:
         """The model folder that is part of the package."""
@@ -51,7 +65,7 @@ class ModelLayout:
         if part in self.shared and folder == self.bundled():
             owner = self.shared[part]
             return owner.part_file(owner.bundled(), part)
-        return folder / f"{part}.safetensors"
+        return (self.home(folder) if part in self.frozen else folder) / f"{part}.safetensors"
 
     def weight_files(self, folder: Path) -> list[Path]:
         """The weight files that streams depend on, those that are present."""
@@ -59,7 +73,8 @@ class ModelLayout:
 
     def stream_files(self, folder: Path) -> list[Path]:
         """All files that streams depend on, those that are present."""
-        texts = [path for name in self.texts if (path := folder / name).is_file()]
+        home = self.home(folder)
+        texts = [path for name in self.texts if (path := home / name).is_file()]
         return [*self.weight_files(folder), *texts]
 
     def encoder_files(self, folder: Path) -> list[Path]:

@@ -25,6 +25,7 @@ CODEC_ID = 2  # in the container
 MAX_PIXELS = 16_000_000  # attention spans the whole latent: there are no tiles
 CELL = 64  # the networks take multiples of it, pixels a side
 VARIANTS = "variants"  # folder of the model folder
+RATES = "rates"  # the same
 MAIN = "main"  # the variant in the model folder itself
 SAMPLERS = ("model", "ddim", "ddpm-spaced", "none")
 
@@ -95,7 +96,7 @@ class DiffIcmh(Codec):
 
         super().__init__(models=models, device=device)
         self.folder = models / self.model_name if models else bundled()
-        self._resident: tuple[str, DiffICMHModel] | None = None
+        self._resident: tuple[str, DiffICMHModel] | None = None  # with its folder below ours
         self._digest = self.model.digest  # of the main model
 
     def encode(
@@ -110,7 +111,7 @@ class DiffIcmh(Codec):
         height, width = image.shape[:2]
         if too_large(width, height, MAX_PIXELS) or max(height, width) > container.MAX_SIDE:
             raise CodecError(f"{width}x{height} pixels are over the limit of {MAX_PIXELS}")
-        model = self._model(variant)
+        model = self._model(self._member(variant, rate))
         header = container.image_header(self.codec_id, model.digest, height, width, CELL)
         return model.encode(image, header, rate=rate, tags=tags)
 
@@ -132,9 +133,9 @@ class DiffIcmh(Codec):
         """Decode streams; those of one model and size are sampled together."""
         parsed = [self._parse(stream) for stream in streams]
         images: dict[int, Image] = {}
-        for variant in dict.fromkeys(variant for variant, _ in parsed):
-            places = [place for place, (owner, _) in enumerate(parsed) if owner == variant]
-            found = self._model(variant).decode_batch(
+        for member in dict.fromkeys(member for member, _ in parsed):
+            places = [place for place, (owner, _) in enumerate(parsed) if owner == member]
+            found = self._model(member).decode_batch(
                 [(streams[place], parsed[place][1]) for place in places], **keys
             )
             images |= dict(zip(places, found, strict=True))
@@ -147,46 +148,57 @@ class DiffIcmh(Codec):
 
     @property
     def model(self) -> DiffICMHModel:
-        """The main model."""
-        return self._model(MAIN)
+        """The main model, at its first rate."""
+        return self._model("")
 
     def parse(self, stream: bytes) -> tuple[DiffICMHModel, container.Stream]:
-        """Parse a stream: the variant of the model that it names, its header and sections."""
-        variant, parsed = self._parse(stream)
-        return self._model(variant), parsed
+        """Parse a stream: the rate or variant of the model that it names, header and sections."""
+        member, parsed = self._parse(stream)
+        return self._model(member), parsed
 
     def _parse(self, stream: bytes) -> tuple[str, container.Stream]:
         parsed = container.parse(stream, codec_id=self.codec_id, unit=CELL)
         check_pixels(parsed.header.width, parsed.header.height, MAX_PIXELS)
         digest = parsed.header.weights_digest
         if digest == self._digest:
-            return MAIN, parsed
-        if digest not in self._variants:
+            return "", parsed
+        if digest not in self._members:
             raise WrongModel(
                 f"stream written with weights {digest.hex()}, "
                 f"the model at hand is {self._digest.hex()}"
             )
-        return self._variants[digest], parsed
+        return self._members[digest], parsed
 
     @functools.cached_property
-    def _variants(self) -> dict[bytes, str]:
-        """Names of the variants by digest; cached, so every file is read once."""
-        from icmbench.codecs.diff_icmh.model_folder import variant_names, weights_digest
+    def _members(self) -> dict[bytes, str]:
+        """Folders of the further rates and the variants by digest; every file is read once."""
+        from icmbench.codecs.diff_icmh.model_folder import member_folders, weights_digest
 
-        folder = self.folder / VARIANTS
-        # Of equal variants the first name counts.
-        names = reversed(variant_names(self.folder))
-        return {weights_digest(folder / name): name for name in names}
+        # Of equal ones the first name counts.
+        names = reversed(member_folders(self.folder))
+        return {weights_digest(self.folder / name): name for name in names}
 
-    def _model(self, variant: str) -> DiffICMHModel:
-        """Load a variant in place of the one in memory."""
+    def _member(self, variant: str, rate: int) -> str:
+        """Folder of a variant, or of a rate that was trained by itself, in the model folder."""
+        from icmbench.codecs.diff_icmh.model_folder import LAYOUT
+
+        if variant != MAIN:
+            check_variant(variant)
+            return f"{VARIANTS}/{variant}"
+        return f"{RATES}/{rate}" if rate in LAYOUT.rate_numbers(self.folder) else ""
+
+    def _model(self, member: str) -> DiffICMHModel:
+        """Load a folder of the model folder in place of the one in memory."""
         from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel
 
-        if self._resident is None or variant != self._resident[0]:
-            check_variant(variant)
-            place = self.folder if variant == MAIN else self.folder / VARIANTS / variant
-            self._resident = None  # its memory is free before the next one is read
-            self._resident = variant, DiffICMHModel(place, self.device)
+        if self._resident is None or member != self._resident[0]:
+            before, self._resident = self._resident, None
+            # Rates share their frozen networks; else memory is free before the next one is read.
+            shared = before is not None and not (member + before[0]).count(VARIANTS)
+            frozen = before[1] if before is not None and shared else None
+            del before
+            place = self.folder / member if member else self.folder
+            self._resident = member, DiffICMHModel(place, self.device, frozen)
         return self._resident[1]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ from icmbench.codecs.diff_icmh.sampling import (
     unit_noise,
 )
 from icmbench.codecs.diff_icmh.tags import AUTO, JOIN, NONE
-from icmbench.codecs.diff_icmh.text import load_conditioned
+from icmbench.codecs.diff_icmh.text import Conditioned, load_conditioned
 from icmbench.core.errors import CodecError, ConfigError, ModelError
 from icmbench.core.files import seed_from, sha256_bytes
 from icmbench.core.suggest import unknown
@@ -49,16 +49,22 @@ class DiffICMHModel(CodecModel):
     """Diff-ICMH's model; the tagger is loaded when an image is first encoded."""
 
     layout = LAYOUT
+    prior: Conditioned
 
-    def __init__(self, folder: Path | None, device: str) -> None:
-        super().__init__(folder, device)
+    def __init__(self, folder: Path | None, device: str, frozen: Self | None = None) -> None:
+        super().__init__(folder, device, frozen)
         self.codec = load_codec(self.folder)
-        self.prior = load_conditioned(self.folder)
+        self.prior = load_conditioned(self.folder) if frozen is None else frozen.prior
         self.control = load_control(self.folder)
         self._check_sizes()
-        self.to_device(self.prior.unet, self.control)
+        if frozen is None:
+            self.to_device(self.prior.unet)
+            self.prior.embedder.to(self.device)
+        self.to_device(self.control)
         self.codec.lfgcm.move_transforms(self.device)
-        self.prior.embedder.to(self.device)
+        home = LAYOUT.home(self.folder)
+        self._further = len(LAYOUT.rate_numbers(home))
+        self._number = 1 if home == self.folder else int(self.folder.name)
         self._kept: tuple[Image, Latent] | None = None
         self.clipped = 0, 0, 0.0
 
@@ -79,12 +85,13 @@ class DiffICMHModel(CodecModel):
 
     @property
     def rates(self) -> int:
-        """Number of rates of the model."""
-        return self.codec.lfgcm.settings.rates or 1
+        """Number of rates of the model: of its adapters, or of its trainings."""
+        return self.codec.lfgcm.settings.rates or 1 + self._further
 
     def encode(self, image: Image, header: container.Header, *, rate: int, tags: str) -> bytes:
         """Encode an image; see `DiffIcmh.encode`."""
-        if not 1 <= rate <= self.rates:
+        own = range(1, self.rates + 1) if self.codec.lfgcm.settings.rates else (self._number,)
+        if rate not in own:
             raise CodecError(f"rate={rate}: the model has the rates 1 to {self.rates}")
         padded = _padded(image)
         latent = self.latent(padded)
@@ -286,7 +293,7 @@ class DiffICMHModel(CodecModel):
             ("bits per pixel", f"{8 * len(stream) / pixels:.4f}"),
             ("as published", f"{8 * len(stream) / (rows * columns):.4f} ({columns}x{rows} pixels)"),
             ("weights", header.weights_digest.hex()),
-            ("rate", f"{(coded.rate or 0) + 1} of {self.rates}"),
+            ("rate", f"{self._number if coded.rate is None else coded.rate + 1} of {self.rates}"),
             ("tags", ", ".join(names) or "none"),
             ("sections", f"tags {tags} B, z {z} B, y {y} B"),
         ]

@@ -10,6 +10,8 @@
 <models>/diff-icmh/card.json                what they are and how they were made
 
 <models>/diff-icmh/tags.txt, tokenizer/     of imported models, the words
+<models>/diff-icmh/rates/<number>/          codec, control and tables of the rates from 2 on, where
+                                            every rate was trained by itself (published models)
 <models>/diff-icmh/variants/<name>/         other trainings of it, folders like this one
 
 A stream depends on all but the tagger.
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.core.errors import ModelError
-from icmbench.models.layout import ModelLayout
+from icmbench.models.layout import RATES, ModelLayout
 
 if TYPE_CHECKING:  # the workflow reads names and digests without loading torch
     from icmbench.codecs.diff_icmh.entropy.tables import Tables
@@ -58,6 +60,7 @@ LAYOUT: Final = ModelLayout(
     texts=(VOCABULARY, *(f"{TOKENIZER}/{name}" for name in WORDS)),
     shared={"autoencoder": mpd.LAYOUT},
     decoding="codec",
+    frozen=("autoencoder", "prior", TEXT, TAGGER),
 )
 bundled = LAYOUT.bundled
 part_file = LAYOUT.part_file
@@ -65,6 +68,12 @@ check_folder = LAYOUT.check_folder
 stream_files = LAYOUT.stream_files
 encoder_files = LAYOUT.encoder_files
 weights_digest = LAYOUT.weights_digest
+
+
+def member_folders(folder: Path) -> list[str]:
+    """Folders of the further rates and of the variants in a model folder, relative to it."""
+    rates = [f"{RATES}/{number}" for number in LAYOUT.rate_numbers(folder)]
+    return rates + [f"{VARIANTS}/{name}" for name in variant_names(folder)]
 
 
 def variant_names(folder: Path) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 
-from icmbench.codecs.diff_icmh.model_folder import TEXT, TOKENIZER, VOCABULARY, part_file
+from icmbench.codecs.diff_icmh.model_folder import LAYOUT, TEXT, TOKENIZER, VOCABULARY, part_file
 from icmbench.codecs.diff_icmh.networks.prior import load_prior
 from icmbench.codecs.diff_icmh.networks.unet import UnetSettings, build_unet
 from icmbench.codecs.diff_icmh.tokenizer import Tokenizer
@@ -50,7 +50,7 @@ def load_conditioned(folder: Path) -> Conditioned:
         metadata.get("network"),
         lambda settings: build_unet(UnetSettings.read(settings["unet"]), seed=0),
     )
-    names = read_vocabulary(folder / VOCABULARY)
+    names = read_vocabulary(LAYOUT.home(folder) / VOCABULARY)
     embedder = TextEmbedder(folder, names)
     return Conditioned(unet.eval().requires_grad_(False), embedder, names)
 
@@ -73,7 +73,7 @@ class TextEmbedder(torch.nn.Module):
         )
         self.encoder = encoder.eval().requires_grad_(False)
         tokens, length = encoder.config.vocab_size, encoder.config.max_position_embeddings
-        self.tokenizer = Tokenizer(folder / TOKENIZER, tokens, length)
+        self.tokenizer = Tokenizer(LAYOUT.home(folder) / TOKENIZER, tokens, length)
 
     def forward(self, sets: Sequence[Sequence[int]]) -> torch.Tensor:
         """Text of sets of tag ids, (n, 77, channels); surplus words are left out."""

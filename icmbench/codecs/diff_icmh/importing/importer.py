@@ -3,6 +3,7 @@
 <out>/{autoencoder,prior,text,codec,control}.safetensors   in the published number types
 <out>/tokenizer/, <out>/tags.txt                           copies of the files given
 <out>/import.json                                          report: tensors converted and dropped
+<out>/rates/<number>/{codec,control}.safetensors           of further checkpoints, one per rate
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,15 +23,17 @@ from icmbench.codecs.diff_icmh.entropy.rate_tables import write_tables
 from icmbench.codecs.diff_icmh.importing.checkpoint import read_checkpoint
 from icmbench.codecs.diff_icmh.importing.convert import Conversion, Part, convert
 from icmbench.codecs.diff_icmh.importing.sizes import LATENT_SCALE, State
-from icmbench.codecs.diff_icmh.importing.verify import check_overlap, check_values
+from icmbench.codecs.diff_icmh.importing.verify import check_frozen, check_overlap, check_values
 from icmbench.codecs.diff_icmh.model_folder import TOKENIZER, VOCABULARY, WORDS, part_file
 from icmbench.codecs.diff_icmh.tokenizer import Tokenizer
 from icmbench.codecs.diff_icmh.vocabulary import read_vocabulary
 from icmbench.core.errors import ConfigError, ModelError
 from icmbench.core.files import atomic_path, sha256_file, temporary_beside, write_bytes, write_json
 from icmbench.models.headers import KEY
+from icmbench.models.layout import RATES
 
 REPORT: Final = "import.json"
+TRAINED: Final = ("codec", "control")  # what the checkpoints of several rates differ in
 # The published evaluation: 50 spaced steps, guidance scale 5.0 (README of the official code).
 PUBLISHED_DECODING: Final = {
     "sampler": "ddpm-spaced",
@@ -53,6 +56,7 @@ class Report:
         from_base: how many tensors came from that one.
         parts: per part `tensors` and `elements`, counted under our names.
         dropped: per group `tensors`, `elements`, counted under theirs, and the `reason`.
+        rates: name and digest of the checkpoint of every further rate.
     """
 
     source: str
@@ -61,6 +65,7 @@ class Report:
     from_base: int
     parts: dict[str, dict[str, int]]
     dropped: dict[str, dict[str, Any]]
+    rates: list[dict[str, str]] = field(default_factory=list)
 
     def values(self) -> dict[str, Any]:
         """The report as plain values: what `import.json` holds."""
@@ -72,12 +77,15 @@ class Report:
             yield f"{name:<14} {found['tensors']:>4} tensors, {found['elements']:>11,} numbers"
         for name, group in self.dropped.items():
             yield f"left out: {name}, {group['tensors']} tensors ({group['reason']})"
+        for number, rate in enumerate(self.rates, 2):
+            yield f"rate {number}: {' and '.join(TRAINED)} of {rate['source']}"
 
 
 def import_checkpoint(
     path: Path,
     out: Path,
     *,
+    further: Sequence[Path] = (),
     base: Path | None = None,
     head_width: int = 64,
     control_head_width: int = 16,
@@ -89,6 +97,8 @@ def import_checkpoint(
     Args:
         path: `.ckpt`, `.pt`, `.pth` (tensors alone or under `state_dict`) or `.safetensors`.
         out: the folder to make; where it exists it is empty.
+        further: checkpoints of the rates 2, 3 and so on, where every rate was trained by itself:
+            their codec and control network are stored, the frozen networks are those of `path`.
         base: a Stable Diffusion 2.1 checkpoint, for what `path` does not hold.
         head_width: channels of an attention head of the prior; no tensor shape determines it.
         control_head_width: the same of the control network, or the largest divisor below.
@@ -96,21 +106,32 @@ def import_checkpoint(
         tags: names of the tags, one a line, copied to `out`.
 
     Raises ModelError for a file that cannot be read or holds more than tensors, one that names
-    the tensors that are unknown, missing or wrong, and one for a tokenizer that is not of the
-    checkpoint's text encoder; ConfigError where `out` is in use.
+    the tensors that are unknown, missing or wrong, or of a further checkpoint not equal to those of
+    `path`, and one for a tokenizer that is not of the checkpoint's text encoder; ConfigError where
+    `out` is in use.
     """
     _check_free(out)
     if min(head_width, control_head_width) < 1:
         raise ConfigError(f"head widths {head_width} and {control_head_width}: 1 is the least")
-    state = read_checkpoint(path)
     below = {} if base is None else read_checkpoint(base)
-    conversion = convert(
-        {**below, **state}, head_width=head_width, control_head_width=control_head_width
-    )
-    check_overlap(state, below, conversion)
-    check_values({**below, **state}, conversion)
+
+    def converted(file: Path) -> tuple[State, Conversion]:
+        state = read_checkpoint(file)
+        found = convert(
+            {**below, **state}, head_width=head_width, control_head_width=control_head_width
+        )
+        check_overlap(state, below, found)
+        check_values({**below, **state}, found)
+        return state, found
+
+    state, conversion = converted(path)
     if conversion.problems:
         raise ModelError(_refusal(path, conversion.problems))
+    others = [converted(file)[1] for file in further]
+    for file, other in zip(further, others, strict=True):
+        check_frozen(other, conversion, path.name)
+        if other.problems:
+            raise ModelError(_refusal(file, other.problems))
     words = _words(conversion, tokenizer, tags)
     report = Report(
         source=path.name,
@@ -119,8 +140,9 @@ def import_checkpoint(
         from_base=len(below.keys() - state.keys()),
         parts={name: _size(part) for name, part in conversion.parts.items()},
         dropped={name: asdict(group) for name, group in conversion.dropped.items()},
+        rates=[{"source": file.name, "sha256": sha256_file(file)} for file in further],
     )
-    _write(out, conversion, report, words)
+    _write(out, [conversion, *others], report, words)
     return report
 
 
@@ -155,30 +177,46 @@ def _size(part: Part) -> dict[str, int]:
     return {"tensors": len(part.tensors), "elements": elements}
 
 
-def _write(out: Path, conversion: Conversion, report: Report, words: Mapping[str, Path]) -> None:
-    """Make the folder beside its place and move it there whole."""
+def _write(
+    out: Path, conversions: Sequence[Conversion], report: Report, words: Mapping[str, Path]
+) -> None:
+    """Make the folder beside its place and move it there whole; one conversion per rate."""
     out = out.resolve()
     folder = temporary_beside(out)
     provenance = {"source": report.source, "sha256": report.sha256, "base": report.base}
     try:
-        for name, part in conversion.parts.items():
-            metadata = {"network": _network(name, conversion), "provenance": provenance}
-            if name == "codec":
-                metadata["decoding"] = PUBLISHED_DECODING
-            if name == "autoencoder":
-                metadata |= _latent_metadata(part.settings["latent_channels"])
-            text = json.dumps(metadata, sort_keys=True, allow_nan=False)
-            with atomic_path(folder / f"{name}.safetensors") as temporary:
-                save_file(_separate(part.tensors), temporary, {KEY: text})
-                temporary.chmod(folder.stat().st_mode & 0o666)  # it is written for its owner alone
-        if "codec" in conversion.parts:
-            write_tables(part_file(folder, "tables"), part_file(folder, "codec"))
+        _write_parts(folder, conversions[0], tuple(conversions[0].parts), provenance)
+        for number, (conversion, origin) in enumerate(
+            zip(conversions[1:], report.rates, strict=True), 2
+        ):
+            home = folder / RATES / str(number)
+            home.mkdir(parents=True)
+            _write_parts(home, conversion, TRAINED, {**origin, "base": report.base})
         for place, source in words.items():
             write_bytes(folder / place, source.read_bytes())
         write_json(folder / REPORT, report.values())
         os.replace(folder, out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_parts(
+    folder: Path, conversion: Conversion, names: Sequence[str], provenance: Mapping[str, Any]
+) -> None:
+    """Write parts of a conversion, and the tables of its codec."""
+    for name in names:
+        part = conversion.parts[name]
+        metadata = {"network": _network(name, conversion), "provenance": provenance}
+        if name == "codec":
+            metadata["decoding"] = PUBLISHED_DECODING
+        if name == "autoencoder":
+            metadata |= _latent_metadata(part.settings["latent_channels"])
+        text = json.dumps(metadata, sort_keys=True, allow_nan=False)
+        with atomic_path(folder / f"{name}.safetensors") as temporary:
+            save_file(_separate(part.tensors), temporary, {KEY: text})
+            temporary.chmod(folder.stat().st_mode & 0o666)  # it is written for its owner alone
+    if "codec" in names:
+        write_tables(part_file(folder, "tables"), part_file(folder, "codec"))
 
 
 def _network(name: str, conversion: Conversion) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from icmbench.codecs.diff_icmh.entropy.models import LIKELIHOOD_FLOOR, SCALE_FLOOR, TAIL_MASS
 from icmbench.codecs.diff_icmh.entropy.tables import SCALES
-from icmbench.codecs.diff_icmh.importing.convert import Conversion
+from icmbench.codecs.diff_icmh.importing.convert import BASED, Conversion
 from icmbench.codecs.diff_icmh.importing.lookup import published_name
 from icmbench.codecs.diff_icmh.importing.names import PREFIXES, SCHEDULE
 from icmbench.codecs.diff_icmh.importing.sizes import State
@@ -24,6 +24,21 @@ def check_overlap(state: State, below: State, conversion: Conversion) -> None:
     for key in state.keys() & below.keys():
         if (shape := tuple(state[key].shape)) != (other := tuple(below[key].shape)):
             conversion.note(key, f"of the shape {shape}, but {other} in the base")
+
+
+def check_frozen(conversion: Conversion, first: Conversion, name: str) -> None:
+    """Note tensors of frozen networks that differ from those of the first rate's checkpoint.
+
+    Args:
+        name: of that checkpoint.
+    """
+    for part in BASED:
+        ours = first.parts[part].tensors
+        theirs = conversion.parts[part].tensors if part in conversion.parts else {}
+        for key, tensor in theirs.items():
+            if key not in ours or not torch.equal(tensor, ours[key]):
+                text = f"a frozen network's, and not equal to that of {name}"
+                conversion.note(published_name(part, key), text)
 
 
 def check_values(state: State, conversion: Conversion) -> None:
