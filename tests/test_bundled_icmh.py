@@ -57,3 +57,25 @@ def test_rates_are_ordered(model: DiffICMHModel, pictures: list[np.ndarray]) -> 
         assert lengths == sorted(set(lengths))
     mean = errors.mean(0)
     assert (np.diff(mean) < 0).all(), mean
+
+
+def test_half_types_give_nearly_the_same_image(
+    model: DiffICMHModel, pictures: list[np.ndarray]
+) -> None:
+    """One stream: close to float32 and not equal, repeatable, float32 unchanged afterwards."""
+    image = pictures[0]
+    header = container.image_header(CODEC_ID, model.digest, *image.shape[:2], 64)
+    stream = model.encode(image, header, rate=2, tags="auto")
+    parsed = container.parse(stream, codec_id=CODEC_ID, unit=64)
+    how = {"sampler": "ddim", "steps": 4, "guidance": 2.0}
+    whole = model.decode(stream, parsed, **how)
+    for dtype in ("bfloat16", "float16", "bfloat16"):
+        half = model.decode(stream, parsed, dtype=dtype, **how)
+        again = model.decode(stream, parsed, dtype=dtype, **how)
+        assert np.array_equal(half, again)
+        assert not np.array_equal(half, whole)
+        error = np.abs(half.astype(int) - whole)
+        assert error.mean() < 4, dtype
+    assert np.array_equal(model.decode(stream, parsed, **how), whole)
+    plain = model.decode(stream, parsed, sampler="none")
+    assert np.array_equal(model.decode(stream, parsed, sampler="none", dtype="float16"), plain)

@@ -55,6 +55,7 @@ ICMH_DECODE: list[dict[str, Any]] = [
     {"sampler": "ddim", "steps": 3, "guidance": 4.0},
     {"sampler": "ddim", "steps": 3, "start": 500},
     {"sampler": "ddpm-spaced", "steps": 3, "guidance": 1.0},
+    {"sampler": "ddim", "steps": 3, "dtype": "bfloat16"},
 ]
 
 

@@ -23,6 +23,7 @@ from tiny_icmh import CONTROL, LFGCM, TAGS, UNET, tiny_icmh_models
 from icmbench.bitstream import container
 from icmbench.codecs import registry
 from icmbench.codecs.base import check_image
+from icmbench.codecs.diff_icmh import controlled_prior
 from icmbench.codecs.diff_icmh import diff_icmh_model as icmh_model
 from icmbench.codecs.diff_icmh.codec import MAX_PIXELS, DiffIcmh
 from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel
@@ -303,7 +304,7 @@ def evaluations(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seen.append(len(noisy))
         return original(unet, control, noisy, *rest)
 
-    monkeypatch.setattr(icmh_model, "predict_noise", counted)
+    monkeypatch.setattr(controlled_prior, "predict_noise", counted)
     return seen
 
 

@@ -27,6 +27,7 @@ CELL = 64  # the networks take multiples of it, pixels a side
 VARIANTS = "variants"  # folder of the model folder
 RATES = "rates"  # the same
 MAIN = "main"  # the variant in the model folder itself
+DTYPES = ("float32", "bfloat16", "float16")
 SAMPLERS = ("model", "ddim", "ddpm-spaced", "none")
 
 
@@ -79,6 +80,13 @@ class DiffIcmh(Codec):
             high=999,
             help="timestep where sampling begins; 999: from noise, as published; lower: from c "
             "with noise added; 0: the model's default",
+        ),
+        "dtype": Key(
+            str,
+            default="float32",
+            choices=DTYPES,
+            help="number type of the denoising and control network; half types are faster on a GPU "
+            "and give another reconstruction",
         ),
         "batch": Key(
             int,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from icmbench.bitstream import container
 from icmbench.bitstream.folding import coded_size, fold, folding_lines, unfold
+from icmbench.codecs.diff_icmh.controlled_prior import ControlledPrior
 from icmbench.codecs.diff_icmh.entropy.stream import (
     Coded,
     padded_size,
@@ -20,22 +21,11 @@ from icmbench.codecs.diff_icmh.entropy.stream import (
     write_sections,
 )
 from icmbench.codecs.diff_icmh.model_folder import LAYOUT, TAGGER, load_codec, load_control
-from icmbench.codecs.diff_icmh.networks.control import predict_noise
 from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE
 from icmbench.codecs.diff_icmh.networks.tagger import chosen_tags, load_tagger
-from icmbench.codecs.diff_icmh.sampling import (
-    SAMPLERS,
-    STEPS,
-    Predict,
-    add_noise,
-    sample_ddim,
-    sample_ddpm_spaced,
-    spaced_schedule,
-    unit_noise,
-)
 from icmbench.codecs.diff_icmh.tags import AUTO, JOIN, NONE
 from icmbench.codecs.diff_icmh.text import Conditioned, load_conditioned
-from icmbench.core.errors import CodecError, ConfigError, ModelError
+from icmbench.core.errors import CodecError, ModelError
 from icmbench.core.files import seed_from, sha256_bytes
 from icmbench.core.suggest import unknown
 from icmbench.models.codec_model import CodecModel
@@ -66,6 +56,9 @@ class DiffICMHModel(CodecModel):
         self._further = len(LAYOUT.rate_numbers(home))
         self._number = 1 if home == self.folder else int(self.folder.name)
         self._kept: tuple[Image, Latent] | None = None
+        self._controlled = ControlledPrior(
+            self.prior, self.control, self.codec.defaults["clip"], self.device
+        )
         self.clipped = 0, 0, 0.0
 
     def _check_sizes(self) -> None:
@@ -173,6 +166,7 @@ class DiffICMHModel(CodecModel):
         steps: int = 0,
         guidance: float = 0.0,
         start: int = 0,
+        dtype: str = "float32",
     ) -> list[Image]:
         """Decode several streams; those of one size are sampled together."""
         defaults = self.codec.defaults
@@ -189,6 +183,7 @@ class DiffICMHModel(CodecModel):
                         guidance=guidance or defaults["guidance"],
                         start=start or defaults["start"],
                         seeds=[_seed(streams[place][0]) for place in places],
+                        dtype=dtype,
                     )
                     for number, place in enumerate(places):
                         latents[place] = drawn[number : number + 1]
@@ -201,69 +196,9 @@ class DiffICMHModel(CodecModel):
         c: torch.Tensor = self.codec.lfgcm.synthesise(y_hat, z_hat, coded.rate)
         return c.float()
 
-    def sample(
-        self,
-        c: torch.Tensor,
-        tags: Sequence[tuple[int, ...]],
-        *,
-        sampler: str,
-        steps: int,
-        guidance: float,
-        seeds: Sequence[int],
-        start: int = STEPS - 1,
-        controlled: bool = True,
-    ) -> torch.Tensor:
-        """Sample latents from the prior under control of c, float32 (n, C, h, w).
-
-        Args:
-            c: conditioning latents, (n, C, h, w).
-            tags: of every image.
-            guidance: classifier-free guidance scale. 1 evaluates the network with the tags alone,
-                anything else with and without them as one pair (Ho and Salimans 2021).
-            seeds: of every image's noise, which is sampled on the CPU.
-            start: timestep where sampling begins: 999 from noise alone, as published, lower from c
-                with the noise of that timestep (Meng et al. 2022).
-            controlled: False: without the control network.
-        """
-        schedule = spaced_schedule(steps, start)
-        predict = self._noise_predictor(c, tags, guidance, controlled)
-        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-
-        def noise() -> torch.Tensor:
-            shape = (1, *c.shape[1:])
-            return torch.cat([unit_noise(shape, each) for each in generators]).to(self.device)
-
-        x_t = noise()
-        if start < STEPS - 1:
-            x_t = add_noise(c, x_t, torch.full((len(c),), start, device=self.device))
-        clip = self.codec.defaults["clip"]
-        if sampler == "ddim":
-            return sample_ddim(predict, x_t, schedule, clip=clip)
-        if sampler == "ddpm-spaced":
-            return sample_ddpm_spaced(predict, x_t, schedule, noise, clip=clip)
-        raise ConfigError(f"sampler={sampler}: expected one of {', '.join(SAMPLERS)}")
-
-    def _noise_predictor(
-        self, c: torch.Tensor, tags: Sequence[tuple[int, ...]], guidance: float, controlled: bool
-    ) -> Predict:
-        """Build the noise prediction of a batch under control and classifier-free guidance."""
-        single = guidance == 1 or not any(tags)  # without tags both of a pair would be equal
-        sets = [*tags] if single else [*tags, *[()] * len(c)]
-        context = self.prior.embedder(sets)
-        repeats = len(sets) // len(c)
-        repeated = c.repeat(repeats, 1, 1, 1)
-        control = self.control if controlled else None
-
-        def predict(x_t: torch.Tensor, timestep: int) -> torch.Tensor:
-            batch = x_t.repeat(repeats, 1, 1, 1).contiguous(memory_format=torch.channels_last)
-            timesteps = torch.full((len(sets),), timestep, device=self.device)
-            eps = predict_noise(self.prior.unet, control, batch, repeated, timesteps, context)
-            if single:
-                return eps
-            eps_cond, eps_uncond = eps.chunk(2)
-            return eps_uncond + guidance * (eps_cond - eps_uncond)
-
-        return predict
+    def sample(self, c: torch.Tensor, tags: Sequence[tuple[int, ...]], **keys: Any) -> torch.Tensor:
+        """Sample latents from the prior under control of c; see `ControlledPrior.sample`."""
+        return self._controlled.sample(c, tags, **keys)
 
     def show(self, latent: torch.Tensor, size: tuple[int, int]) -> Image:
         """Decode a latent (1, C, h, w) to an image, cropped to `size` (height, width).
