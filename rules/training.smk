@@ -23,7 +23,7 @@ if plan.makes_models:
             "../envs/core.yaml"
         resources:
             gpu=demand.network_gpus * parts.trained("autoencoder"),
-            mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
+            mem_mb=lambda wc, input, attempt: attempt * parts.autoencoder_mb(input),
             runtime=lambda wc, attempt: parts.minutes("autoencoder") * attempt,
         params:
             device=run.config["device"],

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import torch
 
-from icmbench.codecs.diff_icmh.importing.checkpoint import read_checkpoint
 from icmbench.core.errors import ModelError
 from icmbench.core.pickles import UnsafePickle, load_pickle
+from icmbench.models.checkpoint import read_checkpoint
 from icmbench.tasks.backends.openmm_weights import read_weights
 from icmbench.tasks.kinds.fan import load_fan
 

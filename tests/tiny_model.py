@@ -9,9 +9,11 @@ from pathlib import Path
 import torch
 from latents import photograph
 
+from icmbench.codecs.mpd.model_folder import AUTOENCODER as OWNER
 from icmbench.codecs.mpd.model_folder import NAME, part_file
 from icmbench.codecs.mpd.networks.reverse import ReverseSettings, build_reverse
 from icmbench.codecs.mpd.training.contexts import context_arrays
+from icmbench.core.files import sha256_file
 from icmbench.models.autoencoder import AutoencoderSettings, build_autoencoder
 from icmbench.models.tensors import save_arrays, save_network
 
@@ -30,15 +32,17 @@ def make_tiny_model(models: Path) -> Path:
         network.decoder.conv_out.weight.mul_(12)
     metadata = {"network": AUTOENCODER.values(), "mean": MEAN, "std": STD}
     save_network(part_file(folder, "autoencoder"), network.state_dict(), metadata)
+    owner = {OWNER: sha256_file(part_file(folder, "autoencoder"))}
     reverse = build_reverse(REVERSE, seed=2)
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():  # the last layer is zero, and `regression` would be `mean`
         weight = reverse.conv_out.weight
         weight.copy_(torch.randn(weight.shape, generator=generator))
     metadata = {"network": REVERSE.values(), "noise": [0.05 * 1.4**t for t in range(8)]}
+    metadata |= owner
     save_network(part_file(folder, "reverse"), reverse.state_dict(), metadata)
     tables = context_arrays([photograph(24, 32, seed) for seed in (1, 2)])
-    save_arrays(part_file(folder, "contexts"), tables, {})
+    save_arrays(part_file(folder, "contexts"), tables, owner)
     return folder
 
 

@@ -6,8 +6,10 @@ from typing import Any, Final
 
 from icmbench.codecs.diff_icmh import model_folder as icmh
 from icmbench.codecs.mpd import model_folder as mpd
-from icmbench.codecs.mpd.training.settings import SHARED
+from icmbench.codecs.mpd.training.settings import SECTION, SHARED, source
 from icmbench.config.plan import NETWORKS, Plan
+from icmbench.config.resources import network_mb, training_mb
+from icmbench.models.foreign_files import foreign_files
 
 STAGE_FILES: Final = ("codec", "control", "tables")
 
@@ -37,6 +39,11 @@ class Parts:
         """A day for a trained part, ten minutes for a copy."""
         return 1440 if self.trained(part) else 10
 
+    def autoencoder_mb(self, files: Any) -> int:
+        """Memory of a training of the autoencoder, or of its import, in MB; of a job's inputs."""
+        published = files.get("published")
+        return network_mb(published, 0, at_least=4000) if published else training_mb(files)
+
     def checkpoint(self, part: str) -> str:
         """State of a training; no output: Snakemake removes those of a job that was killed."""
         return f"{self._home}/checkpoints/{part}.pt"
@@ -64,7 +71,10 @@ class Parts:
         """The bundled file to start from, and for a trained part the data and earlier parts."""
         files: Files = {}
         trained = part in self._trained["mpd"]
-        bundled = self._training["start"] == "bundled"
+        if part == "autoencoder" and (path := source(self._training)) and trained:
+            # Every file, since the time of a folder does not change with its files.
+            return {"published": [str(file) for file in foreign_files(path).files], **self._pool()}
+        bundled = SECTION.start(self._training, part) == "bundled"
         if bundled and (not trained or "start" in SHARED[part]):
             files["bundled"] = [str(mpd.part_file(mpd.bundled(), _name(part)))]
         if trained:
@@ -78,7 +88,7 @@ class Parts:
     def mpd_outputs(self, part: str) -> Files:
         """The part's file, and the losses where a network is trained."""
         files: Files = {"weights": [f"{self._mpd}/{_name(part)}.safetensors"]}
-        if part in (*NETWORKS, "features") and part in self._trained["mpd"]:
+        if part in (*NETWORKS, "features") and self._plan.trains(part):
             files["history"] = f"{self._home}/{_name(part)}.csv"
         return files
 

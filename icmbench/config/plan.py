@@ -9,6 +9,7 @@ from typing import Any
 
 from icmbench.codecs.diff_icmh import model_folder as icmh
 from icmbench.codecs.mpd import model_folder as mpd
+from icmbench.codecs.mpd.training.settings import source
 from icmbench.config.models import (
     alpha_sweeps,
     given_files,
@@ -72,12 +73,17 @@ class Plan:
 
     def _losses(self, features: Sequence[str]) -> list[str]:
         trained = self.run.training.trained
-        found = [network for network in NETWORKS if network in trained["mpd"]]
+        found = [network for network in NETWORKS if self.trains(network)]
         found += features if self.trained_kinds else []
         found += [part for part in ("prior", "tagger") if part in trained["diff_icmh"]]
         stages = [stage for stage in ("stage_1", "stage_2") if stage in trained["diff_icmh"]]
         found += [f"{stage}-{variant}" for stage in stages for variant in self.variants]
         return found + list(trained["tasks"])
+
+    def trains(self, part: str) -> bool:
+        """A network of MPD's model is trained by steps: neither copied nor imported."""
+        imported = part == "autoencoder" and source(self.run.config["training"]) is not None
+        return part in self.run.training.trained["mpd"] and not imported
 
     @property
     def variants(self) -> list[str]:

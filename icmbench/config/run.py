@@ -79,7 +79,7 @@ def make_run(config: Mapping[str, Any]) -> Run:
         with problems.collect(f"datasets.{name}"):
             ids[name] = dataset.image_ids()
             notices += [f"datasets.{name}: {note}" for note in dataset.notes()]
-    notices += drop_unknown_images(filled, ids) + shards_hint(filled, ids)
+    notices += [*drop_unknown_images(filled, ids), *shards_hint(filled, ids), *training.notices]
     problems.raise_all()
     return Run(filled, datasets, entries, tasks, training, tuple(notices), unavailable)
 

@@ -35,6 +35,7 @@ class Training:
         data: the training sets whose images the run prepares; empty where nothing is trained.
         trained: the trained parts by section (`mpd`, `diff_icmh`, `tasks`).
         encoder_parts: parts of MPD's model that only its encoder uses, where the run makes them.
+        notices: sentences to print before anything runs.
     """
 
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class Training:
     data: Mapping[str, Dataset] = field(default_factory=dict)
     trained: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     encoder_parts: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
     def settings(self, section: str, part: str, **wildcards: str) -> dict[str, Any]:
         """Job parameters of the training of a part; empty where it is a copy of the bundled one."""
@@ -83,7 +85,8 @@ def plan_training(
     else:
         scenes = tasks.scene_sets(training) if trained["tasks"] else []
         data = {name: sources[name] for name in scenes if name in sources}
-    return Training(training, sources, data, trained, tuple(encoder_parts))
+    notices = [n for key, s in sections().items() for n in s.notices(training, trained[key])]
+    return Training(training, sources, data, trained, tuple(encoder_parts), tuple(notices))
 
 
 def check_points(

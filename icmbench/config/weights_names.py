@@ -13,6 +13,7 @@ from typing import Any
 
 from icmbench.codecs.diff_icmh import model_folder as icmh
 from icmbench.codecs.mpd import model_folder as mpd
+from icmbench.codecs.mpd.training.settings import source
 from icmbench.codecs.registry import codec_class
 from icmbench.config.models import models_folder, used_features
 from icmbench.config.run import Run
@@ -82,6 +83,8 @@ def _made(used: list[str], trained: list[str], config: Mapping[str, Any]) -> str
     how = "fine-tuned in this run" if tuned else THIS_RUN
     if not trained:
         return BUNDLED
+    if (path := source(config["training"])) is not None:
+        how = f"{path.name}, {THIS_RUN}"
     if len(trained) == len(used):
         return how
     kinds = " and ".join(dict.fromkeys(part.partition("-")[0] for part in trained))

@@ -1,17 +1,28 @@
-"""Training of the autoencoder."""
+"""Training of the autoencoder, or import of a published one."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from icmbench.jobs.bundled_or_trained import TrainingJob
 
 
 def train_autoencoder(job: TrainingJob) -> None:
-    """Train the autoencoder on the training set."""
+    """Train the autoencoder on the training set, or import the one at `from`."""
     from icmbench.codecs.mpd.training.autoencoder import make_autoencoder
-    from icmbench.jobs.training import schedule, session, training_set
+    from icmbench.codecs.mpd.training.imported import import_autoencoder
+    from icmbench.jobs.training import schedule, session, training_device, training_set
+    from icmbench.models.autoencoder import AutoencoderSettings
 
-    crop, files = job.settings["crop"], session(job)
+    settings, crop = job.settings, job.settings["crop"]
+    if settings["from"] is not None:
+        source = Path(settings["from"]).expanduser()
+        device = training_device(job)
+        import_autoencoder(job.weights[0], source, training_set(job, crop), device)
+        return
+    files = session(job)
     files = replace(files, start=files.start and files.start.parent)
-    make_autoencoder(job.weights[0], schedule(job), training_set(job, crop), files, crop=crop)
+    sizes = AutoencoderSettings(tuple(settings["channels"]), settings["layers"], settings["latent"])
+    data = training_set(job, crop)
+    make_autoencoder(job.weights[0], schedule(job), data, files, crop=crop, settings=sizes)

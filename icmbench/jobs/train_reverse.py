@@ -7,6 +7,7 @@ from icmbench.jobs.bundled_or_trained import TrainingJob
 
 def train_reverse(job: TrainingJob) -> None:
     """Train the network of the reverse process on the training set."""
+    from icmbench.codecs.mpd.networks.reverse import ReverseSettings
     from icmbench.codecs.mpd.training import reverse
     from icmbench.jobs.training import needed, schedule, session, training_set
     from icmbench.models.latent import CELL
@@ -15,6 +16,8 @@ def train_reverse(job: TrainingJob) -> None:
 
     crop, files, plan = reverse.CROP * CELL, session(job), schedule(job)
     data = training_set(job, crop)
-    state, metadata = reverse.train_reverse(needed(job.autoencoder).parent, plan, data, files)
+    sizes = ReverseSettings(channels=tuple(job.settings["channels"]), layers=job.settings["layers"])
+    folder = needed(job.autoencoder).parent
+    state, metadata = reverse.train_reverse(folder, plan, data, files, sizes)
     provenance = training_provenance(plan, data, crop, files.start)
     save_network(job.weights[0], state, {**metadata, "provenance": provenance})

@@ -15,7 +15,9 @@ def train_vgg(job: TrainingJob) -> None:
 
     crop, files, plan = job.settings["crop"], session(job), schedule(job)
     start, data = files.start, training_set(job, vgg.source_side(crop))
-    network = VggSettings.read(read_metadata(start)["network"]) if start else VggSettings()
+    network = VggSettings(tuple(job.settings["channels"]))
+    if start:
+        network = VggSettings.read(read_metadata(start)["network"])
     state, metadata = vgg.train_vgg(
         plan, data, crop, job.settings["objective"], files, settings=network
     )

@@ -11,6 +11,7 @@ from icmbench.models.layout import ModelLayout
 from icmbench.models.tensors import read_metadata
 
 OWN_LICENCE = "BSD-3-Clause"
+OTHER_LICENCE = "imported files: their publisher's; none is set for the files of the run"
 DATA_LICENCES = "the licences of their training data stand under data"
 
 
@@ -54,11 +55,17 @@ def _origin(paths: Sequence[Path], bundled: Sequence[Path], start: str) -> dict[
     """
     known = {sha256_file(path) for path in bundled}
     own = [path for path in paths if sha256_file(path) not in known]
-    used = [*paths, *(bundled if own and start == "bundled" else ())]
+    published = [path for path in own if _published(path)]
+    # Networks on an imported latent do not start from the bundled ones.
+    tuned = bool(own) and start == "bundled" and not published
+    used = [*paths, *(bundled if tuned else ())]
     trained_on = [read_metadata(path).get("provenance", {}).get("pool", {}) for path in used]
     sources = {source["name"] for data in trained_on for source in data.get("sources", ())}
     licences = {licence for data in trained_on for licence in data.get("licences", ())}
     data = {"sources": sorted(sources), "licences": sorted(licences)}
+    if published:
+        others = [path for path in own if path not in published]
+        return _with_published(published, others, len(paths), data)
     if not own:
         made = "icmbench, from scratch: no published weights are in them"
         licence = f"{OWN_LICENCE} for the files; {DATA_LICENCES}"
@@ -70,6 +77,27 @@ def _origin(paths: Sequence[Path], bundled: Sequence[Path], start: str) -> dict[
     if len(own) < len(paths):
         made += "; bundled with icmbench, unchanged: the others"
         licence = f"bundled files: {OWN_LICENCE}; {licence}"
+    return {"made_by": made, "licence": licence, "data": data}
+
+
+def _published(path: Path) -> dict[str, str]:
+    """Names and digests of the files that a weight file was imported from; none: it was not."""
+    found: dict[str, str] = read_metadata(path).get("provenance", {}).get("from", {})
+    return found
+
+
+def _with_published(
+    published: Sequence[Path], own: Sequence[Path], count: int, data: dict[str, Any]
+) -> dict[str, Any]:
+    """The entries of a card with an imported file; the others state their start themselves."""
+    origins = ", ".join(f"{p.name} imported from {', '.join(_published(p))}" for p in published)
+    made = f"a run of icmbench: {origins}"
+    starts = {p.name: read_metadata(p).get("provenance", {}).get("start", "scratch") for p in own}
+    for fresh, how in ((True, "trained from scratch"), (False, "fine-tuned from the bundled ones")):
+        names = [name for name, start in starts.items() if (start == "scratch") == fresh]
+        made += f"; {', '.join(sorted(names))} {how}" if names else ""
+    made += "; bundled with icmbench: the others" if len(published) + len(own) < count else ""
+    licence = f"{OTHER_LICENCE}; {DATA_LICENCES}"
     return {"made_by": made, "licence": licence, "data": data}
 
 

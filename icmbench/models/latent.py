@@ -146,11 +146,19 @@ def image_latent(
 
 
 def scaled_latent(
-    network: Any, image: Image, mean: Floats, std: Floats, device: str = "cpu"
+    network: Any,
+    image: Image,
+    mean: Floats,
+    std: Floats,
+    device: str = "cpu",
+    *,
+    whole: int = WHOLE,
+    side: int = TILE,
 ) -> Floats:
     """The standardised latent of an image, whole numbers in 1/8192 standard deviations.
 
-    A thin image is folded, then continued by its last row and column to whole cells.
+    A thin image is folded, then continued by its last row and column to whole cells. Streams
+    depend on `whole` and `side` (see `tiles`); other values are for measuring their effect.
 
     Returns:
         float32 (h, w, C), not limited.
@@ -176,7 +184,7 @@ def scaled_latent(
         return result
 
     with torch.inference_mode():
-        cut = tiles(height, width, WHOLE, TILE)
+        cut = tiles(height, width, whole, side)
         for rows, columns, strip in in_tiles((height, width), cut, run, 1):
             scaled = (strip - mean[:, None, None]) / std[:, None, None] * SCALE
             out[rows, columns] = np.rint(scaled).transpose(1, 2, 0)
@@ -190,10 +198,14 @@ def latent_image(
     std: Floats,
     size: tuple[int, int],
     device: str = "cpu",
+    *,
+    whole: int = WHOLE,
+    side: int = TILE,
 ) -> Image:
     """The image of a standardised latent, float32 (h, w, C), cropped to `size` (height, width).
 
-    The latent is of `latent_shape(*size)`: the image of a thin image is unfolded.
+    The latent is of `latent_shape(*size)`: the image of a thin image is unfolded. `whole` and
+    `side` as in `scaled_latent`.
     """
     import torch
 
@@ -208,7 +220,7 @@ def latent_image(
         return result
 
     with torch.inference_mode():
-        cut = tiles(height, width, WHOLE, TILE)
+        cut = tiles(height, width, whole, side)
         for rows, columns, strip in in_tiles((height, width), cut, run, CELL):
             strip += 1
             strip *= np.float32(127.5)

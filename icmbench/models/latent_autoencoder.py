@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,16 @@ from icmbench.models.tensors import load_network, make_network
 if TYPE_CHECKING:  # the workflow reads names and digests without importing torch
     from diffusers import AutoencoderKL
 
+    from icmbench.models.autoencoder_tiny import TinyAutoencoder
+    from icmbench.models.taesd import Taesd
+
+    LatentNetwork: TypeAlias = AutoencoderKL | TinyAutoencoder | Taesd
+
 MAX_RANGE = 1024  # standard deviations: float32 still resolves 1/8192 of one there
-PUBLISHED = "diffusers-kl"  # `layout` of an imported autoencoder: diffusers' own, whole
+# `layout` of an imported autoencoder: a network of diffusers, whole, or of the TAESD family.
+KL = "diffusers-kl"
+TINY = "diffusers-tiny"
+TAESD = "taesd"
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class LatentAutoencoder:
     """
 
     path: Path
-    network: AutoencoderKL
+    network: LatentNetwork
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
     metadata: dict[str, Any]
@@ -66,19 +74,34 @@ class LatentAutoencoder:
         return latent_image(self.network, latent, self.mean, self.std, size, self.device)
 
 
+def build_layout(layout: str | None, settings: Any) -> LatentNetwork:
+    """A network of a layout, None: this project's own; its weights are to be loaded.
+
+    Raises ModelError for an unknown layout and for settings that the layout does not have.
+    """
+    from icmbench.models import autoencoder, autoencoder_tiny, taesd
+
+    if layout is None:
+        read = autoencoder.AutoencoderSettings.read(settings)
+        return autoencoder.build_autoencoder(read, seed=0)
+    if layout == KL:
+        return autoencoder.build_published(settings)
+    if layout == TINY:
+        return autoencoder_tiny.build_tiny(settings)
+    if layout == TAESD:
+        return taesd.build_taesd(taesd.TaesdSettings.read(settings))
+    raise ModelError(f"layout is {layout!r}, not one of {KL}, {TINY}, {TAESD}")
+
+
 def load_autoencoder(path: Path) -> LatentAutoencoder:
     """Load an autoencoder: one of this project's small ones, or an imported published one.
 
     Raises ModelError naming file and tensor where something is missing or wrong.
     """
-    from icmbench.models.autoencoder import AutoencoderSettings, build_autoencoder, build_published
-
     state, metadata = load_network(path)
 
-    def build(settings: Any) -> AutoencoderKL:
-        if metadata.get("layout") == PUBLISHED:
-            return build_published(settings)
-        return build_autoencoder(AutoencoderSettings.read(settings), seed=0)
+    def build(settings: Any) -> LatentNetwork:
+        return build_layout(metadata.get("layout"), settings)
 
     try:
         settings = metadata["network"]

@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from icmbench.codecs.mpd.model_folder import TAPS, part_file
+from icmbench.codecs.mpd.model_folder import TAPS, check_together, part_file
 from icmbench.codecs.mpd.networks.features import load_features
 from icmbench.codecs.mpd.training.clusters import Level, fit_level, stability, typical
 from icmbench.codecs.mpd.training.descriptors import descriptor, sectors
@@ -207,6 +207,7 @@ def retrieve(
         f"features, {kind}": load_features(part_file(folder, f"features-{kind}"), model.channels)
         for kind in kinds
     }
+    check_together(folder, [f"features-{kind}" for kind in kinds])
     for each in features.values():
         each.network.to(device)
     parts: dict[str, list[NDArray[Any]]] = {name: [] for name in ("latent, mean", RAW, *features)}

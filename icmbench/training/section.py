@@ -68,6 +68,10 @@ class TrainingSection:
     def check(self, training: Values) -> None:
         """ConfigError where values of the section contradict each other, in every run."""
 
+    def notices(self, training: Values, trained: Sequence[str]) -> list[str]:
+        """Sentences to print before a run that trains these parts; none by default."""
+        return []
+
     def trained(self, training: Values, points: Keys, parts: Sequence[str] | None) -> list[str]:
         """Parts that a run trains; all other parts are the bundled ones.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from icmbench.bitstream import container
 from icmbench.bitstream.folding import folding_lines
-from icmbench.codecs.mpd.model_folder import LAYOUT
+from icmbench.codecs.mpd.model_folder import LAYOUT, check_together
 from icmbench.codecs.mpd.networks.features import Features, load_features
 from icmbench.codecs.mpd.networks.reverse import load_reverse, reverse
 from icmbench.codecs.mpd.palette.clustering import BLUR, blurred, weighted
@@ -43,6 +43,7 @@ class MPDModel(CodecModel):
         channels = self.autoencoder.channels
         self.contexts, self.shared = load_contexts(self.part_file("contexts"), channels)
         self.network, self.noise = load_reverse(self.part_file("reverse"), channels)
+        check_together(self.folder, ("contexts", "reverse"))
         self._features: dict[str, Features] = {}
         fold_upsampling(self.network)
         self.to_device(self.network)
@@ -92,6 +93,7 @@ class MPDModel(CodecModel):
             part = f"features-{guide}"
             self.layout.check_folder(self.folder, (part,))
             features = load_features(self.part_file(part), self.autoencoder.channels)
+            check_together(self.folder, (part,))
             features.network.to(self.device)
             self._features[guide] = features
         return self._features[guide]

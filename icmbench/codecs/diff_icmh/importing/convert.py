@@ -18,12 +18,9 @@ from icmbench.codecs.diff_icmh.importing.lookup import published_name
 from icmbench.codecs.diff_icmh.importing.names import PARTS, PREFIXES, Dropped, Transform
 from icmbench.codecs.diff_icmh.importing.rename import rename
 from icmbench.codecs.diff_icmh.importing.sizes import Described, Shape, Sizes, State, Unknown
+from icmbench.models.ldm import storable
 
 BASED: Final = ("autoencoder", "prior", "text")  # networks that Stable Diffusion 2.1 has too
-KEPT: Final = (torch.float16, torch.float32, torch.float64)
-# Types that numpy, which reads our files, does not have. Widening is exact.
-WIDENED: Final = (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)
-
 Sources = dict[tuple[str, str], str]  # published name of a part's tensor
 
 
@@ -125,18 +122,14 @@ def _sorted_out(
 
 def _transformed(tensor: Tensor, transform: Transform) -> Tensor | str:
     """The tensor in our form, or a text about its problem."""
-    if tensor.dtype not in (*KEPT, *WIDENED):
-        return f"holds {str(tensor.dtype).removeprefix('torch.')}, not weights"
-    tensor = (tensor.float() if tensor.dtype in WIDENED else tensor).contiguous()
-    if transform == "same":
-        return tensor
-    if transform == "linear":
-        if tensor.ndim != 4 or tensor.shape[2:] != (1, 1):
-            return f"shape {tuple(tensor.shape)}, expected a 1 x 1 convolution"
-        return tensor.flatten(1)
-    if not tensor.ndim or tensor.shape[0] % 3:
-        return f"shape {tuple(tensor.shape)}, expected three equal parts"
-    return tensor.chunk(3)[int(transform[-1])]
+    if transform in ("same", "linear"):
+        return storable(tensor, transform)
+    whole = storable(tensor)
+    if isinstance(whole, str):
+        return whole
+    if not whole.ndim or whole.shape[0] % 3:
+        return f"shape {tuple(whole.shape)}, expected three equal parts"
+    return whole.chunk(3)[int(transform[-1])]
 
 
 def _described(

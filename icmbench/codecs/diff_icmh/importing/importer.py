@@ -20,7 +20,6 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from icmbench.codecs.diff_icmh.entropy.rate_tables import write_tables
-from icmbench.codecs.diff_icmh.importing.checkpoint import read_checkpoint
 from icmbench.codecs.diff_icmh.importing.convert import Conversion, Part, convert
 from icmbench.codecs.diff_icmh.importing.sizes import LATENT_SCALE, State
 from icmbench.codecs.diff_icmh.importing.verify import check_frozen, check_overlap, check_values
@@ -29,6 +28,7 @@ from icmbench.codecs.diff_icmh.tokenizer import Tokenizer
 from icmbench.codecs.diff_icmh.vocabulary import read_vocabulary
 from icmbench.core.errors import ConfigError, ModelError
 from icmbench.core.files import atomic_path, sha256_file, temporary_beside, write_bytes, write_json
+from icmbench.models.checkpoint import read_checkpoint
 from icmbench.models.headers import KEY
 from icmbench.models.layout import RATES
 

@@ -12,7 +12,6 @@ from typing import Final
 
 from icmbench.codecs.diff_icmh.importing.names import (
     LAYERS,
-    LEVELS,
     PREFIXES,
     RESNET,
     TEXT_BLOCK,
@@ -20,12 +19,10 @@ from icmbench.codecs.diff_icmh.importing.names import (
     TEXT_ENDS,
     TRANSFORMER,
     UNET_ENDS,
-    VAE_ATTENTION,
-    VAE_ENDS,
-    VAE_RESNET,
     Target,
 )
 from icmbench.codecs.diff_icmh.importing.rename import rename
+from icmbench.models.ldm import ldm_names
 
 BLOCKS: Final = 24  # of a UNet's encoder or decoder, at most: twice Stable Diffusion's
 LEAVES: Final = ("weight", "bias")
@@ -58,7 +55,7 @@ def _candidates() -> Iterator[str]:
         yield f"{PREFIXES['control']}{side}_zero_convs_out.{number}.0.{leaf}"
     for leaf in LEAVES:
         yield f"{PREFIXES['control']}middle_block_out.0.{leaf}"
-    for name in _autoencoder():
+    for name in ldm_names():
         yield PREFIXES["autoencoder"] + name
     for name in _text():
         yield PREFIXES["text"] + name
@@ -76,20 +73,6 @@ def _unet() -> Iterator[str]:
     ]
     modules += [f"middle_block.{place}.{name}" for place, name in product(range(3), inner)]
     for module, leaf in product([*UNET_ENDS, *modules], LEAVES):
-        yield f"{module}.{leaf}"
-
-
-def _autoencoder() -> Iterator[str]:
-    modules = [*VAE_ENDS]
-    for side in ("encoder", "decoder"):
-        modules += [f"{side}.mid.attn_1.{name}" for name in VAE_ATTENTION]
-        modules += [f"{side}.mid.block_{n}.{name}" for n, name in product((1, 2), VAE_RESNET)]
-    for side, scaled in (("encoder.down", "downsample"), ("decoder.up", "upsample")):
-        for level in range(LEVELS):
-            modules.append(f"{side}.{level}.{scaled}.conv")
-            blocks = product(range(LAYERS + 1), VAE_RESNET)
-            modules += [f"{side}.{level}.block.{block}.{name}" for block, name in blocks]
-    for module, leaf in product(modules, LEAVES):
         yield f"{module}.{leaf}"
 
 

@@ -1,8 +1,9 @@
 """Tables of the tensor names of a published Diff-ICMH checkpoint and of our model folder.
 
 The published file keeps everything under one root, with the names of the latent-diffusion code.
-A name that these tables do not hold is unknown, and the import refuses it. Three counts decide
-names: `LAYERS`, `LEVELS` and `TEXT_BLOCKS`, those of Stable Diffusion 2.1.
+A name that these tables do not hold is unknown, and the import refuses it. Two counts decide
+names: `LAYERS` and `TEXT_BLOCKS`, those of Stable Diffusion 2.1. `icmbench.models.ldm` has the
+names of the autoencoder.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from icmbench.models import ldm
+
 PARTS: Final = ("autoencoder", "prior", "text", "codec", "control")
 
-LAYERS: Final = 2  # residual blocks per resolution of the UNet's and the autoencoder's encoder
-LEVELS: Final = 4  # resolutions of the autoencoder, whose decoder counts them the other way round
+LAYERS: Final = 2  # residual blocks per resolution of the UNet's encoder
 TEXT_BLOCKS: Final = 24  # of the text encoder; the last is not evaluated
 
 PREFIXES: Final = {
-    "autoencoder": "first_stage_model.",
+    "autoencoder": ldm.PREFIX,
     "prior": "model.diffusion_model.",
     "text": "cond_stage_model.model.",
     "codec": "preprocess_model.",
@@ -69,7 +71,6 @@ DROPPED_TAGGER = Dropped(
 DROPPED_UNUSED = Dropped("text, unused", "the diffusion model takes the input of the last block")
 DROPPED_BUFFERS = Dropped("codec, derived", "constants and tables, computed from the weights")
 
-NUMBER = r"(0|[1-9][0-9]*)"
 LEAF = r"(weight|bias)"
 
 RESNET: Final = {
@@ -98,31 +99,6 @@ UNET_ENDS: Final = {
 }
 UNET_MIDDLE: Final = {"0": "resnets.0", "1": "attentions.0", "2": "resnets.1"}
 DECODER_ONLY: Final = ("up_blocks.", "conv_norm_out.", "conv_out.")
-
-VAE_RESNET: Final = {
-    "norm1": "norm1",
-    "conv1": "conv1",
-    "norm2": "norm2",
-    "conv2": "conv2",
-    "nin_shortcut": "conv_shortcut",
-}
-VAE_ATTENTION: Final = {
-    "norm": "group_norm",
-    "q": "to_q",
-    "k": "to_k",
-    "v": "to_v",
-    "proj_out": "to_out.0",
-}
-VAE_ENDS: Final = {
-    "encoder.conv_in": "encoder.conv_in",
-    "encoder.norm_out": "encoder.conv_norm_out",
-    "encoder.conv_out": "encoder.conv_out",
-    "decoder.conv_in": "decoder.conv_in",
-    "decoder.norm_out": "decoder.conv_norm_out",
-    "decoder.conv_out": "decoder.conv_out",
-    "quant_conv": "quant_conv",
-    "post_quant_conv": "post_quant_conv",
-}
 
 TEXT_ENDS: Final = {
     "token_embedding.weight": "embeddings.token_embedding.weight",

@@ -18,8 +18,6 @@ from icmbench.codecs.diff_icmh.importing.names import (
     DROPPED_UNUSED,
     LAYERS,
     LEAF,
-    LEVELS,
-    NUMBER,
     OLD_BOTTLENECK,
     PREFIXES,
     RESNET,
@@ -34,13 +32,10 @@ from icmbench.codecs.diff_icmh.importing.names import (
     TRANSFORMER,
     UNET_ENDS,
     UNET_MIDDLE,
-    VAE_ATTENTION,
-    VAE_ENDS,
-    VAE_RESNET,
     Renamed,
     Target,
-    Transform,
 )
+from icmbench.models.ldm import NUMBER, diffusers_name
 
 
 def rename(key: str) -> Renamed:
@@ -137,35 +132,8 @@ def _inside(module: str, known: dict[str, str], inner: str) -> str | None:
 
 
 def _autoencoder(name: str) -> Renamed:
-    module, _, leaf = name.rpartition(".")
-    if leaf not in ("weight", "bias"):
-        return None
-    attention = re.fullmatch(r"(encoder|decoder)\.mid\.attn_1\.(.+)", module)
-    if attention:
-        side, inner = attention.groups()
-        ours = _inside(f"{side}.mid_block.attentions.0", VAE_ATTENTION, inner)
-        matrix = inner != "norm" and leaf == "weight"
-        transform: Transform = "linear" if matrix else "same"
-    else:
-        ours, transform = VAE_ENDS.get(module) or _vae_block(module), "same"
-    return None if ours is None else (Target("autoencoder", f"{ours}.{leaf}", transform),)
-
-
-def _vae_block(module: str) -> str | None:
-    if found := re.fullmatch(r"(encoder|decoder)\.mid\.block_([12])\.(.+)", module):
-        side, number, inner = found.groups()
-        return _inside(f"{side}.mid_block.resnets.{int(number) - 1}", VAE_RESNET, inner)
-    if found := re.fullmatch(rf"(encoder\.down|decoder\.up)\.{NUMBER}\.(.+)", module):
-        side, level, rest = found.groups()
-        if int(level) >= LEVELS:
-            return None
-        up = side == "decoder.up"
-        block = f"{side}_blocks.{LEVELS - 1 - int(level) if up else level}"
-        if rest == ("upsample.conv" if up else "downsample.conv"):
-            return f"{block}.{'up' if up else 'down'}samplers.0.conv"
-        if inside := re.fullmatch(rf"block\.{NUMBER}\.(.+)", rest):
-            return _inside(f"{block}.resnets.{inside[1]}", VAE_RESNET, inside[2])
-    return None
+    found = diffusers_name(name)
+    return None if found is None else (Target("autoencoder", *found),)
 
 
 def _text(name: str) -> Renamed:

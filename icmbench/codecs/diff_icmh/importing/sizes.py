@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, takewhile
 from typing import Any, Final
@@ -10,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from icmbench.codecs.diff_icmh.importing.lookup import published_name
-from icmbench.codecs.diff_icmh.importing.names import LAYERS, LEVELS, SCALE, TEXT_BLOCKS
+from icmbench.codecs.diff_icmh.importing.names import LAYERS, SCALE, TEXT_BLOCKS
 from icmbench.codecs.diff_icmh.networks.control import (
     ControlSettings,
     build_control,
@@ -19,9 +20,9 @@ from icmbench.codecs.diff_icmh.networks.control import (
 from icmbench.codecs.diff_icmh.networks.lfgcm import build_lfgcm
 from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
 from icmbench.codecs.diff_icmh.networks.unet import UnetSettings, block_channels, build_unet
+from icmbench.models.ldm import kl_settings
 
 LATENT_SCALE: Final = 0.18215  # the diffusion model's latent is the autoencoder's times this
-VAE_GROUPS: Final = 32  # of the autoencoder's norms; no shape holds them
 TEXT_HEAD_WIDTH: Final = 64  # of OpenCLIP's text encoders; no shape holds it
 
 Shape = tuple[int, ...]
@@ -78,21 +79,8 @@ class Sizes:
         """Arguments of diffusers' `AutoencoderKL`."""
         from diffusers import AutoencoderKL
 
-        part = "autoencoder"
-        settings = {
-            "in_channels": self._side(part, "encoder.conv_in.weight", 1),
-            "out_channels": self._side(part, "decoder.conv_out.weight", 0),
-            "latent_channels": self._side(*_LATENT),
-            "block_out_channels": [
-                self._side(part, f"encoder.down_blocks.{level}.resnets.0.conv1.weight", 0)
-                for level in range(LEVELS)
-            ],
-            "layers_per_block": LAYERS,
-            "down_block_types": ["DownEncoderBlock2D"] * LEVELS,
-            "up_block_types": ["UpDecoderBlock2D"] * LEVELS,
-            "norm_num_groups": VAE_GROUPS,
-            "scaling_factor": LATENT_SCALE,
-        }
+        settings = kl_settings(functools.partial(self._side, "autoencoder"))
+        settings["scaling_factor"] = LATENT_SCALE
         return settings, AutoencoderKL(**settings).state_dict()
 
     def prior(self, head_width: int) -> Described:

@@ -35,7 +35,7 @@ def augmented_latents(
     model: LatentAutoencoder, data: TrainingData, cells: int, device: str = "cpu"
 ) -> list[AugmentedLatent]:
     """Compute all latents of at least `cells` cells a side; DatasetError where there is none."""
-    model.network.to(device, memory_format=torch.channels_last)
+    model.network.to(device).to(memory_format=torch.channels_last)
     latents = []
     for number, image in enumerate(progress(data.images, desc="latents", unit="image")):
         for augmented in _augmented(image, cells * CELL):

@@ -91,13 +91,15 @@ class DiffIcmhTraining(TrainingSection):
             raise ConfigError(
                 f"training.start is scratch, but {self.count_paths(missing)} is 0: untrained"
             )
-        autoencoder = bool(training["mpd"]["autoencoder"]["steps"])
+        new = training["mpd"]["autoencoder"]
+        autoencoder = bool(new["steps"] or new["from"])
         stale = [part for part in ("prior", "tagger") if autoencoder and part not in trained]
         stale += [] if codec or not (autoencoder or "prior" in trained) else ["stage_2"]
         if stale:
             changed = "mpd.autoencoder" if autoencoder else "diff_icmh.prior"
+            key = "from" if autoencoder and new["from"] else "steps"
             raise ConfigError(
-                f"training.{changed}.steps makes another one, but {self.count_paths(stale)} is 0: "
+                f"training.{changed}.{key} makes another one, but {self.count_paths(stale)} is 0: "
                 f"the bundled part is of the bundled {changed.rpartition('.')[2]}"
             )
         if training["diff_icmh"]["variants"] and not codec:

@@ -9,7 +9,7 @@ of cells: more than 2,048 distinct points are first reduced to 2,048 k-means clu
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ COARSE_LEAVES: Final = 2048
 STATES: Final = 8
 _LLOYD: Final = 2  # rounds of k-means; the agglomeration behind it forgives the rest
 _SHIFT: Final = 3  # points of 16 bits lose 3 here, so that squared distances fit 32 bits
+_NARROW: Final = 32  # coordinates up to which they do: (2^13 - 1)^2 times 32 is below 2^31
 
 Ints = NDArray[np.int64]
 
@@ -141,7 +142,8 @@ def _gather(points: NDArray[np.int16], weights: Ints, groups: int) -> Ints:
         np.add.at(counts, owner, weights)
         filled = counts > 0
         centres = (sums[filled] // counts[filled, None]).astype(np.int32)
-        owner = _nearest(points.astype(np.int32), np.ascontiguousarray(centres.T))
+        distance = np.empty(len(centres), np.int32 if points.shape[1] <= _NARROW else np.int64)
+        owner = _nearest(points.astype(np.int32), np.ascontiguousarray(centres.T), distance)
     _, owner = np.unique(owner, return_inverse=True)
     return np.asarray(owner, np.int64)
 
@@ -175,10 +177,12 @@ def _boxes(points: NDArray[np.int16], weights: Ints, groups: int) -> Ints:
 
 
 @compiled
-def _nearest(points: NDArray[np.int32], centres: NDArray[np.int32]) -> Ints:
-    """Index of the nearest of `centres` (d, k) for each point; ties go to the smaller index."""
+def _nearest(points: NDArray[np.int32], centres: NDArray[np.int32], distance: Any) -> Ints:
+    """Index of the nearest of `centres` (d, k) for each point; ties go to the smaller index.
+
+    `distance` (k) is scratch, of integers that hold the squared distances.
+    """
     owner = np.empty(points.shape[0], np.int64)
-    distance = np.empty(centres.shape[1], np.int32)
     for i in range(points.shape[0]):
         distance[:] = 0
         for axis in range(points.shape[1]):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from icmbench.bitstream.arithmetic import AGES, Model
+from icmbench.codecs.mpd.model_folder import CHANNEL_LIMIT
 from icmbench.codecs.mpd.palette.shared_palette import SharedPalette
 from icmbench.codecs.mpd.stream import contexts as ctx
 from icmbench.core.errors import ConfigError, ModelError
@@ -39,8 +40,8 @@ def load_contexts(path: Path, channels: int) -> tuple[Model, SharedPalette]:
     weights = arrays["weights"].astype(np.int64)  # the least int32 has no absolute value
     if arrays["turns"].min() < 0 or np.abs(weights).max() > 1 << 19:
         raise ModelError(f"{path}: the tables 'turns' and 'weights' are not a mixer's")
-    if channels > ctx.MAX_CHANNELS:
-        raise ModelError(f"{path}: {channels} channels, the coder has {ctx.MAX_CHANNELS} at most")
+    if channels > CHANNEL_LIMIT:
+        raise ModelError(f"{path}: {channels} channels, the coder has {CHANNEL_LIMIT} at most")
     model = ctx.fresh_model()
     model.slots[: ctx.SHARED] = slots
     model.seen[: ctx.SHARED] = arrays["seen"]

@@ -19,7 +19,7 @@ from icmbench.core.jit import compiled
 Ints = NDArray[np.int64]
 
 MAX_NODES: Final = 512  # 256 leaves and their 255 ancestors
-MAX_CHANNELS: Final = 16
+MAX_CHANNELS: Final = 16  # with contexts of their own; the others share those of the last one
 
 # Parts of the stream, as `icmbench info` names them.
 SHAPE, OFFSETS, MAP = range(3)
@@ -118,14 +118,14 @@ def zero_contexts(out: Ints, channel: int, scale: int, near: int) -> None:
         scale: bit length of the offset of the split node from its own parent, in steps / 4.
         near: bit length of the offset in the previous channel, in steps / 2.
     """
-    out[0] = _ZERO + channel * 16 + scale
+    out[0] = _ZERO + min(channel, MAX_CHANNELS - 1) * 16 + scale
     out[1] = _ZERO_NEAR + scale * 16 + near
 
 
 @compiled
 def sign_contexts(out: Ints, channel: int, parent_sign: int, is_first: int) -> None:
     """Context of an offset's sign: the sign of the split node's offset from its own parent."""
-    out[0] = _SIGN + (channel * 4 + parent_sign) * 2 + is_first
+    out[0] = _SIGN + (min(channel, MAX_CHANNELS - 1) * 4 + parent_sign) * 2 + is_first
 
 
 @compiled

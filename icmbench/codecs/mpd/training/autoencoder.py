@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,6 +22,9 @@ from icmbench.training.data import TrainingData
 from icmbench.training.loop import Losses, Schedule, Session, forward_pass, train
 from icmbench.training.losses import picture_losses
 from icmbench.training.provenance import training_provenance
+
+if TYPE_CHECKING:
+    from icmbench.models.latent_autoencoder import LatentNetwork
 
 # A Gaussian likelihood of this variance ([-1, 1] scale; 24 dB) is what the palette leaves at the
 # middle states. The KL term then fills the latent with as much noise as that distortion allows,
@@ -66,20 +69,32 @@ def make_autoencoder(
 
 
 def standardise(
-    data: TrainingData, network: AutoencoderKL, *, size: int = 256, most: int = 2048
+    data: TrainingData, network: LatentNetwork, *, size: int = 256, most: int = 2048
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation (population) of every channel of the latent, (channels) each.
+    """Mean and standard deviation of every channel of the latent over the training data.
 
-    Taken over the posterior means of centre crops, at most `size` pixels a side and a multiple of
-    8, of at most `most` images that lie evenly in the training data. Raises ModelError where a
-    channel is constant: the network was not trained.
+    See `latent_statistics` and `centre_latents`.
+    """
+    return latent_statistics(
+        centre_latents(data, network, size=size, most=most),
+        "lower training.mpd.autoencoder.learning_rate",
+    )
+
+
+def latent_statistics(
+    latents: Iterable[NDArray[np.float32]], remedy: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation (population) of every channel of latents, (channels) each.
+
+    Args:
+        latents: (channels, cells) each.
+        remedy: of a collapsed channel.
+
+    Raises ModelError where a channel is constant: the network was not trained.
     """
     count, total, squares = 0, np.zeros(()), np.zeros(())
-    device = next(network.parameters()).device
-    for crop in _centre_crops(data, size, most):
-        with torch.no_grad():
-            posterior = network.encode(crop.to(device)).latent_dist
-        cells = posterior.mean[0].flatten(1).double().cpu().numpy()
+    for latent in latents:
+        cells = latent.astype(np.float64)
         count += cells.shape[1]
         total = total + cells.sum(1)
         squares = squares + (cells**2).sum(1)
@@ -87,8 +102,24 @@ def standardise(
     std = np.sqrt(np.maximum(squares / count - mean**2, 0))
     if not (std > 1e-6).all():
         text = f"latent channel collapsed: standard deviations {std.tolist()}"
-        raise ModelError(f"{text}; lower training.autoencoder.learning_rate")
+        raise ModelError(f"{text}; {remedy}")
     return mean, std
+
+
+def centre_latents(
+    data: TrainingData, network: LatentNetwork, *, size: int = 256, most: int = 2048
+) -> Iterator[NDArray[np.float32]]:
+    """Latents (the posterior's means) of centre crops, (channels, cells) each.
+
+    Crops are at most `size` pixels a side and a multiple of 8, of at most `most` images that lie
+    evenly in the training data.
+    """
+    device = next(network.parameters()).device
+    for crop in _centre_crops(data, size, most):
+        with torch.no_grad():
+            posterior = network.encode(crop.to(device)).latent_dist
+        latent: NDArray[np.float32] = posterior.mode()[0].flatten(1).cpu().numpy()
+        yield latent
 
 
 def _centre_crops(data: TrainingData, size: int, most: int) -> Iterator[torch.Tensor]:

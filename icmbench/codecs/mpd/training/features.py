@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from icmbench.codecs.mpd.model_folder import part_file
+from icmbench.codecs.mpd.model_folder import AUTOENCODER, part_file
 from icmbench.codecs.mpd.networks.features import (
     FeatureNetwork,
     Features,
@@ -119,7 +119,8 @@ def train_features(
     Raises ModelError where the start is of another latent or number of levels, DatasetError where
     the labels are not of these training data or too few to draw batches from.
     """
-    model = load_autoencoder(part_file(model_folder, "autoencoder"))
+    file = part_file(model_folder, "autoencoder")
+    model, autoencoder = load_autoencoder(file), sha256_file(file)
     places = make_places(labels, data)
     contrast = contrast or Contrast(weights=(1.0,) * len(places.labels))
     if len(contrast.weights) != len(places.labels):
@@ -158,7 +159,7 @@ def train_features(
         freeze=freeze_norms,
         describe={
             "network": settings.values(),
-            "autoencoder": sha256_file(part_file(model_folder, "autoencoder")),
+            "autoencoder": autoencoder,
             "pool": data.digest,
             "labels": places.digest,
             "start": digest,
@@ -166,15 +167,16 @@ def train_features(
         },
     )
     network.load_state_dict(rounded(network.state_dict()))
-    about = fit_projection(network.eval(), latents)
-    return network.cpu().state_dict(), {"network": settings.values(), **about}
+    about: dict[str, Any] = dict(fit_projection(network.eval(), latents))
+    about |= {"network": settings.values(), AUTOENCODER: autoencoder}
+    return network.cpu().state_dict(), about
 
 
 def training_latents(
     model: LatentAutoencoder, data: TrainingData, device: str = "cpu"
 ) -> list[NDArray[np.int16]]:
     """The latent of every training image, int16 (h, w, C) each."""
-    model.network.to(device, memory_format=torch.channels_last)
+    model.network.to(device).to(memory_format=torch.channels_last)
     return [model.latent(image) for image in progress(data.images, desc="latents", unit="image")]
 
 

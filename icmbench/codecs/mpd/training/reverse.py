@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from icmbench.codecs.mpd.model_folder import part_file
+from icmbench.codecs.mpd.model_folder import AUTOENCODER, part_file
 from icmbench.codecs.mpd.networks.reverse import ReverseSettings, build_reverse, predict
 from icmbench.codecs.mpd.palette.clustering import default_features
 from icmbench.codecs.mpd.palette.hierarchy import STATES
@@ -45,22 +45,28 @@ class Example:
 
 
 def train_reverse(
-    model_folder: Path, schedule: Schedule, data: TrainingData, session: Session
+    model_folder: Path,
+    schedule: Schedule,
+    data: TrainingData,
+    session: Session,
+    sizes: ReverseSettings | None = None,
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Train R for the autoencoder of a folder; returns its weights and metadata.
 
     Args:
         session: its start is a file, whose network is kept; without, it is the identity.
+        sizes: where there is no start; the latent follows from the autoencoder.
 
     Raises ModelError where the start is of another latent than the autoencoder's.
     """
     start, device = session.start, session.device
-    model = load_autoencoder(part_file(model_folder, "autoencoder"))
-    model.network.to(device, memory_format=torch.channels_last)
+    file = part_file(model_folder, "autoencoder")
+    model, autoencoder = load_autoencoder(file), sha256_file(file)
+    model.network.to(device).to(memory_format=torch.channels_last)
     examples = make_examples(model, data)
     noise = state_noise(examples)
     if start is None:
-        settings, state = ReverseSettings(latent=model.channels), None
+        settings, state = replace(sizes or ReverseSettings(), latent=model.channels), None
         network = build_reverse(settings, schedule.seed)
     else:
         network, settings, _ = load_built(start, ReverseSettings, build_reverse, model.channels)
@@ -85,13 +91,14 @@ def train_reverse(
         describe={
             "network": settings.values(),
             # Not the folder's: other parts are made in it meanwhile.
-            "autoencoder": sha256_file(part_file(model_folder, "autoencoder")),
+            "autoencoder": autoencoder,
             "pool": data.digest,
             "start": digest,
             "loss": [CROP, PICTURE, STRUCTURE, WALK],
         },
     )
-    return network.cpu().state_dict(), {"network": settings.values(), "noise": noise}
+    about = {"network": settings.values(), "noise": noise, AUTOENCODER: autoencoder}
+    return network.cpu().state_dict(), about
 
 
 def make_examples(model: LatentAutoencoder, data: TrainingData) -> list[Example]:

@@ -6,10 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from icmbench.codecs.mpd.model_folder import KINDS, NAME, PARTS, bundled, check_folder
+from icmbench.codecs.mpd.model_folder import (
+    KINDS,
+    NAME,
+    PARTS,
+    bundled,
+    check_folder,
+)
+from icmbench.codecs.mpd.training.keys import KEYS
 from icmbench.core.errors import ConfigError
-from icmbench.core.schema import REQUIRED, Schema, array, choice, integer, optional, section
-from icmbench.training.section import Keys, TrainingSection, Values, network
+from icmbench.core.schema import Schema
+from icmbench.models.foreign_files import foreign_files
+from icmbench.training.section import Keys, TrainingSection, Values
 
 # Shared keys of `training` that the weights of a part depend on, beside its own keys.
 SHARED: Final = {
@@ -20,33 +28,15 @@ SHARED: Final = {
     "features": ("start", "precision", "seed"),
     "pseudo_labels": ("seed",),
 }
-COUNT: Final = integer(REQUIRED, low=2)  # of clusters
-COUNTS: Final = [4, 8, 16, 32, 64, 128]
-OBJECTIVE: Final = choice(
-    ["instances", "rotations"],
-    "without labels: contrastive between augmentations of one crop and other crops, or "
-    "classification of quarter turns",
-)
-PSEUDO_LABELS: Final = section(
-    {
-        "network": optional(
-            "file of torchvision's VGG-16 (.pth); its taps replace those of the narrow VGG"
-        ),
-        "size": integer(64, "pixels a side of a patch", low=32, high=128, multiple=16),
-        "patches": integer(4096, "patches of the training data", low=16),
-        "counts": array(
-            COUNT, COUNTS, "numbers of clusters to compute, ascending", least=1, unique=True
-        ),
-        "clusters": array(
-            COUNT,
-            [32] * 5,
-            "numbers of clusters used, per tap from texture to semantics; each one of counts",
-            least=5,
-            most=5,
-        ),
-    },
-    "pseudo-labels: clusters of patch descriptors, the classes of the contrastive loss",
-)
+# Keys of a part that are sizes of its network. Those of a network that training starts from are
+# its own: other sizes need a training from scratch.
+SIZES: Final = {
+    "autoencoder": ("channels", "layers", "latent"),
+    "reverse": ("channels", "layers"),
+    "vgg": ("channels",),
+    "features": ("channels", "embedding", "head", "dims"),
+}
+FROM_SCRATCH: Final = ("reverse", "features")  # parts of an imported autoencoder's latent
 
 
 class MpdTraining(TrainingSection):
@@ -61,35 +51,7 @@ class MpdTraining(TrainingSection):
         "vgg": "steps",
         "features": "steps",
     }
-    keys: ClassVar[Mapping[str, Schema]] = {
-        "autoencoder": network(4, 8e-4, "crops", "images <-> latents; shared with diff-icmh"),
-        "contexts": section(
-            {"images": integer(0, "images whose symbols are counted; 0: not trained", low=0)},
-            "the entropy coder's tables",
-        ),
-        "reverse": network(16, 5e-4, "crops", "the network of the reverse process"),
-        "vgg": network(
-            32,
-            1e-3,
-            "images",
-            "the narrow VGG whose taps are clustered",
-            {
-                "batch": integer(32, "half the images per step", low=2, multiple=2),
-                "objective": OBJECTIVE,
-            },
-        ),
-        "pseudo_labels": PSEUDO_LABELS,
-        "features": network(
-            128,
-            2e-3,
-            "patches",
-            "contrastive features of the latent: clustering features of the palette",
-            {"batch": integer(128, "patches per step", low=2)},
-        ),
-        "retrieval": integer(
-            48, "scenes of split val for patch retrieval, where features are trained", low=2
-        ),
-    }
+    keys: ClassVar[Mapping[str, Schema]] = KEYS
 
     def check(self, training: Values) -> None:
         """ConfigError where the pseudo-labels cannot be made, whatever the training data."""
@@ -101,6 +63,59 @@ class MpdTraining(TrainingSection):
             raise ConfigError(f"{where}.clusters: {missing[0]} is not one of counts")
         if labels["patches"] < counts[-1]:
             raise ConfigError(f"{where}.patches: {labels['patches']} for {counts[-1]} clusters")
+        features = training["mpd"]["features"]
+        if features["dims"] > features["embedding"]:
+            raise ConfigError(
+                f"training.mpd.features.dims: {features['dims']}, but embedding is "
+                f"{features['embedding']}: at most that"
+            )
+        self._check_sizes(training)
+        if (path := source(training)) is not None:
+            foreign_files(path)
+            if steps := training["mpd"]["autoencoder"]["steps"]:
+                raise ConfigError(
+                    f"training.mpd.autoencoder.steps: {steps}, but `from` imports {path}, which is "
+                    "not trained further: set steps to 0"
+                )
+
+    def _check_sizes(self, training: Values) -> None:
+        """ConfigError where sizes are given for a network that is not trained from scratch."""
+        for part, names in SIZES.items():
+            values, defaults = training["mpd"][part], self.keys[part]["properties"]
+            changed = [name for name in names if values[name] != defaults[name]["default"]]
+            if not changed:
+                continue
+            where = f"training.mpd.{part}.{changed[0]}"
+            if part == "autoencoder" and values["from"]:
+                raise ConfigError(f"{where}: an imported network has its own sizes: remove it")
+            if self.start(training, part) == "bundled":
+                raise ConfigError(
+                    f"{where}: {values[changed[0]]}, but the training starts from the bundled "
+                    "network, whose sizes stay: set training.start to scratch"
+                )
+
+    def start(self, training: Values, part: str) -> str:
+        """`training.start`, as it applies to a part.
+
+        Networks on an imported latent are trained from scratch: the bundled ones know another.
+        """
+        return "scratch" if source(training) and part in FROM_SCRATCH else str(training["start"])
+
+    def with_count(self, training: Values) -> list[str]:
+        """Parts with a count above 0, and an imported autoencoder."""
+        parts = super().with_count(training)
+        return ["autoencoder", *parts] if source(training) else parts
+
+    def notices(self, training: Values, trained: Sequence[str]) -> list[str]:
+        """Announce the parts that are trained from scratch though `start` is `bundled`."""
+        fresh = [part for part in FROM_SCRATCH if part in trained]
+        if source(training) is None or training["start"] == "scratch" or not fresh:
+            return []
+        names = " and ".join(f"training.mpd.{part}" for part in fresh)
+        return [
+            f"{names}: trained from scratch, though training.start is bundled: the bundled network "
+            "is of the bundled latent, training.mpd.autoencoder.from imports another"
+        ]
 
     def trained(self, training: Values, points: Keys, parts: Sequence[str] | None) -> list[str]:
         """Names of the trained parts.
@@ -123,8 +138,9 @@ class MpdTraining(TrainingSection):
             )
         stale = [part for part in untrained if part != "vgg"]  # the VGG takes pixels, not latents
         if stale and "autoencoder" in trained:
+            makes = "from imports" if source(training) else "steps trains"
             raise ConfigError(
-                "training.mpd.autoencoder.steps trains a new latent, but "
+                f"training.mpd.autoencoder.{makes} a new latent, but "
                 f"{self.count_paths(stale)} is 0: the bundled part belongs to the bundled latent"
             )
         return trained
@@ -148,11 +164,19 @@ class MpdTraining(TrainingSection):
         """Job parameters of a part, or of the pseudo-labels."""
         values = training["mpd"]
         shared = {key: training[key] for key in SHARED[part]}
+        if "start" in shared:
+            shared["start"] = self.start(training, part)
         crop = {"crop": values["pseudo_labels"]["size"]} if part == "vgg" else {}
         return {**values[part], **shared, **crop}
 
 
 SECTION: Final = MpdTraining()
+
+
+def source(training: Values) -> Path | None:
+    """The published autoencoder that a run imports, None: it has none."""
+    given = training["mpd"]["autoencoder"]["from"]
+    return Path(given).expanduser() if given else None
 
 
 def used_features(points: Keys) -> list[str]:

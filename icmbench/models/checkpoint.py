@@ -19,10 +19,11 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by name, on the CPU; mapped into memory where the format allows."""
     if path.suffix == ".safetensors":
         found: Any = _read_safetensors(path)
-    elif path.suffix in (".ckpt", ".pt", ".pth"):
+    elif path.suffix in (".ckpt", ".pt", ".pth", ".bin"):
         found = load_pickle(path, mapped=True)
     else:
-        raise ModelError(f"{path}: neither .ckpt, .pt, .pth nor .safetensors: of which format?")
+        known = ".ckpt, .pt, .pth, .bin nor .safetensors"
+        raise ModelError(f"{path}: neither {known}: of which format?")
     if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
         found = found["state_dict"]
     if not isinstance(found, Mapping):

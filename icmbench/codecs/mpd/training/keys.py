@@ -1,0 +1,108 @@
+"""Keys of the section `training.mpd`: type, default, limits and meaning of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from icmbench.codecs.mpd.model_folder import CHANNEL_LIMIT
+from icmbench.core.schema import REQUIRED, Schema, array, choice, integer, optional, section
+from icmbench.training.section import network
+
+COUNT: Final = integer(REQUIRED, low=2)  # of clusters
+COUNTS: Final = [4, 8, 16, 32, 64, 128]
+OBJECTIVE: Final = choice(
+    ["instances", "rotations"],
+    "without labels: contrastive between augmentations of one crop and other crops, or "
+    "classification of quarter turns",
+)
+PSEUDO_LABELS: Final = section(
+    {
+        "network": optional(
+            "file of torchvision's VGG-16 (.pth); its taps replace those of the narrow VGG"
+        ),
+        "size": integer(64, "pixels a side of a patch", low=32, high=128, multiple=16),
+        "patches": integer(4096, "patches of the training data", low=16),
+        "counts": array(
+            COUNT, COUNTS, "numbers of clusters to compute, ascending", least=1, unique=True
+        ),
+        "clusters": array(
+            COUNT,
+            [32] * 5,
+            "numbers of clusters used, per tap from texture to semantics; each one of counts",
+            least=5,
+            most=5,
+        ),
+    },
+    "pseudo-labels: clusters of patch descriptors, the classes of the contrastive loss",
+)
+
+
+def widths(default: list[int], text: str, multiple: int = 1, **limits: Any) -> Schema:
+    """Schema of the channels of a network's layers."""
+    channels = integer(REQUIRED, low=1, multiple=multiple)
+    return array(channels, default, f"channels {text}", **limits)
+
+
+KEYS: Final[Mapping[str, Schema]] = {
+    "autoencoder": network(
+        4,
+        8e-4,
+        "crops",
+        "images <-> latents; shared with diff-icmh",
+        {
+            "from": optional(
+                "published autoencoder to import instead of training: a folder of diffusers "
+                "(AutoencoderKL, AutoencoderTiny), a folder with *_encoder.pth and "
+                "*_decoder.pth of the TAESD family, or a latent-diffusion checkpoint"
+            ),
+            "channels": widths([16, 32, 64, 96], "at 1, 1/2, 1/4 and 1/8", 8, least=4, most=4),
+            "layers": integer(1, "residual blocks per resolution of the encoder", low=1),
+            "latent": integer(4, "channels of the latent", low=1, high=CHANNEL_LIMIT),
+        },
+    ),
+    "contexts": section(
+        {"images": integer(0, "images whose symbols are counted; 0: not trained", low=0)},
+        "the entropy coder's tables",
+    ),
+    "reverse": network(
+        16,
+        5e-4,
+        "crops",
+        "the network of the reverse process",
+        {
+            "channels": widths([48, 80], "at 1/8, 1/16 and so on", 4, least=1, most=5),
+            "layers": integer(1, "residual blocks per resolution", low=1),
+        },
+    ),
+    "vgg": network(
+        32,
+        1e-3,
+        "images",
+        "the narrow VGG whose taps are clustered",
+        {
+            "batch": integer(32, "half the images per step", low=2, multiple=2),
+            "objective": OBJECTIVE,
+            "channels": widths([16, 32, 48, 64, 64], "of the five stages", least=5, most=5),
+        },
+    ),
+    "pseudo_labels": PSEUDO_LABELS,
+    "features": network(
+        128,
+        2e-3,
+        "patches",
+        "contrastive features of the latent: clustering features of the palette",
+        {
+            "batch": integer(128, "patches per step", low=2),
+            "channels": widths([32, 48], "of the layers, each wider by one cell", least=1),
+            "embedding": integer(32, "channels of the embedding", low=1),
+            "head": integer(32, "length of a head's output", low=1),
+            "dims": integer(
+                8, "coordinates of the features, at most those of the embedding", low=1, high=8
+            ),
+        },
+    ),
+    "retrieval": integer(
+        48, "scenes of split val for patch retrieval, where features are trained", low=2
+    ),
+}
