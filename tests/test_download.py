@@ -140,6 +140,7 @@ def test_the_file_arrives_whole(
         (lambda s, t: (200, {"Content-Length": "-3"}, BODY), True, "'-3', which is no number"),
         (lambda s, t: (200, {"Content-Length": ""}, BODY), False, "states no size"),
         (lambda s, t: (200, {"Content-Encoding": "br"}, BODY), False, r"compresses .* \(br\)"),
+        (lambda s, t: (200, {"Content-Type": "text/html; charset=x"}, BODY), False, "a web page"),
         (lambda s, t: (416, {}, b""), True, "416"),
         (lambda s, t: (404, {}, b""), False, "404"),
         (lambda s, t: (503, {}, b""), True, "503 .*run again to resume"),

@@ -201,6 +201,28 @@ def test_archives_are_unpacked_and_removed(site: Site, tmp_path: Path) -> None:
     assert site.asked == [("/a.zip", 0)]
 
 
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_file_that_is_no_archive_leaves_no_record(
+    site: Site, tmp_path: Path, by_hand: bool
+) -> None:
+    """A right file is taken afterwards."""
+    site.files = {"/a.zip": b"log in first"}
+    how = {"manual": ["Do."]} if by_hand else {"bases": [f"{site.address}/"]}
+    mine = source(tmp_path, [{"name": "a.zip", "unpack": True}], **how)
+    path = tmp_path / "dl" / "mine" / "a.zip"
+    path.parent.mkdir(parents=True)
+    if by_hand:
+        path.write_bytes(site.files["/a.zip"])
+    with pytest.raises(DatasetError, match=r"a\.zip: damaged or no archive"):
+        fetch_source(mine, tmp_path / "dl")
+    assert path.exists() == by_hand
+    site.files = {"/a.zip": zipped({"a.txt": b"a"})}
+    if by_hand:
+        path.write_bytes(site.files["/a.zip"])
+    fetch_source(mine, tmp_path / "dl")
+    assert (path.parent / "a.txt").read_bytes() == b"a"
+
+
 def test_an_archive_that_was_not_unpacked_is_not_fetched_again(site: Site, tmp_path: Path) -> None:
     site.files = {"/a.zip": zipped({"a.txt": b"a"})}
     mine = source(tmp_path, [{"name": "a.zip", "unpack": True}], bases=[f"{site.address}/"])

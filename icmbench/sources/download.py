@@ -135,7 +135,8 @@ def _fetch(url: str, part: Path, end: float, meter: Meter | None, *, checked: bo
             raise _Broken(f"{response.status_code} {response.reason}", seconds)
         response.raise_for_status()
         answer = _answer(url, response, have, part)
-        _check_countable(url, response, answer, checked)
+        if not checked:
+            _check_believable(url, response, answer, part)
         check_free(part.parent, (answer.total or 0) - answer.start, part.stem)
         with (
             open(part, "ab" if answer.start else "wb") as handle,
@@ -185,10 +186,13 @@ def _length(url: str, response: requests.Response) -> int | None:
     return None if text is None else int(text)
 
 
-def _check_countable(url: str, response: requests.Response, answer: _Answer, checked: bool) -> None:
-    """DatasetError where neither a checksum nor a size can reveal a truncated file."""
-    if checked:
-        return
+def _check_believable(url: str, response: requests.Response, answer: _Answer, part: Path) -> None:
+    """DatasetError, without a checksum, for a web page and for what may be truncated unnoticed."""
+    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    if kind == "text/html" and Path(part.stem).suffix.lower() not in (".html", ".htm"):
+        raise DatasetError(
+            f"{url}: the server answers a web page, such as a form or a notice, not {part.stem}"
+        )
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding != "identity":
         raise DatasetError(

@@ -127,19 +127,33 @@ def _record(file: SourceFile, path: Path, url: str, records: Records) -> None:
 def _unpack(file: SourceFile, folder: Path, records: Records) -> None:
     path = folder / file.name
     log.info("%s: unpacking", path)
-    names = unpack(path, folder)
+    try:
+        names = _unpack_all(file, folder)
+    except DatasetError:  # it is not what was wanted: neither its checksum nor a download stays
+        if records.files.pop(file.name, None):
+            records.save()
+        if file.urls:
+            path.unlink()
+        raise
+    sha256 = expected(file, records)["sha256"]
     names = names[:: max(1, len(names) // NOTED)]
+    records.unpacked[file.name] = {"sha256": sha256, "names": names, "size": path.stat().st_size}
+    records.save()
+    if file.urls:
+        path.unlink()
+
+
+def _unpack_all(file: SourceFile, folder: Path) -> list[str]:
+    """Unpack an archive and the archives inside of it; the names at the top of its content."""
+    path = folder / file.name
+    names = unpack(path, folder)
     for name in file.inner:
         inner = folder / name
         if not inner.is_file():
             raise DatasetError(f"{path}: holds no archive {name!r}")
         unpack(inner, inner.parent)
         inner.unlink()
-    sha256 = expected(file, records)["sha256"]
-    records.unpacked[file.name] = {"sha256": sha256, "names": names, "size": path.stat().st_size}
-    records.save()
-    if file.urls:
-        path.unlink()
+    return names
 
 
 def _entry(file: SourceFile, folder: Path, records: Records) -> dict[str, Any]:
