@@ -24,6 +24,8 @@ from icmbench.metrics.meter import Meter
 
 DATA = Path(__file__).parent / "data" / "metrics"
 State = dict[str, torch.Tensor]
+VGG_STAGES = ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28))
+LEARNED = ("lpips", "lpips_vgg", "dists")
 
 
 def random_state(build: Callable[[], torch.nn.Module], seed: int) -> State:
@@ -89,14 +91,23 @@ def conv(state: State, layer: int, x: torch.Tensor, stride: int = 1) -> torch.Te
 
 def lpips_written_out(state: State, a: np.ndarray, b: np.ndarray) -> float:
     """Zhang et al. 2018, (1): squared difference of unit-length features, weighted per channel."""
-    file = resources.files("lpips") / "weights" / "v0.1" / "alex.pth"
+    vgg = "features.28.weight" in state
+    file = resources.files("lpips") / "weights" / "v0.1" / ("vgg.pth" if vgg else "alex.pth")
     heads = torch.load(str(file), map_location="cpu", weights_only=True)
 
     def features(image: np.ndarray) -> list[torch.Tensor]:
         shift = torch.tensor([-0.030, -0.088, -0.188]).double().view(1, 3, 1, 1)
         scale = torch.tensor([0.458, 0.448, 0.450]).double().view(1, 3, 1, 1)
         x = (planes(image) / 127.5 - 1 - shift) / scale
-        maps = [conv(state, 0, x, stride=4)]
+        maps: list[torch.Tensor] = []
+        if vgg:
+            for stage in VGG_STAGES:
+                x = F.max_pool2d(x, 2) if maps else x
+                for layer in stage:
+                    x = conv(state, layer, x)
+                maps.append(x)
+            return [m / (m.square().sum(1, keepdim=True).sqrt() + 1e-10) for m in maps]
+        maps.append(conv(state, 0, x, stride=4))
         maps.append(conv(state, 3, F.max_pool2d(maps[-1], 3, 2)))
         maps.append(conv(state, 6, F.max_pool2d(maps[-1], 3, 2)))
         maps.append(conv(state, 8, maps[-1]))
@@ -125,7 +136,7 @@ def dists_written_out(states: dict[str, State], a: np.ndarray, b: np.ndarray) ->
         mean = torch.tensor([0.485, 0.456, 0.406]).double().view(1, 3, 1, 1)
         x = (raw - mean) / torch.tensor([0.229, 0.224, 0.225]).double().view(1, 3, 1, 1)
         maps = [raw]
-        for stage in ((0, 2), (5, 7), (10, 12, 14), (17, 19, 21), (24, 26, 28)):
+        for stage in VGG_STAGES:
             x = x if stage[0] == 0 else pool(x)
             for layer in stage:
                 x = conv(state, layer, x)
@@ -152,8 +163,9 @@ def test_values_equal_the_written_out_computation(
     pair: tuple[str, str], folder: Path, states: dict[str, State]
 ) -> None:
     a, b = map(stored, pair)
-    values = Meter(["lpips", "dists"], weights=folder)(a, b)
+    values = Meter(LEARNED, weights=folder)(a, b)
     assert values["lpips"] == pytest.approx(lpips_written_out(states["ALEXNET"], a, b), rel=1e-4)
+    assert values["lpips_vgg"] == pytest.approx(lpips_written_out(states["VGG16"], a, b), rel=1e-4)
     # float32 variances of thousands of channels: 1e-5 of a value between 0 and 1.
     assert values["dists"] == pytest.approx(dists_written_out(states, a, b), abs=2e-5)
     assert values["lpips"] > 1e-4
@@ -161,11 +173,11 @@ def test_values_equal_the_written_out_computation(
 
 
 def test_equal_images_and_smallest_sides(folder: Path) -> None:
-    meter = Meter(["lpips", "dists"], weights=folder)
+    meter = Meter(LEARNED, weights=folder)
     values = meter(stored("scene"), stored("scene"))
     assert values["lpips"] == 0.0
     assert values["dists"] == pytest.approx(0.0, abs=1e-5)
-    for name in ("lpips", "dists"):
+    for name in LEARNED:
         side = METRICS[name].min_side
         crops = [stored(n)[:side, :side] for n in ("scene", "scene_jpeg8")]
         assert math.isfinite(meter(*crops)[name])
@@ -182,23 +194,24 @@ def test_loading_draws_nothing_from_the_global_generator_and_needs_no_network(
         monkeypatch.setattr(torch.hub, name, refuse)
     monkeypatch.setattr("socket.socket.connect", refuse)
     before = torch.get_rng_state()
-    Meter(["lpips", "dists"], weights=folder)
+    Meter(LEARNED, weights=folder)
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_available_names_what_is_missing(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert {"lpips", "dists"} <= set(available(folder)[0])
+    assert set(LEARNED) <= set(available(folder)[0])
     assert list(METRICS) == available(folder)[0]
     assert available(folder)[1] == {}
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     names, reasons = available(tmp_path / "mine")
-    assert set(reasons) == {"lpips", "dists"}
+    assert set(reasons) == set(LEARNED)
     assert not set(names) & set(reasons)
     for part in ("alexnet-owt-7be5be79.pth", "mine", "hub/checkpoints", "https://", "sha256"):
         assert part in reasons["lpips"]
     assert "vgg16-397923af.pth" in reasons["dists"]
+    assert "vgg16-397923af.pth" in reasons["lpips_vgg"]
     assert "dists_weights.pt" in reasons["dists"]
     with pytest.raises(MeasurementError, match=r"alexnet-owt-7be5be79\.pth is not in"):
         Meter(["lpips"], weights=tmp_path / "mine")

@@ -9,7 +9,11 @@ from icmbench.core.versions import runs_jobs
 from icmbench.metrics import weights as files
 from icmbench.metrics.registry import METRICS
 
-_FILES = {"lpips": [files.ALEXNET], "dists": [files.VGG16, files.DISTS]}
+_FILES = {
+    "lpips": [files.ALEXNET],
+    "lpips_vgg": [files.VGG16],
+    "dists": [files.VGG16, files.DISTS],
+}
 
 
 def available(weights: Path | None = None) -> tuple[list[str], dict[str, str]]:

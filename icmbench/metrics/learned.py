@@ -49,17 +49,25 @@ def load_lpips(weights: Path | None, device: str) -> Score:
 
     Raises MeasurementError if the AlexNet file is missing, damaged or not AlexNet.
     """
-    backbone = _backbone(torchvision.models.alexnet, files.ALEXNET, weights)
+    return _lpips("alex", _backbone(torchvision.models.alexnet, files.ALEXNET, weights), device)
+
+
+def load_lpips_vgg(weights: Path | None, device: str) -> Score:
+    """LPIPS v0.1 with VGG-16, as `load_lpips`."""
+    return _lpips("vgg", _backbone(torchvision.models.vgg16, files.VGG16, weights), device)
+
+
+def _lpips(net: str, backbone: torch.nn.Module, device: str) -> Score:
     # The constructor draws weights that are replaced below, and uses an old torchvision argument.
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
         network = lpips.LPIPS(
-            net="alex", version="0.1", pretrained=False, pnet_rand=True, verbose=False
+            net=net, version="0.1", pretrained=False, pnet_rand=True, verbose=False
         )
-    heads = resources.files("lpips").joinpath("weights", "v0.1", "alex.pth").read_bytes()
+    heads = resources.files("lpips").joinpath("weights", "v0.1", f"{net}.pth").read_bytes()
     head_tensors = torch.load(io.BytesIO(heads), map_location="cpu", weights_only=True)
     state = network.state_dict()
     for name in state:
-        if name.startswith("net.slice"):  # net.slice2.3.weight is AlexNet's features.3.weight
+        if name.startswith("net.slice"):  # net.slice2.3.weight is features.3.weight
             state[name] = backbone.state_dict()["features." + name.split(".", 2)[2]]
         elif name.startswith("lin"):  # the package registers each head twice: lin0 and lins.0
             head = name if name in head_tensors else "lin" + name.removeprefix("lins.")

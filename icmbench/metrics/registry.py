@@ -118,6 +118,17 @@ _ALL = (
         module="learned",
     ),
     Metric(
+        "lpips_vgg",
+        "LPIPS (VGG)",
+        "",
+        False,
+        16,
+        "lpips: version 0.1, VGG-16 (torchvision vgg16-397923af), inputs in -1 to 1, "
+        "full resolution.",
+        needs_weights=True,
+        module="learned",
+    ),
+    Metric(
         "dists",
         "DISTS",
         "",
