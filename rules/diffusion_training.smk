@@ -22,7 +22,7 @@ if plan.makes_diff_icmh:
             "../envs/core.yaml"
         resources:
             gpu=demand.network_gpus * parts.trained("prior"),
-            mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
+            mem_mb=lambda wc, input, attempt: attempt * training_mb(input, TRAINING["cache_mb"]),
             runtime=lambda wc, attempt: parts.minutes("prior") * attempt,
         params:
             device=run.config["device"],
@@ -47,7 +47,7 @@ if plan.makes_diff_icmh:
             "../envs/core.yaml"
         resources:
             gpu=demand.network_gpus * parts.trained("tagger"),
-            mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
+            mem_mb=lambda wc, input, attempt: attempt * training_mb(input, TRAINING["cache_mb"]),
             runtime=lambda wc, attempt: parts.minutes("tagger") * attempt,
         params:
             device=run.config["device"],
@@ -73,7 +73,7 @@ if plan.makes_diff_icmh:
             "../envs/core.yaml"
         resources:
             gpu=demand.network_gpus * parts.trained("stage_1"),
-            mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
+            mem_mb=lambda wc, input, attempt: attempt * training_mb(input, TRAINING["cache_mb"]),
             runtime=lambda wc, attempt: parts.minutes("stage_1") * attempt,
         params:
             device=run.config["device"],
@@ -98,7 +98,7 @@ if plan.makes_diff_icmh:
             "../envs/core.yaml"
         resources:
             gpu=demand.network_gpus * parts.trained("stage_2"),
-            mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
+            mem_mb=lambda wc, input, attempt: attempt * training_mb(input, TRAINING["cache_mb"]),
             runtime=lambda wc, attempt: parts.minutes("stage_2") * attempt,
         params:
             device=run.config["device"],

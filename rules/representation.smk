@@ -17,7 +17,7 @@ if plan.makes_models:
             "../envs/core.yaml"
         resources:
             gpu=demand.network_gpus * parts.trained("vgg"),
-            mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
+            mem_mb=lambda wc, input, attempt: attempt * training_mb(input, TRAINING["cache_mb"]),
             runtime=lambda wc, attempt: parts.minutes("vgg") * attempt,
         params:
             device=run.config["device"],
@@ -47,7 +47,7 @@ if plan.makes_models:
             "../envs/core.yaml"
         resources:
             gpu=demand.network_gpus,
-            mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
+            mem_mb=lambda wc, input, attempt: attempt * training_mb(input, TRAINING["cache_mb"]),
             runtime=lambda wc, attempt: 240 * attempt,
         params:
             device=run.config["device"],
@@ -70,7 +70,7 @@ if plan.makes_models:
             "../envs/core.yaml"
         resources:
             gpu=demand.network_gpus * parts.trained("features"),
-            mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
+            mem_mb=lambda wc, input, attempt: attempt * training_mb(input, TRAINING["cache_mb"]),
             runtime=lambda wc, attempt: parts.minutes("features") * attempt,
         params:
             device=run.config["device"],
@@ -117,7 +117,7 @@ if plan.makes_models:
                 "../envs/core.yaml"
             resources:
                 gpu=demand.network_gpus,
-                mem_mb=lambda wc, input, attempt: attempt * training_mb(input, at_least=3000),
+                mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
             params:
                 device=run.config["device"],
                 code=code_of("retrieval"),
@@ -171,7 +171,7 @@ if plan.makes_models:
             "../envs/core.yaml"
         resources:
             gpu=demand.network_gpus,
-            mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
+            mem_mb=lambda wc, input, attempt: attempt * training_mb(input, 1000),
             runtime=lambda wc, attempt: 120 * attempt,
         params:
             device=run.config["device"],

@@ -165,7 +165,7 @@ if run.tasks:
                 "../envs/tasks.yaml"
             resources:
                 gpu=demand.network_gpus,
-                mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
+                mem_mb=lambda wc, input, attempt: attempt * training_mb(input, TRAINING["cache_mb"]),
                 runtime=lambda wc, attempt: 1440 * attempt,
             params:
                 device=run.config["device"],

@@ -47,7 +47,7 @@ if plan.makes_models:
             "../envs/core.yaml"
         resources:
             gpu=demand.network_gpus * parts.trained("contexts"),
-            mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
+            mem_mb=lambda wc, input, attempt: attempt * training_mb(input, TRAINING["cache_mb"]),
             runtime=lambda wc, attempt: parts.minutes("contexts") * attempt,
         params:
             device=run.config["device"],
@@ -70,7 +70,7 @@ if plan.makes_models:
             "../envs/core.yaml"
         resources:
             gpu=demand.network_gpus * parts.trained("reverse"),
-            mem_mb=lambda wc, input, attempt: attempt * training_mb(input),
+            mem_mb=lambda wc, input, attempt: attempt * training_mb(input, TRAINING["cache_mb"]),
             runtime=lambda wc, attempt: parts.minutes("reverse") * attempt,
         params:
             device=run.config["device"],

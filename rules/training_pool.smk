@@ -19,10 +19,7 @@ rule training_pool:
         code=code_of("training_pool"),
         entry=lambda wc: TRAINING["data"][wc.source],
         downloads=run.config["downloads"],
-        fingerprint=lambda wc: run.training.sources[wc.source].fingerprint(
-            run.training.sources[wc.source].image_ids()
-        ),
-        image_ids=lambda wc: run.training.sources[wc.source].image_ids(),
+        fingerprint=lambda wc: plan.training_fingerprint(wc.source),
     script:
         "../workflow_scripts/training_pool.py"
 

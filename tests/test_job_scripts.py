@@ -17,7 +17,9 @@ import yaml
 from conftest import ROOT
 
 SCRIPTS = sorted((ROOT / "workflow_scripts").glob("*.py"))
-GIVEN = ("threads", "results", "root", "offline", "sources")  # by `job_arguments`, of every job
+GIVEN = (  # by `job_arguments`, of every job
+    "threads", "results", "root", "offline", "sources", "cache_mb",
+)  # fmt: skip
 
 # Every rule of a configuration, as Snakemake reads it.
 RULES = """

@@ -73,6 +73,8 @@ def test_arguments_come_by_name() -> None:
         "a": Path("in/a"), "b": [Path("out/b")], "key": "a/b", "image": "7",
         "root": Path("/w"), "results": Path("out"),
     }  # fmt: skip
+    job.config["training"] = {"cache_mb": 7, "seed": 1}
+    assert job_arguments(lambda cache_mb, b: None, job) == {"cache_mb": 7, "b": [Path("out/b")]}
     with pytest.raises(TypeError, match="rule r: output c: name every output as a parameter of"):
         job_arguments(example, snakemake_job(output={"b": [], "c": "x"}))
     with pytest.raises(TypeError, match="rule r: a: given twice"):

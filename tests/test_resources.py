@@ -295,7 +295,8 @@ def test_memory_follows_weights_and_pixels(tmp_path: Path) -> None:
     assert coding_mb([], ["large"], ["a"]) > coding_mb([], ["large"], ["b"]) > 2000
     assert coding_mb([], ["small", "large"], ["b", "a"]) == coding_mb([], ["large"], ["a"])
     assert network_mb([], at_least=4000) == 4000
-    assert training_mb([tmp_path]) == 4000  # a folder of images is no weights
+    assert training_mb([tmp_path]) == 3000  # a folder of images is no weights
+    assert training_mb([tmp_path], 1000) == 4000
     assert training_mb([file, tmp_path]) > coding_mb([file], ["small"], ["b"])
     with pytest.raises(FileNotFoundError) as caught:
         coding_mb([tmp_path / "later"], ["small"], ["b"])
@@ -329,7 +330,9 @@ def test_jobs_that_may_hold_a_gpu_ask_for_memory_by_the_size_of_their_weights(ro
         for block in re.split(r"(?m)^ *(?:use )?rule ", path.read_text(encoding="utf-8"))[1:]:
             if re.search(r"^ +gpu=", block, re.M):
                 found += 1
-                asked = re.search(r"mem_mb=[^:]*:[^:]*(network|coding|training)_mb\(", block)
+                asked = re.search(
+                    r"mem_mb=[^:]*:[^:]*(network|coding|training|autoencoder)_mb\(", block
+                )
                 assert asked, f"{path.name}: {block.partition(':')[0]}"
     assert found > 20
 

@@ -53,8 +53,9 @@ from icmbench.models.card import model_card
 from icmbench.models.latent_autoencoder import load_autoencoder
 from icmbench.models.tensors import load_arrays, load_network, rounded, save_arrays, save_network
 from icmbench.reporting.figures.loss import blocks, loss_curves
-from icmbench.training.data import TEST_PIXELS, TrainingData, read_provided, read_training_data
+from icmbench.training.data import TrainingData, read_provided, read_training_data
 from icmbench.training.loop import Schedule, Session
+from icmbench.training.records import TEST_PIXELS, TrainingRecord, training_record
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -535,9 +536,11 @@ def test_the_pool_reads_what_was_provided(tmp_path: Path) -> None:
     records = []
     for index, side in enumerate((40, 20, 44)):
         write_png(home / "images" / f"{index}.png", make_picture(side, 48, index))
-        records.append(Record(f"{index}", f"{index}.png", licence="CC0-1.0"))
-    records.append(Record("broken", "broken.png", status="refused: not an image"))
-    write_records(home / "records.csv", records)
+        record = Record(f"{index}", f"{index}.png", licence="CC0-1.0")
+        records.append(training_record(record, home / "images" / record.path))
+    broken = Record("broken", "broken.png", status="refused: not an image")
+    records.append(training_record(broken, home / "images" / broken.path))
+    write_records(home / "records.csv", records, TrainingRecord)
     pool = read_provided([home / "records.csv"], [home / "images"], smallest=32)
     assert [image.shape[0] for image in pool.images] == [40, 44]
     assert pool.sources == (("scenes", 2),)
@@ -567,7 +570,7 @@ def test_kodak_is_known_by_its_pixels(tmp_path: Path, monkeypatch: pytest.Monkey
         kodak.PIXELS.values()
     )
     write_png(tmp_path / "a.png", make_picture(40, 40))
-    monkeypatch.setattr("icmbench.training.data.pixel_sha256", lambda _: kodak.PIXELS["kodim07"])
+    monkeypatch.setattr("icmbench.training.records.pixel_sha256", lambda _: kodak.PIXELS["kodim07"])
     with pytest.raises(DatasetError, match=r"a\.png is kodim07 of kodak: for testing only"):
         read_training_data([("mine", [tmp_path / "a.png"])], smallest=32)
 

@@ -44,7 +44,7 @@ def tune_decoder(
     tuned = copy.deepcopy(autoencoder.network)
     for name, parameter in tuned.named_parameters():
         parameter.requires_grad_(name.startswith("decoder."))
-    examples = training.make_examples(autoencoder, pool)
+    examples = training.make_examples(autoencoder, pool, folder)
     std = torch.from_numpy(autoencoder.std)[None, :, None, None]
     mean = torch.from_numpy(autoencoder.mean)[None, :, None, None]
 

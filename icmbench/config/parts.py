@@ -8,7 +8,7 @@ from icmbench.codecs.diff_icmh import model_folder as icmh
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.mpd.training.settings import SECTION, SHARED, source
 from icmbench.config.plan import NETWORKS, Plan
-from icmbench.config.resources import network_mb, training_mb
+from icmbench.config.resources import UNCACHED_MB, network_mb, training_mb
 from icmbench.models.foreign_files import foreign_files
 
 STAGE_FILES: Final = ("codec", "control", "tables")
@@ -41,8 +41,10 @@ class Parts:
 
     def autoencoder_mb(self, files: Any) -> int:
         """Memory of a training of the autoencoder, or of its import, in MB; of a job's inputs."""
-        published = files.get("published")
-        return network_mb(published, 0, at_least=4000) if published else training_mb(files)
+        published, cache_mb = files.get("published"), int(self._training["cache_mb"])
+        if published:
+            return network_mb(published, 0, at_least=UNCACHED_MB) + cache_mb
+        return training_mb(files, cache_mb)
 
     def checkpoint(self, part: str) -> str:
         """State of a training; no output: Snakemake removes those of a job that was killed."""

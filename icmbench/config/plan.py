@@ -21,6 +21,7 @@ from icmbench.config.run import Run
 from icmbench.config.scope import make_scope
 from icmbench.config.sources import source_files
 from icmbench.config.tasks import task_entry
+from icmbench.core.files import sha256_bytes
 from icmbench.datasets.base import Dataset, shard_of
 from icmbench.evaluation.sharing import shared_strings
 from icmbench.metrics import METRICS, available
@@ -131,6 +132,13 @@ class Plan:
         """Digest of the images of one shard: a new image reruns its shard and no other."""
         ids = self.shard_images(dataset)[shard]
         return [len(ids), self.run.datasets[dataset].fingerprint(ids)]
+
+    @functools.cache  # noqa: B019
+    def training_fingerprint(self, source: str) -> list[Any]:
+        """Digest of the images of a training set, short however many they are."""
+        data = self.run.training.sources[source]
+        ids = data.image_ids()
+        return [len(ids), sha256_bytes("\n".join(ids).encode()), data.fingerprint(ids)]
 
     def image_files(
         self,

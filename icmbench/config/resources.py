@@ -18,6 +18,7 @@ PROCESSES_MB: Final = 1500
 WEIGHTS_MB: Final = 2
 # Of a training: float32 weights, gradients and two moments are 8 times a file in float16.
 TRAINING_MB: Final = 10
+UNCACHED_MB: Final = 3000  # of a training in any case, besides the images that it keeps
 TILED_MB: Final = 80
 WHOLE_MB: Final = 1500
 METRICS_MB: Final = 1500
@@ -49,10 +50,14 @@ def network_mb(
     return round(max(at_least, PROCESSES_MB + per_weight * weights + per_megapixel * megapixels))
 
 
-def training_mb(files: Iterable[str | Path], at_least: float = 4000) -> int:
-    """Memory of a training, in MB; of all inputs the files of weights count; see `network_mb`."""
+def training_mb(files: Iterable[str | Path], cache_mb: float = 0) -> int:
+    """Memory of a training, in MB; of all inputs the files of weights count; see `network_mb`.
+
+    `cache_mb`: MB of decoded training images that it keeps.
+    """
     weights = [path for path in files if str(path).endswith(_WEIGHTS)]
-    return network_mb(weights, 0, at_least=at_least, per_weight=TRAINING_MB)
+    least = network_mb(weights, 0, at_least=UNCACHED_MB, per_weight=TRAINING_MB)
+    return least + round(cache_mb)
 
 
 class Demand:

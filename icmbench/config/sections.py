@@ -181,6 +181,12 @@ TRAINING: Final = {
         multiple=8,
     ),
     "seed": integer(1, "another seed gives other weights", low=0),
+    "cache_mb": integer(
+        1000,
+        "MB of decoded training images that a training keeps in memory; all others are decoded "
+        "when they are drawn. It changes the time, no weights",
+        low=0,
+    ),
     "data": entries(
         {
             "type": "object",

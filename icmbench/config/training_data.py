@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from icmbench.core.errors import ConfigError
+from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.datasets.base import Dataset, Record
 from icmbench.datasets.registry import make_dataset
 
@@ -102,7 +102,17 @@ def _overlap(one: Path, other: Path) -> bool:
 
 
 def training_records(source: Dataset, records: list[Record]) -> list[Record]:
-    """The records of a training set that are trained on: the split train, or all where none is."""
+    """The records of a training set that are trained on: the split train, or all where none is.
+
+    Raises DatasetError where the set has splits and none of them is train.
+    """
     if not source.splits:
         return records
-    return [record for record in records if record.split == "train"]
+    train = [record for record in records if record.split == "train"]
+    if not train:
+        found = ", ".join(sorted({record.split for record in records})) or "none"
+        raise DatasetError(
+            f"training.data.{source.name}: no image is of the split train (splits: {found}); all "
+            "images of a folder are trained on: give the set the type folder"
+        )
+    return train

@@ -13,7 +13,7 @@ def job_arguments(function: Callable[..., Any], job: Any) -> dict[str, Any]:
 
     Inputs and outputs become paths, one `Path` or a list of them as the rule has it. `threads` is
     the job's number of threads, `results` the folder of results, `root` that of the workflow;
-    `offline` and `sources` are those of the configuration.
+    `offline`, `sources` and `cache_mb` (of `training`) are those of the configuration.
     Inputs and params that the function does not name only decide when the job runs. Every output
     must be named: what the function does not know, it cannot write.
 
@@ -36,8 +36,11 @@ def job_arguments(function: Callable[..., Any], job: Any) -> dict[str, Any]:
     given = [*_paths(job.input), *_paths(job.output), *job.params.items(), *job.wildcards.items()]
     given += [("threads", job.threads), ("results", Path(job.config["results"]))]
     given += [("root", Path(job.scriptdir).parent)]
-    # They decide how files are fetched, never what they hold: no params, a change reruns nothing.
+    # They decide how files are fetched and kept, never what they hold: no params, a change reruns
+    # nothing.
     given += [(key, job.config[key]) for key in ("offline", "sources") if key in job.config]
+    if "training" in job.config:
+        given += [("cache_mb", job.config["training"]["cache_mb"])]
     found: dict[str, Any] = {}
     for name, value in given:
         if name in found and name in names:

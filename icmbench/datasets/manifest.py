@@ -7,13 +7,13 @@ import dataclasses
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from icmbench.core.errors import DatasetError
 from icmbench.core.files import write_text
 from icmbench.datasets.base import Dataset, Record, shard_of
 
-FIELDS = [field.name for field in dataclasses.fields(Record)]
+AnyRecord = TypeVar("AnyRecord", bound=Record)
 
 
 def shard_ids(dataset: Dataset, shard: int, shards: int) -> list[str]:
@@ -28,27 +28,36 @@ def provide_shard(dataset: Dataset, shard: int, shards: int, folder: Path) -> li
     return sorted(records, key=lambda record: record.image)
 
 
-def write_records(path: Path, records: Iterable[Record]) -> None:
-    """Write records as CSV, sorted by image id."""
+def write_records(path: Path, records: Iterable[Record], kind: type[Record] = Record) -> None:
+    """Write records, all of one kind, as CSV, sorted by image id."""
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, FIELDS, lineterminator="\n")
+    fields = [field.name for field in dataclasses.fields(kind)]
+    writer = csv.DictWriter(buffer, fields, lineterminator="\n")
     writer.writeheader()
     for record in sorted(records, key=lambda record: record.image):
         writer.writerow(dataclasses.asdict(record))
     write_text(path, buffer.getvalue())
 
 
-def read_records(path: Path) -> list[Record]:
-    """Records of a CSV that `write_records` wrote."""
+@overload
+def read_records(path: Path) -> list[Record]: ...
+
+
+@overload
+def read_records(path: Path, kind: type[AnyRecord]) -> list[AnyRecord]: ...
+
+
+def read_records(path: Path, kind: type[Record] = Record) -> Sequence[Record]:
+    """Records of a CSV that `write_records` wrote, of the same kind."""
     try:
         with open(path, encoding="utf-8", newline="") as handle:
-            return [_record(row) for row in csv.DictReader(handle)]
+            return [_record(row, kind) for row in csv.DictReader(handle)]
     except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path}: not a manifest: {error}") from error
 
 
-def _record(row: dict[str, Any]) -> Record:
-    return Record(**{**row, "width": int(row["width"]), "height": int(row["height"])})
+def _record(row: dict[str, Any], kind: type[Record]) -> Record:
+    return kind(**{**row, "width": int(row["width"]), "height": int(row["height"])})
 
 
 def usable(records: Sequence[Record], split: str = "test") -> list[Record]:

@@ -27,6 +27,7 @@ class TrainingJob:
         part: name of the weight file.
         device: as in the configuration.
         threads: of torch.
+        cache_mb: 10^6 bytes of decoded training images that stay in memory; no result changes.
     """
 
     weights: Sequence[Path]
@@ -43,6 +44,7 @@ class TrainingJob:
     part: str = ""
     device: str = "cpu"
     threads: int = 1
+    cache_mb: float = 0
 
 
 def bundled_or_trained(train: Callable[[TrainingJob], None], job: TrainingJob) -> None:

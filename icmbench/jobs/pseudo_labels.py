@@ -24,6 +24,7 @@ def pseudo_labels(
     settings: Mapping[str, Any],
     device: str,
     threads: int,
+    cache_mb: float,
     records: Sequence[Path],
     images: Sequence[Path],
     network: Path,
@@ -36,6 +37,7 @@ def pseudo_labels(
     Args:
         kind: of the descriptors.
         settings: section of the configuration, and the `seed`.
+        cache_mb: 10^6 bytes of decoded training images that stay in memory.
         records, images: list and folder of every source of the training set.
         network: weight file of the VGG.
         labels, table, figures: the files to write.
@@ -43,7 +45,7 @@ def pseudo_labels(
     torch.set_num_threads(threads)
     size, seed = settings["size"], settings["seed"]
     taps = load_taps(network, use_device(device))
-    data = read_provided(records, images, smallest=size)
+    data = read_provided(records, images, smallest=size, cache_mb=cache_mb)
     patches = draw_patches(data.images, settings["patches"], size, seed)
     found, descriptors = make_pseudo_labels(
         taps,

@@ -11,5 +11,7 @@ def train_task(job: TrainingJob) -> None:
     from icmbench.models.tensors import save_network
     from icmbench.tasks.training.part import train_part
 
-    state, metadata = train_part(job.part, schedule(job), job.records, job.images, session(job))
+    state, metadata = train_part(
+        job.part, schedule(job), job.records, job.images, session(job), cache_mb=job.cache_mb
+    )
     save_network(job.weights[0], state, metadata)

@@ -40,7 +40,7 @@ def schedule(job: TrainingJob, **more: Any) -> Schedule:
 
 def training_set(job: TrainingJob, smallest: int) -> TrainingData:
     """The training set of a job; `smallest`: smallest allowed side of an image in pixels."""
-    return read_provided(job.records, job.images, smallest=smallest)
+    return read_provided(job.records, job.images, smallest=smallest, cache_mb=job.cache_mb)
 
 
 def needed(path: Path | None) -> Path:

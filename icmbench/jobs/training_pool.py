@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.config.training_data import make_training_set, training_records
+from icmbench.core.progress import progress
 from icmbench.datasets.manifest import provide_shard, write_records
+from icmbench.training.records import TrainingRecord, training_record
 
 
 def training_pool(
@@ -19,6 +21,13 @@ def training_pool(
     records: Path,
     images: Path,
 ) -> None:
-    """Provide the training images of one source; arguments as in `dataset_shard`."""
+    """Provide the training images of one source; arguments as in `dataset_shard`.
+
+    The list has the digest of every image's pixels, so that no training reads all files again.
+    Raises DatasetError for an image of a test set under any file name.
+    """
     dataset = make_training_set(source, entry, Path(downloads), results)
-    write_records(records, training_records(dataset, provide_shard(dataset, 0, 1, images)))
+    found = training_records(dataset, provide_shard(dataset, 0, 1, images))
+    bar = progress(found, desc=f"{source}: pixels", unit="image")
+    described = [training_record(record, images / record.path) for record in bar]
+    write_records(records, described, TrainingRecord)

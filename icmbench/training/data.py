@@ -1,8 +1,7 @@
-"""The training data: images in memory, from which random crops are drawn."""
+"""The training data: image files, decoded when they are drawn, and random crops of them."""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,22 +14,21 @@ from PIL import Image as PillowImage
 
 from icmbench.core.errors import DatasetError
 from icmbench.core.files import sha256_bytes
-from icmbench.core.images.image_files import pixel_sha256, read_image
 from icmbench.core.progress import progress
-from icmbench.datasets.kodak import PIXELS
-from icmbench.datasets.manifest import read_records
-from icmbench.datasets.photos import PHOTOS
+from icmbench.datasets.base import Record
+from icmbench.training.images import CACHE_MB, Image, ImageFiles, image_shapes
+from icmbench.training.records import (
+    TrainingRecord,
+    read_training_records,
+    refuse_test_image,
+    training_record,
+)
 
 log = logging.getLogger(__name__)
 
-# sha256 of the pixels of what is for testing only, and its name.
-TEST_PIXELS: Final = {
-    **{digest: f"{name} of kodak" for name, digest in PIXELS.items()},
-    **{photo.sha256: f"{name} of photos" for name, photo in PHOTOS.items()},
-}
-
-
 UNSTATED: Final = "no licence stated"
+
+Listed = list[tuple[Path, TrainingRecord]]
 
 
 @dataclass(frozen=True)
@@ -38,16 +36,22 @@ class TrainingData:
     """Images `uint8 (H, W, 3)` in a fixed order, and a digest of their pixels.
 
     Attributes:
+        images: in memory, or `ImageFiles`, which are decoded when they are asked for.
         sources: per source, its name and the number of its images.
         licences: of the images by source, as the data sets declare them, sorted.
         paths: the image files, in the order of the images.
     """
 
-    images: tuple[NDArray[np.uint8], ...]
+    images: Sequence[Image]
     digest: str
     sources: tuple[tuple[str, int], ...]
     licences: tuple[str, ...] = ()
     paths: tuple[Path, ...] = ()
+
+    @property
+    def shapes(self) -> NDArray[np.int64]:
+        """Height and width of every image, int64 (n, 2); no image is decoded for it."""
+        return image_shapes(self.images)
 
     def crops(self, rng: np.random.Generator, count: int, size: int) -> NDArray[np.float32]:
         """Random crops, (count, 3, size, size) in [-1, 1]: reduced by up to 2, mirrored at will."""
@@ -78,61 +82,78 @@ class TrainingData:
 
 
 def read_training_data(
-    sources: Sequence[tuple[str, Sequence[Path]]], *, smallest: int
+    sources: Sequence[tuple[str, Sequence[Path]]], *, smallest: int, cache_mb: float = CACHE_MB
 ) -> TrainingData:
-    """Read the images of every source; those with a side below `smallest` are left out.
+    """The training data of files of which nothing is known: each is read once, none is kept.
 
-    Raises DatasetError where a source has none left and for an image of a test set under any file
-    name (a changed copy, such as a smaller one, is not detected); ImageError for a file that is no
-    image.
+    Args:
+        sources: names and files.
+        smallest: images with a shorter side in pixels are left out.
+        cache_mb: 10^6 bytes of decoded images that stay in memory.
+
+    Raises DatasetError where a source has no image left and for an image of a test set under any
+    file name; ImageError for a file that is no image.
     """
-    images: list[NDArray[np.uint8]] = []
-    counts: list[tuple[str, int]] = []
-    digests: list[str] = []
-    kept: list[Path] = []
-    for name, paths in sources:
-        before = len(images)
-        for path in progress(sorted(paths), desc=name, unit="image"):
-            image, _ = read_image(path)
-            if min(image.shape[:2]) >= smallest:
-                images.append(image)
-                kept.append(path)
-                digests.append(_training_digest(path, image))
-        counts.append((name, len(images) - before))
-        if (small := len(paths) - counts[-1][1]) == len(paths):
-            raise DatasetError(
-                f"training data: {name!r} holds no image of at least {smallest} pixels a side"
-            )
-        log.info("%s: %d images, %d too small", name, counts[-1][1], small)
-    if not images:
-        raise DatasetError("the training data are empty")
-    digest = sha256_bytes("".join(digests).encode())
-    return TrainingData(tuple(images), digest, tuple(counts), paths=tuple(kept))
-
-
-def _training_digest(path: Path, image: NDArray[np.uint8]) -> str:
-    digest = pixel_sha256(image)
-    if digest in TEST_PIXELS:
-        raise DatasetError(
-            f"training data: {path} is {TEST_PIXELS[digest]}: for testing only; remove it "
-            "from the training data"
+    listed = [
+        (
+            name,
+            [
+                (path, training_record(Record(path.name, str(path)), path))
+                for path in progress(paths, desc=name, unit="image")
+            ],
         )
-    return digest
+        for name, paths in sources
+    ]
+    return _training_data(listed, smallest, cache_mb)
 
 
 def read_provided(
-    lists: Sequence[Path | str], folders: Sequence[Path | str], *, smallest: int
+    lists: Sequence[Path | str],
+    folders: Sequence[Path | str],
+    *,
+    smallest: int,
+    cache_mb: float = CACHE_MB,
 ) -> TrainingData:
-    """Read the images of provided data sets: per source its list of records and its folder.
+    """The training data of provided data sets: per source its list and its folder.
 
-    A source is named by the folder that its list lies in. Broken images are left out.
+    A source is named by the folder that its list lies in. Broken images are left out. No image is
+    read: sizes and digests are those of the list. Arguments and errors are otherwise those of
+    `read_training_data`; DatasetError, too, for what is no list of training images.
     """
-    sources: list[tuple[str, list[Path]]] = []
+    sources: list[tuple[str, Listed]] = []
     licences: set[str] = set()
     for path, folder in zip(map(Path, lists), map(Path, folders), strict=True):
-        good = [record for record in read_records(path) if record.status == "ok"]
-        sources.append((path.parent.name, [folder / record.path for record in good]))
-        name = path.parent.name
+        name, good = path.parent.name, read_training_records(path)
+        sources.append((name, [(folder / record.path, record) for record in good]))
         licences |= {f"{name}: {record.licence or UNSTATED}" for record in good}
-    data = read_training_data(sources, smallest=smallest)
-    return dataclasses.replace(data, licences=tuple(sorted(licences)))
+    return _training_data(sources, smallest, cache_mb, tuple(sorted(licences)))
+
+
+def _training_data(
+    sources: Sequence[tuple[str, Listed]],
+    smallest: int,
+    cache_mb: float,
+    licences: tuple[str, ...] = (),
+) -> TrainingData:
+    """The images of at least `smallest` pixels a side, source by source, in the order of files."""
+    kept: Listed = []
+    counts: list[tuple[str, int]] = []
+    for name, listed in sources:
+        for path, record in listed:
+            refuse_test_image(path, record.pixels)
+        large = [each for each in listed if min(each[1].width, each[1].height) >= smallest]
+        if not large:
+            raise DatasetError(
+                f"training data: {name!r} holds no image of at least {smallest} pixels a side"
+            )
+        log.info("%s: %d images, %d too small", name, len(large), len(listed) - len(large))
+        counts.append((name, len(large)))
+        kept += sorted(large, key=lambda each: each[0])
+    if not kept:
+        raise DatasetError("the training data are empty")
+    paths = tuple(path for path, _ in kept)
+    shapes = np.array([(record.height, record.width) for _, record in kept], np.int64)
+    pixels = [record.pixels for _, record in kept]
+    images = ImageFiles(paths, shapes, pixels, cache_mb)
+    digest = sha256_bytes("".join(pixels).encode())
+    return TrainingData(images, digest, tuple(counts), licences, paths)

@@ -7,7 +7,7 @@ section 3): a network of hourglasses regresses one Gaussian per point with a squ
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 
 from icmbench.core.errors import DatasetError, ModelError
 from icmbench.core.files import sha256_bytes
-from icmbench.core.images.image_files import read_image
+from icmbench.core.images.image_files import pixel_sha256, read_image
 from icmbench.tasks.kinds.fan import CELLS, FEATURES, POINTS, SIDE, build_fan, crop_of, load_fan
+from icmbench.training.images import CACHE_MB, ImageFiles
+from icmbench.training.lazy import Lazy
 
 if TYPE_CHECKING:  # every module of this package is read with the configuration, torch is slow
     import torch
@@ -45,28 +47,33 @@ class FacePool:
     """Faces to train on.
 
     Attributes:
-        images: uint8 (H, W, 3), one per face.
+        images: uint8 (H, W, 3), one per face; those of files are decoded when they are asked for.
         points: float64 (faces, 68, 2), pixels, a pixel's centre at +0.5.
         inside: bool (faces, 68), points within the frame; the others are not trained on.
         boxes: float64 (faces, 4), x y width height.
         digest: of pixels and points.
     """
 
-    images: tuple[NDArray[np.uint8], ...]
+    images: Sequence[NDArray[np.uint8]]
     points: NDArray[np.float64]
     inside: NDArray[np.bool_]
     boxes: NDArray[np.float64]
     digest: str
 
 
-def read_faces(folder_of: Mapping[str, Path]) -> FacePool:
+def read_faces(folder_of: Mapping[str, Path], cache_mb: float = CACHE_MB) -> FacePool:
     """All faces of scenes, from the folders that hold `<id>.png` and `<id>.json`.
+
+    Every image is read once for the digest and then again when it is drawn; `cache_mb`: 10^6 bytes
+    of images that stay in memory.
 
     Raises DatasetError for an id of split `test`, which nothing is trained on, for a record that
     is missing or lacks a face's points, and where there is no face at all; ImageError for a
     image that cannot be read.
     """
-    images, faces, digests = [], [], []
+    of_face: list[int] = []  # the number of each face's image
+    paths: list[Path] = []
+    shapes, pixels, faces, digests = [], [], [], []
     for image_id, folder in sorted(folder_of.items()):
         if image_id.startswith("test"):
             raise DatasetError(f"faces to train on: {image_id} is of the split for testing only")
@@ -79,13 +86,17 @@ def read_faces(folder_of: Mapping[str, Path]) -> FacePool:
         if not boxes:
             continue
         image, _ = read_image(folder / f"{image_id}.png")
-        images += [image] * len(boxes)
+        of_face += [len(paths)] * len(boxes)
+        paths.append(folder / f"{image_id}.png")
+        shapes.append(image.shape[:2])
+        pixels.append(pixel_sha256(image))
         faces += boxes
         digests.append(sha256_bytes(image.tobytes() + json.dumps(boxes).encode()))
     if not faces:
         raise DatasetError(f"faces to train on: none in {len(folder_of)} scenes")
+    images = ImageFiles(paths, np.array(shapes, np.int64), pixels, cache_mb)
     return FacePool(
-        tuple(images),
+        Lazy(of_face, images.__getitem__),
         np.array([points for _, points, _ in faces], np.float64).reshape(-1, POINTS, 2),
         np.array([inside for _, _, inside in faces], bool).reshape(-1, POINTS),
         np.array([box for box, _, _ in faces], np.float64).reshape(-1, 4),

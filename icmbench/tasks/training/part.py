@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.core.errors import ConfigError
-from icmbench.datasets.manifest import read_records
 
 if TYPE_CHECKING:  # every module of this package is read with the configuration, torch is slow
     import torch
@@ -24,12 +23,15 @@ def train_part(
     records: Sequence[Path],
     folders: Sequence[Path],
     session: Session,
+    *,
+    cache_mb: float,
 ) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Weights and metadata of `detector`, `segmenter` or `landmarks`, trained on scenes.
 
     Args:
         records, folders: of the training sets that are scenes, one each.
         session: its start is a file of such a network.
+        cache_mb: 10^6 bytes of decoded images that stay in memory.
 
     Raises ConfigError for another part, and what the training itself raises.
     """
@@ -37,15 +39,16 @@ def train_part(
     from icmbench.tasks.training.train_openmm import train_openmm
     from icmbench.training.data import read_provided
     from icmbench.training.provenance import training_provenance
+    from icmbench.training.records import read_training_records
 
-    data = read_provided([str(p) for p in records], [str(p) for p in folders], smallest=SIZE // 2)
+    data = read_provided(records, folders, smallest=SIZE // 2, cache_mb=cache_mb)
     if part == "landmarks":
         folder_of = {
             record.image: folder
             for path, folder in zip(records, folders, strict=True)
-            for record in read_records(path)
+            for record in read_training_records(path)
         }
-        state, metadata = train_fan(schedule, read_faces(folder_of), session)
+        state, metadata = train_fan(schedule, read_faces(folder_of, cache_mb), session)
     elif part in PACKAGES:
         state, metadata = train_openmm(PACKAGES[part], schedule, data, SIZE, session)
     else:

@@ -15,6 +15,7 @@ from pycocotools import mask as coco_mask
 from icmbench.core.errors import DatasetError
 from icmbench.scenes.labels import CATEGORY_IDS, IGNORE, THINGS
 from icmbench.training.data import TrainingData
+from icmbench.training.lazy import Lazy
 
 SCALES: Final = (0.6, 1.4)  # of an image's side, relative to the network's input
 JITTER: Final = 0.15  # of brightness, contrast and colour balance
@@ -49,8 +50,10 @@ class Examples:
 
     def __init__(self, data: TrainingData, size: int) -> None:
         self.data, self.size = data, size
-        self.records = [_record(path) for path in data.paths]
-        self.maps = [_map(path) for path in data.paths]
+        for path in data.paths:  # all are checked, none is kept
+            _record(path)
+            _map(path)
+        self.records, self.maps = Lazy(data.paths, _record), Lazy(data.paths, _map)
 
     def draw(self, rng: np.random.Generator, count: int) -> list[Example]:
         """Augmented crops of `count` images: scaled, cropped or padded, flipped, recoloured."""

@@ -1,4 +1,4 @@
-"""Latents of the training set, computed once, and random crops of them.
+"""Latents of the training set, computed once into a file, and random crops of them.
 
 Every image gives up to three latents: of the image, of its mirror image, and of the image at half
 size where it is large enough. A latent is the mean of the frozen autoencoder's posterior,
@@ -7,7 +7,7 @@ standardised. The prior and the tagger are trained on these latents alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,8 @@ from icmbench.core.progress import progress
 from icmbench.models.latent import CELL, SCALE
 from icmbench.models.latent_autoencoder import LatentAutoencoder
 from icmbench.training.data import TrainingData
+from icmbench.training.lazy import ArrayFile, Lazy
+from icmbench.training.loop import Session
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,21 @@ class AugmentedLatent:
 
 
 def augmented_latents(
-    model: LatentAutoencoder, data: TrainingData, cells: int, device: str = "cpu"
-) -> list[AugmentedLatent]:
-    """Compute all latents of at least `cells` cells a side; DatasetError where there is none."""
-    model.network.to(device).to(memory_format=torch.channels_last)
-    latents = []
+    model: LatentAutoencoder, data: TrainingData, cells: int, session: Session
+) -> Sequence[AugmentedLatent]:
+    """Compute all latents of at least `cells` cells a side; DatasetError where there is none.
+
+    They lie in a temporary file beside the checkpoint and are read when they are asked for.
+    """
+    model.network.to(session.device).to(memory_format=torch.channels_last)
+    latents, images = ArrayFile(session.checkpoint.parent), []
     for number, image in enumerate(progress(data.images, desc="latents", unit="image")):
         for augmented in _augmented(image, cells * CELL):
-            latents.append(AugmentedLatent(number, model.latent(augmented)))
-    if not latents:
+            latents.append(model.latent(augmented))
+            images.append(number)
+    if not images:
         raise DatasetError(f"the training set has no image of {cells * CELL} pixels a side")
-    return latents
+    return Lazy(range(len(images)), lambda n: AugmentedLatent(images[n], latents.read(n)))
 
 
 def _augmented(image: NDArray[np.uint8], side: int) -> Iterator[NDArray[Any]]:
@@ -60,7 +66,7 @@ def _augmented(image: NDArray[np.uint8], side: int) -> Iterator[NDArray[Any]]:
 
 
 def latent_crops(
-    latents: list[AugmentedLatent], rng: np.random.Generator, count: int, cells: int
+    latents: Sequence[AugmentedLatent], rng: np.random.Generator, count: int, cells: int
 ) -> tuple[torch.Tensor, list[int]]:
     """Take random crops, float32 (count, C, cells, cells), standardised, and their images."""
     crops, images = [], []

@@ -83,7 +83,7 @@ def train_prior(
 ) -> None:
     """Train a prior in place: the noise of every step predicted from latent and tags."""
     device = session.device
-    latents = augmented_latents(model, data, cells, device)
+    latents = augmented_latents(model, data, cells, session)
     prior.to(device).to(memory_format=torch.channels_last)
 
     def losses(rng: np.random.Generator) -> Losses:
@@ -161,7 +161,7 @@ def train_tagger(
     Tags of which nothing is known for an image do not count in its loss.
     """
     device = session.device
-    latents = augmented_latents(model, data, cells, device)
+    latents = augmented_latents(model, data, cells, session)
     truth, known = _targets(tags, settings.vocabulary)
     tagger.to(device)
 

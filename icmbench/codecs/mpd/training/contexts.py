@@ -41,8 +41,9 @@ def train_contexts(
     model = load_autoencoder(part_file(model_folder, "autoencoder"))
     model.network.to(device)
     count = min(images, len(data.images))
-    chosen = [data.images[index * len(data.images) // count] for index in range(count)]
-    latents = [model.latent(image) for image in progress(chosen, desc="latents", unit="image")]
+    chosen = [index * len(data.images) // count for index in range(count)]
+    bar = progress(chosen, desc="latents", unit="image")
+    latents = [model.latent(data.images[index]) for index in bar]
     return context_arrays(latents)
 
 

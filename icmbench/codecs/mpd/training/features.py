@@ -43,6 +43,7 @@ from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencod
 from icmbench.models.norms import freeze_norms
 from icmbench.models.tensors import load_built, rounded, state_digest
 from icmbench.training.data import TrainingData
+from icmbench.training.lazy import ArrayFile, Lazy
 from icmbench.training.loop import Losses, Schedule, Session, forward_pass, train
 
 if TYPE_CHECKING:  # it loads what clusters descriptors
@@ -138,9 +139,9 @@ def train_features(
             raise ModelError(f"{start}: it is of {found}")
         state = network.requires_grad_(True).state_dict()
     digest = state_digest(state)
-    latents = training_latents(model, data, session.device)
+    latents = training_latents(model, data, session)
     network.to(session.device)
-    padded = [pad(latent, settings.margin) for latent in latents]
+    padded = Lazy(latents, lambda latent: pad(latent, settings.margin))
     clusters = make_clusters(places.labels, schedule.batch)
 
     def losses(rng: np.random.Generator) -> Losses:
@@ -173,11 +174,14 @@ def train_features(
 
 
 def training_latents(
-    model: LatentAutoencoder, data: TrainingData, device: str = "cpu"
-) -> list[NDArray[np.int16]]:
-    """The latent of every training image, int16 (h, w, C) each."""
-    model.network.to(device).to(memory_format=torch.channels_last)
-    return [model.latent(image) for image in progress(data.images, desc="latents", unit="image")]
+    model: LatentAutoencoder, data: TrainingData, session: Session
+) -> Lazy[NDArray[np.int16]]:
+    """The latent of every training image, int16 (h, w, C) each, in a file beside the checkpoint."""
+    model.network.to(session.device).to(memory_format=torch.channels_last)
+    latents = ArrayFile(session.checkpoint.parent)
+    for image in progress(data.images, desc="latents", unit="image"):
+        latents.append(model.latent(image))
+    return latents.arrays()
 
 
 def _losses(

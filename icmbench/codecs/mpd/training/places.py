@@ -66,7 +66,7 @@ def make_places(labels: PseudoLabels, data: TrainingData) -> Places:
         )
     side = patches.size // CELL
     places = Places(side, image, top // CELL, left // CELL, found)
-    shapes = np.array([latent_shape(*each.shape[:2]) for each in data.images])
+    shapes = np.array([latent_shape(*shape) for shape in data.shapes.tolist()])
     ends = np.stack([places.top, places.left], axis=1) + side
     outside = (ends > shapes[image]).any(axis=1) | (ends < side).any(axis=1)
     if outside.any():

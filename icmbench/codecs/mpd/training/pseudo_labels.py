@@ -24,6 +24,7 @@ from icmbench.core.files import seed_from
 from icmbench.core.progress import progress
 from icmbench.models.latent import CELL
 from icmbench.models.tensors import Arrays, load_arrays, save_arrays
+from icmbench.training.images import image_shapes
 
 BATCH: Final = 32  # patches that go through the network together
 
@@ -141,8 +142,7 @@ def draw_patches(images: Sequence[Image], count: int, size: int, seed: int) -> P
     if size < CELL or size % CELL:
         raise ConfigError(f"patches of {size} pixels: the size is a multiple of {CELL}")
     rng = np.random.default_rng(seed_from("patches", seed))
-    shapes = np.array([image.shape[:2] for image in images], np.int64).reshape(-1, 2)
-    grids = np.maximum((shapes - size) // CELL + 1, 0)
+    grids = np.maximum((image_shapes(images) - size) // CELL + 1, 0)
     places = grids.prod(axis=1)
     if places.sum() < count:
         raise DatasetError(f"the images have {places.sum()} places for a patch, {count} are asked")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,8 @@ from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencod
 from icmbench.models.norms import freeze_norms
 from icmbench.models.tensors import load_built, state_digest
 from icmbench.training.data import TrainingData
+from icmbench.training.images import large_images
+from icmbench.training.lazy import ArrayFile, Lazy
 from icmbench.training.loop import Losses, Schedule, Session, forward_pass, train
 from icmbench.training.losses import picture_losses
 
@@ -63,7 +66,7 @@ def train_reverse(
     file = part_file(model_folder, "autoencoder")
     model, autoencoder = load_autoencoder(file), sha256_file(file)
     model.network.to(device).to(memory_format=torch.channels_last)
-    examples = make_examples(model, data)
+    examples = make_examples(model, data, session.checkpoint.parent)
     noise = state_noise(examples)
     if start is None:
         settings, state = replace(sizes or ReverseSettings(), latent=model.channels), None
@@ -101,13 +104,15 @@ def train_reverse(
     return network.cpu().state_dict(), about
 
 
-def make_examples(model: LatentAutoencoder, data: TrainingData) -> list[Example]:
+def make_examples(
+    model: LatentAutoencoder, data: TrainingData, folder: Path | None = None
+) -> Sequence[Example]:
     """Latents and their states, coded as the codec codes them.
 
-    Images below a training crop are left out; DatasetError where none is left.
+    They lie in a temporary file in `folder` and are read when they are asked for. Images below a
+    training crop are left out; DatasetError where none is left.
     """
-    examples = []
-    large = [image for image in data.images if min(image.shape[:2]) >= CROP * CELL]
+    large, coded = large_images(data.images, CROP * CELL), ArrayFile(folder)
     if not large:
         raise DatasetError(f"the training data has no image of {CROP * CELL} pixels a side")
     for image in progress(large, desc="states", unit="image"):
@@ -118,13 +123,18 @@ def make_examples(model: LatentAutoencoder, data: TrainingData) -> list[Example]
         for t in range(STATES - 2, -1, -1):
             # A state without a section of its own is the one before it.
             chain.append(by_state.get(t, chain[-1]))
-        scaled = [values.astype(np.float32) / np.float32(SCALE) for values in reversed(chain)]
-        goal = latent.astype(np.float32) / np.float32(SCALE)
-        examples.append(Example(image, goal, tuple(scaled)))
-    return examples
+        values = np.stack([latent, *reversed(chain)])
+        narrow = values.astype(np.int16)  # means of int16 cells: half the size of the file
+        coded.append(narrow if (narrow == values).all() else values)
+
+    def example(number: int) -> Example:
+        goal, *states = coded.read(number).astype(np.float32) / np.float32(SCALE)
+        return Example(large[number], goal, tuple(states))
+
+    return Lazy(range(len(large)), example)
 
 
-def state_noise(examples: list[Example]) -> list[float]:
+def state_noise(examples: Sequence[Example]) -> list[float]:
     """Mean squared error of every state's latent, in squared standard deviations."""
     sums = np.zeros(STATES)
     for example in examples:
@@ -133,7 +143,7 @@ def state_noise(examples: list[Example]) -> list[float]:
 
 
 def draw(
-    examples: list[Example],
+    examples: Sequence[Example],
     noise: list[float],
     rng: np.random.Generator,
     count: int,

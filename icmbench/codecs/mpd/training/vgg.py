@@ -18,6 +18,7 @@ from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.core.files import seed_from
 from icmbench.models.tensors import fill_network, state_digest
 from icmbench.training.data import TrainingData
+from icmbench.training.images import large_images
 from icmbench.training.loop import Losses, Schedule, Session, forward_pass, train
 
 OBJECTIVES: Final = ("instances", "rotations")
@@ -56,7 +57,7 @@ def train_vgg(
     if schedule.batch < 2 or schedule.batch % 2 or crop < 16:
         raise ConfigError(f"batch {schedule.batch}, crop {crop}: an even batch and 16 pixels")
     side = source_side(crop)
-    large = tuple(image for image in data.images if min(image.shape[:2]) >= side)
+    large = large_images(data.images, side)
     if not large:
         raise DatasetError(f"the training data has no image of {side} pixels a side")
     usable = dataclasses.replace(data, images=large)
