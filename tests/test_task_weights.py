@@ -85,6 +85,27 @@ def test_offline_a_url_is_an_error_of_the_plan(tmp_path: Path) -> None:
     make_run(given)
 
 
+def test_the_zoo_is_a_fetched_file(tmp_path: Path) -> None:
+    """By the name of the configuration; what is not fetched is an error with the command."""
+    model = "faster-rcnn_r50_fpn_1x_coco"
+    task = {"type": "mmdet", "datasets": ["scenes"], "config": model, "checkpoint": "zoo"}
+    filled = complete({**config(""), "tasks": {"boxes": task}, "downloads": str(tmp_path)})
+    with pytest.raises(ConfigError, match=rf"run `icmbench fetch mmdet/{model}`"):
+        make_run(filled)
+    folder = tmp_path / f"mmdet-{model}"
+    folder.mkdir()
+    (folder / "net-01234567.pth").write_bytes(b"")
+    (folder / "fetched.json").write_text('{"files": {"net-01234567.pth": {}}}')
+    assert task_entry(filled, "boxes")["checkpoint"] == str(folder / "net-01234567.pth")
+    assert make_run(filled).tasks["boxes"].files() == [folder / "net-01234567.pth"]
+    (folder / "fetched.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"fetched\.json: damaged"):
+        make_run(filled)
+    task["config"] = "mine.py"
+    with pytest.raises(ConfigError, match="zoo needs config, a name of mmdet"):
+        task_entry(complete({**config(""), "tasks": {"boxes": task}}), "boxes")
+
+
 @pytest.mark.parametrize("digest", [None, "", DIGEST[:40], DIGEST.upper()])
 def test_a_url_needs_a_checksum(digest: str | None) -> None:
     more = {} if digest is None else {"sha256": digest}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any
 from icmbench.config.problems import Problems
 from icmbench.core.errors import ConfigError
 from icmbench.datasets.base import Dataset
+from icmbench.sources.catalogue import FETCHED
 from icmbench.tasks.base import Task
 from icmbench.tasks.bundled import BUNDLED
 from icmbench.tasks.bundled import FOLDER as TASK_FOLDER
 from icmbench.tasks.bundled import PARTS as BUNDLED_TASKS
 from icmbench.tasks.registry import make_task
 
+ZOO = "zoo"  # as `checkpoint`: the file that the library publishes
+ZOOS = ("mmdet", "mmseg")
 WEIGHT_KEYS = ("checkpoint", "model")  # options of tasks that name a weight file
 
 
@@ -70,12 +74,16 @@ def task_entry(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A task's entry for its jobs: all weights are local files.
 
     A bundled model is the file that this run makes of it, weights given by URL are those that the
-    run fetches.
+    run fetches, `zoo` the checkpoint that mmdet or mmseg publishes for the configuration.
+
+    Raises ConfigError where that checkpoint is not fetched.
     """
     entry = dict(config["tasks"][name])
     if entry["type"] in BUNDLED_TASKS and _own(entry):
         file = f"{BUNDLED_TASKS[entry['type']]}.safetensors"
         entry["checkpoint"] = str(Path(config["results"]) / "models" / TASK_FOLDER / file)
+    if entry["type"] in ZOOS and entry.get("checkpoint") == ZOO:
+        entry["checkpoint"] = str(_published(config, name, entry))
     for key in WEIGHT_KEYS:
         if _is_url(entry.get(key)):
             entry[key] = str(_fetched(config, name, entry[key]))
@@ -102,6 +110,25 @@ def _fetched(config: Mapping[str, Any], name: str, url: str) -> Path:
     if not isinstance(digest, str) or not re.fullmatch("[0-9a-f]{64}", digest):
         raise ConfigError(f"task {name}: {url} needs sha256, the digest of the file (64 digits)")
     return Path(config["downloads"]) / "weights" / digest[:16] / url.rpartition("/")[2]
+
+
+def _published(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Path:
+    """The checkpoint of a model of mmdet or mmseg in the folder that `icmbench fetch` made."""
+    model = entry.get("config")
+    if not isinstance(model, str) or model.endswith(".py"):
+        raise ConfigError(f"task {name}: checkpoint: {ZOO} needs config, a name of {entry['type']}")
+    folder = Path(config["downloads"]) / f"{entry['type']}-{model}"
+    try:
+        (file,) = json.loads((folder / FETCHED).read_text("utf-8"))["files"]
+    except FileNotFoundError:
+        command = f"icmbench fetch {entry['type']}/{model}"
+        raise ConfigError(
+            f"task {name}: {folder}: the published checkpoint of {model} is not fetched: run "
+            f"`{command}`"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"task {name}: {folder / FETCHED}: damaged: {error}") from error
+    return folder / str(file)
 
 
 def _own(entry: Mapping[str, Any]) -> bool:

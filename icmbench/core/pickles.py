@@ -33,7 +33,10 @@ FRAMEWORKS: Final = frozenset(
         "omegaconf", "pathlib", "pytorch_lightning", "typing",
     }
 )  # fmt: skip
-TYPES: Final = frozenset({"bool", "bytes", "dict", "float", "int", "list", "set", "str", "tuple"})
+# Of Python itself: types, and what names a method of a class. Neither is called.
+BUILTINS: Final = frozenset(
+    {"bool", "bytes", "dict", "float", "getattr", "int", "list", "set", "str", "tuple"}
+)
 
 
 class Placeholder:
@@ -120,7 +123,7 @@ def _load(path: Path, mapped: bool) -> tuple[Any, list[str]]:
 def _replaceable(name: str) -> bool:
     """True if a dotted name is that of an object which may be left out."""
     package, _, rest = name.partition(".")
-    return package in FRAMEWORKS or (package in ("builtins", "__builtin__") and rest in TYPES)
+    return package in FRAMEWORKS or (package in ("builtins", "__builtin__") and rest in BUILTINS)
 
 
 def _objects(path: Path, text: str) -> tuple[str, ...]:

@@ -43,7 +43,8 @@ OPTIONS: Final[Mapping[str, Option]] = {
     "checkpoint": Option(
         str,
         default=BUNDLED,
-        help="weight file, `bundled`, or `random` (untrained, to try a configuration)",
+        help="weight file, `bundled`, `zoo` (the published file, brought by `icmbench fetch "
+        "mmdet/CONFIG`), or `random` (untrained, to try a configuration)",
     ),
     "sha256": Option(
         str, help="of the weight file; required for a checkpoint that holds Python objects"
