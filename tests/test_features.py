@@ -20,7 +20,7 @@ from latents import photograph
 from safetensors.numpy import load_file, save_file
 from tiny_model import tiny_models
 
-from icmbench.codecs.mpd.model_folder import NAME
+from icmbench.codecs.mpd.model_folder import AUTOENCODER, NAME, part_file
 from icmbench.codecs.mpd.networks.features import (
     Features,
     FeatureSettings,
@@ -44,9 +44,9 @@ from icmbench.codecs.mpd.training.places import (
     pad,
 )
 from icmbench.core.errors import ConfigError, DatasetError, ModelError
-from icmbench.core.files import sha256_bytes
+from icmbench.core.files import sha256_bytes, sha256_file
 from icmbench.models.latent import SCALE
-from icmbench.models.tensors import rounded, save_network
+from icmbench.models.tensors import read_metadata, rounded, save_network
 from icmbench.training.data import TrainingData
 from icmbench.training.loop import Schedule, Session
 
@@ -510,6 +510,8 @@ def test_training_gives_what_its_file_gives(whole: Any, tmp_path: Path) -> None:
     path = tmp_path / "f"
     save_network(path, state, about)
     features = load_features(path, 4)
+    model = part_file(tiny_models() / NAME, "autoencoder")
+    assert read_metadata(path)[AUTOENCODER] == sha256_file(model)
     assert equal(features.network.state_dict(), state)
     assert features.scale == about["scale"]
 

@@ -14,6 +14,7 @@ from conftest import make_picture
 from diffusers import AutoencoderKL
 from official import REAL, needs
 from published_autoencoders import FORMATS, KL, rewrite, write_published
+from running import snakemake, succeed
 from tiny_model import make_tiny_model
 
 from icmbench.codecs.mpd.codec import Mpd
@@ -34,6 +35,7 @@ from icmbench.config.run import announcements, make_run
 from icmbench.core.errors import ConfigError, IcmbenchError, ModelError
 from icmbench.core.files import sha256_file, write_json
 from icmbench.core.images.image_files import read_image
+from icmbench.core.typed_csv import read_table
 from icmbench.evaluation.codec_process import CodecProcess, Setup
 from icmbench.jobs.bundled_or_trained import TrainingJob, bundled_or_trained
 from icmbench.jobs.train_autoencoder import train_autoencoder
@@ -424,6 +426,29 @@ def test_a_run_that_imports_depends_on_every_file_and_says_what_starts_afresh(
     assert len(said) == 1
     assert "training.mpd.reverse: trained from scratch, though training.start" in said[0]
     assert "autoencoder" not in Plan(run).losses
+
+
+@pytest.mark.slow
+@pytest.mark.workflow
+def test_a_run_imports_again_where_a_file_has_changed(tmp_path: Path) -> None:
+    """Through Snakemake, without any test's help: the network is within the integer range."""
+    source, _ = write_published("tiny", tmp_path / "tiny")
+    config = run_config(Path("results"), Path("tiny"))
+    config["training"]["data"]["scenes"]["size"] = 256
+    targets = ("results/tables/rd.csv", "results/models/mpd/card.json")
+    text = succeed(snakemake(tmp_path, config, *targets))
+    assert "training.mpd.reverse: trained from scratch, though training.start" in text
+    autoencoder = tmp_path / "results" / "models" / "mpd" / "autoencoder.safetensors"
+    first = sha256_file(autoencoder)
+    rows = read_table(tmp_path / "results" / "tables" / "rd.csv")
+    assert sorted(rows["failed"]) == [0, 0]
+    assert "Nothing to be done" in succeed(snakemake(tmp_path, config, *targets))
+    weights = source / "diffusion_pytorch_model.bin"
+    state = torch.load(weights, weights_only=True)
+    rewrite(weights, {"decoder.layers.0.bias": state["decoder.layers.0.bias"] + 0.01})
+    text = succeed(snakemake(tmp_path, config, *targets))
+    assert all(f"rule train_{part}:" in text for part in ("autoencoder", "contexts", "reverse"))
+    assert sha256_file(autoencoder) != first
 
 
 # ----- The published file
