@@ -13,8 +13,10 @@ import torch
 from conftest import make_picture
 from diffusers import AutoencoderKL
 from official import REAL, needs
-from published_autoencoders import FORMATS, KL, rewrite, write_published
+from published_autoencoders import FORMATS, KL, LDM, rewrite, write_published
 from running import snakemake, succeed
+from safetensors.torch import save_file
+from test_import_diff_icmh import published_vae
 from tiny_model import make_tiny_model
 
 from icmbench.codecs.mpd.codec import Mpd
@@ -32,6 +34,7 @@ from icmbench.codecs.mpd.training.imported import import_autoencoder
 from icmbench.config.parts import Parts
 from icmbench.config.plan import Plan
 from icmbench.config.run import announcements, make_run
+from icmbench.config.weights_names import weights_names
 from icmbench.core.errors import ConfigError, IcmbenchError, ModelError
 from icmbench.core.files import sha256_file, write_json
 from icmbench.core.images.image_files import read_image
@@ -126,6 +129,22 @@ def test_attention_weights_of_older_diffusers_are_the_same(
     rewrite(weights, {"decoder.mid_block.attentions.0.to_q.bias": torch.zeros(8)})
     with pytest.raises(ModelError, match=r"attentions\.0\.\w+\.bias' is there twice"):
         read_foreign(source)
+
+
+def test_a_first_stage_alone_has_names_without_prefix(tmp_path: Path) -> None:
+    """Of 16 channels and without convolutions around the latent, beside losses of its training."""
+    settings = {**LDM, "latent_channels": 16, "use_quant_conv": False, "use_post_quant_conv": False}
+    network = AutoencoderKL(**settings)
+    state = {**published_vae(network.state_dict()), "loss.logvar": torch.zeros(())}
+    path = tmp_path / "ae.safetensors"
+    save_file({name: tensor.bfloat16().contiguous() for name, tensor in state.items()}, path)
+    foreign = read_foreign(path)
+    assert foreign.tensors.keys() == network.state_dict().keys()
+    assert {tensor.dtype for tensor in foreign.tensors.values()} == {torch.float32}
+    assert foreign.settings["latent_channels"] == 16
+    rewrite(path, {"discriminator.weight": torch.zeros(2)})
+    with pytest.raises(ModelError, match=r"discriminator\.weight: not one of a first stage of 4"):
+        read_foreign(path)
 
 
 FIRST = "first_stage_model."
@@ -426,6 +445,7 @@ def test_a_run_that_imports_depends_on_every_file_and_says_what_starts_afresh(
     assert len(said) == 1
     assert "training.mpd.reverse: trained from scratch, though training.start" in said[0]
     assert "autoencoder" not in Plan(run).losses
+    assert weights_names(run) == {"mpd": "autoencoder taesd, the others trained in this run"}
 
 
 @pytest.mark.slow

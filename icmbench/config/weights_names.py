@@ -84,7 +84,7 @@ def _made(used: list[str], trained: list[str], config: Mapping[str, Any]) -> str
     if not trained:
         return BUNDLED
     if (path := source(config["training"])) is not None:
-        how = f"{path.name}, {THIS_RUN}"
+        how = f"autoencoder {path.name}, the others {THIS_RUN}"
     if len(trained) == len(used):
         return how
     kinds = " and ".join(dict.fromkeys(part.partition("-")[0] for part in trained))

@@ -79,17 +79,25 @@ def build_layout(layout: str | None, settings: Any) -> LatentNetwork:
 
     Raises ModelError for an unknown layout and for settings that the layout does not have.
     """
-    from icmbench.models import autoencoder, autoencoder_tiny, taesd
+    # Each layout loads its own module alone.
+    if layout in (None, KL):
+        from icmbench.models.autoencoder import (
+            AutoencoderSettings,
+            build_autoencoder,
+            build_published,
+        )
 
-    if layout is None:
-        read = autoencoder.AutoencoderSettings.read(settings)
-        return autoencoder.build_autoencoder(read, seed=0)
-    if layout == KL:
-        return autoencoder.build_published(settings)
+        if layout == KL:
+            return build_published(settings)
+        return build_autoencoder(AutoencoderSettings.read(settings), seed=0)
     if layout == TINY:
-        return autoencoder_tiny.build_tiny(settings)
+        from icmbench.models.autoencoder_tiny import build_tiny
+
+        return build_tiny(settings)
     if layout == TAESD:
-        return taesd.build_taesd(taesd.TaesdSettings.read(settings))
+        from icmbench.models.taesd import TaesdSettings, build_taesd
+
+        return build_taesd(TaesdSettings.read(settings))
     raise ModelError(f"layout is {layout!r}, not one of {KL}, {TINY}, {TAESD}")
 
 
