@@ -16,6 +16,7 @@ class Site:
     """Files by path, and what was asked for: path and first byte.
 
     Attributes:
+        pause: seconds after every 10,000 bytes.
         limit: bytes after which every answer breaks off; None: whole answers.
         together: requests that must be open at once before any is answered.
     """
@@ -23,6 +24,7 @@ class Site:
     address: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     asked: list[tuple[str, int]] = field(default_factory=list)
+    pause: float = 0.0
     limit: int | None = None
     together: int = 1
     most: int = 0
@@ -61,7 +63,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
         self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()
-        self.wfile.write(body[start:][: site.limit])
+        sent = body[start:][: site.limit]
+        with contextlib.suppress(OSError):  # the client may go
+            for position in range(0, len(sent), 10_000):
+                self.wfile.write(sent[position : position + 10_000])
+                threading.Event().wait(site.pause)  # a test may replace time.sleep
 
     def log_message(self, *args: object) -> None:
         pass

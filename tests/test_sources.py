@@ -6,9 +6,11 @@ import hashlib
 import io
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,7 @@ import numpy as np
 import pytest
 import yaml
 from file_server import Site, serve
+from running import hear_interrupts
 
 from icmbench.core.errors import ConfigError, DatasetError, StorageError
 from icmbench.sources.catalogue import Source, read_sources
@@ -371,6 +374,29 @@ def test_the_command(site: Site, tmp_path: Path) -> None:
     assert "mine" in icmbench("fetch", "--list", *given).stdout.partition("complete")[0]
     text = icmbench("fetch", "--list", "mine", *given).stdout
     assert f"a.bin: 90 kB, checksum recorded at the first download\n  {site.address}/a.bin" in text
+
+
+def test_an_interrupted_command_ends_at_once(site: Site, tmp_path: Path) -> None:
+    site.files = {"/a.bin": BODY, "/b.bin": BODY}
+    site.pause = 1.0
+    source(tmp_path, ["a.bin", "b.bin"], bases=[f"{site.address}/"])
+    command = [sys.executable, "-m", "icmbench", "fetch", "mine"]
+    command += ["--sources", str(tmp_path / "sources.yaml"), "--downloads", str(tmp_path / "dl")]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=hear_interrupts
+    )
+    part = tmp_path / "dl" / "mine" / "a.bin.part"
+    end = time.monotonic() + 60
+    while not (part.exists() and part.stat().st_size) and time.monotonic() < end:
+        threading.Event().wait(0.05)
+    process.send_signal(signal.SIGINT)
+    start = time.monotonic()
+    _, text = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert text.endswith("icmbench: interrupted; run the command again to resume\n")
+    assert "Traceback" not in text
+    assert time.monotonic() - start < 5  # nine seconds a file
+    assert 0 < part.stat().st_size < len(BODY)
 
 
 def test_a_configuration_of_openmm_is_a_source() -> None:

@@ -11,6 +11,7 @@ from icmbench.cli.arguments import Sub, add_command
 from icmbench.core.errors import ConfigError, DatasetError
 
 OPENMM = ("mmdet", "mmseg")
+INTERRUPTED = 130  # exit status of a shell after Ctrl-C
 
 
 def add_fetch(sub: Sub) -> None:
@@ -70,6 +71,9 @@ def fetch(arguments: Namespace) -> None:
             folder = fetch_source(source, downloads, offline=arguments.offline)
         except DatasetError as error:
             failures.append(str(error))
+        except KeyboardInterrupt:
+            print("icmbench: interrupted; run the command again to resume", file=sys.stderr)
+            raise SystemExit(INTERRUPTED) from None
         else:
             print(f"{folder}: complete. {source.title}; licence: {source.licence}", flush=True)
     if failures:
