@@ -24,9 +24,10 @@ from pycocotools.cocoeval import COCOeval
 from icmbench.config.run import make_run
 from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.core.images.image_files import write_png
-from icmbench.datasets.base import Annotations, Dataset, shard_of
+from icmbench.datasets.base import Annotations, Dataset
 from icmbench.datasets.coco_format import check_instances, decode_counts, read_instances
-from icmbench.datasets.manifest import provide_shard, usable
+from icmbench.datasets.manifest import provide_shard
+from icmbench.datasets.records import shard_of, usable
 from icmbench.datasets.registry import make_dataset
 
 real_data = needs(REAL)

@@ -17,7 +17,7 @@ from icmbench.codecs.registry import codec_class
 from icmbench.core.errors import MeasurementError
 from icmbench.core.images.image_files import decode_image, write_png
 from icmbench.core.processes import run_python
-from icmbench.datasets.base import Record
+from icmbench.datasets.records import Record
 from icmbench.evaluation import archive, codec_process
 from icmbench.evaluation.codec_process import CodecProcess, Failed, Setup
 from icmbench.evaluation.decode import decode_shard, decoding

@@ -16,8 +16,8 @@ from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.core.files import sha256_bytes
 from icmbench.core.images.image_files import pixel_sha256, read_image, write_png
 from icmbench.datasets import kodak as kodak_module
-from icmbench.datasets.base import Record, shard_of
-from icmbench.datasets.manifest import provide_shard, read_records, usable, write_records
+from icmbench.datasets.manifest import provide_shard
+from icmbench.datasets.records import Record, read_records, shard_of, usable, write_records
 from icmbench.datasets.registry import make_dataset
 from icmbench.sources.download import download
 

@@ -32,7 +32,7 @@ from icmbench.codecs.mpd.codec import Mpd
 from icmbench.codecs.mpd.networks import reverse as reversing
 from icmbench.codecs.specs import parse_spec
 from icmbench.core.images.image_files import write_png
-from icmbench.datasets.base import Record
+from icmbench.datasets.records import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.codec_process import Setup
 from icmbench.evaluation.shard import CodecEntry

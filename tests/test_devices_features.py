@@ -16,8 +16,7 @@ from test_resources import FLAGS
 from test_task_figures import decoded_shard
 
 from icmbench.core.images.image_files import write_png
-from icmbench.datasets.base import Record
-from icmbench.datasets.manifest import write_records
+from icmbench.datasets.records import Record, write_records
 from icmbench.jobs.feature_gap_shard import feature_gap_shard
 from icmbench.scenes import render_scene
 from icmbench.scenes.labels import CATEGORIES, SEMANTIC_CLASSES

@@ -51,7 +51,7 @@ from icmbench.core.errors import (
     WrongModel,
 )
 from icmbench.core.images.image_files import write_png
-from icmbench.datasets.base import Record
+from icmbench.datasets.records import Record
 from icmbench.evaluation import decode as decoding
 from icmbench.evaluation import encode as encoding
 from icmbench.evaluation.codec_process import Setup

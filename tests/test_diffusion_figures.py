@@ -23,7 +23,7 @@ from icmbench.codecs.diff_icmh.entropy.stream import Coded as Symbols
 from icmbench.codecs.specs import OperatingPoint, expand_points, parse_spec
 from icmbench.core.errors import MeasurementError
 from icmbench.core.images.image_files import write_png
-from icmbench.datasets.base import Record
+from icmbench.datasets.records import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.codec_process import Setup
 from icmbench.evaluation.decode import decoding

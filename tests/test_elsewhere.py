@@ -25,7 +25,7 @@ from icmbench.config.load import complete
 from icmbench.config.models import coding_settings
 from icmbench.core.errors import ConfigError, MeasurementError, ModelError
 from icmbench.core.images.image_files import write_png
-from icmbench.datasets.base import Record, shard_of
+from icmbench.datasets.records import Record, shard_of
 from icmbench.evaluation import archive
 from icmbench.evaluation.agreement import AGREEMENT, COLUMNS, agreement, read_verification
 from icmbench.evaluation.decode import decode_shard

@@ -54,8 +54,8 @@ import os
 from pathlib import Path
 import pandas as pd
 from icmbench.evaluation.shard import ENCODED, read_rows, write_rows
-from icmbench.datasets.base import Record
-from icmbench.datasets.manifest import read_records, write_records
+from icmbench.datasets.records import Record
+from icmbench.datasets.records import read_records, write_records
 from icmbench.core.joblog import log_to
 from icmbench.reporting.tables.csv_files import write_csv
 from icmbench.core.typed_csv import read_table

@@ -29,7 +29,7 @@ from matplotlib.colors import to_hex
 
 from icmbench.core.errors import MeasurementError
 from icmbench.core.images.image_files import write_png
-from icmbench.datasets.base import Record
+from icmbench.datasets.records import Record
 from icmbench.reporting.artefacts import Text
 from icmbench.reporting.catalogue import TABLES
 from icmbench.reporting.figures.axes import log_ticks, plain

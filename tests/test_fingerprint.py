@@ -416,3 +416,14 @@ def test_a_compiled_plug_in_counts_by_its_bytes(
     assert build("VALUE = 1\n") == one
     with pytest.raises(ModuleNotFoundError, match="neither a Python source nor a compiled"):
         Code(None).closure(["not_there_at_all"])
+
+
+@pytest.mark.parametrize(
+    "script", ["encode", "decode", "measure", "predict", "rd_tables", "rate_figures", "report"]
+)
+def test_a_new_source_changes_no_measurement(script: str) -> None:
+    """The lists of published files and their download are no part of coding, measuring, tables."""
+    modules = Code().closure([str(ROOT / "workflow_scripts" / f"{script}.py")]).modules
+    assert modules
+    assert not [name for name in modules if name.startswith("icmbench.sources")]
+    assert "icmbench.datasets.base" not in modules

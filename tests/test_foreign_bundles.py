@@ -19,8 +19,7 @@ import yaml
 from icmbench.core.errors import DatasetError, MeasurementError
 from icmbench.core.files import sha256_bytes
 from icmbench.core.typed_csv import read_table
-from icmbench.datasets.base import Record
-from icmbench.datasets.manifest import read_records, write_records
+from icmbench.datasets.records import Record, read_records, write_records
 from icmbench.evaluation import archive
 from icmbench.evaluation.agreement import COLUMNS as AGREED
 from icmbench.evaluation.agreement import read_verification

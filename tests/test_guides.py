@@ -64,7 +64,9 @@ def amounts(**given: int) -> dict[str, Any]:
     keys = {"autoencoder": "steps", "contexts": "images", "reverse": "steps"}
     keys |= {"vgg": "steps", "features": "steps"}
     start: dict[str, Any] = {"start": "scratch", "pseudo_labels": {"network": None}}
-    return start | {part: {key: given.get(part, 0)} for part, key in keys.items()}
+    found = start | {part: {key: given.get(part, 0)} for part, key in keys.items()}
+    found["autoencoder"]["from"] = None
+    return found
 
 
 def trained_parts(training: dict[str, Any], kinds: list[str]) -> list[str]:

@@ -15,7 +15,7 @@ from conftest import ROOT
 from icmbench.core.errors import DatasetError, MeasurementError
 from icmbench.core.images.image_files import read_image
 from icmbench.core.job_arguments import job_arguments
-from icmbench.datasets.manifest import read_records
+from icmbench.datasets.records import read_records
 from icmbench.jobs.annotations import annotations
 from icmbench.jobs.bundled_or_trained import TrainingJob, bundled_or_trained
 from icmbench.jobs.check_results import check_results

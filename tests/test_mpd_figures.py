@@ -35,7 +35,7 @@ from icmbench.config.plan import Plan
 from icmbench.config.run import make_run
 from icmbench.core.errors import ConfigError, MeasurementError
 from icmbench.core.images.image_files import write_png
-from icmbench.datasets.base import Record
+from icmbench.datasets.records import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.codec_process import Setup
 from icmbench.evaluation.shard import CodecEntry

@@ -18,8 +18,7 @@ from icmbench.config.run import make_run
 from icmbench.core.errors import ConfigError, MeasurementError
 from icmbench.core.files import write_parquet
 from icmbench.core.images.image_files import write_png
-from icmbench.datasets.base import Record
-from icmbench.datasets.manifest import write_records
+from icmbench.datasets.records import Record, write_records
 from icmbench.evaluation.damage import BEST_EFFORT, DAMAGES, NONE, damage_stream, draw_places
 from icmbench.evaluation.encode import encode_shard
 from icmbench.evaluation.robustness import (

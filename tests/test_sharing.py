@@ -15,7 +15,7 @@ from icmbench.core.errors import MeasurementError
 from icmbench.core.files import write_parquet
 from icmbench.core.images.image_files import write_png
 from icmbench.core.typed_csv import read_table
-from icmbench.datasets.base import Record
+from icmbench.datasets.records import Record
 from icmbench.evaluation.decode import decode_shard
 from icmbench.evaluation.encode import encode_shard
 from icmbench.evaluation.measure import measure_shard, measured

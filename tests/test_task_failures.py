@@ -21,8 +21,8 @@ from PIL import Image as PillowImage
 
 from icmbench.core.errors import ConfigError, DatasetError, ModelError, TaskError
 from icmbench.core.images.image_files import write_png
-from icmbench.datasets.base import Record
 from icmbench.datasets.landmarks import Landmarks
+from icmbench.datasets.records import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.shard import DECODED, write_rows
 from icmbench.reporting.tables.feature_gap import gap_table

@@ -26,7 +26,7 @@ from pycocotools import mask as coco_mask
 
 from icmbench.core.errors import MeasurementError, TaskError
 from icmbench.core.images.image_files import write_png
-from icmbench.datasets.base import Record
+from icmbench.datasets.records import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.shard import DECODED, write_rows
 from icmbench.reporting.figures.feature_gap import feature_gap

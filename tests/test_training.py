@@ -44,9 +44,8 @@ from icmbench.core.errors import ConfigError, DatasetError, ModelError
 from icmbench.core.files import sha256_bytes
 from icmbench.core.images.image_files import write_png
 from icmbench.datasets import kodak
-from icmbench.datasets.base import Record
-from icmbench.datasets.manifest import write_records
 from icmbench.datasets.photos import PHOTOS
+from icmbench.datasets.records import Record, write_records
 from icmbench.evaluation.codec_process import CodecProcess, Failed, Setup
 from icmbench.models.autoencoder import AutoencoderSettings, build_autoencoder
 from icmbench.models.card import model_card

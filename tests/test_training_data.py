@@ -16,9 +16,9 @@ from icmbench.core.errors import DatasetError
 from icmbench.core.files import sha256_bytes
 from icmbench.core.images.image_files import pixel_sha256, read_image, write_png
 from icmbench.datasets import registry
-from icmbench.datasets.base import Dataset, Record
-from icmbench.datasets.manifest import read_records, write_records
+from icmbench.datasets.base import Dataset
 from icmbench.datasets.photos import PHOTOS
+from icmbench.datasets.records import Record, read_records, write_records
 from icmbench.jobs.training_pool import training_pool
 from icmbench.training import images as lazy_images
 from icmbench.training.data import TrainingData, read_provided, read_training_data

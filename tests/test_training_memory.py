@@ -19,7 +19,7 @@ from conftest import ROOT, make_picture
 from icmbench.codecs.diff_icmh.training.latents import augmented_latents
 from icmbench.codecs.mpd.training.features import training_latents
 from icmbench.core.images.image_files import pixel_sha256, write_png
-from icmbench.datasets.manifest import read_records, write_records
+from icmbench.datasets.records import read_records, write_records
 from icmbench.training.data import TrainingData
 from icmbench.training.loop import Session
 from icmbench.training.records import TrainingRecord
@@ -127,7 +127,8 @@ def test_a_list_of_120000_files_is_made_quickly(tmp_path: Path) -> None:
 def test_latents_of_all_images_do_not_stay_in_memory(tmp_path: Path, compute: Any) -> None:
     """At least 100 latents of half a megabyte: together 52 MB, in memory at no time."""
     latent = np.arange(256 * 256 * 4, dtype=np.int16).reshape(256, 256, 4)
-    network = SimpleNamespace(to=lambda *_, **__: None)
+    network = SimpleNamespace()
+    network.to = lambda *_, **__: network
     model = SimpleNamespace(network=network, latent=lambda image: latent + image[0, 0, 0])
     images = tuple(np.full((64, 64, 3), number, np.uint8) for number in range(100))
     data, session = TrainingData(images, "digest", ()), Session(tmp_path / "c.pt", tmp_path / "l")

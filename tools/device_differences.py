@@ -27,7 +27,8 @@ from icmbench.codecs.specs import parse_spec
 from icmbench.config.models import coding_settings
 from icmbench.config.run import Run, make_run
 from icmbench.core.errors import IcmbenchError
-from icmbench.datasets.base import Dataset, Record
+from icmbench.datasets.base import Dataset
+from icmbench.datasets.records import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.agreement import AGREEMENT, agreement
 from icmbench.evaluation.decode import decode_shard

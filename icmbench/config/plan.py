@@ -22,7 +22,8 @@ from icmbench.config.scope import make_scope
 from icmbench.config.sources import source_files
 from icmbench.config.tasks import task_entry
 from icmbench.core.files import sha256_bytes
-from icmbench.datasets.base import Dataset, shard_of
+from icmbench.datasets.base import Dataset
+from icmbench.datasets.records import shard_of
 from icmbench.evaluation.sharing import shared_strings
 from icmbench.metrics import METRICS, available
 from icmbench.reporting.artefacts import Made, Scope, benchmarks, made

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.core.errors import ConfigError, DatasetError
-from icmbench.datasets.base import Dataset, Record
+from icmbench.datasets.base import Dataset
+from icmbench.datasets.records import Record
 from icmbench.datasets.registry import make_dataset
 
 TEST_ONLY = ("kodak", "photos")

@@ -8,88 +8,17 @@ its id alone, so adding images neither moves others nor changes the number of jo
 from __future__ import annotations
 
 import functools
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from icmbench.core.errors import ConfigError, DatasetError
-from icmbench.core.suggest import unknown
+from icmbench.core.errors import DatasetError
+from icmbench.datasets.options import Option, option_values
+from icmbench.datasets.records import Record
 from icmbench.sources.catalogue import FETCHED, shipped_sources
 from icmbench.sources.completeness import described
-
-
-@dataclass(frozen=True)
-class Record:
-    """One row of the manifest.
-
-    Attributes:
-        image: image id, unique in the data set.
-        path: the file, relative to the shard's folder or absolute.
-        status: `ok`, or what keeps the image from being used.
-        annotation: file of its annotations, relative to the shard's folder; '' if none.
-        note: conversions that reading it implied.
-    """
-
-    image: str
-    path: str
-    sha256: str = ""
-    width: int = 0
-    height: int = 0
-    split: str = "test"
-    annotation: str = ""
-    source: str = ""
-    licence: str = ""
-    note: str = ""
-    status: str = "ok"
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option of a data set's configuration entry: its type, default and meaning."""
-
-    kind: type[Any]
-    default: Any = None
-    required: bool = False
-    low: float | None = None
-    help: str = ""
-
-    def check(self, what: str, value: Any) -> None:
-        """ConfigError where `value` is of another type, below `low` or holds a NUL character."""
-        kinds: tuple[type, ...] = (int, float) if self.kind is float else (self.kind,)
-        right = isinstance(value, kinds) and not isinstance(value, bool)
-        if not right:
-            quote = ": quote it" if self.kind is str and not isinstance(value, list | dict) else ""
-            raise ConfigError(f"{what}={value!r} is not of type {self.kind.__name__}{quote}")
-        if isinstance(value, str) and "\0" in value:
-            raise ConfigError(
-                f"{what}={value!r} holds a NUL character, which no path may: remove it"
-            )
-        if self.low is not None and value < self.low:
-            raise ConfigError(f"{what}={value!r} is below {self.low:g}")
-
-
-def option_values(
-    what: str, options: Mapping[str, Option], entry: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The value of every option of `what`, given in a configuration entry or the default.
-
-    Raises ConfigError for an unknown, missing or wrong option.
-    """
-    for key in entry:
-        if key not in options:
-            raise ConfigError(unknown(f"option of {what}", key, options))
-    values = {}
-    for key, option in options.items():
-        value = entry.get(key, option.default)
-        if value is None and option.required:
-            raise ConfigError(f"{what} needs the option {key!r}: {option.help}")
-        if value is not None or option.default is not None:  # null is no default
-            option.check(f"{what}: {key}", value)
-        values[key] = value
-    return values
 
 
 @dataclass(frozen=True)
@@ -188,9 +117,3 @@ class Dataset(ABC):
     def merge_annotations(self, folder_of: Mapping[str, Path]) -> Annotations:
         """Annotations of all images, from the shard folders that `provide` filled."""
         return Annotations()
-
-
-def shard_of(image_id: str, shards: int) -> int:
-    """Shard of an image: the first 8 bytes of sha256(id) modulo `shards`."""
-    digest = hashlib.sha256(image_id.encode()).digest()
-    return int.from_bytes(digest[:8], "big") % shards

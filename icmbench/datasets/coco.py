@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from icmbench.core.errors import ConfigError, DatasetError
-from icmbench.datasets.base import Annotations, Option, Record
+from icmbench.datasets.base import Annotations
 from icmbench.datasets.coco_format import read_instances
 from icmbench.datasets.folder import Folder
+from icmbench.datasets.options import Option
+from icmbench.datasets.records import Record
 from icmbench.datasets.sizes import read_sizes, turned_text
 
 ERROR: Final = "error"

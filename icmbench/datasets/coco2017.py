@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from icmbench.core.errors import ConfigError
-from icmbench.datasets.base import Option, Record
 from icmbench.datasets.coco import ERROR, MISSING_HELP, Coco, file_state
 from icmbench.datasets.coco_format import read_images
+from icmbench.datasets.options import Option
+from icmbench.datasets.records import Record
 
 ANNOTATIONS: Final = "coco2017-annotations"
 SPLITS: Final = ("val", "train")

@@ -9,8 +9,10 @@ from pathlib import Path
 from icmbench.core.errors import DatasetError, ImageError
 from icmbench.core.files import sha256_file
 from icmbench.core.progress import progress
-from icmbench.datasets.base import Dataset, Megapixels, Option, Record
+from icmbench.datasets.base import Dataset, Megapixels
 from icmbench.datasets.listing import Listing, is_picture, list_files
+from icmbench.datasets.options import Option
+from icmbench.datasets.records import Record
 from icmbench.datasets.sizes import sampled_megapixels, write_sizes
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from icmbench.core.errors import ConfigError, DatasetError
-from icmbench.datasets.base import Annotations, Option, Record
+from icmbench.datasets.base import Annotations
 from icmbench.datasets.faces import check_faces
 from icmbench.datasets.folder import Folder
 from icmbench.datasets.foreign import is_number, name_fault, read_text
 from icmbench.datasets.foreign import read_json as read_json_file
+from icmbench.datasets.options import Option
+from icmbench.datasets.records import Record
 from icmbench.datasets.sizes import read_sizes
 
 if TYPE_CHECKING:

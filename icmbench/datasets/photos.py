@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from icmbench.core.errors import DatasetError
 from icmbench.core.files import sha256_file
-from icmbench.datasets.base import Dataset, Megapixels, Option, Record
+from icmbench.datasets.base import Dataset, Megapixels
+from icmbench.datasets.options import Option
+from icmbench.datasets.records import Record
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from icmbench.core.errors import ConfigError, DatasetError
-from icmbench.datasets.base import Option, Record
 from icmbench.datasets.folder import Folder
 from icmbench.datasets.listing import is_picture
+from icmbench.datasets.options import Option
+from icmbench.datasets.records import Record
 from icmbench.sources.catalogue import shipped_sources
 
 TRAIN: Final = "train"

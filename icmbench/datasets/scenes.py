@@ -8,7 +8,9 @@ from pathlib import Path
 
 from icmbench.core.files import atomic_path, sha256_file, write_json
 from icmbench.core.progress import progress
-from icmbench.datasets.base import Annotations, Dataset, Megapixels, Option, Record
+from icmbench.datasets.base import Annotations, Dataset, Megapixels
+from icmbench.datasets.options import Option
+from icmbench.datasets.records import Record
 
 
 class Scenes(Dataset):

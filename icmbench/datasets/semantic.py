@@ -11,8 +11,9 @@ from typing import Any
 
 from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.core.images.png import check_rows
-from icmbench.datasets.base import Annotations, Option
+from icmbench.datasets.base import Annotations
 from icmbench.datasets.folder import Folder
+from icmbench.datasets.options import Option
 from icmbench.datasets.sizes import read_sizes, turned_text
 
 _KINDS = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}  # PNG, section 11.2.2

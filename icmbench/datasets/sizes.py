@@ -10,7 +10,8 @@ from typing import Final
 
 from icmbench.core.errors import ImageError
 from icmbench.core.files import write_json
-from icmbench.datasets.base import Megapixels, Record
+from icmbench.datasets.base import Megapixels
+from icmbench.datasets.records import Record
 
 NAME = "sizes.json"
 SAMPLE: Final = 64  # headers that a plan reads, evenly spread over the sorted files

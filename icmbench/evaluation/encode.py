@@ -12,7 +12,7 @@ from icmbench.codecs.base import Image
 from icmbench.codecs.specs import OperatingPoint
 from icmbench.core.images.image_files import read_image
 from icmbench.core.progress import progress
-from icmbench.datasets.base import Record
+from icmbench.datasets.records import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.codec_process import CodecProcess, Failed
 from icmbench.evaluation.shard import ENCODED, TIMING, CodecEntry, Patience, timing_row, write_rows

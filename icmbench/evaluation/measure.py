@@ -20,7 +20,7 @@ from icmbench.core.devices import keep_freed_memory
 from icmbench.core.errors import MeasurementError
 from icmbench.core.images.image_files import read_image
 from icmbench.core.progress import progress
-from icmbench.datasets.base import Record
+from icmbench.datasets.records import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.shard import DECODED, read_rows
 from icmbench.metrics.meter import Meter

@@ -20,7 +20,7 @@ from icmbench.codecs.base import Codec, Image
 from icmbench.codecs.specs import OperatingPoint
 from icmbench.core.images.image_files import read_image
 from icmbench.core.progress import progress
-from icmbench.datasets.manifest import read_records, usable
+from icmbench.datasets.records import read_records, usable
 from icmbench.evaluation import archive
 from icmbench.evaluation.codec_process import CodecProcess, Failed
 from icmbench.evaluation.damage import BEST_EFFORT, DAMAGES, NONE, damage_stream, draw_places

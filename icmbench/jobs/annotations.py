@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.core.files import write_json
-from icmbench.datasets.base import shard_of
-from icmbench.datasets.manifest import read_records
+from icmbench.datasets.records import read_records, shard_of
 from icmbench.datasets.registry import make_dataset
 
 

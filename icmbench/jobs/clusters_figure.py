@@ -12,7 +12,7 @@ from icmbench.codecs.mpd.training.pseudo_labels import PseudoLabels
 from icmbench.codecs.mpd.training.representation import load_taps
 from icmbench.core.devices import use_device
 from icmbench.core.images.image_files import read_image
-from icmbench.datasets.manifest import read_records, usable
+from icmbench.datasets.records import read_records, usable
 from icmbench.jobs.figures import save_figure
 from icmbench.jobs.groups import by_name
 from icmbench.jobs.places import Place, image_of

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from icmbench.core.images.image_files import read_image, write_png
-from icmbench.datasets.base import shard_of
-from icmbench.datasets.manifest import read_records, usable
+from icmbench.datasets.records import read_records, shard_of, usable
 from icmbench.reporting.figures.contact import contact_sheet as draw_sheet
 
 IMAGES: Final = 24

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from icmbench.datasets.manifest import provide_shard, write_records
+from icmbench.datasets.manifest import provide_shard
+from icmbench.datasets.records import write_records
 from icmbench.datasets.registry import make_dataset
 
 

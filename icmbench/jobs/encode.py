@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from icmbench.datasets.manifest import read_records, usable
+from icmbench.datasets.records import read_records, usable
 from icmbench.evaluation.encode import encode_shard
 from icmbench.evaluation.shard import make_codec_entry
 from icmbench.evaluation.sharing import shared_of

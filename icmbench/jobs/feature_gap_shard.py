@@ -8,7 +8,7 @@ from typing import Any
 
 from icmbench.core.errors import ConfigError
 from icmbench.core.files import write_parquet
-from icmbench.datasets.manifest import read_records, usable
+from icmbench.datasets.records import read_records, usable
 from icmbench.studies.feature_gap import shard_gaps
 from icmbench.tasks.backends.openmm_task import OpenMMTask
 from icmbench.tasks.evaluate import read_truth

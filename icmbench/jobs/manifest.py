@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from icmbench.datasets.manifest import read_records, write_records
+from icmbench.datasets.records import read_records, write_records
 
 
 def manifest(*, shards: Sequence[Path], manifest: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from icmbench.core.files import write_parquet
-from icmbench.datasets.manifest import read_records, usable
+from icmbench.datasets.records import read_records, usable
 from icmbench.evaluation.measure import check_measurements, measure_shard, measured
 from icmbench.metrics.meter import Meter
 

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icmbench.core.images.image_files import read_image
-from icmbench.datasets.base import Record
-from icmbench.datasets.manifest import find_record, read_records
+from icmbench.datasets.records import Record, find_record, read_records
 
 Place: TypeAlias = Mapping[str, Any]
 

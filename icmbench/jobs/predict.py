@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from icmbench.datasets.manifest import read_records, usable
+from icmbench.datasets.records import read_records, usable
 from icmbench.tasks import run
 from icmbench.tasks.evaluate import Truth, read_truth
 from icmbench.tasks.registry import make_task

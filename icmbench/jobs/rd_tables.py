@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.core.files import write_json
-from icmbench.datasets.manifest import read_records
+from icmbench.datasets.records import read_records
 from icmbench.jobs.frames import join_parquet
 from icmbench.metrics import METRICS
 from icmbench.reporting.statistics.comparison import comparison_set, describe

@@ -8,7 +8,8 @@ from typing import Any
 
 from icmbench.config.training_data import make_training_set, training_records
 from icmbench.core.progress import progress
-from icmbench.datasets.manifest import provide_shard, write_records
+from icmbench.datasets.manifest import provide_shard
+from icmbench.datasets.records import write_records
 from icmbench.training.records import TrainingRecord, training_record
 
 

@@ -24,7 +24,7 @@ from icmbench.core.devices import use_device
 from icmbench.core.errors import CodecError
 from icmbench.core.files import seed_from
 from icmbench.core.images.image_files import read_image
-from icmbench.datasets.base import Record
+from icmbench.datasets.records import Record
 from icmbench.evaluation.codec_process import Failed
 from icmbench.evaluation.decode import DecodeOne
 from icmbench.evaluation.shard import CodecEntry

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from icmbench.codecs.mpd.inspect import layers
 from icmbench.core.errors import CodecError
 from icmbench.core.images.image_files import read_image
-from icmbench.datasets.base import Record
+from icmbench.datasets.records import Record
 from icmbench.evaluation.shard import CodecEntry
 from icmbench.reporting.figures.hierarchy import Level, palette_hierarchy
 from icmbench.reporting.figures.placeholder import placeholder

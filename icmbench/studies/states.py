@@ -19,7 +19,7 @@ from icmbench.core.errors import CodecError
 from icmbench.core.images.image_files import read_image
 from icmbench.core.progress import progress
 from icmbench.core.typed_csv import read_table
-from icmbench.datasets.base import Record
+from icmbench.datasets.records import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.shard import CodecEntry, write_rows
 from icmbench.reporting.statistics.bootstrap import (

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from icmbench.codecs.specs import parse_spec
 from icmbench.core.images.image_files import read_image
-from icmbench.datasets.base import Record
+from icmbench.datasets.records import Record
 from icmbench.evaluation.decode import DecodeOne
 from icmbench.evaluation.shard import CodecEntry
 from icmbench.reporting.figures.matching import matched_rate, unmatched_families

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from icmbench.core.errors import TaskError
-from icmbench.datasets.base import Option, option_values
+from icmbench.datasets.options import Option, option_values
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,7 +14,7 @@ from pathlib import Path
 from icmbench.core.devices import use_device
 from icmbench.core.images.image_files import read_image
 from icmbench.core.progress import progress
-from icmbench.datasets.base import Record
+from icmbench.datasets.records import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.shard import DECODED, read_rows
 from icmbench.tasks import store

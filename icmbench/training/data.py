@@ -15,7 +15,7 @@ from PIL import Image as PillowImage
 from icmbench.core.errors import DatasetError
 from icmbench.core.files import sha256_bytes
 from icmbench.core.progress import progress
-from icmbench.datasets.base import Record
+from icmbench.datasets.records import Record
 from icmbench.training.images import CACHE_MB, Image, ImageFiles, image_shapes
 from icmbench.training.records import (
     TrainingRecord,

@@ -9,10 +9,9 @@ from typing import Final
 
 from icmbench.core.errors import DatasetError
 from icmbench.core.images.image_files import pixel_sha256, read_image
-from icmbench.datasets.base import Record
 from icmbench.datasets.kodak import PIXELS
-from icmbench.datasets.manifest import read_records
 from icmbench.datasets.photos import PHOTOS
+from icmbench.datasets.records import Record, read_records
 
 # sha256 of the pixels of what is for testing only, and its name.
 TEST_PIXELS: Final = {

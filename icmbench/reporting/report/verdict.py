@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from icmbench.core.typed_csv import read_table
-from icmbench.datasets.manifest import read_records, usable
+from icmbench.datasets.records import read_records, usable
 from icmbench.reporting.tables.failures import REFUSED
 
 EMPTY, ANY, NEVER = "empty", "any", "never"

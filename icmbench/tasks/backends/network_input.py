@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.core.errors import ConfigError
-from icmbench.datasets.base import Option
+from icmbench.datasets.options import Option
 from icmbench.tasks.base import Image
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.core.errors import ConfigError, ModelError, TaskError
 from icmbench.core.files import check_weight_file
-from icmbench.datasets.base import Option
+from icmbench.datasets.options import Option
 from icmbench.tasks.base import Task
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import icmbench
 from icmbench.core.errors import ConfigError, ModelError, TaskError
-from icmbench.datasets.base import Option
+from icmbench.datasets.options import Option
 from icmbench.tasks.backends.openmm import (
     build_network,
     count_classes,

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from icmbench.core.errors import TaskError
 from icmbench.core.files import check_weight_file
-from icmbench.datasets.base import Option
+from icmbench.datasets.options import Option
 from icmbench.tasks.backends.network_input import PIXELS, check_pixels, to_tensor
 from icmbench.tasks.backends.openmm_weights import fill, read_weights
 from icmbench.tasks.base import SEMANTIC, Image, Labels, SemanticMap, Task

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from icmbench.core.errors import ConfigError, ModelError, TaskError
 from icmbench.core.files import check_weight_file
 from icmbench.core.pickles import load_pickle
-from icmbench.datasets.base import Option
 from icmbench.datasets.faces import SMALLEST
+from icmbench.datasets.options import Option
 from icmbench.tasks.base import LANDMARKS, Faces, Image, Labels, Task
 from icmbench.tasks.bundled import BUNDLED, bundled_file, is_bundled
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from icmbench.core.errors import ConfigError
-from icmbench.datasets.base import Option
+from icmbench.datasets.options import Option
 from icmbench.tasks.backends.openmm_task import FOLDER, OPTIONS, OpenMMTask
 from icmbench.tasks.base import INSTANCES, Image, Instances, Labels
 

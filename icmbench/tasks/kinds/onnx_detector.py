@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.core.errors import ConfigError, TaskError
-from icmbench.datasets.base import Option
+from icmbench.datasets.options import Option
 from icmbench.tasks.backends.network_input import PIXELS, check_pixels, resize, to_tensor
 from icmbench.tasks.backends.onnx_task import FILE, GPU_PACKAGE, OnnxTask, check_choices
 from icmbench.tasks.base import INSTANCES, Floats, Image, Instances, Labels

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.core.errors import ConfigError, TaskError
-from icmbench.datasets.base import Option
+from icmbench.datasets.options import Option
 from icmbench.tasks.backends.onnx_task import FILE, GPU_PACKAGE, OnnxTask, check_choices
 from icmbench.tasks.base import LANDMARKS, Faces, Image, Labels
 from icmbench.tasks.kinds.fan import POINTS, check_box

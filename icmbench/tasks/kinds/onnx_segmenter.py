@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.core.errors import ConfigError, TaskError
-from icmbench.datasets.base import Option
+from icmbench.datasets.options import Option
 from icmbench.tasks.backends.network_input import (
     PIXELS,
     check_pixels,
