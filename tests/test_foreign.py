@@ -217,6 +217,11 @@ def test_what_is_no_autoencoder_is_refused(tmp_path: Path) -> None:
     refused("_class_name is 'UNet2DModel', expected AutoencoderKL or AutoencoderTiny")
     write_json(config, {"_class_name": "AutoencoderKL", "planes": 3})
     refused("key 'planes' is not known for AutoencoderKL")
+    torch.save({"a.weight": torch.zeros(3)}, tmp_path / "diffusion_pytorch_model.bin")
+    write_json(config, {"_class_name": "AutoencoderKL", "layers_per_block": 10**9})
+    refused("layers_per_block is 1000000000, no tensor is of that size")
+    write_json(config, {"_class_name": "AutoencoderKL", "layers_per_block": "2"})
+    refused("no diffusers-kl network is of these sizes: TypeError")
 
 
 def test_a_latent_of_another_size_is_refused(tmp_path: Path) -> None:

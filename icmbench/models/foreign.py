@@ -35,7 +35,7 @@ from icmbench.models.ldm import (
     storable,
 )
 from icmbench.models.taesd import taesd_settings
-from icmbench.models.tensors import BUILD_ERRORS
+from icmbench.models.tensors import BUILD_ERRORS, check_numbers
 
 SHOWN: Final = 20  # tensors that an error names
 
@@ -189,6 +189,7 @@ def _compare(
     published: Callable[[str], str],
 ) -> None:
     """ModelError that names the tensors that are missing, unknown or of another shape."""
+    check_numbers(path, settings, tensors)
     try:
         with torch.device("meta"):
             wanted = build_layout(layout, settings).state_dict()

@@ -109,10 +109,7 @@ def make_network(
     """
     import torch
 
-    largest = max([len(state), *(side for tensor in state.values() for side in tensor.shape)])
-    for name, number in _numbers("network", settings):
-        if isinstance(number, int) and not 0 <= number <= largest:
-            raise ModelError(f"{path}: metadata {name} is {number}, no tensor is of that size")
+    check_numbers(path, settings, state)
     try:
         with torch.device("meta"):
             network = build(settings)
@@ -126,6 +123,14 @@ def make_network(
         network = build(settings)
         network.load_state_dict(dict(state))
     return network
+
+
+def check_numbers(path: Path, settings: Any, state: Mapping[str, torch.Tensor]) -> None:
+    """Raise ModelError naming a whole number in settings that no tensor can be the reason for."""
+    largest = max([len(state), *(side for tensor in state.values() for side in tensor.shape)])
+    for name, number in _numbers("network", settings):
+        if isinstance(number, int) and not 0 <= number <= largest:
+            raise ModelError(f"{path}: metadata {name} is {number}, no tensor is of that size")
 
 
 def with_weights(
