@@ -399,6 +399,9 @@ def test_values_of_the_command_line_have_the_types_of_a_file() -> None:
         "device": "cpu",
         "shards": 2,
         "weights": "{a}: [b",
+        "results": "2024-13-45",
+        "downloads": "'2024'",
+        "texts": ["0x_", "", "2.5"],
     }
     merged = {**given, "datasets": {**given["datasets"], "kept": {"seed": "1"}}}
     found = with_given_values(merged, given)
@@ -409,4 +412,7 @@ def test_values_of_the_command_line_have_the_types_of_a_file() -> None:
         "device": "cpu",
         "shards": 2,
         "weights": "{a}: [b",
+        "results": "2024-13-45",
+        "downloads": "2024",
+        "texts": ["0x_", "", 2.5],
     }

@@ -23,6 +23,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from icmbench.codecs.diff_icmh import diff_icmh_model
 from icmbench.codecs.diff_icmh.codec import DiffIcmh
+from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel
 from icmbench.codecs.diff_icmh.importing import importer
 from icmbench.codecs.diff_icmh.importing.convert import Conversion, convert
 from icmbench.codecs.diff_icmh.importing.importer import Report, import_checkpoint
@@ -43,7 +44,9 @@ from icmbench.codecs.diff_icmh.networks.unet import UnetSettings, build_unet
 from icmbench.config.models import given_files
 from icmbench.core.errors import CodecError, ConfigError, ModelError, WrongModel
 from icmbench.core.files import sha256_file
+from icmbench.models import layout
 from icmbench.models.tensors import fill_network, load_network
+from icmbench.transfer import pack
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -1171,9 +1174,23 @@ def test_checkpoints_of_several_rates_are_one_model(
     for one, other in zip(shown, alone, strict=True):
         assert np.array_equal(one, other)
     assert loads == [folder]
+    read = []
+    real_digest = layout.sha256_file
+    monkeypatch.setattr(layout, "sha256_file", lambda p: (read.append(p), real_digest(p))[1])
+    for rate in (1, 2, 3, 1, 2):  # nothing is loaded or read again
+        assert codec.encode(image, rate=rate) == streams[rate - 1]
+    codec.decode(streams[1], sampler="ddim", steps=2)
+    assert loads == [folder]
+    assert read == []
+    held = [model for model in codec._loaded.values() if "control" in model.__dict__]
+    assert len(held) == 2  # the first rate's, and that of the rate which was sampled last
+    with pytest.raises(CodecError, match="has the rate 2 alone"):
+        DiffICMHModel(folder / "rates" / "2", "cpu").encode(image, b"", rate=3, tags="none")  # type: ignore[arg-type]
+    digests = {codec.parse(stream)[1].header.weights_digest for stream in streams}
+    assert pack._weights_digests("diff-icmh", folder) == digests
     found = [dict(codec.describe(stream))["rate"] for stream in streams]
     assert found == ["1 of 3", "2 of 3", "3 of 3"]
-    with pytest.raises(CodecError, match="rate=4: the model has the rates 1 to 3"):
+    with pytest.raises(CodecError, match="rate=4: the model has the rates 1, 2, 3"):
         codec.encode(image, rate=4)
     files_of_all = {path.relative_to(folder).as_posix() for path in given_files(folder)}
     assert {"prior.safetensors", "rates/3/codec.safetensors"} <= files_of_all

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import builtins
+import collections
 import logging
 import os
 import pickle
@@ -18,6 +19,7 @@ import pytest
 import torch
 
 from icmbench.core.errors import ModelError
+from icmbench.core.files import sha256_file
 from icmbench.core.pickles import UnsafePickle, load_pickle
 from icmbench.models.checkpoint import read_checkpoint
 from icmbench.tasks.backends.openmm_weights import read_weights
@@ -94,12 +96,16 @@ def test_objects_of_frameworks_are_left_out(
             "hyper_parameters": settings,
             "options": argparse.Namespace(lr=1),
             "losses": np.arange(2.0),
+            "counts": collections.defaultdict(list, a=[1]),
+            "last": collections.deque([1, 2], maxlen=3),
         }
         torch.save(content, path, _use_new_zipfile_serialization=zipped)
     with caplog.at_level(logging.INFO):
         found = load_pickle(path, mapped=True)
     assert found["state_dict"]["a"].tolist() == [0, 1, 2]
     assert found["epoch"] == 3
+    assert found["counts"] == {"a": [1]}
+    assert found["last"] == [1, 2]
     assert type(found["options"]).__name__ == "Placeholder"
     assert "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint" in caplog.text
     assert read_checkpoint(path)["a"].tolist() == [0, 1, 2]
@@ -191,3 +197,22 @@ def test_a_checkpoint_as_mmengine_writes_it(tmp_path: Path) -> None:
     found = read_weights(path, None)
     assert found.classes == ("cat", "dog")
     assert found.state["a"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("hidden", ["meta", "dataset_meta", "classes"])
+def test_class_names_in_an_object_are_no_other_names(tmp_path: Path, hidden: str) -> None:
+    """They are not left out in silence; with the file's sha256 they are read."""
+    from mmengine import ConfigDict
+
+    classes: Any = ["cat", "dog"]
+    classes = ConfigDict(names=classes) if hidden == "classes" else classes
+    known: Any = {"classes": classes}
+    known = ConfigDict(known) if hidden == "dataset_meta" else known
+    meta: Any = {"dataset_meta": known}
+    meta = ConfigDict(meta) if hidden == "meta" else meta
+    path = tmp_path / "a.pth"
+    torch.save({"state_dict": {"a": torch.ones(2)}, "meta": meta}, path)
+    with pytest.raises(ModelError, match=f"{hidden} holds a Python object, .* give its sha256"):
+        read_weights(path, None)
+    found = read_weights(path, sha256_file(path))
+    assert found.classes == (("cat", "dog") if hidden != "classes" else ())

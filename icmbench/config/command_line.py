@@ -23,16 +23,22 @@ def with_given_values(config: Mapping[str, Any], given: Mapping[str, Any]) -> di
 
 
 def _typed(value: Any) -> Any:
-    """A value whose texts are numbers, truth values and null where YAML takes them for such."""
+    """A value whose texts are numbers, truth values and null where YAML takes them for such.
+
+    A text in quotes of its own, `"'2024'"`, stays a text, without them; so does the empty text.
+    """
     if isinstance(value, Mapping):
         return {key: _typed(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_typed(inner) for inner in value]
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not value:
         return value
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        return value[1:-1]
     try:
         found = yaml.safe_load(value)
-    except yaml.YAMLError:  # a text with signs of YAML's own, such as `{image}.png`
+    # A text with signs of YAML's own, such as `{image}.png`, or nearly a date or a number.
+    except (yaml.YAMLError, ValueError):
         return value
     return found if found is None or isinstance(found, bool | int | float) else value
 

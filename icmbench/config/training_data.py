@@ -50,7 +50,7 @@ def _check_split(where: str, dataset: Dataset) -> None:
             )
     for key in ("path", "annotations"):
         value = dataset.values.get(key)
-        if value and "val2017" in Path(value).name:
+        if value and any("val2017" in part for part in Path(value).expanduser().absolute().parts):
             raise ConfigError(f"{where}: {key}: {value}: COCO val2017 is for testing only")
 
 

@@ -102,6 +102,8 @@ def _given(folder: Path) -> str:
         metadata = file_header(part).get(FILE_METADATA, {})
         origin = json.loads(metadata.get(KEY, "{}")).get("provenance", {})
         named = Path(str(origin.get("source", ""))).name or named
+        if further := icmh.LAYOUT.rate_numbers(folder):
+            named += f" and {len(further)} more"
         if folder.name == icmh.NAME:
             named += f", {_size(icmh.part_file(folder, 'prior'))} prior"
     except (ModelError, OSError, ValueError, AttributeError):

@@ -12,6 +12,8 @@ import pickle
 import re
 import struct
 import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +39,23 @@ FRAMEWORKS: Final = frozenset(
 BUILTINS: Final = frozenset(
     {"bool", "bytes", "dict", "float", "getattr", "int", "list", "set", "str", "tuple"}
 )
+
+
+def _mapping(*_: Any) -> OrderedDict[Any, Any]:
+    """An empty mapping, for a `defaultdict`."""
+    return OrderedDict()
+
+
+def _sequence(*_: Any) -> list[Any]:
+    """An empty list, for a `deque`."""
+    return []
+
+
+# Containers that are filled after they are made: torch's reader fills plain ones alone.
+CONTAINERS: Final[dict[str, Callable[..., Any]]] = {
+    "collections.defaultdict": _mapping,
+    "collections.deque": _sequence,
+}
 
 
 class Placeholder:
@@ -71,17 +90,18 @@ class UnsafePickle(ModelError):
         )
 
 
-def load_pickle(path: Path, *, mapped: bool = False) -> Any:
+def load_pickle(path: Path, *, mapped: bool = False, strict: bool = False) -> Any:
     """The content of a file of `torch.save`, on the CPU.
 
     Args:
         mapped: keep the tensors in the file until they are used, where the format allows it.
+        strict: refuse objects of the frameworks, too.
 
     Raises ModelError where the file is missing or damaged, UnsafePickle where it names objects that
     are neither tensors and plain values nor of `FRAMEWORKS`.
     """
     try:
-        content, replaced = _load(path, mapped)
+        content, replaced = _load(path, mapped, strict)
     except FileNotFoundError:
         raise ModelError(f"{path}: no such file") from None
     except pickle.UnpicklingError as error:
@@ -95,7 +115,7 @@ def load_pickle(path: Path, *, mapped: bool = False) -> Any:
     return content
 
 
-def _load(path: Path, mapped: bool) -> tuple[Any, list[str]]:
+def _load(path: Path, mapped: bool, strict: bool) -> tuple[Any, list[str]]:
     """The content, and the names of the objects that placeholders stand for.
 
     torch names unknown objects in its error, in old files one at a time.
@@ -106,14 +126,16 @@ def _load(path: Path, mapped: bool) -> tuple[Any, list[str]]:
     replaced: list[str] = []
     while True:
         try:
-            with torch.serialization.safe_globals([(Placeholder, name) for name in replaced]):
+            known: list[Callable[..., Any] | tuple[Callable[..., Any], str]]
+            known = [(CONTAINERS.get(name, Placeholder), name) for name in replaced]
+            with torch.serialization.safe_globals(known):
                 content = torch.load(
                     path, map_location="cpu", weights_only=True, mmap=mapped and zipped
                 )
             return content, replaced
         except pickle.UnpicklingError as error:
             names = set(_objects(path, str(error))) - set(replaced)
-            if not names or not all(map(_replaceable, names)):
+            if strict or not names or not all(map(_replaceable, names)):
                 if objects := (*sorted(names), *replaced):
                     raise UnsafePickle(path, objects) from error
                 raise

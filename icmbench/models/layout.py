@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -101,5 +102,16 @@ class ModelLayout:
         """
         self.check_folder(folder)
         files = self.stream_files(folder)
-        text = "".join(f"{file.name} {sha256_file(file)}\n" for file in files)
+        text = "".join(f"{file.name} {_digest(file)}\n" for file in files)
         return hashlib.sha256(text.encode()).digest()[:DIGEST_BYTES]
+
+
+def _digest(path: Path) -> str:
+    """The sha256 of a weight file; an unchanged file is read once in a process."""
+    state = path.stat()
+    return _read_digest(path, state.st_size, state.st_mtime_ns)
+
+
+@functools.cache
+def _read_digest(path: Path, size: int, changed: int) -> str:
+    return sha256_file(path)

@@ -66,7 +66,7 @@ def _measure_peak(folder: str, device: str, size: str) -> None:
     else:
         image = astronaut(int(size))
         header = stream_header(model, (image.shape[0], image.shape[1]))
-        model.encode(image, header, rate=model.rates, tags="auto")
+        model.encode(image, header, rate=model.own_rates[-1], tags="auto")
     print(torch.cuda.max_memory_allocated() if device == "cuda" else _process_peak())
 
 

@@ -85,8 +85,8 @@ def _weights_digests(model: str, folder: Path) -> Collection[bytes]:
     if model == mpd.NAME:
         return {mpd.weights_digest(folder)}
     if model == icmh.NAME:
-        variants = [folder / icmh.VARIANTS / name for name in icmh.variant_names(folder)]
-        return {icmh.weights_digest(place) for place in (folder, *variants)}
+        members = [folder / name for name in icmh.member_folders(folder)]
+        return {icmh.weights_digest(place) for place in (folder, *members)}
     return ()
 
 

@@ -104,7 +104,8 @@ class DiffIcmh(Codec):
 
         super().__init__(models=models, device=device)
         self.folder = models / self.model_name if models else bundled()
-        self._resident: tuple[str, DiffICMHModel] | None = None  # with its folder below ours
+        self._loaded: dict[str, DiffICMHModel] = {}  # by their folders below ours
+        self._last: DiffICMHModel | None = None  # that encoded an image
         self._digest = self.model.digest  # of the main model
 
     def encode(
@@ -119,14 +120,14 @@ class DiffIcmh(Codec):
         height, width = image.shape[:2]
         if too_large(width, height, MAX_PIXELS) or max(height, width) > container.MAX_SIDE:
             raise CodecError(f"{width}x{height} pixels are over the limit of {MAX_PIXELS}")
-        model = self._model(self._member(variant, rate))
+        self._last = model = self._model(self._member(variant, rate))
         header = container.image_header(self.codec_id, model.digest, height, width, CELL)
         return model.encode(image, header, rate=rate, tags=tags)
 
     def remark(self) -> str:
         """Report clipped values in the latent of the last image; empty: none."""
-        assert self._resident is not None, "an image was encoded"
-        clipped, values, limit = self._resident[1].clipped
+        assert self._last is not None, "an image was encoded"
+        clipped, values, limit = self._last.clipped
         text = f"{clipped} of {values} latent values clipped at {limit:g} standard deviations"
         return text if clipped else ""
 
@@ -143,7 +144,11 @@ class DiffIcmh(Codec):
         images: dict[int, Image] = {}
         for member in dict.fromkeys(member for member, _ in parsed):
             places = [place for place, (owner, _) in enumerate(parsed) if owner == member]
-            found = self._model(member).decode_batch(
+            model = self._model(member)
+            for other in self._loaded.values():
+                if other is not model:
+                    other.release_control()
+            found = model.decode_batch(
                 [(streams[place], parsed[place][1]) for place in places], **keys
             )
             images |= dict(zip(places, found, strict=True))
@@ -187,27 +192,40 @@ class DiffIcmh(Codec):
         return {weights_digest(self.folder / name): name for name in names}
 
     def _member(self, variant: str, rate: int) -> str:
-        """Folder of a variant, or of a rate that was trained by itself, in the model folder."""
+        """Folder of a variant, or of a rate that was trained by itself, in the model folder.
+
+        Raises CodecError for a rate that a model of such rates does not have.
+        """
         from icmbench.codecs.diff_icmh.model_folder import LAYOUT
 
         if variant != MAIN:
             check_variant(variant)
             return f"{VARIANTS}/{variant}"
-        return f"{RATES}/{rate}" if rate in LAYOUT.rate_numbers(self.folder) else ""
+        further = LAYOUT.rate_numbers(self.folder)
+        if rate == 1 or not further:
+            return ""
+        if rate not in further:
+            known = ", ".join(map(str, (1, *further)))
+            raise CodecError(f"rate={rate}: the model has the rates {known}")
+        return f"{RATES}/{rate}"
 
     def _model(self, member: str) -> DiffICMHModel:
-        """Load a folder of the model folder in place of the one in memory."""
+        """Load a folder of the model folder.
+
+        The rates of a model stay in memory together, since an image is coded at all of them in a
+        row; the main model and the variants replace each other.
+        """
         from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel
 
-        if self._resident is None or member != self._resident[0]:
-            before, self._resident = self._resident, None
-            # Rates share their frozen networks; else memory is free before the next one is read.
-            shared = before is not None and not (member + before[0]).count(VARIANTS)
-            frozen = before[1] if before is not None and shared else None
-            del before
-            place = self.folder / member if member else self.folder
-            self._resident = member, DiffICMHModel(place, self.device, frozen)
-        return self._resident[1]
+        if member not in self._loaded:
+            if member.startswith(RATES):
+                main = self._model("")
+                self._loaded[member] = DiffICMHModel(self.folder / member, self.device, main)
+            else:
+                self._loaded.clear()  # their memory is free before the next one is read
+                place = self.folder / member if member else self.folder
+                self._loaded[member] = DiffICMHModel(place, self.device)
+        return self._loaded[member]
 
 
 def check_variant(name: str) -> None:

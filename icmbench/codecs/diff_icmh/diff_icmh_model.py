@@ -21,6 +21,7 @@ from icmbench.codecs.diff_icmh.entropy.stream import (
     write_sections,
 )
 from icmbench.codecs.diff_icmh.model_folder import LAYOUT, TAGGER, load_codec, load_control
+from icmbench.codecs.diff_icmh.networks.control import ControlNetwork
 from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE
 from icmbench.codecs.diff_icmh.networks.tagger import chosen_tags, load_tagger
 from icmbench.codecs.diff_icmh.tags import AUTO, JOIN, NONE
@@ -45,47 +46,80 @@ class DiffICMHModel(CodecModel):
         super().__init__(folder, device, frozen)
         self.codec = load_codec(self.folder)
         self.prior = load_conditioned(self.folder) if frozen is None else frozen.prior
-        self.control = load_control(self.folder)
-        self._check_sizes()
+        self._main = frozen
+        self._check_codec()
         if frozen is None:
             self.to_device(self.prior.unet)
             self.prior.embedder.to(self.device)
-        self.to_device(self.control)
+            assert self.control is not None, "it is loaded, so that a wrong file is found now"
         self.codec.lfgcm.move_transforms(self.device)
         home = LAYOUT.home(self.folder)
         self._further = len(LAYOUT.rate_numbers(home))
         self._number = 1 if home == self.folder else int(self.folder.name)
         self._kept: tuple[Image, Latent] | None = None
-        self._controlled = ControlledPrior(
-            self.prior, self.control, self.codec.defaults["clip"], self.device
-        )
         self.clipped = 0, 0, 0.0
 
-    def _check_sizes(self) -> None:
+    @functools.cached_property
+    def control(self) -> ControlNetwork:
+        """The control network on the device, loaded when it is first used.
+
+        Raises ModelError where its sizes do not fit the prior.
+        """
+        control = load_control(self.folder)
+        self._check_control(control)
+        self.to_device(control)
+        return control
+
+    @functools.cached_property
+    def _controlled(self) -> ControlledPrior:
+        return ControlledPrior(self.prior, self.control, self.codec.defaults["clip"], self.device)
+
+    def release_control(self) -> None:
+        """Free the control network of a further rate; it is loaded again when it is used."""
+        if self._main is not None:
+            self.__dict__.pop("control", None)
+            self.__dict__.pop("_controlled", None)
+
+    def _check_codec(self) -> None:
         """Raise ModelError naming the first network whose sizes do not fit the ones before it."""
-        latent, config = self.autoencoder.channels, self.prior.unet.config
-        told, hint = self.control.unet_settings, self.control.settings.hint
-        theirs = (told.latent, told.channels, told.layers, told.context, hint)
-        sizes = ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim")
-        ours = (*(config[name] for name in sizes), latent)
+        latent = self.autoencoder.channels
         faults = {
-            "prior": config["in_channels"] != latent,
+            "prior": self.prior.unet.config["in_channels"] != latent,
             "codec": self.codec.lfgcm.settings.out_channels != latent,
-            "control": theirs != ours,
         }
         for part in (name for name, fault in faults.items() if fault):
             raise ModelError(f"{self.part_file(part)}: its sizes are not those of the other parts")
+
+    def _check_control(self, control: ControlNetwork) -> None:
+        """ModelError where the control network is of another prior or latent."""
+        latent, config = self.autoencoder.channels, self.prior.unet.config
+        told, hint = control.unet_settings, control.settings.hint
+        theirs = (told.latent, told.channels, told.layers, told.context, hint)
+        sizes = ("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim")
+        ours = (*(config[name] for name in sizes), latent)
+        if theirs != ours:
+            path = self.part_file("control")
+            raise ModelError(f"{path}: its sizes are not those of the other parts")
 
     @property
     def rates(self) -> int:
         """Number of rates of the model: of its adapters, or of its trainings."""
         return self.codec.lfgcm.settings.rates or 1 + self._further
 
+    @property
+    def own_rates(self) -> Sequence[int]:
+        """The rates that this folder codes: of its adapters, or the one it was trained for."""
+        if rates := self.codec.lfgcm.settings.rates:
+            return range(1, rates + 1)
+        return (self._number,)
+
     def encode(self, image: Image, header: container.Header, *, rate: int, tags: str) -> bytes:
         """Encode an image; see `DiffIcmh.encode`."""
-        own = range(1, self.rates + 1) if self.codec.lfgcm.settings.rates else (self._number,)
-        if rate not in own:
-            raise CodecError(f"rate={rate}: the model has the rates 1 to {self.rates}")
+        if rate not in self.own_rates:
+            first, last = self.own_rates[0], self.own_rates[-1]
+            alone = f"{self.folder} has the rate {first} alone"
+            known = f"the model has the rates {first} to {last}" if last > first else alone
+            raise CodecError(f"rate={rate}: {known}")
         padded = _padded(image)
         latent = self.latent(padded)
         point = rate - 1 if self.codec.lfgcm.settings.rates else None
@@ -105,6 +139,9 @@ class DiffICMHModel(CodecModel):
         The last one is cached: every rate of an image starts from the same latent. `clipped` holds
         the number of clipped values, of all values, and the limit in standard deviations.
         """
+        if self._main is not None:  # every rate starts from the same latent
+            found, self.clipped = self._main.latent(padded), self._main.clipped
+            return found
         if self._kept is not None and np.array_equal(self._kept[0], padded):
             return self._kept[1]
         found = self.autoencoder.scaled_latent(padded)
@@ -206,7 +243,8 @@ class DiffICMHModel(CodecModel):
         Raises CodecError where the latent holds a value that is not finite.
         """
         if not torch.isfinite(latent).all():
-            raise CodecError("the diffusion gave a latent that is not finite")
+            hint = "with dtype=float16, take bfloat16 or float32"
+            raise CodecError(f"the sampled latent is not finite: {hint}")
         values = latent[0].permute(1, 2, 0).float().cpu().numpy()
         whole = latent.shape[2] * CELL, latent.shape[3] * CELL
         image = self.autoencoder.image(np.ascontiguousarray(values), whole)

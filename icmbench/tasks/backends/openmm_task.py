@@ -47,7 +47,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
         "mmdet/CONFIG`), or `random` (untrained, to try a configuration)",
     ),
     "sha256": Option(
-        str, help="of the weight file; required for a checkpoint that holds Python objects"
+        str, help="of the weight file; required for a checkpoint that needs Python objects"
     ),
     "classes": Option(list, help="names of the model's classes, where its weight file has none"),
     "overrides": Option(

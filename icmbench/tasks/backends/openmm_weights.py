@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.core.errors import ModelError
 from icmbench.core.files import check_weight_file, sha256_file
-from icmbench.core.pickles import UnsafePickle, load_pickle
+from icmbench.core.pickles import Placeholder, UnsafePickle, load_pickle
 
 if TYPE_CHECKING:
     import torch
@@ -54,14 +54,14 @@ def read_weights(path: Path, sha256: str | None) -> Weights:
         return Weights(state, tuple(metadata.get("classes", ())), metadata)
     content = _unpickle(path, trusted=sha256 is not None)
     state = content.get("state_dict", content)
-    return Weights(_tensors(path, state), _classes(content.get("meta")))
+    return Weights(_tensors(path, state), _classes(path, content.get("meta")))
 
 
 def _unpickle(path: Path, *, trusted: bool) -> Mapping[str, Any]:
     import torch
 
     try:
-        content = load_pickle(path)
+        content = load_pickle(path, strict=trusted)
     except UnsafePickle as error:
         if not trusted:
             names = ", ".join(error.objects[:LISTED])
@@ -90,15 +90,29 @@ def _tensors(path: Path, state: Any) -> dict[str, torch.Tensor]:
     return dict(state)
 
 
-def _classes(meta: Any) -> tuple[str, ...]:
-    """Class names in the `meta` of a checkpoint: of mmdet 3 and mmseg 1, or of those before."""
+def _classes(path: Path, meta: Any) -> tuple[str, ...]:
+    """Class names in the `meta` of a checkpoint: of mmdet 3 and mmseg 1, or of those before.
+
+    Raises ModelError where they lie in an object that was not read.
+    """
+    _check_read(path, "meta", meta)
     if not isinstance(meta, Mapping):
         return ()
     known = meta.get("dataset_meta")
+    _check_read(path, "dataset_meta", known)
     known = known if isinstance(known, Mapping) else {}
     lower = {str(key).lower(): value for key, value in {**meta, **known}.items()}
     classes = lower.get("classes")
+    _check_read(path, "classes", classes)
     return tuple(map(str, classes)) if isinstance(classes, list | tuple) else ()
+
+
+def _check_read(path: Path, name: str, value: Any) -> None:
+    if isinstance(value, Placeholder):
+        raise ModelError(
+            f"{path}: {name} holds a Python object, which is not read without trust, and with it "
+            f"the names of the classes: if you trust the file, give its sha256: {sha256_file(path)}"
+        )
 
 
 def fill(network: Any, state: Mapping[str, torch.Tensor], path: Path) -> None:
