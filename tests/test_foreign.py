@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -266,6 +267,16 @@ def test_tiles_of_a_network_that_normalises_over_the_image_differ(
     assert found.latent > 0  # it was cut at all
     assert found.images == 2
     assert tile_error(own, [make_picture(64, 64, 1)]).images == 0
+    sizes = []
+    model = SimpleNamespace(
+        mean=own.mean, std=own.std, device="cpu",
+        network=SimpleNamespace(
+            encode=lambda x: (sizes.append(x.shape[2:]), own.network.encode(x))[1],
+            decode=own.network.decode,
+        ),
+    )  # fmt: skip
+    tile_error(model, [np.zeros((40, 5000, 3), np.uint8)])  # type: ignore[arg-type]
+    assert max(width for _, width in sizes) == 1024  # the middle of a large image
     import_autoencoder(tmp_path / "a", published["kl"][0], training_data())
     tiles = read_header(tmp_path / "a")["provenance"]["tiles"]
     assert not tiles["agrees"]

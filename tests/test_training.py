@@ -374,7 +374,7 @@ def tiny_examples() -> list[Example]:
     rng = np.random.default_rng(4)
     latent = rng.standard_normal((CROP, CROP, TINY.latent)).astype(np.float32)
     states = tuple(np.float32(latent + 0.1 * (t + 1)) for t in range(8))
-    return [Example(make_picture(8 * CROP, 8 * CROP), latent, states)]
+    return [Example([make_picture(8 * CROP, 8 * CROP)], 0, latent, states)]
 
 
 @pytest.fixture

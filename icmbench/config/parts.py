@@ -12,6 +12,7 @@ from icmbench.config.resources import UNCACHED_MB, network_mb, training_mb
 from icmbench.models.foreign_files import foreign_files
 
 STAGE_FILES: Final = ("codec", "control", "tables")
+IMPORTED: Final = 2.1  # megapixels: what tiles are compared with, encoded and decoded whole
 
 Files = dict[str, Any]
 
@@ -43,7 +44,7 @@ class Parts:
         """Memory of a training of the autoencoder, or of its import, in MB; of a job's inputs."""
         published, cache_mb = files.get("published"), int(self._training["cache_mb"])
         if published:
-            return network_mb(published, 0, at_least=UNCACHED_MB) + cache_mb
+            return network_mb(published, IMPORTED, at_least=UNCACHED_MB) + cache_mb
         return training_mb(files, cache_mb)
 
     def checkpoint(self, part: str) -> str:

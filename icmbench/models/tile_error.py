@@ -19,6 +19,7 @@ from icmbench.models.latent import OVERLAP, SCALE, TILE, latent_image, latent_sh
 from icmbench.models.latent_autoencoder import LatentAutoencoder
 
 WHOLE_IMAGE: Final = 1 << 30  # cells: no image is cut
+LARGEST: Final = 1024  # pixels a side of what is measured: whole, it is decoded without tiles
 SMALLEST: Final = 3 * OVERLAP  # cells of the longer side of an image that is measured
 # Bounds within which tiles agree with the whole: an eighth of the finest step of a palette entry,
 # and half of the rounding error of 8 bits.
@@ -53,14 +54,21 @@ class TileError:
         return {**asdict(self), **bounds, "agrees": self.agrees}
 
 
+def _middle(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    top, left = (max(0, (side - LARGEST) // 2) for side in image.shape[:2])
+    return image[top : top + LARGEST, left : left + LARGEST]
+
+
 def tile_error(model: LatentAutoencoder, images: Iterable[NDArray[np.uint8]]) -> TileError:
     """Measure the error over images uint8 (H, W, 3).
 
-    A tile is as large as it is for large images where the image is large enough, else smaller.
+    Of a larger image its middle of `LARGEST` pixels a side is taken. A tile is as large as it is
+    for large images where that is large enough, else smaller.
     """
     count, cells, pixels, largest = 0, 0, 0, 0
     latents = decoded = 0.0
-    for image in images:
+    for given in images:
+        image = _middle(given)
         size = image.shape[0], image.shape[1]
         longer = max(latent_shape(*size))
         if longer < SMALLEST:

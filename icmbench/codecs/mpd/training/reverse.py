@@ -40,11 +40,17 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Example:
-    """One training image: its pixels, its latent and all states of it."""
+    """One training image: its latent, all states of it and, read when asked for, its pixels."""
 
-    image: NDArray[np.uint8]
+    images: Sequence[NDArray[np.uint8]]
+    number: int
     latent: NDArray[np.float32]
     states: tuple[NDArray[np.float32], ...]
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """The pixels, uint8 (H, W, 3)."""
+        return self.images[self.number]
 
 
 def train_reverse(
@@ -129,7 +135,7 @@ def make_examples(
 
     def example(number: int) -> Example:
         goal, *states = coded.read(number).astype(np.float32) / np.float32(SCALE)
-        return Example(large[number], goal, tuple(states))
+        return Example(large, number, goal, tuple(states))
 
     return Lazy(range(len(large)), example)
 
