@@ -13,6 +13,7 @@ from conftest import ROOT
 from running import snakemake, succeed
 from tiny_icmh import tiny_icmh_models
 
+from icmbench.codecs.diff_icmh.model_folder import WORDS
 from icmbench.config.run import make_run
 from icmbench.core.errors import IcmbenchError
 from icmbench.sources.catalogue import FETCHED, shipped_sources
@@ -68,6 +69,14 @@ def test_its_commands_name_what_it_needs(tmp_path: Path) -> None:
     named = {name for command in commands for name in command.split()}
     zoo = {name for name in named if "/" in name}
     assert named - zoo <= {*shipped_sources()}
+    used = re.findall(r" downloads/([\w-]+)(?:/(\S+))?", text)
+    assert {name for name, _ in used} - {"models"} <= named
+    texts = {"stable-diffusion-2-1-tokenizer": [*WORDS], "ram-tags": ["ram_tag_list.txt"]}
+    for name, files in texts.items():
+        assert [file.name for file in shipped_sources()[name].files] == files
+    assert {("stable-diffusion-2-1-tokenizer", ""), ("ram-tags", "ram_tag_list.txt")} <= {*used}
+    assert {name for name in named - zoo if shipped_sources()[name].manual} == {"flickr30k"}
+    assert "Flickr30k needs its form filled in" in text
     tasks = config(tmp_path)["tasks"].values()
     assert zoo == {f"{task['type']}/{task['config']}" for task in tasks}
     assert all(task["config"] in known_configs(task["type"]) for task in tasks)

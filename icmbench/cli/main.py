@@ -181,7 +181,8 @@ def _import(sub: Sub) -> None:
         commands.import_diff_icmh,
         "convert a published checkpoint of Diff-ICMH to a folder that the codec diff-icmh loads",
         "icmbench import-diff-icmh model.ckpt --out models/diff-icmh --base v2-1.ckpt \\\n"
-        "      --tokenizer stable-diffusion-2-1-base/tokenizer --tags ram_tag_list.txt\n"
+        "      --tokenizer downloads/stable-diffusion-2-1-tokenizer \\\n"
+        "      --tags downloads/ram-tags/ram_tag_list.txt\n"
         "  icmbench import-diff-icmh lambda32.ckpt lambda16.ckpt --out models/diff-icmh\n"
         "  icmbench encode photo.png photo.icb --codec diff-icmh:rate=1 --models models\n\n"
         "Several checkpoints are the rates of one model, the lowest rate first; the networks that\n"
