@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.server
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+
+
+def etag(body: bytes) -> str:
+    """A strong one."""
+    return f'"{hashlib.sha256(body).hexdigest()[:16]}"'
 
 
 @dataclass
@@ -19,6 +25,9 @@ class Site:
         pause: seconds after every 10,000 bytes.
         limit: bytes after which every answer breaks off; None: whole answers.
         together: requests that must be open at once before any is answered.
+        versions: headers that name the version of a content.
+        obeys: `If-Range` is compared with them.
+        conditions: every `If-Range` that was sent.
     """
 
     address: str = ""
@@ -27,6 +36,9 @@ class Site:
     pause: float = 0.0
     limit: int | None = None
     together: int = 1
+    versions: Callable[[bytes], dict[str, str]] = lambda body: {"ETag": etag(body)}
+    obeys: bool = True
+    conditions: list[str] = field(default_factory=list)
     most: int = 0
     _open: int = 0
     _lock: threading.Condition = field(default_factory=threading.Condition)
@@ -58,7 +70,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if body is None:
             self.send_error(404)
             return
+        versions = site.versions(body)
+        if condition := self.headers.get("If-Range"):
+            site.conditions.append(condition)
+            if site.obeys and condition not in versions.values():
+                given, start = None, 0
         self.send_response(206 if given else 200)
+        for name, value in versions.items():
+            self.send_header(name, value)
         if given:
             self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
         self.send_header("Content-Length", str(len(body) - start))

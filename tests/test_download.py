@@ -15,6 +15,7 @@ import pytest
 from icmbench.core.errors import DatasetError, StorageError
 from icmbench.sources import download as module
 from icmbench.sources.download import download
+from icmbench.sources.versions import keep_version
 
 BODY = np.random.default_rng(5).bytes(150_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -41,6 +42,7 @@ class Server(http.server.BaseHTTPRequestHandler):
         if "gzip" in self.headers.get("Accept-Encoding", ""):
             body, headers = gzip.compress(body), {**headers, "Content-Encoding": "gzip"}
         self.send_response(status)
+        self.send_header("ETag", '"one"')
         for name, value in ({"Content-Length": str(len(body))} | headers).items():
             if value:
                 self.send_header(name, value)
@@ -125,6 +127,7 @@ def test_the_file_arrives_whole(
     server.answer = staticmethod(answer)
     if part:
         (tmp_path / "x.part").write_bytes(part)
+        keep_version(tmp_path / "x.part", url, '"one"')
     target = download(url, tmp_path / "x", SHA256 if checked else None)
     assert target.read_bytes() == BODY
     assert server.asked == requests

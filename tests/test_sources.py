@@ -12,14 +12,15 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from file_server import Site, serve
+from file_server import Site, etag, serve
 from running import hear_interrupts
 
 from icmbench.core.errors import ConfigError, DatasetError, StorageError
@@ -92,6 +93,88 @@ def test_an_interrupted_fetch_is_resumed(site: Site, tmp_path: Path) -> None:
     fetch_source(mine, tmp_path / "dl")
     assert site.asked == [("/a.bin", 80_000)]
     assert (tmp_path / "dl" / "mine" / "a.bin").read_bytes() == BODY
+
+
+def dated(body: bytes) -> dict[str, str]:
+    hour = 1 if body == BODY else 2
+    return {"Last-Modified": f"Sun, 01 Nov 2020 0{hour}:00:00 GMT"}
+
+
+def young(body: bytes) -> dict[str, str]:
+    """Written in the second of the answer, so that the date tells no two versions apart."""
+    return {"Last-Modified": formatdate(time.time() + 1, usegmt=True)}
+
+
+@pytest.mark.parametrize(
+    ("versions", "obeys", "condition"),
+    [
+        (lambda body: {"ETag": etag(body)}, True, etag(BODY)),
+        (lambda body: {"ETag": etag(body)}, False, etag(BODY)),  # its answer names the version
+        (dated, True, dated(BODY)["Last-Modified"]),
+        (lambda body: {"ETag": f"W/{etag(body)}"} | dated(body), True, ""),
+        (young, True, ""),
+        (lambda body: {}, True, ""),
+    ],
+)
+def test_two_versions_of_a_file_are_not_joined(
+    site: Site,
+    tmp_path: Path,
+    versions: Callable[[bytes], dict[str, str]],
+    obeys: bool,
+    condition: str,
+) -> None:
+    """Of a file that is replaced after a part of it arrived, without any checksum."""
+    site.files = {"/a.bin": BODY}
+    site.limit, site.versions, site.obeys = 20_000, versions, obeys
+    mine = source(tmp_path, ["a.bin"], bases=[f"{site.address}/"])
+    remedy = "run again to resume" if condition else "cannot be resumed, .* start afresh"
+    with pytest.raises(DatasetError, match=remedy):
+        fetch_source(mine, tmp_path / "dl")
+    folder, again = tmp_path / "dl" / "mine", 20_000 if condition else 0
+    assert [start for _, start in site.asked] == [again * n for n in range(4)]
+    assert (folder / "a.bin.part.json").exists() == bool(condition)
+    site.limit = None
+    site.files = {"/a.bin": OTHER}
+    fetch_source(mine, tmp_path / "dl")
+    assert (folder / "a.bin").read_bytes() == OTHER
+    assert {*site.conditions} == ({condition} if condition else set())
+    assert {path.name for path in folder.iterdir()} == {"a.bin", "fetched.json"}
+
+
+@pytest.mark.parametrize("kept", ['{"url": "http://x.org/", "validator": "a"}', "{", "[1]", None])
+def test_a_part_of_unknown_version_starts_afresh(
+    site: Site, tmp_path: Path, kept: str | None
+) -> None:
+    """Unless all digits of a sha256 are stated; a failure at another mirror costs it nothing."""
+    site.files = {"/a.bin": BODY}
+    folder = tmp_path / "dl" / "mine"
+    for stated, first in (({"sha256": SHA256}, 1000), ({"sha256": SHA256[:8]}, 0), ({}, 0)):
+        shutil.rmtree(tmp_path / "dl", ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / "a.bin.part").write_bytes(BODY[:1000])
+        if kept is not None:
+            (folder / "a.bin.part.json").write_text(kept)
+        bases = [f"{site.address}/{place}" for place in ("none/", "")]
+        mine = source(tmp_path, [{"name": "a.bin", **stated}], bases=bases)
+        fetch_source(mine, tmp_path / "dl")
+        assert site.asked[-1] == ("/a.bin", first)
+        assert (folder / "a.bin").read_bytes() == BODY
+        assert not list(folder.glob("*.part*"))
+    assert site.conditions == []
+
+
+def test_a_mirror_that_has_no_file_costs_no_bytes(site: Site, tmp_path: Path) -> None:
+    """What came from the first one is resumed there."""
+    site.files = {"/one/a.bin": BODY}
+    site.limit = 20_000
+    bases = [f"{site.address}/{name}/" for name in ("one", "two")]
+    mine = source(tmp_path, ["a.bin"], bases=bases)
+    with pytest.raises(DatasetError, match="what arrived is kept"):
+        fetch_source(mine, tmp_path / "dl")
+    site.limit = None
+    site.asked.clear()
+    fetch_source(mine, tmp_path / "dl")
+    assert site.asked == [("/one/a.bin", 80_000)]
 
 
 @pytest.mark.parametrize(

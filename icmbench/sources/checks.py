@@ -6,8 +6,11 @@ import hashlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from icmbench.core.errors import StorageError
+
+WHOLE: Final = 64  # digits of a sha256
 
 
 def wrong_content(path: Path, size: int | None, expected: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from icmbench.core.errors import DatasetError
 from icmbench.core.files import sha256_file
 from icmbench.sources.catalogue import Source, SourceFile
-from icmbench.sources.checks import check_free, wrong_content
+from icmbench.sources.checks import WHOLE, check_free, wrong_content
 from icmbench.sources.completeness import is_complete, mark_complete, offline_text
 from icmbench.sources.download import incomplete
 from icmbench.sources.records import Records, only_process, read_records
@@ -19,7 +19,6 @@ from icmbench.sources.unpack import unpack
 
 log = logging.getLogger(__name__)
 
-WHOLE: Final = 64  # digits of a sha256
 NOTED: Final = 20  # names of an archive's content that are looked for afterwards, at least
 
 

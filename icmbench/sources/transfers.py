@@ -71,11 +71,7 @@ def download_all(name: str, orders: Sequence[Order], records: Path) -> Iterator[
 def _download(order: Order, meter: Meter, records: Path) -> str:
     """Download a file; the address that served it."""
     file, failures = order.file, []
-    # Half a file of one mirror is completed by another only where a checksum reveals a mixture.
-    afresh = len(file.urls) > 1 and not order.expected
     for url in file.urls:
-        if afresh:
-            incomplete(order.target).unlink(missing_ok=True)
         try:
             download(
                 url,
