@@ -62,6 +62,7 @@ def test_what_looks_at_pictures_never_waits_for_a_small_job(root: Path) -> None:
     first = [("datasets", name) for name in ("dataset_shard", "manifest", "annotations")]
     first += [("tasks", name) for name in ("train_task", "task_weights", "bundled_task")]
     looks = {("tasks", "predict"), ("evaluation", "measure"), ("task_figures", "feature_gap_shard")}
+    looks |= {("distribution", "patch_features")}
     assert looks == {rule for rule, priority in found.items() if priority == 100}
     coding = max(found["coding", "encode"], found["coding", "decode"])
     assert coding == 5

@@ -32,8 +32,10 @@ def check_references(
     if config["robustness"]["trials"]:
         name, kind = config["robustness"]["dataset"] or "", "data set of robustness"
         problems.unknown_names("robustness.dataset", [name], kind, declared["datasets"])
+    names, kind = config["distribution"]["datasets"], "data set of distribution"
+    problems.unknown_names("distribution.datasets", names, kind, declared["datasets"])
     if config["weights"]:
-        expected = "the weight files of LPIPS and DISTS"
+        expected = "the weight files of LPIPS, DISTS and FID"
         problems.missing_folder("weights", Path(config["weights"]), expected)
     for item in config["task_pictures"]:
         kind, name = "task of task_pictures", item["task"]

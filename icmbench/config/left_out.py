@@ -14,6 +14,7 @@ from icmbench.codecs.registry import codec_class
 from icmbench.config.problems import Problems
 from icmbench.core.versions import runs_jobs
 from icmbench.metrics import available
+from icmbench.metrics.availability import distribution_lacks
 
 IMAGE_LISTS = ("visual", "hierarchy", "diffusion", "task_pictures")  # sections of single images
 IMAGES_PER_SHARD = 4  # fewer images in a shard than this: a job's start costs more than its work
@@ -26,7 +27,7 @@ def drop_unavailable(
     """Take out codec entries that cannot run here -> reasons by name, of metrics, too.
 
     The entries join `removed`, so that what refers to them is left out, too. Metrics stay in the
-    configuration: they have no column.
+    configuration: they have no column. FID and KID are taken out as the section `distribution`.
     """
     reasons: dict[str, str] = {}
     for name, entry in list(config["codecs"].items()):
@@ -39,7 +40,11 @@ def drop_unavailable(
         removed.setdefault("codecs", []).append(name)
     if reasons and not config["codecs"]:
         problems.add("codecs: none can run here: " + "; ".join(reasons.values()))
-    _, absent = available(Path(config["weights"]) if config["weights"] else None)
+    weights = Path(config["weights"]) if config["weights"] else None
+    if config["distribution"]["datasets"] and (reason := distribution_lacks(weights)):
+        reasons["distribution"] = f"FID and KID: {reason}"
+        config["distribution"] = {**config["distribution"], "datasets": []}
+    _, absent = available(weights)
     lacking = {name: absent[name] for name in config["metrics"] if name in absent}
     if lacking and len(lacking) == len(set(config["metrics"])):
         why = "; ".join(f"{name}: {reason}" for name, reason in lacking.items())
@@ -74,6 +79,12 @@ def drop_references(config: dict[str, Any], absent: Mapping[str, Sequence[str]])
             "run; set robustness.dataset"
         )
         config["robustness"] = {**config["robustness"], "dataset": None, "trials": 0}
+    if gone_sets := [name for name in config["distribution"]["datasets"] if name in sets]:
+        notices.append(
+            f"distribution: left out on {', '.join(gone_sets)}, which is not in this run"
+        )
+        left = [name for name in config["distribution"]["datasets"] if name not in sets]
+        config["distribution"] = {**config["distribution"], "datasets": left}
     for name, entry in list(config["tasks"].items()):
         kept = [dataset for dataset in entry["datasets"] if dataset not in sets]
         if len(kept) < len(entry["datasets"]):

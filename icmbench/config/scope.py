@@ -29,6 +29,7 @@ def _conditions(plan: Plan) -> Iterable[tuple[str, Any]]:
     yield "ablation", config["ablation"]["full"]
     yield "diff_icmh", plan.diff_icmh
     yield "diff_icmh_model", plan.makes_diff_icmh
+    yield "distribution", config["distribution"]["datasets"]
     yield "hierarchy", plan.mpd and config["hierarchy"]
     yield "labels", plan.trained_kinds
     yield "models", plan.makes_models
@@ -59,6 +60,7 @@ def _axes(plan: Plan) -> dict[str, Axis]:
         "dataset": _each("dataset", run.datasets),
         "diffusion": diffusion,
         "diffusion_table": [{}] * bool(diffusion),
+        "distribution_set": _each("dataset", config["distribution"]["datasets"]),
         "features": _each("kind", plan.features),
         "hierarchy": hierarchy if plan.mpd else [],
         "kind": _each("kind", plan.trained_kinds),

@@ -84,8 +84,8 @@ RUN: Final = {
         unique=True,
     ),
     "weights": optional(
-        "folder with the published network weights of LPIPS and DISTS, or of folders with them: "
-        "that of downloads after `icmbench fetch vgg16 alexnet dists`"
+        "folder with the published network weights of LPIPS, DISTS and FID, or of folders with "
+        "them: that of downloads after `icmbench fetch vgg16 alexnet dists inception-fid`"
     ),
     "anchors": array(TEXT, [], "codec entries that BD-rates are given against", unique=True),
     "rates": array(
@@ -141,6 +141,20 @@ EVALUATION: Final = {
             "seconds": number(20, "time limit of decoding one damaged stream", above=0),
         },
         "damaged streams of every codec through its own decoder",
+    ),
+    "distribution": section(
+        {
+            "datasets": array(
+                TEXT, [], "data sets with FID and KID; none: no such table", unique=True
+            ),
+            "minimum": integer(
+                1000,
+                "no values below this number of patches: FID of few patches depends on their "
+                "number more than on the codec",
+                low=2,
+            ),
+        },
+        "FID and KID of every codec spec, over patches of 256 x 256 pixels (distribution.csv)",
     ),
     "tasks": entries(
         {

@@ -111,6 +111,14 @@ def _robustness(run: Run) -> str:
     return "trials: set robustness.trials above 0, and robustness.dataset"
 
 
+def _distribution(run: Run) -> str:
+    if run.config["distribution"]["datasets"]:
+        return ""
+    if reason := run.unavailable.get("distribution"):
+        return f"a weight file: {reason}"
+    return "data sets: list them in distribution.datasets"
+
+
 def _ablation(run: Run) -> str:
     return "" if run.config["ablation"]["full"] else "the section ablation (full, without, bpp)"
 
@@ -141,6 +149,7 @@ NEEDS: dict[str, Callable[[Run], str]] = {
     "clusters_figure": _own_model("pseudo-labels"),
     "complexity_table": _codec(DIFFUSION),
     "diffusion_pictures": _codec(DIFFUSION, "diffusion"),
+    "distribution_table": _distribution,
     "feature_gap": _backbone,
     "loss_figures": _losses,
     "mpd_framework": _codec(MPD, "hierarchy"),

@@ -31,3 +31,9 @@ def available(weights: Path | None = None) -> tuple[list[str], dict[str, str]]:
             "The Python package ssimulacra2, which holds its weights, is missing."
         )
     return [name for name in METRICS if name not in reasons], reasons
+
+
+def distribution_lacks(weights: Path | None = None) -> str:
+    """The reason why FID and KID cannot be computed here; '' if they can."""
+    found = files.find(files.INCEPTION, weights)
+    return "" if found else files.missing(files.INCEPTION, weights)

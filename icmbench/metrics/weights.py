@@ -1,4 +1,4 @@
-"""The published network files of LPIPS and DISTS: where they are looked for, how they are read.
+"""Published network files of LPIPS, DISTS and FID: where they are looked for, how they are read.
 
 Nothing here touches the network. A file counts only whole and unchanged: its sha256 must begin
 as published, it is read without unpickling objects, and every tensor must have its place.
@@ -51,6 +51,14 @@ DISTS = WeightFile(
     "https://github.com/photosynthesis-team/piq/releases/download/v0.4.1/dists_weights.pt",
     "2 x 1475 numbers",
     "",
+)
+INCEPTION = WeightFile(
+    "inception-fid",
+    "pt_inception-2015-12-05-6726825d.pth",
+    "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/"
+    "pt_inception-2015-12-05-6726825d.pth",
+    "91 MiB",
+    "6726825d",
 )
 
 

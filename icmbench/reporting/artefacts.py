@@ -15,6 +15,7 @@ CONDITIONS: Final = {
     "ablation": "`ablation` is set",
     "diff_icmh": "a codec entry is `diff-icmh`",
     "diff_icmh_model": "a codec entry is `diff-icmh`, and `models` is not given",
+    "distribution": "`distribution.datasets` is set",
     "hierarchy": "a codec entry is `mpd`, and `hierarchy` lists images",
     "labels": "`training` trains features",
     "models": "a codec entry needs a model, and `models` is not given",
