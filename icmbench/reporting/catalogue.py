@@ -212,8 +212,9 @@ TABLES: Final[Sequence[Artefact]] = (
         "the Inception v3 of FID, patches resized bilinearly to 299 pixels. FID: Fréchet distance "
         "of Gaussians. KID: unbiased squared MMD, kernel (x.y/d + 1)^3, mean and standard "
         "deviation over 100 subsets of at most 1,000 patches. There are no intervals over images. "
-        "Values depend on the number of patches: compare rows of one data set only. Status: ok, "
-        "or the reason why there is no value.",
+        "Values depend on the number of patches: compare rows of one data set only. KID takes the "
+        "two sets for independent; they show the same scenes, so that it is somewhat too low, and "
+        "below 0 for a lossless codec. Status: ok, or the reason why there is no value.",
         "dataset", "family", when="distribution",
     ),
     _table(
