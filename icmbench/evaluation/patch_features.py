@@ -8,6 +8,7 @@ are the one codec spec `originals`.
 
 from __future__ import annotations
 
+import io
 import logging
 import zipfile
 from collections import defaultdict
@@ -104,8 +105,9 @@ def _write(
 def _add(target: zipfile.ZipFile, name: str, values: np.ndarray) -> None:
     """Add an array as `numpy.savez` does, with the same bytes for the same values."""
     info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
-    with target.open(info, "w", force_zip64=True) as handle:
-        np.lib.format.write_array(handle, values, allow_pickle=False)
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, values, allow_pickle=False)
+    target.writestr(info, buffer.getvalue())
 
 
 def read_features(paths: Sequence[Path], codec: str, images: Sequence[str]) -> np.ndarray:
