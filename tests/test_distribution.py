@@ -21,8 +21,7 @@ from icmbench.core.errors import ConfigError, MeasurementError
 from icmbench.core.files import write_parquet
 from icmbench.core.images.image_files import write_png
 from icmbench.core.typed_csv import read_table
-from icmbench.datasets.base import Record
-from icmbench.datasets.manifest import write_records
+from icmbench.datasets.records import Record, write_records
 from icmbench.evaluation import archive
 from icmbench.evaluation import patch_features as shard
 from icmbench.evaluation.shard import DECODED, write_rows

@@ -23,7 +23,7 @@ from icmbench.core.errors import MeasurementError
 from icmbench.core.files import atomic_path
 from icmbench.core.images.image_files import read_image
 from icmbench.core.progress import progress
-from icmbench.datasets.base import Record
+from icmbench.datasets.records import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.shard import DECODED, read_rows
 from icmbench.metrics.patches import patches

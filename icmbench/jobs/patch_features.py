@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from icmbench.core.devices import keep_freed_memory, use_device
-from icmbench.datasets.manifest import read_records, usable
+from icmbench.datasets.records import read_records, usable
 from icmbench.evaluation import patch_features as shard
 from icmbench.metrics.inception import load_inception, pool3
 
