@@ -200,7 +200,7 @@ def test_kodak_is_known_by_its_pixels(tmp_path: Path, monkeypatch: pytest.Monkey
         write_png(folder / f"{name}.png", image)
     dataset = make_dataset("photographs", {"type": "kodak"}, tmp_path / "dl")
     assert dataset.sources() == ("kodak",)
-    with pytest.raises(DatasetError, match=r"kodak is not in .*run `icmbench fetch kodak`"):
+    with pytest.raises(DatasetError, match=r"kodak is not in .*run `icmbench fetch .*/dl kodak`"):
         dataset.provide(list(pictures), tmp_path)
     (folder / "fetched.json").write_text("{}")
     records = dataset.provide(list(pictures), tmp_path)
@@ -214,7 +214,8 @@ def test_kodak_is_known_by_its_pixels(tmp_path: Path, monkeypatch: pytest.Monkey
     ]
     write_png(folder / "kodim02.png", pictures["kodim01"])
     wrong = r"kodim02\.png.*not the Kodak photograph"
-    with pytest.raises(DatasetError, match=rf"{wrong}; remove .*locks/kodak\.json, and run"):
+    remedy = r"remove .*locks/kodak\.json, and run `icmbench fetch .*/dl kodak`"
+    with pytest.raises(DatasetError, match=rf"{wrong}; {remedy}"):
         dataset.provide(list(pictures), tmp_path)
     with pytest.raises(DatasetError, match=rf"{wrong}$"):
         local.provide(list(pictures), tmp_path)

@@ -802,6 +802,7 @@ def test_assembled_report_reads_refused_images_from_the_failures(tmp_path: Path)
     contents.assemble_report(
         tmp_path / "report.html",
         config={"weights": "", "metrics": ["psnr_rgb"], "codecs": {"jpeg": {}, "gone": {}},
+                "downloads": "downloads",
                 "datasets": {"photos": {}}, "anchors": ["jpeg"], "tasks": {}, "split": "test"},
         notices=["visual[0] is left out: a reason"],
         unavailable={"avif": "no libavif"},
@@ -857,6 +858,7 @@ def test_a_report_of_mixed_revisions_names_what_each_made(
     contents.assemble_report(
         tmp_path / "report.html",
         config={"weights": "", "metrics": ["psnr_rgb"], "codecs": {"jpeg": {}},
+                "downloads": "downloads",
                 "datasets": {"photos": {}}, "anchors": ["jpeg"], "tasks": {}, "split": "test"},
         notices=[],
         unavailable={},

@@ -91,7 +91,7 @@ def test_what_is_not_fetched_is_named(tmp_path: Path) -> None:
     with pytest.raises(IcmbenchError) as caught:
         make_run(config(tmp_path))
     for name in ("coco2017-annotations", "tecnick", "mmdet/mask-rcnn_r50_fpn_1x_coco"):
-        assert f"icmbench fetch {name}" in str(caught.value)
+        assert f"icmbench fetch --downloads {tmp_path} {name}" in str(caught.value)
 
 
 @pytest.mark.slow

@@ -89,8 +89,9 @@ def test_the_plan_of_coco_needs_its_annotations_alone(tmp_path: Path, no_network
         make_run(config)
     assert str(caught.value) == (
         f"datasets.val: data set 'val': coco2017-annotations is not in {tmp_path}/dl/"
-        "coco2017-annotations: run `icmbench fetch coco2017-annotations` (annotations_trainval2017"
-        ".zip, 253 MB, http://images.cocodataset.org/annotations/annotations_trainval2017.zip)"
+        f"coco2017-annotations: run `icmbench fetch --downloads {tmp_path}/dl coco2017-annotations`"
+        " (annotations_trainval2017.zip, 253 MB, "
+        "http://images.cocodataset.org/annotations/annotations_trainval2017.zip)"
     )
     coco(tmp_path / "dl", "val")
     instances = tmp_path / "dl" / "coco2017-annotations" / "annotations" / "instances_val2017.json"
@@ -102,7 +103,9 @@ def test_the_plan_of_coco_needs_its_annotations_alone(tmp_path: Path, no_network
     assert source_files(run.config, run.datasets.values()) == [
         f"{tmp_path}/dl/coco2017-{part}/{FETCHED}" for part in ("annotations", "val")
     ]
-    with pytest.raises(DatasetError, match=r"run `icmbench fetch coco2017-val` \(val2017.zip, 816"):
+    with pytest.raises(
+        DatasetError, match=r"run `icmbench fetch .*/dl coco2017-val` \(val2017.zip, 816"
+    ):
         dataset.provide(["val0.png"], tmp_path / "out")
     fetched(tmp_path / "dl", "coco2017-val", "val2017/val0.png", "val2017/val1.png")
     assert {r.split for r in dataset.provide(dataset.image_ids(), tmp_path / "out")} == {"test"}
@@ -162,7 +165,7 @@ def test_places_and_splits(tmp_path: Path) -> None:
         assert all(record.licence for record in records)
         return [record.image for record in records]
 
-    with pytest.raises(DatasetError, match="run `icmbench fetch div2k-valid`"):
+    with pytest.raises(DatasetError, match=r"run `icmbench fetch .* div2k-valid`"):
         images("div2k")
     fetched(tmp_path, "div2k-valid", "DIV2K_valid_HR/0801.png", "__MACOSX/x/._0801.png")
     assert images("div2k") == ["0801.png"]
@@ -197,8 +200,8 @@ def test_offline_is_an_error_of_the_plan(tmp_path: Path, no_network: None) -> No
     assert str(caught.value) == (
         f"data set kodak: kodak: {tmp_path}/dl/kodak/kodim01.png (size not stated, "
         "https://r0k.us/graphics/kodak/kodak/kodim01.png) and 23 more files not fetched, and "
-        "offline is set: run `icmbench fetch kodak` where there is a network, and copy "
-        f"{tmp_path}/dl/kodak here"
+        f"offline is set: run `icmbench fetch --downloads {tmp_path}/dl kodak` where "
+        f"there is a network, and copy {tmp_path}/dl/kodak here"
     )
     make_run({**config, "offline": True, "datasets": {"kodak": {"path": "x"}}})
 
@@ -267,12 +270,14 @@ def test_the_rule_fetches_by_name(site: Site, tmp_path: Path) -> None:
     run = {**config, "datasets": {"div2k": {}}}
     done = snakemake(tmp_path, run, "--dry-run")
     assert done.returncode != 0
-    assert "run `icmbench fetch div2k-valid`" in done.stdout + done.stderr
+    assert "run `icmbench fetch --sources sources.yaml div2k-valid`" in done.stdout + done.stderr
     succeed(snakemake(tmp_path, config, f"downloads/div2k-valid/{FETCHED}"))
     site.asked.clear()
     target = "results/datasets/div2k/manifest.csv"
     succeed(snakemake(tmp_path, {**run, "offline": True}, target))
-    assert "0801.png" in (tmp_path / target).read_text()
+    text = (tmp_path / target).read_text()
+    assert "0801.png" in text
+    assert "CC0" in text  # the licence that the configuration's list states
     assert site.asked == []
     text = succeed(snakemake(tmp_path, run, other, target))
     assert re.search("Nothing to be done", text)

@@ -355,8 +355,8 @@ def test_offline_never_asks(site: Site, tmp_path: Path) -> None:
         fetch_source(mine, tmp_path / "dl", offline=True)
     assert str(caught.value) == (
         f"mine: {tmp_path}/dl/mine/a.bin (90 kB, {site.address}/a.bin) and 1 more files not "
-        "fetched, and offline is set: run `icmbench fetch mine` where there is a network, and copy "
-        f"{tmp_path}/dl/mine here"
+        f"fetched, and offline is set: run `icmbench fetch --downloads {tmp_path}/dl mine` where "
+        f"there is a network, and copy {tmp_path}/dl/mine here"
     )
     fetch_source(mine, tmp_path / "there")
     site.asked.clear()
@@ -375,7 +375,7 @@ def test_what_a_licence_demands_is_done_by_a_person(tmp_path: Path) -> None:
     assert str(caught.value) == (
         "mine: a.zip must be obtained by hand (licence: CC0):\n"
         "  1. Register at x.org.\n  2. Download a.zip.\n"
-        f"  3. Put a.zip into {tmp_path}/mine and run `icmbench fetch mine`."
+        f"  3. Put a.zip into {tmp_path}/mine and run `icmbench fetch --downloads {tmp_path} mine`."
     )
     (tmp_path / "mine" / "a.zip").write_bytes(b"<html>log in</html>")
     with pytest.raises(DatasetError, match=rf"mine/a\.zip: sha256 is .*, expected {digest}"):
@@ -448,7 +448,8 @@ def test_the_command(site: Site, tmp_path: Path) -> None:
     assert "unknown source 'no-such'" in done.stderr
     done = icmbench("fetch", "mine", *given, "--offline")
     assert done.returncode == 3
-    assert "run `icmbench fetch mine`" in done.stderr
+    options = f"--downloads {tmp_path}/dl --sources {tmp_path}/sources.yaml"
+    assert f"run `icmbench fetch {options} mine`" in done.stderr
     done = icmbench("fetch", "cityscapes", "mine", *given)
     assert done.returncode == 3
     assert "cityscapes-dataset.com/register" in done.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from icmbench.cli.arguments import Sub, add_command
 from icmbench.core.errors import ConfigError, DatasetError
+from icmbench.core.fetch_command import DOWNLOADS
 
 OPENMM = ("mmdet", "mmseg")
 INTERRUPTED = 130  # exit status of a shell after Ctrl-C
@@ -32,7 +33,7 @@ def add_fetch(sub: Sub) -> None:
         "--list", action="store_true", help="list the sources, or describe the named ones"
     )
     parser.add_argument(
-        "--downloads", default="downloads", metavar="DIR", help="folder; default: downloads"
+        "--downloads", default=DOWNLOADS, metavar="DIR", help=f"folder; default: {DOWNLOADS}"
     )
     parser.add_argument(
         "--offline", action="store_true", help="no network: only check and unpack what is there"

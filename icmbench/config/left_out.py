@@ -41,10 +41,11 @@ def drop_unavailable(
     if reasons and not config["codecs"]:
         problems.add("codecs: none can run here: " + "; ".join(reasons.values()))
     weights = Path(config["weights"]) if config["weights"] else None
-    if config["distribution"]["datasets"] and (reason := distribution_lacks(weights)):
+    downloads = config["downloads"]
+    if config["distribution"]["datasets"] and (reason := distribution_lacks(weights, downloads)):
         reasons["distribution"] = f"FID and KID: {reason}"
         config["distribution"] = {**config["distribution"], "datasets": []}
-    _, absent = available(weights)
+    _, absent = available(weights, downloads)
     lacking = {name: absent[name] for name in config["metrics"] if name in absent}
     if lacking and len(lacking) == len(set(config["metrics"])):
         why = "; ".join(f"{name}: {reason}" for name, reason in lacking.items())

@@ -100,7 +100,7 @@ def _datasets(config: Mapping[str, Any], problems: Problems) -> dict[str, Datase
     datasets: dict[str, Dataset] = {}
     for name, entry in config["datasets"].items():
         with problems.collect(f"datasets.{name}"):
-            datasets[name] = make_dataset(name, entry, downloads, results)
+            datasets[name] = make_dataset(name, entry, downloads, results, config["sources"])
     return datasets
 
 

@@ -10,6 +10,7 @@ import json
 from typing import Any, Final
 
 from icmbench.config.training import sections
+from icmbench.core.fetch_command import DOWNLOADS
 from icmbench.core.schema import (
     NAMES,
     REQUIRED,
@@ -43,7 +44,7 @@ RUN: Final = {
         "folder of everything that a run writes; a leading ~ is the home folder, here and in "
         "downloads, sources, models and weights",
     ),
-    "downloads": string("downloads", "folder of downloaded data sets and weights"),
+    "downloads": string(DOWNLOADS, "folder of downloaded data sets and weights"),
     "offline": flag(
         False, "never use the network: what is not in downloads is an error that names the command"
     ),

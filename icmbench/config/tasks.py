@@ -10,6 +10,7 @@ from typing import Any
 
 from icmbench.config.problems import Problems
 from icmbench.core.errors import ConfigError
+from icmbench.core.fetch_command import fetch_command
 from icmbench.datasets.base import Dataset
 from icmbench.sources.catalogue import FETCHED
 from icmbench.tasks.base import Task
@@ -121,7 +122,7 @@ def _published(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -
     try:
         (file,) = json.loads((folder / FETCHED).read_text("utf-8"))["files"]
     except FileNotFoundError:
-        command = f"icmbench fetch {entry['type']}/{model}"
+        command = fetch_command(f"{entry['type']}/{model}", config["downloads"])
         raise ConfigError(
             f"task {name}: {folder}: the published checkpoint of {model} is not fetched: run "
             f"`{command}`"

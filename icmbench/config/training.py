@@ -110,7 +110,7 @@ def _sources(
     sources: dict[str, Dataset] = {}
     for name, entry in config["training"]["data"].items():
         with problems.collect(f"training.data.{name}"):
-            sources[name] = make_training_set(name, entry, downloads, results)
+            sources[name] = make_training_set(name, entry, downloads, results, config["sources"])
     with problems.collect():
         check_training_data(sources, datasets, config["split"])
     return sources

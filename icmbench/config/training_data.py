@@ -15,7 +15,11 @@ TEST_ONLY = ("kodak", "photos")
 
 
 def make_training_set(
-    name: str, entry: Mapping[str, Any], downloads: Path, results: Path | None = None
+    name: str,
+    entry: Mapping[str, Any],
+    downloads: Path,
+    results: Path | None = None,
+    sources: Path | str | None = None,
 ) -> Dataset:
     """The training set of an entry, which is one of a data set; scenes have no test split here.
 
@@ -26,10 +30,10 @@ def make_training_set(
     if kind in TEST_ONLY:
         raise ConfigError(f"{where}: {kind} is for testing only, nothing is trained on it")
     if kind != "scenes":
-        found = make_dataset(name, entry, downloads, results)
+        found = make_dataset(name, entry, downloads, results, sources)
         _check_split(where, found)
         return found
-    found = make_dataset(name, {"test": 0, **entry}, downloads, results)
+    found = make_dataset(name, {"test": 0, **entry}, downloads, results, sources)
     for split in ("test", "val"):
         if found.values[split]:
             raise ConfigError(f"{where}: {split}={found.values[split]}: train is for training")

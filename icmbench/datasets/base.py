@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from icmbench.core.errors import DatasetError
 from icmbench.datasets.options import Option, option_values
 from icmbench.datasets.records import Record
-from icmbench.sources.catalogue import FETCHED, shipped_sources
+from icmbench.sources.catalogue import FETCHED, Source, find_source, known_sources
 from icmbench.sources.completeness import described
 
 
@@ -58,6 +58,7 @@ class Dataset(ABC):
     annotated: ClassVar[bool] = False
     splits: ClassVar[bool] = False  # records state splits: of a training set, train is trained on
     outputs: tuple[Path, ...] = ()  # folders of the run's own files, which are no images of a set
+    own_sources: Path | str | None = None  # YAML file of the run's further sources
 
     def __init__(self, name: str, entry: Mapping[str, Any], downloads: Path) -> None:
         """`entry` is the configuration's entry without `type`; ConfigError for a wrong option.
@@ -86,13 +87,16 @@ class Dataset(ABC):
         """Folder of a source; DatasetError, with the command that fetches it, if it is absent."""
         folder = self.all_downloads / source
         if not (folder / FETCHED).is_file():
-            known = shipped_sources().get(source)
-            files = f" ({described(known)})" if known else ""
+            known = self.source(source)
             raise DatasetError(
                 f"data set {self.name!r}: {source} is not in {folder}: run "
-                f"`icmbench fetch {source}`{files}"
+                f"`{known.command(self.all_downloads)}` ({described(known)})"
             )
         return folder
+
+    def source(self, name: str) -> Source:
+        """A source of the run by name; ConfigError for an unknown one or a wrong file of them."""
+        return find_source(name, known_sources(self.own_sources))
 
     @abstractmethod
     def image_ids(self) -> list[str]:

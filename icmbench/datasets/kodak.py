@@ -99,4 +99,5 @@ class Kodak(Dataset):
             return ""
         folder = self.all_downloads / SOURCE
         locks = self.all_downloads / LOCKS / f"{SOURCE}.json"
-        return f"; remove {folder} and {locks}, and run `icmbench fetch {SOURCE}`"
+        command = self.source(SOURCE).command(self.all_downloads)
+        return f"; remove {folder} and {locks}, and run `{command}`"

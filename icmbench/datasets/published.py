@@ -15,7 +15,6 @@ from icmbench.datasets.folder import Folder
 from icmbench.datasets.listing import is_picture
 from icmbench.datasets.options import Option
 from icmbench.datasets.records import Record
-from icmbench.sources.catalogue import shipped_sources
 
 TRAIN: Final = "train"
 _FFHQ_TRAIN: Final = 60_000  # the first so many images are for training, as its authors define it
@@ -77,7 +76,7 @@ class Published(Folder):
     def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
         """Read every image once; records state the split and the licence of the source."""
         split = TRAIN if self.split == TRAIN else "test"
-        licence = shipped_sources()[self.parts()[self.split].source].licence
+        licence = self.source(self.parts()[self.split].source).licence
         return [
             dataclasses.replace(record, split=split, licence=record.licence or licence)
             for record in super().provide(image_ids, folder)

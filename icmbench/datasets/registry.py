@@ -23,13 +23,18 @@ def kinds() -> dict[str, type[Dataset]]:
 
 
 def make_dataset(
-    name: str, entry: Mapping[str, Any], downloads: Path, results: Path | None = None
+    name: str,
+    entry: Mapping[str, Any],
+    downloads: Path,
+    results: Path | None = None,
+    sources: Path | str | None = None,
 ) -> Dataset:
     """The data set of a configuration entry; its `type` defaults to its name.
 
     Args:
         downloads: folder of fetched files.
         results: folder of the run's outputs: never images, should they lie in the set's folder.
+        sources: YAML file of further sources, `sources` of the configuration.
     """
     options = dict(entry)
     kind = options.pop("type", name)
@@ -37,4 +42,5 @@ def make_dataset(
         raise ConfigError(unknown(f"type of data set {name!r}", kind, kinds()))
     dataset = kinds()[kind](name, options, downloads)
     dataset.outputs = () if results is None else (results,)
+    dataset.own_sources = sources
     return dataset

@@ -23,6 +23,7 @@ def annotations(
     landmarks: Path,
     classes: Path,
     semantic: Path,
+    sources: Path | str | None = None,
 ) -> None:
     """Join the images' annotations into one COCO file and one file of landmarks.
 
@@ -31,7 +32,7 @@ def annotations(
         instances, landmarks, classes, semantic: the files to write; other arguments as in
             `dataset_shard`.
     """
-    source = make_dataset(dataset, entry, Path(downloads), results)
+    source = make_dataset(dataset, entry, Path(downloads), results, sources)
     records = read_records(manifest)
     merged = source.merge_annotations({r.image: images[shard_of(r.image, shards)] for r in records})
     write_json(instances, merged.instances)

@@ -21,6 +21,7 @@ def dataset_shard(
     results: Path,
     records: Path,
     images: Path,
+    sources: Path | str | None = None,
 ) -> None:
     """Provide the images of one shard of a data set, and their list.
 
@@ -30,6 +31,7 @@ def dataset_shard(
         shards: number of shards of the run.
         results: folder of the run's results, of which a data set may use another's images.
         records, images: the list and the folder to write.
+        sources: YAML file of further sources; None: the shipped ones.
     """
-    source = make_dataset(dataset, entry, Path(downloads), results)
+    source = make_dataset(dataset, entry, Path(downloads), results, sources)
     write_records(records, provide_shard(source, int(shard), shards, images))

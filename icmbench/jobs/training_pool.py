@@ -21,13 +21,14 @@ def training_pool(
     results: Path,
     records: Path,
     images: Path,
+    sources: Path | str | None = None,
 ) -> None:
     """Provide the training images of one source; arguments as in `dataset_shard`.
 
     The list has the digest of every image's pixels, so that no training reads all files again.
     Raises DatasetError for an image of a test set under any file name.
     """
-    dataset = make_training_set(source, entry, Path(downloads), results)
+    dataset = make_training_set(source, entry, Path(downloads), results, sources)
     found = training_records(dataset, provide_shard(dataset, 0, 1, images))
     bar = progress(found, desc=f"{source}: pixels", unit="image")
     described = [training_record(record, images / record.path) for record in bar]

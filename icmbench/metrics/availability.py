@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from icmbench.core.fetch_command import DOWNLOADS
 from icmbench.core.versions import runs_jobs
 from icmbench.metrics import weights as files
 from icmbench.metrics.registry import METRICS
@@ -16,14 +17,21 @@ _FILES = {
 }
 
 
-def available(weights: Path | None = None) -> tuple[list[str], dict[str, str]]:
+def available(
+    weights: Path | None = None, downloads: Path | str = DOWNLOADS
+) -> tuple[list[str], dict[str, str]]:
     """Names of the metrics that can be computed here, and for each other one the reason.
 
-    Looks for files and packages only: nothing is loaded, checked or downloaded.
+    Looks for files and packages only: nothing is loaded, checked or downloaded. `downloads` is the
+    folder that a reason proposes where none of weights is set.
     """
     reasons: dict[str, str] = {}
     for name, needed in _FILES.items():
-        absent = [files.missing(file, weights) for file in needed if not files.find(file, weights)]
+        absent = [
+            files.missing(file, weights, downloads)
+            for file in needed
+            if not files.find(file, weights)
+        ]
         if absent:
             reasons[name] = " ".join(absent)
     if runs_jobs() and importlib.util.find_spec("ssimulacra2") is None:
@@ -33,7 +41,7 @@ def available(weights: Path | None = None) -> tuple[list[str], dict[str, str]]:
     return [name for name in METRICS if name not in reasons], reasons
 
 
-def distribution_lacks(weights: Path | None = None) -> str:
-    """The reason why FID and KID cannot be computed here; '' if they can."""
+def distribution_lacks(weights: Path | None = None, downloads: Path | str = DOWNLOADS) -> str:
+    """The reason why FID and KID cannot be computed here; '' if they can; as `available`."""
     found = files.find(files.INCEPTION, weights)
-    return "" if found else files.missing(files.INCEPTION, weights)
+    return "" if found else files.missing(files.INCEPTION, weights, downloads)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from icmbench.core.errors import MeasurementError
+from icmbench.core.fetch_command import DOWNLOADS, fetch_command
 
 if TYPE_CHECKING:
     import torch
@@ -77,13 +78,18 @@ def find(file: WeightFile, weights: Path | None) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def missing(file: WeightFile, weights: Path | None) -> str:
-    """One sentence with the missing file, the searched folders and its address."""
+def missing(file: WeightFile, weights: Path | None, downloads: Path | str = DOWNLOADS) -> str:
+    """One sentence with the missing file, the searched folders, its address and the remedy.
+
+    The file is fetched into `weights`, or into `downloads` where no folder of weights is set.
+    """
     places = " and ".join(_shown(folder) for folder in folders(weights))
     digest = f", sha256 {file.sha256}…" if file.sha256 else ""
+    folder = _shown(Path(weights or downloads))
+    rest = "" if weights else f" and set `weights: {folder}`"
     return (
         f"{file.name} is not in {places}; it comes from {file.url} ({file.size}{digest}): run "
-        f"`icmbench fetch {file.source}` and set `weights: downloads`."
+        f"`{fetch_command(file.source, folder)}`{rest}."
     )
 
 

@@ -7,10 +7,11 @@ several users of a file; where there is none, the one of the first download is r
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ import yaml
 
 import icmbench
 from icmbench.core.errors import ConfigError
+from icmbench.core.fetch_command import fetch_command
 from icmbench.core.schema import NAMES, REQUIRED, Schema, array, flag, integer, section, string
 from icmbench.core.suggest import unknown
 
@@ -89,6 +91,7 @@ class Source:
 
     Attributes:
         manual: steps of a person, where a licence demands a registration or a form.
+        known_by: YAML file of further sources that the source is known with; '': none.
     """
 
     name: str
@@ -97,15 +100,15 @@ class Source:
     homepage: str
     files: tuple[SourceFile, ...]
     manual: tuple[str, ...] = ()
+    known_by: str = field(default="", compare=False)
 
     def folder(self, downloads: Path) -> Path:
         """Folder of the files."""
         return downloads / self.name
 
-    @property
-    def command(self) -> str:
-        """Command that fetches the source."""
-        return f"icmbench fetch {self.name}"
+    def command(self, downloads: Path) -> str:
+        """Command that fetches the source into the folder of downloads."""
+        return fetch_command(self.name, downloads, self.known_by)
 
 
 def named_digits(file_name: str) -> str:
@@ -128,8 +131,11 @@ def known_sources(more: Path | str | None = None) -> dict[str, Source]:
 
     Raises ConfigError as `read_sources`.
     """
-    own = {} if more is None else read_sources(Path(more).expanduser())
-    return dict(sorted({**shipped_sources(), **own}.items()))
+    if more is None:
+        return dict(sorted(shipped_sources().items()))
+    path = Path(more).expanduser()
+    found = sorted({**shipped_sources(), **read_sources(path)}.items())
+    return {name: dataclasses.replace(source, known_by=str(path)) for name, source in found}
 
 
 def find_source(name: str, known: Mapping[str, Source]) -> Source:

@@ -62,8 +62,8 @@ def offline_text(source: Source, downloads: Path, missing: Sequence[SourceFile])
     more = f" and {len(missing) - 1} more files" if len(missing) > 1 else ""
     return (
         f"{source.name}: {folder / first.name} ({amount(first.size)}, {where}){more} not fetched, "
-        f"and offline is set: run `{source.command}` where there is a network, and copy {folder} "
-        "here"
+        f"and offline is set: run `{source.command(downloads)}` where there is a network, and "
+        f"copy {folder} here"
     )
 
 

@@ -94,9 +94,10 @@ def _check_obtainable(
     if by_hand:
         names = ", ".join(file.name for file in by_hand)
         steps = "".join(f"\n  {n}. {text}" for n, text in enumerate(source.manual, 1))
+        command = source.command(folder.parent)
         raise DatasetError(
             f"{source.name}: {names} must be obtained by hand (licence: {source.licence}):{steps}\n"
-            f"  {len(source.manual) + 1}. Put {names} into {folder} and run `{source.command}`."
+            f"  {len(source.manual) + 1}. Put {names} into {folder} and run `{command}`."
         )
     if offline and missing:
         raise DatasetError(offline_text(source, folder.parent, missing))

@@ -50,7 +50,7 @@ def assemble_report(
     frames["manifest"] = _manifest(manifests)
     remarks = frames.pop("remarks", None)
     weights = Path(config["weights"]) if config["weights"] else None
-    names, reasons = available(weights)
+    names, reasons = available(weights, config["downloads"])
     manifest = frames["manifest"]
     good = manifest[(manifest["status"] == "ok") & (manifest["split"] == config["split"])]
     found = verdict(
