@@ -297,7 +297,7 @@ def test_a_missing_weight_file_is_announced(weights: Path) -> None:
     assert run.config["distribution"]["datasets"] == []
     (line,) = [text for text in announcements(run) if "unavailable: distribution" in text]
     assert files.INCEPTION.name in line
-    assert "icmbench fetch inception-fid" in line
+    assert f"icmbench fetch --downloads {weights} inception-fid" in line
     assert "a weight file" in absent_targets(run)["distribution_table"]
     assert make_run(config(weights)).unavailable == {}
 
