@@ -195,7 +195,7 @@ def test_a_file_of_another_network_is_refused(
     torch.save(state, tmp_path / files.INCEPTION.name)
     with pytest.raises(MeasurementError, match=r"Mixed_7c\.branch1x1\.conv\.weight is missing"):
         load_inception(tmp_path, "cpu")
-    with pytest.raises(MeasurementError, match="run `icmbench fetch .*inception-fid`"):
+    with pytest.raises(MeasurementError, match=r"run `icmbench fetch .*inception-fid`"):
         load_inception(tmp_path / "empty", "cpu")
 
 

@@ -69,7 +69,8 @@ def report(folder: Path, measurements: pd.DataFrame) -> str:
     manifest.write_text("image,annotation,split,status\n001,,test,ok\n", encoding="utf-8")
     assemble_report(
         folder / "report.html",
-        config={"weights": "", "downloads": "downloads", "metrics": ["psnr_rgb"], "codecs": {"icmh": {}}, "tasks": {},
+        config={"weights": "", "downloads": "downloads",
+                "metrics": ["psnr_rgb"], "codecs": {"icmh": {}}, "tasks": {},
                 "datasets": {"photos": {}}, "anchors": [], "split": "test"},
         notices=[],
         unavailable={},
