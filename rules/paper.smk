@@ -3,7 +3,7 @@
 
 from icmbench.config.targets import paper_items
 
-# What an item comprises, or an input function that says what the run lacks for it.
+# Files of an item, or an input function whose error names the missing part of the configuration.
 PAPER = {
     item.target: refusal(lacks) if lacks else plan.results_of(item.rules)
     for item, lacks in paper_items(run)

@@ -18,7 +18,7 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCED = re.compile(r"^```.*?^```", re.M | re.S)
 LINE = re.compile(r"^(?:\$ )?(snakemake -[^#\n]*)", re.M)
 INLINE = re.compile(r"`(snakemake -[^`]*)`")
-# What a dry run of a command of the documents cannot do here, by a part of the command.
+# Commands of the documents that no dry run can show, by a part of them -> the reason.
 ELSEWHERE = {
     "--unlock": "removes a lock, plans nothing",
     "--touch": "changes the times of files",

@@ -58,7 +58,7 @@ def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
 
 
 def test_the_file_has_no_name_and_is_as_large_as_its_arrays(tmp_path: Path) -> None:
-    """What a killed process leaves is nothing."""
+    """A killed process leaves no file."""
     stored = ArrayFile(tmp_path)
     for _ in range(3):
         stored.append(np.zeros((100, 100), np.int16))

@@ -164,7 +164,7 @@ def test_a_part_of_unknown_version_starts_afresh(
 
 
 def test_a_mirror_that_has_no_file_costs_no_bytes(site: Site, tmp_path: Path) -> None:
-    """What came from the first one is resumed there."""
+    """A download that was interrupted at the first one is resumed there."""
     site.files = {"/one/a.bin": BODY}
     site.limit = 20_000
     bases = [f"{site.address}/{name}/" for name in ("one", "two")]
