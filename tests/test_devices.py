@@ -14,7 +14,7 @@ import torch
 import torchvision
 from conftest import make_picture
 from fake_cuda import fake_cuda
-from test_import_diff_icmh import HEADS, save, small_networks, words
+from test_import_diff_icmh import HEADS, other_rate, save, small_networks, words
 from test_import_diff_icmh import published as published_names
 from test_learned_metrics import random_state
 from tiny_icmh import tiny_icmh_models
@@ -233,16 +233,17 @@ def test_an_imported_diff_icmh(tmp_path: Path) -> None:
     """The layout of published checkpoints: no adapters, a text encoder, attention."""
     state = published_names(small_networks())
     mild = {k: v / 10 if v.is_floating_point() and v.ndim > 1 else v for k, v in state.items()}
-    import_checkpoint(save(tmp_path / "model.ckpt", mild), tmp_path / icmh.NAME, **HEADS)
+    first = save(tmp_path / "model.ckpt", mild)
+    second = save(tmp_path / "second.ckpt", other_rate(mild, 2))
+    import_checkpoint(first, tmp_path / icmh.NAME, further=[second], **HEADS)
     words(tmp_path / icmh.NAME)
     with fake_cuda():
         codec, here = DiffIcmh(models=tmp_path, device="cuda"), DiffIcmh(models=tmp_path)
-        for one in (codec.model, here.model):
-            one.tags = lambda latent: (0, 2)
-        codec.encode(IMAGE)
-        stream = here.encode(IMAGE)
         keys = {"sampler": "ddim", "steps": 2, "guidance": 3.0}
-        close(codec.decode(stream, **keys), here.decode(stream, **keys))
+        for rate in (1, 2):  # the second shares the frozen networks of the first
+            codec.encode(IMAGE, rate=rate, tags="cat+hat")
+            stream = here.encode(IMAGE, rate=rate, tags="cat+hat")
+            close(codec.decode(stream, **keys), here.decode(stream, **keys))
 
 
 # ----- measuring

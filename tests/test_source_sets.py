@@ -134,6 +134,7 @@ def test_the_train_of_coco_is_trained_on(tmp_path: Path) -> None:
         ({**own, "path": "x/val2017"}, "path: x/val2017: COCO val2017 is for testing only"),
         ({**own, "annotations": "instances_val2017.json"}, "COCO val2017 is for testing only"),
         ({"type": "folder", "path": "x/val2017/"}, "COCO val2017 is for testing only"),
+        ({"type": "folder", "path": "x/val2017/images"}, "COCO val2017 is for testing only"),
         ({"type": "tecnick"}, "the split sampling of tecnick is for testing only; it has no split"),
         ({"type": "ffhq"}, "the split val of ffhq is for testing only; set split: train"),
     ):

@@ -17,6 +17,7 @@ from icmbench.bitstream import container
 from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels, too_large
 from icmbench.codecs.diff_icmh.tags import AUTO
 from icmbench.core.errors import CodecError, ConfigError, WrongModel
+from icmbench.models.layout import RATES
 
 if TYPE_CHECKING:  # torch takes seconds to load
     from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel
@@ -25,7 +26,6 @@ CODEC_ID = 2  # in the container
 MAX_PIXELS = 16_000_000  # attention spans the whole latent: there are no tiles
 CELL = 64  # the networks take multiples of it, pixels a side
 VARIANTS = "variants"  # folder of the model folder
-RATES = "rates"  # the same
 MAIN = "main"  # the variant in the model folder itself
 DTYPES = ("float32", "bfloat16", "float16")
 SAMPLERS = ("model", "ddim", "ddpm-spaced", "none")
@@ -218,7 +218,7 @@ class DiffIcmh(Codec):
         from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel
 
         if member not in self._loaded:
-            if member.startswith(RATES):
+            if member.startswith(f"{RATES}/"):
                 main = self._model("")
                 self._loaded[member] = DiffICMHModel(self.folder / member, self.device, main)
             else:

@@ -51,7 +51,7 @@ class DiffICMHModel(CodecModel):
         if frozen is None:
             self.to_device(self.prior.unet)
             self.prior.embedder.to(self.device)
-            assert self.control is not None, "it is loaded, so that a wrong file is found now"
+            _ = self.control  # loaded now: a wrong file is found before anything is coded
         self.codec.lfgcm.move_transforms(self.device)
         home = LAYOUT.home(self.folder)
         self._further = len(LAYOUT.rate_numbers(home))
