@@ -25,7 +25,7 @@ from icmbench.datasets.coco_format import check_instances, read_instances
 from icmbench.datasets.landmarks import read_json, read_pts
 from icmbench.datasets.manifest import provide_shard
 from icmbench.datasets.registry import make_dataset
-from icmbench.datasets.semantic import _map_fault
+from icmbench.datasets.semantic import map_fault
 from icmbench.tasks.metrics.coco_truth import CocoTruth
 
 FACE = [[10.0 + i % 10, 12.5 + i // 10] for i in range(68)]
@@ -245,14 +245,14 @@ def test_damaged_label_maps_are_named(tmp_path: Path) -> None:
 
     def fault(data: bytes) -> str:
         path.write_bytes(data)
-        return _map_fault(path, (8, 8), 3, 255)
+        return map_fault(path, (8, 8), 3, 255)
 
     assert fault(label_map()) == ""
     for kind in (b"pHYs", b"gAMA", b"cHRM", b"fcTL", b"acTL"):
         assert fault(label_map(extra=chunk(kind, b"\0"))).startswith("is damaged: ")
     assert fault(label_map(rows=3)).startswith("is damaged: ")
     path.unlink()
-    assert _map_fault(path, (8, 8), 3, 255).startswith("cannot be read: ")
+    assert map_fault(path, (8, 8), 3, 255).startswith("cannot be read: ")
 
 
 # Fuzzing.
@@ -363,6 +363,6 @@ def test_mutated_annotations_have_typed_errors(tmp_path: Path) -> None:
         for _ in range(draw.randrange(1, 4)):
             data[draw.randrange(len(data))] = draw.randrange(256)
         path.write_bytes(bytes(data[: draw.randrange(len(data))] if draw.random() < 0.2 else data))
-        taken["maps"] += _map_fault(path, (40, 30), 3, 255) == ""
+        taken["maps"] += map_fault(path, (40, 30), 3, 255) == ""
     # Some inputs stay legal, so that what follows the checks is reached, too.
     assert all(count > 5 for name, count in taken.items() if name != "maps"), taken

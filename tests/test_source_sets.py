@@ -69,6 +69,7 @@ def test_every_source_of_a_kind_ships() -> None:
         "div2k": [{}, {"split": "train"}], "lsdir": [{}, {"split": "train"}],
         "clic2020": [{}, {"split": "mobile"}], "coco2017": [{}, {"split": "train"}],
         "ffhq": [{}, {"size": 128}, {"split": "train"}],
+        **{kind: [{}, {"split": "train"}] for kind in ("ade20k", "cityscapes", "wflw")},
     }  # fmt: skip
     for kind, several in entries.items():
         for entry in several:

@@ -36,8 +36,8 @@ class Annotations:
     Attributes:
         instances: COCO instances dictionary (boxes, masks, categories); every entry of `images`
             also has the key `image`, the id in the manifest. Empty: the data set has none.
-        landmarks: image id -> list of faces, each with `landmarks` (68 pairs x, y in pixels, a
-            pixel's centre at +0.5) and `bbox` (x, y, width, height).
+        landmarks: image id -> list of faces, each with `landmarks` (68 or 98 pairs x, y in
+            pixels, a pixel's centre at +0.5) and `bbox` (x, y, width, height).
         classes: names of the semantic classes, index = value in the maps.
         semantic: image id -> file of its semantic map, a single-channel PNG.
         ignore: value of the maps that is not judged.

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.core.errors import DatasetError
 
-EYES: Final = (36, 45)  # the outer corners, points 37 and 46 of the 68
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Number of points of an annotation -> the outer eye corners among them: of 300-W and of WFLW.
+EYES: Final = {68: (36, 45), 98: (60, 72)}
 SMALLEST: Final = 4.0  # width and height of a face together, in pixels
 SHOWN: Final = 5  # faults that an error lists
+
+
+def tight_face(points: NDArray[np.float64]) -> dict[str, Any]:
+    """A face, as in `icmbench.datasets.base.Annotations`, of points (68 or 98, 2)."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    return {"bbox": [*low.tolist(), *(high - low).tolist()], "landmarks": points.tolist()}
 
 
 def check_faces(
@@ -59,5 +70,5 @@ def face_fault(face: Mapping[str, Any], width: int, height: int) -> str:
         if not ((points < 0) | (points > (height, width))).any():
             text += "; they fit the image before it was turned by its EXIF orientation"
         return text
-    first, second = (points[place] for place in EYES)
+    first, second = (points[place] for place in EYES[len(points)])
     return "its outer eye corners coincide" if (first == second).all() else ""

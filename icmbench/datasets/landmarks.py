@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.datasets.base import Annotations
-from icmbench.datasets.faces import check_faces
+from icmbench.datasets.faces import check_faces, tight_face
 from icmbench.datasets.folder import Folder
 from icmbench.datasets.foreign import is_number, name_fault, read_text
 from icmbench.datasets.foreign import read_json as read_json_file
@@ -115,7 +115,9 @@ class Landmarks(Folder):
             landmarks = {name: [self._unmarked(*size)] for name, size in sizes.items()}
         else:
             found = self.points(sorted(folder_of))
-            landmarks = {name: [_face(points) for points in faces] for name, faces in found.items()}
+            landmarks = {
+                name: [tight_face(points) for points in faces] for name, faces in found.items()
+            }
             check_faces(str(self._json() or self.values["path"]), landmarks, sizes)
         return Annotations(landmarks=landmarks)
 
@@ -260,8 +262,3 @@ def _array(rows: Any, where: str) -> Points:
     if len(rows) != POINTS:
         raise DatasetError(f"{where}: points of the shape ({len(rows)}, 2), expected ({POINTS}, 2)")
     return np.array(rows, np.float64)
-
-
-def _face(points: Points) -> dict[str, Any]:
-    low, high = points.min(axis=0), points.max(axis=0)
-    return {"bbox": [*low.tolist(), *(high - low).tolist()], "landmarks": points.tolist()}

@@ -93,7 +93,8 @@ def _inmost(root: Path) -> Path:
         root = entries[0]
 
 
-def _options(*splits: str) -> dict[str, Option]:
+def split_options(*splits: str) -> dict[str, Option]:
+    """Options of a set with these splits, the first of which is the default."""
     text = f"{splits[0]} (default)" + "".join(f" or {split}" for split in splits[1:])
     return {
         **Folder.options,
@@ -106,7 +107,7 @@ class Div2k(Published):
     """DIV2K: 100 images of valid for testing, 800 of train."""
 
     kind = "div2k"
-    options = _options("valid", TRAIN)
+    options = split_options("valid", TRAIN)
 
     def parts(self) -> Mapping[str, Part]:
         """The two splits with full-resolution images."""
@@ -117,7 +118,7 @@ class Clic2020(Published):
     """CLIC 2020: test images of the tracks professional and mobile."""
 
     kind = "clic2020"
-    options = _options("professional", "mobile")
+    options = split_options("professional", "mobile")
 
     def parts(self) -> Mapping[str, Part]:
         """The two tracks."""
@@ -128,7 +129,7 @@ class Tecnick(Published):
     """TESTIMAGES of Tecnick: 100 images of 1200x1200 pixels, for testing."""
 
     kind = "tecnick"
-    options = _options("sampling")
+    options = split_options("sampling")
 
     def parts(self) -> Mapping[str, Part]:
         """The unshifted RGB images of the set SAMPLING."""
@@ -139,7 +140,7 @@ class Lsdir(Published):
     """LSDIR: 250 images of val1 for testing, 84991 of train."""
 
     kind = "lsdir"
-    options = _options("val", TRAIN)
+    options = split_options("val", TRAIN)
 
     def parts(self) -> Mapping[str, Part]:
         """Full-resolution images."""
@@ -150,7 +151,7 @@ class Flickr30k(Published):
     """Flickr30k: 31783 photographs, for testing."""
 
     kind = "flickr30k"
-    options = _options("all")
+    options = split_options("all")
 
     def parts(self) -> Mapping[str, Part]:
         """All photographs; captions are in a second archive."""
@@ -162,7 +163,7 @@ class Ffhq(Published):
 
     kind = "ffhq"
     options = {
-        **_options("val", TRAIN),
+        **split_options("val", TRAIN),
         "size": Option(int, default=1024, help="1024, or 128: thumbnails"),
     }
 

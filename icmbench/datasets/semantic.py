@@ -95,7 +95,7 @@ class Semantic(Folder):
         classes, ignore = self.values["classes"], self.values["ignore"]
         semantic = {}
         for image_id, size in read_sizes(folder_of).items():
-            if reason := _map_fault(maps[image_id], size, len(classes), ignore, files[image_id]):
+            if reason := map_fault(maps[image_id], size, len(classes), ignore, files[image_id]):
                 raise DatasetError(
                     f"data set {self.name!r}: {maps[image_id]}, the map of {files[image_id]}, "
                     f"{reason}"
@@ -104,7 +104,7 @@ class Semantic(Folder):
         return Annotations(classes=list(classes), semantic=semantic, ignore=ignore)
 
 
-def _map_fault(
+def map_fault(
     path: Path, size: tuple[int, int], classes: int, ignore: int, image: Path | None = None
 ) -> str:
     """Fault of a map; '' if there is none."""

@@ -258,7 +258,7 @@ def dataset_classes(package: str, config: Any) -> tuple[str, ...]:
         given = (dataset.get("metainfo") or {}).get("classes")
         known = given or getattr(kind, "METAINFO", {}).get("classes")
         if known:
-            return tuple(known)
+            return tuple(name.strip() for name in known)  # mmseg's ADE20K has "bed "
     return ()
 
 
