@@ -16,6 +16,7 @@ from icmbench.config.left_out import (
 )
 from icmbench.config.load import complete_or_note, removed_entries
 from icmbench.config.models import coding_settings
+from icmbench.config.named_sources import resolve_sources
 from icmbench.config.problems import Problems
 from icmbench.config.sources import check_sources
 from icmbench.config.tasks import make_tasks
@@ -72,7 +73,9 @@ def make_run(config: Mapping[str, Any]) -> Run:
     check_references(filled, declared, problems)
     tasks = make_tasks(filled, datasets, declared["datasets"], problems)
     check_points(filled, entries, problems)
-    training = plan_training(filled, datasets, entries, problems)
+    training = Training()
+    if resolve_sources(filled, problems):  # else its files cannot be looked at
+        training = plan_training(filled, datasets, entries, problems)
     check_sources(filled, [*datasets.values(), *training.sources.values()], problems)
     ids = {}
     for name, dataset in datasets.items():

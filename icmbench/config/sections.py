@@ -20,6 +20,7 @@ from icmbench.core.schema import (
     entries,
     flag,
     integer,
+    local_or_source,
     number,
     optional,
     section,
@@ -38,6 +39,21 @@ def _images(text: str, more: dict[str, Schema] | None = None) -> Schema:
     return array(section(keys, required=list(keys)), [], text)
 
 
+DIFF_ICMH: Final = section(
+    {
+        "checkpoints": array(
+            local_or_source("an official checkpoint"),
+            REQUIRED,
+            "one per rate, lowest rate first",
+            least=1,
+        ),
+        "base": local_or_source("checkpoint of Stable Diffusion 2.1 for what they lack"),
+        "tokenizer": local_or_source("folder of vocab.json and merges.txt"),
+        "tags": local_or_source("file of the names of the tags, one a line"),
+    },
+    "options of `icmbench import-diff-icmh`",
+    required=["checkpoints"],
+)
 RUN: Final = {
     "results": string(
         "results",
@@ -60,6 +76,10 @@ RUN: Final = {
     "models": optional(
         "folder of trained models, used as it is (a codec takes <models>/<its model>); null: this "
         "run's own, <results>/models, made as `training` says"
+    ),
+    "imports": section(
+        {"diff-icmh": DIFF_ICMH},
+        "published models that `icmbench fetch --configfile` fetches and imports into `models`",
     ),
     "packed": flag(
         False,

@@ -8,6 +8,7 @@ from typing import Any, Final
 Schema = dict[str, Any]
 REQUIRED: Final = object()  # in place of a default: the key must be given
 NAMES: Final = {"pattern": "^[A-Za-z0-9][A-Za-z0-9_-]*$"}  # of entries: they stand in paths
+SOURCE: Final = "x-source"  # marks keys that take the name of a source in place of a path
 _LIMITS: Final = {
     "low": "minimum",
     "high": "maximum",
@@ -43,6 +44,11 @@ def string(default: Any, text: str = "") -> Schema:
 def optional(text: str) -> Schema:
     """A text or null, which is the default."""
     return _rules({"type": ["string", "null"]}, None, text, {})
+
+
+def local_or_source(text: str) -> Schema:
+    """A path, the name of a source (resolved by `config.named_sources`), or null, the default."""
+    return optional(f"{text}; a path, or the name of a source of `icmbench fetch`") | {SOURCE: True}
 
 
 def choice(values: list[str], text: str = "") -> Schema:

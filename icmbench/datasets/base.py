@@ -18,7 +18,7 @@ from icmbench.core.errors import DatasetError
 from icmbench.datasets.options import Option, option_values
 from icmbench.datasets.records import Record
 from icmbench.sources.catalogue import FETCHED, Source, find_source, known_sources
-from icmbench.sources.completeness import described
+from icmbench.sources.completeness import missing_text
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,8 @@ class Dataset(ABC):
         """Folder of a source; DatasetError, with the command that fetches it, if it is absent."""
         folder = self.all_downloads / source
         if not (folder / FETCHED).is_file():
-            known = self.source(source)
-            raise DatasetError(
-                f"data set {self.name!r}: {source} is not in {folder}: run "
-                f"`{known.command(self.all_downloads)}` ({described(known)})"
-            )
+            text = missing_text(self.source(source), self.all_downloads)
+            raise DatasetError(f"data set {self.name!r}: {text}")
         return folder
 
     def source(self, name: str) -> Source:

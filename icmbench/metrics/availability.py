@@ -41,6 +41,12 @@ def available(
     return [name for name in METRICS if name not in reasons], reasons
 
 
+def sources_of(metric: str) -> list[str]:
+    """Sources of a metric's weight files; `fid` stands for FID and KID."""
+    needed = {**_FILES, "fid": [files.INCEPTION]}
+    return [file.source for file in needed.get(metric, [])]
+
+
 def distribution_lacks(weights: Path | None = None, downloads: Path | str = DOWNLOADS) -> str:
     """The reason why FID and KID cannot be computed here; '' if they can; as `available`."""
     found = files.find(files.INCEPTION, weights)

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from icmbench.core.errors import ModelError
 
 CONFIG: Final = "config.json"
+PIPELINE: Final = "model_index.json"  # of a diffusers folder with several networks
 WEIGHTS: Final = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 CHECKPOINTS: Final = (".ckpt", ".safetensors", ".pt", ".pth")
 EXPECTED: Final = (
@@ -45,6 +46,8 @@ def foreign_files(path: Path) -> ForeignFiles:
         return ForeignFiles("ldm", (path,))
     if not path.is_dir():
         raise ModelError(f"{path}: no such file or folder; expected {EXPECTED}")
+    if (path / PIPELINE).is_file():
+        path /= "vae"
     if (path / CONFIG).is_file():
         weights = next((path / name for name in WEIGHTS if (path / name).is_file()), None)
         if weights is None:

@@ -67,6 +67,14 @@ def offline_text(source: Source, downloads: Path, missing: Sequence[SourceFile])
     )
 
 
+def missing_text(source: Source, downloads: Path) -> str:
+    """Sentence about a source that is not there: the command, first files, sizes, addresses."""
+    return (
+        f"{source.name} is not in {source.folder(downloads)}: run `{source.command(downloads)}` "
+        f"({described(source)})"
+    )
+
+
 def described(source: Source) -> str:
     """First files of a source with their sizes and addresses."""
     texts = []

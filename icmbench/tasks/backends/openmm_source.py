@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from icmbench.core.errors import TaskError
@@ -10,6 +11,12 @@ from icmbench.tasks.backends.openmm import published_weights
 
 LICENCE: Final = "Apache-2.0 (OpenMMLab); licence of the data that it was trained on"
 PROJECTS: Final = {"mmdet": "mmdetection", "mmseg": "mmsegmentation"}
+
+
+def chosen_source(package: str, config: str, known: Mapping[str, Source]) -> Source:
+    """As `published_source`, unless a list of sources has one of its own for the checkpoint."""
+    own = known.get(f"{package}-{config}")
+    return own or published_source(package, config)
 
 
 def published_source(package: str, config: str) -> Source:

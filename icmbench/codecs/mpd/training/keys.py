@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from icmbench.codecs.mpd.model_folder import CHANNEL_LIMIT
-from icmbench.core.schema import REQUIRED, Schema, array, choice, integer, optional, section
+from icmbench.core.schema import REQUIRED, Schema, array, choice, integer, local_or_source, section
 from icmbench.training.section import network
 
 COUNT: Final = integer(REQUIRED, low=2)  # of clusters
@@ -18,8 +18,8 @@ OBJECTIVE: Final = choice(
 )
 PSEUDO_LABELS: Final = section(
     {
-        "network": optional(
-            "file of torchvision's VGG-16 (.pth); its taps replace those of the narrow VGG"
+        "network": local_or_source(
+            "file of torchvision's VGG-16 (.pth), whose taps replace those of the narrow VGG"
         ),
         "size": integer(64, "pixels a side of a patch", low=32, high=128, multiple=16),
         "patches": integer(4096, "patches of the training data", low=16),
@@ -51,10 +51,11 @@ KEYS: Final[Mapping[str, Schema]] = {
         "crops",
         "images <-> latents; shared with diff-icmh",
         {
-            "from": optional(
+            "from": local_or_source(
                 "published autoencoder to import instead of training: a folder of diffusers "
-                "(AutoencoderKL, AutoencoderTiny), a folder with *_encoder.pth and "
-                "*_decoder.pth of the TAESD family, or a latent-diffusion checkpoint"
+                "(AutoencoderKL, AutoencoderTiny, or a pipeline with a vae), a folder with "
+                "*_encoder.pth and *_decoder.pth of the TAESD family, or a latent-diffusion "
+                "checkpoint"
             ),
             "channels": widths([16, 32, 64, 96], "at 1, 1/2, 1/4 and 1/8", 8, least=4, most=4),
             "layers": integer(1, "residual blocks per resolution of the encoder", low=1),
