@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -356,23 +355,11 @@ def test_published_checkpoint_gives_what_the_package_gives(
         face_detector="folder",
         compile=False,
     ).get_landmarks_from_image(image, [np.array([50.0, 60, 120, 140])])
-    for checkpoint in ("published", str(path)):
-        task = make_task("face-alignment", {"checkpoint": checkpoint, "mirror": "none"})
-        task.load(NONE, "cpu")
-        assert np.array_equal(task.predict(image, [[50, 60, 70, 80]]), np.array(theirs) + 0.5)
+    task = make_task("face-alignment", {"checkpoint": str(path), "mirror": "none"})
+    task.load(NONE, "cpu")
+    assert np.array_equal(task.predict(image, [[50, 60, 70, 80]]), np.array(theirs) + 0.5)
     assert task.files() == [path]
-    assert task.model == "2DFAN4-11f355bf06.pth"
-
-
-def test_published_checkpoint_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(url: str) -> str:
-        raise urllib.error.URLError("no network")
-
-    monkeypatch.setattr("face_alignment.utils.load_file_from_url", fail)
-    task = make_task("face-alignment", {"checkpoint": "published"})
-    assert task.files() == []
-    with pytest.raises(ModelError, match=r"2DFAN4-\w+\.pth\.tar: cannot be downloaded.*no network"):
-        task.load(NONE, "cpu")
+    assert task.model == "2DFAN-4"
 
 
 def test_options_and_boxes() -> None:

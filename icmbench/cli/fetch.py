@@ -137,22 +137,26 @@ def _import_all(config: Mapping[str, Any]) -> list[str]:
     for model in imports_left(config):
         options = import_options(config, model)
         checkpoints = options.pop("checkpoints")
-        given = [*checkpoints, *filter(None, options.values())]
+        paths = {key: value for key, value in options.items() if isinstance(value, str)}
+        given = [*checkpoints, *paths.values()]
         absent = [path for path in given if not Path(path).expanduser().exists()]
         if absent:
             failures.append(f"imports.{model}: {absent[0]}: no such file: not imported")
             continue
         try:
-            _import(checkpoints, models_folder(config) / model, options)
+            widths = {k: value for k, value in options.items() if isinstance(value, int)}
+            _import(checkpoints, models_folder(config) / model, paths, widths)
         except IcmbenchError as error:
             failures.append(f"imports.{model}: {error}")
     return failures
 
 
-def _import(checkpoints: Iterable[str], out: Path, options: Mapping[str, Any]) -> None:
+def _import(
+    checkpoints: Iterable[str], out: Path, paths: Mapping[str, str], widths: Mapping[str, Any]
+) -> None:
     from icmbench.codecs.diff_icmh.importing.importer import import_checkpoint
 
     first, *further = (Path(name).expanduser() for name in checkpoints)
-    more: dict[str, Any] = {k: Path(name).expanduser() for k, name in options.items() if name}
-    report = import_checkpoint(first, out, further=further, **more)
+    options: dict[str, Any] = {key: Path(name).expanduser() for key, name in paths.items()}
+    report = import_checkpoint(first, out, further=further, **options, **widths)
     print("\n".join([*report.lines(), f"{out}: complete"]), flush=True)

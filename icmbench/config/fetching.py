@@ -11,9 +11,9 @@ from snakemake.utils import update_config
 
 from icmbench.config.load import complete
 from icmbench.config.models import models_folder
-from icmbench.config.named_sources import IMPORTS, named_sources, replace_value, source_path
+from icmbench.config.named_sources import IMPORTS, named_sources, replace_value
 from icmbench.config.sources import run_sources
-from icmbench.config.tasks import ZOO, ZOOS
+from icmbench.config.tasks import ZOO, ZOOS, task_sources
 from icmbench.config.training_data import make_training_set
 from icmbench.core.errors import ConfigError
 from icmbench.datasets.registry import make_dataset
@@ -54,7 +54,8 @@ def wanted_sources(config: Mapping[str, Any]) -> list[tuple[Source, Path]]:
     for place, source in named_sources(config).items():
         if place[0] != IMPORTS or str(place[1]) in imports_left(config):
             found[source.name] = source
-    for entry in config["tasks"].values():
+    for task, entry in config["tasks"].items():
+        found |= {source.name: source for source in task_sources(config, task).values()}
         if entry["type"] in ZOOS and entry.get("checkpoint") == ZOO:
             source = chosen_source(entry["type"], str(entry.get("config")), known)
             found[source.name] = source
@@ -81,6 +82,6 @@ def import_options(config: Mapping[str, Any], model: str) -> dict[str, Any]:
     filled, downloads = {IMPORTS: {**config[IMPORTS]}}, Path(config["downloads"])
     for place, source in named_sources(config).items():
         if place[:2] == (IMPORTS, model):
-            replace_value(filled, place, source_path(source, downloads))
+            replace_value(filled, place, str(source.path(downloads)))
     options: dict[str, Any] = filled[IMPORTS][model]
     return options

@@ -12,7 +12,7 @@ from icmbench.config.sources import run_sources
 from icmbench.core.errors import ConfigError
 from icmbench.core.schema import SOURCE
 from icmbench.sources.catalogue import Source
-from icmbench.sources.completeness import is_complete, missing_text, offline_text
+from icmbench.sources.completeness import is_complete, missing_text
 
 IMPORTS: Final = "imports"  # read by `icmbench fetch`, not by a run
 Place = tuple[str | int, ...]
@@ -43,20 +43,12 @@ def resolve_sources(config: dict[str, Any], problems: Problems) -> bool:
     for place, source in found.items():
         if place[0] == IMPORTS:
             continue
-        replace_value(config, place, source_path(source, downloads))
+        replace_value(config, place, str(source.path(downloads)))
         with problems.collect(".".join(map(str, place))):
             if not is_complete(source, downloads):
-                complete, offline = False, config["offline"]
-                missing = offline_text(source, downloads, source.files) if offline else ""
-                raise ConfigError(missing or missing_text(source, downloads))
+                complete = False
+                raise ConfigError(missing_text(source, downloads, offline=config["offline"]))
     return complete
-
-
-def source_path(source: Source, downloads: Path) -> str:
-    """The only file of a source, or the folder of its files."""
-    folder = source.folder(downloads)
-    single = len(source.files) == 1 and not source.files[0].unpack
-    return str(folder / source.files[0].name if single else folder)
 
 
 def replace_value(config: dict[str, Any], place: Place, value: Any) -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.config.problems import Problems
+from icmbench.config.sources import run_sources
 from icmbench.core.errors import ConfigError
 from icmbench.core.fetch_command import fetch_command
 from icmbench.datasets.base import Dataset
-from icmbench.sources.catalogue import FETCHED
+from icmbench.sources.catalogue import FETCHED, Source
+from icmbench.sources.completeness import is_complete, missing_text
 from icmbench.tasks.base import Task
 from icmbench.tasks.bundled import BUNDLED
 from icmbench.tasks.bundled import FOLDER as TASK_FOLDER
@@ -75,9 +77,10 @@ def task_entry(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A task's entry for its jobs: all weights are local files.
 
     A bundled model is the file that this run makes of it, weights given by URL are those that the
-    run fetches, `zoo` the checkpoint that mmdet or mmseg publishes for the configuration.
+    run fetches, `zoo` the checkpoint that mmdet or mmseg publishes for the configuration, the name
+    of a source its fetched file or folder.
 
-    Raises ConfigError where that checkpoint is not fetched.
+    Raises ConfigError where those of the last two are not fetched.
     """
     entry = dict(config["tasks"][name])
     if entry["type"] in BUNDLED_TASKS and _own(entry):
@@ -88,7 +91,20 @@ def task_entry(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     for key in WEIGHT_KEYS:
         if _is_url(entry.get(key)):
             entry[key] = str(_fetched(config, name, entry[key]))
+    for key, source in task_sources(config, name).items():
+        downloads = Path(config["downloads"])
+        if not is_complete(source, downloads):
+            text = missing_text(source, downloads, offline=config["offline"])
+            raise ConfigError(f"task {name}: {key}: {text}")
+        entry[key] = str(source.path(downloads))
     return entry
+
+
+def task_sources(config: Mapping[str, Any], name: str) -> dict[str, Source]:
+    """Options of a task that name a source, which is no path that exists, with that source."""
+    entry, known = config["tasks"][name], run_sources(config)
+    named = {key: str(entry[key]) for key in WEIGHT_KEYS if key in entry}
+    return {k: known[v] for k, v in named.items() if v in known and not Path(v).exists()}
 
 
 def task_downloads(config: Mapping[str, Any]) -> dict[str, tuple[str, str]]:

@@ -106,6 +106,12 @@ class Source:
         """Folder of the files."""
         return downloads / self.name
 
+    def path(self, downloads: Path) -> Path:
+        """What a key that names the source stands for: its only file, or the folder of several."""
+        folder = self.folder(downloads)
+        single = len(self.files) == 1 and not self.files[0].unpack
+        return folder / self.files[0].name if single else folder
+
     def command(self, downloads: Path) -> str:
         """Command that fetches the source into the folder of downloads."""
         return fetch_command(self.name, downloads, self.known_by)

@@ -67,8 +67,10 @@ def offline_text(source: Source, downloads: Path, missing: Sequence[SourceFile])
     )
 
 
-def missing_text(source: Source, downloads: Path) -> str:
+def missing_text(source: Source, downloads: Path, *, offline: bool = False) -> str:
     """Sentence about a source that is not there: the command, first files, sizes, addresses."""
+    if offline:
+        return offline_text(source, downloads, source.files)
     return (
         f"{source.name} is not in {source.folder(downloads)}: run `{source.command(downloads)}` "
         f"({described(source)})"

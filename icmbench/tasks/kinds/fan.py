@@ -1,8 +1,8 @@
 """`face-alignment`: 68 landmarks by FAN, through the package face-alignment.
 
 The package cuts out the face, runs the network on the crop and on its mirror image, and decodes
-the heat maps (Bulat and Tzimiropoulos 2017). Only the network comes from here: the published one
-downloads itself when it is built, and the bundled one has fewer channels.
+the heat maps (Bulat and Tzimiropoulos 2017). Only the network comes from here: the package would
+download the published one when it is built, and the bundled one has fewer channels.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ FEATURES: Final = 64  # channels of the bundled network's hourglass
 RAISED: Final = 0.12  # offset of the crop's centre above the box's, in heights of the box
 WIDER: Final = 200 / 195  # side of the crop, relative to width + height of the box
 PUBLISHED: Final = "2DFAN-4"  # the package's own name
+PUBLISHED_FILE: Final = "2DFAN4-11f355bf06.pth.tar"  # of the source face-alignment
 MIRROR: Final = ("average", "none")
 
 
@@ -49,7 +50,7 @@ class FaceAlignment(Task):
         "checkpoint": Option(
             str,
             default=BUNDLED,
-            help="`bundled`, `published` (2DFAN-4, which the package downloads), or a file",
+            help="`bundled`, a file, or `face-alignment`: the published 2DFAN-4, fetched",
         ),
         "sha256": Option(str, help="of the file; another one is refused"),
         "mirror": Option(
@@ -69,16 +70,15 @@ class FaceAlignment(Task):
 
     @property
     def model(self) -> str:
-        """`FAN`: the bundled one; `2DFAN-4`; or the file's name."""
+        """`FAN`: the bundled one; `2DFAN-4`: the published one; or the file's name."""
         checkpoint = str(self.values["checkpoint"])
-        named = {"published": PUBLISHED}
         if is_bundled(checkpoint, "landmarks"):
             return "FAN"
-        return named.get(checkpoint, Path(checkpoint).stem)
+        return PUBLISHED if Path(checkpoint).name == PUBLISHED_FILE else Path(checkpoint).stem
 
     def files(self) -> list[Path]:
-        """The weights; the published ones lie in the cache of torch.hub, under their own digest."""
-        return [] if self.values["checkpoint"] == "published" else [self._path()]
+        """The weights."""
+        return [self._path()]
 
     def _path(self) -> Path:
         checkpoint = str(self.values["checkpoint"])
@@ -87,9 +87,8 @@ class FaceAlignment(Task):
         return Path(checkpoint).expanduser()
 
     def load(self, labels: Labels, device: str) -> None:
-        """Build the network; nothing is downloaded unless `checkpoint` is `published`."""
-        path = fetch_published() if self.values["checkpoint"] == "published" else self._path()
-        network = load_fan(path, self.values["sha256"])
+        """Build the network."""
+        network = load_fan(self._path(), self.values["sha256"])
         self._aligner = make_aligner(network, device, self.values["mirror"] == "average")
 
     def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> Faces:
@@ -191,24 +190,6 @@ def keep_compiled() -> None:
         return  # nowhere to keep it, compiled already, or not to be compiled (NUMBA_DISABLE_JIT)
     decode.enable_caching()
     compiled._name_apart(decode._cache._cache_file)
-
-
-def fetch_published() -> Path:
-    """The published 2DFAN-4 in the cache of torch.hub; it is downloaded where it is not there.
-
-    Raises ModelError naming the address where that fails.
-    """
-    from face_alignment.api import models_urls
-    from face_alignment.utils import load_file_from_url
-
-    url = models_urls[PUBLISHED]
-    try:
-        return Path(load_file_from_url(url))
-    except OSError as error:  # urllib's errors are of this type
-        raise ModelError(
-            f"{url}: cannot be downloaded ({error}); fetch the file elsewhere and name it as "
-            "checkpoint"
-        ) from error
 
 
 def load_fan(path: Path, sha256: str | None = None) -> torch.nn.Module:
