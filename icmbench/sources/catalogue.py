@@ -107,7 +107,7 @@ class Source:
         return downloads / self.name
 
     def path(self, downloads: Path) -> Path:
-        """What a key that names the source stands for: its only file, or the folder of several."""
+        """Path for a key that names the source: its only file, or the folder of several."""
         folder = self.folder(downloads)
         single = len(self.files) == 1 and not self.files[0].unpack
         return folder / self.files[0].name if single else folder
