@@ -184,6 +184,12 @@ def test_places_and_splits(tmp_path: Path) -> None:
     names = [f"images1024x1024/{n // 1000 * 1000:05d}/{n:05d}.png" for n in (7, 59_999, 60_000)]
     fetched(tmp_path, "ffhq-1024", *names)
     assert images("ffhq") == ["60000+60000.png"]
+    faces = make_dataset("ffhq", {}, tmp_path)
+    faces.provide(faces.image_ids(), tmp_path / "out")
+    (face,) = faces.merge_annotations({"60000+60000.png": tmp_path / "out"}).landmarks[
+        "60000+60000.png"
+    ]
+    assert face == {"bbox": pytest.approx([30 * 0.15, 20 * 0.25, 30 * 0.7, 20 * 0.65])}
     assert images("ffhq", split="train", limit=1) == ["00000+00007.png"]
     for entry, message in (
         ({"type": "ffhq", "size": 256}, "size: 256 is neither 128 nor 1024"),

@@ -19,7 +19,7 @@ def with_given_values(config: Mapping[str, Any], given: Mapping[str, Any]) -> di
         config: of the run, into which Snakemake has merged `given`.
         given: Snakemake's reading of `--config`.
     """
-    return _merged(config, {key: _typed(value) for key, value in given.items()})
+    return merged(config, {key: _typed(value) for key, value in given.items()})
 
 
 def _typed(value: Any) -> Any:
@@ -43,10 +43,11 @@ def _typed(value: Any) -> Any:
     return found if found is None or isinstance(found, bool | int | float) else value
 
 
-def _merged(config: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merged(config: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration in which another one replaces and adds values, nested ones too."""
     out = dict(config)
     for key, value in over.items():
         old = out.get(key)
         nested = isinstance(old, Mapping) and isinstance(value, Mapping)
-        out[key] = _merged(old, value) if nested else value  # type: ignore[arg-type]
+        out[key] = merged(old, value) if nested else value  # type: ignore[arg-type]
     return out

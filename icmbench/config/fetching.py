@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from snakemake.utils import update_config
 
+from icmbench.config.command_line import merged
 from icmbench.config.load import complete
 from icmbench.config.models import models_folder
 from icmbench.config.named_sources import IMPORTS, named_sources, replace_value
@@ -35,7 +35,7 @@ def read_config(paths: Sequence[Path]) -> dict[str, Any]:
             raise ConfigError(f"{path}: cannot be read as YAML: {error}") from error
         if not isinstance(found, Mapping):
             raise ConfigError(f"{path}: not a configuration: expected keys and values")
-        update_config(config, found)
+        config = merged(config, found)
     return complete(config)
 
 

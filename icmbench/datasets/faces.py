@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 # Number of points of an annotation -> the outer eye corners among them: of 300-W and of WFLW.
 EYES: Final = {68: (36, 45), 98: (60, 72)}
+# Location of the 68 points in an aligned face such as FFHQ's: x, y, width, height as shares.
+ALIGNED: Final = (0.15, 0.25, 0.7, 0.65)
 SMALLEST: Final = 4.0  # width and height of a face together, in pixels
 SHOWN: Final = 5  # faults that an error lists
 
@@ -21,6 +23,12 @@ def tight_face(points: NDArray[np.float64]) -> dict[str, Any]:
     """A face, as in `icmbench.datasets.base.Annotations`, of points (68 or 98, 2)."""
     low, high = points.min(axis=0), points.max(axis=0)
     return {"bbox": [*low.tolist(), *(high - low).tolist()], "landmarks": points.tolist()}
+
+
+def aligned_face(share: Sequence[float], width: int, height: int) -> dict[str, Any]:
+    """A face without points: its box alone, a share of the image as decoded."""
+    x, y, wide, high = share
+    return {"bbox": [x * width, y * height, wide * width, high * height]}
 
 
 def check_faces(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.datasets.base import Annotations
-from icmbench.datasets.faces import check_faces, tight_face
+from icmbench.datasets.faces import ALIGNED, aligned_face, check_faces, tight_face
 from icmbench.datasets.folder import Folder
 from icmbench.datasets.foreign import is_number, name_fault, read_text
 from icmbench.datasets.foreign import read_json as read_json_file
@@ -65,7 +65,7 @@ class Landmarks(Folder):
         ),
         "face": Option(
             list,
-            default=[0.15, 0.25, 0.7, 0.65],
+            default=[*ALIGNED],
             help="with `reference: originals`: where the 68 points lie in every image, x, y, "
             "width, height as shares of its size; of an aligned set such as FFHQ",
         ),
@@ -112,7 +112,9 @@ class Landmarks(Folder):
         """
         sizes = read_sizes(folder_of)
         if self._bare:
-            landmarks = {name: [self._unmarked(*size)] for name, size in sizes.items()}
+            landmarks = {
+                name: [aligned_face(self.values["face"], *size)] for name, size in sizes.items()
+            }
         else:
             found = self.points(sorted(folder_of))
             landmarks = {
@@ -120,11 +122,6 @@ class Landmarks(Folder):
             }
             check_faces(str(self._json() or self.values["path"]), landmarks, sizes)
         return Annotations(landmarks=landmarks)
-
-    def _unmarked(self, width: int, height: int) -> dict[str, Any]:
-        """The face of an image without points: its box alone, a share of the image as decoded."""
-        x, y, wide, high = self.values["face"]
-        return {"bbox": [x * width, y * height, wide * width, high * height]}
 
     def _json(self) -> Path | None:
         name = self.values["landmarks"]

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from icmbench.core.errors import ConfigError, DatasetError
+from icmbench.datasets.base import Annotations
+from icmbench.datasets.faces import ALIGNED, aligned_face
 from icmbench.datasets.folder import Folder
 from icmbench.datasets.listing import is_picture
 from icmbench.datasets.options import Option
 from icmbench.datasets.records import Record
+from icmbench.datasets.sizes import read_sizes
 
 TRAIN: Final = "train"
 _FFHQ_TRAIN: Final = 60_000  # the first so many images are for training, as its authors define it
@@ -159,9 +162,14 @@ class Flickr30k(Published):
 
 
 class Ffhq(Published):
-    """FFHQ: faces 60000 to 69999 for testing, the first 60000 for training."""
+    """FFHQ: faces 60000 to 69999 for testing, the first 60000 for training.
+
+    The faces are aligned and have no points: what a task finds in the original is taken for right,
+    in a box that is the same share of every image.
+    """
 
     kind = "ffhq"
+    annotated = True
     options = {
         **split_options("val", TRAIN),
         "size": Option(int, default=1024, help="1024, or 128: thumbnails"),
@@ -172,6 +180,11 @@ class Ffhq(Published):
         if (size := self.values["size"]) not in (128, 1024):
             raise ConfigError(f"data set {self.name!r}: size: {size} is neither 128 nor 1024")
         return dict.fromkeys(("val", TRAIN), Part(f"ffhq-{size}"))
+
+    def merge_annotations(self, folder_of: Mapping[str, Path]) -> Annotations:
+        """The box of every face."""
+        sizes = read_sizes(folder_of)
+        return Annotations(landmarks={n: [aligned_face(ALIGNED, *s)] for n, s in sizes.items()})
 
     def _every_file(self) -> dict[str, Path]:
         """The faces of the split, by their numbers."""
