@@ -54,6 +54,7 @@ rule annotations:
         landmarks="<results>/datasets/{dataset}/landmarks.json",
         classes="<results>/datasets/{dataset}/classes.json",
         semantic="<results>/datasets/{dataset}/semantic.json",
+        more="<results>/datasets/{dataset}/more.json",
     log:
         "<logs>/annotations/{dataset}.log",
     benchmark:

@@ -19,6 +19,7 @@ if run.tasks:
         "<results>/datasets/{dataset}/landmarks.json",
         "<results>/datasets/{dataset}/classes.json",
         "<results>/datasets/{dataset}/semantic.json",
+        "<results>/datasets/{dataset}/more.json",
     ]
 
     # One job predicts with the models of all tasks of the data set: loading libraries and models

@@ -8,25 +8,14 @@ import numpy as np
 
 from icmbench.core.errors import MeasurementError
 from icmbench.tasks import store
-from icmbench.tasks.base import (
-    INSTANCES,
-    LANDMARKS,
-    SEMANTIC,
-    Image,
-    Instances,
-    Prediction,
-    Task,
-)
+from icmbench.tasks.answers import answer_of
+from icmbench.tasks.base import Image, Prediction, Task, kind_of
 from icmbench.tasks.evaluate import Truth, evaluator
 
 
 def as_stored(prediction: Prediction) -> Prediction:
     """A prediction as it comes back from a file: what is to be judged."""
-    if isinstance(prediction, Instances):
-        return store.decode(store.encode(prediction)[1], INSTANCES)
-    return store.decode(
-        store.encode(prediction)[1], SEMANTIC if prediction.dtype == np.uint8 else LANDMARKS
-    )
+    return store.decode(store.encode(prediction)[1], kind_of(prediction))
 
 
 def evaluate(
@@ -48,7 +37,7 @@ def evaluate(
     judge = evaluator(task.produces, truth, images)
     predictions: dict[str, Prediction] = {}
     for name in images:
-        found = task.predict(reconstructions[name], truth.face_boxes(name))
+        found = task.predict(reconstructions[name], answer_of(task.produces).given(truth, name))
         predictions[name] = as_stored(found)
     once = np.ones((1, len(images)), np.int64)
     values = judge.values(judge.count(predictions), once)

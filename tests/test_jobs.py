@@ -138,7 +138,9 @@ def test_the_jobs_of_a_data_set(tmp_path: Path) -> None:
     assert all(len(read_records(tmp_path / f"{shard}.csv")) for shard in (0, 1))
     records = read_records(tmp_path / "manifest.csv")
     assert [record.image for record in records] == [f"test-0000{n}" for n in range(3)]
-    out = {name: tmp_path / f"{name}.json" for name in ("instances", "landmarks", "classes")}
+    out = {
+        name: tmp_path / f"{name}.json" for name in ("instances", "landmarks", "classes", "more")
+    }
     annotations(
         "scenes", entry=SCENES, downloads=tmp_path, shards=2, results=tmp_path, images=folders,
         manifest=tmp_path / "manifest.csv", semantic=tmp_path / "semantic.json", **out,

@@ -122,7 +122,9 @@ def test_an_answer_of_the_wrong_form_is_a_row(shard: dict[str, Path], tmp_path: 
     tasks = load_tasks([fragile(answer=wrong)], LABELS, "cpu")
     predict_pictures(tasks, Truth(), folder=tmp_path / "x", **shard)
     found = store.outcome([tmp_path / "x" / "map.zip"], SEMANTIC)
-    assert found.reason("webp:quality=9", "bee") == "a landmark is not finite"
+    assert found.reason("webp:quality=9", "bee") == (
+        "its prediction is of the kind landmarks, it states semantic"
+    )
 
 
 def test_a_model_that_cannot_be_loaded_fails_alone(shard: dict[str, Path], tmp_path: Path) -> None:

@@ -827,12 +827,14 @@ def test_truth_is_read_from_a_data_sets_folder(tmp_path: Path) -> None:
         "landmarks.json": {"p": [{"bbox": [1, 2, 3, 4], "landmarks": [[0, 0]] * 68}]},
         "classes.json": ["sky", "road"],
         "semantic.json": {"ignore": 11, "maps": {"p": "maps/p.png", "q": "/far/q.png"}},
+        "more.json": {"captions": {"p": ["a road"]}},
     }
     for name, content in contents.items():
         (folder / name).write_text(json.dumps(content))
     truth = read_truth(folder)
     assert truth.labels("roads") == Labels("roads", {1: "cat", 90: "dog"}, ("sky", "road"))
     assert truth.ignore == 11
+    assert truth.more == {"captions": {"p": ["a road"]}}
     assert truth.maps == {"p": folder / "maps/p.png", "q": Path("/far/q.png")}
     assert truth.face_boxes("p") == [[1, 2, 3, 4]]
     assert truth.face_boxes("q") == []

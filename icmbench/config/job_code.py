@@ -20,6 +20,7 @@ from icmbench.metrics.registry import metric_module
 from icmbench.reporting import drawing
 from icmbench.reporting.catalogue import FIGURES
 from icmbench.tasks import registry as tasks
+from icmbench.tasks.answers import answer_module
 
 # The module that imports entries by name -> the kinds of entries.
 REGISTRIES: Final = {
@@ -128,17 +129,22 @@ class JobCode:
         named = wildcards.get("source" if kind == "data" else kind.removesuffix("s"), "")
         return (named,) if named in known else tuple(sorted(known))
 
-    def _module(self, kind: str, name: str) -> str:
-        """The module of an entry's class, or of the function of a metric or figure."""
+    def _modules(self, kind: str, name: str) -> set[str]:
+        """The module of an entry's class, or of the function of a metric or figure.
+
+        Of a task also that of the kind of its answers.
+        """
         if kind == "metrics":
-            return metric_module(name)
+            return {metric_module(name)}
         if kind == "figures":
-            return drawing.figure_module(name)
+            return {drawing.figure_module(name)}
         entry = self._entries[kind][name]
         if kind == "codecs":
-            return codecs.codec_class(entry.get("codec", name)).__module__
-        known: Mapping[str, type[Any]] = tasks.kinds() if kind == "tasks" else datasets.kinds()
-        return known[entry.get("type", name)].__module__
+            return {codecs.codec_class(entry.get("codec", name)).__module__}
+        if kind == "tasks":
+            task = tasks.kinds()[entry.get("type", name)]
+            return {task.__module__, answer_module(task.produces)}
+        return {datasets.kinds()[entry.get("type", name)].__module__}
 
     def _fingerprint(self, script: str, chosen: Mapping[str, Iterable[str]]) -> list[str]:
         """The closure of a script with its entries, whose own code may use further registries."""
@@ -147,7 +153,12 @@ class JobCode:
         while new := {*REGISTRIES} & {*self._code.closure(starts).modules} - used:
             used |= new
             kinds = [kind for registry in new for kind in REGISTRIES[registry]]
-            starts |= {self._module(kind, name) for kind in kinds for name in chosen[kind]}
+            starts |= {
+                module
+                for kind in kinds
+                for name in chosen[kind]
+                for module in self._modules(kind, name)
+            }
         foreign = {m for m in starts if m.partition(".")[0] != OURS and not m.endswith(".py")}
         return self._code.fingerprint(starts, self._distributions(foreign))
 

@@ -41,6 +41,8 @@ class Annotations:
         classes: names of the semantic classes, index = value in the maps.
         semantic: image id -> file of its semantic map, a single-channel PNG.
         ignore: value of the maps that is not judged.
+        more: annotations for further kinds of answers (`icmbench.tasks.answers`), by kind; JSON
+            types, paths of files as absolute text.
     """
 
     instances: dict[str, Any] = field(default_factory=dict)
@@ -48,6 +50,7 @@ class Annotations:
     classes: list[str] = field(default_factory=list)
     semantic: dict[str, Path] = field(default_factory=dict)
     ignore: int = 255
+    more: dict[str, Any] = field(default_factory=dict)
 
 
 class Dataset(ABC):

@@ -23,13 +23,14 @@ def annotations(
     landmarks: Path,
     classes: Path,
     semantic: Path,
+    more: Path,
     sources: Path | str | None = None,
 ) -> None:
-    """Join the images' annotations into one COCO file and one file of landmarks.
+    """Join the images' annotations into one file per kind, and one of all further kinds.
 
     Args:
         images: folders of the shards, in order.
-        instances, landmarks, classes, semantic: the files to write; other arguments as in
+        instances, landmarks, classes, semantic, more: the files to write; other arguments as in
             `dataset_shard`.
     """
     source = make_dataset(dataset, entry, Path(downloads), results, sources)
@@ -38,6 +39,7 @@ def annotations(
     write_json(instances, merged.instances)
     write_json(landmarks, merged.landmarks)
     write_json(classes, merged.classes)
+    write_json(more, merged.more)
     # Relative paths below the results, so that they can be moved as a whole.
     home = semantic.parent
     maps = {

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 from icmbench.core.errors import TaskError
 from icmbench.datasets.options import Option, option_values
@@ -40,6 +40,8 @@ class Instances:
         masks: compressed RLE (`size`, `counts` as text) per instance; None: only boxes.
     """
 
+    produces: ClassVar[str] = INSTANCES
+
     boxes: Floats
     scores: Floats
     labels: NDArray[np.int64]
@@ -50,9 +52,29 @@ SemanticMap: TypeAlias = "NDArray[np.uint8]"
 """(H, W), class index of the data set per pixel; 255: a class that the data set does not have."""
 
 Faces: TypeAlias = Floats
-"""(faces, 68, 2), x and y in pixels, a pixel's centre at +0.5; in the order of the given boxes."""
+"""(faces, 68 or 98, 2), x y in pixels, a pixel's centre at +0.5; in the order of given boxes."""
 
-Prediction: TypeAlias = "Instances | SemanticMap | Faces"
+
+class Stated(Protocol):
+    """A prediction that states its kind."""
+
+    produces: ClassVar[str]
+
+
+Prediction: TypeAlias = "Instances | SemanticMap | Faces | Stated"
+
+
+def kind_of(prediction: Prediction) -> str:
+    """Kind of a prediction; an array is a semantic map, or the landmarks of faces.
+
+    Raises TaskError for what is neither an array nor states its kind.
+    """
+    if stated := getattr(prediction, "produces", ""):
+        return str(stated)
+    shape = getattr(prediction, "shape", None)
+    if shape is None:
+        raise TaskError(f"a prediction of type {type(prediction).__name__} states no kind")
+    return SEMANTIC if len(shape) == 2 else LANDMARKS
 
 
 @dataclass(frozen=True)
@@ -109,7 +131,8 @@ class Task(ABC):
     an entry of the configuration names its kind and its model.
 
     Attributes:
-        produces: kind of a prediction: INSTANCES, SEMANTIC or LANDMARKS.
+        produces: kind of a prediction: INSTANCES, SEMANTIC, LANDMARKS, or another module of
+            `icmbench.tasks.answers`.
         packages: distributions whose versions the predictions depend on.
         uses_device: True where it can run on a GPU.
         device: device of the loaded model, cpu or cuda.
@@ -153,10 +176,10 @@ class Task(ABC):
         """
 
     @abstractmethod
-    def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> Prediction:
+    def predict(self, image: Image, given: Sequence[Any]) -> Prediction:
         """Predict on one image uint8 (H, W, 3), sRGB.
 
         Args:
-            faces: boxes x, y, width, height of the annotated faces, for LANDMARKS only: as is
-                usual for NME, boxes are given and landmarks are predicted.
+            given: annotations of the image that are part of the task (`Answer.given`): of
+                LANDMARKS, as is usual for NME, boxes x, y, width, height of the faces; else empty.
         """

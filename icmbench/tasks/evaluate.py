@@ -6,29 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from icmbench.core.errors import MeasurementError, TaskError
-from icmbench.tasks.base import INSTANCES, LANDMARKS, SEMANTIC, Labels
+from icmbench.tasks.answers import Evaluator, answer_of
+from icmbench.tasks.base import Labels
 
-FILES = ("instances.json", "landmarks.json", "classes.json", "semantic.json")
-
-
-class Evaluator(Protocol):
-    """Judges one codec spec's predictions of all images of a data set, in two steps."""
-
-    @property
-    def metrics(self) -> Mapping[str, tuple[str, bool]]:
-        """Name -> title and whether higher is better, in the order of tables."""
-
-    def count(self, predictions: Mapping[str, Any]) -> Any:
-        """Count the statistics of every image that the metrics need: slow, once per codec spec."""
-
-    def values(self, counts: Any, weights: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-        """Metrics (R,) where image i counts `weights[r, i]` times; weights of 1: the data set's."""
+FILES = ("instances.json", "landmarks.json", "classes.json", "semantic.json", "more.json")
 
 
 @dataclass(frozen=True)
@@ -40,6 +24,7 @@ class Truth:
     classes: tuple[str, ...] = ()
     maps: Mapping[str, Path] = field(default_factory=dict)
     ignore: int = 255
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def labels(self, dataset: str) -> Labels:
         """The classes of the data set of this name, as a model has to know them."""
@@ -58,13 +43,13 @@ def read_truth(folder: Path) -> Truth:
     are absolute or relative to the folder. Raises MeasurementError naming the file that is missing
     or damaged.
     """
-    instances, landmarks, classes, semantic = (_json(folder / name) for name in FILES)
+    instances, landmarks, classes, semantic, more = (_json(folder / name) for name in FILES)
     try:
         maps = {name: folder / path for name, path in semantic.get("maps", {}).items()}
         ignore = int(semantic.get("ignore", 255))
     except (AttributeError, TypeError, ValueError) as error:
         raise MeasurementError(f"{folder / FILES[3]}: not a list of maps: {error}") from error
-    return Truth(instances, landmarks, tuple(classes), maps, ignore)
+    return Truth(instances, landmarks, tuple(classes), maps, ignore, more)
 
 
 def has_reference(truth: Truth) -> bool:
@@ -93,17 +78,7 @@ def refer_to_originals(truth: Truth, found: Mapping[str, Any]) -> Truth:
 
 def metrics_of(produces: str) -> Mapping[str, tuple[str, bool]]:
     """Metrics for a kind of predictions, as `Evaluator.metrics`."""
-    if produces == INSTANCES:
-        from icmbench.tasks.metrics.detection_metrics import DetectionEvaluator
-
-        return DetectionEvaluator.metrics
-    if produces == SEMANTIC:
-        from icmbench.tasks.metrics.segmentation_metrics import SegmentationEvaluator
-
-        return SegmentationEvaluator.metrics
-    from icmbench.tasks.metrics.landmark_metrics import LandmarkEvaluator
-
-    return LandmarkEvaluator.metrics
+    return answer_of(produces).metrics
 
 
 def evaluator(produces: str, truth: Truth, images: Sequence[str]) -> Evaluator:
@@ -111,26 +86,10 @@ def evaluator(produces: str, truth: Truth, images: Sequence[str]) -> Evaluator:
 
     Raises TaskError where the data set has no annotations of that kind, or malformed ones.
     """
-    if produces == LANDMARKS and not has_reference(truth):
-        raise TaskError("faces without points: `refer_to_originals` gives them")
-    known = {
-        INSTANCES: bool(truth.instances.get("images")),
-        SEMANTIC: bool(truth.maps),
-        LANDMARKS: bool(truth.landmarks),
-    }
-    if not known[produces]:
+    answer = answer_of(produces)
+    if not answer.annotated(truth):
         raise TaskError(f"the data set has no annotations of the kind {produces}")
-    if produces == INSTANCES:
-        from icmbench.tasks.metrics.detection_metrics import DetectionEvaluator
-
-        return DetectionEvaluator(images, truth.instances)
-    if produces == SEMANTIC:
-        from icmbench.tasks.metrics.segmentation_metrics import SegmentationEvaluator
-
-        return SegmentationEvaluator(images, truth.maps, truth.classes, truth.ignore)
-    from icmbench.tasks.metrics.landmark_metrics import LandmarkEvaluator
-
-    return LandmarkEvaluator(images, truth.landmarks)
+    return answer.evaluator(truth, images)
 
 
 def _json(path: Path) -> Any:

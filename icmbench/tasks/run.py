@@ -12,14 +12,16 @@ from functools import partial
 from pathlib import Path
 
 from icmbench.core.devices import use_device
+from icmbench.core.errors import TaskError
 from icmbench.core.images.image_files import read_image
 from icmbench.core.progress import progress
 from icmbench.datasets.records import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.shard import DECODED, read_rows
 from icmbench.tasks import store
+from icmbench.tasks.answers import answer_of
 from icmbench.tasks.attempt import Failure, attempt
-from icmbench.tasks.base import ORIGINALS, Image, Labels, Task
+from icmbench.tasks.base import ORIGINALS, Image, Labels, Task, kind_of
 from icmbench.tasks.evaluate import Truth
 
 Loaded = Sequence[tuple[Task, Failure | None]]
@@ -121,6 +123,10 @@ def _found(
     """A task's prediction for an image, as it is stored."""
 
     def predict() -> tuple[str, bytes]:
-        return store.encode(task.predict(image, truth.face_boxes(name)), image.shape[:2])
+        given = answer_of(task.produces).given(truth, name)
+        prediction = task.predict(image, given)
+        if (kind := kind_of(prediction)) != task.produces:
+            raise TaskError(f"its prediction is of the kind {kind}, it states {task.produces}")
+        return store.encode(prediction, image.shape[:2])
 
     return attempt(f"task {task.name!r}, image {name!r} of {codec}", predict)

@@ -1,8 +1,8 @@
 """Predictions of a task on the images of one shard, kept as a zip: complete or absent.
 
-One member per codec spec and image, ``webp-quality20/astronaut.json`` (instances and faces) or
-``.png`` (semantic maps). Numbers are rounded when they are written, and scores are computed from
-the written numbers, so that tables can always be computed again from these files.
+One member per codec spec and image, ``webp-quality20/astronaut.json`` or ``.png``, in the format of
+its kind (`icmbench.tasks.answers`). Numbers are rounded when they are written, and scores are
+computed from the written numbers, so that tables can always be computed again from these files.
 
 The last member, ``run.json``, records the device, the images that the model failed on with the
 reason each, and the reason where the model itself could not be loaded.
@@ -11,34 +11,20 @@ reason each, and the reason where the model itself could not be loaded.
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-from PIL import Image as PillowImage
+from typing import Final
 
 from icmbench.codecs.specs import slug
 from icmbench.core.errors import MeasurementError, TaskError
 from icmbench.evaluation import archive
-from icmbench.tasks.base import (
-    INSTANCES,
-    LANDMARKS,
-    SEMANTIC,
-    Faces,
-    Instances,
-    Prediction,
-    SemanticMap,
-)
+from icmbench.tasks.answers import answer_of
+from icmbench.tasks.answers.numbers import to_json
+from icmbench.tasks.base import Prediction, kind_of
 
-EXTENSIONS: Final = {INSTANCES: "json", LANDMARKS: "json", SEMANTIC: "png"}
-DECIMALS: Final = 3  # of coordinates: a thousandth of a pixel
-DIGITS: Final = 6  # of scores, significant
-POINTS: Final = 68  # of a face
 RUN: Final = "run.json"  # a name that no prediction has: theirs lie in a folder
 
 
@@ -118,7 +104,7 @@ class Writer:
     def finish(self) -> None:
         """Write `RUN`, the last member."""
         about = {"device": self.device, "failed": self.failed, "failures": self._failures}
-        self._members.add(RUN, _json(about))
+        self._members.add(RUN, to_json(about))
 
 
 @contextlib.contextmanager
@@ -140,7 +126,7 @@ def outcome(paths: Sequence[Path], produces: str) -> Outcome:
     """
     devices, failed, failures = set(), "", {}
     answered: set[tuple[str, str]] = set()
-    extension = f".{EXTENSIONS[produces]}"
+    extension = f".{answer_of(produces).extension}"
     for path in paths:
         with _opened(path) as source:
             names = [name.rpartition("/") for name in source.namelist()]
@@ -168,13 +154,14 @@ def read(
     """The predictions of these images at one point of a codec, from the zips of all shards.
 
     Args:
-        produces: INSTANCES, SEMANTIC or LANDMARKS.
+        produces: kind of the predictions.
 
     Raises MeasurementError naming the file where it is damaged or missing, and the image that no
     file or more than one holds.
     """
     found: dict[str, Prediction] = {}
-    wanted = {f"{slug(codec_spec)}/{name}.{EXTENSIONS[produces]}": name for name in image_ids}
+    extension = answer_of(produces).extension
+    wanted = {f"{slug(codec_spec)}/{name}.{extension}": name for name in image_ids}
     for path in paths:
         with _opened(path) as source:
             # Its members in their order: a zip is read from front to back.
@@ -212,97 +199,18 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 def encode(prediction: Prediction, size: tuple[int, int] | None = None) -> tuple[str, bytes]:
     """Extension and content of a prediction's file.
 
-    Raises TaskError where shapes or types are not those of `icmbench.tasks.base`, where a number is
-    not finite, and where a box ends before it begins.
+    Raises TaskError where shapes or types are not those of its kind, and where a number is not
+    finite.
     """
-    if isinstance(prediction, Instances):
-        return "json", _json(_things(prediction, size))
-    if prediction.dtype == np.uint8 and prediction.ndim == 2 and prediction.size:
-        buffer = io.BytesIO()
-        PillowImage.fromarray(prediction).save(buffer, "PNG")
-        return "png", buffer.getvalue()
-    if prediction.dtype == np.float64 and prediction.shape[1:] == (POINTS, 2):
-        if not np.isfinite(prediction).all():
-            raise TaskError("a landmark is not finite")
-        return "json", _json([[_rounded(point) for point in face] for face in prediction])
-    raise TaskError(f"{prediction.dtype} {prediction.shape} is no map and no list of faces")
+    answer = answer_of(kind_of(prediction))
+    return answer.extension, answer.encode(prediction, size)
 
 
 def decode(data: bytes, produces: str) -> Prediction:
     """The prediction of a file's content; MeasurementError where it is of another form."""
-    if produces == SEMANTIC:
-        with PillowImage.open(io.BytesIO(data), formats=("PNG",)) as picture:
-            if picture.mode != "L":
-                raise MeasurementError(f"a semantic map of mode {picture.mode}")
-            array: SemanticMap = np.array(picture)
-            return array
     try:
-        value = json.loads(data)
-        return _faces(value) if produces == LANDMARKS else _instances(value)
+        return answer_of(produces).decode(data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MeasurementError(
             f"a member is not what was written as {produces}: {error}"
         ) from error
-
-
-def _things(found: Instances, size: tuple[int, int] | None) -> dict[str, Any]:
-    _check(found)
-    if size is None and found.masks:
-        size = tuple(found.masks[0]["size"])
-    things = []
-    for number, (x1, y1, x2, y2) in enumerate(found.boxes.tolist()):
-        thing: dict[str, Any] = {
-            "category_id": int(found.labels[number]),
-            "bbox": _rounded([x1, y1, x2 - x1, y2 - y1]),
-            "score": float(f"{found.scores[number]:.{DIGITS}g}"),
-        }
-        if found.masks is not None:
-            mask = found.masks[number]
-            thing["segmentation"] = {"size": [int(n) for n in mask["size"]]} | {
-                "counts": mask["counts"]
-            }
-        things.append(thing)
-    # `masks` distinguishes a detector from an instance segmenter without detections.
-    return {"size": size and list(size), "masks": found.masks is not None, "things": things}
-
-
-def _check(found: Instances) -> None:
-    """TaskError where the parts of a prediction do not belong together or have no meaning."""
-    count = len(found.scores)
-    shapes = (found.boxes.shape, found.scores.shape, found.labels.shape)
-    if shapes != ((count, 4), (count,), (count,)):
-        raise TaskError(f"boxes, scores and labels have the shapes {shapes}")
-    if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
-        raise TaskError("a box or a score is not finite")
-    if (found.boxes[:, 2:] < found.boxes[:, :2]).any():
-        raise TaskError("a box ends before it begins: x1 y1 x2 y2 are expected")
-    if found.masks is not None:
-        if len(found.masks) != count:
-            raise TaskError(f"{len(found.masks)} masks of {count} things")
-        if not all(isinstance(mask["counts"], str) for mask in found.masks):
-            raise TaskError("masks are expected as compressed RLE, their counts as text")
-
-
-def _instances(value: Mapping[str, Any]) -> Instances:
-    things = value["things"]
-    boxes = np.array([thing["bbox"] for thing in things], np.float64).reshape(-1, 4)
-    boxes[:, 2:] += boxes[:, :2]
-    masks = tuple(thing["segmentation"] for thing in things) if value["masks"] else None
-    return Instances(
-        boxes,
-        np.array([thing["score"] for thing in things], np.float64),
-        np.array([thing["category_id"] for thing in things], np.int64),
-        masks,
-    )
-
-
-def _faces(value: Sequence[Any]) -> Faces:
-    return np.array(value, np.float64).reshape(len(value), POINTS, 2)
-
-
-def _rounded(values: Sequence[float]) -> list[float]:
-    return [round(float(value), DECIMALS) for value in values]
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()

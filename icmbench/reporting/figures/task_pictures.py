@@ -72,7 +72,8 @@ def task_pictures(seen: Sequence[Predicted], labels: Labels, *, title: str, note
         labels: classes of the data set, for colours and names.
 
     Returns:
-        The figure; a placeholder for landmarks of an image without faces.
+        The figure; a placeholder for landmarks of an image without faces, and for kinds of
+        predictions that have no figure.
 
     Raises:
         MeasurementError: sizes of images differ, or a prediction does not fit its image.
@@ -81,6 +82,8 @@ def task_pictures(seen: Sequence[Predicted], labels: Labels, *, title: str, note
     with theme():
         if isinstance(first, Instances):
             return _instances(seen, labels, title, f"{_INSTANCES} {note}")
+        if not isinstance(first, np.ndarray):
+            return placeholder(title, f"predictions of the kind {first.produces} are not drawn")
         if first.dtype == np.uint8:
             return _maps(seen, labels, title, f"{_MAPS} {note}")
         return _faces(seen, title, f"{_FACES} {note}")

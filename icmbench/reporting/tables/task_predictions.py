@@ -19,10 +19,10 @@ from icmbench.core.errors import MeasurementError
 from icmbench.reporting.statistics.bootstrap import Floats
 from icmbench.reporting.statistics.comparison import Grid, Point, compare, restrict
 from icmbench.tasks import store
+from icmbench.tasks.answers import Evaluator
 from icmbench.tasks.attempt import Failure, attempt
 from icmbench.tasks.base import LANDMARKS, ORIGINALS
 from icmbench.tasks.evaluate import (
-    Evaluator,
     Truth,
     evaluator,
     has_reference,

@@ -85,7 +85,7 @@ class EspNetSegmenter(Task):
         fill(network, state, path)
         self._network, self._device = network.to(device).eval(), device
 
-    def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> SemanticMap:
+    def predict(self, image: Image, given: Sequence[Any]) -> SemanticMap:
         """The class of every pixel of an image uint8 (H, W, 3)."""
         import numpy as np
         import torch

@@ -67,7 +67,7 @@ class MmDetector(OpenMMTask):
         seen = self._network.predict(data["inputs"], data["data_samples"], rescale=scaled)
         return seen[0]
 
-    def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> Instances:
+    def predict(self, image: Image, given: Sequence[Any]) -> Instances:
         """Detections by falling score, in the data set's categories; others are left out."""
         import numpy as np
 

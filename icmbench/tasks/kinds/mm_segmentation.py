@@ -37,7 +37,7 @@ class MmSegmenter(OpenMMTask):
         scaled = tuple(values.shape[-2:]) != tuple(samples[0].ori_shape)
         return self._network.postprocess_result(values, samples if scaled else None)[0]
 
-    def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> SemanticMap:
+    def predict(self, image: Image, given: Sequence[Any]) -> SemanticMap:
         """Class index of the data set per pixel; 255 for a class that it does not have."""
         import numpy as np
 

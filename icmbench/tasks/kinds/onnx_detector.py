@@ -98,7 +98,7 @@ class OnnxDetector(OnnxTask):
         size = self.values["size"]
         self._decoded(np.full((size, size, 3), 128, np.uint8))
 
-    def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> Instances:
+    def predict(self, image: Image, given: Sequence[Any]) -> Instances:
         """The boxes found in an image uint8 (H, W, 3), inside it, by falling score."""
         import numpy as np
 

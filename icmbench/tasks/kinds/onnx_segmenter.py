@@ -69,7 +69,7 @@ class OnnxSegmenter(OnnxTask):
         height, width = self.values["size"] or (own if len(own) == 2 else (PROBE, PROBE))
         self._scores(np.full((height, width, 3), 128, np.uint8))
 
-    def predict(self, image: Image, faces: Sequence[Sequence[float]]) -> SemanticMap:
+    def predict(self, image: Image, given: Sequence[Any]) -> SemanticMap:
         """The class of every pixel of an image uint8 (H, W, 3)."""
         height, width = image.shape[:2]
         scores = self._scores(resize(image, *(self.values["size"] or (height, width))))
