@@ -59,6 +59,27 @@ if run.config["anchors"] and run.config["rates"]:
             "../workflow_scripts/paired_table.py"
 
 
+if plan.with_seeds:
+
+    rule seeds_table:
+        input:
+            measurements=measurements(),
+        output:
+            table="<results>/tables/seeds.csv",
+        log:
+            "<logs>/seeds_table.log",
+        benchmark:
+            "<benchmarks>/seeds_table/all.tsv"
+        conda:
+            "../envs/reporting.yaml"
+        params:
+            code=code_of("seeds_table", codecs=()),
+            metrics=plan.metrics,
+            comparison=run.config["comparison"],
+        script:
+            "../workflow_scripts/seeds_table.py"
+
+
 rule timing_table:
     input:
         measurements=measurements(),

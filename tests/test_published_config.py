@@ -26,7 +26,7 @@ IMAGES = {  # source -> number of images, and the folder that they lie in
     "flickr30k": (1200, "flickr30k-images"),
 }
 CODECS = 4
-POINTS = 1 + 8 + 17 + 10
+POINTS = 1 + 8 + 17 + 20
 SHARDS = 25
 
 

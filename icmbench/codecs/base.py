@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias
 
 from icmbench.core.errors import CodecError, ConfigError, CorruptStream, ImageError
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Image: TypeAlias = "NDArray[np.uint8]"
 Value = int | float | str
+SEED: Final = "seed"  # decode key of the noise of stochastic decoders, and of nothing else
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,15 @@ class Key:
         if self.low is not None and self.high is not None:
             return f"{text} from {format_value(self.low)} to {format_value(self.high)}"
         return text
+
+
+def seed_key() -> Key:
+    """The decode key `SEED` of a stochastic decoder.
+
+    Tables list points that differ in it alone once, with the mean over the seeds.
+    """
+    text = "of the decoder's noise, beside the digest of the stream; a list: tables give means"
+    return Key(int, default=0, low=0, high=(1 << 31) - 1, help=text)
 
 
 def format_value(value: Value) -> str:
@@ -159,6 +169,11 @@ class Codec(ABC):
         planned and must be cheap. A run goes on without the codec and names the reason.
         """
         return ""
+
+    @classmethod
+    def stochastic(cls, **keys: Any) -> bool:
+        """True where the reconstruction at these decode keys depends on `SEED`."""
+        return False
 
     def remark(self) -> str:
         """Return a remark on the last encoding for its row; empty where there is none."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import icmbench.codecs
 import icmbench.codecs.conventional
 from icmbench.bitstream import container
-from icmbench.codecs.base import Codec
+from icmbench.codecs.base import SEED, Codec
 from icmbench.core.errors import ConfigError, CorruptStream, UnsupportedVersion
 from icmbench.core.registry import discover
 from icmbench.core.suggest import unknown
@@ -28,6 +28,8 @@ def codecs() -> dict[str, type[Codec]]:
     for name, codec in found.items():
         if codec.codec_id is not None and owner.setdefault(codec.codec_id, name) != name:
             raise ConfigError(f"codec id {codec.codec_id}: {owner[codec.codec_id]} and {name}")
+        if SEED in {*codec.encode_keys, *codec.cut_keys}:
+            raise ConfigError(f"codec {name}: the key {SEED} is of stochastic decoders: rename it")
     return found
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from icmbench.codecs.base import Codec, Key, Value, format_value
+from icmbench.codecs.base import SEED, Codec, Key, Value, format_value
 from icmbench.codecs.registry import codec_class
 from icmbench.core.errors import ConfigError
 from icmbench.core.suggest import unknown
@@ -83,7 +83,11 @@ def make_point(
         group: _complete(name, getattr(codec, f"{group}_keys"), given) if group in groups else ()
         for group in GROUPS
     }
-    return OperatingPoint(codec, values["encode"], values["cut"], values["decode"])
+    point = OperatingPoint(codec, values["encode"], values["cut"], values["decode"])
+    decode = dict(point.decode)
+    if decode.get(SEED) and not codec.stochastic(**decode):
+        raise ConfigError(f"{point.spec}: {SEED} has no effect, this decoder samples no noise")
+    return point
 
 
 def expand_points(name: str, grids: Sequence[Mapping[str, Any]]) -> list[OperatingPoint]:

@@ -13,6 +13,7 @@ from icmbench.codecs.mpd.training import settings
 from icmbench.codecs.registry import codec_class
 from icmbench.evaluation.shard import CodecEntry
 from icmbench.models.layout import CARD
+from icmbench.reporting.statistics.seeds import seed_groups
 
 
 def model_name(config: Mapping[str, Any], name: str) -> str | None:
@@ -54,6 +55,15 @@ def given_files(folder: Path) -> list[Path]:
 def used_features(entry: CodecEntry) -> list[str]:
     """The kinds of descriptors whose features an MPD entry's points use, sorted."""
     return settings.used_features([dict(point.encode) for point in entry.points])
+
+
+def entries_with_seeds(entries: Mapping[str, CodecEntry]) -> list[str]:
+    """Names of the entries with points that differ in the seed of their decoder alone."""
+    return [
+        name
+        for name, entry in entries.items()
+        if len(seed_groups(point.spec for point in entry.points)) < len(entry.points)
+    ]
 
 
 def alpha_sweeps(entries: Mapping[str, CodecEntry]) -> dict[str, dict[str, float]]:

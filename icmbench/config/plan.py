@@ -12,6 +12,7 @@ from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.mpd.training.settings import source
 from icmbench.config.models import (
     alpha_sweeps,
+    entries_with_seeds,
     given_files,
     model_name,
     models_folder,
@@ -171,6 +172,11 @@ class Plan:
     def source_files(self, *datasets: Dataset) -> list[str]:
         """Files of the rule `download`, one per published source of data sets, sorted."""
         return source_files(self.run.config, datasets)
+
+    @property
+    def with_seeds(self) -> list[str]:
+        """Codec entries with points that differ in the seed of their decoder alone."""
+        return entries_with_seeds(self.run.codecs)
 
     # ----- points that entries share
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from icmbench.codecs.diff_icmh.model_folder import NAME as DIFFUSION
 from icmbench.codecs.mpd.model_folder import NAME as MPD
 from icmbench.codecs.registry import codec_class
+from icmbench.config.models import entries_with_seeds
 from icmbench.reporting.catalogue import CATALOGUE
 from icmbench.reporting.paper_items import PAPER_ITEMS, PaperItem
 
@@ -137,6 +138,12 @@ def _ablation_of(codec: str) -> Callable[[Run], str]:
     return lacks
 
 
+def _seeds(run: Run) -> str:
+    if entries_with_seeds(run.codecs):
+        return ""
+    return "several seeds of a stochastic decoder: list them in a point of codecs (seed: [0, 1, 2])"
+
+
 def _paired(run: Run) -> str:
     if run.config["anchors"] and run.config["rates"]:
         return ""
@@ -161,6 +168,7 @@ NEEDS: dict[str, Callable[[Run], str]] = {
     "retrieval": _own_model("contrastive features", _trained_features),
     "robustness_table": _robustness,
     "taps_figure": _own_model("the taps of the VGG", _section("hierarchy")),
+    "seeds_table": _seeds,
     "task_figures": _tasks,
     "task_pictures": _task_pictures,
     "tasks_tables": _tasks,

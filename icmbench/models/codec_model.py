@@ -8,6 +8,7 @@ from typing import ClassVar, Self
 import torch
 
 from icmbench.core.devices import keep_freed_memory, use_device
+from icmbench.core.files import seed_from, sha256_bytes
 from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
 from icmbench.models.layout import ModelLayout
 from icmbench.models.upsample import fold_upsampling
@@ -53,3 +54,9 @@ class CodecModel:
         """Move networks to the model's device, channels last."""
         for network in networks:
             network.to(self.device).to(memory_format=torch.channels_last)
+
+
+def noise_seed(stream: bytes, seed: int) -> int:
+    """The seed of a decoder's noise, from the stream's digest; `seed` gives another one."""
+    digest = sha256_bytes(stream)
+    return seed_from(digest, seed) if seed else seed_from(digest)

@@ -23,6 +23,7 @@ CONDITIONS: Final = {
     "mpd_model": "a codec entry is `mpd`, and `models` is not given",
     "paired": "`anchors` and `rates` are set",
     "robustness": "`robustness.trials` is above 0",
+    "seeds": "points of a codec entry differ in `seed` alone",
     "tasks": "`tasks` is set",
 }
 

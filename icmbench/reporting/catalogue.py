@@ -186,6 +186,14 @@ TABLES: Final[Sequence[Artefact]] = (
         "dataset", "family",
     ),
     _table(
+        "seeds", "seeds_table", "Seeds of stochastic decoders",
+        "Points whose files were decoded with several seeds of the decoder's noise. Mean: of the "
+        "data-set means of the seeds, the value of all other tables; deviation: their standard "
+        "deviation (n - 1); least, most: their range. Intervals of other tables are over images, "
+        "of the mean over seeds.",
+        "dataset", "family", "metric", when="seeds",
+    ),
+    _table(
         "bd_rate", "rd_tables", "BD-rate",
         "Change of rate at equal quality against the anchor, as a fraction: -0.2 is 20 % fewer "
         "bits. No value where the curves overlap by less than the configured share. Intervals are "

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from icmbench.bitstream import container
-from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels, too_large
+from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels, seed_key, too_large
 from icmbench.codecs.diff_icmh.tags import AUTO
 from icmbench.core.errors import CodecError, ConfigError, WrongModel
 from icmbench.models.layout import RATES
@@ -96,6 +96,7 @@ class DiffIcmh(Codec):
             help="streams of a job that are sampled together: faster on a GPU; a pixel may differ "
             "by 1 from decoding a stream alone",
         ),
+        "seed": seed_key(),
     }
     batch_key = "batch"
 
@@ -131,8 +132,13 @@ class DiffIcmh(Codec):
         text = f"{clipped} of {values} latent values clipped at {limit:g} standard deviations"
         return text if clipped else ""
 
+    @classmethod
+    def stochastic(cls, **keys: Any) -> bool:
+        """True where a latent is sampled: every sampler starts from noise."""
+        return bool(keys["sampler"] != "none")
+
     def decode(self, stream: bytes, **keys: Any) -> Image:
-        """Decode a stream; its noise is seeded by the stream's own digest.
+        """Decode a stream; its noise is seeded by the stream's own digest and the key `seed`.
 
         Raises SymbolMismatch where this machine computes other probabilities than the encoder.
         """

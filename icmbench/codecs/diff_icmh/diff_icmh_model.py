@@ -27,9 +27,8 @@ from icmbench.codecs.diff_icmh.networks.tagger import chosen_tags, load_tagger
 from icmbench.codecs.diff_icmh.tags import AUTO, JOIN, NONE
 from icmbench.codecs.diff_icmh.text import Conditioned, load_conditioned
 from icmbench.core.errors import CodecError, ModelError
-from icmbench.core.files import seed_from, sha256_bytes
 from icmbench.core.suggest import unknown
-from icmbench.models.codec_model import CodecModel
+from icmbench.models.codec_model import CodecModel, noise_seed
 from icmbench.models.latent import CELL, SCALE
 
 Image = NDArray[np.uint8]
@@ -204,6 +203,7 @@ class DiffICMHModel(CodecModel):
         guidance: float = 0.0,
         start: int = 0,
         dtype: str = "float32",
+        seed: int = 0,
     ) -> list[Image]:
         """Decode several streams; those of one size are sampled together."""
         defaults = self.codec.defaults
@@ -219,7 +219,7 @@ class DiffICMHModel(CodecModel):
                         steps=steps or defaults["steps"],
                         guidance=guidance or defaults["guidance"],
                         start=start or defaults["start"],
-                        seeds=[_seed(streams[place][0]) for place in places],
+                        seeds=[noise_seed(streams[place][0], seed) for place in places],
                         dtype=dtype,
                     )
                     for number, place in enumerate(places):
@@ -278,11 +278,6 @@ def _padded(image: Image) -> Image:
     image = fold(image, STRIDE)
     rows, columns = height - image.shape[0], width - image.shape[1]
     return np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
-
-
-def _seed(stream: bytes) -> int:
-    """Derive the seed of a stream's noise from its digest."""
-    return seed_from(sha256_bytes(stream))
 
 
 def _groups_of_one_size(latents: Sequence[torch.Tensor]) -> list[list[int]]:

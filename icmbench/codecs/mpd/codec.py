@@ -7,9 +7,10 @@ One embedded stream per image; every diffusion state is a rate. `state=7` keeps 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from icmbench.bitstream import container
-from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels, too_large
+from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels, seed_key, too_large
 from icmbench.core.errors import CodecError, CorruptStream, TruncatedStream
 
 CODEC_ID = 1  # in the container
@@ -74,7 +75,8 @@ class Mpd(Codec):
             default="regression",
             choices=DECODERS,
             help="mean: the palette itself; regression: one step of R; diffusion: many, sharper",
-        )
+        ),
+        "seed": seed_key(),
     }
 
     def __init__(self, *, models: Path | None = None, device: str = "cpu") -> None:
@@ -128,9 +130,14 @@ class Mpd(Codec):
             raise TruncatedStream(f"the stream ends at state {finest}, it does not hold {state}")
         return parsed.prefix(stream, min(wanted, held))
 
-    def decode(self, stream: bytes, *, decoder: str = "regression") -> Image:
+    def decode(self, stream: bytes, *, decoder: str = "regression", seed: int = 0) -> Image:
         """The image of all states that the stream holds."""
-        return self.model.decode(stream, self._parse(stream), decoder)
+        return self.model.decode(stream, self._parse(stream), decoder, seed)
+
+    @classmethod
+    def stochastic(cls, **keys: Any) -> bool:
+        """True for the decoder `diffusion`, whose steps add noise."""
+        return bool(keys["decoder"] == "diffusion")
 
     def salvage(self, stream: bytes) -> tuple[bytes, str]:
         """The states before the first damaged section."""

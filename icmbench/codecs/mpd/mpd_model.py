@@ -22,8 +22,7 @@ from icmbench.codecs.mpd.stream.coder import BIT_KINDS, State, decode_sections
 from icmbench.codecs.mpd.stream.context_tables import load_contexts
 from icmbench.codecs.mpd.stream.encoder import encode_latent
 from icmbench.core.errors import CodecError
-from icmbench.core.files import seed_from, sha256_bytes
-from icmbench.models.codec_model import CodecModel
+from icmbench.models.codec_model import CodecModel, noise_seed
 from icmbench.models.latent import CELL, latent_shape
 from icmbench.models.upsample import fold_upsampling
 
@@ -133,11 +132,10 @@ class MPDModel(CodecModel):
         channels = self.autoencoder.channels
         return decode_sections(parsed.sections, shape, channels, self.contexts.copy(), self.shared)
 
-    def decode(self, stream: bytes, parsed: container.Stream, decoder: str) -> Image:
-        """The image of the finest state that a stream holds."""
-        seed = seed_from(sha256_bytes(stream))
+    def decode(self, stream: bytes, parsed: container.Stream, decoder: str, seed: int = 0) -> Image:
+        """The image of the finest state that a stream holds; the noise is that of a seed."""
         size = parsed.header.height, parsed.header.width
-        return self.show(self.states(parsed)[-1], decoder, seed, size)
+        return self.show(self.states(parsed)[-1], decoder, noise_seed(stream, seed), size)
 
     def show(self, state: State, decoder: str, seed: int, size: tuple[int, int]) -> Image:
         """The image of one state."""

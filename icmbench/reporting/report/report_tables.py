@@ -27,6 +27,8 @@ _HEADERS: dict[str, tuple[str, str]] = {
     "fid": ("FID", "↓"),
     "kid": ("KID", "↓"),
     "kid_std": ("KID deviation", "of subsets"),
+    "fid_seeds": ("FID deviation", "of seeds"),
+    "kid_seeds": ("KID deviation", "of seeds"),
     "left_out": ("Left out", "images"),
     "better": ("Better", "share of images ↑"),
     "bd_rate": ("BD-rate", "% ↓"),

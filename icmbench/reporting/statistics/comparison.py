@@ -9,7 +9,7 @@ metrics are averaged over the same images: one on which a metric has no finite v
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from icmbench.core.errors import MeasurementError
 from icmbench.reporting.statistics.bootstrap import Floats
+from icmbench.reporting.statistics.seeds import average_rows, seed_groups
 
 KEYS = ("dataset", "image", "family", "codec")
 REQUIRED = (*KEYS, "bytes", "width", "height", "bpp", "status")
@@ -59,6 +60,12 @@ class Grid:
     """(points, images): coded, decoded and measured."""
     values: Mapping[str, Floats]
     """Column -> (points, images), nan where not ok."""
+    seeds: Mapping[Point, tuple[str, ...]] = field(default_factory=dict)
+    """Point that is a mean over seeds -> codec specs of the seeds, the point's own first."""
+
+    def specs(self, point: Point) -> tuple[str, ...]:
+        """Codec specs that a point comprises: its own, or those of its seeds."""
+        return self.seeds.get(point, (point.codec,))
 
     def families(self) -> dict[str, list[int]]:
         """Codec entry -> the numbers of its points."""
@@ -179,11 +186,14 @@ def restrict(grid: Grid, chosen: Comparison) -> Grid:
     }
     values = {n: np.where(_gaps(t).any(), np.nan, t) for n, t in values.items()}
     ok = grid.ok[:, columns] & included[:, np.newaxis]
-    return Grid(grid.dataset, grid.points, chosen.images, ok, values)
+    return replace(grid, images=chosen.images, ok=ok, values=values)
 
 
 def grids(measurements: pd.DataFrame, metrics: Iterable[str]) -> list[Grid]:
     """One grid per data set, sorted, with the columns `bpp` and `metrics`.
+
+    Points that differ in the seed of a stochastic decoder alone are one, with the mean over the
+    seeds (see `seeds`); it failed on an image where one of them did.
 
     Raises `MeasurementError` if a column is missing, a key is empty, a row is there twice, or an
     ok row's `bpp` is not 8·bytes/(width·height) of a file of at least one byte.
@@ -206,8 +216,24 @@ def grids(measurements: pd.DataFrame, metrics: Iterable[str]) -> list[Grid]:
             table = np.full(ok.shape, np.nan)
             table[rows, columns] = numbers(good[name])
             values[name] = table
-        found.append(Grid(str(dataset), tuple(points), tuple(images), ok, values))
+        found.append(_average(Grid(str(dataset), tuple(points), tuple(images), ok, values)))
     return found
+
+
+def _average(grid: Grid) -> Grid:
+    """The grid with one point for those that differ in the seed of their decoder alone."""
+    groups: dict[Point, tuple[str, ...]] = {}
+    for family, numbers_of in grid.families().items():
+        specs = [grid.points[number].codec for number in numbers_of]
+        groups |= {Point(family, name): group for name, group in seed_groups(specs).items()}
+    if len(groups) == len(grid.points):
+        return grid
+    row_of = {point: row for row, point in enumerate(grid.points)}
+    points = sorted(groups)
+    rows = [[row_of[Point(point.family, spec)] for spec in groups[point]] for point in points]
+    ok, values = average_rows(rows, grid.ok, grid.values)
+    seeds = {point: group for point, group in groups.items() if len(group) > 1}
+    return Grid(grid.dataset, tuple(points), grid.images, ok, values, seeds)
 
 
 def numbers(column: pd.Series) -> Floats:

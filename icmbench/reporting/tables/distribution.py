@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +14,11 @@ from icmbench.evaluation.patch_features import ORIGINALS, read_features
 from icmbench.metrics.distribution import fit_gaussian, frechet_distance, kernel_distance
 from icmbench.metrics.patches import corners
 from icmbench.reporting.statistics.comparison import Comparison, Point
+from icmbench.reporting.statistics.seeds import seed_groups
 
 COLUMNS: Final = (
     "dataset", "family", "codec", "bpp", "images", "patches", "fid", "kid", "kid_std", "status",
+    "fid_seeds", "kid_seeds",
 )  # fmt: skip
 
 
@@ -33,7 +35,8 @@ def distribution_rows(
     Patches are those of the images that `rd.csv` averages over, the same for every codec; `bpp` is
     the mean over those of them that have a patch, which `images` counts. `status` is ok, or the
     reason why there is no value: a codec spec that `rd.csv` does not average either, or fewer
-    patches than `minimum`.
+    patches than `minimum`. Of a point with several seeds the values are means over the seeds, and
+    `fid_seeds` and `kid_seeds` their standard deviations.
 
     Args:
         measurements: of the codec entry on the data set.
@@ -41,9 +44,8 @@ def distribution_rows(
 
     Raises MeasurementError where a file of features is damaged or is of other images.
     """
-    points = [
-        Point(*pair) for pair in zip(measurements["family"], measurements["codec"], strict=True)
-    ]
+    groups = seed_groups(measurements["codec"])
+    points = [Point(str(family), name) for family in set(measurements["family"]) for name in groups]
     sizes = measurements.drop_duplicates("image").set_index("image")
     counts = {
         image: len(corners(int(sizes["height"][image]), int(sizes["width"][image])))
@@ -53,10 +55,10 @@ def distribution_rows(
     patches = sum(counts.values())
     values: dict[Point, dict[str, float]] = {}
     if patches >= minimum:
-        wanted = [point for point in dict.fromkeys(points) if point not in chosen.excluded]
+        wanted = {p: groups[p.codec] for p in points if p not in chosen.excluded}
         values = _distances(wanted, images, patches, originals, features)
     rows = []
-    for point in sorted(set(points)):
+    for point in sorted(points):
         row = {"dataset": chosen.dataset, "family": point.family, "codec": point.codec}
         if point in chosen.excluded:
             status = f"failed on {chosen.excluded[point]} images: not compared"
@@ -73,7 +75,7 @@ def distribution_rows(
 
 
 def _distances(
-    points: Sequence[Point],
+    points: Mapping[Point, Sequence[str]],
     images: Sequence[str],
     patches: int,
     originals: Sequence[Path],
@@ -82,14 +84,17 @@ def _distances(
     reference = _checked(originals, ORIGINALS, images, patches)
     fitted = fit_gaussian(reference)
     found = {}
-    for point in points:
-        values = _checked(features, point.codec, images, patches)
-        kernel = kernel_distance(reference, values)
-        found[point] = {
-            "fid": frechet_distance(fitted, fit_gaussian(values)),
-            "kid": kernel.mean,
-            "kid_std": kernel.std,
-        }
+    for point, specs in points.items():
+        rows = []
+        for spec in specs:
+            values = _checked(features, spec, images, patches)
+            kernel = kernel_distance(reference, values)
+            distance = frechet_distance(fitted, fit_gaussian(values))
+            rows.append({"fid": distance, "kid": kernel.mean, "kid_std": kernel.std})
+        seeds = pd.DataFrame(rows)
+        found[point] = {str(name): float(value) for name, value in seeds.mean().items()}
+        for name in ("fid", "kid"):
+            found[point][f"{name}_seeds"] = float(seeds[name].std())  # nan: of one
     return found
 
 

@@ -39,7 +39,8 @@ def failures_table(
         zip(*(measurements[n] for n in ("dataset", "family", "codec", "image")), strict=True)
     )
     for grid in grids(measurements, ()):
-        for family, codec in grid.points:
+        specs = [(point.family, spec) for point in grid.points for spec in grid.specs(point)]
+        for family, codec in specs:
             missing = [i for i in grid.images if (grid.dataset, family, codec, i) not in present]
             if missing:
                 rows.append(

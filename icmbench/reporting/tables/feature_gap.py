@@ -71,7 +71,7 @@ def gap_table(
     failed = grid.failed()
     rows: list[dict[str, object]] = []
     for number, point in enumerate(common.points):
-        mine = good[(good["family"] == point.family) & (good["codec"] == point.codec)]
+        mine = good[(good["family"] == point.family) & good["codec"].isin(grid.specs(point))]
         whole = bool(common.images) and bool(common.ok[number].all())
         base = {"dataset": grid.dataset, "codec": point.codec, "family": point.family}
         base |= {"task": task, "model": model}
@@ -80,7 +80,10 @@ def gap_table(
             found: dict[str, object] = {"gap": np.nan, "lo": np.nan, "hi": np.nan, "images": 0}
             if whole:
                 where = f"{point.codec} ({task}, {stage})"
-                found = _entry(_values(mine[mine["depth"] == depth], common, where), draws)
+                here = mine[mine["depth"] == depth]
+                seeds = [here[here["codec"] == spec] for spec in grid.specs(point)]
+                values = np.mean([_values(one, common, where) for one in seeds], axis=0)
+                found = _entry(values, draws)
             rows.append({**base, "depth": depth, "stage": stage, **found, **side})
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     keys = ["dataset", "task", "family", "bpp", "codec", "depth"]
@@ -89,7 +92,11 @@ def gap_table(
 
 def _answered(grid: Grid, gaps: pd.DataFrame) -> Grid:
     """The grid, where images that the model failed on count as failures."""
-    rows = {point: row for row, point in enumerate(grid.points)}
+    rows = {
+        Point(point.family, spec): row
+        for row, point in enumerate(grid.points)
+        for spec in grid.specs(point)
+    }
     columns = {image: column for column, image in enumerate(grid.images)}
     ok = grid.ok.copy()
     bad = gaps.loc[gaps["status"] != OK, ["family", "codec", "image"]]

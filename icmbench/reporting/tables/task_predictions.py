@@ -73,15 +73,16 @@ class TaskPredictions:
         """Devices of the model on a codec entry's images: cpu, cuda, or cpu+cuda."""
         return "+".join(self.outcomes[family].devices)
 
-    def read(self, point: Point, images: Sequence[str]) -> dict[str, Any]:
-        """The predictions of these images; MeasurementError as `store.read`."""
-        return store.read(self.paths[point.family], point.codec, images, self.produces)
+    def read(self, point: Point, images: Sequence[str]) -> list[dict[str, Any]]:
+        """The predictions of these images by seed; MeasurementError as `store.read`."""
+        paths = self.paths[point.family]
+        return [store.read(paths, spec, images, self.produces) for spec in self.grid.specs(point)]
 
     def evaluator(self, images: Sequence[str]) -> Evaluator:
         """The evaluator for these images; TaskError for invalid annotations."""
         truth = self.truth
         if self.unannotated:
-            truth = refer_to_originals(truth, self.read(ORIGINAL, images))
+            truth = refer_to_originals(truth, self.read(ORIGINAL, images)[0])
         return evaluator(self.produces, truth, images)
 
     def fail(self, point: Point, image: str, reason: str, *, rows: Sequence[int]) -> None:
@@ -102,16 +103,16 @@ def read_task_predictions(
     ok = np.concatenate([grid.ok, grid.ok.any(axis=0, keepdims=True)])
     empty = np.full((1, len(grid.images)), np.nan)
     values = {name: np.concatenate([table, empty]) for name, table in grid.values.items()}
-    predicted = TaskPredictions(
-        produces, truth, paths, outcomes, grid, Grid(grid.dataset, points, grid.images, ok, values)
-    )
+    whole = replace(grid, points=points, ok=ok, values=values)
+    predicted = TaskPredictions(produces, truth, paths, outcomes, grid, whole)
     for row, point in enumerate(points):
         lost = []
         for column in np.flatnonzero(ok[row]).tolist():
-            image = grid.images[column]
-            if outcomes[point.family].has(point.codec, image):
+            image, found = grid.images[column], outcomes[point.family]
+            without = [spec for spec in grid.specs(point) if not found.has(spec, image)]
+            if not without:
                 continue
-            reason = outcomes[point.family].reason(point.codec, image)
+            reason = found.reason(without[0], image)
             if reason is None:
                 lost.append(image)
             else:
@@ -133,6 +134,8 @@ class TaskScores:
         common: the grid on the compared images, with the originals' row.
         weights: int64 (1 + resamples, images).
         samples: point -> metric -> (1 + resamples,); without points that failed on too many images.
+            Of a point with several seeds it is their mean.
+        deviations: point with several seeds -> metric -> standard deviation over the seeds.
         metrics: of the evaluator, as `Evaluator.metrics`.
         failed: reason where no prediction could be scored; "": at least one was.
     """
@@ -142,6 +145,7 @@ class TaskScores:
     samples: Mapping[Point, Mapping[str, Floats]]
     metrics: Mapping[str, tuple[str, bool]]
     failed: str = ""
+    deviations: Mapping[Point, Mapping[str, float]] = field(default_factory=dict)
 
 
 def score_predictions(predicted: TaskPredictions, max_failed: float, weigh: Any) -> TaskScores:
@@ -167,26 +171,41 @@ def score_predictions(predicted: TaskPredictions, max_failed: float, weigh: Any)
             scorer if isinstance(scorer, Failure) else _scores(predicted, scorer, common, weights)
         )
         if not isinstance(scorer, Failure) and not isinstance(found, Failure):
-            return TaskScores(common, weights, found, scorer.metrics)
+            samples, deviations = _over_seeds(found)
+            return TaskScores(common, weights, samples, scorer.metrics, "", deviations)
         if isinstance(found, Failure) and not _find_faults(predicted, common):
             return replace(nothing, failed=found.reason)
 
 
 def _scores(
     predicted: TaskPredictions, scorer: Evaluator, common: Grid, weights: np.ndarray
-) -> dict[Point, Mapping[str, Floats]] | Failure:
-    """Metric values of every point that has all predictions, or the first failure."""
-    scores: dict[Point, Mapping[str, Floats]] = {}
+) -> dict[Point, list[Mapping[str, Floats]]] | Failure:
+    """Metric values by seed of every point that has all predictions, or the first failure."""
+    scores: dict[Point, list[Mapping[str, Floats]]] = {}
     # The originals first: they determine the metrics that have values.
     for point, ok in sorted(zip(common.points, common.ok, strict=True), key=_originals_first):
         if not ok.all():
             continue
-        predictions = predicted.read(point, common.images)
-        counts = attempt(f"predictions of {point.codec}", partial(scorer.count, predictions))
-        if isinstance(counts, Failure):
-            return counts
-        scores[point] = dict(scorer.values(counts, weights))
+        for predictions in predicted.read(point, common.images):
+            counts = attempt(f"predictions of {point.codec}", partial(scorer.count, predictions))
+            if isinstance(counts, Failure):
+                return counts
+            scores.setdefault(point, []).append(dict(scorer.values(counts, weights)))
     return scores
+
+
+def _over_seeds(
+    scores: Mapping[Point, Sequence[Mapping[str, Floats]]],
+) -> tuple[dict[Point, Mapping[str, Floats]], dict[Point, Mapping[str, float]]]:
+    """Means over the seeds of every point, and the standard deviations of those with several."""
+    means: dict[Point, Mapping[str, Floats]] = {}
+    deviations: dict[Point, Mapping[str, float]] = {}
+    for point, values in scores.items():
+        table = {metric: np.stack([one[metric] for one in values]) for metric in values[0]}
+        means[point] = {metric: rows.mean(axis=0) for metric, rows in table.items()}
+        if len(values) > 1:
+            deviations[point] = {m: float(rows[:, 0].std(ddof=1)) for m, rows in table.items()}
+    return means, deviations
 
 
 def _originals_first(pair: tuple[Point, Any]) -> bool:
@@ -207,9 +226,10 @@ def _find_faults(predicted: TaskPredictions, common: Grid) -> int:
     for row, point in enumerate(common.points):
         if not common.ok[row].all() or not scorers:
             continue
-        for image, prediction in predicted.read(point, list(scorers)).items():
-            what = f"prediction of image {image!r} of {point.codec}"
-            found = attempt(what, partial(scorers[image].count, {image: prediction}))
-            if isinstance(found, Failure):
-                predicted.fail(point, image, found.reason, rows=[row])
+        for predictions in predicted.read(point, list(scorers)):
+            for image, prediction in predictions.items():
+                what = f"prediction of image {image!r} of {point.codec}"
+                found = attempt(what, partial(scorers[image].count, {image: prediction}))
+                if isinstance(found, Failure):
+                    predicted.fail(point, image, found.reason, rows=[row])
     return len(predicted.reasons) - before

@@ -171,6 +171,10 @@ def _scores(
         }
         for metric in _defined(scored):
             row = _row(metric, found.get(metric), ceiling.get(metric), len(common.images), settings)
+            if metric in (over_seeds := scored.deviations.get(point, {})):
+                count, deviation = len(common.specs(point)), over_seeds[metric]
+                notes = [str(row["note"]), f"mean of {count} seeds, deviation {deviation:.3g}"]
+                row["note"] = "; ".join(filter(None, notes))
             rows.append({**base, "metric": metric, **row, "bpp": mean(rates)})
     return rows, samples
 
