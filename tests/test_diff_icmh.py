@@ -195,7 +195,8 @@ def test_tags_are_optional() -> None:
     auto, none = stream(), stream(tags="none")
     found = read(auto).tags
     assert found  # or the test is about nothing
-    assert found == codec().model.tags(codec().model.latent(picture((64, 64))))
+    model, image = codec().model, picture((64, 64))
+    assert found == model.tags(image, model.latent(image))
     assert read(none).tags == ()
     assert parsed(none).sections[0] == b"\0"
     assert parsed(none).sections[1:] == parsed(auto).sections[1:]
@@ -853,7 +854,7 @@ def test_a_damaged_part_is_named(part: str, how: str, tmp_path: Path) -> None:
         return
     model = DiffICMHModel(spoilt, "cpu")
     with pytest.raises(ModelError, match=match):
-        model.tags(np.zeros((8, 8, 4), np.float32))
+        model.tags(picture((64, 64)), np.zeros((8, 8, 4), np.float32))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeAlias
 
 # Only a type checker may subscript it.
@@ -43,3 +44,8 @@ def written(text: str) -> str:
             f"{text!r}: files are written, not standard output; name one (./- is one, too)"
         )
     return text
+
+
+def path_if_given(text: str | None) -> Path | None:
+    """The path of an optional argument."""
+    return Path(text) if text else None

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 from PIL import Image as PillowImage
 
+from icmbench.cli.arguments import path_if_given
 from icmbench.codecs.base import Codec, Image, Key
 from icmbench.codecs.registry import codecs as all_codecs
 from icmbench.codecs.registry import recognise
@@ -143,7 +144,7 @@ def metrics(arguments: Namespace) -> None:
     """`icmbench metrics`."""
     from icmbench.metrics import METRICS, available
 
-    _, missing = available(_path(arguments.weights))
+    _, missing = available(path_if_given(arguments.weights))
     for name, metric in METRICS.items():
         better = "higher" if metric.higher_is_better else "lower"
         unit = f" [{metric.unit}]" if metric.unit else ""
@@ -163,7 +164,7 @@ def compare(arguments: Namespace) -> None:
         sizes = " and ".join(f"{i.shape[1]}x{i.shape[0]}" for i in (original, image))
         both = f"{arguments.original} and {arguments.image}"
         raise ImageError(f"{both} differ in size: {sizes}")
-    weights = _path(arguments.weights)
+    weights = path_if_given(arguments.weights)
     names, missing = available(weights)
     if arguments.metrics:
         names = [name.strip() for name in arguments.metrics.split(",")]
@@ -221,7 +222,7 @@ def _check_suffix(output: str, codec: type[Codec], extension: str) -> None:
 
 def _load(codec: type[Codec], arguments: Namespace) -> Codec:
     device = resolve_device(arguments.device) if codec.uses_device else "cpu"
-    return codec(models=_path(arguments.models), device=device)
+    return codec(models=path_if_given(arguments.models), device=device)
 
 
 def _open(arguments: Namespace) -> tuple[Codec, bytes]:
@@ -273,29 +274,3 @@ def _longest_within(codec: Codec, stream: bytes, limit: int) -> bytes:
 def _key_text(spec: Key) -> str:
     default = "required" if spec.default is None else f"default {spec.default}"
     return f"{spec.legal()} ({default}). {spec.help}"
-
-
-def _path(text: str | None) -> Path | None:
-    return Path(text) if text else None
-
-
-def import_diff_icmh(arguments: Namespace) -> None:
-    """`icmbench import-diff-icmh CHECKPOINT… --out DIR`."""
-    from icmbench.codecs.diff_icmh.importing.importer import import_checkpoint
-
-    report = import_checkpoint(
-        Path(arguments.checkpoint[0]),
-        Path(arguments.out),
-        further=[Path(name) for name in arguments.checkpoint[1:]],
-        base=Path(arguments.base) if arguments.base else None,
-        head_width=arguments.head_width,
-        control_head_width=arguments.control_head_width,
-        tokenizer=_path(arguments.tokenizer),
-        tags=_path(arguments.tags),
-    )
-    for line in report.lines():
-        print(line)
-    given = {"tokenizer/": arguments.tokenizer, "tags.txt": arguments.tags}
-    missing = [name for name, value in given.items() if not value]
-    left = f"; {' and '.join(missing)} must still be put there" if missing else ""
-    print(f"{arguments.out}: complete{left}")

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import icmbench
-from icmbench.cli import commands, faces, fetch, rates, transfer
+from icmbench.cli import commands, faces, fetch, importing, rates, transfer
 from icmbench.cli.arguments import Sub, add_command, positive, written
 from icmbench.core.errors import IcmbenchError
 from icmbench.core.processes import collect_rarely, end_quickly, print_any_text
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     rates.add_bd_rate(commands_of)
     faces.add_crop_faces(commands_of)
     fetch.add_fetch(commands_of)
-    _import(commands_of)
+    importing.add_imports(commands_of)
     transfer.add_pack(commands_of)
     transfer.add_unpack(commands_of)
     transfer.add_verify(commands_of)
@@ -173,49 +173,3 @@ def _compare(sub: Sub) -> None:
     parser.add_argument("--file", help="the coded file, for bits per pixel of its size")
     parser.add_argument("--metrics", help="comma-separated names; default: all")
     parser.add_argument("--weights", metavar="DIR", help="folder with the weights of LPIPS, DISTS")
-
-
-def _import(sub: Sub) -> None:
-    parser = add_command(
-        sub,
-        commands.import_diff_icmh,
-        "convert a published checkpoint of Diff-ICMH to a folder that the codec diff-icmh loads",
-        "icmbench import-diff-icmh model.ckpt --out models/diff-icmh --base v2-1.ckpt \\\n"
-        "      --tokenizer downloads/stable-diffusion-2-1-tokenizer \\\n"
-        "      --tags downloads/ram-tags/ram_tag_list.txt\n"
-        "  icmbench import-diff-icmh lambda32.ckpt lambda16.ckpt --out models/diff-icmh\n"
-        "  icmbench encode photo.png photo.icb --codec diff-icmh:rate=1 --models models\n\n"
-        "Several checkpoints are the rates of one model, the lowest rate first; the networks that\n"
-        "they have in common are stored and loaded once.\n"
-        "Without --tokenizer and --tags, put vocab.json and merges.txt into OUT/tokenizer and the\n"
-        "names of the tags, one a line, into OUT/tags.txt.",
-    )
-    parser.add_argument(
-        "checkpoint",
-        nargs="+",
-        help=".ckpt, .pt or .safetensors with the published names; one per rate, lowest rate first",
-    )
-    parser.add_argument(
-        "--out", type=written, required=True, metavar="DIR", help="the folder to make"
-    )
-    parser.add_argument(
-        "--base", metavar="FILE", help="Stable Diffusion 2.1, for what the checkpoint lacks"
-    )
-    parser.add_argument(
-        "--tokenizer",
-        metavar="DIR",
-        help="vocab.json and merges.txt of Stable Diffusion 2.1: checked and copied",
-    )
-    parser.add_argument(
-        "--tags", metavar="FILE", help="the names of the tags, one a line: checked and copied"
-    )
-    parser.add_argument(
-        "--head-width", type=int, default=64, help="of the prior's attention; default: 64"
-    )
-    parser.add_argument(
-        "--control-head-width", type=int, default=16, help="of the control network's; default: 16"
-    )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError
@@ -13,6 +13,9 @@ from torch import Tensor
 
 from icmbench.core.errors import ModelError
 from icmbench.core.pickles import UNREADABLE, load_pickle
+
+# Keys of the tensors where a file holds more: of Lightning and mmengine, of BLIP and RAM++.
+HOLDERS: Final = ("state_dict", "model")
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:
@@ -24,8 +27,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     else:
         known = ".ckpt, .pt, .pth, .bin nor .safetensors"
         raise ModelError(f"{path}: neither {known}: of which format?")
-    if isinstance(found, Mapping) and isinstance(found.get("state_dict"), Mapping):
-        found = found["state_dict"]
+    if isinstance(found, Mapping):
+        found = next((found[key] for key in HOLDERS if isinstance(found.get(key), Mapping)), found)
     if not isinstance(found, Mapping):
         raise ModelError(f"{path}: it holds a {type(found).__name__}, not named tensors")
     for name, tensor in found.items():

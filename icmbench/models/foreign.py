@@ -34,10 +34,9 @@ from icmbench.models.ldm import (
     ldm_name,
     storable,
 )
+from icmbench.models.published_tensors import refusal
 from icmbench.models.taesd import taesd_settings
 from icmbench.models.tensors import BUILD_ERRORS, check_numbers
-
-SHOWN: Final = 20  # tensors that an error names
 
 # Arguments of diffusers' networks: those that decide the network, and those that do not. The latent
 # is standardised by its own statistics, so that factors and shifts have no effect.
@@ -206,11 +205,5 @@ def _compare(
 
 
 def _refuse(path: Path, problems: Sequence[str]) -> None:
-    if not problems:
-        return
-    lines = sorted(problems)
-    if len(lines) > SHOWN:
-        lines[SHOWN:] = [f"and {len(lines) - SHOWN} more"]
-    number = f"{len(problems)} tensors are" if len(problems) > 1 else "1 tensor is"
-    text = f"{path}: {number} unknown, missing or wrong:"
-    raise ModelError("\n  ".join([text, *lines]))
+    if problems:
+        raise refusal(path, problems)

@@ -29,8 +29,10 @@ from icmbench.codecs.diff_icmh.networks.control import (
     predict_noise,
 )
 from icmbench.codecs.diff_icmh.networks.lfgcm import REF_STRIDE, STRIDE, Lfgcm, build_lfgcm
+from icmbench.codecs.diff_icmh.networks.ram_plus import RamPlusSettings, build_ram_plus
 from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
 from icmbench.codecs.diff_icmh.networks.unet import UnetSettings, build_unet
+from icmbench.codecs.diff_icmh.tagging import ImageTagging, LatentTagging
 from icmbench.core.devices import resolve_device
 from icmbench.core.errors import MeasurementError
 from icmbench.models.latent_autoencoder import load_autoencoder
@@ -51,11 +53,10 @@ from icmbench.reporting.tables.complexity import (
 from icmbench.studies.peak_memory import peak_memory
 from icmbench.studies.stage_seconds import stage_seconds
 
-# Read off the names and shapes of the published checkpoint (groups `cond_stage_model.`,
-# OpenCLIP's ViT-H/14 text encoder, and `preprocess_tag_model.`, the tagger): not built here.
+# Read off the names and shapes of the published checkpoint (group `cond_stage_model.`, OpenCLIP's
+# ViT-H/14 text encoder): not built here.
 PUBLISHED_TOKENS: Final = 77  # of a text of Stable Diffusion
 PUBLISHED_TEXT: Final = 354_032_641
-PUBLISHED_TAGGER: Final = 332_396_092
 # The autoencoder of Stable Diffusion 2.1, as arguments of diffusers' `AutoencoderKL`.
 PUBLISHED_AUTOENCODER: Final[Mapping[str, Any]] = {
     "in_channels": 3,
@@ -76,7 +77,7 @@ class Networks:
 
     Attributes:
         tokens, context: of the text, (n, tokens, context).
-        tagger: None where it is not built.
+        tagging: the tagger; None: the model has none.
         stated: parameters of parts that are not built, or not as they are stored.
     """
 
@@ -87,7 +88,7 @@ class Networks:
     tokens: int
     context: int
     embedder: torch.nn.Module | None = None
-    tagger: torch.nn.Module | None = None
+    tagging: LatentTagging | ImageTagging | None = None
     stated: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -146,7 +147,9 @@ def at_hand(model: DiffICMHModel) -> Networks:
     file = model.part_file("autoencoder")
     meta = [copy.deepcopy(network).to("meta") for network in _networks(model)]
     autoencoder, unet, control, lfgcm = meta
-    tagger = model._tagger
+    tagging = copy.deepcopy(model.tagging)
+    if tagging is not None:
+        tagging.network.to("meta")
     with torch.inference_mode():
         text = model.prior.embedder([()])
     return Networks(
@@ -157,7 +160,7 @@ def at_hand(model: DiffICMHModel) -> Networks:
         tokens=text.shape[1],
         context=text.shape[2],
         embedder=model.prior.embedder,
-        tagger=None if tagger is None else copy.deepcopy(tagger).to("meta"),
+        tagging=tagging,
         stated={"autoencoder": _count(load_autoencoder(file).network)},
     )
 
@@ -178,7 +181,8 @@ def published() -> Networks:
             build_lfgcm(LfgcmSettings(), seed=0),
             tokens=PUBLISHED_TOKENS,
             context=UnetSettings().context,
-            stated={"text embedder": PUBLISHED_TEXT, "tagger": PUBLISHED_TAGGER},
+            tagging=ImageTagging(build_ram_plus(RamPlusSettings(), seed=0), "meta"),
+            stated={"text embedder": PUBLISHED_TEXT},
         )
 
 
@@ -199,8 +203,8 @@ def part_parameters(networks: Networks) -> dict[str, int]:
     if networks.embedder is not None:
         small = hasattr(networks.embedder, "table")
         found["tag embedder" if small else "text embedder"] = _count(networks.embedder)
-    if networks.tagger is not None:
-        found["tagger"] = _count(networks.tagger)
+    if networks.tagging is not None:
+        found["tagger"] = _count(networks.tagging.network)
     return {**found, **networks.stated}
 
 
@@ -211,7 +215,7 @@ def _count(*modules: torch.nn.Module) -> int:
 def stage_macs(networks: Networks, size: int) -> dict[tuple[str, str], float]:
     """Multiply-adds by part and stage, for one image of size x size.
 
-    Text encoders, and taggers that are not built, are in no count; each runs once an image.
+    Text encoders are in no count; each runs once an image.
     """
     lfgcm, cells, values = networks.lfgcm, size // REF_STRIDE, size // STRIDE
     image, latent = _meta(3, size), _meta(lfgcm.settings.out_channels, cells)
@@ -226,8 +230,8 @@ def stage_macs(networks: Networks, size: int) -> dict[tuple[str, str], float]:
         ("codec, decoder side", "synthesis"): counted(lambda: lfgcm.synthesise(y, z, rate)),
         ("autoencoder", "picture"): counted(lambda: networks.autoencoder.decode(latent)),
     }
-    if (tagger := networks.tagger) is not None:
-        found["tagger", "tags"] = counted(lambda: tagger(latent))
+    if (tagging := networks.tagging) is not None:
+        found["tagger", "tags"] = counted(lambda: tagging.network(tagging.example(latent)))
     single = _evaluation(networks, latent)
     found |= {(part, "network evaluation"): macs for part, macs in single.items()}
     step = GUIDED * sum(single.values())

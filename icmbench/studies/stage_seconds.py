@@ -49,7 +49,7 @@ def _timed_stages(
     whole = clock.run("latent", lambda: model.autoencoder.latent(image))
     latent = whole.astype(np.float32) / np.float32(SCALE)
     # Without tags there is no guidance: an image without predicted tags gets the first one.
-    seen = clock.run("tags", lambda: model.tags(latent))
+    seen = clock.run("tags", lambda: model.tags(image, latent))
     tags: tuple[int, ...] = seen or ((0,) if vocabulary else ())
     rate = model.rates - 1 if codec.lfgcm.settings.rates else None
     pixels = torch.from_numpy(image.transpose(2, 0, 1)[None].astype(np.float32) / 255)

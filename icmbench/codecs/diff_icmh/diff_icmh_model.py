@@ -23,11 +23,11 @@ from icmbench.codecs.diff_icmh.entropy.stream import (
 from icmbench.codecs.diff_icmh.model_folder import LAYOUT, TAGGER, load_codec, load_control
 from icmbench.codecs.diff_icmh.networks.control import ControlNetwork
 from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE
-from icmbench.codecs.diff_icmh.networks.tagger import chosen_tags, load_tagger
-from icmbench.codecs.diff_icmh.tags import AUTO, JOIN, NONE
+from icmbench.codecs.diff_icmh.tagging import ImageTagging, LatentTagging, load_tagging
+from icmbench.codecs.diff_icmh.tags import AUTO
 from icmbench.codecs.diff_icmh.text import Conditioned, load_conditioned
+from icmbench.codecs.diff_icmh.vocabulary import named_tags
 from icmbench.core.errors import CodecError, ModelError
-from icmbench.core.suggest import unknown
 from icmbench.models.codec_model import CodecModel, noise_seed
 from icmbench.models.latent import CELL, SCALE
 
@@ -56,6 +56,7 @@ class DiffICMHModel(CodecModel):
         self._further = len(LAYOUT.rate_numbers(home))
         self._number = 1 if home == self.folder else int(self.folder.name)
         self._kept: tuple[Image, Latent] | None = None
+        self._kept_tags: tuple[int, ...] | None = None  # of the same image
         self.clipped = 0, 0, 0.0
 
     @functools.cached_property
@@ -126,7 +127,11 @@ class DiffICMHModel(CodecModel):
         with torch.inference_mode():
             ref = _tensor(latent).to(self.device)
             y, z = self.codec.lfgcm.analyse(pixels.to(self.device), ref, point)
-            found = self.tags(latent) if tags == AUTO else self.named_tags(tags)
+            found = (
+                self._own_tags(padded, latent)
+                if tags == AUTO
+                else named_tags(tags, self.prior.vocabulary)
+            )
             sections = write_sections(
                 self.codec, y.cpu(), z.cpu(), point, found, len(self.prior.vocabulary)
             )
@@ -149,40 +154,34 @@ class DiffICMHModel(CodecModel):
         self.clipped = beyond, found.size, self.autoencoder.limit / SCALE
         latent: Latent = np.clip(found, -limit, limit, out=found)
         latent /= np.float32(SCALE)
-        self._kept = padded.copy(), latent
+        self._kept, self._kept_tags = (padded.copy(), latent), None
         return latent
 
-    def tags(self, latent: Latent) -> tuple[int, ...]:
-        """Predict the ids of a latent's tags; none where the model has no tagger.
+    def tags(self, padded: Image, latent: Latent) -> tuple[int, ...]:
+        """Predict the ids of a padded image's tags; none where the model has no tagger."""
+        tagging = self.tagging
+        return () if tagging is None else tagging(padded, latent)
 
-        The tagger runs on the CPU, so that the order of nearly equal scores does not depend on a
-        GPU.
-        """
-        tagger = self._tagger
-        if tagger is None:
-            return ()
-        with torch.inference_mode():
-            return chosen_tags(tagger(_tensor(latent))[0])
-
-    def named_tags(self, text: str) -> tuple[int, ...]:
-        """Look up the ids of tags given by name, joined by `+`; none for the text `none`.
-
-        Raises CodecError naming a tag that is not in the vocabulary, and the nearest ones.
-        """
-        if text == NONE:
-            return ()
-        vocabulary = self.prior.vocabulary
-        ids = set()
-        for name in (part.strip() for part in text.split(JOIN)):
-            if name not in vocabulary:
-                raise CodecError(unknown("tag", name, vocabulary))
-            ids.add(vocabulary.index(name))
-        return tuple(sorted(ids))
+    def _own_tags(self, padded: Image, latent: Latent) -> tuple[int, ...]:
+        """The tags of the image whose latent is cached: predicted once for all of its rates."""
+        if self._main is not None:
+            return self._main._own_tags(padded, latent)
+        if self._kept_tags is None:
+            self._kept_tags = self.tags(padded, latent)
+        return self._kept_tags
 
     @functools.cached_property
-    def _tagger(self) -> Any:
+    def tagging(self) -> LatentTagging | ImageTagging | None:
+        """The tagger, loaded when an image is first encoded; None: the model has none.
+
+        Raises ModelError naming its file where it is damaged or of other tags.
+        """
+        if self._main is not None:
+            return self._main.tagging
         path = self.part_file(TAGGER)
-        return load_tagger(path, self.prior.vocabulary) if path.is_file() else None
+        if not path.is_file():
+            return None
+        return load_tagging(path, self.prior.vocabulary, self.device)
 
     def read(self, parsed: container.Stream) -> Coded:
         """Decode the symbols of a parsed stream."""

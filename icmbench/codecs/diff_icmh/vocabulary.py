@@ -7,7 +7,7 @@ from pathlib import Path
 
 from icmbench.codecs.diff_icmh.model_folder import TEXT, VOCABULARY, part_file
 from icmbench.codecs.diff_icmh.tags import AUTO, JOIN, NONE
-from icmbench.core.errors import ConfigError, ModelError
+from icmbench.core.errors import CodecError, ConfigError, ModelError
 from icmbench.core.suggest import unknown
 from icmbench.models.headers import read_header
 
@@ -44,3 +44,18 @@ def check_tags(text: str, vocabulary: Sequence[str]) -> None:
     for name in (part.strip() for part in text.split(JOIN)):
         if name not in vocabulary:
             raise ConfigError(f"tags={text}: {unknown('tag', name, vocabulary)}")
+
+
+def named_tags(text: str, vocabulary: Sequence[str]) -> tuple[int, ...]:
+    """Look up the ids of tags given by name, joined by `+`; none for the text `none`.
+
+    Raises CodecError naming a tag that is not in the vocabulary, and the nearest ones.
+    """
+    if text == NONE:
+        return ()
+    ids = set()
+    for name in (part.strip() for part in text.split(JOIN)):
+        if name not in vocabulary:
+            raise CodecError(unknown("tag", name, vocabulary))
+        ids.add(vocabulary.index(name))
+    return tuple(sorted(ids))

@@ -8,16 +8,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
-
-from safetensors.torch import save_file
-from torch import Tensor
 
 from icmbench.codecs.diff_icmh.entropy.rate_tables import write_tables
 from icmbench.codecs.diff_icmh.importing.convert import Conversion, Part, convert
@@ -27,10 +23,10 @@ from icmbench.codecs.diff_icmh.model_folder import TOKENIZER, VOCABULARY, WORDS,
 from icmbench.codecs.diff_icmh.tokenizer import Tokenizer
 from icmbench.codecs.diff_icmh.vocabulary import read_vocabulary
 from icmbench.core.errors import ConfigError, ModelError
-from icmbench.core.files import atomic_path, sha256_file, temporary_beside, write_bytes, write_json
+from icmbench.core.files import sha256_file, temporary_beside, write_bytes, write_json
 from icmbench.models.checkpoint import read_checkpoint
-from icmbench.models.headers import KEY
 from icmbench.models.layout import RATES
+from icmbench.models.published_tensors import refusal, write_tensors
 
 REPORT: Final = "import.json"
 TRAINED: Final = ("codec", "control")  # what the checkpoints of several rates differ in
@@ -43,7 +39,6 @@ PUBLISHED_DECODING: Final = {
     "clip": None,
 }
 LATENT_RANGE: Final = 64  # standard deviations of `ref`; the official code has no limit
-SHOWN: Final = 20  # tensors that an error names
 
 
 @dataclass(frozen=True)
@@ -126,12 +121,12 @@ def import_checkpoint(
 
     state, conversion = converted(path)
     if conversion.problems:
-        raise ModelError(_refusal(path, conversion.problems))
+        raise _refusal(path, conversion.problems)
     others = [converted(file)[1] for file in further]
     for file, other in zip(further, others, strict=True):
         check_frozen(other, conversion, path.name)
         if other.problems:
-            raise ModelError(_refusal(file, other.problems))
+            raise _refusal(file, other.problems)
     words = _words(conversion, tokenizer, tags)
     report = Report(
         source=path.name,
@@ -159,12 +154,8 @@ def _words(conversion: Conversion, tokenizer: Path | None, tags: Path | None) ->
     return found
 
 
-def _refusal(path: Path, problems: Mapping[str, str]) -> str:
-    lines = [f"{name}: {text}" for name, text in sorted(problems.items())]
-    if len(lines) > SHOWN:
-        lines[SHOWN:] = [f"and {len(lines) - SHOWN} more"]
-    number = f"{len(problems)} tensors are" if len(problems) > 1 else "1 tensor is"
-    return "\n  ".join([f"{path}: {number} unknown, missing or wrong:", *lines])
+def _refusal(path: Path, problems: Mapping[str, str]) -> ModelError:
+    return refusal(path, [f"{name}: {text}" for name, text in problems.items()])
 
 
 def _check_free(out: Path) -> None:
@@ -211,10 +202,7 @@ def _write_parts(
             metadata["decoding"] = PUBLISHED_DECODING
         if name == "autoencoder":
             metadata |= _latent_metadata(part.settings["latent_channels"])
-        text = json.dumps(metadata, sort_keys=True, allow_nan=False)
-        with atomic_path(folder / f"{name}.safetensors") as temporary:
-            save_file(_separate(part.tensors), temporary, {KEY: text})
-            temporary.chmod(folder.stat().st_mode & 0o666)  # it is written for its owner alone
+        write_tensors(folder / f"{name}.safetensors", part.tensors, metadata)
     if "codec" in names:
         write_tables(part_file(folder, "tables"), part_file(folder, "codec"))
 
@@ -235,14 +223,3 @@ def _latent_metadata(channels: int) -> dict[str, Any]:
         "std": [1 / LATENT_SCALE] * channels,
         "latent_range": LATENT_RANGE,
     }
-
-
-def _separate(tensors: State) -> dict[str, Tensor]:
-    """Tensors without common memory, which a file of ours does not express."""
-    seen: set[int] = set()
-    separate = {}
-    for name, tensor in tensors.items():
-        memory = tensor.untyped_storage().data_ptr()
-        separate[name] = tensor.clone() if memory in seen else tensor
-        seen.add(memory)
-    return separate

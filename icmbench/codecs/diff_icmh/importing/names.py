@@ -66,7 +66,7 @@ DROPPED_SCHEDULE = Dropped("schedule", "checked against our schedule, which is c
 DROPPED_AVERAGE = Dropped("moving average", "counters of the training")
 DROPPED_SCALE = Dropped("control scale", "constant, and in the control's settings")
 DROPPED_TAGGER = Dropped(
-    "tag model", "the encoder's side alone; not converted, the decoder never needs it"
+    "tag model", "the encoder's side alone: icmbench import-ram-plus reads it from this file, too"
 )
 DROPPED_UNUSED = Dropped("text, unused", "the diffusion model takes the input of the last block")
 DROPPED_BUFFERS = Dropped("codec, derived", "constants and tables, computed from the weights")

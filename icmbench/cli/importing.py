@@ -1,0 +1,112 @@
+"""`icmbench import-diff-icmh`, `icmbench import-ram-plus`: published networks as a model folder."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from icmbench.cli.arguments import Sub, add_command, path_if_given, written
+
+
+def add_imports(sub: Sub) -> None:
+    """Add the subcommands."""
+    _checkpoint(sub)
+    _tagger(sub)
+
+
+def _checkpoint(sub: Sub) -> None:
+    parser = add_command(
+        sub,
+        import_diff_icmh,
+        "convert a published checkpoint of Diff-ICMH to a folder that the codec diff-icmh loads",
+        "icmbench import-diff-icmh model.ckpt --out models/diff-icmh --base v2-1.ckpt \\\n"
+        "      --tokenizer downloads/stable-diffusion-2-1-tokenizer \\\n"
+        "      --tags downloads/ram-tags/ram_tag_list.txt\n"
+        "  icmbench import-diff-icmh lambda32.ckpt lambda16.ckpt --out models/diff-icmh\n"
+        "  icmbench encode photo.png photo.icb --codec diff-icmh:rate=1 --models models\n\n"
+        "Several checkpoints are the rates of one model, the lowest rate first; the networks that\n"
+        "they have in common are stored and loaded once.\n"
+        "Without --tokenizer and --tags, put vocab.json and merges.txt into OUT/tokenizer and the\n"
+        "names of the tags, one a line, into OUT/tags.txt.",
+    )
+    parser.add_argument(
+        "checkpoint",
+        nargs="+",
+        help=".ckpt, .pt or .safetensors with the published names; one per rate, lowest rate first",
+    )
+    parser.add_argument(
+        "--out", type=written, required=True, metavar="DIR", help="the folder to make"
+    )
+    parser.add_argument(
+        "--base", metavar="FILE", help="Stable Diffusion 2.1, for what the checkpoint lacks"
+    )
+    parser.add_argument(
+        "--tokenizer",
+        metavar="DIR",
+        help="vocab.json and merges.txt of Stable Diffusion 2.1: checked and copied",
+    )
+    parser.add_argument(
+        "--tags", metavar="FILE", help="the names of the tags, one a line: checked and copied"
+    )
+    parser.add_argument(
+        "--head-width", type=int, default=64, help="of the prior's attention; default: 64"
+    )
+    parser.add_argument(
+        "--control-head-width", type=int, default=16, help="of the control network's; default: 16"
+    )
+
+
+def _tagger(sub: Sub) -> None:
+    parser = add_command(
+        sub,
+        import_ram_plus,
+        "convert RAM++ to the tagger of a folder that import-diff-icmh made",
+        "icmbench import-ram-plus downloads/ram-plus/ram_plus_swin_large_14m.pth \\\n"
+        "      --model models/diff-icmh \\\n"
+        "      --thresholds downloads/ram-plus/ram_tag_list_threshold.txt\n\n"
+        "The folder has the names of the tags (tags.txt) already. Streams do not depend on the\n"
+        "tagger: it may be added or removed at any time.",
+    )
+    parser.add_argument(
+        "checkpoint",
+        help="RAM++'s own file, or a checkpoint of Diff-ICMH, which holds the same network",
+    )
+    parser.add_argument("--model", required=True, metavar="DIR", help="the model folder")
+    parser.add_argument(
+        "--thresholds",
+        required=True,
+        metavar="FILE",
+        help="the score above which a tag is chosen, one a line",
+    )
+
+
+def import_diff_icmh(arguments: Namespace) -> None:
+    """`icmbench import-diff-icmh CHECKPOINT… --out DIR`."""
+    from icmbench.codecs.diff_icmh.importing.importer import import_checkpoint
+
+    report = import_checkpoint(
+        Path(arguments.checkpoint[0]),
+        Path(arguments.out),
+        further=[Path(name) for name in arguments.checkpoint[1:]],
+        base=Path(arguments.base) if arguments.base else None,
+        head_width=arguments.head_width,
+        control_head_width=arguments.control_head_width,
+        tokenizer=path_if_given(arguments.tokenizer),
+        tags=path_if_given(arguments.tags),
+    )
+    for line in report.lines():
+        print(line)
+    given = {"tokenizer/": arguments.tokenizer, "tags.txt": arguments.tags}
+    missing = [name for name, value in given.items() if not value]
+    left = f"; {' and '.join(missing)} must still be put there" if missing else ""
+    print(f"{arguments.out}: complete{left}")
+
+
+def import_ram_plus(arguments: Namespace) -> None:
+    """`icmbench import-ram-plus CHECKPOINT --model DIR --thresholds FILE`."""
+    from icmbench.codecs.diff_icmh.importing import ram_plus
+
+    model, thresholds = Path(arguments.model), Path(arguments.thresholds)
+    settings = ram_plus.import_ram_plus(Path(arguments.checkpoint), model, thresholds)
+    size = f"{settings.tags} tags of {settings.descriptions} descriptions, {settings.image} pixels"
+    print(f"{arguments.model}: complete with a tagger ({size})")
