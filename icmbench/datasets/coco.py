@@ -13,6 +13,7 @@ from typing import Any, Final
 from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.datasets.base import Annotations
 from icmbench.datasets.coco_format import read_instances
+from icmbench.datasets.coco_more import READERS
 from icmbench.datasets.folder import Folder
 from icmbench.datasets.options import Option
 from icmbench.datasets.records import Record
@@ -49,6 +50,11 @@ class Coco(Folder):
         **Folder.options,
         "annotations": Option(str, required=True, help="instances file, such as COCO's own"),
         "masks": Option(str, help="second instances file, preferred where it lists an image"),
+        "captions": Option(str, help="captions file of the same images, for retrieval"),
+        "keypoints": Option(str, help="person keypoints file of the same images, for pose"),
+        "panoptic": Option(
+            str, help="panoptic file of the same images; maps in the folder of its name"
+        ),
         "missing": Option(str, default=ERROR, help=MISSING_HELP),
         "licence": Option(
             str, default="", help="for all images; default: each image's licence in the file"
@@ -70,6 +76,11 @@ class Coco(Folder):
         """The instances files; the annotations of a later one are preferred."""
         given = (self.values["annotations"], self.values["masks"])
         return [Path(path).expanduser() for path in given if path]
+
+    def _more_files(self) -> dict[str, Path]:
+        """Files of further annotations, by kind."""
+        given = {kind: self.values[kind] for kind in READERS}
+        return {kind: Path(path).expanduser() for kind, path in given.items() if path}
 
     def _folder(self) -> Path:
         """Folder of the images."""
@@ -139,7 +150,8 @@ class Coco(Folder):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def _instances_state(self) -> str:
-        return "".join(f"\0{path}\0{file_state(path)}" for path in self._instance_files())
+        files = [*self._instance_files(), *self._more_files().values()]
+        return "".join(f"\0{path}\0{file_state(path)}" for path in files)
 
     def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
         """Read every image once, as `folder` does; add the licences of the instances file."""
@@ -155,7 +167,7 @@ class Coco(Folder):
         ]
 
     def merge_annotations(self, folder_of: Mapping[str, Path]) -> Annotations:
-        """The instances of the images that could be read; ids as in the file.
+        """Instances and further annotations of the images that could be read; ids as in the file.
 
         Raises DatasetError where the size of an image differs from the size in the file.
         """
@@ -173,7 +185,9 @@ class Coco(Folder):
         images = [{**listed[image_id], "image": image_id} for image_id in sizes]
         kept = {entry["id"] for entry in images}
         annotations = [a for a in whole["annotations"] if a["image_id"] in kept]
-        return Annotations({**whole, "images": images, "annotations": annotations})
+        names = {entry["file_name"]: entry["image"] for entry in images}
+        more = {kind: READERS[kind](path, names) for kind, path in self._more_files().items()}
+        return Annotations({**whole, "images": images, "annotations": annotations}, more=more)
 
 
 def _licences(entries: Any) -> dict[str, str]:

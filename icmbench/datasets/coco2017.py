@@ -11,10 +11,13 @@ from typing import Any, Final
 from icmbench.core.errors import ConfigError
 from icmbench.datasets.coco import ERROR, MISSING_HELP, Coco, file_state
 from icmbench.datasets.coco_format import read_images
+from icmbench.datasets.coco_more import READERS
 from icmbench.datasets.options import Option
 from icmbench.datasets.records import Record
 
 ANNOTATIONS: Final = "coco2017-annotations"
+PANOPTIC: Final = "coco2017-panoptic"
+FILE_NAMES: Final = {"keypoints": "person_keypoints"}
 SPLITS: Final = ("val", "train")
 
 
@@ -31,6 +34,9 @@ class Coco2017(Coco):
         "split": Option(str, default="val", help="val (test data) or train (training data)"),
         "path": Option(str, help="folder val2017 or train2017; left out: fetched images"),
         "annotations": Option(str, help="instances file of the split; left out: fetched"),
+        "more": Option(
+            list, default=[], help="further annotations to take: captions, keypoints, panoptic"
+        ),
         "missing": Option(str, default=ERROR, help=MISSING_HELP),
         "limit": Option(int, low=1, help="take only the first images, in sorted order"),
         "licence": Option(str, default="", help="for all images; left out: as the file says"),
@@ -40,6 +46,11 @@ class Coco2017(Coco):
         super().__init__(name, entry, downloads)
         if (split := self.values["split"]) not in SPLITS:
             raise ConfigError(f"data set {name!r}: split: {split} is neither val nor train")
+        for kind in self.values["more"]:
+            if kind not in READERS:
+                raise ConfigError(
+                    f"data set {name!r}: more: {kind!r} is none of {', '.join(READERS)}"
+                )
 
     @property
     def _images(self) -> str:
@@ -49,12 +60,27 @@ class Coco2017(Coco):
     def sources(self) -> tuple[str, ...]:
         """Images and annotations, without what is local."""
         images = [] if self.values["path"] else [self._images]
-        return (*images, *([] if self.values["annotations"] else [ANNOTATIONS]))
+        local = self.values["annotations"] and not {"captions", "keypoints"} & {
+            *self.values["more"]
+        }
+        panoptic = [PANOPTIC] if "panoptic" in self.values["more"] else []
+        return (*images, *([] if local else [ANNOTATIONS]), *panoptic)
 
     def _instance_files(self) -> list[Path]:
         if self.values["annotations"]:
             return [Path(self.values["annotations"]).expanduser()]
         return [self._annotations("instances")]
+
+    def _more_files(self) -> dict[str, Path]:
+        """Fetched annotation files, by kind."""
+        split = f"{self.values['split']}2017"
+        found = {}
+        for kind in self.values["more"]:
+            if kind == "panoptic":
+                found[kind] = self.fetched(PANOPTIC) / "annotations" / f"panoptic_{split}.json"
+            else:
+                found[kind] = self._annotations(FILE_NAMES.get(kind, kind))
+        return found
 
     def _annotations(self, kind: str) -> Path:
         """A fetched annotation file of the split."""

@@ -1,4 +1,4 @@
-"""Published sets of images: `div2k`, `clic2020`, `tecnick`, `lsdir`, `ffhq`, `flickr30k`."""
+"""Published sets of images: `div2k`, `clic2020`, `tecnick`, `lsdir`, `ffhq`."""
 
 from __future__ import annotations
 
@@ -148,17 +148,6 @@ class Lsdir(Published):
     def parts(self) -> Mapping[str, Part]:
         """Full-resolution images."""
         return {"val": Part("lsdir-val", "HR"), TRAIN: Part("lsdir-train")}
-
-
-class Flickr30k(Published):
-    """Flickr30k: 31783 photographs, for testing."""
-
-    kind = "flickr30k"
-    options = split_options("all")
-
-    def parts(self) -> Mapping[str, Part]:
-        """All photographs; captions are in a second archive."""
-        return {"all": Part("flickr30k", "flickr30k-images")}
 
 
 class Ffhq(Published):

@@ -348,7 +348,7 @@ DATA: Final[Sequence[Artefact]] = (
     ),
     _data(
         "datasets/{dataset}/instances.json", "annotations",
-        "annotations; `landmarks`, `classes` and `semantic` lie beside it", "annotated",
+        "annotations; `landmarks`, `classes`, `semantic` and `more` lie beside it", "annotated",
         final=True,
     ),
     _data(
