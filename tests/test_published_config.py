@@ -71,11 +71,15 @@ def test_its_commands_name_what_it_needs(tmp_path: Path) -> None:
     assert named - zoo <= {*shipped_sources()}
     used = re.findall(r" downloads/([\w-]+)(?:/(\S+))?", text)
     assert {name for name, _ in used} - {"models"} <= named
-    texts = [("stable-diffusion-2-1-tokenizer", name) for name in WORDS]
-    tagger = ("ram_plus_swin_large_14m.pth", "ram_tag_list.txt", "ram_tag_list_threshold.txt")
-    for source, name in [*texts, *(("ram-plus", name) for name in tagger)]:
-        assert name in [file.name for file in shipped_sources()[source].files]
-    assert {("stable-diffusion-2-1-tokenizer", ""), *(("ram-plus", n) for n in tagger)} <= {*used}
+    texts = {
+        "stable-diffusion-2-1-tokenizer": [*WORDS],
+        "ram-plus": ["ram_plus_swin_large_14m.pth"],
+        "ram-tags": ["ram_tag_list.txt"],
+        "ram-thresholds": ["ram_tag_list_threshold.txt"],
+    }
+    for name, files in texts.items():
+        assert [file.name for file in shipped_sources()[name].files] == files
+        assert (name, files[0] if len(files) == 1 else "") in used
     assert {name for name in named - zoo if shipped_sources()[name].manual} == {"flickr30k"}
     assert "Flickr30k needs its form filled in" in text
     tasks = config(tmp_path)["tasks"].values()

@@ -28,7 +28,7 @@ from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel
 from icmbench.codecs.diff_icmh.importing.importer import import_checkpoint
 from icmbench.codecs.diff_icmh.importing.ram_plus import (
     convert_ram_plus,
-    import_ram_plus,
+    read_ram_plus,
     read_thresholds,
 )
 from icmbench.codecs.diff_icmh.importing.ram_plus_names import published_names
@@ -40,7 +40,7 @@ from icmbench.codecs.diff_icmh.networks.ram_plus import (
     reweighted,
 )
 from icmbench.codecs.diff_icmh.tagging import ImageTagging, load_tagging
-from icmbench.core.errors import ModelError
+from icmbench.core.errors import ConfigError, ModelError
 from icmbench.core.files import sha256_file
 from icmbench.core.images.image_files import write_png
 from icmbench.sources.catalogue import shipped_sources
@@ -67,7 +67,8 @@ def folder_of_tags(folder: Path, thresholds: str = "0.5\n0.5\n0.5\n") -> Path:
 def loaded(folder: Path, state: State, thresholds: str = "0.5\n0.5\n0.5\n") -> RamPlus:
     """The network that is written and read for a state."""
     place = folder_of_tags(folder, thresholds)
-    import_ram_plus(save(folder / "ram.pth", checkpoint(state)), place, folder / "thresholds.txt")
+    path = save(folder / "ram.pth", checkpoint(state))
+    read_ram_plus(path, place / "tags.txt", folder / "thresholds.txt").write(place)
     found = load_tagging(place / "tagger.safetensors", NAMES, "cpu")
     assert isinstance(found, ImageTagging)
     return found.network
@@ -192,15 +193,14 @@ FAULTS: dict[str, tuple[Callable[[State], object], str]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_another_checkpoint_is_refused(state: State, tmp_path: Path, fault: str) -> None:
-    """The error names the file and the tensor, and nothing is written."""
+    """The error names the file and the tensor."""
     change, text = FAULTS[fault]
     change(state)
     place = folder_of_tags(tmp_path)
     path = save(tmp_path / "ram.pth", checkpoint(state))
     with pytest.raises(ModelError, match=text) as caught:
-        import_ram_plus(path, place, tmp_path / "thresholds.txt")
+        read_ram_plus(path, place / "tags.txt", tmp_path / "thresholds.txt")
     assert str(caught.value).startswith(f"{path}: ")
-    assert [entry.name for entry in place.iterdir()] == ["tags.txt"]
 
 
 def test_other_files_are_refused(state: State, tmp_path: Path) -> None:
@@ -209,15 +209,15 @@ def test_other_files_are_refused(state: State, tmp_path: Path) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelError, match=r"ram\.pth: damaged"):
-        import_ram_plus(path, place, thresholds)
+        read_ram_plus(path, place / "tags.txt", thresholds)
     path.write_bytes(whole)
     (place / "tags.txt").write_text("cat\ndog\nhat\nrat\n")
     thresholds.write_text("0.5\n" * 4)
     with pytest.raises(ModelError, match="label_embed has 15 rows, no multiple of 4"):
-        import_ram_plus(path, place, thresholds)
+        read_ram_plus(path, place / "tags.txt", thresholds)
     (place / "tags.txt").unlink()
     with pytest.raises(ModelError, match=r"tags\.txt"):
-        import_ram_plus(path, place, thresholds)
+        read_ram_plus(path, place / "tags.txt", thresholds)
 
 
 @pytest.mark.parametrize(
@@ -408,6 +408,10 @@ def test_tags_guide_the_reconstruction_of_a_file(
     write_png(png, image)
     thresholds.write_text(likely(state, image))
     save(ram, checkpoint(state))
+    with pytest.raises(ConfigError, match="needs the names of its tags and thresholds"):
+        import_checkpoint(tmp_path / "m.ckpt", tmp_path / "b", tagger=ram, **HEADS)
+    tagged = {"tags": folder / "tags.txt", "tagger": ram, "thresholds": thresholds}
+    import_checkpoint(tmp_path / "m.ckpt", tmp_path / "b", **tagged, **HEADS)
     how = ("--models", str(tmp_path / "models"))
 
     def import_tagger() -> str:
@@ -427,7 +431,7 @@ def test_tags_guide_the_reconstruction_of_a_file(
         assert call("decode", str(tmp_path / f"{tags}.icb"), str(path), "--set", keys, *how) == 0
         return path.read_bytes()
 
-    assert import_tagger() == import_tagger()
+    assert import_tagger() == import_tagger() == sha256_file(tmp_path / "b" / "tagger.safetensors")
     auto, none = encode("auto"), encode("none")
     assert auto == encode("dog")
     assert len(auto) == len(none) + 1

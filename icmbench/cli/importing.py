@@ -49,6 +49,10 @@ def _checkpoint(sub: Sub) -> None:
         "--tags", metavar="FILE", help="the names of the tags, one a line: checked and copied"
     )
     parser.add_argument(
+        "--tagger", metavar="FILE", help="RAM++, with --tags and --thresholds; see import-ram-plus"
+    )
+    parser.add_argument("--thresholds", metavar="FILE", help="the tags' thresholds, one a line")
+    parser.add_argument(
         "--head-width", type=int, default=64, help="of the prior's attention; default: 64"
     )
     parser.add_argument(
@@ -63,7 +67,7 @@ def _tagger(sub: Sub) -> None:
         "convert RAM++ to the tagger of a folder that import-diff-icmh made",
         "icmbench import-ram-plus downloads/ram-plus/ram_plus_swin_large_14m.pth \\\n"
         "      --model models/diff-icmh \\\n"
-        "      --thresholds downloads/ram-plus/ram_tag_list_threshold.txt\n\n"
+        "      --thresholds downloads/ram-thresholds/ram_tag_list_threshold.txt\n\n"
         "The folder has the names of the tags (tags.txt) already. Streams do not depend on the\n"
         "tagger: it may be added or removed at any time.",
     )
@@ -93,6 +97,8 @@ def import_diff_icmh(arguments: Namespace) -> None:
         control_head_width=arguments.control_head_width,
         tokenizer=path_if_given(arguments.tokenizer),
         tags=path_if_given(arguments.tags),
+        tagger=path_if_given(arguments.tagger),
+        thresholds=path_if_given(arguments.thresholds),
     )
     for line in report.lines():
         print(line)
@@ -104,9 +110,12 @@ def import_diff_icmh(arguments: Namespace) -> None:
 
 def import_ram_plus(arguments: Namespace) -> None:
     """`icmbench import-ram-plus CHECKPOINT --model DIR --thresholds FILE`."""
-    from icmbench.codecs.diff_icmh.importing import ram_plus
+    from icmbench.codecs.diff_icmh.importing.ram_plus import read_ram_plus
+    from icmbench.codecs.diff_icmh.model_folder import VOCABULARY
 
     model, thresholds = Path(arguments.model), Path(arguments.thresholds)
-    settings = ram_plus.import_ram_plus(Path(arguments.checkpoint), model, thresholds)
+    found = read_ram_plus(Path(arguments.checkpoint), model / VOCABULARY, thresholds)
+    found.write(model)
+    settings = found.settings
     size = f"{settings.tags} tags of {settings.descriptions} descriptions, {settings.image} pixels"
-    print(f"{arguments.model}: complete with a tagger ({size})")
+    print(f"{model}: complete with a tagger ({size})")

@@ -50,10 +50,12 @@ DIFF_ICMH: Final = section(
         "base": local_or_source("checkpoint of Stable Diffusion 2.1 for what they lack"),
         "tokenizer": local_or_source("folder of vocab.json and merges.txt"),
         "tags": local_or_source("file of the names of the tags, one a line"),
+        "tagger": local_or_source("checkpoint of RAM++, with `thresholds`"),
+        "thresholds": local_or_source("file of the tags' thresholds, one a line"),
         "head_width": integer(64, "channels of an attention head of the prior", low=1),
         "control_head_width": integer(16, "the same of the control network", low=1),
     },
-    "options of `icmbench import-diff-icmh`",
+    "options of `icmbench import-diff-icmh`, and of `icmbench import-ram-plus` for the tagger",
     required=["checkpoints"],
 )
 RUN: Final = {

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from icmbench.codecs.diff_icmh.entropy.rate_tables import write_tables
 from icmbench.codecs.diff_icmh.importing.convert import Conversion, Part, convert
+from icmbench.codecs.diff_icmh.importing.ram_plus import RamPlusWeights, read_ram_plus
 from icmbench.codecs.diff_icmh.importing.sizes import LATENT_SCALE, State
 from icmbench.codecs.diff_icmh.importing.verify import check_frozen, check_overlap, check_values
 from icmbench.codecs.diff_icmh.model_folder import TOKENIZER, VOCABULARY, WORDS, part_file
@@ -86,6 +87,8 @@ def import_checkpoint(
     control_head_width: int = 16,
     tokenizer: Path | None = None,
     tags: Path | None = None,
+    tagger: Path | None = None,
+    thresholds: Path | None = None,
 ) -> Report:
     """Convert a published checkpoint to a model folder; nothing is written unless all is right.
 
@@ -99,15 +102,21 @@ def import_checkpoint(
         control_head_width: the same of the control network, or the largest divisor below.
         tokenizer: folder of vocab.json and merges.txt of Stable Diffusion 2.1, copied to `out`.
         tags: names of the tags, one a line, copied to `out`.
+        tagger, thresholds: checkpoint of RAM++ and its tags' thresholds; see `read_ram_plus`.
 
     Raises ModelError for a file that cannot be read or holds more than tensors, one that names
     the tensors that are unknown, missing or wrong, or of a further checkpoint not equal to those of
     `path`, and one for a tokenizer that is not of the checkpoint's text encoder; ConfigError where
-    `out` is in use.
+    `out` is in use, or a tagger has no tags or thresholds.
     """
     _check_free(out)
     if min(head_width, control_head_width) < 1:
         raise ConfigError(f"head widths {head_width} and {control_head_width}: 1 is the least")
+    tagging = None
+    if tagger is not None:
+        if tags is None or thresholds is None:
+            raise ConfigError(f"{tagger}: a tagger needs the names of its tags and thresholds, too")
+        tagging = read_ram_plus(tagger, tags, thresholds)
     below = {} if base is None else read_checkpoint(base)
 
     def converted(file: Path) -> tuple[State, Conversion]:
@@ -137,7 +146,7 @@ def import_checkpoint(
         dropped={name: asdict(group) for name, group in conversion.dropped.items()},
         rates=[{"source": file.name, "sha256": sha256_file(file)} for file in further],
     )
-    _write(out, [conversion, *others], report, words)
+    _write(out, [conversion, *others], report, words, tagging)
     return report
 
 
@@ -169,7 +178,11 @@ def _size(part: Part) -> dict[str, int]:
 
 
 def _write(
-    out: Path, conversions: Sequence[Conversion], report: Report, words: Mapping[str, Path]
+    out: Path,
+    conversions: Sequence[Conversion],
+    report: Report,
+    words: Mapping[str, Path],
+    tagging: RamPlusWeights | None,
 ) -> None:
     """Make the folder beside its place and move it there whole; one conversion per rate."""
     out = out.resolve()
@@ -185,6 +198,8 @@ def _write(
             _write_parts(home, conversion, TRAINED, {**origin, "base": report.base})
         for place, source in words.items():
             write_bytes(folder / place, source.read_bytes())
+        if tagging is not None:
+            tagging.write(folder)
         write_json(folder / REPORT, report.values())
         os.replace(folder, out)
     finally:

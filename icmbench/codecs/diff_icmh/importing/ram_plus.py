@@ -8,6 +8,7 @@ is taken over, derived from the sizes, or a problem that names it.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from icmbench.codecs.diff_icmh.importing.ram_plus_names import (
     published_names,
     sizes,
 )
-from icmbench.codecs.diff_icmh.model_folder import TAGGER, VOCABULARY, part_file
+from icmbench.codecs.diff_icmh.model_folder import TAGGER, part_file
 from icmbench.codecs.diff_icmh.networks.ram_plus import RamPlusSettings, build_ram_plus
 from icmbench.codecs.diff_icmh.vocabulary import read_vocabulary
 from icmbench.core.errors import ModelError
@@ -30,25 +31,36 @@ from icmbench.models.published_tensors import refusal, write_tensors
 from icmbench.models.tensors import BUILD_ERRORS, check_numbers
 
 
-def import_ram_plus(path: Path, folder: Path, thresholds: Path) -> RamPlusSettings:
-    """Convert a checkpoint to the tagger of a model folder of Diff-ICMH; returns its sizes.
+@dataclass(frozen=True)
+class RamPlusWeights:
+    """Weights of RAM++ from published files.
 
-    Args:
-        path: the checkpoint.
-        folder: the model folder, which has the names of the tags.
-        thresholds: the score above which a tag is chosen, one a line.
+    Attributes:
+        tensors: by our names, the thresholds among them.
+        sources: names and sha256 of the files.
+    """
+
+    settings: RamPlusSettings
+    tensors: dict[str, Tensor]
+    sources: dict[str, str]
+
+    def write(self, folder: Path) -> None:
+        """Write them as the tagger of a model folder."""
+        metadata = {"network": self.settings.values(), "provenance": {"from": self.sources}}
+        write_tensors(part_file(folder, TAGGER), self.tensors, metadata)
+
+
+def read_ram_plus(path: Path, tags: Path, thresholds: Path) -> RamPlusWeights:
+    """Read a checkpoint of RAM++, the names of its tags and their thresholds, one a line.
 
     Raises ModelError for a file that cannot be read, for one whose tensors are unknown, missing or
-    wrong, and for thresholds that are not those of the tags. Nothing is written then.
+    wrong, and for thresholds that are not those of the tags.
     """
-    count = len(read_vocabulary(folder / VOCABULARY))
+    count = len(read_vocabulary(tags))
     least = read_thresholds(thresholds, count)
     settings, tensors = convert_ram_plus(path, count)
-    tensors["thresholds"] = least
     sources = {file.name: sha256_file(file) for file in (path, thresholds)}
-    metadata = {"network": settings.values(), "provenance": {"from": sources}}
-    write_tensors(part_file(folder, TAGGER), tensors, metadata)
-    return settings
+    return RamPlusWeights(settings, {**tensors, "thresholds": least}, sources)
 
 
 def read_thresholds(path: Path, count: int) -> Tensor:
