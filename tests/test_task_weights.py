@@ -98,6 +98,9 @@ def test_the_zoo_is_a_fetched_file(tmp_path: Path) -> None:
     (folder / "fetched.json").write_text('{"files": {"net-01234567.pth": {}}}')
     assert task_entry(filled, "boxes")["checkpoint"] == str(folder / "net-01234567.pth")
     assert make_run(filled).tasks["boxes"].files() == [folder / "net-01234567.pth"]
+    segments = {**task, "type": "mmdet-panoptic"}  # of the same library
+    entry = task_entry({**filled, "tasks": {"boxes": segments}}, "boxes")
+    assert entry["checkpoint"] == str(folder / "net-01234567.pth")
     (folder / "fetched.json").write_text("{}")
     with pytest.raises(ConfigError, match=r"fetched\.json: damaged"):
         make_run(filled)

@@ -57,7 +57,7 @@ def wanted_sources(config: Mapping[str, Any]) -> list[tuple[Source, Path]]:
     for task, entry in config["tasks"].items():
         found |= {source.name: source for source in task_sources(config, task).values()}
         if entry["type"] in ZOOS and entry.get("checkpoint") == ZOO:
-            source = chosen_source(entry["type"], str(entry.get("config")), known)
+            source = chosen_source(ZOOS[entry["type"]], str(entry.get("config")), known)
             found[source.name] = source
     places = {name: (source, downloads) for name, source in found.items()}
     if config["weights"]:

@@ -22,7 +22,7 @@ from icmbench.tasks.bundled import PARTS as BUNDLED_TASKS
 from icmbench.tasks.registry import make_task
 
 ZOO = "zoo"  # as `checkpoint`: the file that the library publishes
-ZOOS = ("mmdet", "mmseg")
+ZOOS = {"mmdet": "mmdet", "mmdet-panoptic": "mmdet", "mmseg": "mmseg"}  # kind -> library
 WEIGHT_KEYS = ("checkpoint", "model")  # options of tasks that name a weight file
 
 
@@ -131,14 +131,14 @@ def _fetched(config: Mapping[str, Any], name: str, url: str) -> Path:
 
 def _published(config: Mapping[str, Any], name: str, entry: Mapping[str, Any]) -> Path:
     """The checkpoint of a model of mmdet or mmseg in the folder that `icmbench fetch` made."""
-    model = entry.get("config")
+    model, library = entry.get("config"), ZOOS[entry["type"]]
     if not isinstance(model, str) or model.endswith(".py"):
-        raise ConfigError(f"task {name}: checkpoint: {ZOO} needs config, a name of {entry['type']}")
-    folder = Path(config["downloads"]) / f"{entry['type']}-{model}"
+        raise ConfigError(f"task {name}: checkpoint: {ZOO} needs config, a name of {library}")
+    folder = Path(config["downloads"]) / f"{library}-{model}"
     try:
         (file,) = json.loads((folder / FETCHED).read_text("utf-8"))["files"]
     except FileNotFoundError:
-        command = fetch_command(f"{entry['type']}/{model}", config["downloads"])
+        command = fetch_command(f"{library}/{model}", config["downloads"])
         raise ConfigError(
             f"task {name}: {folder}: the published checkpoint of {model} is not fetched: run "
             f"`{command}`"

@@ -70,10 +70,12 @@ def read_panoptic(path: Path, names: Mapping[str, str]) -> dict[str, Any]:
     images, annotations, content = _read(path, names)
     categories = content.get("categories")
     if not isinstance(categories, list) or not all(
-        isinstance(c, dict) and type(c.get("id")) is int and isinstance(c.get("name"), str)
+        isinstance(c, dict)
+        and (type(c.get("id")), type(c.get("name"))) == (int, str)
+        and c.get("isthing") in (0, 1)
         for c in categories
     ):
-        raise DatasetError(f"{path}: not panoptic: no `categories` with ids and names")
+        raise DatasetError(f"{path}: not panoptic: no `categories` with id, name, isthing")
     known = {category["id"] for category in categories}
     found: dict[str, Any] = {}
     for number, annotation in enumerate(annotations):
@@ -90,7 +92,7 @@ def read_panoptic(path: Path, names: Mapping[str, str]) -> dict[str, Any]:
         found[images[annotation["image_id"]]] = entry
     if bare := sorted({*images.values()} - {*found}):
         raise DatasetError(f"{path}: image {bare[0]} has no map ({len(bare)} of {len(images)})")
-    kept = [{"id": each["id"], "name": each["name"]} for each in categories]
+    kept = [{key: each[key] for key in ("id", "name", "isthing")} for each in categories]
     return {"categories": kept, "images": found}
 
 

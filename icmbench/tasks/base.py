@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
@@ -85,11 +85,13 @@ class Labels:
         dataset: its name, for messages.
         categories: category id -> name, of COCO instances.
         classes: names of the semantic classes.
+        segments: category id -> name, of panoptic segments.
     """
 
     dataset: str
     categories: Mapping[int, str]
     classes: tuple[str, ...]
+    segments: Mapping[int, str] = field(default_factory=dict)
 
     def category_ids(self, known: Sequence[str], what: str) -> list[int]:
         """Category id of the data set for every class of a model, in its order; -1: none.
@@ -105,6 +107,16 @@ class Labels:
                 f"data set {self.dataset!r} has no COCO categories; {what} detects instances"
             )
         ids = {name: number for number, name in self.categories.items()}
+        self._check(list(ids), known, what)
+        return [ids.get(name, -1) for name in known]
+
+    def segment_ids(self, known: Sequence[str], what: str) -> list[int]:
+        """As `category_ids`, for the categories of panoptic segments."""
+        if not self.segments:
+            raise TaskError(
+                f"data set {self.dataset!r} has no panoptic maps; {what} finds segments"
+            )
+        ids = {name: number for number, name in self.segments.items()}
         self._check(list(ids), known, what)
         return [ids.get(name, -1) for name in known]
 

@@ -29,7 +29,9 @@ class Truth:
     def labels(self, dataset: str) -> Labels:
         """The classes of the data set of this name, as a model has to know them."""
         categories = {int(c["id"]): str(c["name"]) for c in self.instances.get("categories", [])}
-        return Labels(dataset, categories, self.classes)
+        listed = self.more.get("panoptic", {}).get("categories", [])
+        segments = {int(category["id"]): str(category["name"]) for category in listed}
+        return Labels(dataset, categories, self.classes, segments)
 
     def face_boxes(self, image_id: str) -> list[list[float]]:
         """Boxes x, y, width, height of an image's annotated faces; [] where there are none."""
