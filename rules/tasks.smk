@@ -8,6 +8,7 @@ if run.tasks:
     from icmbench.tasks.bundled import PARTS as BUNDLED_TASKS
     from icmbench.tasks.bundled import bundled_file
     from icmbench.tasks.base import ORIGINALS
+    from icmbench.tasks.latents import LATENT_HEAD
 
     TASK_DOWNLOADS = task_downloads(run.config)
     # What the models predict on: the originals, and the reconstructions of every codec entry.
@@ -83,13 +84,8 @@ if run.tasks:
 
     rule task_scores:
         input:
-            measurements=lambda wc: measurements(datasets=[wc.dataset]),
-            predictions=lambda wc: expand(
-                "<results>/predictions/{dataset}/{codec}/{shard}",
-                dataset=wc.dataset,
-                codec=PREDICTED,
-                shard=plan.shards,
-            ),
+            measurements=lambda wc: measurements([wc.dataset], plan.predicted_codecs(wc.task)),
+            predictions=lambda wc: plan.predictions(wc.task, wc.dataset),
             truth=TRUTH,
         output:
             scores="<results>/scores/{dataset}.{task}.csv",
@@ -108,7 +104,7 @@ if run.tasks:
         params:
             code=code_of("task_scores"),
             entry=lambda wc: task_entry(run.config, wc.task),
-            predicted=PREDICTED,
+            predicted=lambda wc: [ORIGINALS, *plan.predicted_codecs(wc.task)],
             anchors=run.config["anchors"],
             rates=run.config["rates"],
             bootstrap=run.config["bootstrap"],
@@ -141,7 +137,8 @@ if run.tasks:
         script:
             "../workflow_scripts/tasks_tables.py"
 
-    if run.training.trained["tasks"]:
+    FINE_TUNED = [part for part in run.training.trained["tasks"] if part != LATENT_HEAD]
+    if FINE_TUNED:
 
         rule train_task:
             input:
@@ -160,7 +157,7 @@ if run.tasks:
             benchmark:
                 "<benchmarks>/train_task/{part}.tsv"
             wildcard_constraints:
-                part="|".join(run.training.trained["tasks"]),
+                part="|".join(FINE_TUNED),
             priority: 8
             conda:
                 "../envs/tasks.yaml"
@@ -212,8 +209,7 @@ if run.tasks:
         benchmark:
             "<benchmarks>/bundled_task/{part}.tsv"
         wildcard_constraints:
-            part="|".join(sorted({*BUNDLED_TASKS.values()} - {*run.training.trained["tasks"]}))
-            or "none",
+            part="|".join(sorted({*BUNDLED_TASKS.values()} - {*FINE_TUNED})) or "none",
         priority: 8
         localrule: True
         conda:

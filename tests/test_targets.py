@@ -51,7 +51,7 @@ def test_a_plain_run_names_what_every_target_needs() -> None:
 
 def test_the_default_run_has_all_but_the_ablation_fid_and_seeds() -> None:
     absent = absent_targets(make_run(default()))
-    assert set(absent) <= {"ablation", "distribution_table", "seeds_table"}
+    assert set(absent) <= {"ablation", "distribution_table", "latent_tasks", "seeds_table"}
 
 
 def test_given_models_leave_nothing_to_label() -> None:

@@ -85,6 +85,19 @@ def format_value(value: Value) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
+@dataclass(frozen=True)
+class Latent:
+    """The latent that a decoder makes of a file, before its image decoder.
+
+    Attributes:
+        values: float32 (h, w, C), standardised.
+        size: height and width of the image.
+    """
+
+    values: NDArray[np.float32]
+    size: tuple[int, int]
+
+
 class Codec(ABC):
     """A codec. Subclasses set the class attributes and write `encode` and `decode`.
 
@@ -103,6 +116,7 @@ class Codec(ABC):
         training_section: the module whose `SECTION` (`icmbench.training.section`) adds the keys of
             its training to the configuration, relative to the codec's package; None: it is trained
             elsewhere.
+        has_latent: it has `decode_latent` and `image_latent`.
         batch_key: decode key with the number of streams per call of `decode_batch`; None: streams
             are decoded one by one.
     """
@@ -121,6 +135,7 @@ class Codec(ABC):
     uses_device: ClassVar[bool] = False
     model_name: ClassVar[str | None] = None
     training_section: ClassVar[str | None] = None
+    has_latent: ClassVar[bool] = False
     batch_key: ClassVar[str | None] = None
 
     def __init__(self, *, models: Path | None = None, device: str = "cpu") -> None:
@@ -146,6 +161,17 @@ class Codec(ABC):
         those of `decode`: the codec spec holds `batch_key`.
         """
         return [self.decode(stream, **keys) for stream in streams]
+
+    def decode_latent(self, stream: bytes, **keys: Any) -> Latent:
+        """Decode a stream as far as the latent that `decode` hands to its image decoder.
+
+        Needs neither the image decoder nor any other information; errors as those of `decode`.
+        """
+        raise CodecError(f"{self.name} has no decoded latent")
+
+    def image_latent(self, image: Image) -> Latent:
+        """Compute the latent of an image that is not coded."""
+        raise CodecError(f"{self.name} has no latent")
 
     def truncate(self, stream: bytes, **keys: Any) -> bytes:
         """Truncate an embedded stream."""

@@ -31,6 +31,8 @@ from icmbench.reporting.artefacts import Made, Scope, benchmarks, made
 from icmbench.reporting.captions import report_words
 from icmbench.reporting.catalogue import CATALOGUE
 from icmbench.tasks.backends.openmm_task import OpenMMTask
+from icmbench.tasks.base import ORIGINALS
+from icmbench.tasks.latents import LatentTask
 
 # Parts of MPD's model whose training writes a table of losses, as that of the features does.
 NETWORKS = ("autoencoder", "reverse", "vgg")
@@ -204,9 +206,31 @@ class Plan:
 
     # ----- tasks
 
+    @functools.cached_property
+    def latent_task(self) -> str | None:
+        """The task on decoded latents; None: there is none."""
+        tasks = self.run.tasks.values()
+        return next((task.name for task in tasks if isinstance(task, LatentTask)), None)
+
     def tasks_of(self, dataset: str) -> list[str]:
-        """Names of the tasks of a data set, sorted."""
-        return sorted(task for data, task in self.pairs if data == dataset)
+        """Names of the tasks on the reconstructions of a data set, sorted."""
+        pairs = [pair for pair in self.pairs if pair[1] != self.latent_task]
+        return sorted(task for data, task in pairs if data == dataset)
+
+    def predicted_codecs(self, task: str) -> list[str]:
+        """The codec entries that a task predicts on."""
+        if task == self.latent_task:
+            return list(self.run.tasks[task].values["codecs"])
+        return list(self.run.codecs)
+
+    def predictions(self, task: str, dataset: str) -> list[str]:
+        """Folders of predictions by shard: of the originals, then of every codec entry."""
+        folder = "latent_predictions" if task == self.latent_task else "predictions"
+        return [
+            f"{self.results}/{folder}/{dataset}/{codec}/{shard}"
+            for codec in (ORIGINALS, *self.predicted_codecs(task))
+            for shard in self.shards
+        ]
 
     def task_entries(self, dataset: str) -> dict[str, dict[str, Any]]:
         """The configuration of every task of a data set, by name."""

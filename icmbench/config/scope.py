@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from icmbench.codecs.mpd.model_folder import TAPS
 from icmbench.reporting.artefacts import Scope
 from icmbench.tasks.base import INSTANCES
+from icmbench.tasks.latents import LATENT_HEAD
 
 if TYPE_CHECKING:
     from icmbench.config.plan import Plan
@@ -33,6 +34,7 @@ def _conditions(plan: Plan) -> Iterable[tuple[str, Any]]:
     yield "hierarchy", plan.mpd and config["hierarchy"]
     yield "labels", plan.trained_kinds
     yield "models", plan.makes_models
+    yield "latent_task", plan.latent_task
     yield "mpd", plan.mpd
     yield "mpd_model", plan.makes_mpd
     yield "paired", config["anchors"] and config["rates"]
@@ -48,6 +50,7 @@ def _axes(plan: Plan) -> dict[str, Axis]:
     ablation = config["ablation"]["bpp"] if config["ablation"]["full"] else []
     objects = [pair for pair in plan.pairs if run.tasks[pair[1]].produces == INSTANCES]
     stages = plan.variants if plan.makes_diff_icmh else []
+    latent = run.tasks[plan.latent_task] if plan.latent_task else None
     return {
         "ablation_rate": [{"n": n, "bpp": bpp} for n, bpp in enumerate(ablation)],
         "anchor": _each("anchor", config["anchors"]),
@@ -66,6 +69,9 @@ def _axes(plan: Plan) -> dict[str, Axis]:
         "hierarchy": hierarchy if plan.mpd else [],
         "kind": _each("kind", plan.trained_kinds),
         "labelled_image": hierarchy if plan.trained_kinds else [],
+        "latent_codec": _each("codec", latent.values["codecs"] if latent else []),
+        "latent_head": [{}] * (LATENT_HEAD in run.training.trained["tasks"]),
+        "latent_set": _each("dataset", config["tasks"][latent.name]["datasets"] if latent else []),
         "loss": _each("network", plan.losses),
         "mpd": _each("codec", plan.mpd),
         "objects": _pairs(objects),
@@ -75,8 +81,10 @@ def _axes(plan: Plan) -> dict[str, Axis]:
         "sweep": _each("guide", plan.sweeps),
         "tap": _each("tap", TAPS),
         "tapped_image": hierarchy[:1] if plan.makes_models else [],
-        "task_dataset": _each("dataset", sorted({data for data, _ in plan.pairs})),
-        "task_part": _each("part", run.training.trained["tasks"]),
+        "task_dataset": _each(
+            "dataset", sorted(data for data in run.datasets if plan.tasks_of(data))
+        ),
+        "task_part": _each("part", [p for p in run.training.trained["tasks"] if p != LATENT_HEAD]),
         "task_picture": _items(config["task_pictures"]),
         "variant": _each("variant", stages),
         "vgg": [{}] * ("vgg" in run.training.encoder_parts),

@@ -14,6 +14,7 @@ from icmbench.codecs.registry import codec_class
 from icmbench.config.models import entries_with_seeds
 from icmbench.reporting.catalogue import CATALOGUE
 from icmbench.reporting.paper_items import PAPER_ITEMS, PaperItem
+from icmbench.tasks.latents import LatentTask
 
 if TYPE_CHECKING:
     from icmbench.config.run import Run
@@ -138,6 +139,12 @@ def _ablation_of(codec: str) -> Callable[[Run], str]:
     return lacks
 
 
+def _latent_task(run: Run) -> str:
+    if any(isinstance(task, LatentTask) for task in run.tasks.values()):
+        return ""
+    return "a task on decoded latents (type: latent-segmentation): add one to tasks"
+
+
 def _seeds(run: Run) -> str:
     if entries_with_seeds(run.codecs):
         return ""
@@ -158,6 +165,7 @@ NEEDS: dict[str, Callable[[Run], str]] = {
     "diffusion_pictures": _codec(DIFFUSION, "diffusion"),
     "distribution_table": _distribution,
     "feature_gap": _backbone,
+    "latent_tasks": _latent_task,
     "loss_figures": _losses,
     "mpd_framework": _codec(MPD, "hierarchy"),
     "mpd_framework_table": _codec(MPD, "hierarchy"),

@@ -8,6 +8,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from icmbench.config.latent_tasks import (
+    check_latent_tasks,
+    head_file,
+    is_latent,
+    trains_head,
+)
 from icmbench.config.problems import Problems
 from icmbench.config.sources import run_sources
 from icmbench.core.errors import ConfigError
@@ -19,6 +25,7 @@ from icmbench.tasks.base import Task
 from icmbench.tasks.bundled import BUNDLED
 from icmbench.tasks.bundled import FOLDER as TASK_FOLDER
 from icmbench.tasks.bundled import PARTS as BUNDLED_TASKS
+from icmbench.tasks.latents import LATENT_HEAD, TRAINED
 from icmbench.tasks.registry import make_task
 
 ZOO = "zoo"  # as `checkpoint`: the file that the library publishes
@@ -43,6 +50,7 @@ def make_tasks(
         with problems.collect(where):
             tasks[name] = make_task(name, task_entry(config, name))
             _check_task_files(config, tasks[name], problems)
+    check_latent_tasks(config, tasks, problems)
     return tasks
 
 
@@ -51,7 +59,7 @@ def _check_task_files(config: Mapping[str, Any], task: Task, problems: Problems)
     folder = Path(config["results"]) / "models" / TASK_FOLDER
     made = {folder / f"{part}.safetensors" for part in BUNDLED_TASKS.values()}
     downloads = task_downloads(config)
-    made |= {Path(path) for path in downloads}
+    made |= {head_file(config), *(Path(path) for path in downloads)}
     for weights, (url, _) in downloads.items():
         if config["offline"] and not Path(weights).is_file():
             problems.add(
@@ -67,10 +75,11 @@ def _check_task_files(config: Mapping[str, Any], task: Task, problems: Problems)
 
 
 def task_parts(config: Mapping[str, Any]) -> list[str]:
-    """The bundled task models that a run uses, sorted."""
+    """The bundled task models that a run uses, and the head that it trains, sorted."""
     entries = config["tasks"].values()
     used = {e["type"] for e in entries if e["type"] in BUNDLED_TASKS and _own(e)}
-    return sorted(BUNDLED_TASKS[kind] for kind in used)
+    heads = [LATENT_HEAD] * trains_head(config)
+    return sorted([*(BUNDLED_TASKS[kind] for kind in used), *heads])
 
 
 def task_entry(config: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -86,6 +95,8 @@ def task_entry(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     if entry["type"] in BUNDLED_TASKS and _own(entry):
         file = f"{BUNDLED_TASKS[entry['type']]}.safetensors"
         entry["checkpoint"] = str(Path(config["results"]) / "models" / TASK_FOLDER / file)
+    if is_latent(entry) and entry.get("checkpoint", TRAINED) == TRAINED:
+        entry["checkpoint"] = str(head_file(config))
     if entry["type"] in ZOOS and entry.get("checkpoint") == ZOO:
         entry["checkpoint"] = str(_published(config, name, entry))
     for key in WEIGHT_KEYS:

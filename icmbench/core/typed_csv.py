@@ -18,7 +18,8 @@ TEXT: Final = frozenset(
         "elsewhere", "encoding", "family", "first_image", "here", "host", "hosts", "image",
         "job", "kind", "level", "licence", "metric", "model", "note", "operator", "outcome",
         "part", "path", "representation", "revision", "rule", "settings", "sha256", "size",
-        "remark", "source", "split", "stage", "status", "task", "versions", "weights", "without",
+        "remark", "seeds", "source", "split", "stage", "status", "task", "versions", "weights",
+        "without",
     }
 )  # fmt: skip
 _MISSING: Final = ("", "nan")  # a number that is not known

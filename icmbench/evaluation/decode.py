@@ -201,6 +201,7 @@ def _batch(point: OperatingPoint) -> int:
 
 
 DecodeOne = Callable[[CodecEntry, Path, OperatingPoint, str], Image]
+Ask = Callable[[CodecEntry, Path, OperatingPoint, str, str], dict[str, Any]]
 
 
 @contextlib.contextmanager
@@ -208,16 +209,34 @@ def decoding() -> Iterator[DecodeOne]:
     """Decode single images of shards, for figures, as `decode_shard` does.
 
     The function that the block gets takes a codec entry, an archive of streams, an operating point
-    and an image id, and returns the reconstruction; it raises Failed where decoding fails and
-    MeasurementError for a member that is missing or damaged. Every entry has one fresh process for
-    all its images; nothing is timed, so it is not warmed up.
+    and an image id, and returns the reconstruction; it raises as that of `asking`.
+    """
+    with asking() as ask:
+
+        def decode(entry: CodecEntry, streams: Path, point: OperatingPoint, image_id: str) -> Image:
+            reconstruction: Image = ask(entry, streams, point, image_id, "decode")["image"]
+            return reconstruction
+
+        yield decode
+
+
+@contextlib.contextmanager
+def asking() -> Iterator[Ask]:
+    """Ask codec processes about single streams of shards.
+
+    The function that the block gets takes a codec entry, an archive of streams, an operating point,
+    an image id and a request of `worker.handle` about a stream, and returns its answer; it raises
+    Failed where the request fails and MeasurementError for a member that is missing or damaged.
+    Every entry has one fresh process for all its images, which is not warmed up.
     """
     processes: dict[str, CodecProcess] = {}
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="icmbench-"))
         file = Path(scratch) / "stream"
 
-        def decode(entry: CodecEntry, streams: Path, point: OperatingPoint, image_id: str) -> Image:
+        def ask(
+            entry: CodecEntry, streams: Path, point: OperatingPoint, image_id: str, do: str
+        ) -> dict[str, Any]:
             if entry.name not in processes:
                 started = CodecProcess(replace(entry.setup, warm_up=None))
                 processes[entry.name] = stack.enter_context(started)
@@ -225,10 +244,9 @@ def decoding() -> Iterator[DecodeOne]:
             with archive.reader(streams) as source:
                 _extract(source, point, image_id, file)
             _truncate(process, point, file)
-            reconstruction: Image = process.call("decode", point.decode, path=str(file))["image"]
-            return reconstruction
+            return process.call(do, point.decode, path=str(file))
 
-        yield decode
+        yield ask
 
 
 def _extract(source: zipfile.ZipFile, point: OperatingPoint, image_id: str, file: Path) -> None:

@@ -18,7 +18,7 @@ from io import BufferedIOBase, RawIOBase
 from pathlib import Path
 from typing import IO, Any, cast
 
-from icmbench.codecs.base import Codec, check_image
+from icmbench.codecs.base import Codec, Latent, check_image
 from icmbench.codecs.registry import codec_class
 from icmbench.codecs.specs import make_point
 from icmbench.core import jit_notice as compiling
@@ -61,8 +61,9 @@ def _exactly(pipe: BufferedIOBase | RawIOBase, size: int) -> bytearray | None:
 def handle(codec: Codec, request: dict[str, Any]) -> dict[str, Any]:
     """Answer of one request.
 
-    `encode` (image), `truncate`, `salvage` or `decode` (path of a stream file), `decode-batch`
-    (paths of stream files), `warm-up` (keys of a point, `decode`: whether it decodes, too).
+    `encode` or `image-latent` (image), `truncate`, `salvage`, `decode` or `decode-latent` (path of
+    a stream file), `decode-batch` (paths of stream files), `warm-up` (keys of a point, `decode`:
+    whether it decodes, too).
     """
     import numpy as np
 
@@ -82,7 +83,13 @@ def handle(codec: Codec, request: dict[str, Any]) -> dict[str, Any]:
         pictures = [check_image(image) for image in codec.decode_batch(streams, **keys)]
         seconds = (_clock() - start) / len(streams)
         return {"seconds": seconds, "images": [np.ascontiguousarray(p) for p in pictures]}
+    if request["do"] == "image-latent":
+        start = _clock()
+        return _latent_answer(start, codec.image_latent(check_image(request["image"])))
     stream = Path(request["path"]).read_bytes()
+    if request["do"] == "decode-latent":
+        start = _clock()
+        return _latent_answer(start, codec.decode_latent(stream, **keys))
     if request["do"] == "truncate":
         return {"stream": codec.truncate(stream, **keys)}
     if request["do"] == "salvage":
@@ -90,6 +97,10 @@ def handle(codec: Codec, request: dict[str, Any]) -> dict[str, Any]:
     start = _clock()
     picture = check_image(codec.decode(stream, **keys))
     return {"seconds": _clock() - start, "image": np.ascontiguousarray(picture)}
+
+
+def _latent_answer(start: float, latent: Latent) -> dict[str, Any]:
+    return {"seconds": _clock() - start, "latent": latent.values, "size": latent.size}
 
 
 def _clock() -> float:

@@ -19,6 +19,7 @@ CONDITIONS: Final = {
     "hierarchy": "a codec entry is `mpd`, and `hierarchy` lists images",
     "labels": "`training` trains features",
     "models": "a codec entry needs a model, and `models` is not given",
+    "latent_task": "a task takes decoded latents",
     "mpd": "a codec entry is `mpd`",
     "mpd_model": "a codec entry is `mpd`, and `models` is not given",
     "paired": "`anchors` and `rates` are set",

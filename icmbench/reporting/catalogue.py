@@ -233,6 +233,15 @@ TABLES: Final[Sequence[Artefact]] = (
         "Status: ok where there is a value, else the reason why not.",
         "dataset", "family", "task", "metric", when="tasks",
     ),
+    _table(
+        "latent_tasks", "latent_tasks", "Task on decoded latents",
+        "A head that predicts from the decoded latent, without an image decoder, beside the task "
+        "on reconstructions (against): metric, and the score on the originals (ceiling; of the "
+        "head on their latents). Seconds: medians over the timed images, one thread: to the "
+        "latent, of the head, of the whole decoder, of the network on the reconstruction. Saved: "
+        "the share of the latter two that the former two do not take.",
+        "dataset", "family", "metric", when="latent_task",
+    ),
     _table("tasks_bd_rate", "tasks_tables", "BD-rate of machine tasks", "", when="tasks"),
     _table(
         "task_failures", "tasks_tables", "Failures of machine tasks",
@@ -392,6 +401,19 @@ DATA: Final[Sequence[Artefact]] = (
     _data(
         "predictions/{dataset}/originals/{shard}", "predict_originals",
         "predictions on the originals: the ceiling", "task_dataset", "shard",
+    ),
+    _data(
+        "latent_predictions/{dataset}/{codec}/{shard}", "predict_latents",
+        "predictions from decoded latents, and their seconds", "latent_set", "latent_codec",
+        "shard",
+    ),
+    _data(
+        "latent_predictions/{dataset}/originals/{shard}", "predict_latent_originals",
+        "predictions from the latents of the originals", "latent_set", "shard",
+    ),
+    _data(
+        "models/tasks/latent_head.safetensors", "train_latent_head",
+        "head of the task on decoded latents", "latent_head",
     ),
     _data(
         "scores/{dataset}.{task}.csv", "task_scores",

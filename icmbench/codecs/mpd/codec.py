@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.bitstream import container
-from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels, seed_key, too_large
+from icmbench.codecs.base import (
+    Codec,
+    Image,
+    Key,
+    Latent,
+    check_image,
+    check_pixels,
+    seed_key,
+    too_large,
+)
 from icmbench.core.errors import CodecError, CorruptStream, TruncatedStream
 
 CODEC_ID = 1  # in the container
@@ -31,6 +40,7 @@ class Mpd(Codec):
     training_section = ".training.settings"  # relative: no import of a decoder
     codec_id = CODEC_ID
     uses_device = True
+    has_latent = True
     packages = ("torch", "diffusers", "numba", "numpy")
     settings = (
         "latent of a small AutoencoderKL; palettes of 256 to 2 entries in one embedded stream, "
@@ -133,6 +143,21 @@ class Mpd(Codec):
     def decode(self, stream: bytes, *, decoder: str = "regression", seed: int = 0) -> Image:
         """The image of all states that the stream holds."""
         return self.model.decode(stream, self._parse(stream), decoder, seed)
+
+    def decode_latent(self, stream: bytes, *, decoder: str = "regression", seed: int = 0) -> Latent:
+        """The latent z_hat of all states that the stream holds."""
+        parsed = self._parse(stream)
+        size = parsed.header.height, parsed.header.width
+        return Latent(self.model.decode_latent(stream, parsed, decoder, seed), size)
+
+    def image_latent(self, image: Image) -> Latent:
+        """The integer latent of an image, in standard deviations."""
+        import numpy as np
+
+        from icmbench.models.latent import SCALE
+
+        values = self.model.latent(check_image(image)).astype(np.float32) / np.float32(SCALE)
+        return Latent(values, (image.shape[0], image.shape[1]))
 
     @classmethod
     def stochastic(cls, **keys: Any) -> bool:

@@ -135,7 +135,14 @@ class MPDModel(CodecModel):
     def decode(self, stream: bytes, parsed: container.Stream, decoder: str, seed: int = 0) -> Image:
         """The image of the finest state that a stream holds; the noise is that of a seed."""
         size = parsed.header.height, parsed.header.width
-        return self.show(self.states(parsed)[-1], decoder, noise_seed(stream, seed), size)
+        return self.autoencoder.image(self.decode_latent(stream, parsed, decoder, seed), size)
+
+    def decode_latent(
+        self, stream: bytes, parsed: container.Stream, decoder: str, seed: int
+    ) -> NDArray[np.float32]:
+        """The latent of the finest state that a stream holds, (h, w, C)."""
+        state, seed = self.states(parsed)[-1], noise_seed(stream, seed)
+        return reverse(self.network, state, decoder, self.noise, seed, self.device)
 
     def show(self, state: State, decoder: str, seed: int, size: tuple[int, int]) -> Image:
         """The image of one state."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from icmbench.core.errors import ConfigError
-from icmbench.core.schema import Schema
+from icmbench.core.schema import Schema, integer
+from icmbench.tasks.latents import LATENT_HEAD
 from icmbench.training.section import Keys, TrainingSection, Values, network
 
 WHERE: Final = "on the scenes of the training data; a task names it by `checkpoint: bundled`"
@@ -17,12 +18,22 @@ class TaskTraining(TrainingSection):
 
     key: ClassVar[str] = "tasks"
     count_keys: ClassVar[Mapping[str, str]] = dict.fromkeys(
-        ("detector", "segmenter", "landmarks"), "steps"
+        ("detector", "segmenter", "landmarks", LATENT_HEAD), "steps"
     )
     keys: ClassVar[Mapping[str, Schema]] = {
         "detector": network(8, 1e-3, "images", f"the small RTMDet-Ins, {WHERE}"),
         "segmenter": network(8, 1e-3, "images", f"the small Fast-SCNN, {WHERE}"),
         "landmarks": network(8, 1e-3, "faces", f"the small FAN, {WHERE}"),
+        LATENT_HEAD: network(
+            16,
+            2e-3,
+            "crops of latents",
+            "the head of a task on decoded latents, from scratch; no such head is bundled",
+            {
+                "channels": integer(64, "of its hidden layers", low=8, multiple=8),
+                "images": integer(256, "scenes that are coded for it", low=1),
+            },
+        ),
     }
 
     def trained(self, training: Values, points: Keys, parts: Sequence[str] | None) -> list[str]:
@@ -31,6 +42,9 @@ class TaskTraining(TrainingSection):
         Raises ConfigError where no training set is of scenes: only they have all annotations.
         """
         trained = [part for part in self.with_count(training) if part in (parts or ())]
+        if LATENT_HEAD in (parts or ()) and LATENT_HEAD not in trained:
+            path = self.count_paths([LATENT_HEAD])
+            raise ConfigError(f"{path} is 0, and no head on latents is bundled: set it above 0")
         if trained and not scene_sets(training):
             raise ConfigError(
                 f"training.tasks.{trained[0]}: no training set of training.data is of scenes"
@@ -39,7 +53,8 @@ class TaskTraining(TrainingSection):
 
     def settings(self, training: Values, part: str, **wildcards: str) -> dict[str, Any]:
         """Job parameters of a model's training."""
-        return {**training["tasks"][part], "seed": training["seed"], "start": "bundled"}
+        start = "scratch" if part == LATENT_HEAD else "bundled"
+        return {**training["tasks"][part], "seed": training["seed"], "start": start}
 
 
 SECTION: Final = TaskTraining()
