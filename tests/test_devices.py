@@ -16,7 +16,7 @@ from conftest import make_picture
 from fake_cuda import fake_cuda
 from test_import_diff_icmh import HEADS, other_rate, save, small_networks, words
 from test_import_diff_icmh import published as published_names
-from test_learned_metrics import random_state
+from test_learned_metrics import random_state, write_pristine_model
 from tiny_icmh import tiny_icmh_models
 from tiny_model import tiny_models
 
@@ -251,7 +251,7 @@ def test_an_imported_diff_icmh(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Random files of LPIPS and DISTS under their published names."""
+    """Random files of LPIPS, DISTS and NIQE under their published names."""
     folder = tmp_path_factory.mktemp("weights")
     states = {
         "ALEXNET": random_state(torchvision.models.alexnet, 1),
@@ -266,6 +266,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             if file.sha256:
                 changed = dataclasses.replace(file, sha256=digest[:8])
                 patch.setattr(metric_files, constant, changed)
+        write_pristine_model(folder)
         yield folder
 
 
@@ -278,7 +279,7 @@ def test_every_metric_on_cuda(weights: Path) -> None:
             before = machine.operations
             found = Meter([name], weights, "cuda")(image, other)
             wanted = Meter([name], weights)(image, other)
-            if METRICS[name].needs_weights:
+            if METRICS[name].uses_device:
                 assert machine.operations - before > 20
                 assert found[name] == pytest.approx(wanted[name], rel=1e-4), name
             else:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 import torch
 import torch.nn.functional as F
 import torchvision
@@ -44,6 +45,12 @@ def random_state(build: Callable[[], torch.nn.Module], seed: int) -> State:
     return state
 
 
+def write_pristine_model(folder: Path) -> None:
+    """A model of NIQE in the published format: features of mean 0 and variance 1."""
+    model = {"mu_prisparam": np.zeros((1, 36)), "cov_prisparam": np.eye(36)}
+    scipy.io.savemat(folder / files.NIQE.name, model)
+
+
 @pytest.fixture(scope="module")
 def states() -> dict[str, State]:
     generator = torch.Generator().manual_seed(3)
@@ -61,7 +68,7 @@ def states() -> dict[str, State]:
 
 @pytest.fixture(scope="module")
 def folder(states: dict[str, State], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The three files under their published names, their digests taken for the published ones."""
+    """The four files under their published names, their digests taken for the published ones."""
     where = tmp_path_factory.mktemp("weights")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCH_HOME", str(where / "no-cache"))
@@ -71,6 +78,7 @@ def folder(states: dict[str, State], tmp_path_factory: pytest.TempPathFactory) -
             digest = hashlib.sha256((where / file.name).read_bytes()).hexdigest()
             if file.sha256:
                 patch.setattr(files, constant, dataclasses.replace(file, sha256=digest[:8]))
+        write_pristine_model(where)
         yield where
 
 
@@ -206,7 +214,7 @@ def test_available_names_what_is_missing(
     assert available(folder)[1] == {}
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     names, reasons = available(tmp_path / "mine")
-    assert set(reasons) == set(LEARNED)
+    assert set(reasons) == {*LEARNED, "niqe"}
     assert not set(names) & set(reasons)
     for part in ("alexnet-owt-7be5be79.pth", "mine", "hub/checkpoints", "https://", "sha256"):
         assert part in reasons["lpips"]

@@ -66,7 +66,7 @@ def test_what_was_asked_for_ships() -> None:
         "clic2020-professional", "clic2020-mobile", "ade20k", "cityscapes", "camvid", "ibug-300w",
         "wflw", "flickr30k", "imagenet-val", "stable-diffusion-2-1-base", "ram-plus", "vgg16",
         "alexnet", "resnet50", "inception-fid", "face-alignment", "dists", "taef2",
-        "stable-diffusion-2-1-tokenizer", "ram-tags", "ram-thresholds",
+        "stable-diffusion-2-1-tokenizer", "ram-tags", "ram-thresholds", "niqe",
         *(f"diff-icmh-{rate}" for rate in (2, 4, 8, 16, 32)),
     ):  # fmt: skip
         assert name in names

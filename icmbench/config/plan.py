@@ -282,7 +282,7 @@ class Plan:
     @property
     def learned_metrics(self) -> list[str]:
         """Those of `metrics` that run networks."""
-        return [name for name in self.metrics if METRICS[name].needs_weights]
+        return [name for name in self.metrics if METRICS[name].uses_device]
 
     # ----- artefacts
 

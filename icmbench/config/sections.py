@@ -109,8 +109,8 @@ RUN: Final = {
         unique=True,
     ),
     "weights": optional(
-        "folder with the published network weights of LPIPS, DISTS and FID, or of folders with "
-        "them: that of downloads after `icmbench fetch vgg16 alexnet dists inception-fid`"
+        "folder with the published weights of LPIPS, DISTS, FID and NIQE, or of folders with them: "
+        "that of downloads after `icmbench fetch vgg16 alexnet dists inception-fid niqe`"
     ),
     "anchors": array(TEXT, [], "codec entries that BD-rates are given against", unique=True),
     "rates": array(

@@ -14,6 +14,7 @@ _FILES = {
     "lpips": [files.ALEXNET],
     "lpips_vgg": [files.VGG16],
     "dists": [files.VGG16, files.DISTS],
+    "niqe": [files.NIQE],
 }
 
 

@@ -39,7 +39,7 @@ class Meter:
         damaged or of other shapes, ConfigError for cuda where there is none.
         """
         self.names = list(names)
-        learned = {name for name in names if name in METRICS and METRICS[name].needs_weights}
+        learned = {name for name in names if name in METRICS and METRICS[name].uses_device}
         device = use_device(device) if learned else "cpu"
         self._devices = {name: device if name in learned else "cpu" for name in self.names}
         self._scores = {name: _score(name, weights, device) for name in self.names}

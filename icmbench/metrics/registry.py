@@ -15,7 +15,8 @@ class Metric:
     image has the value nan. `settings` is the definition in one sentence, for the table's notes.
     `module` of this package computes it: it is imported by name where the metric is measured, since
     torch, piq, torchvision and lpips take seconds in every job, and so that an edit of one metric
-    measures again where that metric is measured. Networks (`needs_weights`) run on the device.
+    measures again where that metric is measured. What `needs_weights` is a network, which runs on
+    the device, unless it is computed `on_cpu`.
     """
 
     name: str
@@ -26,6 +27,12 @@ class Metric:
     settings: str
     module: str
     needs_weights: bool = False
+    on_cpu: bool = False
+
+    @property
+    def uses_device(self) -> bool:
+        """True for networks."""
+        return self.needs_weights and not self.on_cpu
 
 
 _ALL = (
@@ -138,6 +145,19 @@ _ALL = (
         "resized without antialiasing to a shorter side of 256 where it is longer.",
         needs_weights=True,
         module="learned",
+    ),
+    Metric(
+        "niqe",
+        "NIQE",
+        "",
+        False,
+        192,  # four blocks: the covariance of fewer says little
+        "icmbench: of the reconstruction alone; 36 features of blocks of 96x96 pixels of the "
+        "rounded luminance (MATLAB's rgb2gray), what is left over at the right and below is cut; "
+        "pristine model of the authors' release (niqe_modelparameters.mat).",
+        needs_weights=True,
+        on_cpu=True,
+        module="niqe",
     ),
 )
 

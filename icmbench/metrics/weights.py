@@ -1,4 +1,4 @@
-"""Published network files of LPIPS, DISTS and FID: where they are looked for, how they are read.
+"""Published files of LPIPS, DISTS, FID and NIQE: where they are looked for, how they are read.
 
 Nothing here touches the network. A file counts only whole and unchanged: its sha256 must begin
 as published, it is read without unpickling objects, and every tensor must have its place.
@@ -60,6 +60,14 @@ INCEPTION = WeightFile(
     "pt_inception-2015-12-05-6726825d.pth",
     "91 MiB",
     "6726825d",
+)
+NIQE = WeightFile(
+    "niqe",
+    "niqe_modelparameters.mat",
+    "https://github.com/chaofengc/IQA-PyTorch/releases/download/v0.1-weights/"
+    "niqe_modelparameters.mat",
+    "12 kB",
+    "",
 )
 
 
