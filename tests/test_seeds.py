@@ -24,12 +24,14 @@ from icmbench.config.run import make_run
 from icmbench.config.targets import absent_targets
 from icmbench.core.errors import ConfigError
 from icmbench.core.images.image_files import write_png
+from icmbench.core.typed_csv import read_table
 from icmbench.datasets.records import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.shard import make_codec_entry
 from icmbench.reporting.statistics.comparison import Point, grids
 from icmbench.reporting.statistics.seeds import seed_groups, split_seed
 from icmbench.reporting.tables.bd_rate import bd_rate_table
+from icmbench.reporting.tables.csv_files import write_csv
 from icmbench.reporting.tables.failures import failures_table
 from icmbench.reporting.tables.rd import rd_table
 from icmbench.reporting.tables.seeds import seeds_table
@@ -138,6 +140,14 @@ def test_spread_over_seeds_by_hand() -> None:
     assert row["mean"] == pytest.approx(values.mean())
     assert row["deviation"] == pytest.approx(np.sqrt(((values - values.mean()) ** 2).sum() / 2))
     assert (row["least"], row["most"]) == pytest.approx((values[0], values[2]))
+
+
+def test_the_table_is_read_back_as_the_report_does(tmp_path: Path) -> None:
+    table = seeds_table(frame(seeds=True), ["psnr"], max_failed=0.25)
+    write_csv(table, tmp_path / "seeds.csv")
+    found = read_table(tmp_path / "seeds.csv")
+    assert list(found["seeds"]) == ["0 1 2"] * 3
+    assert found["deviation"].to_numpy() == pytest.approx(table["deviation"].to_numpy(), rel=1e-5)
 
 
 def test_an_image_that_one_seed_lacks_is_compared_for_none() -> None:
