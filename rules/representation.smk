@@ -37,7 +37,11 @@ if plan.makes_models:
         output:
             labels="<results>/training/pseudo_labels/{kind}.safetensors",
             table="<results>/training/pseudo_labels/{kind}.csv",
-            figures=[file for tap in TAPS for file in figure_files(f"montage_{{kind}}_{tap}")],
+            figures=[
+                file
+                for tap in level_names(TRAINING["mpd"]["pseudo_labels"]["descriptors"])
+                for file in figure_files(f"montage_{{kind}}_{tap}")
+            ],
         log:
             "<logs>/pseudo_labels/{kind}.log",
         benchmark:

@@ -4,7 +4,7 @@
 if plan.makes_models:
 
     from icmbench.config.parts import Parts
-    from icmbench.codecs.mpd.model_folder import NAME, PARTS, TAPS
+    from icmbench.codecs.mpd.model_folder import NAME, PARTS, level_names
     from icmbench.models.layout import CARD
 
     parts = Parts(plan)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from icmbench.codecs.mpd.model_folder import (
+    ALL_TAPS,
     ENCODER_PARTS,
     LAYOUT,
     PARTS,
@@ -20,7 +21,7 @@ from icmbench.codecs.mpd.model_folder import (
 )
 from icmbench.codecs.mpd.training.settings import SECTION
 from icmbench.config.models import alpha_sweeps, used_features
-from icmbench.config.run import make_run
+from icmbench.config.run import announcements, make_run
 from icmbench.core.errors import ConfigError, ModelError
 from icmbench.models.card import model_card
 
@@ -156,10 +157,29 @@ def test_pseudo_labels_that_cannot_be_made_are_refused_at_the_start() -> None:
         ({"counts": [8, 4], "clusters": [4] * 5}, "not ascending"),
         ({"counts": [4, 8], "clusters": [4, 4, 4, 4, 6]}, "6 is not one of counts"),
         ({"patches": 100, "counts": [4, 128], "clusters": [4] * 5}, "100 for 128 clusters"),
+        ({"clusters": [32]}, r"\[32\], but per_tap descriptors have 5 levels"),
+        ({"descriptors": "concatenated"}, "but concatenated descriptors have 1 level:"),
         ({"size": 320}, "less than or equal|maximum"),
     ):
         with pytest.raises(ConfigError, match=message):
             make_run(config([{"state": 1}], pseudo_labels=settings))
+
+
+def test_concatenated_descriptors_have_a_level_of_their_own() -> None:
+    """Its figures are planned in the place of those of the taps; the network is a new one."""
+    from icmbench.config.parts import Parts
+    from icmbench.config.plan import Plan
+    from icmbench.config.scope import make_scope
+
+    labels = {"descriptors": "concatenated", "clusters": [32]}
+    for settings, names, start in (({}, TAPS, "bundled"), (labels, (ALL_TAPS,), "scratch")):
+        run = make_run(config([{"state": 1}], features={"steps": 1}, pseudo_labels=settings))
+        plan = Plan(run)
+        assert make_scope(plan).axes["tap"] == [{"tap": name} for name in names]
+        assert Parts(plan).mpd_settings("features")["start"] == start
+        assert ("bundled" in Parts(plan).mpd_inputs("features")) == (start == "bundled")
+        said = [line for line in announcements(run) if "has a level per tap" in line]
+        assert len(said) == (start == "scratch")
 
 
 def test_an_ablation_names_its_entries() -> None:

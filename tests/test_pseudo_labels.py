@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
+from icmbench.codecs.mpd.model_folder import ALL_TAPS, TAPS
 from icmbench.codecs.mpd.training import clusters as clu
 from icmbench.codecs.mpd.training import pseudo_labels as pse
 from icmbench.core.errors import ConfigError, DatasetError, ModelError
@@ -248,6 +249,22 @@ def test_label_map_tells_noise_from_stripes() -> None:
         pse.label_maps(taps, image, levels, 80, 8, "fft")
     with pytest.raises(ConfigError, match="stride of 0"):
         pse.label_maps(taps, image, levels, 16, 0, "fft")
+
+
+def test_concatenated_descriptors_are_one_level_of_all_taps() -> None:
+    """Of every patch the descriptors of the taps side by side; a map has one label per place."""
+    images = [textured(64, 112, seed) for seed in range(4)]
+    patches = pse.draw_patches(images, 60, 16, 0)
+    apart = pse.patch_descriptors(taps, images, patches, "fft")
+    (joined,) = pse.patch_descriptors(taps, images, patches, "fft", joined=True)
+    assert np.array_equal(joined, np.concatenate(apart, axis=1))
+    level = clu.fit_level(joined, (2, 3), 3, 0)
+    (labels,) = pse.label_maps(taps, images[0], [level], 16, 8, "fft")
+    one = pse.Patches(16, *(np.array([v]) for v in (0, 24, 40)))
+    alone = pse.patch_descriptors(taps, images[:1], one, "fft", joined=True)[0]
+    assert labels[3, 5] == level.assign(alone)[0]
+    assert labelled().names == TAPS
+    assert replace(labelled(), levels=labelled().levels[:1]).names == (ALL_TAPS,)
 
 
 def labelled() -> pse.PseudoLabels:

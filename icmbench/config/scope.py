@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from icmbench.codecs.mpd.model_folder import TAPS
+from icmbench.codecs.mpd.model_folder import level_names
 from icmbench.reporting.artefacts import Scope
 from icmbench.tasks.base import INSTANCES
 from icmbench.tasks.latents import LATENT_HEAD
@@ -79,7 +79,7 @@ def _axes(plan: Plan) -> dict[str, Axis]:
         "shard": _each("shard", plan.shards),
         "source": _each("source", run.training.data),
         "sweep": _each("guide", plan.sweeps),
-        "tap": _each("tap", TAPS),
+        "tap": _each("tap", level_names(config["training"]["mpd"]["pseudo_labels"]["descriptors"])),
         "tapped_image": hierarchy[:1] if plan.makes_models else [],
         "task_dataset": _each(
             "dataset", sorted(data for data in run.datasets if plan.tasks_of(data))

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from icmbench.codecs.mpd.model_folder import TAPS
 from icmbench.codecs.mpd.training.pseudo_labels import draw_patches
 from icmbench.codecs.mpd.training.representation import load_taps, make_pseudo_labels
 from icmbench.core.devices import use_device
@@ -58,6 +57,6 @@ def pseudo_labels(
     )
     found.save(labels)
     write_csv(labels_table(found, descriptors, seed), table)
-    for tap, level, values in zip(TAPS, found.levels, descriptors, strict=True):
+    for tap, level, values in zip(found.names, found.levels, descriptors, strict=True):
         figure = level_montage(f"{kind}, {tap}", level, values, patches, data.images)
         save_figure(f"montage_{kind}_{tap}", figure, figures)

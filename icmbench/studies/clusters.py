@@ -63,7 +63,7 @@ def labels_table(labels: PseudoLabels, descriptors: Sequence[Floats], seed: int)
     (adjusted Rand index of two seeds, for the number in use).
     """
     rows = []
-    for tap, level, values in zip(TAPS, labels.levels, descriptors, strict=True):
+    for tap, level, values in zip(labels.names, labels.levels, descriptors, strict=True):
         used = len(level.centres)
         agreement = stability(values, used, (seed + SEEDS[0], seed + SEEDS[1]))
         for count, share in zip(level.counts, level.inertia, strict=True):
@@ -120,7 +120,7 @@ class ClusterStudy:
         self.curves = {
             "training pool": {
                 tap: (level.counts, level.inertia.tolist())
-                for tap, level in zip(TAPS, labels.levels, strict=True)
+                for tap, level in zip(labels.names, labels.levels, strict=True)
             }
         }
         self.montages: dict[str, Figure] = {}
@@ -140,7 +140,9 @@ class ClusterStudy:
         found: list[Floats] = []
         if places:
             patches = draw_patches(images, min(STUDIED, places), size, seed=0)
-            found = patch_descriptors(self.network, images, patches, self.labels.kind)
+            found = patch_descriptors(
+                self.network, images, patches, self.labels.kind, joined=len(self.labels.levels) == 1
+            )
         able = min((len(np.unique(values, axis=0)) for values in found), default=0)
         least = self.labels.levels[0].counts[0]
         if able < least:
@@ -148,19 +150,20 @@ class ClusterStudy:
             self.montages[name] = placeholder(f"Clusters of {dataset}", why)
             return
         self.curves[dataset] = {}
-        for tap, level, values in zip(TAPS, self.labels.levels, found, strict=True):
+        for tap, level, values in zip(self.labels.names, self.labels.levels, found, strict=True):
             counts = [count for count in level.counts if count <= able]
             used = min(len(level.centres), counts[-1])
             own = fit_level(values, counts, used if used in counts else counts[-1], seed=0)
             self.curves[dataset][tap] = (own.counts, own.inertia.tolist())
         self.montages[name] = level_montage(
-            f"{TAPS[-1]}, {dataset}", own, found[-1], patches, images
+            f"{self.labels.names[-1]}, {dataset}", own, found[-1], patches, images
         )
 
     def figures(self) -> dict[str, Figure]:
         """Distortion against the number of clusters, and a montage per data set."""
         chosen = {
-            tap: len(level.centres) for tap, level in zip(TAPS, self.labels.levels, strict=True)
+            tap: len(level.centres)
+            for tap, level in zip(self.labels.names, self.labels.levels, strict=True)
         }
         return {"clusters": distortion_figure(self.curves, chosen), **self.montages}
 
@@ -172,7 +175,7 @@ class ClusterStudy:
         stride = size // 4
         levels = self.labels.levels
         maps = label_maps(self.network, image, levels, size, stride, self.labels.kind)
-        titles = dict(zip(TAPS, maps, strict=True))
+        titles = dict(zip(self.labels.names, maps, strict=True))
         return overlay.label_maps(image, titles, size, stride, title=f"Pseudo-labels, {name}")
 
 

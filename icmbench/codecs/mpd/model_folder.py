@@ -25,6 +25,8 @@ from icmbench.models.layout import ModelLayout
 NAME: Final = "mpd"
 PARTS: Final = ("autoencoder", "contexts", "reverse")
 TAPS: Final = ("conv1_2", "conv2_2", "conv3_3", "conv4_3", "conv5_3")  # of `vgg`: the levels
+CONCATENATED: Final = "concatenated"  # descriptors of all taps as one, whose clusters are a level
+ALL_TAPS: Final = "all_taps"  # name of that level
 AUTOENCODER: Final = "autoencoder"  # key of metadata: sha256 of the file a part was trained on
 CHANNEL_LIMIT: Final = 64  # of a latent that can be coded
 KINDS: Final = ("fft", "mean")  # of the descriptors that features learn from
@@ -50,6 +52,11 @@ check_folder = LAYOUT.check_folder
 stream_files = LAYOUT.stream_files
 encoder_files = LAYOUT.encoder_files
 weights_digest = LAYOUT.weights_digest
+
+
+def level_names(descriptors: str) -> tuple[str, ...]:
+    """Names of the levels of pseudo-labels, from `training.mpd.pseudo_labels.descriptors`."""
+    return (ALL_TAPS,) if descriptors == CONCATENATED else TAPS
 
 
 def check_together(folder: Path, parts: Sequence[str]) -> None:

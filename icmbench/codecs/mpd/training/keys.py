@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from icmbench.codecs.mpd.model_folder import CHANNEL_LIMIT
+from icmbench.codecs.mpd.model_folder import CHANNEL_LIMIT, CONCATENATED
 from icmbench.core.schema import REQUIRED, Schema, array, choice, integer, local_or_source, section
 from icmbench.training.section import network
 
@@ -23,14 +23,20 @@ PSEUDO_LABELS: Final = section(
         ),
         "size": integer(64, "pixels a side of a patch", low=32, high=128, multiple=16),
         "patches": integer(4096, "patches of the training data", low=16),
+        "descriptors": choice(
+            ["per_tap", CONCATENATED],
+            "one clustering per tap, from texture to semantics; or the descriptors of all taps as "
+            "one vector, clustered once",
+        ),
         "counts": array(
             COUNT, COUNTS, "numbers of clusters to compute, ascending", least=1, unique=True
         ),
         "clusters": array(
             COUNT,
             [32] * 5,
-            "numbers of clusters used, per tap from texture to semantics; each one of counts",
-            least=5,
+            "numbers of clusters used, per tap from texture to semantics, or a single one of "
+            "concatenated descriptors; each one of counts",
+            least=1,
             most=5,
         ),
     },
@@ -56,6 +62,17 @@ KEYS: Final[Mapping[str, Schema]] = {
                 "(AutoencoderKL, AutoencoderTiny, or a pipeline with a vae), a folder with "
                 "*_encoder.pth and *_decoder.pth of the TAESD family, or a latent-diffusion "
                 "checkpoint"
+            ),
+            "directions": integer(
+                0,
+                "leading directions of an imported latent that the palette carries; 0: all its "
+                "channels, as they are",
+                high=CHANNEL_LIMIT,
+            ),
+            "metric": choice(
+                ["image", "latent"],
+                "directions are principal components by the squared error of decoded images (the "
+                "decoder's derivative), or of the latent itself",
             ),
             "channels": widths([16, 32, 64, 96], "at 1, 1/2, 1/4 and 1/8", 8, least=4, most=4),
             "layers": integer(1, "residual blocks per resolution of the encoder", low=1),

@@ -2,7 +2,8 @@
 
 The descriptors of training patches at a tap are reduced by PCA and clustered. The cluster of a
 patch is its pseudo-label, one per level, from fine texture (first tap) to coarse semantics (last
-tap). They are the classes of the contrastive loss.
+tap). They are the classes of the contrastive loss. A single level is of the descriptors of all
+taps, concatenated.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from icmbench.codecs.mpd.model_folder import ALL_TAPS, TAPS
 from icmbench.codecs.mpd.training.clusters import Level
 from icmbench.codecs.mpd.training.descriptors import KINDS, descriptor
 from icmbench.core.errors import ConfigError, DatasetError, ModelError
@@ -69,7 +71,7 @@ class PseudoLabels:
     Attributes:
         patches: of the training images.
         kind: of the descriptors.
-        levels: one per tap, fine to coarse.
+        levels: one per tap, fine to coarse; or a single one of all taps' descriptors.
         pool: digest of the training data.
         weights: digest of the weights of the network whose taps were clustered.
         network: its settings, as plain values.
@@ -81,6 +83,11 @@ class PseudoLabels:
     pool: str
     weights: str
     network: Mapping[str, Any]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the levels."""
+        return TAPS if len(self.levels) > 1 else (ALL_TAPS,)
 
     def save(self, path: Path) -> None:
         """Write a file that `load` reads; equal labels give equal bytes."""
@@ -162,11 +169,12 @@ def draw_patches(images: Sequence[Image], count: int, size: int, seed: int) -> P
 
 
 def patch_descriptors(
-    taps: Taps, images: Sequence[Image], patches: Patches, kind: str
+    taps: Taps, images: Sequence[Image], patches: Patches, kind: str, *, joined: bool = False
 ) -> list[Floats]:
     """Per tap the descriptors of all patches, float32 (n, D); every patch goes through alone.
 
     Args:
+        joined: one level, the descriptors of all taps concatenated.
         taps: gives the tap tensors, (n, C, h, h) each, of pixels, float32 (n, 3, size, size) in
             [-1, 1].
 
@@ -176,7 +184,7 @@ def patch_descriptors(
         raise DatasetError("there are no patches to describe")
     batches = list(
         progress(
-            _described(taps, images, patches, kind),
+            _described(taps, images, patches, kind, joined=joined),
             desc="descriptors",
             unit="batch",
             total=-(-len(patches) // BATCH),
@@ -205,7 +213,7 @@ def label_maps(
     # Batch by batch: the descriptors of a large image would fill the memory.
     labels = [
         [level.assign(part) for level, part in zip(levels, batch, strict=True)]
-        for batch in _described(taps, [image], patches, kind)
+        for batch in _described(taps, [image], patches, kind, joined=len(levels) == 1)
     ]
     return [
         np.concatenate(parts).reshape(top.size, left.size) for parts in zip(*labels, strict=True)
@@ -213,9 +221,9 @@ def label_maps(
 
 
 def _described(
-    taps: Taps, images: Sequence[Image], patches: Patches, kind: str
+    taps: Taps, images: Sequence[Image], patches: Patches, kind: str, *, joined: bool
 ) -> Iterator[list[Floats]]:
-    """Batch by batch the descriptors of every tap."""
+    """Batch by batch the descriptors of every tap, or those of all taps concatenated."""
     for start in range(0, len(patches), BATCH):
         pixels = patches.cut(images, slice(start, start + BATCH)).transpose(0, 3, 1, 2)
         values = torch.from_numpy(pixels / np.float32(127.5) - np.float32(1)).contiguous()
@@ -224,7 +232,7 @@ def _described(
         for number, part in enumerate(batch):
             if not np.isfinite(part).all():
                 raise ModelError(f"tap {number} of the network is not finite on some patch")
-        yield batch
+        yield [np.concatenate(batch, axis=1)] if joined else batch
 
 
 class _Taker:

@@ -64,11 +64,12 @@ def make_pseudo_labels(
 
     Args:
         counts: numbers of clusters that are tried, ascending.
-        clusters: the number in use per level, each one of `counts`.
+        clusters: the number in use per level, each one of `counts`; a single one: of the
+            descriptors of all taps, concatenated.
 
     Raises as `patch_descriptors` and `fit_level` do.
     """
-    descriptors = patch_descriptors(network, data.images, patches, kind)
+    descriptors = patch_descriptors(network, data.images, patches, kind, joined=len(clusters) == 1)
     levels: list[Level] = [
         fit_level(values, counts, chosen, seed)
         for values, chosen in progress(

@@ -12,6 +12,7 @@ from icmbench.codecs.mpd.model_folder import (
     PARTS,
     bundled,
     check_folder,
+    level_names,
 )
 from icmbench.codecs.mpd.training.keys import KEYS
 from icmbench.core.errors import ConfigError
@@ -61,6 +62,12 @@ class MpdTraining(TrainingSection):
             raise ConfigError(f"{where}.counts: {counts} are not ascending")
         if missing := sorted(set(labels["clusters"]) - set(counts)):
             raise ConfigError(f"{where}.clusters: {missing[0]} is not one of counts")
+        levels = len(level_names(labels["descriptors"]))
+        if len(labels["clusters"]) != levels:
+            raise ConfigError(
+                f"{where}.clusters: {labels['clusters']}, but {labels['descriptors']} descriptors "
+                f"have {levels} level{'s' * (levels > 1)}: set a number for each"
+            )
         if labels["patches"] < counts[-1]:
             raise ConfigError(f"{where}.patches: {labels['patches']} for {counts[-1]} clusters")
         features = training["mpd"]["features"]
@@ -70,7 +77,13 @@ class MpdTraining(TrainingSection):
                 f"{features['embedding']}: at most that"
             )
         self._check_sizes(training)
-        if (path := source(training)) is not None:
+        path = source(training)
+        if path is None and (count := training["mpd"]["autoencoder"]["directions"]):
+            raise ConfigError(
+                f"training.mpd.autoencoder.directions: {count}, but they are those of an imported "
+                "latent: set `from`, or directions to 0"
+            )
+        if path is not None:
             foreign_files(path)
             if steps := training["mpd"]["autoencoder"]["steps"]:
                 raise ConfigError(
@@ -97,9 +110,12 @@ class MpdTraining(TrainingSection):
     def start(self, training: Values, part: str) -> str:
         """`training.start`, as it applies to a part.
 
-        Networks on an imported latent are trained from scratch: the bundled ones know another.
+        Networks on an imported latent are trained from scratch: the bundled ones know another. So
+        are features of concatenated descriptors: the bundled ones have a level per tap.
         """
-        return "scratch" if source(training) and part in FROM_SCRATCH else str(training["start"])
+        imported = source(training) is not None and part in FROM_SCRATCH
+        joined = part == "features" and _joined(training)
+        return "scratch" if imported or joined else str(training["start"])
 
     def with_count(self, training: Values) -> list[str]:
         """Parts with a count above 0, and an imported autoencoder."""
@@ -108,14 +124,16 @@ class MpdTraining(TrainingSection):
 
     def notices(self, training: Values, trained: Sequence[str]) -> list[str]:
         """Announce the parts that are trained from scratch though `start` is `bundled`."""
-        fresh = [part for part in FROM_SCRATCH if part in trained]
-        if source(training) is None or training["start"] == "scratch" or not fresh:
+        if training["start"] == "scratch":
             return []
+        fresh = [part for part in FROM_SCRATCH if part in trained]
+        why = "is of the bundled latent, training.mpd.autoencoder.from imports another"
+        if source(training) is None:
+            fresh = ["features"] if "features" in trained and _joined(training) else []
+            why = "has a level per tap, training.mpd.pseudo_labels.descriptors are concatenated"
         names = " and ".join(f"training.mpd.{part}" for part in fresh)
-        return [
-            f"{names}: trained from scratch, though training.start is bundled: the bundled network "
-            "is of the bundled latent, training.mpd.autoencoder.from imports another"
-        ]
+        text = "trained from scratch, though training.start is bundled: the bundled network"
+        return [f"{names}: {text} {why}"] if fresh else []
 
     def trained(self, training: Values, points: Keys, parts: Sequence[str] | None) -> list[str]:
         """Names of the trained parts.
@@ -171,6 +189,12 @@ class MpdTraining(TrainingSection):
 
 
 SECTION: Final = MpdTraining()
+
+
+def _joined(training: Values) -> bool:
+    """Features are trained, on clusters of the concatenated descriptors of all taps."""
+    levels = level_names(training["mpd"]["pseudo_labels"]["descriptors"])
+    return training["mpd"]["features"]["steps"] > 0 and len(levels) == 1
 
 
 def source(training: Values) -> Path | None:
