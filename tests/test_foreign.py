@@ -326,9 +326,9 @@ JOBS = {
 }
 
 
-def make_model(home: Path, source: Path) -> Path:
+def make_model(home: Path, source: Path, **autoencoder: Any) -> Path:
     """The jobs of a run, with the inputs, outputs and settings of its rules."""
-    run = make_run(run_config(home, source))
+    run = make_run(run_config(home, source, **autoencoder))
     parts = Parts(Plan(run))
     for part, train in JOBS.items():
         files = {**parts.mpd_inputs(part), **parts.mpd_outputs(part)}

@@ -11,7 +11,7 @@ from icmbench.jobs.bundled_or_trained import TrainingJob
 def train_autoencoder(job: TrainingJob) -> None:
     """Train the autoencoder on the training set, or import the one at `from`."""
     from icmbench.codecs.mpd.training.autoencoder import make_autoencoder
-    from icmbench.codecs.mpd.training.imported import import_autoencoder
+    from icmbench.codecs.mpd.training.imported import Carried, import_autoencoder
     from icmbench.jobs.training import schedule, session, training_device, training_set
     from icmbench.models.autoencoder import AutoencoderSettings
 
@@ -19,7 +19,8 @@ def train_autoencoder(job: TrainingJob) -> None:
     if settings["from"] is not None:
         source = Path(settings["from"]).expanduser()
         device = training_device(job)
-        import_autoencoder(job.weights[0], source, training_set(job, crop), device)
+        carried = Carried(settings["directions"], settings["metric"])
+        import_autoencoder(job.weights[0], source, training_set(job, crop), device, carried)
         return
     files = session(job)
     files = replace(files, start=files.start and files.start.parent)

@@ -17,9 +17,10 @@ if TYPE_CHECKING:  # the workflow reads names and digests without importing torc
     from diffusers import AutoencoderKL
 
     from icmbench.models.autoencoder_tiny import TinyAutoencoder
+    from icmbench.models.directions import DirectedAutoencoder
     from icmbench.models.taesd import Taesd
 
-    LatentNetwork: TypeAlias = AutoencoderKL | TinyAutoencoder | Taesd
+    LatentNetwork: TypeAlias = AutoencoderKL | TinyAutoencoder | Taesd | DirectedAutoencoder
 
 MAX_RANGE = 1024  # standard deviations: float32 still resolves 1/8192 of one there
 # `layout` of an imported autoencoder: a network of diffusers, whole, or of the TAESD family.
@@ -39,6 +40,8 @@ class LatentAutoencoder:
         metadata: of the weight file.
         limit: largest magnitude of a latent value that Diff-ICMH codes, in 1/8192 standard
             deviations; from `latent_range` of the metadata, in whole standard deviations.
+        carried: number of leading channels that MPD's palette carries: all, unless the file has
+            directions (`icmbench.models.directions`).
     """
 
     path: Path
@@ -47,6 +50,7 @@ class LatentAutoencoder:
     std: NDArray[np.float32]
     metadata: dict[str, Any]
     limit: int
+    carried: int
 
     @property
     def channels(self) -> int:
@@ -64,6 +68,10 @@ class LatentAutoencoder:
         See `image_latent` for sizes and units.
         """
         return image_latent(self.network, image, self.mean, self.std, self.device)
+
+    def carried_latent(self, latent: NDArray[np.int16]) -> NDArray[np.int16]:
+        """The part of a latent, int16 (h, w, C), that the palette carries, int16 (h, w, d)."""
+        return np.ascontiguousarray(latent[:, :, : self.carried])
 
     def scaled_latent(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Encode an image uint8 (H, W, 3) as `latent` does, float32 (h, w, C), without clipping."""
@@ -106,7 +114,10 @@ def load_autoencoder(path: Path) -> LatentAutoencoder:
 
     Raises ModelError naming file and tensor where something is missing or wrong.
     """
+    from icmbench.models.directions import TENSOR, DirectedAutoencoder, carried_directions
+
     state, metadata = load_network(path)
+    directions = state.pop(TENSOR, None)
 
     def build(settings: Any) -> LatentNetwork:
         return build_layout(metadata.get("layout"), settings)
@@ -127,5 +138,8 @@ def load_autoencoder(path: Path) -> LatentAutoencoder:
     if type(limit) is not int or not SCALE <= limit <= MAX_RANGE * SCALE:
         text = f"latent_range is {metadata['latent_range']!r}, not a whole number"
         raise ModelError(f"{path}: {text} from 1 to {MAX_RANGE}")
+    carried = carried_directions(path, metadata, directions, channels)
+    if directions is not None:
+        network = DirectedAutoencoder(network, directions.numpy())
     network.eval().requires_grad_(False)
-    return LatentAutoencoder(path, network, mean, std, metadata, limit)
+    return LatentAutoencoder(path, network, mean, std, metadata, limit, carried)

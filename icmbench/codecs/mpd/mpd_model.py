@@ -39,8 +39,9 @@ class MPDModel(CodecModel):
 
     def __init__(self, folder: Path | None, device: str) -> None:
         super().__init__(folder, device)
+        carried, contexts = self.autoencoder.carried, self.part_file("contexts")
+        self.contexts, self.shared = load_contexts(contexts, carried)
         channels = self.autoencoder.channels
-        self.contexts, self.shared = load_contexts(self.part_file("contexts"), channels)
         self.network, self.noise = load_reverse(self.part_file("reverse"), channels)
         check_together(self.folder, ("contexts", "reverse"))
         self._features: dict[str, Features] = {}
@@ -64,17 +65,18 @@ class MPDModel(CodecModel):
     ) -> bytes:
         """The stream of an image; see `Mpd.encode`."""
         latent = self.latent(image)
+        carried = self.autoencoder.carried_latent(latent)
         own = palette == "image"
         coded = functools.partial(
             encode_latent,
-            latent,
+            carried,
             shared=None if own else self.shared,
             features=self.clustering_features(latent, alpha, guide) if own and alpha > 0 else None,
             adaptive=self.contexts,
         )
         if not limit:
             return container.pack(header, coded(rdo=rdo)[0])
-        return self._fit(latent, header, rdo, coded, limit)
+        return self._fit(carried, header, rdo, coded, limit)
 
     def clustering_features(
         self, latent: NDArray[np.int16], alpha: float, guide: str
@@ -83,8 +85,9 @@ class MPDModel(CodecModel):
 
         Raises ModelError where the model folder lacks the features asked for.
         """
-        points = blurred(latent) if guide == BLUR else self.features(guide).points(latent)
-        return weighted(points, alpha)
+        if guide == BLUR:
+            return weighted(blurred(self.autoencoder.carried_latent(latent)), alpha)
+        return weighted(self.features(guide).points(latent), alpha)
 
     def features(self, guide: str) -> Features:
         """The contrastive features of a kind of descriptors, loaded on first use."""
@@ -129,8 +132,8 @@ class MPDModel(CodecModel):
     def states(self, parsed: container.Stream) -> list[State]:
         """The states of a parsed stream, coarsest first."""
         shape = latent_shape(parsed.header.height, parsed.header.width)
-        channels = self.autoencoder.channels
-        return decode_sections(parsed.sections, shape, channels, self.contexts.copy(), self.shared)
+        carried = self.autoencoder.carried
+        return decode_sections(parsed.sections, shape, carried, self.contexts.copy(), self.shared)
 
     def decode(self, stream: bytes, parsed: container.Stream, decoder: str, seed: int = 0) -> Image:
         """The image of the finest state that a stream holds; the noise is that of a seed."""

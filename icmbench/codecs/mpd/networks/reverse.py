@@ -28,6 +28,7 @@ from icmbench.models.tensors import load_built
 KEEP: Final = 0.6  # share of the old residual in a step of `diffusion`; the rest is fresh noise
 
 Floats = NDArray[np.float32]
+Noise = NDArray[np.float64]  # of no dimension, or (C,)
 
 
 @dataclass(frozen=True)
@@ -66,8 +67,10 @@ def build_reverse(settings: ReverseSettings, seed: int) -> UNet2DModel:
     return network
 
 
-def load_reverse(path: Path, channels: int) -> tuple[UNet2DModel, list[float]]:
+def load_reverse(path: Path, channels: int) -> tuple[UNet2DModel, list[Noise]]:
     """The network of a weight file, and the mean squared error of z_t per state.
+
+    The error is one number per state, or one per channel where the channels' variances differ.
 
     Args:
         channels: of the latent.
@@ -76,11 +79,13 @@ def load_reverse(path: Path, channels: int) -> tuple[UNet2DModel, list[float]]:
     """
     network, _, metadata = load_built(path, ReverseSettings, build_reverse, channels)
     try:
-        noise = [float(value) for value in metadata["noise"]]
+        noise: list[Noise] = [np.asarray(value, np.float64) for value in metadata["noise"]]
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(f"{path}: its metadata is incomplete: {error}") from error
-    if len(noise) != STATES or min(noise) <= 0:
-        raise ModelError(f"{path}: 'noise' is not one positive number per state")
+    shapes = {value.shape for value in noise}
+    positive = all((value > 0).all() for value in noise)
+    if len(noise) != STATES or shapes not in ({()}, {(channels,)}) or not positive:
+        raise ModelError(f"{path}: 'noise' is not one positive number per state (and channel)")
     return network, noise
 
 
@@ -100,21 +105,23 @@ def reverse(
     network: UNet2DModel | None,
     state: State,
     decoder: str,
-    noise: Sequence[float],
+    noise: Sequence[Noise],
     seed: int,
     device: str = "cpu",
 ) -> Floats:
     """The latent that a decoder makes of a state, float32 (h, w, C), in standard deviations.
 
     Args:
-        network: R; the decoder `mean` needs none.
+        network: R; the decoder `mean` needs none. Its latent may have more channels than the
+            palette carries: they start from 0.
         decoder: `mean` returns z_t, `regression` one projected prediction. `diffusion` steps from t
             to 0: predict, project, add the residual of the next finer state, a part of it as new
             noise (cold diffusion after Bansal et al. 2022).
-        noise: mean squared error of z_t per state, over the training data.
+        noise: of `load_reverse`, over the training data.
         seed: of the noise, which is generated on the CPU.
     """
-    start = state.latent().astype(np.float32) / np.float32(SCALE)
+    channels = None if network is None else int(network.config["in_channels"])
+    start = state.latent(channels).astype(np.float32) / np.float32(SCALE)
     if decoder == "mean":
         return start
     assert network is not None, f"{decoder} needs the network"
@@ -134,11 +141,14 @@ def reverse(
 
 
 def project(latent: Floats, state: State) -> Floats:
-    """Shift the cells of every palette entry together, so that their mean is the entry's value."""
+    """Shift the cells of every palette entry together, so that their mean is the entry's value.
+
+    Channels that the palette does not carry stay as they are.
+    """
     labels = state.labels.ravel().astype(np.int64)
     entries, channels = state.palette.shape
     counts = np.maximum(np.bincount(labels, minlength=entries), 1)
-    out = np.empty_like(latent)
+    out = latent.copy()
     for channel in range(channels):
         values = latent[:, :, channel].ravel()
         mean = np.bincount(labels, values.astype(np.float64), entries) / counts

@@ -305,8 +305,12 @@ def _steps(
 
 
 def latent_error(states: Sequence[Any], latent: NDArray[np.int16]) -> list[float]:
-    """Mean squared error of every state's latent, in squared standard deviations."""
+    """Mean squared error of every state's latent, in squared standard deviations.
+
+    Channels that the palette does not carry count as 0.
+    """
+    channels = latent.shape[2]
     return [
-        float(np.mean(((state.latent() - latent.astype(np.int64)) / SCALE) ** 2))
+        float(np.mean(((state.latent(channels) - latent.astype(np.int64)) / SCALE) ** 2))
         for state in states
     ]

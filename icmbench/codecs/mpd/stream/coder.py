@@ -37,9 +37,15 @@ class State:
     palette: NDArray[np.int32]
     bits: NDArray[np.float64]
 
-    def latent(self) -> NDArray[np.int32]:
-        """z_t, int32 (h, w, C): every cell replaced by its entry's mean."""
-        return self.palette[self.labels]
+    def latent(self, channels: int | None = None) -> NDArray[np.int32]:
+        """z_t, int32 (h, w, C): every cell replaced by its entry's mean.
+
+        With `channels` the latent has so many; those that the palette does not carry are 0, their
+        mean over the training data.
+        """
+        carried = self.palette.shape[1]
+        rest = (channels or carried) - carried
+        return np.pad(self.palette, ((0, 0), (0, rest)))[self.labels]
 
 
 def section_states(cells: int) -> list[int]:

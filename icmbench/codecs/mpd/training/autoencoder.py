@@ -115,15 +115,15 @@ def centre_latents(
     evenly in the training data.
     """
     device = next(network.parameters()).device
-    for crop in _centre_crops(data, size, most):
+    for crop in centre_crops(data, size, most):
         with torch.no_grad():
             posterior = network.encode(crop.to(device)).latent_dist
         latent: NDArray[np.float32] = posterior.mode()[0].flatten(1).cpu().numpy()
         yield latent
 
 
-def _centre_crops(data: TrainingData, size: int, most: int) -> Iterator[torch.Tensor]:
-    """(1, 3, side, side) in [-1, 1] each."""
+def centre_crops(data: TrainingData, size: int, most: int) -> Iterator[torch.Tensor]:
+    """Centre crops of `centre_latents`, (1, 3, side, side) in [-1, 1] each."""
     stride = -(-len(data.images) // most)
     for image in data.images[::stride]:
         height, width = image.shape[:2]

@@ -43,7 +43,7 @@ def train_contexts(
     count = min(images, len(data.images))
     chosen = [index * len(data.images) // count for index in range(count)]
     bar = progress(chosen, desc="latents", unit="image")
-    latents = [model.latent(data.images[index]) for index in bar]
+    latents = [model.carried_latent(model.latent(data.images[index])) for index in bar]
     return context_arrays(latents)
 
 

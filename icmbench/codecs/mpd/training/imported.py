@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,8 +19,10 @@ from numpy.typing import NDArray
 
 from icmbench.codecs.mpd.model_folder import CHANNEL_LIMIT
 from icmbench.codecs.mpd.training.autoencoder import centre_latents, latent_statistics
+from icmbench.codecs.mpd.training.directions import IMAGE, decoder_sensitivity, find_directions
 from icmbench.core.errors import ModelError
 from icmbench.core.versions import package_version
+from icmbench.models.directions import CARRIED, TENSOR, DirectedAutoencoder
 from icmbench.models.foreign import Foreign, read_foreign
 from icmbench.models.latent import CELL, LIMIT, SCALE
 from icmbench.models.latent_autoencoder import LatentAutoencoder, build_layout
@@ -38,11 +41,31 @@ TILED: Final = 8  # images that the difference of tiles is measured on
 PROBE: Final = 64  # pixels a side of the image that the network's sizes are checked with
 
 
-def import_autoencoder(path: Path, source: Path, data: TrainingData, device: str = "cpu") -> None:
+@dataclass(frozen=True)
+class Carried:
+    """The part of a latent that the palette carries.
+
+    Attributes:
+        directions: number of leading directions; 0: the channels as they are, all of them.
+        metric: of `METRICS`, whose principal components the directions are.
+    """
+
+    directions: int = 0
+    metric: str = IMAGE
+
+
+def import_autoencoder(
+    path: Path,
+    source: Path,
+    data: TrainingData,
+    device: str = "cpu",
+    carried: Carried = Carried(),
+) -> None:
     """Write the weight file `path` of the published autoencoder at `source`.
 
     Weights keep their number types. The metadata have `layout`, `network`, `mean`, `std` and
-    `provenance`, with the shares and differences that were measured.
+    `provenance`, with the shares and differences that were measured. With directions all channels
+    have the deviation of the first one, so that they keep their proportions.
 
     Raises ModelError where a tensor is missing, unknown or wrong, where the latent is not at 1/8 of
     the image or has too many channels, and where more than `MAX_CLIPPED` of its values would be
@@ -57,7 +80,16 @@ def import_autoencoder(path: Path, source: Path, data: TrainingData, device: str
     channels = _check_sizes(source, network)
     network.to(device).to(memory_format=torch.channels_last)
     latents = list(centre_latents(data, network))
+    arrays, about = _arrays(foreign), {}
+    if carried.directions:
+        _check_directions(source, carried.directions, channels)
+        analysis, about["directions"] = _directions(source, data, network, latents, carried)
+        arrays[TENSOR] = analysis
+        network = DirectedAutoencoder(network, analysis).to(device)
+        latents = [analysis @ latent for latent in latents]
     mean, std = latent_statistics(latents, f"{source} codes nothing in it: take another one")
+    if carried.directions:
+        std = np.full_like(std, std[0])
     clipped = clipped_share(latents, mean, std)
     log.info(
         "%s: %d channels; %.4f %% of the latent values are beyond %g standard deviations",
@@ -71,7 +103,7 @@ def import_autoencoder(path: Path, source: Path, data: TrainingData, device: str
             "this autoencoder was made for, or another autoencoder is to be taken"
         )
     model = LatentAutoencoder(
-        source, network, mean.astype(np.float32), std.astype(np.float32), {}, LIMIT
+        source, network, mean.astype(np.float32), std.astype(np.float32), {}, LIMIT, channels
     )
     error = tile_error(model, _spread(data.images, TILED))
     _log_tiles(source, error)
@@ -80,9 +112,41 @@ def import_autoencoder(path: Path, source: Path, data: TrainingData, device: str
         "pool": data_provenance(data),
         "clipped": float(f"{clipped:.4g}"),
         "tiles": error.values(),
+        **about,
         "versions": {name: package_version(name) for name in ("torch", "diffusers", "numpy")},
     }
-    save_arrays(path, _arrays(foreign), _metadata(foreign, mean, std, provenance))
+    metadata = _metadata(foreign, mean, std, provenance)
+    if carried.directions:
+        metadata[CARRIED] = carried.directions
+    save_arrays(path, arrays, metadata)
+
+
+def _check_directions(source: Path, directions: int, channels: int) -> None:
+    if directions > channels:
+        raise ModelError(
+            f"training.mpd.autoencoder.directions is {directions}, but the latent of {source} has "
+            f"{channels} channels: at most that"
+        )
+
+
+def _directions(
+    source: Path,
+    data: TrainingData,
+    network: LatentNetwork,
+    latents: Sequence[NDArray[np.float32]],
+    carried: Carried,
+) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """Directions of the latent, float32 (C, C), and their provenance."""
+    channels = latents[0].shape[0]
+    by_image = carried.metric == IMAGE
+    weights = decoder_sensitivity(data, network) if by_image else np.eye(channels)
+    analysis, shares = find_directions(latents, weights)
+    share = float(f"{shares[: carried.directions].sum():.4g}")
+    log.info(
+        "%s: the palette carries %d directions of %d, with %.1f %% of the variance (metric: %s)",
+        source, carried.directions, channels, 100 * share, carried.metric,
+    )  # fmt: skip
+    return analysis, {"metric": carried.metric, "share": share}
 
 
 def _metadata(

@@ -19,6 +19,7 @@ from icmbench.codecs.mpd.stream.encoder import encode_latent
 from icmbench.core.errors import DatasetError
 from icmbench.core.files import sha256_file
 from icmbench.core.progress import progress
+from icmbench.models.directions import CARRIED
 from icmbench.models.latent import CELL, SCALE
 from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
 from icmbench.models.norms import freeze_norms
@@ -73,7 +74,7 @@ def train_reverse(
     model, autoencoder = load_autoencoder(file), sha256_file(file)
     model.network.to(device).to(memory_format=torch.channels_last)
     examples = make_examples(model, data, session.checkpoint.parent)
-    noise = state_noise(examples)
+    noise = state_noise(examples, each_channel=CARRIED in model.metadata)
     if start is None:
         settings, state = replace(sizes or ReverseSettings(), latent=model.channels), None
         network = build_reverse(settings, schedule.seed)
@@ -123,8 +124,9 @@ def make_examples(
         raise DatasetError(f"the training data has no image of {CROP * CELL} pixels a side")
     for image in progress(large, desc="states", unit="image"):
         latent = model.latent(image)
-        _, states = encode_latent(latent, features=default_features(latent))
-        by_state = {state.state: state.latent() for state in states}
+        carried = model.carried_latent(latent)
+        _, states = encode_latent(carried, features=default_features(carried))
+        by_state = {state.state: state.latent(model.channels) for state in states}
         chain = [by_state[STATES - 1]]
         for t in range(STATES - 2, -1, -1):
             # A state without a section of its own is the one before it.
@@ -140,17 +142,23 @@ def make_examples(
     return Lazy(range(len(large)), example)
 
 
-def state_noise(examples: Sequence[Example]) -> list[float]:
-    """Mean squared error of every state's latent, in squared standard deviations."""
-    sums = np.zeros(STATES)
-    for example in examples:
-        sums += [float(np.mean((z - example.latent) ** 2)) for z in example.states]
-    return [float(f"{value:.6g}") for value in sums / len(examples)]
+def state_noise(examples: Sequence[Example], *, each_channel: bool = False) -> list[Any]:
+    """Mean squared error of every state's latent, in squared standard deviations.
+
+    Args:
+        each_channel: a list with the error of every channel per state.
+    """
+    axes = (0, 1) if each_channel else None
+    errors = (np.array([np.mean((z - e.latent) ** 2, axes) for z in e.states]) for e in examples)
+    sums = np.asarray(sum(each.astype(np.float64) for each in errors))
+    rounded = np.vectorize(lambda value: float(f"{value:.6g}"))
+    found: list[Any] = rounded(sums / len(examples)).tolist()
+    return found
 
 
 def draw(
     examples: Sequence[Example],
-    noise: list[float],
+    noise: list[Any],
     rng: np.random.Generator,
     count: int,
     walk: float = WALK,
