@@ -139,6 +139,10 @@ EDITS = {
     "icmbench/metrics/similarity.py": set(),  # none of its metrics is in the run
     "icmbench/tasks/kinds/fan.py": PREDICT | {"provenance", "task_scores landmarks", "train_task"},
     "icmbench/tasks/kinds/mm_detection.py": PREDICT | {"provenance", "task_scores detection"},
+    "icmbench/tasks/answers/landmarks.py": PREDICT | {"provenance", "task_scores landmarks"},
+    "icmbench/tasks/metrics/landmark_metrics.py": PREDICT
+    | {"paired_table", "provenance", "task_figures", "task_scores landmarks"},
+    "icmbench/tasks/answers/panoptic.py": set(),  # of no task of the run
     "icmbench/reporting/figures/sweep.py": {"alpha_sweep"},
     "icmbench/reporting/tables/timing.py": {"timing_table"},
     "icmbench/reporting/report/templates/report.css": {"report"},

@@ -20,8 +20,16 @@ from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
 
 # Of a task's metrics those that are drawn as curves; missed and hallucinated objects have a figure
 # of their own.
-CURVES: Final = ("box_map50", "box_map", "mask_map", "miou", "macc", "nme", "failure_rate")
+CURVES: Final = (
+    "box_map50", "box_map", "mask_map", "miou", "macc", "pq", "pq_things", "pq_stuff",
+    "oks_map50", "oks_map", "image_to_text_r1", "image_to_text_r5", "text_to_image_r1",
+    "text_to_image_r5", "nme", "failure_rate",
+)  # fmt: skip
 UNITS: Final[Mapping[str, str]] = {
+    "image_to_text_r1": "share of images",
+    "image_to_text_r5": "share of images",
+    "text_to_image_r1": "share of captions",
+    "text_to_image_r5": "share of captions",
     "nme": "share of the eye distance",
     "failure_rate": "share of faces",
     "missed": "share",
@@ -46,12 +54,19 @@ class TaskMetric:
 def task_metrics() -> dict[str, TaskMetric]:
     """Every metric of every evaluator, by name."""
     from icmbench.tasks.metrics.detection_metrics import DetectionEvaluator
+    from icmbench.tasks.metrics.keypoint_metrics import KeypointEvaluator
     from icmbench.tasks.metrics.landmark_metrics import LandmarkEvaluator
+    from icmbench.tasks.metrics.panoptic_metrics import PanopticEvaluator
+    from icmbench.tasks.metrics.retrieval_metrics import RetrievalEvaluator
     from icmbench.tasks.metrics.segmentation_metrics import SegmentationEvaluator
 
+    judges = (
+        DetectionEvaluator, SegmentationEvaluator, PanopticEvaluator, KeypointEvaluator,
+        RetrievalEvaluator, LandmarkEvaluator,
+    )  # fmt: skip
     return {
         name: TaskMetric(name, title, UNITS.get(name, ""), higher_is_better)
-        for judge in (DetectionEvaluator, SegmentationEvaluator, LandmarkEvaluator)
+        for judge in judges
         for name, (title, higher_is_better) in judge.metrics.items()
     }
 

@@ -104,6 +104,25 @@ class Clip:
             found: NDArray[np.float32] = _unit(features)[0].cpu().numpy()
         return found
 
+    def patches(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Unit vectors (n, D, h, w) of the patches of pixels (n, 3, h * patch, w * patch).
+
+        Of the last attention only the value projection is kept (MaskCLIP, Zhou et al. 2022,
+        section 3.2): a patch's own features, which the image's vector is a weighted mean of.
+        Embeddings of positions are interpolated to the grid.
+        """
+        vision = self.network.vision_model
+        hidden = vision.pre_layrnorm(vision.embeddings(pixels, interpolate_pos_encoding=True))
+        *layers, last = vision.encoder.layers
+        for layer in layers:
+            hidden = layer(hidden, attention_mask=None)
+        attention = last.self_attn
+        hidden = hidden + attention.out_proj(attention.v_proj(last.layer_norm1(hidden)))
+        hidden = hidden + last.mlp(last.layer_norm2(hidden))
+        features = self.network.visual_projection(vision.post_layernorm(hidden[:, 1:]))
+        high, wide = (side // self.patch for side in pixels.shape[2:])
+        return _unit(features).transpose(1, 2).reshape(len(pixels), -1, high, wide)
+
     def tensor(self, image: Image) -> torch.Tensor:
         """An image uint8 (H, W, 3) as normalised float32 (1, 3, H, W) on the device."""
         import numpy as np

@@ -1,8 +1,10 @@
-"""Image-text retrieval: captions of data sets, a tiny CLIP in the published format, recall."""
+"""Tasks of CLIP: retrieval on captions, open-vocabulary segmentation; a tiny published folder."""
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,13 +29,15 @@ from icmbench.core.errors import (
 from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Annotations
 from icmbench.datasets.registry import make_dataset
+from icmbench.reporting.figures.task_curves import CURVES, task_metrics
 from icmbench.sources.catalogue import FETCHED, shipped_sources
-from icmbench.tasks import store
+from icmbench.tasks import answers, store
 from icmbench.tasks.answers.embeddings import EMBEDDINGS, Embeddings
 from icmbench.tasks.backends.clip import Clip
 from icmbench.tasks.base import Labels
 from icmbench.tasks.evaluate import Truth
 from icmbench.tasks.kinds.clip_retrieval import ClipRetrieval
+from icmbench.tasks.kinds.clip_segmentation import ClipSegmenter
 from icmbench.tasks.metrics.retrieval_metrics import RetrievalEvaluator
 
 
@@ -327,3 +331,86 @@ def test_retrieval_from_pictures_to_recall(folder: Path, tmp_path: Path) -> None
     assert asked == []
     with pytest.raises(TaskError, match="no annotations of the kind embeddings"):
         evaluate(pictures, task, Truth())
+
+
+# Open-vocabulary segmentation.
+
+
+@pytest.mark.parametrize("shape", [(32, 32), (24, 48)])
+def test_patches_attend_to_themselves_in_the_last_layer(
+    folder: Path, shape: tuple[int, int]
+) -> None:
+    """The read-out is the package's own last layer under a mask of the diagonal."""
+    clip = Clip(folder, "cpu")
+    pixels = clip.tensor(make_picture(*shape, 4))
+    vision = clip.network.vision_model
+    with torch.inference_mode():
+        found = clip.patches(pixels)
+        hidden = vision.pre_layrnorm(vision.embeddings(pixels, interpolate_pos_encoding=True))
+        for layer in vision.encoder.layers[:-1]:
+            hidden = layer(hidden, attention_mask=None)
+        tokens = hidden.shape[1]
+        diagonal = torch.where(torch.eye(tokens, dtype=torch.bool), 0.0, -torch.inf)[None, None]
+        hidden = vision.encoder.layers[-1](hidden, attention_mask=diagonal)
+        expected = clip.network.visual_projection(vision.post_layernorm(hidden[:, 1:]))[0]
+    assert found.shape == (1, 12, shape[0] // 8, shape[1] // 8)
+    expected = expected / expected.norm(dim=1, keepdim=True)
+    torch.testing.assert_close(found[0].flatten(1).T, expected, rtol=1e-4, atol=1e-5)
+
+
+def segmenter(folder: Path, classes: tuple[str, ...], **entry: Any) -> ClipSegmenter:
+    task = ClipSegmenter("open", {"model": str(folder), "size": 32, **entry})
+    task.load(Labels("x", {}, classes), "cpu")
+    return task
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("shape", [(32, 32), (40, 61), (90, 33), (7, 200), (1, 9)])
+def test_a_pixel_has_the_class_of_its_patch(
+    folder: Path, shape: tuple[int, int], axis: int
+) -> None:
+    """An image of two colours, and as classifier the difference of their patches' features."""
+    clip, task = Clip(folder, "cpu"), segmenter(folder, ("cat", "dog"))
+    image = np.full((*shape, 3), (230, 10, 10), np.uint8)
+    half = (slice(shape[axis] // 2, None), slice(None))[:: 1 - 2 * axis]
+    image[half] = (10, 10, 230)
+    colours = [np.full((32, 32, 3), value, np.uint8) for value in ((230, 10, 10), (10, 10, 230))]
+    with torch.inference_mode():
+        first, second = (clip.patches(clip.tensor(each)).mean(dim=(0, 2, 3)) for each in colours)
+    task._classifier = torch.stack([first - second, second - first])
+    found = task.predict(image, [])
+    assert found.shape == shape
+    assert found.dtype == np.uint8
+    if min(shape) > 7:
+        right = np.zeros(shape, np.uint8)
+        right[half] = 1
+        assert (found == right).mean() > 0.8  # of columns taken for rows: a half
+    names = clip.texts(["a photo of a cat.", "a photo of a dog."])
+    np.testing.assert_allclose(segmenter(folder, ("cat", "dog"))._classifier.numpy(), names, 1e-5)
+
+
+def test_several_templates_are_averaged(folder: Path) -> None:
+    texts = ["a photo of a {}.", "the {}"]
+    task = segmenter(folder, ("cat", "dog"), templates=texts)
+    clip = Clip(folder, "cpu")
+    mean = clip.texts(["a photo of a cat.", "a photo of a dog."]) + clip.texts(
+        ["the cat", "the dog"]
+    )
+    mean /= np.linalg.norm(mean, axis=1, keepdims=True)
+    np.testing.assert_allclose(task._classifier.numpy(), mean, atol=1e-6)
+    assert task.model == "clip-tiny, value read-out as MaskCLIP"
+    for wrong, message in ((["cat"], "'cat' has not one {}"), ([], "none is given")):
+        with pytest.raises(ConfigError, match=message):
+            ClipSegmenter("open", {"model": "x", "templates": wrong})
+    with pytest.raises(TaskError, match="data set 'x' has no semantic maps"):
+        segmenter(folder, ())
+
+
+def test_every_kind_of_answers_has_a_curve() -> None:
+    """Its metrics have a title in figures, and one of them at least is drawn."""
+    for info in pkgutil.iter_modules(answers.__path__):
+        module = importlib.import_module(f"{answers.__name__}.{info.name}")
+        if hasattr(module, "ANSWER"):
+            metrics = answers.answer_of(info.name).metrics
+            assert {*metrics} <= {*task_metrics()}, info.name
+            assert {*metrics} & {*CURVES}, info.name
