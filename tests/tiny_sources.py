@@ -1,0 +1,193 @@
+"""Tiny random stand-ins for published data sets and networks, in exactly the published formats."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from conftest import make_picture
+from file_server import Site
+from PIL import Image
+from published_autoencoders import write_published
+
+from icmbench.tasks.backends.openmm import find_config, import_library
+
+Files = dict[str, bytes]
+NOISE = 220  # of 256
+ARCHIVES = (".zip", ".tar.gz")
+SIZES = ((200, 176), (176, 210), (190, 190))  # MS-SSIM needs 161 pixels a side
+
+
+def encoded(number: int, form: str, size: tuple[int, int] | None = None, noise: int = 0) -> bytes:
+    """A picture as a file. Noise keeps the latent of a random autoencoder within its range."""
+    height, width = size or SIZES[number % len(SIZES)]
+    smooth = make_picture(height, width, number) * (1 - noise / 256)
+    pixels = smooth + np.random.default_rng(number).uniform(0, noise, smooth.shape)
+    out = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(out, form)
+    return out.getvalue()
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as opened:
+        for name, content in files.items():
+            opened.writestr(name, content)
+    return out.getvalue()
+
+
+def light(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Weights in which every output has the filter of the first: a small file of full shapes."""
+    return {
+        name: tensor[:1].clone().expand_as(tensor) if tensor.ndim > 1 else tensor
+        for name, tensor in state.items()
+    }
+
+
+def pickled(content: Any) -> bytes:
+    out = io.BytesIO()
+    torch.save(content, out)
+    return out.getvalue()
+
+
+def coco2017() -> dict[str, Files]:
+    """Annotations and images of val and train."""
+    import_library("mmdet")
+    from mmdet.datasets import CocoDataset
+
+    names = CocoDataset.METAINFO["classes"]
+    categories = [{"id": n, "name": name} for n, name in enumerate(names, 1)]
+    annotations, found = {}, {}
+    for split, numbers in {"val": (139, 285), "train": range(9, 17)}.items():
+        noise = NOISE if split == "train" else 0
+        pictures = {n: encoded(n, "JPEG", noise=noise) for n in numbers}
+        images = []
+        for number in numbers:
+            height, width = SIZES[number % len(SIZES)]
+            file = f"{number:012d}.jpg"
+            images.append({"id": number, "file_name": file, "width": width, "height": height})
+        things = [thing(place, number) for place, number in enumerate(numbers, 1)]
+        content = {"images": images, "licenses": [], "categories": categories}
+        for kind, listed in (("instances", things), ("captions", [])):
+            text = json.dumps({**content, "annotations": listed})
+            annotations[f"annotations/{kind}_{split}2017.json"] = text.encode()
+        files = {f"{split}2017/{n:012d}.jpg": content for n, content in pictures.items()}
+        found[f"coco2017-{split}"] = {f"{split}2017.zip": archive(files)}
+    zipped = {"annotations_trainval2017.zip": archive(annotations)}
+    return {**found, "coco2017-annotations": zipped}
+
+
+def thing(place: int, image: int) -> dict[str, Any]:
+    corners = [20, 30, 80, 30, 80, 110, 20, 110]
+    box = {"bbox": [20, 30, 60, 80], "area": 4800, "segmentation": [corners], "iscrowd": 0}
+    return {"id": place, "image_id": image, "category_id": 1, **box}
+
+
+def ffhq() -> dict[str, Files]:
+    """Two faces of train, two of val."""
+    numbers = (3, 4, 60000, 60001)
+    faces = {
+        f"{n // 1000 * 1000:05d}/{n:05d}.png": encoded(n, "PNG", (176, 176), NOISE) for n in numbers
+    }
+    files = {f"images1024x1024/{name}": content for name, content in faces.items()}
+    return {"ffhq-1024": {"images1024x1024.zip": archive(files)}}
+
+
+def ade20k() -> dict[str, Files]:
+    """One image of validation, with the names of its classes as mmseg has them."""
+    import_library("mmseg")
+    from mmseg.datasets import ADE20KDataset
+
+    names = ADE20KDataset.METAINFO["classes"]
+    rows = [f"{n}\t0.1\t100\t10\t{name}" for n, name in enumerate(names, 1)]
+    values = np.arange(SIZES[1][0] * SIZES[1][1]).reshape(SIZES[1]) // 300 % 151
+    maps = io.BytesIO()
+    Image.fromarray(values.astype(np.uint8)).save(maps, "PNG")
+    stem, root = "ADE_val_00000001", "ADEChallengeData2016"
+    text = "\n".join(["Idx\tRatio\tTrain\tVal\tName", *rows, ""])
+    files = {
+        f"{root}/images/validation/{stem}.jpg": encoded(1, "JPEG", SIZES[1]),
+        f"{root}/annotations/validation/{stem}.png": maps.getvalue(),
+        f"{root}/images/training/ADE_train_00000001.jpg": encoded(2, "JPEG", SIZES[1]),
+        f"{root}/annotations/training/ADE_train_00000001.png": maps.getvalue(),
+        f"{root}/objectInfo150.txt": text.encode(),
+    }
+    return {"ade20k": {"ADEChallengeData2016.zip": archive(files)}}
+
+
+def pipeline(folder: Path) -> dict[str, Files]:
+    """A pipeline of diffusers with an autoencoder."""
+    write_published("kl", folder / "vae")
+    files = {f"vae/{path.name}": path.read_bytes() for path in (folder / "vae").iterdir()}
+    return {"stable-diffusion-2-1-base": {"model_index.json": b"{}", **files}}
+
+
+def vgg16() -> dict[str, Files]:
+    """torchvision's VGG-16: all tensors of their size, the classifier's rows equal."""
+    from torchvision.models import vgg16 as build
+
+    with torch.device("meta"):
+        shapes = {name: t.shape for name, t in build(weights=None).state_dict().items()}
+    rng = np.random.default_rng(3)
+    state = {}
+    for name, shape in shapes.items():
+        if name.startswith("classifier"):
+            state[name] = torch.zeros(1).expand(shape)
+            continue
+        values = rng.standard_normal(shape).astype(np.float32)
+        if len(shape) > 1:
+            values *= (2 / np.prod(shape[1:])) ** 0.5
+        state[name] = torch.from_numpy(values).half()
+    return {"vgg16": {"vgg16.pth": pickled(state)}}
+
+
+def openmm(package: str, config: str) -> dict[str, Files]:
+    """A checkpoint of mmengine, as OpenMMLab publishes them."""
+    from mmengine.config import Config
+    from mmengine.registry import MODELS, init_default_scope
+
+    import_library(package)
+    init_default_scope(package)
+    model = Config.fromfile(find_config(package, config)).model
+    model.backbone.init_cfg = None
+    model.pop("pretrained", None)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        state = MODELS.build(model).state_dict()
+    wrapped = {"meta": {"epoch": 12}, "state_dict": light(state), "message_hub": {}}
+    return {f"{package}-{config}": {"net.pth": pickled(wrapped)}}
+
+
+def face_alignment() -> dict[str, Files]:
+    """2DFAN-4, four hourglasses."""
+    from face_alignment.models import FAN
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(6)
+        state = FAN(4).state_dict()
+    return {"face-alignment": {"2DFAN4-tiny.pth.tar": pickled(light(state))}}
+
+
+def serve_sources(site: Site, sources: Mapping[str, Files], folder: Path) -> Path:
+    """Put sources on a site; returns the list of sources, a file in a folder."""
+    entries = {}
+    for name, files in sources.items():
+        site.files |= {f"/{name}/{file}": content for file, content in files.items()}
+        entries[name] = {
+            "title": f"rehearsal of {name}",
+            "licence": "made by a test",
+            "homepage": "http://example.org/",
+            "bases": [f"{site.address}/{name}/"],
+            "files": [{"name": file, "unpack": file.endswith(ARCHIVES)} for file in files],
+        }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "sources.yaml"
+    path.write_text(yaml.safe_dump(entries), encoding="utf-8")
+    return path
