@@ -94,20 +94,16 @@ def test_a_name_becomes_the_file_or_the_folder(tmp_path: Path, published: Path) 
     assert given["training"]["mpd"]["autoencoder"]["from"] == "tiny"  # unchanged
 
 
-def test_a_path_that_exists_is_no_name(
+def test_a_name_means_the_source_wherever_a_run_starts(
     tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A folder of the same name does not change that; `./` before it does."""
     monkeypatch.chdir(tmp_path)
     published.rename(tmp_path / "taef2")
-    filled = complete(config(tmp_path, {}, autoencoder={"from": "taef2"}))
-    assert named_sources(filled) == {}
-    filled = complete(config(tmp_path, {}, autoencoder={"from": "taef3"}))
-    assert named_sources(filled) == {}
-    (tmp_path / "taef2").rename(tmp_path / "other")
-    found = named_sources(complete(config(tmp_path, {}, autoencoder={"from": "taef2"})))
-    assert {place: source.name for place, source in found.items()} == {
-        ("training", "mpd", "autoencoder", "from"): "taef2"
-    }
+    place = ("training", "mpd", "autoencoder", "from")
+    for given, found in (("taef2", [place]), ("./taef2", []), ("taef3", [])):
+        filled = complete(config(tmp_path, {}, autoencoder={"from": given}))
+        assert [*named_sources(filled)] == found
 
 
 def test_all_that_a_configuration_needs(tmp_path: Path) -> None:

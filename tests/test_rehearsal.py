@@ -53,9 +53,9 @@ def test_mpd(tmp_path: Path) -> None:
     """All states of every entry are coded, measured and judged; every figure is there."""
     sources = {
         **coco2017(), **ffhq(), **ade20k(), **pipeline(tmp_path / "made"), **vgg16(),
-        **openmm("mmdet", "faster-rcnn_r50_fpn_1x_coco"),
-        **openmm("mmdet", "mask-rcnn_r50_fpn_1x_coco"),
-        **openmm("mmseg", "deeplabv3plus_r50-d8_4xb4-160k_ade20k-512x512"),
+        **openmm("mmdet", "rtmdet_tiny_8xb32-300e_coco"),
+        **openmm("mmdet", "rtmdet-ins_tiny_8xb32-300e_coco"),
+        **openmm("mmseg", "segformer_mit-b0_8xb2-160k_ade20k-512x512"),
         **face_alignment(),
     }  # fmt: skip
     rehearse(tmp_path, "paper-mpd", sources)

@@ -21,14 +21,11 @@ Place = tuple[str | int, ...]
 def named_sources(config: Mapping[str, Any]) -> dict[Place, Source]:
     """Places in a completed configuration whose value names a source, with that source.
 
-    A path that exists is no name. ConfigError for a wrong file `sources`.
+    A local file or folder of the same name is written `./name`. ConfigError for a wrong file
+    `sources`.
     """
     known = run_sources(config)
-    return {
-        place: known[value]
-        for place, value in _given(config, schema(), ())
-        if value in known and not Path(value).exists()
-    }
+    return {place: known[value] for place, value in _given(config, schema(), ()) if value in known}
 
 
 def resolve_sources(config: dict[str, Any], problems: Problems) -> bool:

@@ -112,10 +112,10 @@ def task_entry(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def task_sources(config: Mapping[str, Any], name: str) -> dict[str, Source]:
-    """Options of a task that name a source, which is no path that exists, with that source."""
+    """Options of a task that name a source, with that source."""
     entry, known = config["tasks"][name], run_sources(config)
     named = {key: str(entry[key]) for key in WEIGHT_KEYS if key in entry}
-    return {k: known[v] for k, v in named.items() if v in known and not Path(v).exists()}
+    return {k: known[v] for k, v in named.items() if v in known}
 
 
 def task_downloads(config: Mapping[str, Any]) -> dict[str, tuple[str, str]]:

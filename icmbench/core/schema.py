@@ -48,7 +48,9 @@ def optional(text: str) -> Schema:
 
 def local_or_source(text: str) -> Schema:
     """A path, the name of a source (resolved by `config.named_sources`), or null, the default."""
-    return optional(f"{text}; a path, or the name of a source of `icmbench fetch`") | {SOURCE: True}
+    return optional(
+        f"{text}; a path (a local name with ./), or the name of a source of `icmbench fetch`"
+    ) | {SOURCE: True}
 
 
 def choice(values: list[str], text: str = "") -> Schema:
