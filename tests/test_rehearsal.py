@@ -15,11 +15,16 @@ from running import SNAKEMAKE, succeed
 from tiny_sources import (
     Files,
     ade20k,
+    clic2020,
+    clip,
     coco2017,
+    diff_icmh,
     face_alignment,
     ffhq,
+    flickr30k,
     openmm,
     pipeline,
+    ram_plus,
     serve_sources,
     vgg16,
 )
@@ -66,3 +71,23 @@ def test_mpd(tmp_path: Path) -> None:
     assert {*tasks["task"]} == {"boxes", "masks", "segmentation", "landmarks"}
     failures = pd.read_csv(results / "tables" / "failures.csv")
     assert failures.empty
+
+
+def test_diff_icmh(tmp_path: Path) -> None:
+    """Checkpoints and tagger are imported; both rates are decoded with both seeds, and judged."""
+    sources = {
+        **coco2017(), **clic2020(), **flickr30k(), **ade20k(), **ram_plus(),
+        **diff_icmh(tmp_path / "made"), **clip(tmp_path / "clip"),
+        **openmm("mmdet", "rtmdet_tiny_8xb32-300e_coco"),
+        **openmm("mmdet", "rtmdet-ins_tiny_8xb32-300e_coco"),
+        **openmm("mmseg", "segformer_mit-b0_8xb2-160k_ade20k-512x512"),
+    }  # fmt: skip
+    rehearse(tmp_path, "paper-diff-icmh", sources)
+    results = tmp_path / "rehearsal" / "results"
+    rd = pd.read_csv(results / "tables" / "rd.csv")
+    assert {*rd["dataset"]} == {"coco", "clic", "flickr30k", "ade20k"}
+    tasks = pd.read_csv(results / "tables" / "tasks.csv")
+    assert {*tasks["task"]} == {"boxes", "masks", "segmentation", "captions"}
+    seeds = pd.read_csv(results / "tables" / "seeds.csv")
+    assert {*seeds["seeds"]} == {2}
+    assert pd.read_csv(results / "tables" / "failures.csv").empty

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tarfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,10 @@ from conftest import make_picture
 from file_server import Site
 from PIL import Image
 from published_autoencoders import write_published
+from test_import_diff_icmh import other_rate, published, small_networks, words
+from tiny_clip import tiny_clip
+from tiny_ram import checkpoint as ram_checkpoint
+from tiny_ram import tiny_state
 
 from icmbench.tasks.backends.openmm import find_config, import_library
 
@@ -40,6 +45,16 @@ def archive(files: Mapping[str, bytes]) -> bytes:
     with zipfile.ZipFile(out, "w") as opened:
         for name, content in files.items():
             opened.writestr(name, content)
+    return out.getvalue()
+
+
+def tarred(files: Mapping[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as opened:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            opened.addfile(entry, io.BytesIO(content))
     return out.getvalue()
 
 
@@ -122,6 +137,27 @@ def ade20k() -> dict[str, Files]:
     return {"ade20k": {"ADEChallengeData2016.zip": archive(files)}}
 
 
+def clic2020() -> dict[str, Files]:
+    """Two images of the track professional."""
+    files = {f"{n}.png": encoded(n, "PNG") for n in (1, 2)}
+    return {"clic2020-professional": {"CLIC2020Professional_test.zip": archive(files)}}
+
+
+def flickr30k() -> dict[str, Files]:
+    """Three photographs with two captions each."""
+    names = [f"{n}.jpg" for n in (11, 12, 13)]
+    images = {f"flickr30k-images/{name}": encoded(int(name[:2]), "JPEG") for name in names}
+    words = ("cat", "dog", "a cat")
+    lines = [
+        f"{name}#{n}\t{text} {word} .\n"
+        for name, word in zip(names, words, strict=True)
+        for n, text in enumerate(("a", "the"))
+    ]
+    captions = {"results_20130124.token": "".join(lines).encode()}
+    archives = {"flickr30k-images.tar.gz": tarred(images), "flickr30k.tar.gz": tarred(captions)}
+    return {"flickr30k": archives}
+
+
 def pipeline(folder: Path) -> dict[str, Files]:
     """A pipeline of diffusers with an autoencoder."""
     write_published("kl", folder / "vae")
@@ -173,6 +209,43 @@ def face_alignment() -> dict[str, Files]:
         torch.manual_seed(6)
         state = FAN(4).state_dict()
     return {"face-alignment": {"2DFAN4-tiny.pth.tar": pickled(light(state))}}
+
+
+def diff_icmh(folder: Path) -> dict[str, Files]:
+    """Lightning checkpoints of two rates, and a tokenizer that spells."""
+    networks = published(small_networks())
+    # As drawn, the networks' values run away; at a tenth of the weights they stay numbers.
+    first = {k: v / 10 if v.is_floating_point() and v.ndim > 1 else v for k, v in networks.items()}
+    found: dict[str, Files] = {}
+    for weight, state in ((32, first), (16, other_rate(first, 2))):
+        content = {
+            "state_dict": state,
+            "epoch": 3,
+            "global_step": 1,
+            "pytorch-lightning_version": "1",
+        }
+        found[f"diff-icmh-{weight}"] = {f"diff-icmh-{weight}.ckpt": pickled(content)}
+    folder.mkdir(parents=True)
+    words(folder)
+    tokens = {path.name: path.read_bytes() for path in (folder / "tokenizer").iterdir()}
+    return {**found, "stable-diffusion-2-1-tokenizer": tokens}
+
+
+def ram_plus() -> dict[str, Files]:
+    """RAM++ of three tags."""
+    return {
+        "ram-plus": {
+            "ram_plus_swin_large_14m.pth": pickled(ram_checkpoint(tiny_state())),
+            "ram_tag_list.txt": b"cat\ndog\nhat\n",
+            "ram_tag_list_threshold.txt": b"0.5\n0.5\n0.5\n",
+        }
+    }
+
+
+def clip(folder: Path) -> dict[str, Files]:
+    """CLIP in the format of transformers."""
+    tiny_clip(folder, form="bin")
+    return {"clip-vit-base-patch32": {path.name: path.read_bytes() for path in folder.iterdir()}}
 
 
 def serve_sources(site: Site, sources: Mapping[str, Files], folder: Path) -> Path:
