@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from icmbench.sources.catalogue import FETCHED
+from icmbench.sources.catalogue import FETCHED, shipped_sources
 
 WEIGHTS = {  # source -> its only file
     "vgg16": "vgg16-397923af.pth",
@@ -24,8 +24,15 @@ def place(downloads: Path, source: str, *names: str) -> None:
         parent.mkdir(parents=True, exist_ok=True)
     for name in names:
         (folder / name).touch()
-    files = {path.name: {"sha256": "", "size": 0} for path in folder.iterdir() if path.is_file()}
-    (folder / FETCHED).write_text(json.dumps({"files": files}))
+    known = shipped_sources().get(source)
+    stated = {file.name: file.sha256 for file in known.files} if known else {}
+    files = {
+        str(path.relative_to(folder)): {"size": path.stat().st_size}
+        for path in folder.rglob("*")
+        if path.is_file() and (known is None or path.relative_to(folder).as_posix() in stated)
+    }
+    entries = {name: {"sha256": stated.get(name, ""), **entry} for name, entry in files.items()}
+    (folder / FETCHED).write_text(json.dumps({"files": entries}))
 
 
 def place_weights(downloads: Path, sources: Iterable[str]) -> None:

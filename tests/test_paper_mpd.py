@@ -17,6 +17,7 @@ from icmbench.config.fetching import wanted_sources
 from icmbench.config.load import complete
 from icmbench.config.run import make_run
 from icmbench.core.errors import IcmbenchError
+from icmbench.sources.catalogue import shipped_sources
 
 CONFIG = ROOT / "configs" / "paper-mpd.yaml"
 NEEDED = {
@@ -41,7 +42,8 @@ def stub(downloads: Path) -> None:
     place(downloads, "ffhq-1024", *faces)
     place_ade20k(downloads, 500)
     write_published("kl", downloads / "stable-diffusion-2-1-base" / "vae")
-    place(downloads, "stable-diffusion-2-1-base", "model_index.json")
+    pipeline = shipped_sources()["stable-diffusion-2-1-base"].files
+    place(downloads, "stable-diffusion-2-1-base", *(file.name for file in pipeline))
     place_weights(downloads, NEEDED & {*WEIGHTS} | {n for n in NEEDED if n.startswith("mm")})
 
 
