@@ -234,11 +234,9 @@ def diff_icmh(folder: Path) -> dict[str, Files]:
 def ram_plus() -> dict[str, Files]:
     """RAM++ of three tags."""
     return {
-        "ram-plus": {
-            "ram_plus_swin_large_14m.pth": pickled(ram_checkpoint(tiny_state())),
-            "ram_tag_list.txt": b"cat\ndog\nhat\n",
-            "ram_tag_list_threshold.txt": b"0.5\n0.5\n0.5\n",
-        }
+        "ram-plus": {"ram_plus_swin_large_14m.pth": pickled(ram_checkpoint(tiny_state()))},
+        "ram-tags": {"ram_tag_list.txt": b"cat\ndog\nhat\n"},
+        "ram-thresholds": {"ram_tag_list_threshold.txt": b"0.5\n0.5\n0.5\n"},
     }
 
 
