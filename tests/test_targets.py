@@ -190,3 +190,22 @@ def test_every_target_is_a_rule(models: str | None, tmp_path: Path) -> None:
     listed = succeed(snakemake(tmp_path, config, "--list-rules")).split()
     assert listed.count("clusters_figure") == 1
     assert set(listed) >= NEEDS.keys()
+
+
+def test_an_ablation_loses_the_entries_that_are_removed() -> None:
+    """One ingredient each; without the full codec or any other there is none."""
+    codecs = {name: {"codec": "mpd", "points": [{"state": 0}]} for name in ("full", "one", "two")}
+    codecs["one"]["points"] = [{"state": 0, "rdo": 0}]
+    codecs["two"]["points"] = [{"state": 0, "alpha": 0}]
+    ablation = {"full": "full", "without": {"RDO": "one", "features": "two"}, "bpp": [0.1]}
+    given = {
+        "datasets": {"scenes": {"test": 1, "size": 64}},
+        "codecs": codecs,
+        "ablation": ablation,
+    }
+    for removed, left in (
+        (["one"], {"features": "two"}), (["one", "two"], {}), (["full"], {}), ([], ablation["without"]),
+    ):  # fmt: skip
+        run = make_run({**given, "codecs": {**codecs, **dict.fromkeys(removed)}})
+        assert run.config["ablation"]["without"] == left
+        assert (run.config["ablation"]["full"] is None) == (not left)

@@ -70,10 +70,16 @@ def drop_references(config: dict[str, Any], absent: Mapping[str, Sequence[str]])
         config["anchors"] = [name for name in config["anchors"] if name != anchor]
         notices.append(f"anchors: {anchor!r} is left out: the codec entry is not in this run")
     ablation = config["ablation"]
-    used = {ablation["full"], *ablation["without"].values()} & codecs
-    if used:
+    without = ablation["without"]
+    kept = {what: name for what, name in without.items() if name not in codecs}
+    if ablation["full"] in codecs or (without and not kept):
+        used = {ablation["full"], *without.values()} & codecs
         config["ablation"] = {"full": None, "without": {}, "bpp": []}
         notices.append(f"ablation is left out: {', '.join(sorted(used))} is not in this run")
+    elif len(kept) < len(without):
+        config["ablation"] = {**ablation, "without": kept}
+        gone = ", ".join(sorted({*without.values()} & codecs))
+        notices.append(f"ablation: {gone} is left out: it is not in this run")
     if config["robustness"]["trials"] and config["robustness"]["dataset"] in sets:
         notices.append(
             f"robustness is left out: data set {config['robustness']['dataset']!r} is not in this "
