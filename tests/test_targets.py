@@ -204,8 +204,11 @@ def test_an_ablation_loses_the_entries_that_are_removed() -> None:
         "ablation": ablation,
     }
     for removed, left in (
-        (["one"], {"features": "two"}), (["one", "two"], {}), (["full"], {}), ([], ablation["without"]),
-    ):  # fmt: skip
+        ([], ablation["without"]),
+        (["one"], {"features": "two"}),
+        (["one", "two"], {}),
+        (["full"], {}),
+    ):
         run = make_run({**given, "codecs": {**codecs, **dict.fromkeys(removed)}})
         assert run.config["ablation"]["without"] == left
         assert (run.config["ablation"]["full"] is None) == (not left)
