@@ -42,6 +42,8 @@ def stub(downloads: Path) -> None:
     """All sources but Kodak's photographs: 5,000 images of COCO and so on."""
     for name, (count, images) in IMAGES.items():
         place(downloads, name, *(f"{images}/{number:05}.png" for number in range(count)))
+    lines = [f"{n:05}.png#0\ta photograph\n" for n in range(IMAGES["flickr30k"][0])]
+    (downloads / "flickr30k" / "results_20130124.token").write_text("".join(lines))
     place_coco(downloads, val=5000)
     place_ade20k(downloads, 2000)
     tasks = complete(config(downloads))["tasks"].values()
@@ -83,7 +85,9 @@ def test_what_is_not_fetched_is_named(tmp_path: Path) -> None:
 def test_all_of_it_is_planned(tmp_path: Path) -> None:
     """As many jobs as shards, codecs and data sets make, whatever the number of images."""
     stub(tmp_path)
-    text = succeed(snakemake(tmp_path, config(tmp_path), "paper_diff_icmh", "all", "-n", "-q"))
+    text = succeed(
+        snakemake(tmp_path, config(tmp_path), "paper_diff_icmh", "all", "-n", "-q", "rules")
+    )
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", text, re.M))
     datasets = 6
     for rule in ("encode", "decode", "measure"):

@@ -63,7 +63,7 @@ def test_its_command_fetches_all_that_it_needs(tmp_path: Path) -> None:
 def test_all_of_it_is_planned(tmp_path: Path) -> None:
     """As many jobs as shards, codecs and data sets make, whatever the number of images."""
     stub(tmp_path)
-    text = succeed(snakemake(tmp_path, config(tmp_path), "paper_mpd", "all", "--dry-run", "-q"))
+    text = succeed(snakemake(tmp_path, config(tmp_path), "paper_mpd", "all", "-n", "-q", "rules"))
     jobs = dict(re.findall(r"^(\w+) +(\d+)$", text, re.M))
     for rule in ("encode", "decode", "measure"):
         assert int(jobs[rule]) == 3 * CODECS * SHARDS

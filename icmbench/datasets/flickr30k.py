@@ -52,7 +52,8 @@ class Flickr30k(Published):
         return found[0]
 
     def _every_file(self) -> dict[str, Path]:
-        """The photographs, or those of `names`."""
+        """The photographs, or those of `names`; a plan refuses them without their captions."""
+        self._captions_file()
         files = super()._every_file()
         if not self.values["names"]:
             return files
