@@ -12,6 +12,7 @@ WEIGHTS = {  # source -> its only file
     "vgg16": "vgg16-397923af.pth",
     "alexnet": "alexnet-owt-7be5be79.pth",
     "dists": "dists_weights.pt",
+    "niqe": "niqe_modelparameters.mat",
     "inception-fid": "pt_inception-2015-12-05-6726825d.pth",
     "face-alignment": "2DFAN4-11f355bf06.pth.tar",
 }

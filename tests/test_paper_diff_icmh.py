@@ -48,7 +48,7 @@ def stub(downloads: Path) -> None:
     place_ade20k(downloads, 2000)
     tasks = complete(config(downloads))["tasks"].values()
     zoo = [f"{task['type']}-{task['config']}" for task in tasks if "config" in task]
-    place_weights(downloads, ["alexnet", "vgg16", "dists", "inception-fid", *zoo])
+    place_weights(downloads, ["alexnet", "vgg16", "dists", "niqe", "inception-fid", *zoo])
     tiny_clip(downloads / CLIP, form="bin")
     place(downloads, CLIP)
     (downloads / "models").mkdir()
@@ -62,7 +62,7 @@ def test_its_command_fetches_and_imports_all_that_it_needs(tmp_path: Path) -> No
     assert found == zoo | {
         *(f"diff-icmh-{weight}" for weight in (2, 4, 8, 16, 32)), "ade20k", "alexnet",
         "clic2020-professional", "clip-vit-base-patch32", "coco2017-annotations", "coco2017-val",
-        "dists", "flickr30k", "inception-fid", "kodak", "ram-plus", "ram-tags",
+        "dists", "flickr30k", "inception-fid", "kodak", "niqe", "ram-plus", "ram-tags",
         "ram-thresholds",
         "stable-diffusion-2-1-tokenizer", "tecnick", "vgg16",
     }  # fmt: skip

@@ -71,13 +71,13 @@ def drop_references(config: dict[str, Any], absent: Mapping[str, Sequence[str]])
         notices.append(f"anchors: {anchor!r} is left out: the codec entry is not in this run")
     ablation = config["ablation"]
     without = ablation["without"]
-    kept = {what: name for what, name in without.items() if name not in codecs}
-    if ablation["full"] in codecs or (without and not kept):
+    others = {what: name for what, name in without.items() if name not in codecs}
+    if ablation["full"] in codecs or (without and not others):
         used = {ablation["full"], *without.values()} & codecs
         config["ablation"] = {"full": None, "without": {}, "bpp": []}
         notices.append(f"ablation is left out: {', '.join(sorted(used))} is not in this run")
-    elif len(kept) < len(without):
-        config["ablation"] = {**ablation, "without": kept}
+    elif len(others) < len(without):
+        config["ablation"] = {**ablation, "without": others}
         gone = ", ".join(sorted({*without.values()} & codecs))
         notices.append(f"ablation: {gone} is left out: it is not in this run")
     if config["robustness"]["trials"] and config["robustness"]["dataset"] in sets:
