@@ -172,11 +172,11 @@ def test_every_default_is_legal_and_every_key_is_described() -> None:
 
 
 def leaves(rules: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The keys that hold no keys of their own, by path; entries of free names are left out."""
+    """The keys that hold no keys of their own, by path, but for entries and what must be given."""
     for key, inner in rules["properties"].items():
         if "properties" in inner:
             yield from leaves(inner, f"{path}.{key}")
-        elif f"{path}.{key}" not in (".datasets", ".codecs"):
+        elif key not in rules.get("required", ()):
             yield f"{path}.{key}", inner
 
 
