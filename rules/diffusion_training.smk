@@ -22,7 +22,7 @@ if plan.makes_diff_icmh:
             "../envs/core.yaml"
         resources:
             gpu=demand.network_gpus * parts.trained("prior"),
-            mem_mb=lambda wc, input, attempt: attempt * training_mb(input, TRAINING["cache_mb"]),
+            mem_mb=lambda wc, input, attempt: attempt * parts.prior_mb(input),
             runtime=lambda wc, attempt: parts.minutes("prior") * attempt,
         params:
             device=run.config["device"],
@@ -70,10 +70,10 @@ if plan.makes_diff_icmh:
             variant="|".join(plan.variants),
         priority: 6
         conda:
-            "../envs/core.yaml"
+            "../envs/training.yaml" if parts.processes > 1 else "../envs/core.yaml"
         resources:
-            gpu=demand.network_gpus * parts.trained("stage_1"),
-            mem_mb=lambda wc, input, attempt: attempt * training_mb(input, TRAINING["cache_mb"]),
+            gpu=demand.network_gpus * parts.processes * parts.trained("stage_1"),
+            mem_mb=lambda wc, input, attempt: attempt * parts.stage_mb(input),
             runtime=lambda wc, attempt: parts.minutes("stage_1") * attempt,
         params:
             device=run.config["device"],
@@ -95,10 +95,10 @@ if plan.makes_diff_icmh:
             "<benchmarks>/train_stage_2/main.tsv"
         priority: 6
         conda:
-            "../envs/core.yaml"
+            "../envs/training.yaml" if parts.processes > 1 else "../envs/core.yaml"
         resources:
-            gpu=demand.network_gpus * parts.trained("stage_2"),
-            mem_mb=lambda wc, input, attempt: attempt * training_mb(input, TRAINING["cache_mb"]),
+            gpu=demand.network_gpus * parts.processes * parts.trained("stage_2"),
+            mem_mb=lambda wc, input, attempt: attempt * parts.stage_mb(input),
             runtime=lambda wc, attempt: parts.minutes("stage_2") * attempt,
         params:
             device=run.config["device"],
@@ -129,29 +129,31 @@ if plan.makes_diff_icmh:
                 checkpoint=parts.checkpoint("stage_2-{variant}"),
                 stage=2,
 
-    # Files that the model folder and those of its variants share.
-    rule icmh_shared:
-        input:
-            autoencoder=parts.weights("autoencoder")[0],
-            prior=f"{ICMH_MODEL}/prior.safetensors",
-            tagger=f"{ICMH_MODEL}/tagger.safetensors",
-        output:
-            **parts.shared_files(),
-        log:
-            "<logs>/icmh_shared.log",
-        benchmark:
-            "<benchmarks>/icmh_shared/all.tsv"
-        localrule: True
-        conda:
-            "../envs/core.yaml"
-        params:
-            code=code_of("icmh_shared"),
-        script:
-            "../workflow_scripts/icmh_shared.py"
+    SHARED, COPIES = parts.shared_files()
+
+    if COPIES:
+
+        # Files that the model folder and those of its variants share.
+        rule icmh_shared:
+            input:
+                parts=SHARED,
+            output:
+                copies=COPIES,
+            log:
+                "<logs>/icmh_shared.log",
+            benchmark:
+                "<benchmarks>/icmh_shared/all.tsv"
+            localrule: True
+            conda:
+                "../envs/core.yaml"
+            params:
+                code=code_of("icmh_shared"),
+            script:
+                "../workflow_scripts/icmh_shared.py"
 
     rule icmh_card:
         input:
-            [f"{ICMH_MODEL}/{part}.safetensors" for part in (*icmh.PARTS, icmh.TAGGER)],
+            parts.icmh_weights,
         output:
             card=f"{ICMH_MODEL}/{CARD}",
         log:

@@ -26,6 +26,7 @@ from icmbench.codecs.diff_icmh.codec import DiffIcmh
 from icmbench.codecs.diff_icmh.entropy.rate_tables import z_tables
 from icmbench.codecs.diff_icmh.entropy.tables import gaussian_tables
 from icmbench.codecs.diff_icmh.importing.importer import import_checkpoint
+from icmbench.codecs.diff_icmh.networks.unet import UnetSettings
 from icmbench.codecs.diff_icmh.text import Conditioned
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.mpd.codec import Mpd
@@ -208,7 +209,12 @@ def hollow_folder(*_: Any) -> tuple[LatentAutoencoder, icmh.Codec, Conditioned, 
 
     unet = whole.unet.eval().requires_grad_(False)
     control = whole.control.eval().requires_grad_(False)
-    return autoencoder, codec, Conditioned(unet, Embedder(), ("cat", "dog")), control
+    return (
+        autoencoder,
+        codec,
+        Conditioned(unet, Embedder(), ("cat", "dog"), UnetSettings()),
+        control,
+    )
 
 
 @pytest.mark.slow

@@ -31,7 +31,12 @@ NAMES = ("reporting", "core", "tasks")  # each holds the packages of the one bef
 ALIAS = {"opencv-python": "opencv-python-headless"}
 # Imported in functions that the rules of an environment do not call: networks of metrics and
 # tasks, and threads of the process that codes.
-UNCALLED = {"reporting": {"torch", "threadpoolctl"}, "core": {"mmcv-lite"}, "tasks": set()}
+UNCALLED = {
+    "reporting": {"torch", "threadpoolctl"},
+    "core": {"mmcv-lite", "accelerate"},
+    "tasks": set(),
+    "training": {"mmcv-lite"},
+}
 
 
 def pins_of(file: str) -> dict[str, str]:
@@ -66,6 +71,12 @@ def test_pins_of_environments_are_the_locks() -> None:
     assert one < two < three
     headless = f"opencv-python-headless=={run['opencv-python-headless']}\n"
     assert (ROOT / "envs" / "tasks.post-deploy.sh").read_text().endswith(headless)
+
+
+def test_training_by_several_processes_adds_one_package() -> None:
+    pins = env_pins("training")
+    assert pins.items() - env_pins("core").items() == {("accelerate", pins["accelerate"])}
+    assert f"accelerate=={pins['accelerate']}" in members("training")
 
 
 def test_every_dependency_is_in_one_environment_file() -> None:
@@ -160,7 +171,7 @@ def test_environments_hold_what_the_scripts_of_their_rules_import(code: Code) ->
     for rule, (script, names) in rules.items():
         assert names, f"{rule} names no environment"
         for name in names:
-            assert name in NAMES, f"{rule}: there is no envs/{name}.yaml"
+            assert name in UNCALLED, f"{rule}: there is no envs/{name}.yaml"
             tasks = name == "tasks" or rule.partition(":")[2] not in TASKLESS
             lacking = absent(code, script, name, tasks=tasks) - UNCALLED[name]
             assert not lacking, f"{rule}: envs/{name}.yaml lacks {', '.join(sorted(lacking))}"

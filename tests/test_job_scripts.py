@@ -18,7 +18,7 @@ from conftest import ROOT
 
 SCRIPTS = sorted((ROOT / "workflow_scripts").glob("*.py"))
 GIVEN = (  # by `job_arguments`, of every job
-    "threads", "results", "root", "offline", "sources", "cache_mb",
+    "threads", "results", "root", "offline", "sources", "cache_mb", "compute",
 )  # fmt: skip
 
 # Every rule of a configuration, as Snakemake reads it.

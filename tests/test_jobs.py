@@ -252,13 +252,14 @@ def test_a_stage_that_fails_keeps_its_checkpoint(tmp_path: Path) -> None:
 
 
 def test_variants_share_files(tmp_path: Path) -> None:
-    sources = {name: tmp_path / name for name in ("autoencoder", "prior", "tagger")}
-    for name, path in sources.items():
-        path.write_text(name)
-    variants = [tmp_path / f"{variant}-{name}" for variant in "ab" for name in sources]
-    icmh_shared(**sources, shared=tmp_path / "main", variants=variants)
-    assert (tmp_path / "main").read_text() == "autoencoder"
-    assert [path.read_text() for path in variants] == [*sources, *sources]
+    names = ("autoencoder", "prior", "tagger")
+    parts = [tmp_path / name for name in names]
+    for path in parts:
+        path.write_text(path.name)
+    copies = [tmp_path / home / name for home in "ab" for name in names[::-1]]
+    icmh_shared(parts=parts, copies=[tmp_path / "main" / "autoencoder", *copies])
+    assert (tmp_path / "main" / "autoencoder").read_text() == "autoencoder"
+    assert [path.read_text() for path in copies] == [*names[::-1]] * 2
 
 
 def test_loss_figures_take_their_names(tmp_path: Path) -> None:

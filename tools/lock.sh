@@ -20,7 +20,7 @@ compile pyproject.toml --extra dev --constraints requirements.lock --output-file
 
 # pip installs what packages ask for: environments get opencv-python, and Snakemake runs
 # tasks.post-deploy.sh afterwards, which puts opencv-python-headless in its place.
-for name in reporting core tasks; do
+for name in reporting core training tasks; do
     compile "envs/$name.in" --constraints requirements.lock --no-header
     {
         sed '/^  - pip:$/q' "envs/$name.yaml"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 from icmbench.codecs.diff_icmh import model_folder as icmh
+from icmbench.codecs.diff_icmh.training import settings as icmh_settings
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.mpd.training.settings import SECTION, SHARED, source
 from icmbench.config.plan import NETWORKS, Plan
@@ -12,6 +14,10 @@ from icmbench.config.resources import UNCACHED_MB, network_mb, training_mb
 from icmbench.models.foreign_files import foreign_files
 
 STAGE_FILES: Final = ("codec", "control", "tables")
+FROZEN_MB: Final = 4  # per MB of frozen weights: read as float16 or float32, and in float32
+# Of a training beside an imported network: the published codec and its control network, 425 million
+# weights with gradients, two moments and their average in float32, which is more than a GPU needs.
+PUBLISHED_MB: Final = 12_000
 IMPORTED: Final = 2.1  # megapixels: what tiles are compared with, encoded and decoded whole
 
 Files = dict[str, Any]
@@ -31,6 +37,8 @@ class Parts:
         self._mpd = f"{plan.results}/models/{mpd.NAME}"
         self._icmh = f"{plan.results}/models/{icmh.NAME}"
         self._home = f"{plan.results}/training"
+        self._imports = icmh_settings.imports(self._training)
+        self._icmh_start = icmh_settings.SECTION.start(self._training)
 
     def trained(self, part: str) -> bool:
         """True where a part of either model is trained, False where the bundled file is copied."""
@@ -46,6 +54,12 @@ class Parts:
         if published:
             return network_mb(published, IMPORTED, at_least=UNCACHED_MB) + cache_mb
         return training_mb(files, cache_mb)
+
+    def prior_mb(self, files: Any) -> int:
+        """Memory of a training of the prior, or of its import, in MB; of a job's inputs."""
+        if published := files.get("published"):
+            return network_mb(published, 0)
+        return training_mb(files, int(self._training["cache_mb"]))
 
     def checkpoint(self, part: str) -> str:
         """State of a training; no output: Snakemake removes those of a job that was killed."""
@@ -103,19 +117,40 @@ class Parts:
 
     def icmh_inputs(self, part: str) -> Files:
         """The bundled file, and for a trained part the data and the autoencoder."""
+        if part == "prior" and (found := icmh_settings.published(self._training)):
+            return {"published": [str(path) for path in found.inputs]}
         files: Files = {}
-        if self._training["start"] == "bundled":
+        if self._icmh_start == "bundled":
             files["bundled"] = [str(icmh.part_file(icmh.bundled(), part))]
         if part in self._trained["diff_icmh"]:
-            files |= {**self._pool(), "autoencoder": f"{self._mpd}/autoencoder.safetensors"}
+            files |= {**self._pool(), "autoencoder": self.icmh_files("autoencoder")[0]}
         return files
 
     def icmh_outputs(self, part: str) -> Files:
-        """The part's file, and the losses where it is trained."""
+        """The part's file, and the losses where it is trained; of an imported prior all it has."""
+        if part == "prior" and self._imports:
+            return {"weights": [*self._conditioning(), *self.icmh_files("autoencoder")]}
         losses = (
             {"history": f"{self._home}/{part}.csv"} if part in self._trained["diff_icmh"] else {}
         )
-        return {"weights": [f"{self._icmh}/{part}.safetensors"], **losses}
+        return {"weights": self.icmh_files(part), **losses}
+
+    def icmh_files(self, *parts: str) -> list[str]:
+        """Files of Diff-ICMH's model; its autoencoder is MPD's, unless a prior brings its own."""
+        homes = {"autoencoder": self._icmh if self._imports else self._mpd}
+        return [f"{homes.get(part, self._icmh)}/{part}.safetensors" for part in parts]
+
+    def _conditioning(self) -> list[str]:
+        """The prior, and of an imported one text encoder, names of tags, and tokenizer."""
+        texts = [f"{self._icmh}/{name}" for name in icmh.LAYOUT.texts]
+        more = [*self.icmh_files(icmh.TEXT), *texts] if self._imports else []
+        return [*self.icmh_files("prior"), *more]
+
+    @property
+    def icmh_weights(self) -> list[str]:
+        """All weight files of Diff-ICMH's model."""
+        parts = [*icmh.PARTS, icmh.TEXT if self._imports else icmh.TAGGER]
+        return [f"{self._icmh}/{part}.safetensors" for part in parts]
 
     def icmh_settings(self, part: str, variant: str = "main") -> dict[str, Any]:
         """Job parameters of a trained part besides its inputs; none of a copy."""
@@ -139,22 +174,38 @@ class Parts:
         files.pop("bundled", None)
         if stage == "stage_2":
             files["bundled"] = self._stage_files("stage_1", variant)
-        elif self._training["start"] == "bundled":
+        elif self._icmh_start == "bundled":
             home = icmh.bundled()
             files["bundled"] = [str(icmh.part_file(home, part)) for part in STAGE_FILES]
         if stage in self._trained["diff_icmh"]:
-            files["prior"] = f"{self._icmh}/prior.safetensors"
+            files["prior"], *words = self._conditioning()
+            files |= {"words": words} if words else {}
         return files
 
-    def shared_files(self) -> Files:
-        """The files that the folder of Diff-ICMH's model and those of its variants share."""
-        parts = ("autoencoder", "prior", "tagger")
-        variants = [name for name in self._plan.variants if name != "main"]
-        homes = [f"{self._icmh}/variants/{name}" for name in variants]
-        return {
-            "shared": f"{self._icmh}/autoencoder.safetensors",
-            "variants": [f"{home}/{part}.safetensors" for home in homes for part in parts],
-        }
+    def stage_mb(self, files: Any) -> int:
+        """Memory of the training of a stage, in MB; of a job's inputs."""
+        cache_mb = int(self._training["cache_mb"])
+        least = training_mb(files, cache_mb)
+        if self._imports:  # most of the weights are frozen: no gradients, no moments
+            weights = [path for path in files if str(path).endswith(".safetensors")]
+            least = cache_mb + network_mb(weights, 0, at_least=PUBLISHED_MB, per_weight=FROZEN_MB)
+        return least * self.processes
+
+    @property
+    def processes(self) -> int:
+        """Processes of the training of a stage."""
+        return int(self._training["compute"]["processes"])
+
+    def shared_files(self) -> tuple[list[str], list[str]]:
+        """Files that Diff-ICMH's model and its variants share, and the copies that are missing."""
+        tagger = [] if self._imports else self.icmh_files(icmh.TAGGER)
+        parts = [*self.icmh_files("autoencoder"), *self._conditioning(), *tagger]
+        names = [Path(path).relative_to(self._icmh) for path in parts[1:]]
+        copies = [] if self._imports else [f"{self._icmh}/autoencoder.safetensors"]
+        for variant in self._plan.variants[1:]:
+            home = f"{self._icmh}/{icmh.VARIANTS}/{variant}"
+            copies += [f"{home}/{name}" for name in ("autoencoder.safetensors", *names)]
+        return parts, copies
 
 
 def _name(part: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.codecs.diff_icmh import model_folder as icmh
+from icmbench.codecs.diff_icmh.training.settings import imports
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.mpd.training.settings import source
 from icmbench.config.models import (
@@ -80,7 +81,9 @@ class Plan:
         trained = self.run.training.trained
         found = [network for network in NETWORKS if self.trains(network)]
         found += features if self.trained_kinds else []
-        found += [part for part in ("prior", "tagger") if part in trained["diff_icmh"]]
+        imported = imports(self.run.config["training"])
+        parts = ("tagger",) if imported else ("prior", "tagger")
+        found += [part for part in parts if part in trained["diff_icmh"]]
         stages = [stage for stage in ("stage_1", "stage_2") if stage in trained["diff_icmh"]]
         found += [f"{stage}-{variant}" for stage in stages for variant in self.variants]
         return found + list(trained["tasks"])
@@ -254,7 +257,8 @@ class Plan:
         if config["models"]:
             folders = [models_folder(config) / name for name in names]
             return [str(path) for folder in folders for path in given_files(folder)]
-        files = []
+        files: list[str] = []
+        texts: list[str] = []
         if mpd.NAME in names:
             entries = [c for c in codecs if model_name(config, c) == mpd.NAME]
             kinds = {kind for entry in entries for kind in used_features(self.run.codecs[entry])}
@@ -262,9 +266,13 @@ class Plan:
             files += [f"{mpd.NAME}/{part}" for part in (*mpd.PARTS, *features)]
         if icmh.NAME in names:
             homes = ["", *(f"{icmh.VARIANTS}/{name}/" for name in self.used_variants(*codecs))]
-            parts = (*icmh.PARTS, icmh.TAGGER)
+            imported = imports(config["training"])
+            parts = (*icmh.PARTS, icmh.TEXT if imported else icmh.TAGGER)
             files += [f"{icmh.NAME}/{home}{part}" for home in homes for part in parts]
-        return [f"{self.results}/models/{file}.safetensors" for file in files]
+            words = icmh.LAYOUT.texts if imported else ()
+            texts = [f"{icmh.NAME}/{home}{name}" for home in homes for name in words]
+        names = [*(f"{file}.safetensors" for file in files), *texts]
+        return [f"{self.results}/models/{name}" for name in names]
 
     def used_variants(self, *codecs: str) -> list[str]:
         """The variants of Diff-ICMH that the points of codec entries name, sorted."""

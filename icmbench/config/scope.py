@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from icmbench.codecs.diff_icmh.training.settings import imports
 from icmbench.codecs.mpd.model_folder import level_names
 from icmbench.reporting.artefacts import Scope
 from icmbench.tasks.base import INSTANCES
@@ -27,14 +28,18 @@ def make_scope(plan: Plan) -> Scope:
 
 def _conditions(plan: Plan) -> Iterable[tuple[str, Any]]:
     run, config = plan.run, plan.run.config
+    imported = imports(config["training"])  # a prior with its own autoencoder, and no tagger
     yield "ablation", config["ablation"]["full"]
     yield "diff_icmh", plan.diff_icmh
     yield "diff_icmh_model", plan.makes_diff_icmh
+    yield "diff_icmh_copies", plan.makes_diff_icmh and (plan.variants[1:] or not imported)
+    yield "diff_icmh_tagger", plan.makes_diff_icmh and not imported
     yield "distribution", config["distribution"]["datasets"]
     yield "hierarchy", plan.mpd and config["hierarchy"]
     yield "labels", plan.trained_kinds
     yield "models", plan.makes_models
     yield "latent_task", plan.latent_task
+    yield "latent", plan.makes_mpd or (plan.makes_models and not imported)
     yield "mpd", plan.mpd
     yield "mpd_model", plan.makes_mpd
     yield "paired", config["anchors"] and config["rates"]

@@ -226,6 +226,25 @@ TRAINING: Final = {
         "when they are drawn. It changes the time, no weights",
         low=0,
     ),
+    "compute": section(
+        {
+            "processes": integer(
+                1,
+                "processes of a training, one per GPU, on one machine; the batch is divided among "
+                "them",
+                low=1,
+            ),
+            "micro_batch": integer(
+                0, "examples that a process computes at once; 0: all of its own", low=0
+            ),
+            "recompute": flag(
+                False,
+                "gradient checkpointing: activations are computed again for the gradient, not kept",
+            ),
+        },
+        "how the stages of diff-icmh's codec are computed: time and memory; weights change by "
+        "rounding alone, and an interrupted training may go on with other values",
+    ),
     "data": entries(
         {
             "type": "object",

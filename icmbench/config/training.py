@@ -140,7 +140,7 @@ def _codec_parts(
     found: dict[str, list[str]] = {}
     for model, section in known.items():
         users = [other for other in known.values() if other.model in points]
-        needed = [part for user in users for part in user.needs.get(section.key, ())]
+        needed = [part for user in users for part in user.needed(training).get(section.key, ())]
         parts = needed if needed and model not in points else None
         found[section.key] = section.trained(training, points.get(model, []), parts)
     if not points:

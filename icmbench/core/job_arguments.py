@@ -13,7 +13,7 @@ def job_arguments(function: Callable[..., Any], job: Any) -> dict[str, Any]:
 
     Inputs and outputs become paths, one `Path` or a list of them as the rule has it. `threads` is
     the job's number of threads, `results` the folder of results, `root` that of the workflow;
-    `offline`, `sources` and `cache_mb` (of `training`) are those of the configuration.
+    `offline`, `sources`, `cache_mb` and `compute` (of `training`) are those of the configuration.
     Inputs and params that the function does not name only decide when the job runs. Every output
     must be named: what the function does not know, it cannot write.
 
@@ -39,8 +39,8 @@ def job_arguments(function: Callable[..., Any], job: Any) -> dict[str, Any]:
     # They decide how files are fetched and kept, never what they hold: no params, a change reruns
     # nothing.
     given += [(key, job.config[key]) for key in ("offline", "sources") if key in job.config]
-    if "training" in job.config:
-        given += [("cache_mb", job.config["training"]["cache_mb"])]
+    training = job.config.get("training", {})
+    given += [(key, training[key]) for key in ("cache_mb", "compute") if key in training]
     found: dict[str, Any] = {}
     for name, value in given:
         if name in found and name in names:

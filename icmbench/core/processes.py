@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import gc
 import io
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -13,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import icmbench
+
+_PR_SET_PDEATHSIG = 1
 
 
 def environment(**changes: str) -> dict[str, str]:
@@ -52,9 +56,17 @@ def start_python(
     return subprocess.Popen(command, env=environment(**(changes or {})), **options)
 
 
-def run_python(*arguments: object, changes: Mapping[str, str] | None = None) -> None:
+def die_with_parent() -> None:
+    """Linux: this process is killed when its parent is, whatever it is busy with."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def run_python(
+    *arguments: object, changes: Mapping[str, str] | None = None, **options: Any
+) -> None:
     """Run such a process to its end; CalledProcessError where it fails."""
-    with start_python(*arguments, changes=changes) as process:
+    with start_python(*arguments, changes=changes, **options) as process:
         if process.wait():
             raise subprocess.CalledProcessError(process.returncode, process.args)
 

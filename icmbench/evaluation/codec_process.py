@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import logging
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from icmbench.core.errors import IcmbenchError
-from icmbench.core.processes import start_python
+from icmbench.core.processes import die_with_parent, start_python
 from icmbench.core.progress import hold
 from icmbench.evaluation import worker
 
@@ -26,7 +24,6 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 900.0  # loading a large model from a slow disk
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_PR_SET_PDEATHSIG = 1
 
 
 class Failed(IcmbenchError):
@@ -150,7 +147,7 @@ class CodecProcess:
             changes=dict.fromkeys(_THREADS, str(self.setup.threads)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
         first = {
             "codec": self.setup.codec,
@@ -234,9 +231,3 @@ def _kept_waiting(pid: int) -> float:
         return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="utf-8").split()[1]) / 1e9
     except (OSError, IndexError):
         return 0.0
-
-
-def _die_with_parent() -> None:
-    """Linux: the child is killed when its parent is, whatever the codec is busy with."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from icmbench.core.files import write_bytes
+
+if TYPE_CHECKING:  # copies need no torch
+    from icmbench.training.shares import Group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,8 @@ class TrainingJob:
         device: as in the configuration.
         threads: of torch.
         cache_mb: 10^6 bytes of decoded training images that stay in memory; no result changes.
+        compute: processes and micro-batches, as `training.compute` of the configuration.
+        group: the processes that run this job together; None: this one alone.
     """
 
     weights: Sequence[Path]
@@ -45,6 +50,8 @@ class TrainingJob:
     device: str = "cpu"
     threads: int = 1
     cache_mb: float = 0
+    compute: Mapping[str, Any] = field(default_factory=dict)
+    group: Group | None = None
 
 
 def bundled_or_trained(train: Callable[[TrainingJob], None], job: TrainingJob) -> None:

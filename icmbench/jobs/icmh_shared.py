@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 from icmbench.core.files import write_bytes
 
 
-def icmh_shared(
-    *, autoencoder: Path, prior: Path, tagger: Path, shared: Path, variants: Sequence[Path]
-) -> None:
-    """Copy the autoencoder into the model folder, and all three files into every variant's.
-
-    Args:
-        shared: the autoencoder in the model folder.
-        variants: autoencoder, prior and tagger of every variant, in this order.
-    """
-    write_bytes(shared, autoencoder.read_bytes())
-    for source, target in zip(itertools.cycle((autoencoder, prior, tagger)), variants):
-        write_bytes(target, source.read_bytes())
+def icmh_shared(*, parts: Sequence[Path], copies: Sequence[Path]) -> None:
+    """Copy parts into the model folder and into every variant's, each to the copies of its name."""
+    sources = {path.name: path for path in parts}
+    for target in copies:
+        write_bytes(target, sources[target.name].read_bytes())

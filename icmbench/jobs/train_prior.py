@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from icmbench.jobs.bundled_or_trained import TrainingJob
 
 
 def train_prior(job: TrainingJob) -> None:
-    """Train the latent diffusion model of Diff-ICMH on the training set."""
+    """Train the latent diffusion model of Diff-ICMH on the training set, or import a published one.
+
+    The first of `job.weights` is the prior's file, in the model folder.
+    """
+    from icmbench.codecs.diff_icmh.networks.prior import PriorSettings
+    from icmbench.codecs.diff_icmh.networks.unet import UnetSettings
     from icmbench.codecs.diff_icmh.training.prior import make_prior
     from icmbench.jobs.training import needed, schedule, session, training_set
     from icmbench.models.latent import CELL
 
     settings = job.settings
+    if settings["imported"]:
+        _import(job)
+        return
+    sizes = UnetSettings(
+        channels=tuple(settings["channels"]),
+        layers=settings["layers"],
+        attention=tuple(settings["attention"]),
+        head_width=settings["head_width"],
+        context=settings["context"],
+    )
     make_prior(
         job.weights[0],
         needed(job.autoencoder).parent,
@@ -20,7 +37,19 @@ def train_prior(job: TrainingJob) -> None:
         session(job),
         source_tags=settings["source_tags"],
         cells=settings["cells"],
+        settings=PriorSettings(sizes, tokens=settings["tokens"]),
     )
+
+
+def _import(job: TrainingJob) -> None:
+    from icmbench.codecs.diff_icmh.importing.prior_files import prior_files
+    from icmbench.codecs.diff_icmh.importing.prior_import import import_prior
+
+    given = job.settings
+    names = ("from", "tokenizer", "tags")
+    source, tokenizer, tags = (given[n] and Path(given[n]).expanduser() for n in names)
+    files = prior_files(source, tokenizer, tags)
+    import_prior(job.weights[0].parent, files, given["prediction"])
 
 
 def train_tagger(job: TrainingJob) -> None:
@@ -40,4 +69,5 @@ def train_tagger(job: TrainingJob) -> None:
         source_tags=settings["source_tags"],
         vocabulary=load_prior(needed(job.prior)).settings.vocabulary,
         cells=settings["cells"],
+        channels=tuple(settings["channels"]),
     )

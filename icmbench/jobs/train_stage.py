@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from icmbench.jobs.bundled_or_trained import TrainingJob
+from icmbench.jobs.processes import train_together
 
 
 def train_stage(job: TrainingJob) -> None:
@@ -12,17 +15,24 @@ def train_stage(job: TrainingJob) -> None:
 
     `job.bundled` are the files of the stage before, or the bundled ones; none: from scratch.
     """
+    train_together(_train, job)
+
+
+def _train(job: TrainingJob) -> None:
+    """Train in this process, by itself or together with others."""
     from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE
-    from icmbench.codecs.diff_icmh.training.codec import make_codec
+    from icmbench.codecs.diff_icmh.sampling import PUBLISHED_DECODING
+    from icmbench.codecs.diff_icmh.training.codec import DECODING, make_codec
     from icmbench.codecs.diff_icmh.training.losses import LossWeights, load_frozen
     from icmbench.jobs.training import needed, schedule, session, training_set
 
     settings, files = job.settings, session(job)
     losses, crop = settings["codec"], settings["crop"] // STRIDE * STRIDE
     files = replace(files, start=job.bundled[0].parent if job.bundled else None)
+    frozen = load_frozen(needed(job.autoencoder).parent, needed(job.prior), files.device)
     make_codec(
         job.weights[0].parent,
-        load_frozen(needed(job.autoencoder).parent, needed(job.prior), files.device),
+        frozen,
         schedule(job, ema_decay=losses["average"]),
         training_set(job, crop),
         files,
@@ -38,4 +48,30 @@ def train_stage(job: TrainingJob) -> None:
         ),
         source_tags=settings["source_tags"],
         crop=crop,
+        **(_sizes(settings, frozen.prior.settings.latent) if job.stage == 1 else {}),
+        decoding=PUBLISHED_DECODING if settings["imported"] else DECODING,
     )
+
+
+def _sizes(settings: Mapping[str, Any], latent: int) -> dict[str, Any]:
+    """Sizes of a codec and control network from scratch, for a latent of so many channels."""
+    from icmbench.codecs.diff_icmh.networks.control import ControlSettings
+    from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
+
+    given, control = settings["lfgcm"], settings["control"]
+    return {
+        "settings": LfgcmSettings(
+            out_channels=latent,
+            hyper=given["hyper"],
+            latent=given["latent"],
+            prior=given["side"],
+            sft_hidden=given["sft_hidden"],
+            rates=len(settings["codec"]["rates"]),
+            encoder=tuple(given["encoder"]),
+            slices=tuple(given["slices"]),
+            context_hidden=tuple(given["context_hidden"]),
+        ),
+        "control": ControlSettings(
+            ratio=control["ratio"], head_width=control["head_width"], hint=latent
+        ),
+    }

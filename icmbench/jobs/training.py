@@ -12,6 +12,7 @@ from icmbench.core.errors import ConfigError
 from icmbench.jobs.bundled_or_trained import TrainingJob
 from icmbench.training.data import TrainingData, read_provided
 from icmbench.training.loop import Schedule, Session
+from icmbench.training.shares import ALONE
 
 KEYS = ("steps", "batch", "learning_rate", "seed", "precision")
 
@@ -24,7 +25,15 @@ def session(job: TrainingJob) -> Session:
     if job.checkpoint is None or job.history is None:
         raise ConfigError(f"{job.weights[0]}: training needs paths of a checkpoint and a history")
     start = job.bundled[0] if job.settings["start"] == "bundled" else None
-    return Session(Path(job.checkpoint), job.history, start, training_device(job))
+    return Session(
+        Path(job.checkpoint),
+        job.history,
+        start,
+        training_device(job),
+        micro_batch=job.compute.get("micro_batch", 0),
+        group=job.group or ALONE,
+        recompute=job.compute.get("recompute", False),
+    )
 
 
 def training_device(job: TrainingJob) -> str:

@@ -144,7 +144,7 @@ def with_weights(
     Raises ModelError naming `path`, the source of the weights, and the first wrong tensor.
     """
     expected = network.state_dict()
-    _compare(expected, state, path)
+    compare_tensors(expected, state, path)
     copies = {name: state[name].to(tensor.dtype, copy=True) for name, tensor in expected.items()}
     network.load_state_dict(copies, assign=True)
     return network
@@ -171,13 +171,14 @@ def fill_network(
 
     Raises ModelError naming `path`, the source of the weights, and the first wrong tensor.
     """
-    _compare(network.state_dict(), state, path)
+    compare_tensors(network.state_dict(), state, path)
     network.load_state_dict(dict(state))
 
 
-def _compare(
+def compare_tensors(
     expected: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], path: Path | str
 ) -> None:
+    """Raise ModelError naming `path` and the first tensor that is missing, unknown or misshaped."""
     for name, tensor in expected.items():
         if name not in state:
             raise ModelError(f"{path}: tensor {name!r} is missing")

@@ -15,9 +15,14 @@ CONDITIONS: Final = {
     "ablation": "`ablation` is set",
     "diff_icmh": "a codec entry is `diff-icmh`",
     "diff_icmh_model": "a codec entry is `diff-icmh`, and `models` is not given",
+    "diff_icmh_copies": "a codec entry is `diff-icmh`, `models` is not given, and a variant or "
+    "the model itself takes files of another model folder",
+    "diff_icmh_tagger": "a codec entry is `diff-icmh`, `models` is not given, and no prior is "
+    "imported",
     "distribution": "`distribution.datasets` is set",
     "hierarchy": "a codec entry is `mpd`, and `hierarchy` lists images",
     "labels": "`training` trains features",
+    "latent": "a codec entry needs MPD's autoencoder, and `models` is not given",
     "models": "a codec entry needs a model, and `models` is not given",
     "latent_task": "a task takes decoded latents",
     "mpd": "a codec entry is `mpd`",

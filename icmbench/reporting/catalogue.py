@@ -429,7 +429,7 @@ DATA: Final[Sequence[Artefact]] = (
     ),
     _data(
         "models/mpd/autoencoder.safetensors", "train_autoencoder", "latent autoencoder",
-        when="models",
+        when="latent",
     ),
     _data(
         "models/mpd/contexts.safetensors", "train_contexts", "context tables", when="mpd_model",
@@ -451,7 +451,7 @@ DATA: Final[Sequence[Artefact]] = (
         when="diff_icmh_model",
     ),
     _data(
-        "models/diff-icmh/tagger.safetensors", "train_tagger", "tagger", when="diff_icmh_model",
+        "models/diff-icmh/tagger.safetensors", "train_tagger", "tagger", when="diff_icmh_tagger",
     ),
     _data(
         "training/icmh/{variant}/codec.safetensors", "train_stage_1", "codec after stage 1",
@@ -463,7 +463,7 @@ DATA: Final[Sequence[Artefact]] = (
     ),
     _data(
         "models/diff-icmh/autoencoder.safetensors", "icmh_shared", "latent autoencoder, a copy",
-        when="diff_icmh_model",
+        when="diff_icmh_copies",
     ),
     _data(
         "models/diff-icmh/card.json", "icmh_card", "provenance of Diff-ICMH's weight files",

@@ -23,6 +23,7 @@ from icmbench.training.records import (
     refuse_test_image,
     training_record,
 )
+from icmbench.training.shares import Share
 
 log = logging.getLogger(__name__)
 
@@ -58,27 +59,38 @@ class TrainingData:
         return self.crops_of(rng, count, size)[0]
 
     def crops_of(
-        self, rng: np.random.Generator, count: int, size: int
+        self, rng: np.random.Generator, count: int, size: int, share: Share | None = None
     ) -> tuple[NDArray[np.float32], list[int]]:
-        """`crops`, and the numbers of the images that they are from."""
-        out = np.empty((count, 3, size, size), np.float32)
-        numbers = []
-        for index in range(count):
-            numbers.append(int(rng.integers(len(self.images))))
-            image = self.images[numbers[-1]]
-            height, width = image.shape[:2]
-            largest = min(2.0, height / size, width / size)
-            side = max(size, int(size * rng.uniform(1.0, max(largest, 1.0))))
-            top = int(rng.integers(height - side + 1))
-            left = int(rng.integers(width - side + 1))
-            crop = image[top : top + side, left : left + side]
+        """`crops`, and the numbers of the images that they are from.
+
+        With a share of the `count` crops, both are those of the share: all are drawn, and only the
+        images of the share are decoded.
+        """
+        drawn = [self._crop(rng, size) for _ in range(count)]
+        chosen = share.rows(drawn) if share else drawn
+        out = np.empty((len(chosen), 3, size, size), np.float32)
+        for index, (number, top, left, side, mirrored) in enumerate(chosen):
+            crop = self.images[number][top : top + side, left : left + side]
             if side > size:
                 picture = PillowImage.fromarray(crop)
                 crop = np.asarray(picture.resize((size, size), PillowImage.Resampling.LANCZOS))
-            if rng.random() < 0.5:
+            if mirrored:
                 crop = crop[:, ::-1]
             out[index] = crop.transpose(2, 0, 1) / np.float32(127.5) - np.float32(1)
-        return out, numbers
+        return out, [number for number, *_ in chosen]
+
+    def _crop(self, rng: np.random.Generator, size: int) -> tuple[int, int, int, int, bool]:
+        """Draw a crop: number of the image, top, left, side, mirrored or not."""
+        number = int(rng.integers(len(self.images)))
+        if isinstance(self.images, ImageFiles):
+            height, width = map(int, self.images.shapes[number])
+        else:
+            height, width = self.images[number].shape[:2]
+        largest = min(2.0, height / size, width / size)
+        side = max(size, int(size * rng.uniform(1.0, max(largest, 1.0))))
+        top = int(rng.integers(height - side + 1))
+        left = int(rng.integers(width - side + 1))
+        return number, top, left, side, bool(rng.random() < 0.5)
 
 
 def read_training_data(

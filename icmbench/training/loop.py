@@ -1,7 +1,8 @@
 """One training loop for every network: counted in steps, seeded per step, resumable after a kill.
 
 A step's randomness comes from `(seed, name, step)` alone, so a run that was killed and resumed
-gives the same weights as one that was not, on the same machine.
+gives the same weights as one that was not, on the same machine. A batch may be computed in
+micro-batches and by several processes (`shares`): the same gradient up to rounding.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import csv
 import json
 import logging
 import math
-import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from icmbench.core.errors import ConfigError, ModelError
+from icmbench.core.errors import ConfigError
 from icmbench.core.files import atomic_path, seed_from, sha256_bytes
 from icmbench.core.progress import progress
+from icmbench.training.averages import MovingAverage
+from icmbench.training.shares import ALONE, Group, Share
+from icmbench.training.state import resume, save_state
 
 log = logging.getLogger(__name__)
 
 Losses = dict[str, torch.Tensor]
-StepLosses = Callable[[np.random.Generator], Losses]
+# Of the step's generator and, where a batch is divided, of a share of it.
+StepLosses = Callable[..., Losses]
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,20 @@ class Session:
         history: CSV of the losses that is written at the end (`step, <losses>`).
         start: weights to start from, a file or a model folder; None: from scratch.
         device: cpu or cuda.
+        micro_batch: examples that are computed at once, where a batch is divided; 0: all of a
+            process.
+        group: the processes that train together.
+        recompute: compute activations again for the gradient instead of keeping them (gradient
+            checkpointing), where a network can.
     """
 
     checkpoint: Path
     history: Path
     start: Path | None = None
     device: str = "cpu"
+    micro_batch: int = 0
+    group: Group = ALONE
+    recompute: bool = False
 
 
 def train(
@@ -97,71 +109,54 @@ def train(
     describe: Mapping[str, Any],
     freeze: Callable[[torch.nn.Module], None] = lambda network: None,
     exact: bool = True,
+    divided: bool = False,
 ) -> None:
     """Train `network` in place, on the device that it is on.
 
     Args:
         losses: computes the losses of one step with the step's generator; `loss` is minimised, all
-            other entries are recorded. torch's global generator is seeded before each call.
+            other entries are recorded. All are means over the examples. torch's global generator
+            is seeded before each call.
         session: its files; the network is on its device already.
         describe: everything else that decides the result (data, network), for the checkpoint's
             key.
         freeze: called before every step after `schedule.freeze_after`, to freeze statistics.
         exact: raise an error for an operation without a deterministic algorithm. False, for losses
             of other libraries on a GPU: warn only; two trainings then differ by rounding.
+        divided: `losses` takes a share of the batch as its second argument, and the session's
+            micro-batches and group apply.
 
     Raises ConfigError where a loss is not finite, ModelError for a checkpoint that is damaged.
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(parameters, schedule.learning_rate, weight_decay=1e-4)
     key = _key(name, schedule, describe)
-    averaged = _MovingAverage(parameters, schedule.ema_decay)
-    start, rows = _resume(session.checkpoint, key, network, optimiser, averaged)
+    group = session.group if divided else ALONE
+    shares = group.shares(schedule.batch, session.micro_batch) if divided else [None]
+    averaged = MovingAverage(parameters if group.writes else [], schedule.ema_decay)
+    start, rows = resume(session.checkpoint, key, network, optimiser, averaged)
     network.train()
     bar = progress(range(start, schedule.steps), desc=name, unit="step")
     with _deterministic(exact):
         for step in bar:
             if step >= schedule.freeze_after * schedule.steps:
                 freeze(network)
-            terms = _step(name, step, schedule, losses, optimiser, parameters)
+            terms = _step(name, step, schedule, losses, optimiser, parameters, shares, group)
             averaged.add(step)
             rows.append({"step": step, **terms})
             bar.set_postfix(loss=f"{terms['loss']:.4g}", refresh=False)
-            if (step + 1) % schedule.checkpoint_every == 0:
-                _save(session.checkpoint, key, step + 1, rows, network, optimiser, averaged)
+            if (step + 1) % schedule.checkpoint_every == 0 and group.writes:
+                save_state(session.checkpoint, key, step + 1, rows, network, optimiser, averaged)
                 _report(name, step + 1, schedule, rows)
     averaged.apply()
     network.eval()
-    write_history(session.history, rows)
+    if group.writes:
+        write_history(session.history, rows)
 
 
 def forward_pass(schedule: Schedule, device: str) -> torch.autocast:
     """The context of a forward pass on `device` (cpu or cuda): the schedule's precision."""
     return torch.autocast(device, torch.bfloat16, enabled=schedule.precision == "bfloat16")
-
-
-class _MovingAverage:
-    """Exponential moving average (EMA) of parameters; no copy is kept for a decay of 0.
-
-    The decay is min(decay, step / (step + 10)), so that the initial values are soon forgotten.
-    """
-
-    def __init__(self, parameters: list[torch.nn.Parameter], decay: float) -> None:
-        self.parameters = parameters if decay else []
-        self.decay = decay
-        self.values = [p.detach().clone() for p in self.parameters]
-
-    def add(self, step: int) -> None:
-        """Add the parameters after a step."""
-        decay = min(self.decay, step / (step + 10))
-        for value, parameter in zip(self.values, self.parameters, strict=True):
-            value.lerp_(parameter.detach(), 1 - decay)
-
-    def apply(self) -> None:
-        """Copy the average into the network."""
-        with torch.no_grad():
-            for value, parameter in zip(self.values, self.parameters, strict=True):
-                parameter.copy_(value)
 
 
 def _step(
@@ -171,20 +166,31 @@ def _step(
     losses: StepLosses,
     optimiser: torch.optim.Optimizer,
     parameters: list[torch.nn.Parameter],
+    shares: Sequence[Share | None],
+    group: Group,
 ) -> dict[str, float]:
     """Run one optimiser step; returns the values of its losses."""
     seed = seed_from(schedule.seed, name, step)
-    torch.manual_seed(seed)
-    for group in optimiser.param_groups:
-        group["lr"] = schedule.rate(step)
-    terms = losses(np.random.default_rng(seed))
-    values = {key: float(term.detach()) for key, term in terms.items()}
+    for each in optimiser.param_groups:
+        each["lr"] = schedule.rate(step)
+    optimiser.zero_grad(set_to_none=True)
+    values: dict[str, float] = {}
+    for share in shares:
+        torch.manual_seed(seed)
+        rng = np.random.default_rng(seed)
+        terms = losses(rng) if share is None else losses(rng, share)
+        weight = 1.0 if share is None else share.weight
+        (weight * terms["loss"]).backward()  # type: ignore[no-untyped-call]
+        for key, term in terms.items():
+            values[key] = values.get(key, 0.0) + weight * float(term.detach())
+    if group.size > 1:
+        total = torch.tensor([*values.values()], dtype=torch.float64, device=parameters[0].device)
+        group.add_up([total, *(p.grad for p in parameters if p.grad is not None)])
+        values = dict(zip(values, total.tolist(), strict=True))
     if not math.isfinite(values["loss"]):
         raise ConfigError(
             f"{name}: the loss is {values['loss']} at step {step}; lower learning_rate"
         )
-    optimiser.zero_grad(set_to_none=True)
-    terms["loss"].backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(parameters, 1.0)
     optimiser.step()
     return values
@@ -225,49 +231,3 @@ def write_history(path: Path, rows: list[dict[str, Any]]) -> None:
 def _key(name: str, schedule: Schedule, describe: Mapping[str, Any]) -> str:
     text = json.dumps([name, schedule.values(), dict(describe), torch.__version__], sort_keys=True)
     return sha256_bytes(text.encode())
-
-
-def _save(
-    path: Path,
-    key: str,
-    step: int,
-    rows: list[dict[str, Any]],
-    network: torch.nn.Module,
-    optimiser: torch.optim.Optimizer,
-    averaged: _MovingAverage,
-) -> None:
-    state = {
-        "key": key,
-        "step": step,
-        "rows": rows,
-        "network": network.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "averaged": averaged.values,
-    }
-    with atomic_path(path) as temporary:
-        torch.save(state, temporary)
-
-
-def _resume(
-    path: Path,
-    key: str,
-    network: torch.nn.Module,
-    optimiser: torch.optim.Optimizer,
-    averaged: _MovingAverage,
-) -> tuple[int, list[dict[str, Any]]]:
-    if not path.exists():
-        return 0, []
-    try:
-        # Loaded to the CPU: a training may be resumed on another device.
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{path}: not a checkpoint; remove it: {error}") from error
-    if state["key"] != key:
-        log.info("%s: checkpoint of other settings; training starts from step 0", path)
-        return 0, []
-    network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])
-    for value, kept in zip(averaged.values, state["averaged"], strict=True):
-        value.copy_(kept)
-    log.info("resumed at step %d from %s", state["step"], path)
-    return int(state["step"]), list(state["rows"])

@@ -68,6 +68,10 @@ class TrainingSection:
     def check(self, training: Values) -> None:
         """ConfigError where values of the section contradict each other, in every run."""
 
+    def needed(self, training: Values) -> Mapping[str, tuple[str, ...]]:
+        """`needs`, of this configuration."""
+        return self.needs
+
     def notices(self, training: Values, trained: Sequence[str]) -> list[str]:
         """Sentences to print before a run that trains these parts; none by default."""
         return []

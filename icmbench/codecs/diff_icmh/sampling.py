@@ -8,9 +8,9 @@ does not depend on the batch it is computed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -20,7 +20,18 @@ from icmbench.core.errors import ConfigError
 
 STEPS: Final = 1000  # timesteps of the full schedule
 SAMPLERS: Final = ("ddim", "ddpm-spaced")
+# Output of a denoising network, by the names of diffusers' schedulers: the noise, or the velocity.
+PREDICTIONS: Final = ("epsilon", "v_prediction")
 MIN_STEPS: Final = 2  # of sampling: the first and the last timestep of the schedule
+
+# The published evaluation: 50 spaced steps, guidance scale 5.0 (README of the official code).
+PUBLISHED_DECODING: Final[Mapping[str, Any]] = {
+    "sampler": "ddpm-spaced",
+    "steps": 50,
+    "guidance": 5.0,
+    "start": 999,
+    "clip": None,
+}
 
 Floats = NDArray[np.float64]
 Predict = Callable[[torch.Tensor, int], torch.Tensor]  # noise in x_t, of x_t and timestep
@@ -35,9 +46,22 @@ def alphas_cumprod() -> Floats:
 
 def add_noise(latent: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
     """Compute x_t of latents (n, C, h, w) and unit noise at the timesteps, int (n,)."""
-    alpha_prod_t = torch.from_numpy(alphas_cumprod()).to(latent.device)[timesteps].to(latent.dtype)
-    alpha_prod_t = alpha_prod_t[:, None, None, None]
+    alpha_prod_t = _alpha_prod_t(latent, timesteps)
     return alpha_prod_t.sqrt() * latent + (1 - alpha_prod_t).sqrt() * noise
+
+
+def noise_of_velocity(
+    x_t: torch.Tensor, velocity: torch.Tensor, timesteps: torch.Tensor
+) -> torch.Tensor:
+    """The noise in x_t of a predicted velocity (Salimans and Ho 2022, appendix D)."""
+    alpha_prod_t = _alpha_prod_t(velocity, timesteps)
+    return alpha_prod_t.sqrt() * velocity + (1 - alpha_prod_t).sqrt() * x_t
+
+
+def _alpha_prod_t(like: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+    """`alphas_cumprod` at the timesteps of latents (n, C, h, w), (n, 1, 1, 1)."""
+    found = torch.from_numpy(alphas_cumprod()).to(like.device)[timesteps].to(like.dtype)
+    return found[:, None, None, None]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ Diffusion, which reads the names of the tags as "a, b, c"; the vocabulary is a f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,24 +16,36 @@ from diffusers import UNet2DConditionModel
 from icmbench.codecs.diff_icmh.model_folder import LAYOUT, TEXT, TOKENIZER, VOCABULARY, part_file
 from icmbench.codecs.diff_icmh.networks.prior import load_prior
 from icmbench.codecs.diff_icmh.networks.unet import UnetSettings, build_unet
+from icmbench.codecs.diff_icmh.sampling import PREDICTIONS
 from icmbench.codecs.diff_icmh.tokenizer import Tokenizer
 from icmbench.codecs.diff_icmh.vocabulary import read_vocabulary
 from icmbench.core.errors import ModelError
 from icmbench.models.tensors import load_network, make_network
 
 
-@dataclass(frozen=True)
-class Conditioned:
+class Conditioned(torch.nn.Module):
     """The frozen prior of a model folder.
 
     Attributes:
+        unet: the denoising network.
         embedder: sets of tag ids to text (n, tokens, channels).
         vocabulary: names of the tags.
+        settings: of the denoising network.
     """
 
-    unet: UNet2DConditionModel
-    embedder: torch.nn.Module
-    vocabulary: tuple[str, ...]
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        embedder: torch.nn.Module,
+        vocabulary: tuple[str, ...],
+        settings: UnetSettings,
+    ) -> None:
+        super().__init__()
+        self.unet = unet
+        self.embedder = embedder
+        self.vocabulary = vocabulary
+        self.settings = settings
+        self.eval().requires_grad_(False)
 
 
 def load_conditioned(folder: Path) -> Conditioned:
@@ -42,7 +53,8 @@ def load_conditioned(folder: Path) -> Conditioned:
     path = part_file(folder, "prior")
     if not part_file(folder, TEXT).is_file():
         prior = load_prior(path)
-        return Conditioned(prior.unet, prior.embedder, prior.settings.vocabulary)
+        own = prior.settings
+        return Conditioned(prior.unet, prior.embedder, own.vocabulary, own.unet)
     state, metadata = load_network(path)
     unet = make_network(
         path,
@@ -50,9 +62,13 @@ def load_conditioned(folder: Path) -> Conditioned:
         metadata.get("network"),
         lambda settings: build_unet(UnetSettings.read(settings["unet"]), seed=0),
     )
+    predict = metadata.get("prediction", PREDICTIONS[0])
+    if predict not in PREDICTIONS:
+        raise ModelError(f"{path}: prediction is {predict!r}, not {' or '.join(PREDICTIONS)}")
+    unet.register_to_config(prediction_type=predict)
     names = read_vocabulary(LAYOUT.home(folder) / VOCABULARY)
-    embedder = TextEmbedder(folder, names)
-    return Conditioned(unet.eval().requires_grad_(False), embedder, names)
+    settings = UnetSettings.read(metadata["network"]["unet"])
+    return Conditioned(unet, TextEmbedder(folder, names), names, settings)
 
 
 class TextEmbedder(torch.nn.Module):

@@ -7,7 +7,7 @@ names it. A tensor that a network of ours needs and the file lacks is a problem 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -60,18 +60,25 @@ class Conversion:
         self.problems.setdefault(tensor, problem)
 
 
-def convert(state: State, *, head_width: int = 64, control_head_width: int = 16) -> Conversion:
+def convert(
+    state: State,
+    *,
+    head_width: int = 64,
+    control_head_width: int = 16,
+    parts: Sequence[str] = PARTS,
+) -> Conversion:
     """Take a checkpoint apart by names and shapes.
 
     Args:
+        parts: networks to take over; the tensors of the others are left alone.
         state: published tensors; those that are taken over may be on the meta device.
         head_width, control_head_width: see `import_checkpoint`.
     """
     conversion = Conversion()
-    parts, sources = _sorted_out(state, conversion)
+    tensors, sources = _sorted_out(state, conversion)
     shapes = {
-        part: {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-        for part, tensors in parts.items()
+        part: {name: tuple(tensor.shape) for name, tensor in found.items()}
+        for part, found in tensors.items()
     }
     sizes = Sizes(shapes)
     described: dict[str, Callable[[], Described]] = {
@@ -81,11 +88,11 @@ def convert(state: State, *, head_width: int = 64, control_head_width: int = 16)
         "codec": sizes.codec,
         "control": lambda: sizes.control(control_head_width, state),
     }
-    for part in PARTS:
+    for part in parts:
         found = _described(part, shapes[part], described[part], conversion)
         if found is not None:
             _compare(part, shapes[part], found[1], sources, conversion)
-            conversion.parts[part] = Part(dict(sorted(parts[part].items())), found[0])
+            conversion.parts[part] = Part(dict(sorted(tensors[part].items())), found[0])
     for what, one, other in sizes.joints():
         if one is not None and other is not None and one != other:
             conversion.note(what, f"{one} and {other} channels")

@@ -21,6 +21,7 @@ from icmbench.codecs.diff_icmh.importing.ram_plus import RamPlusWeights, read_ra
 from icmbench.codecs.diff_icmh.importing.sizes import LATENT_SCALE, State
 from icmbench.codecs.diff_icmh.importing.verify import check_frozen, check_overlap, check_values
 from icmbench.codecs.diff_icmh.model_folder import TOKENIZER, VOCABULARY, WORDS, part_file
+from icmbench.codecs.diff_icmh.sampling import PUBLISHED_DECODING
 from icmbench.codecs.diff_icmh.tokenizer import Tokenizer
 from icmbench.codecs.diff_icmh.vocabulary import read_vocabulary
 from icmbench.core.errors import ConfigError, ModelError
@@ -31,14 +32,6 @@ from icmbench.models.published_tensors import refusal, write_tensors
 
 REPORT: Final = "import.json"
 TRAINED: Final = ("codec", "control")  # what the checkpoints of several rates differ in
-# The published evaluation: 50 spaced steps, guidance scale 5.0 (README of the official code).
-PUBLISHED_DECODING: Final = {
-    "sampler": "ddpm-spaced",
-    "steps": 50,
-    "guidance": 5.0,
-    "start": 999,
-    "clip": None,
-}
 LATENT_RANGE: Final = 64  # standard deviations of `ref`; the official code has no limit
 
 
@@ -136,7 +129,7 @@ def import_checkpoint(
         check_frozen(other, conversion, path.name)
         if other.problems:
             raise _refusal(file, other.problems)
-    words = _words(conversion, tokenizer, tags)
+    words = check_words(conversion, tokenizer, tags)
     report = Report(
         source=path.name,
         sha256=sha256_file(path),
@@ -150,7 +143,9 @@ def import_checkpoint(
     return report
 
 
-def _words(conversion: Conversion, tokenizer: Path | None, tags: Path | None) -> dict[str, Path]:
+def check_words(
+    conversion: Conversion, tokenizer: Path | None, tags: Path | None
+) -> dict[str, Path]:
     """The checked files of words by their place in the model folder."""
     found: dict[str, Path] = {}
     if tokenizer is not None:
@@ -189,13 +184,13 @@ def _write(
     folder = temporary_beside(out)
     provenance = {"source": report.source, "sha256": report.sha256, "base": report.base}
     try:
-        _write_parts(folder, conversions[0], tuple(conversions[0].parts), provenance)
+        write_parts(folder, conversions[0], tuple(conversions[0].parts), provenance)
         for number, (conversion, origin) in enumerate(
             zip(conversions[1:], report.rates, strict=True), 2
         ):
             home = folder / RATES / str(number)
             home.mkdir(parents=True)
-            _write_parts(home, conversion, TRAINED, {**origin, "base": report.base})
+            write_parts(home, conversion, TRAINED, {**origin, "base": report.base})
         for place, source in words.items():
             write_bytes(folder / place, source.read_bytes())
         if tagging is not None:
@@ -206,17 +201,29 @@ def _write(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write_parts(
-    folder: Path, conversion: Conversion, names: Sequence[str], provenance: Mapping[str, Any]
+def write_parts(
+    folder: Path,
+    conversion: Conversion,
+    names: Sequence[str],
+    provenance: Mapping[str, Any],
+    *,
+    scale: float = LATENT_SCALE,
+    more: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Write parts of a conversion, and the tables of its codec."""
+    """Write parts of a conversion, and the tables of its codec.
+
+    Args:
+        scale: factor of the autoencoder's latent in the diffusion model.
+        more: further metadata, by part.
+    """
     for name in names:
         part = conversion.parts[name]
         metadata = {"network": _network(name, conversion), "provenance": provenance}
+        metadata |= (more or {}).get(name, {})
         if name == "codec":
             metadata["decoding"] = PUBLISHED_DECODING
         if name == "autoencoder":
-            metadata |= _latent_metadata(part.settings["latent_channels"])
+            metadata |= _latent_metadata(part.settings["latent_channels"], scale)
         write_tensors(folder / f"{name}.safetensors", part.tensors, metadata)
     if "codec" in names:
         write_tables(part_file(folder, "tables"), part_file(folder, "codec"))
@@ -230,11 +237,11 @@ def _network(name: str, conversion: Conversion) -> dict[str, Any]:
     return settings[name]
 
 
-def _latent_metadata(channels: int) -> dict[str, Any]:
+def _latent_metadata(channels: int, scale: float) -> dict[str, Any]:
     """A latent is standardised by the one factor that the diffusion model was trained with."""
     return {
         "layout": "diffusers-kl",
         "mean": [0.0] * channels,
-        "std": [1 / LATENT_SCALE] * channels,
+        "std": [1 / scale] * channels,
         "latent_range": LATENT_RANGE,
     }

@@ -28,6 +28,7 @@ from icmbench.codecs.diff_icmh.networks.unet import (
     regroup,
     time_embedding,
 )
+from icmbench.codecs.diff_icmh.sampling import noise_of_velocity
 from icmbench.models.settings import NetworkSettings
 
 
@@ -168,6 +169,9 @@ def predict_noise(
 ) -> torch.Tensor:
     """Predict the noise in x_t, (n, 4, h, w).
 
+    The noise of a network that predicts the velocity (`prediction_type` in its configuration) is
+    computed from that.
+
     Args:
         control: None: the prior alone, which needs no c.
         noisy: x_t, (n, 4, h, w); sides are padded to multiples of what the resolutions divide.
@@ -176,6 +180,7 @@ def predict_noise(
         context: text, (n, tokens, channels).
     """
     height, width = noisy.shape[2:]
+    x_t = noisy
     side = 1 << (len(unet.config["block_out_channels"]) - 1)
     pad = (0, -width % side, 0, -height % side)
     if any(pad):
@@ -199,8 +204,11 @@ def predict_noise(
         if added is not None:
             h = h + added.decoder[k]
         h = step(torch.cat([h, skips.pop()], 1))
-    noise: torch.Tensor = unet.conv_out(unet.conv_act(unet.conv_norm_out(h)))
-    return noise[:, :, :height, :width]
+    found: torch.Tensor = unet.conv_out(unet.conv_act(unet.conv_norm_out(h)))
+    found = found[:, :, :height, :width]
+    if unet.config.get("prediction_type") == "v_prediction":
+        return noise_of_velocity(x_t, found, timesteps)
+    return found
 
 
 def middle_features(

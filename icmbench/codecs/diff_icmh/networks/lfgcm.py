@@ -60,6 +60,7 @@ FILE_NAMES: Final = {
 }
 
 Visit = Callable[[Tensor, Tensor, int, bool], Tensor]
+Uniform = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -218,24 +219,34 @@ class Lfgcm(nn.Module):
         c: Tensor = self.g_s(y_hat, feature)
         return c
 
-    def forward(self, x: Tensor, ref: Tensor, rate: Rate | None = None) -> LfgcmOutput:
-        """Run the whole codec; for arguments see `analyse`.
+    def forward(
+        self,
+        x: Tensor,
+        ref: Tensor,
+        rate: Rate | None = None,
+        uniform: Uniform = torch.rand_like,
+    ) -> LfgcmOutput:
+        """Run the whole codec; for other arguments see `analyse`.
 
-        Likelihoods are those of values with uniform noise in training mode (from torch's global
-        generator), of the rounded values in evaluation mode. y_hat and z_hat are rounded in both.
+        Likelihoods are those of values with uniform noise in training mode (`uniform`: noise in
+        [0, 1) like a tensor, from torch's global generator), of the rounded values in evaluation
+        mode. y_hat and z_hat are rounded in both.
         """
         y, z = self.analyse(x, ref, rate)
         y, z = y.float(), z.float()  # integers need more digits than a bfloat16 forward pass has
         medians = self.entropy_bottleneck.medians()
         z_hat = round_through(z - medians) + medians
-        z_likelihoods = self.entropy_bottleneck.likelihood(_noisy(z) if self.training else z_hat)
+        z_likelihoods = self.entropy_bottleneck.likelihood(
+            z + uniform(z) - 0.5 if self.training else z_hat
+        )
         parts = self.split(y)
         likelihoods: dict[tuple[int, bool], Tensor] = {}
 
         def visit(scales: Tensor, means: Tensor, index: int, anchor: bool) -> Tensor:
             residual = pack(parts[index], anchor) - means
             rounded = round_through(residual)
-            modelled = _noisy(residual) if self.training else rounded
+            # Uniform noise as wide as a quantisation step.
+            modelled = residual + uniform(residual) - 0.5 if self.training else rounded
             likelihoods[index, anchor] = gaussian_likelihood(modelled, scales)
             return rounded
 
@@ -290,11 +301,6 @@ class Lfgcm(nn.Module):
 def _starts(slices: tuple[int, ...]) -> list[int]:
     """Channels before each slice."""
     return [0, *accumulate(slices[:-1])]
-
-
-def _noisy(values: Tensor) -> Tensor:
-    """Values under uniform noise as wide as a quantisation step."""
-    return values + torch.rand_like(values) - 0.5
 
 
 def _bits(likelihoods: Tensor) -> Tensor:

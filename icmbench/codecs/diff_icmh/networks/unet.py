@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
+from torch.utils.checkpoint import checkpoint
 
 from icmbench.models.settings import NetworkSettings
 
@@ -112,8 +113,7 @@ def middle_step(unet: UNet2DConditionModel, emb: torch.Tensor, context: torch.Te
 
     def run(h: torch.Tensor) -> torch.Tensor:
         h = _residual(block, 0, emb, context)(h)
-        out: torch.Tensor = block.resnets[1](h, emb)
-        return out
+        return _recomputed(block, lambda h: block.resnets[1](h, emb), h)
 
     return run
 
@@ -138,7 +138,19 @@ def _residual(block: Any, index: int, emb: torch.Tensor, context: torch.Tensor) 
             h = block.attentions[index](h, encoder_hidden_states=context, return_dict=False)[0]
         return h
 
-    return run
+    return lambda h: _recomputed(block, run, h)
+
+
+def _recomputed(block: Any, step: Step, h: torch.Tensor) -> torch.Tensor:
+    """Run a step; its activations are computed again for the gradient where a block says so.
+
+    The switch is diffusers' own, `enable_gradient_checkpointing` of a network.
+    """
+    if block.gradient_checkpointing and torch.is_grad_enabled():
+        # No random number is drawn in a block, so that no generator's state need be kept.
+        found: torch.Tensor = checkpoint(step, h, use_reentrant=False, preserve_rng_state=False)
+        return found
+    return step(h)
 
 
 def _chain(*steps: Step) -> Step:

@@ -22,10 +22,10 @@ from icmbench.codecs.diff_icmh.networks.control import (
     build_control,
 )
 from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE, Lfgcm, build_lfgcm
-from icmbench.codecs.diff_icmh.networks.prior import Prior
 from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
 from icmbench.codecs.diff_icmh.networks.unet import UnetSettings
 from icmbench.codecs.diff_icmh.sampling import STEPS
+from icmbench.codecs.diff_icmh.text import Conditioned
 from icmbench.codecs.diff_icmh.training.losses import (
     CodecNetworks,
     FrozenNetworks,
@@ -40,6 +40,7 @@ from icmbench.models.tensors import fill_network, load_network, rounded, save_ne
 from icmbench.training.data import TrainingData
 from icmbench.training.loop import Losses, Schedule, Session, forward_pass, train
 from icmbench.training.provenance import training_provenance
+from icmbench.training.shares import Share
 from icmbench.training.source_tags import tag_training_data
 
 INITIAL_STD: Final = 1.5  # standard deviation of y and z at the start, in quantisation steps
@@ -71,6 +72,7 @@ def make_codec(
     crop: int,
     settings: LfgcmSettings = SMALL,
     control: ControlSettings | None = None,
+    decoding: Mapping[str, Any] = DECODING,
 ) -> None:
     """Train codec and control network and write their files and the tables.
 
@@ -79,6 +81,7 @@ def make_codec(
         stage: 1 trains at the highest rate, 2 at all of `weights.lambda_rate`.
         session: its start is a folder whose codec and control are fine-tuned; their sizes are kept.
         crop: pixels a side of the training crops, a multiple of 64.
+        decoding: defaults of the decode keys, which the codec's file keeps.
 
     Raises ConfigError where the crop does not fit and where the codec has other rates.
     """
@@ -106,13 +109,18 @@ def make_codec(
     first = start / "codec.safetensors" if start else None
     provenance = training_provenance(schedule, data, crop, first)
     provenance |= {"stage": stage, "weights": weights.metadata(), **frozen.digest}
-    write_codec(folder, network, frozen.prior.settings.unet, provenance)
+    if session.group.writes:
+        write_codec(folder, network, frozen.prior.settings, provenance, decoding)
 
 
 def write_codec(
-    folder: Path, network: CodecNetworks, unet: UnetSettings, provenance: Mapping[str, Any]
+    folder: Path,
+    network: CodecNetworks,
+    unet: UnetSettings,
+    provenance: Mapping[str, Any],
+    decoding: Mapping[str, Any] = DECODING,
 ) -> None:
-    """Write the three files that training decides."""
+    """Write the three files that training decides; `decoding`: defaults of the decode keys."""
     lfgcm = network.lfgcm
     state = rounded(lfgcm.state_dict())
     stored = build_lfgcm(lfgcm.settings, seed=0)
@@ -120,7 +128,7 @@ def write_codec(
     set_quantile_tails(stored.entropy_bottleneck)
     about = {
         "network": lfgcm.settings.values(),
-        "decoding": dict(DECODING),
+        "decoding": dict(decoding),
         "provenance": dict(provenance),
     }
     save_network(folder / "codec.safetensors", stored.state_dict(), about)
@@ -138,7 +146,7 @@ def _networks(
     control: ControlSettings | None,
 ) -> tuple[CodecNetworks, dict[str, Any]]:
     """Build the networks to train, new or from a folder, and describe them."""
-    unet = frozen.prior.settings.unet
+    unet = frozen.prior.settings
     states = {}
     sizes = control or ControlSettings(hint=unet.latent)
     if start is not None:
@@ -159,7 +167,7 @@ def _networks(
     return network, about
 
 
-def _copy_encoder(control: ControlNetwork, prior: Prior) -> None:
+def _copy_encoder(control: ControlNetwork, prior: Conditioned) -> None:
     """Start the control network from the prior's encoder, with equal weights for c and x_t.
 
     Weights of other shapes, where the numbers of heads differ, keep their random start.
@@ -189,27 +197,31 @@ def train_codec(
     describe: Mapping[str, Any],
 ) -> None:
     """Train both networks in place."""
-    tags = tag_ids(tag_training_data(data, source_tags), frozen.prior.settings.vocabulary)
+    tags = tag_ids(tag_training_data(data, source_tags), frozen.prior.vocabulary)
     if not describe.get("start"):
         calibrate(network.lfgcm, frozen.model, data.crops(np.random.default_rng(0), 8, crop))
     device = session.device
     network.to(device)
     network.lfgcm.requires_grad_(not weights.freeze_codec)
+    if session.recompute:
+        for unet in (frozen.prior.unet, network.control.encoder):
+            unet.enable_gradient_checkpointing()
     lowest = len(weights.lambda_rate) - 1 if stage == 1 else 0
 
-    def losses(rng: np.random.Generator) -> Losses:
-        pixels, images = data.crops_of(rng, schedule.batch, crop)
-        drop = rng.random(len(images)) < DROPOUT
+    def losses(rng: np.random.Generator, share: Share | None = None) -> Losses:
+        share = share or Share(schedule.batch, 0, schedule.batch)
+        pixels, images = data.crops_of(rng, share.whole, crop, share)
+        drop = share.rows(rng.random(share.whole) < DROPOUT)
         kept = [
             () if dropped or not weights.tags else tags[image]
             for image, dropped in zip(images, drop, strict=True)
         ]
         point = int(rng.integers(lowest, len(weights.lambda_rate)))
-        count = len(images) * weights.timesteps
-        timesteps = torch.from_numpy(rng.integers(STEPS, size=count)).to(device)
+        drawn = torch.from_numpy(rng.integers(STEPS, size=share.whole * weights.timesteps))
+        timesteps = share.rows(drawn, weights.timesteps).to(device)
         batch = torch.from_numpy(pixels).to(device)
         with forward_pass(schedule, device):
-            return codec_losses(network, frozen, batch, kept, timesteps, point, weights)
+            return codec_losses(network, frozen, batch, kept, timesteps, point, weights, share)
 
     train(
         f"codec-stage-{stage}",
@@ -226,6 +238,7 @@ def train_codec(
             "tags": tags,
             "crop": crop,
         },
+        divided=True,
     )
     network.cpu().requires_grad_(True)
 

@@ -20,13 +20,14 @@ from icmbench.codecs.diff_icmh.networks.control import (
     predict_noise,
 )
 from icmbench.codecs.diff_icmh.networks.lfgcm import Lfgcm
-from icmbench.codecs.diff_icmh.networks.prior import Prior, load_prior
 from icmbench.codecs.diff_icmh.sampling import add_noise
+from icmbench.codecs.diff_icmh.text import Conditioned, load_conditioned
 from icmbench.codecs.mpd.model_folder import part_file
-from icmbench.core.errors import ConfigError
+from icmbench.core.errors import ConfigError, ModelError
 from icmbench.core.files import sha256_file
 from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
 from icmbench.training.loop import Losses
+from icmbench.training.shares import Share
 
 
 @dataclass(frozen=True)
@@ -75,16 +76,24 @@ class FrozenNetworks:
     """Autoencoder and prior, which are frozen while the codec is trained; `digest` by file."""
 
     model: LatentAutoencoder
-    prior: Prior
+    prior: Conditioned
     digest: Mapping[str, str]
 
 
 def load_frozen(autoencoder: Path, prior: Path, device: str) -> FrozenNetworks:
-    """Load both onto the device."""
-    model = load_autoencoder(part_file(autoencoder, "autoencoder"))
-    model.network.to(device)
-    loaded = load_prior(prior).to(device)
+    """Load both onto the device; `prior`: its file, in a folder with the text encoder it may have.
+
+    Raises ModelError where the prior is of a latent of other channels.
+    """
     file = part_file(autoencoder, "autoencoder")
+    model = load_autoencoder(file)
+    loaded = load_conditioned(prior.parent)
+    if (latent := loaded.settings.latent) != model.channels:
+        text = f"of a latent of {latent} channels, the autoencoder {file} has {model.channels}"
+        raise ModelError(f"{prior}: it is {text}: train the prior from scratch, or import its own")
+    model.network.to(device)
+    loaded.unet.to(device)
+    loaded.embedder.to(device)
     digest = {"autoencoder": sha256_file(file), "prior": sha256_file(prior)}
     return FrozenNetworks(model, loaded, digest)
 
@@ -106,6 +115,7 @@ def codec_losses(
     timesteps: torch.Tensor,
     point: int,
     weights: LossWeights,
+    share: Share | None = None,
 ) -> Losses:
     """Compute the loss terms of a batch of images (n, 3, H, W) in [-1, 1].
 
@@ -113,11 +123,13 @@ def codec_losses(
         tags: of every image, the conditioning of the prior.
         timesteps: int (n weights.timesteps,), those of an image side by side.
         point: index of the rate.
+        share: of the batch, where these images are a part of one.
     """
+    share = share or Share(len(pixels), 0, len(pixels))
     latent = standardised_latent(frozen.model, pixels)
     rate = point if network.lfgcm.settings.rates else None
     with torch.set_grad_enabled(not weights.freeze_codec):
-        coded = network.lfgcm((pixels + 1) / 2, latent, rate)
+        coded = network.lfgcm((pixels + 1) / 2, latent, rate, share.uniform)
     c, context = coded.c.float(), frozen.prior.embedder(tags)
     terms = {
         "guide": torch.nn.functional.mse_loss(c, latent),
@@ -128,7 +140,9 @@ def codec_losses(
         original, repeated, texts = (
             part.repeat_interleave(weights.timesteps, 0) for part in (latent, c, context)
         )
-        noise = torch.randn(original.shape).to(latent.device)
+        draws = weights.timesteps
+        noise = torch.randn((share.whole * draws, *original.shape[1:]))
+        noise = share.rows(noise, draws).to(latent.device)
         x_t = add_noise(original, noise, timesteps)
         eps = predict_noise(frozen.prior.unet, network.control, x_t, repeated, timesteps, texts)
         terms["noise"] = torch.nn.functional.mse_loss(eps.float(), noise)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +11,11 @@ import numpy as np
 import torch
 
 from icmbench.codecs.diff_icmh.networks.control import predict_noise
-from icmbench.codecs.diff_icmh.networks.prior import Prior, PriorSettings, read_settings
+from icmbench.codecs.diff_icmh.networks.prior import (
+    Prior,
+    PriorSettings,
+    read_settings,
+)
 from icmbench.codecs.diff_icmh.networks.tagger import Tagger, TaggerSettings, build_tagger
 from icmbench.codecs.diff_icmh.sampling import STEPS, add_noise
 from icmbench.codecs.diff_icmh.training.latents import augmented_latents, latent_crops
@@ -25,6 +30,7 @@ from icmbench.training.provenance import training_provenance
 from icmbench.training.source_tags import TagSet, tag_training_data
 
 CELLS: Final = 32  # of a training crop's side, where the training images are that large
+UNSIZED: Final = PriorSettings()
 DROPOUT: Final = 0.1  # conditioning dropout: share of the images whose tags are dropped
 
 
@@ -37,7 +43,7 @@ def make_prior(
     *,
     source_tags: Mapping[str, Sequence[str]],
     cells: int = CELLS,
-    settings: PriorSettings | None = None,
+    settings: PriorSettings = UNSIZED,
 ) -> None:
     """Train the denoising network and its embedder on latents of the training data, and save them.
 
@@ -45,14 +51,25 @@ def make_prior(
         autoencoder: folder of the autoencoder whose latents they are.
         session: its start is a file, whose network and vocabulary are kept.
         source_tags: tags that hold for all images of a source.
+        settings: of a prior from scratch; its latent is the autoencoder's, and an empty vocabulary
+            stands for all tags of the training data.
+
+    Raises ModelError where the start is of a latent of other channels.
     """
     model = load_autoencoder(part_file(autoencoder, "autoencoder"))
     tags = tag_training_data(data, source_tags)
-    settings = settings or PriorSettings(vocabulary=tags.vocabulary)
+    settings = replace(
+        settings,
+        unet=replace(settings.unet, latent=model.channels),
+        vocabulary=settings.vocabulary or tags.vocabulary,
+    )
     state, start = None, session.start
     if start is not None:
         state, metadata = load_network(start)
         settings = read_settings(start, metadata)
+        if settings.unet.latent != model.channels:
+            text = f"{settings.unet.latent} channels, the autoencoder's has {model.channels}"
+            raise ModelError(f"{start}: of a latent of {text}: set training.start to scratch")
     prior = Prior(settings, schedule.seed)
     if state is not None:
         fill_network(prior, state, f"start of the prior's training, {start}")
@@ -120,18 +137,20 @@ def make_tagger(
     source_tags: Mapping[str, Sequence[str]],
     vocabulary: Sequence[str] | None = None,
     cells: int = CELLS,
+    channels: tuple[int, ...] = TaggerSettings.channels,
 ) -> None:
     """Train the multi-label tagger on latents of the training data and write its file.
 
     Args:
         vocabulary: of the prior that the tags are for; None: all tags of the training data.
+        channels: of the stages of a tagger from scratch.
 
     The other arguments are those of `make_prior`. Raises ModelError where the start has another
     vocabulary.
     """
     model = load_autoencoder(part_file(autoencoder, "autoencoder"))
     tags = tag_training_data(data, source_tags)
-    settings = TaggerSettings(tuple(vocabulary or tags.vocabulary), model.channels)
+    settings = TaggerSettings(tuple(vocabulary or tags.vocabulary), model.channels, channels)
     tagger, start = build_tagger(settings, schedule.seed), session.start
     if start is not None:
         state, metadata = load_network(start)

@@ -1,4 +1,4 @@
-"""Section `training.diff_icmh`: keys, defaults and checks of the training of Diff-ICMH's model."""
+"""Section `training.diff_icmh`: checks of the training of Diff-ICMH's model, its job parameters."""
 
 from __future__ import annotations
 
@@ -8,52 +8,15 @@ from typing import Any, ClassVar, Final
 
 from icmbench.codecs.diff_icmh import model_folder
 from icmbench.codecs.diff_icmh.codec import MAIN
-from icmbench.codecs.diff_icmh.vocabulary import check_tags, model_vocabulary
+from icmbench.codecs.diff_icmh.importing.prior_files import PriorFiles, prior_files
+from icmbench.codecs.diff_icmh.training.keys import KEYS, SIZES
+from icmbench.codecs.diff_icmh.vocabulary import check_tags, model_vocabulary, read_vocabulary
 from icmbench.core.errors import ConfigError, IcmbenchError
-from icmbench.core.schema import REQUIRED, Schema, array, entries, flag, integer, number, section
+from icmbench.core.schema import Schema
 from icmbench.core.suggest import unknown
-from icmbench.training.section import Keys, TrainingSection, Values, network
+from icmbench.training.section import Keys, TrainingSection, Values
 
-CELLS: Final = integer(
-    32,
-    "latent cells a side of a training crop (8 pixels each); smaller images are left out",
-    low=8,
-    multiple=8,
-)
-CODEC: Final = section(
-    {
-        "noise": number(1, "loss weight of the predicted noise", low=0),
-        "guide": number(1, "loss weight lambda_c: squared error of the conditioning latent", low=0),
-        "rates": array(
-            number(REQUIRED, above=0),
-            [24, 10, 4, 1.5],
-            "loss weights lambda_rate of the bits per pixel, one per rate point, falling: the "
-            "first is the lowest rate",
-            least=1,
-            most=255,
-        ),
-        "semantic": number(
-            2, "loss weight lambda_sem of the semantic consistency; 0: without", low=0
-        ),
-        "tags": flag(True, "whether the tags are an input of the network"),
-        "draws": integer(1, "noise levels per crop, for which the codec is run once", low=1),
-        "steer_only": flag(False, "train the control network alone and freeze the codec"),
-        "average": number(
-            0.998,
-            "decay of the exponential moving average of the weights, here and in the prior; 0: "
-            "none",
-            low=0,
-            below=1,
-        ),
-    },
-    "loss of both stages; crops are `crop` pixels, rounded down to a multiple of 64",
-)
-VARIANTS: Final = entries(
-    section({"semantic": {"type": "number", "minimum": 0}, "tags": {"type": "boolean"}}),
-    {},
-    "other trainings of the codec, by name: the keys of codec that differ; a point names one by "
-    "`variant`",
-)
+FRESH: Final = ("prior", "tagger", "stage_1")  # what a training from scratch must make
 
 
 class DiffIcmhTraining(TrainingSection):
@@ -65,16 +28,87 @@ class DiffIcmhTraining(TrainingSection):
     count_keys: ClassVar[Mapping[str, str]] = dict.fromkeys(
         ("prior", "tagger", "stage_1", "stage_2"), "steps"
     )
-    keys: ClassVar[Mapping[str, Schema]] = {
-        "prior": network(
-            8, 1.5e-3, "latents", "the denoising network and its tag embedder", {"cells": CELLS}
-        ),
-        "tagger": network(16, 1e-3, "images"),
-        "stage_1": network(6, 1e-3, "crops", "codec and control network at the highest rate"),
-        "stage_2": network(6, 5e-4, "crops", "the same at all rate points, one of them per step"),
-        "codec": CODEC,
-        "variants": VARIANTS,
-    }
+    keys: ClassVar[Mapping[str, Schema]] = KEYS
+
+    def check(self, training: Values) -> None:
+        """ConfigError or ModelError where sizes, an imported prior, or processes do not fit."""
+        values = training["diff_icmh"]
+        self._check_sizes(training)
+        where = "training.diff_icmh"
+        for part in ("stage_1", "stage_2"):
+            batch, count = values[part]["batch"], training["compute"]["processes"]
+            if values[part]["steps"] and batch < count:
+                raise ConfigError(
+                    f"{where}.{part}.batch: {batch} for the {count} processes of "
+                    "training.compute.processes: at least one crop each"
+                )
+        files = published(training)
+        if files is None:
+            for key in ("tokenizer", "tags"):
+                if values["prior"][key] is not None:
+                    raise ConfigError(f"{where}.prior.{key}: belongs to `from`, which is not set")
+            return
+        read_vocabulary(files.tags)
+        for part in ("prior", "tagger"):
+            if steps := values[part]["steps"]:
+                raise ConfigError(
+                    f"{where}.{part}.steps: {steps}, but training.diff_icmh.prior.from imports "
+                    "a network that stays frozen, and a tagger is no part of it: set steps to 0"
+                )
+
+    def _check_sizes(self, training: Values) -> None:
+        values, where = training["diff_icmh"], "training.diff_icmh"
+        for part, names in SIZES.items():
+            defaults = KEYS[part]["properties"]
+            changed = [name for name in names if values[part][name] != defaults[name]["default"]]
+            if not changed:
+                continue
+            place = f"{where}.{part}.{changed[0]}"
+            if part in ("prior", "tagger") and imports(training):
+                raise ConfigError(f"{place}: an imported prior has its own sizes: remove it")
+            if self.start(training) == "bundled":
+                raise ConfigError(
+                    f"{place}: {values[part][changed[0]]}, but the training starts from the "
+                    "bundled network, whose sizes stay: set training.start to scratch"
+                )
+        prior, lfgcm = values["prior"], values["lfgcm"]
+        if len(prior["channels"]) != len(prior["attention"]):
+            text = f"{len(prior['attention'])} resolutions, channels has {len(prior['channels'])}"
+            raise ConfigError(f"{where}.prior.attention: of {text}")
+        if sum(lfgcm["slices"]) != lfgcm["latent"]:
+            text = f"they add up to {sum(lfgcm['slices'])}, latent is {lfgcm['latent']}"
+            raise ConfigError(f"{where}.lfgcm.slices: {text}")
+
+    def start(self, training: Values) -> str:
+        """`training.start`, as it applies to this section.
+
+        Networks on an imported latent are trained from scratch: the bundled ones know another.
+        """
+        imported = imports(training) or training["mpd"]["autoencoder"]["from"]
+        return "scratch" if imported else str(training["start"])
+
+    def with_count(self, training: Values) -> list[str]:
+        """Parts with a count above 0, and an imported prior."""
+        parts = super().with_count(training)
+        return ["prior", *parts] if imports(training) else parts
+
+    def needed(self, training: Values) -> Mapping[str, tuple[str, ...]]:
+        """The autoencoder of MPD, unless an imported prior brings its own."""
+        return {} if imports(training) else self.needs
+
+    def notices(self, training: Values, trained: Sequence[str]) -> list[str]:
+        """Announce a training from scratch though `start` is `bundled`."""
+        if not trained or self.start(training) == training["start"]:
+            return []
+        return [
+            "training.diff_icmh: trained from scratch, though training.start is bundled: the "
+            "bundled networks are of the bundled latent, "
+            f"training.{self._importing(training)}.from imports another"
+        ]
+
+    def _importing(self, training: Values) -> str:
+        """The network that is imported."""
+        return "diff_icmh.prior" if imports(training) else "mpd.autoencoder"
 
     def trained(self, training: Values, points: Keys, parts: Sequence[str] | None) -> list[str]:
         """The trained parts; none where no entry uses the model.
@@ -86,20 +120,22 @@ class DiffIcmhTraining(TrainingSection):
             return []
         trained = self.with_count(training)
         codec = "stage_1" in trained or "stage_2" in trained
-        missing = [part for part in ("prior", "tagger", "stage_1") if part not in trained]
-        if missing and training["start"] == "scratch":
-            raise ConfigError(
-                f"training.start is scratch, but {self.count_paths(missing)} is 0: untrained"
+        fresh = ("stage_1",) if imports(training) else FRESH
+        missing = [part for part in fresh if part not in trained]
+        if missing and self.start(training) == "scratch":
+            reason = (
+                "training.start is scratch"
+                if training["start"] == "scratch"
+                else f"training.{self._importing(training)}.from imports another latent"
             )
-        new = training["mpd"]["autoencoder"]
-        autoencoder = bool(new["steps"] or new["from"])
+            raise ConfigError(f"{reason}, but {self.count_paths(missing)} is 0: untrained")
+        autoencoder = bool(training["mpd"]["autoencoder"]["steps"]) and not imports(training)
         stale = [part for part in ("prior", "tagger") if autoencoder and part not in trained]
         stale += [] if codec or not (autoencoder or "prior" in trained) else ["stage_2"]
         if stale:
             changed = "mpd.autoencoder" if autoencoder else "diff_icmh.prior"
-            key = "from" if autoencoder and new["from"] else "steps"
             raise ConfigError(
-                f"training.{changed}.{key} makes another one, but {self.count_paths(stale)} is 0: "
+                f"training.{changed}.steps makes another one, but {self.count_paths(stale)} is 0: "
                 f"the bundled part is of the bundled {changed.rpartition('.')[2]}"
             )
         if training["diff_icmh"]["variants"] and not codec:
@@ -133,7 +169,10 @@ class DiffIcmhTraining(TrainingSection):
             kind = "variant of training.diff_icmh.variants"
             wrong = [name for name in variants if name not in known]
             errors += [ConfigError(unknown(kind, name, known)) for name in wrong]
-            if training["start"] == "scratch":
+            if found := published(training):
+                texts = sorted({str(keys["tags"]) for keys in points})
+                return [*errors, *_wrong_tags(texts, read_vocabulary(found.tags))]
+            if self.start(training) == "scratch":
                 return errors
         home = models / model_folder.NAME if models else model_folder.bundled()
         for tags, variant in sorted({(str(k["tags"]), str(k["variant"])) for k in points}):
@@ -151,13 +190,42 @@ class DiffIcmhTraining(TrainingSection):
         values = training["diff_icmh"]
         variant = wildcards.get("variant", MAIN)
         changed = {} if variant == MAIN else values["variants"][variant]
+        sizes = {key: values[key] for key in ("lfgcm", "control") if part == "stage_1"}
         return {
             "cells": values["prior"]["cells"],  # the tagger's training crops are the prior's
             **values[part],
-            **{key: training[key] for key in ("start", "precision", "seed", "crop")},
+            **sizes,
+            **{key: training[key] for key in ("precision", "seed", "crop")},
+            "start": self.start(training),
+            "imported": imports(training),
             "codec": {**values["codec"], **changed},
             "source_tags": {n: list(e.get("tags", [])) for n, e in training["data"].items()},
         }
 
 
 SECTION: Final = DiffIcmhTraining()
+
+
+def imports(training: Values) -> bool:
+    """True where a run imports a published prior."""
+    return training["diff_icmh"]["prior"]["from"] is not None
+
+
+def published(training: Values) -> PriorFiles | None:
+    """The published prior that a run imports, None: it has none; errors as `prior_files`."""
+    given = training["diff_icmh"]["prior"]
+    paths = {k: given[k] and Path(given[k]).expanduser() for k in ("from", "tokenizer", "tags")}
+    if paths["from"] is None:
+        return None
+    return prior_files(paths["from"], paths["tokenizer"], paths["tags"])
+
+
+def _wrong_tags(tags: Sequence[str], vocabulary: Sequence[str]) -> list[IcmbenchError]:
+    """One error for every text of tags that the vocabulary does not have."""
+    errors: list[IcmbenchError] = []
+    for text in tags:
+        try:
+            check_tags(text, vocabulary)
+        except IcmbenchError as error:
+            errors.append(error)
+    return errors

@@ -1,0 +1,108 @@
+"""A training by several processes, one per GPU, which torchrun starts.
+
+`python -m icmbench.jobs.processes FILE` is one of them: FILE holds the function and its job.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from icmbench.core.errors import ConfigError, IcmbenchError
+from icmbench.core.processes import (
+    collect_rarely,
+    die_with_parent,
+    end_quickly,
+    run_python,
+)
+from icmbench.jobs.bundled_or_trained import TrainingJob
+
+if TYPE_CHECKING:  # the job that starts the processes needs no torch
+    from icmbench.training.shares import Group
+
+log = logging.getLogger(__name__)
+
+
+def train_together(train: Callable[[TrainingJob], None], job: TrainingJob) -> None:
+    """Run `train`, a module's function, in the job's number of processes; one: in this one.
+
+    Raises the IcmbenchError of the process that failed first.
+    """
+    count = int(job.compute.get("processes", 1))
+    if count == 1:
+        train(job)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "job"
+        file.write_bytes(pickle.dumps((train, job)))
+        address = (
+            "--standalone",
+            "--local-addr",
+            "127.0.0.1",
+        )  # the name of a host may not resolve
+        torchrun = ("-m", "torch.distributed.run", *address, "--nproc-per-node", count)
+        try:
+            run_python(*torchrun, "-m", __name__, file, preexec_fn=die_with_parent)
+        except subprocess.CalledProcessError:
+            if (failure := _failure(file)).is_file():
+                raise pickle.loads(failure.read_bytes()) from None
+            raise
+
+
+def _failure(file: Path) -> Path:
+    return file.with_name("failure")
+
+
+def _take_part(file: Path) -> None:
+    """Be one of the processes: join the others and train."""
+    from icmbench.jobs.training import training_device
+
+    train, job = pickle.loads(file.read_bytes())
+    try:
+        train(replace(job, group=_join(training_device(job))))
+    except IcmbenchError as error:
+        log.exception("failed")
+        try:
+            with open(_failure(file), "xb") as handle:
+                handle.write(pickle.dumps(error))
+        except FileExistsError:
+            log.info("another process failed before this one")
+        raise SystemExit(error.exit_code) from error
+
+
+def _join(device: str) -> Group:
+    """Join the group of processes: by NCCL on GPUs, by gloo on the CPU.
+
+    Raises ConfigError where accelerate is not installed.
+    """
+    from icmbench.training.shares import Group
+
+    try:
+        from accelerate import PartialState
+        from accelerate.utils import reduce
+    except ImportError as error:
+        raise ConfigError(
+            "training.compute.processes is above 1, and the package accelerate is not installed: "
+            "`pip install accelerate`, or set it to 1"
+        ) from error
+    state = PartialState(cpu=device == "cpu")
+    return Group(state.process_index, state.num_processes, lambda tensor: reduce(tensor, "sum"))
+
+
+if __name__ == "__main__":
+    die_with_parent()
+    collect_rarely()
+    end_quickly()
+    logging.basicConfig(
+        level=logging.INFO,
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(message)s",
+    )
+    _take_part(Path(sys.argv[1]))
