@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -29,6 +30,18 @@ def _train(job: TrainingJob) -> None:
     settings, files = job.settings, session(job)
     losses, crop = settings["codec"], settings["crop"] // STRIDE * STRIDE
     files = replace(files, start=job.bundled[0].parent if job.bundled else None)
+    weights = LossWeights(
+        lambda_noise=losses["noise"],
+        lambda_c=losses["guide"],
+        lambda_rate=tuple(losses["rates"]),
+        lambda_sem=losses["semantic"],
+        tags=losses["tags"],
+        timesteps=losses["draws"],
+        freeze_codec=losses["steer_only"],
+    )
+    if settings["imported"] and files.device == "cuda":
+        # By name: an edit of the estimate does not rerun a training of weeks.
+        importlib.import_module("icmbench.jobs.gpu_memory").check_gpu(job, files, weights, crop)
     frozen = load_frozen(needed(job.autoencoder).parent, needed(job.prior), files.device)
     make_codec(
         job.weights[0].parent,
@@ -37,23 +50,15 @@ def _train(job: TrainingJob) -> None:
         training_set(job, crop),
         files,
         stage=job.stage,
-        weights=LossWeights(
-            lambda_noise=losses["noise"],
-            lambda_c=losses["guide"],
-            lambda_rate=tuple(losses["rates"]),
-            lambda_sem=losses["semantic"],
-            tags=losses["tags"],
-            timesteps=losses["draws"],
-            freeze_codec=losses["steer_only"],
-        ),
+        weights=weights,
         source_tags=settings["source_tags"],
         crop=crop,
-        **(_sizes(settings, frozen.prior.settings.latent) if job.stage == 1 else {}),
+        **(codec_sizes(settings, frozen.prior.settings.latent) if job.stage == 1 else {}),
         decoding=PUBLISHED_DECODING if settings["imported"] else DECODING,
     )
 
 
-def _sizes(settings: Mapping[str, Any], latent: int) -> dict[str, Any]:
+def codec_sizes(settings: Mapping[str, Any], latent: int) -> dict[str, Any]:
     """Sizes of a codec and control network from scratch, for a latent of so many channels."""
     from icmbench.codecs.diff_icmh.networks.control import ControlSettings
     from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
