@@ -9,11 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import test_diff_icmh_training as icmh
 import tiny_prior
 import torch
 from conftest import make_picture
+from fake_cuda import fake_cuda
 from safetensors.torch import load_file, save_file
 from test_configuration import ICMH
 
@@ -138,9 +141,14 @@ def test_published_sizes_are_those_of_stable_diffusion() -> None:
 
 
 def train(
-    folder: Path, imported: Path, pool: TrainingData, device: str = "cpu", **keys: Any
+    folder: Path,
+    imported: Path,
+    pool: TrainingData,
+    device: str = "cpu",
+    precision: str = "float32",
+    **keys: Any,
 ) -> None:
-    schedule = dataclasses.replace(icmh.SCHEDULE, steps=2, checkpoint_every=9)
+    schedule = dataclasses.replace(icmh.SCHEDULE, steps=2, checkpoint_every=9, precision=precision)
     frozen = load_frozen(imported, imported / "prior.safetensors", device)
     train_codec.make_codec(
         folder, frozen, schedule, pool,
@@ -191,6 +199,21 @@ def test_a_codec_trained_on_it_codes(imported: Path, pool: TrainingData, tmp_pat
     assert dict(codec.describe(stream))["tags"] == "cat, hat"
     assert codec.decode(stream, steps=2).shape == (64, 64, 3)
     assert codec.model.codec.defaults == PUBLISHED_DECODING
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_it_trains_on_fake_cuda(
+    precision: str, imported: Path, pool: TrainingData, tmp_path: Path
+) -> None:
+    """Texts, micro-batches and recomputed activations: nothing is left on the CPU."""
+    keys = {"micro_batch": 1, "recompute": True, "precision": precision}
+    train(tmp_path / "cpu", imported, pool, **keys)
+    with fake_cuda() as machine:
+        train(tmp_path / "cuda", imported, pool, "cuda", **keys)
+        assert machine.operations > 1000
+    losses = [pd.read_csv(tmp_path / name / "losses.csv") for name in ("cpu", "cuda")]
+    np.testing.assert_allclose(losses[1].iloc[0], losses[0].iloc[0], rtol=2e-3, atol=1e-6)
 
 
 def test_a_prior_of_another_latent_is_refused_at_once(
