@@ -199,8 +199,9 @@ def _networks(sizes: TrainedSizes) -> tuple[CodecNetworks, FrozenNetworks]:
     autoencoder = build_layout(sizes.layout, dict(sizes.autoencoder))
     autoencoder.eval().requires_grad_(False)
     channels = sizes.unet.latent
+    zeros, ones = np.zeros(channels, np.float32), np.ones(channels, np.float32)
     model = LatentAutoencoder(
-        Path(), autoencoder, np.zeros(channels, np.float32), np.ones(channels, np.float32), {}, 1
+        Path(), autoencoder, zeros, ones, metadata={}, limit=1, carried=channels
     )
     context = _Context(sizes.tokens, sizes.unet.context)
     prior = Conditioned(build_unet(sizes.unet, 0), context, (), sizes.unet)
