@@ -130,7 +130,6 @@ if plan.makes_diff_icmh:
                 stage=2,
 
     SHARED, COPIES = parts.shared_files()
-
     if COPIES:
 
         # Files that the model folder and those of its variants share.
