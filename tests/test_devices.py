@@ -69,7 +69,7 @@ def close(one: np.ndarray, other: np.ndarray) -> None:
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiles of the least size, so that a small picture has several."""
-    for name, value in (("WHOLE", 50), ("TILE", 16), ("LATENT_WHOLE", 50), ("LATENT_TILE", 16)):
+    for name, value in (("TILE", 16), ("LATENT_WHOLE", 50), ("LATENT_TILE", 16)):
         monkeypatch.setattr(latents, name, value)
         if hasattr(reversing, name):
             monkeypatch.setattr(reversing, name, value)
@@ -107,7 +107,7 @@ def test_mpd_in_tiles() -> None:
     with fake_cuda():
         codec, here = Mpd(models=tiny_models(), device="cuda"), Mpd(models=tiny_models())
         image = make_picture(200, 136)
-        assert len(latents.tiles(25, 17, latents.WHOLE, latents.TILE)) > 1
+        assert len(latents.tiles(25, 17, latents.TILE**2, latents.TILE)) > 1
         stream = here.encode(image)
         codec.encode(image)
         for decoder in ("regression", "diffusion"):

@@ -281,7 +281,7 @@ def test_tiles_of_a_network_that_normalises_over_the_image_differ(
     tiles = read_header(tmp_path / "a")["provenance"]["tiles"]
     assert not tiles["agrees"]
     assert tiles["latent"] > tiles["latent_bound"]
-    assert "images above 0.59 MP are cut, and edges of tiles may show" in caplog.text
+    assert "images above 4.2 MP are cut, and edges of tiles may show" in caplog.text
 
 
 def test_squared_distances_of_many_coordinates_fit() -> None:

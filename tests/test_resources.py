@@ -279,7 +279,8 @@ def test_sizes_that_a_kind_declares(tmp_path: Path) -> None:
 
 def test_memory_follows_weights_and_pixels(tmp_path: Path) -> None:
     """What is asked for grows with both; a file that is not there yet leaves the answer open."""
-    families = {"a": SimpleNamespace(codec="diff-icmh"), "b": SimpleNamespace(codec="mpd")}
+    kinds = (("a", "diff-icmh"), ("b", "mpd"))
+    families = {name: SimpleNamespace(codec=codec, points=[]) for name, codec in kinds}
     sets = {
         name: SimpleNamespace(megapixels=SimpleNamespace(largest=size))
         for name, size in (("small", 0.1), ("large", 8.0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +14,7 @@ import torch
 from icmbench.codecs.diff_icmh.model_folder import TOKENIZER, weights_digest
 from icmbench.codecs.diff_icmh.tokenizer import END, START, Tokenizer
 from icmbench.core.errors import ModelError
+from icmbench.core.files import sha256_file
 
 LETTERS = "acdghot"
 MERGES = [("c", "a"), ("ca", "t</w>"), ("h", "o"), ("ho", "t</w>")]
@@ -117,3 +120,44 @@ def test_the_digest_of_a_model_covers_its_vocabulary(tmp_path: Path, name: str) 
     assert weights_digest(tmp_path) == before
     (tmp_path / TOKENIZER / name).write_text("2")
     assert weights_digest(tmp_path) != before
+
+
+# ----- the published vocabulary
+
+GOLDEN = Path(__file__).parent / "data" / "openclip_tokens.json"
+SIZE, LENGTH_OF_CLIP = 49_408, 77  # tokens of Stable Diffusion 2.1's vocabulary and of its texts
+
+
+def published_folder(folder: Path, merges_file: bytes) -> Path:
+    """vocab.json and merges.txt from the list of merges that CLIP's own code ships.
+
+    Tokens are 256 bytes, the same at the end of a word, the merges in order, start and end. Bytes
+    that print stand for themselves, the others for characters from 256 on.
+    """
+    lines = gzip.decompress(merges_file).decode().split("\n")[1 : SIZE - 512 - 2 + 1]
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in plain]
+    letters = [*map(chr, plain), *(chr(256 + place) for place in range(len(others)))]
+    tokens = [*letters, *(f"{letter}</w>" for letter in letters)]
+    tokens += [line.replace(" ", "") for line in lines]
+    vocabulary = {token: number for number, token in enumerate([*tokens, START, END])}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *lines, ""]), encoding="utf-8")
+    return folder
+
+
+def test_ten_prompts_have_the_numbers_of_open_clip(tmp_path: Path) -> None:
+    """Padded with 0 (not the end token), cut to 77 with the end token kept; see the golden file."""
+    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
+    mmseg = importlib.util.find_spec("mmseg")  # its wheel ships the same file
+    if mmseg is None or mmseg.origin is None:
+        pytest.skip("mmsegmentation is not installed")
+    path = Path(mmseg.origin).parent / "utils" / golden["vocabulary"].split()[0]
+    assert sha256_file(path) == golden["vocabulary_sha256"]
+    tokenizer = Tokenizer(published_folder(tmp_path, path.read_bytes()), SIZE, LENGTH_OF_CLIP)
+    texts = [prompt["text"] for prompt in golden["prompts"]]
+    rows = [prompt["ids"] for prompt in golden["prompts"]]
+    assert (len(texts), {len(row) for row in rows[-2:]}) == (10, {LENGTH_OF_CLIP})
+    assert all((row[0], row[-1]) == (SIZE - 2, SIZE - 1) for row in rows)
+    expected = [[*row, *[0] * (LENGTH_OF_CLIP - len(row))] for row in rows]
+    assert tokenizer(texts).tolist() == expected

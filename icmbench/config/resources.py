@@ -10,6 +10,7 @@ from typing import Any, Final
 from icmbench.codecs.diff_icmh.model_folder import NAME as DIFF_ICMH
 from icmbench.codecs.registry import codec_class
 from icmbench.core.devices import has_nvidia
+from icmbench.models.footprint import feature_maps_mb
 
 # Megabytes of a job with networks: of its two processes, torch in one of them; per MB of weights
 # (the networks, and the largest file while it is read); per 10^6 pixels of an image. A codec that
@@ -100,10 +101,20 @@ class Demand:
         codecs: Iterable[str],
         at_least: float = 2000,
     ) -> int:
-        """Memory of a job that codes images of data sets with codec entries, in MB."""
-        whole = any(self._run.codecs[name].codec == DIFF_ICMH for name in codecs)
-        share = WHOLE_MB if whole else TILED_MB
-        return network_mb(model, self.largest_image(*datasets), share, at_least)
+        """Memory of a job that codes images of data sets with codec entries, in MB.
+
+        Published networks state their sizes in their files. Their feature maps lie on the GPU of a
+        job that has one.
+        """
+        files, entries = list(model), [self._run.codecs[name] for name in codecs]
+        whole = any(entry.codec == DIFF_ICMH for entry in entries)
+        largest = self.largest_image(*datasets)
+        own = network_mb(files, largest, WHOLE_MB if whole else TILED_MB, at_least)
+        if self.gpus(*codecs):
+            return own
+        batches = [dict(point.decode).get("batch", 1) for e in entries for point in e.points]
+        maps = feature_maps_mb(files, largest, max(batches, default=1))
+        return max(own, network_mb(files, 1, maps, at_least))
 
     def reconstructions_mb(self, dataset: str, codec: str, images: int) -> int:
         """Disk space of the reconstructions of some images, estimated, in MB."""

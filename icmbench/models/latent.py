@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -13,8 +13,10 @@ from icmbench.bitstream.folding import coded_size, fold, unfold
 SCALE: Final = 8192  # latent units of one standard deviation: 32 int8 steps of 256
 CELL: Final = 8  # pixels of a latent cell's side
 LIMIT: Final = 32767  # of an integer latent's magnitude: 4 standard deviations
-WHOLE: Final = 9216  # cells up to which an image is one tile: 0.59 MP
-TILE: Final = 96  # cells of a tile's side beyond, at most
+TILE: Final = 96  # cells of a tile's side at most: 768 pixels
+WHOLE: Final = TILE**2  # cells up to which an image is one tile: 0.59 MP
+# The same of published autoencoders, whose tiles differ from the whole image: 2048 pixels, 4.2 MP.
+PUBLISHED_TILE: Final = 256
 OVERLAP: Final = 8  # cells in which neighbouring tiles fade into each other
 LATENT_WHOLE: Final = 16384  # of the reverse process, whose memory per cell is far smaller
 LATENT_TILE: Final = 128
@@ -27,6 +29,11 @@ def latent_shape(height: int, width: int) -> tuple[int, int]:
     """Height and width of the latent of an image, which is folded where it is thin."""
     height, width = coded_size(height, width, CELL)
     return -(-height // CELL), -(-width // CELL)
+
+
+def tile_side(metadata: Mapping[str, Any]) -> int:
+    """Cells of a tile's side, of the metadata of a weight file: by the kind of its network."""
+    return TILE if metadata.get("layout") is None else PUBLISHED_TILE
 
 
 def tiles(height: int, width: int, whole: int, side: int) -> list[tuple[slice, slice]]:
@@ -135,13 +142,20 @@ def _blend(
 
 
 def image_latent(
-    network: Any, image: Image, mean: Floats, std: Floats, device: str = "cpu"
+    network: Any,
+    image: Image,
+    mean: Floats,
+    std: Floats,
+    device: str = "cpu",
+    *,
+    whole: int = WHOLE,
+    side: int = TILE,
 ) -> NDArray[np.int16]:
     """The standardised latent of an image, int16 (h, w, C), in 1/8192 standard deviations.
 
     Values beyond 4 standard deviations are clipped. See `scaled_latent`.
     """
-    scaled = scaled_latent(network, image, mean, std, device)
+    scaled = scaled_latent(network, image, mean, std, device, whole=whole, side=side)
     return np.clip(scaled, -LIMIT, LIMIT, out=scaled).astype(np.int16)
 
 

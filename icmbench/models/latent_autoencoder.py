@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from icmbench.core.errors import ModelError
-from icmbench.models.latent import LIMIT, SCALE, image_latent, latent_image, scaled_latent
+from icmbench.models.latent import (
+    LIMIT,
+    SCALE,
+    image_latent,
+    latent_image,
+    scaled_latent,
+    tile_side,
+)
 from icmbench.models.tensors import load_network, make_network
 
 if TYPE_CHECKING:  # the workflow reads names and digests without importing torch
@@ -27,6 +34,13 @@ MAX_RANGE = 1024  # standard deviations: float32 still resolves 1/8192 of one th
 KL = "diffusers-kl"
 TINY = "diffusers-tiny"
 TAESD = "taesd"
+
+
+class Tiling(TypedDict):
+    """Arguments `whole` and `side` of the functions that cut images."""
+
+    whole: int
+    side: int
 
 
 @dataclass(frozen=True)
@@ -62,12 +76,19 @@ class LatentAutoencoder:
         """`cpu` or `cuda`."""
         return str(next(self.network.parameters()).device.type)
 
+    @property
+    def tiling(self) -> Tiling:
+        """Images are taken whole up to a tile's area, beyond in tiles of at most its side."""
+        side = tile_side(self.metadata)
+        return {"whole": side**2, "side": side}
+
     def latent(self, image: NDArray[np.uint8]) -> NDArray[np.int16]:
         """Encode an image uint8 (H, W, 3) to its standardised latent, int16 (h, w, C).
 
         See `image_latent` for sizes and units.
         """
-        return image_latent(self.network, image, self.mean, self.std, self.device)
+        statistics = self.mean, self.std
+        return image_latent(self.network, image, *statistics, self.device, **self.tiling)
 
     def carried_latent(self, latent: NDArray[np.int16]) -> NDArray[np.int16]:
         """The part of a latent, int16 (h, w, C), that the palette carries, int16 (h, w, d)."""
@@ -75,11 +96,13 @@ class LatentAutoencoder:
 
     def scaled_latent(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Encode an image uint8 (H, W, 3) as `latent` does, float32 (h, w, C), without clipping."""
-        return scaled_latent(self.network, image, self.mean, self.std, self.device)
+        statistics = self.mean, self.std
+        return scaled_latent(self.network, image, *statistics, self.device, **self.tiling)
 
     def image(self, latent: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.uint8]:
         """Decode a standardised latent float32 (h, w, C) to an image of `size` (height, width)."""
-        return latent_image(self.network, latent, self.mean, self.std, size, self.device)
+        statistics = self.mean, self.std
+        return latent_image(self.network, latent, *statistics, size, self.device, **self.tiling)
 
 
 def build_layout(layout: str | None, settings: Any) -> LatentNetwork:

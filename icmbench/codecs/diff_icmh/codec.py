@@ -17,6 +17,7 @@ from icmbench.bitstream import container
 from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels, seed_key, too_large
 from icmbench.codecs.diff_icmh.tags import AUTO
 from icmbench.core.errors import CodecError, ConfigError, WrongModel
+from icmbench.core.gpu_memory import gpu_memory_for
 from icmbench.models.layout import RATES
 
 if TYPE_CHECKING:  # torch takes seconds to load
@@ -123,7 +124,8 @@ class DiffIcmh(Codec):
             raise CodecError(f"{width}x{height} pixels are over the limit of {MAX_PIXELS}")
         self._last = model = self._model(self._member(variant, rate))
         header = container.image_header(self.codec_id, model.digest, height, width, CELL)
-        return model.encode(image, header, rate=rate, tags=tags)
+        with gpu_memory_for(f"an image of {width}x{height} pixels", "take device: cpu"):
+            return model.encode(image, header, rate=rate, tags=tags)
 
     def remark(self) -> str:
         """Report clipped values in the latent of the last image; empty: none."""
@@ -154,9 +156,11 @@ class DiffIcmh(Codec):
             for other in self._loaded.values():
                 if other is not model:
                     other.release_control()
-            found = model.decode_batch(
-                [(streams[place], parsed[place][1]) for place in places], **keys
-            )
+            given = [(streams[place], parsed[place][1]) for place in places]
+            largest = max((one.header.width * one.header.height / 1e6 for _, one in given))
+            work = f"{len(given)} images of up to {largest:.2f} MP at once"
+            with gpu_memory_for(work, "take batch=1, dtype=bfloat16, or device: cpu"):
+                found = model.decode_batch(given, **keys)
             images |= dict(zip(places, found, strict=True))
         return [images[place] for place in range(len(streams))]
 

@@ -102,11 +102,11 @@ def import_autoencoder(
             f"{100 * MAX_CLIPPED:g} % at most; training.data needs more images of the kind that "
             "this autoencoder was made for, or another autoencoder is to be taken"
         )
-    model = LatentAutoencoder(
-        source, network, mean.astype(np.float32), std.astype(np.float32), {}, LIMIT, channels
-    )
+    statistics = mean.astype(np.float32), std.astype(np.float32)
+    about = {"layout": foreign.layout}
+    model = LatentAutoencoder(source, network, *statistics, about, LIMIT, channels)
     error = tile_error(model, _spread(data.images, TILED))
-    _log_tiles(source, error)
+    _log_tiles(source, error, model.tiling["whole"])
     provenance = {
         "from": foreign.sources,
         "pool": data_provenance(data),
@@ -207,7 +207,7 @@ def _spread(images: Sequence[NDArray[np.uint8]], most: int) -> list[NDArray[np.u
     return [images[index * len(images) // count] for index in range(count)]
 
 
-def _log_tiles(source: Path, error: TileError) -> None:
+def _log_tiles(source: Path, error: TileError, whole: int) -> None:
     if not error.images:
         log.warning("%s: no training image is large enough to compare tiles with", source)
         return
@@ -219,4 +219,5 @@ def _log_tiles(source: Path, error: TileError) -> None:
     if error.agrees:
         log.info("%s", text)
     else:
-        log.warning("%s: images above 0.59 MP are cut, and edges of tiles may show", text)
+        largest = whole * CELL**2 / 1e6
+        log.warning("%s: images above %.2g MP are cut, and edges of tiles may show", text, largest)

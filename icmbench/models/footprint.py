@@ -1,0 +1,48 @@
+"""Memory of the feature maps of published networks, computed from the headers of weight files.
+
+Weights come in addition. The counts of maps were found by following the tensors that live at once
+through networks on the meta device; attention is computed without its matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from icmbench.models.headers import read_header
+from icmbench.models.latent import CELL, tile_side
+
+BYTES: Final = 4  # float32
+# Maps of the autoencoder's width at full resolution, alive at once in its decoder.
+AUTOENCODER_MAPS: Final = 3.1
+# The same of a denoising and a control network, in maps of the first level's width at 1/8.
+PRIOR_MAPS: Final = 40.2
+GUIDED: Final = 2  # evaluations of an image at once: with and without text
+
+
+def feature_maps_mb(files: Iterable[str | Path], megapixels: float, batch: int = 1) -> float:
+    """Megabytes that published networks among weight files take for images; 0 without any.
+
+    Args:
+        files: weight files of model folders.
+        megapixels: of an image, in 10^6 pixels.
+        batch: images that are sampled together.
+    """
+    found = [0.0]
+    for path in map(Path, files):
+        if path.name == "autoencoder.safetensors" and (header := read_header(path)).get("layout"):
+            tile = (tile_side(header) * CELL) ** 2 / 1e6
+            maps = AUTOENCODER_MAPS * _full_width(header["network"])
+            found.append(BYTES * maps * min(megapixels, tile))
+        if path.name == "prior.safetensors" and "kind" in (network := read_header(path)["network"]):
+            maps = PRIOR_MAPS * network["unet"]["channels"][0] / CELL**2
+            found.append(BYTES * maps * megapixels * GUIDED * batch)
+    return max(found)
+
+
+def _full_width(network: Mapping[str, Any]) -> int:
+    """Channels of the widest map at the image's own resolution."""
+    if "block_out_channels" in network:  # they narrow after the last enlargement alone
+        return int(network["block_out_channels"][1])
+    return int(network.get("width") or network["decoder_block_out_channels"][-1])
