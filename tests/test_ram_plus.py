@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_picture
+from fake_cuda import fake_cuda
 from official import DIFF_ICMH, needs
 from test_import_diff_icmh import HEADS, published, save, small_networks, words
 from tiny_icmh import tiny_icmh_models
@@ -457,3 +458,15 @@ def test_all_rates_of_an_image_share_its_tags(
             parsed = container.parse(stream, codec_id=CODEC_ID, unit=CELL)
             assert model.read(parsed).tags == (1, 2)
     assert runs == [3, 3, 3]
+
+
+def test_ram_plus_runs_on_the_device_of_the_model(state: State, tmp_path: Path) -> None:
+    """Every tensor of it lies there; the scores are the CPU's."""
+    network = loaded(tmp_path, state, "0.4\n0.5\n0.6\n")
+    path, image = tmp_path / "diff-icmh" / "tagger.safetensors", make_picture(64, 96)
+    latent = np.zeros((8, 12, 4), np.float32)
+    with fake_cuda() as machine:
+        tagging = load_tagging(path, NAMES, "cuda")
+        before = machine.operations
+        assert tagging(image, latent) == ImageTagging(network, "cpu")(image, latent)
+        assert machine.operations > before + 50
