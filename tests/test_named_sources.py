@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_ram
 import yaml
 from file_server import Site, serve
 from published_autoencoders import write_published
@@ -176,18 +177,31 @@ def test_the_command_fetches_and_imports(
     home.mkdir()
     torch.save({"state_dict": checkpoint}, home / "net.ckpt")
     words(home)
+    torch.save(tiny_ram.checkpoint(tiny_ram.tiny_state()), home / "ram.pth")
+    (home / "thresholds.txt").write_text("0.5\n" * 3)
     with serve() as site:
         site.files["/net/net.ckpt"] = (home / "net.ckpt").read_bytes()
         own = {"net": entry(site.address, "net", "net.ckpt")}
         own["tokens"] = serve_folder(site, "tokens", home / "tokenizer")
         site.files["/tags/tags.txt"] = (home / "tags.txt").read_bytes()
         own["tags"] = entry(site.address, "tags", "tags.txt")
+        for name in ("ram.pth", "thresholds.txt"):
+            stem = name.partition(".")[0]
+            site.files[f"/{stem}/{name}"] = (home / name).read_bytes()
+            own[stem] = entry(site.address, stem, name)
         given = config(tmp_path, own)
         given["codecs"] = {"diff-icmh": {"points": [{"rate": 1}]}}
         given["datasets"]["faces"] = {"type": "ffhq"}
         given["models"] = str(tmp_path / "models")
         given["imports"] = {
-            "diff-icmh": {"checkpoints": ["net"], "tokenizer": "tokens", "tags": "tags", **HEADS}
+            "diff-icmh": {
+                "checkpoints": ["net"],
+                "tokenizer": "tokens",
+                "tags": "tags",
+                "tagger": "ram",
+                "thresholds": "thresholds",
+                **HEADS,
+            }
         }
         path = tmp_path / "config.yaml"
         path.write_text(yaml.safe_dump(given))
@@ -200,5 +214,6 @@ def test_the_command_fetches_and_imports(
     folder = tmp_path / "models" / "diff-icmh"
     assert f"{folder}: complete" in done.stdout
     assert [(folder / "tokenizer" / name).is_file() for name in WORDS] == [True, True]
+    assert (folder / "tagger.safetensors").is_file()
     del given["datasets"]["faces"]
     assert make_run(given).codecs["diff-icmh"]
