@@ -24,7 +24,7 @@ from icmbench.codecs.diff_icmh.networks.control import (
     predict_noise,
 )
 from icmbench.codecs.diff_icmh.networks.unet import UnetSettings, build_unet
-from icmbench.config.resources import PROCESSES_MB, Demand
+from icmbench.config.resources import PROCESSES_MB, Demand, training_mb
 from icmbench.core.errors import CodecError
 from icmbench.models.footprint import feature_maps_mb
 from icmbench.models.latent import CELL, OVERLAP, SCALE
@@ -214,6 +214,7 @@ def test_jobs_ask_for_the_memory_of_published_networks(tmp_path: Path) -> None:
     maps = 40.2 * 320 * 4 * 2 / 64 * 2 * 8
     assert coding_mb(files, ["a"], ["eight"]) == pytest.approx(PROCESSES_MB + maps, abs=2)
     assert demand("cuda").coding_mb(files, ["a"], ["eight"]) == PROCESSES_MB + 1500 * 2
+    assert training_mb(files[:1]) - training_mb(own[:1]) == round(3.1 * 256 * 4 * 1.05)
 
 
 def test_a_gpu_that_is_too_small_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ WEIGHTS_MB: Final = 2
 # Of a training: float32 weights, gradients and two moments are 8 times a file in float16.
 TRAINING_MB: Final = 10
 UNCACHED_MB: Final = 3000  # of a training in any case, besides the images that it keeps
+TRAINED_MEGAPIXELS: Final = 1.05  # of a training image that a published autoencoder encodes
 TILED_MB: Final = 80
 WHOLE_MB: Final = 1500
 METRICS_MB: Final = 1500
@@ -58,7 +59,7 @@ def training_mb(files: Iterable[str | Path], cache_mb: float = 0) -> int:
     """
     weights = [path for path in files if str(path).endswith(_WEIGHTS)]
     least = network_mb(weights, 0, at_least=UNCACHED_MB, per_weight=TRAINING_MB)
-    return least + round(cache_mb)
+    return least + round(cache_mb + feature_maps_mb(weights, TRAINED_MEGAPIXELS))
 
 
 class Demand:
