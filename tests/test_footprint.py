@@ -209,12 +209,12 @@ def test_jobs_ask_for_the_memory_of_published_networks(tmp_path: Path) -> None:
 
     coding_mb = demand("cpu").coding_mb
     assert coding_mb(own, ["a"], ["eight"]) == PROCESSES_MB + 1500 * 2
-    decoder = 3.1 * 256 * 4 * 2
+    decoder = 1.6 * 3.1 * 256 * 4 * 2
     assert coding_mb(files, ["a"], ["single"]) == pytest.approx(PROCESSES_MB + decoder, abs=2)
-    maps = 40.2 * 320 * 4 * 2 / 64 * 2 * 8
+    maps = 1.6 * 40.2 * 320 * 4 * 2 / 64 * 2 * 8
     assert coding_mb(files, ["a"], ["eight"]) == pytest.approx(PROCESSES_MB + maps, abs=2)
     assert demand("cuda").coding_mb(files, ["a"], ["eight"]) == PROCESSES_MB + 1500 * 2
-    assert training_mb(files[:1]) - training_mb(own[:1]) == round(3.1 * 256 * 4 * 1.05)
+    assert training_mb(files[:1]) - training_mb(own[:1]) == round(1.6 * 3.1 * 256 * 4 * 1.05)
 
 
 def test_a_gpu_that_is_too_small_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
