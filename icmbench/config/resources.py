@@ -21,7 +21,7 @@ WEIGHTS_MB: Final = 2
 TRAINING_MB: Final = 10
 UNCACHED_MB: Final = 3000  # of a training in any case, besides the images that it keeps
 # Memory of a process on the CPU per byte of feature maps that live at once: freed memory is kept.
-# Measured with the decoder of Stable Diffusion at 320 x 320: 1.24, and 1.53 with `keep_freed_memory`.
+# Measured with the decoder of Stable Diffusion at 320 x 320: 1.24, with `keep_freed_memory` 1.53.
 MAPS_SHARE: Final = 1.6
 TRAINED_MEGAPIXELS: Final = 1.05  # of a training image that a published autoencoder encodes
 TILED_MB: Final = 80
