@@ -193,7 +193,7 @@ def hollow_folder(*_: Any) -> tuple[LatentAutoencoder, icmh.Codec, Conditioned, 
     tables = gaussian_tables(), z_tables(lfgcm.entropy_bottleneck)
     codec = icmh.Codec(lfgcm, *tables, defaults, {})
     zeros, ones = np.zeros(4, np.float32), np.ones(4, np.float32)
-    autoencoder = LatentAutoencoder(Path(), hollow_vae(), zeros, ones, limit=32767, metadata={})
+    autoencoder = LatentAutoencoder(Path(), hollow_vae(), zeros, ones, {}, 32767, 4)
 
     class Embedder(torch.nn.Module):
         """Texts of the published size."""

@@ -62,7 +62,7 @@ class Pooled:
 def pooled(layout: str | None) -> tuple[LatentAutoencoder, Pooled]:
     network, ones = Pooled(), np.ones(CHANNELS, np.float32)
     metadata = {} if layout is None else {"layout": layout}
-    model = LatentAutoencoder(Path("a"), network, 0 * ones, ones, metadata, 8 * SCALE)  # type: ignore[arg-type]
+    model = LatentAutoencoder(Path("a"), network, 0 * ones, ones, metadata, 8 * SCALE, CHANNELS)  # type: ignore[arg-type]
     return model, network
 
 

@@ -103,8 +103,8 @@ def import_autoencoder(
             "this autoencoder was made for, or another autoencoder is to be taken"
         )
     statistics = mean.astype(np.float32), std.astype(np.float32)
-    about = {"layout": foreign.layout}
-    model = LatentAutoencoder(source, network, *statistics, about, LIMIT, channels)
+    layout = {"layout": foreign.layout}
+    model = LatentAutoencoder(source, network, *statistics, layout, LIMIT, channels)
     error = tile_error(model, _spread(data.images, TILED))
     _log_tiles(source, error, model.tiling["whole"])
     provenance = {
