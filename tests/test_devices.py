@@ -227,7 +227,7 @@ def test_diff_icmh_of_the_published_size(monkeypatch: pytest.MonkeyPatch) -> Non
         monkeypatch.setattr(icmh_model, name, lambda folder, value=value: value)
     with fake_cuda() as machine:
         coder = DiffIcmh(models=tiny_icmh_models(), device="cuda")
-        monkeypatch.setattr(coder.model, "tags", lambda latent: (0, 1))
+        monkeypatch.setattr(coder.model, "tags", lambda image, latent: (0, 1))
         streams = [coder.encode(image) for image in (IMAGE, make_picture(72, 104, 3))]
         for sampler in ("none", "ddim", "ddpm-spaced"):
             for shown in coder.decode_batch(streams, sampler=sampler, steps=2):
