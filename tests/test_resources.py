@@ -330,9 +330,8 @@ def test_jobs_that_may_hold_a_gpu_ask_for_memory_by_the_size_of_their_weights(ro
         for block in re.split(r"(?m)^ *(?:use )?rule ", path.read_text(encoding="utf-8"))[1:]:
             if re.search(r"^ +gpu=", block, re.M):
                 found += 1
-                asked = re.search(
-                    r"mem_mb=[^:]*:[^:]*(network|coding|training|autoencoder)_mb\(", block
-                )
+                kinds = "network|coding|training|autoencoder|prior|stage"
+                asked = re.search(rf"mem_mb=[^:]*:[^:]*({kinds})_mb\(", block)
                 assert asked, f"{path.name}: {block.partition(':')[0]}"
     assert found > 20
 
