@@ -26,7 +26,7 @@ IMAGES = {  # source -> number of images, and the folder that they lie in
     "tecnick": (100, "RGB_OR_1200x1200"),
     "flickr30k": (1200, "flickr30k-images"),
 }
-CLIP = "clip-vit-base-patch32"
+CLIPS = ("clip-vit-base-patch16", "clip-vit-base-patch32")
 SHIPPED = shipped_sources()
 CODECS = 7
 SHARDS = 25
@@ -49,8 +49,9 @@ def stub(downloads: Path) -> None:
     tasks = complete(config(downloads))["tasks"].values()
     zoo = [f"{task['type']}-{task['config']}" for task in tasks if "config" in task]
     place_weights(downloads, ["alexnet", "vgg16", "dists", "niqe", "inception-fid", *zoo])
-    tiny_clip(downloads / CLIP, form="bin")
-    place(downloads, CLIP)
+    for name in CLIPS:
+        tiny_clip(downloads / name, form="bin")
+        place(downloads, name)
     (downloads / "models").mkdir()
     (downloads / "models" / "diff-icmh").symlink_to(tiny_icmh_models() / "diff-icmh")
 
@@ -61,7 +62,7 @@ def test_its_command_fetches_and_imports_all_that_it_needs(tmp_path: Path) -> No
     zoo = {f"{t['type']}-{t['config']}" for t in filled["tasks"].values() if "config" in t}
     assert found == zoo | {
         *(f"diff-icmh-{weight}" for weight in (2, 4, 8, 16, 32)), "ade20k", "alexnet",
-        "clic2020-professional", "clip-vit-base-patch32", "coco2017-annotations", "coco2017-val",
+        "clic2020-professional", "clip-vit-base-patch16", "clip-vit-base-patch32", "coco2017-annotations", "coco2017-val",
         "dists", "flickr30k", "inception-fid", "kodak", "niqe", "ram-plus", "ram-tags",
         "ram-thresholds",
         "stable-diffusion-2-1-tokenizer", "tecnick", "vgg16",

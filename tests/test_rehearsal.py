@@ -87,7 +87,7 @@ def test_diff_icmh(tmp_path: Path) -> None:
     rd = pd.read_csv(results / "tables" / "rd.csv")
     assert {*rd["dataset"]} == {"coco", "clic", "flickr30k", "ade20k"}
     tasks = pd.read_csv(results / "tables" / "tasks.csv")
-    assert {*tasks["task"]} == {"boxes", "masks", "segmentation", "captions"}
+    assert {*tasks["task"]} == {"boxes", "masks", "segmentation", "captions", "open-vocabulary"}
     seeds = pd.read_csv(results / "tables" / "seeds.csv")
     assert {*seeds["seeds"]} == {2}
     assert pd.read_csv(results / "tables" / "failures.csv").empty

@@ -241,9 +241,10 @@ def ram_plus() -> dict[str, Files]:
 
 
 def clip(folder: Path) -> dict[str, Files]:
-    """CLIP in the format of transformers."""
+    """CLIP in the format of transformers, under both of its names."""
     tiny_clip(folder, form="bin")
-    return {"clip-vit-base-patch32": {path.name: path.read_bytes() for path in folder.iterdir()}}
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {f"clip-vit-base-patch{size}": files for size in (16, 32)}
 
 
 def serve_sources(site: Site, sources: Mapping[str, Files], folder: Path) -> Path:
