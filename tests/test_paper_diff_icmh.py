@@ -62,7 +62,8 @@ def test_its_command_fetches_and_imports_all_that_it_needs(tmp_path: Path) -> No
     zoo = {f"{t['type']}-{t['config']}" for t in filled["tasks"].values() if "config" in t}
     assert found == zoo | {
         *(f"diff-icmh-{weight}" for weight in (2, 4, 8, 16, 32)), "ade20k", "alexnet",
-        "clic2020-professional", "clip-vit-base-patch16", "clip-vit-base-patch32", "coco2017-annotations", "coco2017-val",
+        "clic2020-professional", "clip-vit-base-patch16", "clip-vit-base-patch32",
+        "coco2017-annotations", "coco2017-val",
         "dists", "flickr30k", "inception-fid", "kodak", "niqe", "ram-plus", "ram-tags",
         "ram-thresholds",
         "stable-diffusion-2-1-tokenizer", "tecnick", "vgg16",
