@@ -21,7 +21,7 @@ if plan.makes_diff_icmh:
         conda:
             "../envs/core.yaml"
         resources:
-            gpu=demand.network_gpus * parts.trained("prior"),
+            gpu=demand.network_gpus * parts.trains_prior,
             mem_mb=lambda wc, input, attempt: attempt * parts.prior_mb(input),
             runtime=lambda wc, attempt: parts.minutes("prior") * attempt,
         params:
@@ -70,7 +70,7 @@ if plan.makes_diff_icmh:
             variant="|".join(plan.variants),
         priority: 6
         conda:
-            "../envs/training.yaml" if parts.processes > 1 else "../envs/core.yaml"
+            "../envs/training.yaml"  # whatever the number of processes: another environment trains again
         resources:
             gpu=demand.network_gpus * parts.processes * parts.trained("stage_1"),
             mem_mb=lambda wc, input, attempt: attempt * parts.stage_mb(input),
@@ -95,7 +95,7 @@ if plan.makes_diff_icmh:
             "<benchmarks>/train_stage_2/main.tsv"
         priority: 6
         conda:
-            "../envs/training.yaml" if parts.processes > 1 else "../envs/core.yaml"
+            "../envs/training.yaml"  # whatever the number of processes: another environment trains again
         resources:
             gpu=demand.network_gpus * parts.processes * parts.trained("stage_2"),
             mem_mb=lambda wc, input, attempt: attempt * parts.stage_mb(input),

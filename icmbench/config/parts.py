@@ -140,6 +140,11 @@ class Parts:
         homes = {"autoencoder": self._icmh if self._imports else self._mpd}
         return [f"{homes.get(part, self._icmh)}/{part}.safetensors" for part in parts]
 
+    @property
+    def trains_prior(self) -> bool:
+        """The prior is trained, neither copied nor imported."""
+        return self.trained("prior") and not self._imports
+
     def _conditioning(self) -> list[str]:
         """The prior, and of an imported one text encoder, names of tags, and tokenizer."""
         texts = [f"{self._icmh}/{name}" for name in icmh.LAYOUT.texts]

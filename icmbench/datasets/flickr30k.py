@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from icmbench.core.errors import DatasetError
 from icmbench.datasets.base import Annotations
-from icmbench.datasets.foreign import read_text
+from icmbench.datasets.foreign import read_text, with_file
 from icmbench.datasets.options import Option
 from icmbench.datasets.published import Part, Published, split_options
 from icmbench.datasets.sizes import read_sizes
@@ -68,11 +67,8 @@ class Flickr30k(Published):
 
     def fingerprint(self, image_ids: Sequence[str]) -> str:
         """Digest of names, sizes and modification times of the images and of the captions."""
-        text = super().fingerprint(image_ids)
-        if (path := self._captions_file()) is not None and path.is_file():
-            stat = path.stat()
-            text += f"\0{stat.st_size}\0{stat.st_mtime_ns}"
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        digest, path = super().fingerprint(image_ids), self._captions_file()
+        return digest if path is None else with_file(digest, path)
 
     def merge_annotations(self, folder_of: Mapping[str, Path]) -> Annotations:
         """The captions of the images that could be read; none without a file of them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import hashlib
 import json
 import math
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,17 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+
+
+def with_file(digest: str, path: Path) -> str:
+    """Digest of a data set that depends on one more file: its size and modification time.
+
+    A file that is missing is reported where it is read.
+    """
+    if path.is_file():
+        stat = path.stat()
+        digest += f"\0{stat.st_size}\0{stat.st_mtime_ns}"
+    return hashlib.sha256(digest.encode()).hexdigest()[:16]
 
 
 def read_text(path: Path) -> str:

@@ -73,8 +73,9 @@ class PublishedMaps(Published):
         return path
 
     def fingerprint(self, image_ids: Sequence[str]) -> str:
-        """Digest of names, sizes and modification times of images and maps."""
+        """Digest of names, sizes and modification times of images and maps, and of the classes."""
         digest = hashlib.sha256(super().fingerprint(image_ids).encode())
+        digest.update(repr(self.classes()).encode())
         files = self._files()
         for image_id in image_ids:
             stat = self._map(files[image_id]).stat()

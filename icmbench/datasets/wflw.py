@@ -10,7 +10,7 @@ from typing import Any, Final
 from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.datasets.base import Annotations
 from icmbench.datasets.faces import check_faces, tight_face
-from icmbench.datasets.foreign import name_fault, read_text
+from icmbench.datasets.foreign import name_fault, read_text, with_file
 from icmbench.datasets.options import Option
 from icmbench.datasets.published import TRAIN, Part, Published, split_options
 from icmbench.datasets.records import Record
@@ -64,6 +64,10 @@ class Wflw(Published):
         except OSError as error:
             raise DatasetError(f"{path}: cannot be read: {error.strerror}") from error
         return _read_list(path, (stat.st_size, stat.st_mtime_ns))
+
+    def fingerprint(self, image_ids: Sequence[str]) -> str:
+        """Digest of the images' files and of the list of landmarks."""
+        return with_file(super().fingerprint(image_ids), self._list())
 
     def _every_file(self) -> dict[str, Path]:
         """The images that the list of the split names; DatasetError where one is missing."""

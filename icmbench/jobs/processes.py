@@ -39,6 +39,7 @@ def train_together(train: Callable[[TrainingJob], None], job: TrainingJob) -> No
     if count == 1:
         train(job)
         return
+    _check_devices(job, count)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "job"
         file.write_bytes(pickle.dumps((train, job)))
@@ -54,6 +55,21 @@ def train_together(train: Callable[[TrainingJob], None], job: TrainingJob) -> No
             if (failure := _failure(file)).is_file():
                 raise pickle.loads(failure.read_bytes()) from None
             raise
+
+
+def _check_devices(job: TrainingJob, count: int) -> None:
+    """ConfigError where a machine has fewer GPUs than a training has processes."""
+    from icmbench.jobs.training import training_device
+
+    if training_device(job) != "cuda":
+        return
+    import torch
+
+    if (found := torch.cuda.device_count()) < count:
+        raise ConfigError(
+            f"training.compute.processes is {count}, and this machine shows {found} GPUs: one "
+            "process needs one of them"
+        )
 
 
 def _failure(file: Path) -> Path:

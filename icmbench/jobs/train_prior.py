@@ -19,6 +19,7 @@ def train_prior(job: TrainingJob) -> None:
     from icmbench.models.latent import CELL
 
     settings = job.settings
+    _remove_others(job)
     if settings["imported"]:
         _import(job)
         return
@@ -39,6 +40,22 @@ def train_prior(job: TrainingJob) -> None:
         cells=settings["cells"],
         settings=PriorSettings(sizes, tokens=settings["tokens"]),
     )
+
+
+def _remove_others(job: TrainingJob) -> None:
+    """Remove files of another prior from the model folder, whose presence decides what is loaded.
+
+    An earlier run had a trained prior with a tagger, or an imported one with a text encoder.
+    """
+    from icmbench.codecs.diff_icmh.model_folder import LAYOUT, TAGGER, TEXT, part_file
+
+    folder = job.weights[0].parent
+    known = [part_file(folder, part) for part in (TEXT, TAGGER)]
+    known += [folder / name for name in LAYOUT.texts]
+    imported = job.settings["imported"]
+    kept = set(job.weights) if imported else {part_file(folder, TAGGER)}
+    for path in set(known) - kept:
+        path.unlink(missing_ok=True)
 
 
 def _import(job: TrainingJob) -> None:

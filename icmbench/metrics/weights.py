@@ -1,7 +1,8 @@
 """Published files of LPIPS, DISTS, FID and NIQE: where they are looked for, how they are read.
 
 Nothing here touches the network. A file counts only whole and unchanged: its sha256 must begin
-as published, it is read without unpickling objects, and every tensor must have its place.
+as published (of DISTS and NIQE none is), it is read without unpickling objects, and every tensor
+must have its place.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ from icmbench.codecs.diff_icmh.training.losses import (
     codec_losses,
 )
 from icmbench.core.errors import ConfigError, ModelError
-from icmbench.models.headers import read_header
+from icmbench.models.headers import FILE_METADATA, file_header, read_header
 from icmbench.models.latent_autoencoder import LatentAutoencoder, build_layout
 
 NORMS: Final = (torch.nn.GroupNorm, torch.nn.LayerNorm)
@@ -224,10 +225,16 @@ def sizes_of(
             layout=latent.get("layout"),
             autoencoder=latent["network"],
             tokens=encoder["max_position_embeddings"] if encoder else settings["tokens"],
-            text=text.stat().st_size // 4 if encoder else 0,
+            text=_numbers(text) if encoder else 0,
         )
     except (KeyError, TypeError) as error:
         raise ModelError(f"{prior}: its metadata is incomplete: {error}") from error
+
+
+def _numbers(path: Path) -> int:
+    """Number of values in a weight file, of whatever type."""
+    entries = file_header(path)
+    return sum(prod(e["shape"]) for name, e in entries.items() if name != FILE_METADATA)
 
 
 def check_memory(cost: StepCost, free: int, device: str) -> None:

@@ -57,10 +57,13 @@ def predict_streams(
             spec, image = row["codec"], row["image"]
             request = partial(ask, entry, streams, points[spec], image)
             answer = _predict(task, out, spec, image, partial(request, "decode-latent"))
+            if answer is None:
+                continue
             asked[spec] = asked.get(spec, -1) + 1
-            if answer is not None and asked[spec] <= TIMED:
-                found = _time(against, answer, request)
-                if asked[spec]:
+            if asked[spec] <= TIMED:
+                what = f"seconds of {image!r} of {spec}"
+                found = attempt(what, partial(_time, against, answer, request))
+                if asked[spec] and not isinstance(found, Failure):
                     seconds.append({"codec": spec, "image": image, **found})
         _finish(task, out)
     write_rows(folder / "seconds.csv", SECONDS, seconds)

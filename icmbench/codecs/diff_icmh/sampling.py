@@ -54,8 +54,9 @@ def noise_of_velocity(
     x_t: torch.Tensor, velocity: torch.Tensor, timesteps: torch.Tensor
 ) -> torch.Tensor:
     """The noise in x_t of a predicted velocity (Salimans and Ho 2022, appendix D)."""
-    alpha_prod_t = _alpha_prod_t(velocity, timesteps)
-    return alpha_prod_t.sqrt() * velocity + (1 - alpha_prod_t).sqrt() * x_t
+    # In float32: of bfloat16 the first alphas round to 1, and the noise in x_t would be lost.
+    alpha_prod_t = _alpha_prod_t(velocity.float(), timesteps)
+    return alpha_prod_t.sqrt() * velocity.float() + (1 - alpha_prod_t).sqrt() * x_t.float()
 
 
 def _alpha_prod_t(like: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
