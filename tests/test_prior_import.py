@@ -24,11 +24,16 @@ from icmbench.codecs.diff_icmh.codec import DiffIcmh
 from icmbench.codecs.diff_icmh.importing import prior_import
 from icmbench.codecs.diff_icmh.importing.prior_files import prior_files
 from icmbench.codecs.diff_icmh.importing.prior_import import import_prior
-from icmbench.codecs.diff_icmh.model_folder import NAME
+from icmbench.codecs.diff_icmh.model_folder import LAYOUT, NAME
 from icmbench.codecs.diff_icmh.networks.control import ControlSettings, predict_noise
 from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
 from icmbench.codecs.diff_icmh.networks.unet import UnetSettings
-from icmbench.codecs.diff_icmh.sampling import PUBLISHED_DECODING, add_noise, noise_of_velocity
+from icmbench.codecs.diff_icmh.sampling import (
+    PUBLISHED_DECODING,
+    add_noise,
+    alphas_cumprod,
+    noise_of_velocity,
+)
 from icmbench.codecs.diff_icmh.text import load_conditioned
 from icmbench.codecs.diff_icmh.training import codec as train_codec
 from icmbench.codecs.diff_icmh.training import keys
@@ -37,6 +42,8 @@ from icmbench.config.parts import Parts
 from icmbench.config.plan import Plan
 from icmbench.config.run import make_run
 from icmbench.core.errors import ConfigError, IcmbenchError, ModelError
+from icmbench.jobs.bundled_or_trained import TrainingJob
+from icmbench.jobs.train_prior import _remove_others
 from icmbench.models.tensors import load_network
 from icmbench.training.data import TrainingData
 from icmbench.training.loop import Session
@@ -384,3 +391,30 @@ def test_published_defaults_are_keys() -> None:
         "head_width": ControlSettings().head_width,
     }
     assert sum(LfgcmSettings().slices) == LfgcmSettings().latent
+
+
+def test_files_of_another_prior_are_removed(tmp_path: Path) -> None:
+    """Their presence would decide what is loaded; the tagger of a trained prior stays."""
+    home = tmp_path / NAME
+    texts = [home / name for name in ("text.safetensors", *LAYOUT.texts)]
+    for imported in (True, False):
+        for path in (*texts, home / "tagger.safetensors"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        own = [home / "prior.safetensors", *(texts if imported else [])]
+        _remove_others(TrainingJob(weights=own, settings={"imported": imported}))
+        assert (home / "tagger.safetensors").exists() is not imported
+        assert {path.exists() for path in texts} == {imported}
+
+
+def test_noise_of_a_velocity_in_half_precision() -> None:
+    """At the first timesteps, too, where the weight of x_t is below the steps of bfloat16."""
+    generator = torch.Generator().manual_seed(0)
+    latent, noise = (torch.randn((64, 4, 8, 8), generator=generator) for _ in range(2))
+    level = torch.zeros(64, dtype=torch.int64)
+    x_t = add_noise(latent, noise, level)
+    share = torch.from_numpy(alphas_cumprod())[0].float()
+    velocity = share.sqrt() * noise - (1 - share).sqrt() * latent
+    found = noise_of_velocity(x_t, velocity.bfloat16(), level)
+    rounded = (velocity.bfloat16().float() - velocity).square().mean().sqrt()
+    assert (found - noise).square().mean().sqrt() < 1.1 * rounded

@@ -20,6 +20,7 @@ from icmbench.codecs.diff_icmh.sampling import PREDICTIONS
 from icmbench.codecs.diff_icmh.tokenizer import Tokenizer
 from icmbench.codecs.diff_icmh.vocabulary import read_vocabulary
 from icmbench.core.errors import ModelError
+from icmbench.models.headers import read_header
 from icmbench.models.tensors import load_network, make_network
 
 
@@ -51,7 +52,8 @@ class Conditioned(torch.nn.Module):
 def load_conditioned(folder: Path) -> Conditioned:
     """Load the prior of a folder; ModelError naming file and tensor where something is wrong."""
     path = part_file(folder, "prior")
-    if not part_file(folder, TEXT).is_file():
+    # An earlier import may have left the text encoder's file.
+    if not part_file(folder, TEXT).is_file() or not _takes_clip(path):
         prior = load_prior(path)
         own = prior.settings
         return Conditioned(prior.unet, prior.embedder, own.vocabulary, own.unet)
@@ -69,6 +71,11 @@ def load_conditioned(folder: Path) -> Conditioned:
     names = read_vocabulary(LAYOUT.home(folder) / VOCABULARY)
     settings = UnetSettings.read(metadata["network"]["unet"])
     return Conditioned(unet, TextEmbedder(folder, names), names, settings)
+
+
+def _takes_clip(prior: Path) -> bool:
+    network = read_header(prior).get("network")
+    return isinstance(network, dict) and network.get("kind") == "clip"
 
 
 class TextEmbedder(torch.nn.Module):
