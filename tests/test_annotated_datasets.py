@@ -16,6 +16,7 @@ import pytest
 import yaml
 from conftest import ROOT, make_picture
 from official import REAL, needs
+from paper_stubs import place_weights
 from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
@@ -29,6 +30,7 @@ from icmbench.datasets.coco_format import check_instances, decode_counts, read_i
 from icmbench.datasets.manifest import provide_shard
 from icmbench.datasets.records import shard_of, usable
 from icmbench.datasets.registry import make_dataset
+from icmbench.sources.catalogue import shipped_sources
 
 real_data = needs(REAL)
 
@@ -701,7 +703,10 @@ def test_configurations(
     (tmp_path / "weights").mkdir()
     for entry in config["tasks"].values():
         for key in {"model", "checkpoint"} & set(entry):
-            (tmp_path / entry[key]).touch()
+            if entry[key] in shipped_sources():
+                place_weights(tmp_path / "downloads", [entry[key]])
+            else:
+                (tmp_path / entry[key]).touch()
     run = make_run(config)
     assert run.datasets[name].annotated
     assert run.datasets[name].image_ids()

@@ -45,7 +45,7 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     write_records(folder / "records.csv", [Record("s", "s.png", "", 128, 96)])
     coded = {"webp:quality=9": {"s": image // 2}, "identity": {"s": image}}
     for name, held in zip(
-        FILES, ({"categories": CATEGORIES}, {}, list(SEMANTIC_CLASSES), {}), strict=True
+        FILES, ({"categories": CATEGORIES}, {}, list(SEMANTIC_CLASSES), {}, {}), strict=True
     ):
         (folder / name).write_text(json.dumps(held), encoding="utf-8")
     return {

@@ -326,6 +326,8 @@ def test_the_rules_are_planned_with_the_section_only(weights: Path, tmp_path: Pa
 
 
 def test_no_shipped_configuration_has_the_section() -> None:
-    """The published results are made without the weight file."""
+    """The published results are made without the weight file; the papers' runs fetch theirs."""
     for path in [ROOT / "config.yaml", *(ROOT / "configs").glob("*.yaml")]:
+        if path.stem.removeprefix("rehearsal-") == "paper-diff-icmh":
+            continue
         assert "distribution" not in yaml.safe_load(path.read_text(encoding="utf-8"))

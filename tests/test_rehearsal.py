@@ -86,5 +86,5 @@ def test_diff_icmh(tmp_path: Path) -> None:
     tasks = pd.read_csv(results / "tables" / "tasks.csv")
     assert {*tasks["task"]} == {"segmentation", "captions", "open-vocabulary"}
     seeds = pd.read_csv(results / "tables" / "seeds.csv")
-    assert {*seeds["seeds"]} == {2}
+    assert {*seeds["seeds"]} == {"0 1"}
     assert pd.read_csv(results / "tables" / "failures.csv").empty

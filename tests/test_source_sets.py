@@ -180,6 +180,9 @@ def test_places_and_splits(tmp_path: Path) -> None:
     fetched(tmp_path, "lsdir-train", "0001000/1.png", "0002000/2.png")
     assert images("lsdir", split="train") == ["0001000+1.png", "0002000+2.png"]
     fetched(tmp_path, "flickr30k", "flickr30k-images/1.png")
+    with pytest.raises(DatasetError, match=r"0 files results_20130124\.token"):
+        images("flickr30k")
+    (tmp_path / "flickr30k" / "results_20130124.token").write_text("1.png#0\ta cat .\n")
     assert images("flickr30k") == ["1.png"]
     names = [f"images1024x1024/{n // 1000 * 1000:05d}/{n:05d}.png" for n in (7, 59_999, 60_000)]
     fetched(tmp_path, "ffhq-1024", *names)

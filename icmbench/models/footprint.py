@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from icmbench.models.grid import CELL, PUBLISHED_TILE
 from icmbench.models.headers import read_header
-from icmbench.models.latent import CELL, tile_side
 
 BYTES: Final = 4  # float32
 # Maps of the autoencoder's width at full resolution, alive at once in its decoder.
@@ -31,14 +31,23 @@ def feature_maps_mb(files: Iterable[str | Path], megapixels: float, batch: int =
     """
     found = [0.0]
     for path in map(Path, files):
-        if path.name == "autoencoder.safetensors" and (header := read_header(path)).get("layout"):
-            tile = (tile_side(header) * CELL) ** 2 / 1e6
+        if path.name == "autoencoder.safetensors" and (header := _header(path)).get("layout"):
+            tile = (PUBLISHED_TILE * CELL) ** 2 / 1e6
             maps = AUTOENCODER_MAPS * _full_width(header["network"])
             found.append(BYTES * maps * min(megapixels, tile))
-        if path.name == "prior.safetensors" and "kind" in (network := read_header(path)["network"]):
+        if path.name == "prior.safetensors" and "kind" in (
+            network := _header(path).get("network", {})
+        ):
             maps = PRIOR_MAPS * network["unet"]["channels"][0] / CELL**2
             found.append(BYTES * maps * megapixels * GUIDED * batch)
     return max(found)
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """Metadata of a weight file; none of a damaged one, which the job that reads it reports."""
+    if not path.stat().st_size:
+        return {}
+    return read_header(path)
 
 
 def _full_width(network: Mapping[str, Any]) -> int:

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icmbench.bitstream.folding import coded_size, fold, unfold
+from icmbench.models import grid
 
 SCALE: Final = 8192  # latent units of one standard deviation: 32 int8 steps of 256
-CELL: Final = 8  # pixels of a latent cell's side
+CELL: Final = grid.CELL
 LIMIT: Final = 32767  # of an integer latent's magnitude: 4 standard deviations
 TILE: Final = 96  # cells of a tile's side at most: 768 pixels
 WHOLE: Final = TILE**2  # cells up to which an image is one tile: 0.59 MP
-# The same of published autoencoders, whose tiles differ from the whole image: 2048 pixels, 4.2 MP.
-PUBLISHED_TILE: Final = 256
 OVERLAP: Final = 8  # cells in which neighbouring tiles fade into each other
 LATENT_WHOLE: Final = 16384  # of the reverse process, whose memory per cell is far smaller
 LATENT_TILE: Final = 128
@@ -33,7 +32,7 @@ def latent_shape(height: int, width: int) -> tuple[int, int]:
 
 def tile_side(metadata: Mapping[str, Any]) -> int:
     """Cells of a tile's side, of the metadata of a weight file: by the kind of its network."""
-    return TILE if metadata.get("layout") is None else PUBLISHED_TILE
+    return TILE if metadata.get("layout") is None else grid.PUBLISHED_TILE
 
 
 def tiles(height: int, width: int, whole: int, side: int) -> list[tuple[slice, slice]]:

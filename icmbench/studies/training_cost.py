@@ -51,7 +51,7 @@ class TrainedSizes:
     Attributes:
         layout, autoencoder: of the autoencoder's weight file.
         tokens: length of a text.
-        text: parameters of the text encoder or the embedder.
+        conditioning: parameters of the text encoder or the embedder.
     """
 
     unet: UnetSettings
@@ -60,7 +60,7 @@ class TrainedSizes:
     layout: str | None
     autoencoder: Mapping[str, Any]
     tokens: int
-    text: int
+    conditioning: int
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def step_cost(
             terms["loss"].backward()  # type: ignore[no-untyped-call]
     count = sum(p.numel() for p in trained)
     return StepCost(
-        weights=4 * (sum(p.numel() for p in held) + sizes.text),
+        weights=4 * (sum(p.numel() for p in held) + sizes.conditioning),
         states=4 * count * (4 if averaged else 3),
         activations=memory.peak,
         flops=float(counted.get_total_flops()),
@@ -225,7 +225,7 @@ def sizes_of(
             layout=latent.get("layout"),
             autoencoder=latent["network"],
             tokens=encoder["max_position_embeddings"] if encoder else settings["tokens"],
-            text=_numbers(text) if encoder else 0,
+            conditioning=_numbers(text) if encoder else 0,
         )
     except (KeyError, TypeError) as error:
         raise ModelError(f"{prior}: its metadata is incomplete: {error}") from error

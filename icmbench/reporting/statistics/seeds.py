@@ -7,13 +7,15 @@ of the lowest seed, with the mean over the seeds; `seeds.csv` has the spread.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, TypeAlias
 
 from icmbench.codecs.base import SEED
 
-Floats = NDArray[np.float64]
+if TYPE_CHECKING:  # a plan groups points where numpy is not installed
+    import numpy as np
+    from numpy.typing import NDArray
+
+Floats: TypeAlias = "NDArray[np.float64]"
 
 
 def split_seed(spec: str) -> tuple[str, int]:
@@ -49,6 +51,8 @@ def average_rows(
     Args:
         rows: numbers of the points of every group.
     """
+    import numpy as np
+
     good = np.stack([ok[group].all(axis=0) for group in map(list, rows)])
     means = {}
     for name, table in values.items():

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from icmbench.datasets.options import Option
-from icmbench.tasks.answers.embeddings import EMBEDDINGS, Embeddings
 from icmbench.tasks.backends.clip import Clip, clip_files
 from icmbench.tasks.base import Image, Labels, Task
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from icmbench.tasks.answers.embeddings import Embeddings
 
 
 class ClipRetrieval(Task):
@@ -23,7 +24,7 @@ class ClipRetrieval(Task):
     """
 
     kind = "clip-retrieval"
-    produces = EMBEDDINGS
+    produces = "embeddings"  # of a module with numpy
     packages = ("transformers", "torch")
     options = {
         "model": Option(
@@ -61,4 +62,6 @@ class ClipRetrieval(Task):
             self._texts.update(zip(new, self._clip.texts(new), strict=True))
         vector = self._clip.image(image)
         captions = [self._texts[text] for text in given]
+        from icmbench.tasks.answers.embeddings import Embeddings
+
         return Embeddings(vector, np.reshape(captions, (-1, len(vector))).astype(np.float32))

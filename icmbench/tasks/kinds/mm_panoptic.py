@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.core.errors import TaskError
-from icmbench.tasks.answers.panoptic import PANOPTIC, Segments
 from icmbench.tasks.backends.openmm_task import FOLDER, OPTIONS, OpenMMTask
 from icmbench.tasks.base import Image, Labels
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from icmbench.tasks.answers.panoptic import Segments
 
 LOADS = ("mmdet",)  # imported by name: a new version predicts again
 OFFSET: Final = 1000  # mmdet's values: class + OFFSET * number; ours: number + OFFSET * category
@@ -23,7 +24,7 @@ class MmPanoptic(OpenMMTask):
     """A panoptic model of mmdet; its own test pipeline prepares the images."""
 
     kind = "mmdet-panoptic"
-    produces = PANOPTIC
+    produces = "panoptic"  # of a module with numpy
     packages = ("mmdet", "mmengine", "mmcv", "mmcv-lite", "torch", "torchvision")
     package = LOADS[0]
     bundled = FOLDER / "none"  # no model is bundled
@@ -38,6 +39,8 @@ class MmPanoptic(OpenMMTask):
         if "pred_panoptic_seg" not in answer:
             raise TaskError(f"{self.model} gives no panoptic segments: a panoptic model is needed")
         seen = answer.pred_panoptic_seg.sem_seg[0].cpu().numpy()
+        from icmbench.tasks.answers.panoptic import Segments
+
         return Segments(to_segments(seen[: image.shape[0], : image.shape[1]], self._numbers))
 
 

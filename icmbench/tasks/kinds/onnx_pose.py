@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.core.errors import TaskError
 from icmbench.datasets.options import Option
-from icmbench.tasks.answers.keypoints import KEYPOINTS, Keypoints
 from icmbench.tasks.backends.network_input import PIXELS, check_pixels, to_tensor
 from icmbench.tasks.backends.onnx_task import FILE, GPU_PACKAGE, OnnxTask
 from icmbench.tasks.base import Image, Labels
@@ -20,6 +19,8 @@ from icmbench.tasks.base import Image, Labels
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from icmbench.tasks.answers.keypoints import Keypoints
 
 IMAGENET: Final[Mapping[str, Any]] = {
     "mean": [123.675, 116.28, 103.53],
@@ -37,7 +38,7 @@ class OnnxPose(OnnxTask):
     """
 
     kind = "onnx-pose"
-    produces = KEYPOINTS
+    produces = "keypoints"  # of a module with numpy
     packages = ("onnxruntime", GPU_PACKAGE)
     options = {
         **FILE,
@@ -83,6 +84,8 @@ class OnnxPose(OnnxTask):
             trusted = certain[certain > TRUSTED]
             scores.append(float(trusted.mean()) if len(trusted) else 0.0)
         shape = (len(points), -1 if points else 0, 2)
+        from icmbench.tasks.answers.keypoints import Keypoints
+
         return Keypoints(np.reshape(points, shape).astype(np.float64), np.array(scores, np.float64))
 
     def _frame(self, box: Sequence[float], image: Image) -> tuple[NDArray[np.float64], float]:
