@@ -23,6 +23,7 @@ ELSEWHERE = {
     "--unlock": "removes a lock, plans nothing",
     "--touch": "changes the times of files",
     "rules/packed.smk": "needs unpacked streams: test_elsewhere plans it",
+    "configs/paper-": "needs fetched sources: test_paper_mpd and _diff_icmh plan it on stubs",
     "--sdm conda": "needs conda: test_environments checks the files",
 }
 
