@@ -69,7 +69,7 @@ def config(tmp_path: Path, sources: dict[str, Any], **mpd: Any) -> dict[str, Any
 
 
 def test_a_name_becomes_the_file_or_the_folder(tmp_path: Path, published: Path) -> None:
-    """What is not fetched is an error with the command, and the training is not looked at."""
+    """A source that is not fetched is an error with the command; nothing else of it is checked."""
     with serve() as site:
         own = {"tiny": serve_folder(site, "tiny", published)}
         (tmp_path / "net.pth").write_bytes(b"")

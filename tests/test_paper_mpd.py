@@ -48,7 +48,7 @@ def stub(downloads: Path) -> None:
 
 
 def test_its_command_fetches_all_that_it_needs(tmp_path: Path) -> None:
-    """What is not there is named before anything runs, with the command."""
+    """Missing sources are named before anything runs, with the command."""
     given = config(tmp_path)
     assert {source.name for source, _ in wanted_sources(complete(given))} == NEEDED
     with pytest.raises(IcmbenchError) as caught:

@@ -1,4 +1,4 @@
-"""All that a configuration needs from elsewhere: its sources, and the models to import."""
+"""Published files that a configuration needs: its sources, and the models to import."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def feature_maps_mb(files: Iterable[str | Path], megapixels: float, batch: int =
 
 
 def _header(path: Path) -> dict[str, Any]:
-    """Metadata of a weight file; none of a damaged one, which the job that reads it reports."""
+    """Metadata of a weight file; none of an empty one, which the job that reads it refuses."""
     if not path.stat().st_size:
         return {}
     return read_header(path)
