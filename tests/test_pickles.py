@@ -9,6 +9,7 @@ import logging
 import os
 import pickle
 import random
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 import torch
 
+from icmbench.cli.main import main
 from icmbench.core.errors import ModelError
 from icmbench.core.files import sha256_file
 from icmbench.core.pickles import UnsafePickle, load_pickle
@@ -34,6 +36,13 @@ class Trap:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (os.mkdir, (str(self.path),))
+
+
+class Copying(Trap):
+    """A trap of a module that torch's reader does not refuse in any case, as it does `posix`."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (shutil.copy, (__file__, str(self.path)))
 
 
 def test_tensors_and_plain_values_are_read(tmp_path: Path) -> None:
@@ -216,3 +225,33 @@ def test_class_names_in_an_object_are_no_other_names(tmp_path: Path, hidden: str
         read_weights(path, None)
     found = read_weights(path, sha256_file(path))
     assert found.classes == (("cat", "dog") if hidden != "classes" else ())
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_trusted_file_is_read_and_still_not_run(
+    tmp_path: Path, zipped: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Trust needs the file's own digest, ends when the file changes, and runs nothing."""
+    path, sprung = tmp_path / "a.ckpt", tmp_path / "sprung"
+
+    def save(value: float) -> None:
+        content = {"state_dict": {"a": torch.full((1,), value)}, "callbacks": Copying(sprung)}
+        torch.save(content, path, _use_new_zipfile_serialization=zipped)
+
+    save(1.0)
+    assert main(["trust", str(path)]) == 0
+    assert sha256_file(path) in capsys.readouterr().out
+    with pytest.raises(UnsafePickle, match="icmbench trust"):
+        load_pickle(path)
+    assert main(["trust", str(path), "--sha256", "0" * 64]) != 0
+    with pytest.raises(UnsafePickle):
+        load_pickle(path)
+    assert main(["trust", str(path), "--sha256", sha256_file(path).upper()]) == 0
+    assert load_pickle(path)["state_dict"]["a"].tolist() == [1.0]
+    assert not sprung.exists()
+    save(2.0)
+    with pytest.raises(ModelError, match="trusted was"):
+        load_pickle(path)
+    (tmp_path / "a.ckpt.trusted").write_text("{", encoding="utf-8")
+    with pytest.raises(ModelError, match="damaged"):
+        load_pickle(path)

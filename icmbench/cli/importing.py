@@ -1,4 +1,4 @@
-"""`icmbench import-diff-icmh`, `icmbench import-ram-plus`: published networks as a model folder."""
+"""`icmbench import-diff-icmh`, `import-ram-plus`, `trust`: published networks and their files."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ def add_imports(sub: Sub) -> None:
     """Add the subcommands."""
     _checkpoint(sub)
     _tagger(sub)
+    _trust(sub)
 
 
 def _checkpoint(sub: Sub) -> None:
@@ -84,6 +85,21 @@ def _tagger(sub: Sub) -> None:
     )
 
 
+def _trust(sub: Sub) -> None:
+    parser = add_command(
+        sub,
+        trust,
+        "allow a checkpoint that holds more than tensors, by the sha256 that is published for it",
+        "icmbench trust model.ckpt\n"
+        "  icmbench trust model.ckpt --sha256 9f86d081884c7d65…\n\n"
+        "Without --sha256 it prints the file's digest and what the file holds beside tensors.\n"
+        "A trusted file's tensors are read; the other objects are left out and never run. The\n"
+        "digest is kept beside the file, as FILE.trusted: a file that changes is refused again.",
+    )
+    parser.add_argument("file", help="a file of torch.save: .ckpt, .pt, .pth")
+    parser.add_argument("--sha256", metavar="DIGEST", help="64 digits, as the publisher states it")
+
+
 def import_diff_icmh(arguments: Namespace) -> None:
     """`icmbench import-diff-icmh CHECKPOINT… --out DIR`."""
     from icmbench.codecs.diff_icmh.importing.importer import import_checkpoint
@@ -119,3 +135,22 @@ def import_ram_plus(arguments: Namespace) -> None:
     settings = found.settings
     size = f"{settings.tags} tags of {settings.descriptions} descriptions, {settings.image} pixels"
     print(f"{model}: complete with a tagger ({size})")
+
+
+def trust(arguments: Namespace) -> None:
+    """`icmbench trust FILE [--sha256 DIGEST]`."""
+    from icmbench.core.files import sha256_file
+    from icmbench.core.pickles import UnsafePickle, load_pickle
+    from icmbench.core.trust import trust as write_note
+
+    path = Path(arguments.file)
+    if arguments.sha256:
+        print(f"{write_note(path, arguments.sha256)}: {path} is trusted")
+        return
+    try:
+        load_pickle(path, mapped=True)
+    except UnsafePickle as error:
+        print(f"{path}: beside tensors: {', '.join(error.objects)}")
+        print(f"sha256 {sha256_file(path)}: where the publisher states the same, give it: --sha256")
+    else:
+        print(f"{path}: is read as it is, no trust is needed")

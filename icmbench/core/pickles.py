@@ -2,7 +2,8 @@
 
 Such a file is a pickle, and a pickle can name any function to be called. Nothing of the file is
 run here. Objects that training frameworks write beside the tensors (callbacks, configurations,
-histories) are read as empty placeholders; a file that names others is refused with their names.
+histories) are read as empty placeholders; a file that names others is refused with their names,
+unless it is trusted (`icmbench.core.trust`): then they are placeholders, too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from icmbench.core.errors import ModelError
+from icmbench.core.trust import trusted
 
 log = logging.getLogger(__name__)
 
@@ -84,9 +86,8 @@ class UnsafePickle(ModelError):
         more = f" and {len(objects) - SHOWN} more" if len(objects) > SHOWN else ""
         super().__init__(
             f"{path}: holds more than tensors ({', '.join(objects[:SHOWN])}{more}), none of which "
-            "was run; where it is published as .safetensors too, take that file, or, in the "
-            "environment that wrote it and if its source is trusted, save its tensors alone: "
-            "torch.save(content['state_dict'], 'tensors.pth')"
+            "was run; where it is published as .safetensors too, take that file; else `icmbench "
+            f"trust {path}` prints its sha256 to compare with the published one"
         )
 
 
@@ -98,7 +99,7 @@ def load_pickle(path: Path, *, mapped: bool = False, strict: bool = False) -> An
         strict: refuse objects of the frameworks, too.
 
     Raises ModelError where the file is missing or damaged, UnsafePickle where it names objects that
-    are neither tensors and plain values nor of `FRAMEWORKS`.
+    are neither tensors and plain values nor of `FRAMEWORKS`, and the file is not trusted.
     """
     try:
         content, replaced = _load(path, mapped, strict)
@@ -135,7 +136,8 @@ def _load(path: Path, mapped: bool, strict: bool) -> tuple[Any, list[str]]:
             return content, replaced
         except pickle.UnpicklingError as error:
             names = set(_objects(path, str(error))) - set(replaced)
-            if strict or not names or not all(map(_replaceable, names)):
+            allowed = not strict and (all(map(_replaceable, names)) or trusted(path))
+            if not (names and allowed):
                 if objects := (*sorted(names), *replaced):
                     raise UnsafePickle(path, objects) from error
                 raise
