@@ -49,3 +49,9 @@ def written(text: str) -> str:
 def path_if_given(text: str | None) -> Path | None:
     """The path of an optional argument."""
     return Path(text) if text else None
+
+
+def add_models(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `load_codec`."""
+    parser.add_argument("--models", metavar="DIR", help="folder of trained weights")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default: cpu")

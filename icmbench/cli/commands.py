@@ -3,101 +3,50 @@
 from __future__ import annotations
 
 import math
-import os
 from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, TypeVar
-
-from PIL import Image as PillowImage
+from typing import Any, TypeVar
 
 from icmbench.cli.arguments import path_if_given
+from icmbench.cli.files import check_output, load_codec, named, read_file, read_picture
 from icmbench.codecs.base import Codec, Image, Key
 from icmbench.codecs.registry import codecs as all_codecs
 from icmbench.codecs.registry import recognise
-from icmbench.codecs.specs import GROUPS, OperatingPoint, make_point, parse_keys, parse_spec
-from icmbench.core.devices import resolve_device
+from icmbench.codecs.specs import make_point, parse_keys
 from icmbench.core.errors import (
     ConfigError,
     CorruptStream,
-    IcmbenchError,
     ImageError,
     MeasurementError,
     TruncatedStream,
 )
 from icmbench.core.files import write_bytes
-from icmbench.core.images.image_files import read_image, write_png
+from icmbench.core.images.image_files import write_png
 from icmbench.core.suggest import unknown
 
 T = TypeVar("T")
 
-# Other suffixes of a codec's files.
-ALSO: Final = {
-    "jpeg": {"jpeg", "jpe", "jfif"},
-    "heic": {"heif", "hif"},
-    "jpeg2000": {"jp2", "j2c", "jpc"},
-}
-
-
-def encode(arguments: Namespace) -> None:
-    """`icmbench encode IN OUT --codec STRING [--bytes N]`."""
-    point = _with_size(parse_spec(arguments.codec), arguments.bytes)
-    _check_output(arguments.image, arguments.output)
-    extension = point.codec.file_extension(**dict(point.encode))
-    _check_suffix(arguments.output, point.codec, extension)
-    image = _read_image(arguments.image)
-    codec = _load(point.codec, arguments)
-    stream = codec.encode(image, **dict(point.encode))
-    if remark := codec.remark():
-        print(f"{arguments.image}: {remark}")
-    if point.codec.cut_keys:
-        stream = codec.truncate(stream, **dict(point.cut))
-    write_bytes(arguments.output, stream)
-    height, width = image.shape[:2]
-    rate = 8 * len(stream) / (width * height)
-    print(f"{arguments.output}: {point.encoding}, {len(stream)} bytes, {rate:.4f} bpp")
-    if extension != point.codec.extension:
-        print("only icmbench can decode this file: a byte that gives the original size precedes it")
-
-
-def _read_image(path: str) -> Image:
-    """Read an image file; print conversions and ignored metadata."""
-    image, note = read_image(path)
-    if note:
-        print(f"{path}: {note}")
-    return image
-
-
-def _with_size(point: OperatingPoint, limit: int | None) -> OperatingPoint:
-    """The point with a target size, which its codec must be able to aim at."""
-    if limit is None:
-        return point
-    if "bytes" not in point.codec.encode_keys:
-        raise ConfigError(f"--bytes: {point.codec.name} cannot aim at a size; try its own keys")
-    values = {key: value for group in GROUPS for key, value in point.of(group)}
-    return make_point(point.codec.name, {**values, "bytes": limit})
-
 
 def truncate(arguments: Namespace) -> None:
     """`icmbench truncate IN OUT --at KEYS | --state N | --bytes N`."""
-    _check_output(arguments.stream, arguments.output)
+    check_output(arguments.stream, arguments.output)
     codec, stream = _open(arguments)
     if not codec.cut_keys:
         raise ConfigError(f"{arguments.stream}: {codec.name} is not an embedded codec")
     if arguments.bytes is not None:
         limit = arguments.bytes
-        short = _named(arguments.stream, lambda: _longest_within(codec, stream, limit))
+        short = named(arguments.stream, lambda: _longest_within(codec, stream, limit))
     else:
         text = arguments.at if arguments.at is not None else f"state={arguments.state}"
         keys = _keys(codec, "cut", text)
-        short = _named(arguments.stream, lambda: codec.truncate(stream, **keys))
+        short = named(arguments.stream, lambda: codec.truncate(stream, **keys))
     write_bytes(arguments.output, short)
     print(f"{arguments.output}: {len(short)} of {len(stream)} bytes")
 
 
 def decode(arguments: Namespace) -> None:
     """`icmbench decode IN OUT.png`."""
-    _check_output(arguments.stream, arguments.output)
+    check_output(arguments.stream, arguments.output)
     if Path(arguments.output).suffix.lower() != ".png":
         raise ConfigError(f"{arguments.output}: reconstructions are written as PNG: name it .png")
     codec, stream = _open(arguments)
@@ -106,7 +55,7 @@ def decode(arguments: Namespace) -> None:
         text = f"{text},decoder={arguments.decoder}".lstrip(",")
     keys = _keys(codec, "decode", text)
     best_effort = arguments.best_effort
-    image = _named(arguments.stream, lambda: _decode(codec, stream, keys, best_effort=best_effort))
+    image = named(arguments.stream, lambda: _decode(codec, stream, keys, best_effort=best_effort))
     write_png(arguments.output, image)
     print(f"{arguments.output}: {image.shape[1]}x{image.shape[0]}, decoded by {codec.name}")
 
@@ -114,7 +63,7 @@ def decode(arguments: Namespace) -> None:
 def info(arguments: Namespace) -> None:
     """`icmbench info FILE`."""
     codec, stream = _open(arguments)
-    lines = _named(arguments.stream, lambda: codec.describe(stream))
+    lines = named(arguments.stream, lambda: codec.describe(stream))
     for name, value in [("codec", codec.name), *lines]:
         print(f"{name:<16} {value}")
 
@@ -159,7 +108,7 @@ def compare(arguments: Namespace) -> None:
     from icmbench.metrics.meter import Meter
     from icmbench.metrics.registry import why_undefined
 
-    original, image = _read_image(arguments.original), _read_image(arguments.image)
+    original, image = read_picture(arguments.original), read_picture(arguments.image)
     if original.shape != image.shape:
         sizes = " and ".join(f"{i.shape[1]}x{i.shape[0]}" for i in (original, image))
         both = f"{arguments.original} and {arguments.image}"
@@ -175,7 +124,7 @@ def compare(arguments: Namespace) -> None:
                 raise MeasurementError(f"{name}: {missing[name]}")
     values = Meter(names, weights)(original, image)
     if arguments.file:
-        size = _read(arguments.file)
+        size = read_file(arguments.file)
         rate = 8 * len(size) / (original.shape[0] * original.shape[1])
         print(f"{'bytes':<12} {len(size)}\n{'bpp':<12} {rate:.4f}")
     for name, value in values.items():
@@ -196,50 +145,12 @@ def _decode(codec: Codec, stream: bytes, keys: dict[str, Any], *, best_effort: b
         return codec.decode(whole, **keys)
 
 
-def _named(path: str, task: Callable[[], T]) -> T:
-    """The task's value; its errors get the file's name in front."""
-    try:
-        return task()
-    except IcmbenchError as error:
-        raise type(error)(f"{path}: {error}") from error
-
-
-def _check_output(given: str, output: str) -> None:
-    if os.path.exists(output) and os.path.exists(given) and os.path.samefile(given, output):
-        raise ConfigError(f"{output}: the output would replace the input")
-
-
-def _check_suffix(output: str, codec: type[Codec], extension: str) -> None:
-    """Refuse a name of another image format: such a file would mislead every other program."""
-    suffix = Path(output).suffix.lower().lstrip(".")
-    known = {c.extension for c in all_codecs().values()}.union(*ALSO.values())
-    known |= {name.lstrip(".") for name in PillowImage.registered_extensions()}
-    if suffix in known - {codec.extension} - ALSO.get(codec.name, set()):
-        raise ConfigError(
-            f"{output}: a file of codec {codec.name} is not a .{suffix}; try .{extension}"
-        )
-
-
-def _load(codec: type[Codec], arguments: Namespace) -> Codec:
-    device = resolve_device(arguments.device) if codec.uses_device else "cpu"
-    return codec(models=path_if_given(arguments.models), device=device)
-
-
 def _open(arguments: Namespace) -> tuple[Codec, bytes]:
-    stream = _read(arguments.stream)
+    stream = read_file(arguments.stream)
     if not stream:
         raise TruncatedStream(f"{arguments.stream}: the file is empty")
-    codec = _named(arguments.stream, lambda: recognise(stream))
-    return _load(codec, arguments), stream
-
-
-def _read(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except FileNotFoundError:
-        raise ImageError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise ImageError(f"{path}: is a directory") from None
+    codec = named(arguments.stream, lambda: recognise(stream))
+    return load_codec(codec, arguments), stream
 
 
 def _keys(codec: Codec, group: str, text: str) -> dict[str, Any]:

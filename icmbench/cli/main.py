@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 
 import icmbench
-from icmbench.cli import commands, faces, fetch, importing, rates, transfer
-from icmbench.cli.arguments import Sub, add_command, positive, written
+from icmbench.cli import commands, encode, faces, fetch, importing, rates, transfer
+from icmbench.cli.arguments import Sub, add_command, add_models, positive, written
 from icmbench.core.errors import IcmbenchError
 from icmbench.core.processes import collect_rarely, end_quickly, print_any_text
 
@@ -17,6 +17,7 @@ EPILOG = """examples:
   icmbench encode photo.png photo.webp --codec webp:quality=20
   icmbench encode photo.png small.avif --codec avif:quality=10,scale=0.5
   icmbench encode photo.png photo.icb --codec mpd --bytes 2000
+  icmbench encode photo.png photo.avif --codec avif --target ssimulacra2=70
   icmbench decode small.avif decoded.png
   icmbench compare photo.png decoded.png --file small.avif
   icmbench info small.avif
@@ -63,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"icmbench {icmbench.__version__}")
     commands_of = parser.add_subparsers(required=True, metavar="COMMAND")
-    _encode(commands_of)
+    encode.add_encode(commands_of)
     _truncate(commands_of)
     _decode(commands_of)
     _info(commands_of)
@@ -83,29 +84,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _models(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--models", metavar="DIR", help="folder of trained weights")
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="default: cpu")
-
-
-def _encode(sub: Sub) -> None:
-    parser = add_command(
-        sub,
-        commands.encode,
-        "code an image and print the size of the file",
-        "icmbench encode photo.png photo.webp --codec webp:quality=20\n"
-        "  icmbench encode photo.png photo.jxl --codec jxl:distance=3,scale=0.5\n"
-        "  icmbench encode photo.png photo.icb --codec mpd --bytes 2000",
-    )
-    parser.add_argument("image", help="PNG, JPEG, WebP or TIFF")
-    parser.add_argument("output", type=written, help="the coded file")
-    parser.add_argument("--codec", required=True, help="codec spec, e.g. webp:quality=20")
-    parser.add_argument(
-        "--bytes", type=positive, help="the best file of at most so many bytes (embedded codecs)"
-    )
-    _models(parser)
-
-
 def _truncate(sub: Sub) -> None:
     parser = add_command(
         sub,
@@ -122,7 +100,7 @@ def _truncate(sub: Sub) -> None:
     group.add_argument(
         "--bytes", type=positive, help="the longest legal file of at most so many bytes"
     )
-    _models(parser)
+    add_models(parser)
 
 
 def _decode(sub: Sub) -> None:
@@ -142,7 +120,7 @@ def _decode(sub: Sub) -> None:
         help="decode what is whole of a damaged embedded stream, and say what that is",
     )
     parser.add_argument("--decoder", help="the same as --set decoder=NAME")
-    _models(parser)
+    add_models(parser)
 
 
 def _info(sub: Sub) -> None:
@@ -150,7 +128,7 @@ def _info(sub: Sub) -> None:
         sub, commands.info, "say what a coded file holds, byte by byte", "icmbench info photo.icb"
     )
     parser.add_argument("stream", help="the coded file")
-    _models(parser)
+    add_models(parser)
 
 
 def _metrics(sub: Sub) -> None:

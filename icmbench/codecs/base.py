@@ -119,6 +119,8 @@ class Codec(ABC):
         has_latent: it has `decode_latent` and `image_latent`.
         batch_key: decode key with the number of streams per call of `decode_batch`; None: streams
             are decoded one by one.
+        rate_key: encode or cut key that steers the rate, for `icmbench encode --target`; None: no
+            key does so alone.
     """
 
     name: ClassVar[str]
@@ -137,6 +139,7 @@ class Codec(ABC):
     training_section: ClassVar[str | None] = None
     has_latent: ClassVar[bool] = False
     batch_key: ClassVar[str | None] = None
+    rate_key: ClassVar[str | None] = None
 
     def __init__(self, *, models: Path | None = None, device: str = "cpu") -> None:
         """Load the model, once per job; `models` is the folder of all trained weights."""

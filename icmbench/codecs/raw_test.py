@@ -23,6 +23,7 @@ class RawTest(Codec):
     name = "raw-test"
     title = "raw planes"
     extension = "icb"
+    rate_key = "planes"
     cut_keys = {"planes": Key(int, default=3, low=1, high=3, help="colour planes kept")}
     settings = "deflate level 9 of the planes G, R, B, one section each; a test of the container"
     codec_id = 0

@@ -14,6 +14,7 @@ class Avif(ConventionalCodec):
     name = "avif"
     title = "AVIF"
     extension = "avif"
+    rate_key = "quality"
     quality_keys = {
         "quality": Key(int, low=0, high=100, help="libavif quality"),
         "speed": Key(int, default=6, low=0, high=10, help="libaom speed, 0 is slowest"),

@@ -14,6 +14,7 @@ class Heic(ConventionalCodec):
     name = "heic"
     title = "HEIC"
     extension = "heic"
+    rate_key = "quality"
     quality_keys = {"quality": Key(int, low=0, high=100, help="libheif quality")}
     settings = (
         "x265 through pillow-heif (libheif), 8-bit 4:2:0, preset slow (libheif's default), "

@@ -13,6 +13,7 @@ class Jpeg(ConventionalCodec):
     name = "jpeg"
     title = "JPEG"
     extension = "jpg"
+    rate_key = "quality"
     quality_keys = {"quality": Key(int, low=1, high=100, help="libjpeg quality")}
     settings = "libjpeg-turbo through Pillow, 4:2:0, optimised Huffman tables, progressive"
     packages = ("pillow",)

@@ -15,6 +15,7 @@ class Jpeg2000(ConventionalCodec):
     name = "jpeg2000"
     title = "JPEG 2000"
     extension = "j2k"
+    rate_key = "ratio"
     quality_keys = {
         "ratio": Key(float, low=1, high=5000, help="compression ratio asked of OpenJPEG")
     }

@@ -14,6 +14,7 @@ class JpegXl(ConventionalCodec):
     name = "jxl"
     title = "JPEG XL"
     extension = "jxl"
+    rate_key = "distance"
     quality_keys = {
         "distance": Key(float, low=0.05, high=25, help="Butteraugli distance, 1 is visually clean"),
         "effort": Key(int, default=7, low=1, high=9, help="libjxl effort, 9 is slowest"),

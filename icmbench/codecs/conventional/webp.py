@@ -13,6 +13,7 @@ class WebP(ConventionalCodec):
     name = "webp"
     title = "WebP"
     extension = "webp"
+    rate_key = "quality"
     quality_keys = {"quality": Key(int, low=0, high=100, help="libwebp quality")}
     settings = "libwebp through Pillow, lossy, method 6 (slowest), 4:2:0"
     packages = ("pillow",)

@@ -47,6 +47,7 @@ class DiffIcmh(Codec):
         "latent-guided codec with channel-wise and checkerboard context, float64 entropy model and "
         "integer tables; latent sampled from a small diffusion model under control and tags"
     )
+    rate_key = "rate"
     encode_keys = {
         "rate": Key(int, default=1, low=1, high=255, help="rate point, 1: lowest rate"),
         "tags": Key(

@@ -46,6 +46,7 @@ class Mpd(Codec):
         "latent of a small AutoencoderKL; palettes of 256 to 2 entries in one embedded stream, "
         "integer context mixing"
     )
+    rate_key = "state"
     encode_keys = {
         "palette": Key(
             str,
