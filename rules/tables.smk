@@ -59,6 +59,30 @@ if run.config["anchors"] and run.config["rates"]:
             "../workflow_scripts/paired_table.py"
 
 
+if plan.qualities:
+
+    rule equal_quality:
+        input:
+            measurements=measurements(),
+        output:
+            table="<results>/tables/equal_quality.csv",
+        log:
+            "<logs>/equal_quality.log",
+        benchmark:
+            "<benchmarks>/equal_quality/all.tsv"
+        conda:
+            "../envs/reporting.yaml"
+        params:
+            code=code_of("equal_quality", codecs=()),
+            metrics=plan.metrics,
+            anchors=run.config["anchors"],
+            qualities=plan.qualities,
+            bootstrap=run.config["bootstrap"],
+            comparison=run.config["comparison"],
+        script:
+            "../workflow_scripts/equal_quality.py"
+
+
 if plan.with_seeds:
 
     rule seeds_table:

@@ -23,6 +23,7 @@ def check_references(
         problems: collects them.
     """
     problems.unknown_names("metrics", config["metrics"], "metric", METRICS)
+    problems.unknown_names("qualities", config["qualities"], "metric", METRICS)
     kind = "anchor (no codec entry; add one or drop the anchor)"
     problems.unknown_names("anchors", config["anchors"], kind, declared["codecs"])
     _check_ablation(config["ablation"], declared["codecs"], problems)

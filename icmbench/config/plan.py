@@ -288,6 +288,13 @@ class Plan:
         return [name for name in self.run.config["metrics"] if name in names]
 
     @property
+    def qualities(self) -> dict[str, list[float]]:
+        """Levels of the metrics that are computed here, where there is an anchor to compare."""
+        config = self.run.config
+        given = config["qualities"] if config["anchors"] else {}
+        return {name: levels for name, levels in given.items() if name in self.metrics and levels}
+
+    @property
     def learned_metrics(self) -> list[str]:
         """Those of `metrics` that run networks."""
         return [name for name in self.metrics if METRICS[name].uses_device]

@@ -35,6 +35,7 @@ def _conditions(plan: Plan) -> Iterable[tuple[str, Any]]:
     yield "diff_icmh_copies", plan.makes_diff_icmh and (plan.variants[1:] or not imported)
     yield "diff_icmh_tagger", plan.makes_diff_icmh and not imported
     yield "distribution", config["distribution"]["datasets"]
+    yield "equal_quality", plan.qualities
     yield "hierarchy", plan.mpd and config["hierarchy"]
     yield "labels", plan.trained_kinds
     yield "models", plan.makes_models

@@ -120,6 +120,14 @@ RUN: Final = {
         "(paired.csv); none: no such table",
         unique=True,
     ),
+    "qualities": {
+        "type": "object",
+        "additionalProperties": array(number(REQUIRED), REQUIRED, unique=True),
+        "default": {"psnr_rgb": [30, 35], "ms_ssim": [0.95], "ssimulacra2": [30, 50, 70]},
+        "description": "levels of metrics at which the bytes of codecs are compared with those of "
+        "the anchors, image by image (equal_quality.csv); metrics that are not measured have no "
+        "rows",
+    },
 }
 EVALUATION: Final = {
     "bootstrap": section(

@@ -157,6 +157,13 @@ def _paired(run: Run) -> str:
     return "an anchor and a rate: list them in anchors and rates"
 
 
+def _equal_quality(run: Run) -> str:
+    shown = {name for name, levels in run.config["qualities"].items() if levels}
+    if run.config["anchors"] and shown.intersection(run.config["metrics"]):
+        return ""
+    return "an anchor and levels of a metric of this run: list them in anchors and qualities"
+
+
 # Rules without wildcards that are not there in every run -> what the run lacks, empty: nothing.
 NEEDS: dict[str, Callable[[Run], str]] = {
     "ablation": _ablation,
@@ -164,6 +171,7 @@ NEEDS: dict[str, Callable[[Run], str]] = {
     "complexity_table": _codec(DIFFUSION),
     "diffusion_pictures": _codec(DIFFUSION, "diffusion"),
     "distribution_table": _distribution,
+    "equal_quality": _equal_quality,
     "feature_gap": _backbone,
     "latent_tasks": _latent_task,
     "loss_figures": _losses,

@@ -20,6 +20,7 @@ CONDITIONS: Final = {
     "diff_icmh_tagger": "a codec entry is `diff-icmh`, `models` is not given, and no prior is "
     "imported",
     "distribution": "`distribution.datasets` is set",
+    "equal_quality": "`anchors` is set, and `qualities` has levels of a metric that is measured",
     "hierarchy": "a codec entry is `mpd`, and `hierarchy` lists images",
     "labels": "`training` trains features",
     "latent": "a codec entry needs MPD's autoencoder, and `models` is not given",

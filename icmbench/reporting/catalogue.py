@@ -212,6 +212,15 @@ TABLES: Final[Sequence[Artefact]] = (
         "dataset", "against", "family", "task", "metric", when="paired",
     ),
     _table(
+        "equal_quality", "equal_quality", "Bytes at equal quality",
+        "Bytes of a codec ÷ bytes of an anchor at the same quality of the same image: below 1 the "
+        "codec needs fewer. Each image's curve is read at the level (PCHIP of the logarithm of the "
+        "rate over quality, as for BD-rates); ratio: geometric mean over the images whose curves "
+        "both hold the level, with paired 95 % bootstrap intervals; the others are left out and "
+        "counted. Rates are geometric means over the same images.",
+        "dataset", "anchor", "family", "metric", when="equal_quality",
+    ),
+    _table(
         "distribution", "distribution_table", "FID and KID",
         "Distances between the distributions of patches of the reconstructions and of the "
         "originals; lower is better. Patches of 256 x 256 pixels, in a grid from the origin and a "

@@ -33,6 +33,8 @@ _HEADERS: dict[str, tuple[str, str]] = {
     "better": ("Better", "share of images ↑"),
     "bd_rate": ("BD-rate", "% ↓"),
     "overlap": ("Overlap", "%"),
+    "ratio": ("Ratio", "bytes ÷ anchor's ↓"),
+    "anchor_bpp": ("Anchor's rate", "bpp"),
     "encode_s": ("Encode", "s / image ↓"),
     "decode_s": ("Decode", "s / image ↓"),
     "encode_s_spread": ("Encode IQR", "s"),
