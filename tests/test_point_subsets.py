@@ -48,6 +48,9 @@ def test_values_by_hand_over_all_points_and_some() -> None:
     assert value(whole, "half") == pytest.approx(-0.5, rel=1e-9)
     assert value(whole, "half", "gmsd", "NA") == pytest.approx(-0.5, rel=1e-9)
     assert value(whole, "mpd") > -0.4
+    half = whole[(whole["family"] == "half") & (whole["metric"] == "gmsd")].iloc[0]
+    assert (half["quality_low"], half["quality_high"]) == (1 / 28, 1 / 12)
+    assert half["specs"] == " ".join(f"half:quality={q}" for q in (12, 16, 20, 24, 28))
     # A lossless family has no curve of any metric; the anchor is not compared with itself.
     assert set(whole["family"]) == {"half", "mpd"}
     some = choose_points(table, ["mpd:quality=1?", "mpd:quality=20"])

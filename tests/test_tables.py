@@ -31,6 +31,7 @@ from icmbench.reporting.statistics.natural import natural_key
 from icmbench.reporting.tables import bd_rate as bd_module
 from icmbench.reporting.tables import rd as rd_module
 from icmbench.reporting.tables.csv_files import write_csv
+from icmbench.reporting.tables.curve_range import RANGE
 from icmbench.reporting.tables.failures import failures_table
 from icmbench.reporting.tables.jobs import jobs_table, log_of
 from icmbench.reporting.tables.timing import encodings, timing_table
@@ -442,6 +443,25 @@ def test_overlap(qualities: list[float], overlap: float, note: str) -> None:
         assert found[["bd_rate", "lo", "hi"]].isna().all()
     else:
         assert found["bd_rate"] == pytest.approx(-0.5)
+
+
+def test_the_range_and_the_points_behind_a_value() -> None:
+    rows = curve("anchor", 20.0, [12, 15, 21, 30, 33])
+    # At 27 a point that costs as much as the better one at 30: not optimal.
+    rows += curve("codec", 10.0, [18, 24, 30, 39, 42]) + curve("codec", 20.0, [27])
+    rows += curve("far", 10.0, [36, 39])
+    table = bd_table(frame_of(rows), {"psnr": True, "error": False}, ["anchor"])
+    old = [name for name in table.columns if name not in RANGE]
+    assert tuple(table.columns) == (*old, *RANGE)  # readers of the older columns find them
+    first, lower, far, _ = table.to_dict("records")
+    assert (first["quality_low"], first["quality_high"]) == (18, 33)
+    assert (lower["quality_low"], lower["quality_high"]) == (67, 82)
+    for found in (first, lower):
+        # The range ends at the anchor's last point, and the codec's curve reaches it before 39.
+        assert found["specs"] == " ".join(f"codec:quality={q}" for q in (18, 24, 30, 39))
+        assert found["anchor_specs"] == " ".join(f"anchor:quality={q}" for q in (15, 21, 30, 33))
+    assert np.isnan(far["quality_low"])
+    assert pd.isna(far["specs"])
 
 
 def test_few_points_are_said_and_one_point_has_no_value() -> None:

@@ -76,6 +76,11 @@ def bd_rate(arguments: Namespace) -> None:
             f"overlap {_percent(row['overlap'], '.0f'):>3}  "
             f"points {row['points']}, {row['anchor_points']}  {row['note']}".rstrip()
         )
+        if isinstance(row["specs"], str):
+            print(
+                f"    from {row['quality_low']:.4g} to {row['quality_high']:.4g}: {row['specs']}\n"
+                f"    {row['anchor']}: {row['anchor_specs']}"
+            )
 
 
 def _percent(value: float, form: str) -> str:

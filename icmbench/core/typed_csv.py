@@ -13,12 +13,12 @@ from icmbench.core.errors import MeasurementError
 # Columns that hold names and sentences, in any table of a run. Every other column holds numbers.
 TEXT: Final = frozenset(
     {
-        "against", "anchor", "annotation", "codec", "damage", "dataset", "detail", "device",
+        "against", "anchor", "anchor_specs", "annotation", "codec", "damage", "dataset", "detail", "device",
         "digest", "example",
         "elsewhere", "encoding", "family", "first_image", "here", "host", "hosts", "image",
         "job", "kind", "level", "licence", "metric", "model", "note", "operator", "outcome",
         "part", "path", "representation", "revision", "rule", "settings", "sha256", "size",
-        "remark", "seeds", "source", "split", "stage", "status", "task", "versions", "weights",
+        "remark", "seeds", "source", "specs", "split", "stage", "status", "task", "versions", "weights",
         "without",
     }
 )  # fmt: skip

@@ -198,7 +198,9 @@ TABLES: Final[Sequence[Artefact]] = (
         "Change of rate at equal quality against the anchor, as a fraction: -0.2 is 20 % fewer "
         "bits. No value where the curves overlap by less than the configured share. Intervals are "
         "bootstrap intervals, corrected for bias and width; up to 10 % of the resamples may be "
-        "without a value (failed resamples), else there is no interval.",
+        "without a value (failed resamples), else there is no interval. From, to: the common range "
+        "of the metric, over which the curves are integrated; the CSV names the points that they "
+        "join there (specs, anchor_specs).",
         "dataset", "anchor", "metric",
     ),
     _table(

@@ -33,6 +33,8 @@ _HEADERS: dict[str, tuple[str, str]] = {
     "better": ("Better", "share of images ↑"),
     "bd_rate": ("BD-rate", "% ↓"),
     "overlap": ("Overlap", "%"),
+    "quality_low": ("From", "common range"),
+    "quality_high": ("To", "common range"),
     "ratio": ("Ratio", "bytes ÷ anchor's ↓"),
     "anchor_bpp": ("Anchor's rate", "bpp"),
     "encode_s": ("Encode", "s / image ↓"),
@@ -85,6 +87,8 @@ _FIRST = {"dataset": 0, "family": 1, "codec": 2}
 # Three digits say all that a clock can; four decimals keep 0.0123 bpp apart from 0.0126.
 _SECONDS = {"encode_s", "decode_s", "encode_s_spread", "decode_s_spread", "encode_start_s",
             "decode_start_s", "seconds"}  # fmt: skip
+_LO_HI = {"bd_rate", "difference", "ratio"}  # of which `lo` and `hi` are the interval
+_HIDDEN = {"specs", "anchor_specs"}  # long lists: in the CSV alone
 _DECIMALS = {"bpp": 4, "megapixels": 3, "max_mb": 0}
 
 
@@ -175,7 +179,7 @@ def _column(frame: pd.DataFrame, name: str, metrics: dict[str, MetricInfo]) -> C
 
 
 def _interval_names(name: str, columns: Sequence[str]) -> tuple[str, str] | None:
-    pair = ("lo", "hi") if name in ("bd_rate", "difference") else (f"{name}_lo", f"{name}_hi")
+    pair = ("lo", "hi") if name in _LO_HI else (f"{name}_lo", f"{name}_hi")
     return pair if all(end in columns for end in pair) else None
 
 
@@ -218,14 +222,14 @@ def table_view(
 ) -> TableView:
     """Prepare a table for the page.
 
-    `<name>_lo` and `<name>_hi` (and `lo`, `hi` of `bd_rate`) become the interval in the cell of
+    `<name>_lo` and `<name>_hi` (and `lo`, `hi` of `_LO_HI`) become the interval in the cell of
     their value. At most `MAX_ROWS` rows are shown; the CSV has all of them. `filters` are columns
     that get a drop-down, where the table has more than one value of them.
     """
     known = {metric.name: metric for metric in metrics}
     names = sorted((str(n) for n in frame.columns), key=lambda n: _FIRST.get(n, 3))
     folded = {end for n in names if (pair := _interval_names(n, names)) for end in pair}
-    columns = [_column(frame, n, known) for n in names if n not in folded]
+    columns = [_column(frame, n, known) for n in names if n not in folded | _HIDDEN]
     shown = frame.head(MAX_ROWS)
     by_column = [_cells(shown, column, known) for column in columns]
     choices = {n: sorted({_text(v, n, known) for v in shown[n]}) for n in filters if n in names}

@@ -14,6 +14,7 @@ tests hold this file to.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,6 +40,8 @@ class Curves:
     """(curves, points), integral of log_rate from the first point."""
     points: NDArray[np.int64]
     """(curves,)"""
+    names: tuple[str, ...] = ()
+    """Of the first curve's points, where they were given."""
 
     @property
     def low(self) -> Floats:
@@ -84,12 +87,16 @@ def sweep(rate: Floats, quality: Floats) -> tuple[NDArray[np.int64], NDArray[np.
     return order, sorted_quality > before + _STEP
 
 
-def fit(rate: Floats, quality: Floats) -> Curves:
+def fit(rate: Floats, quality: Floats, names: Sequence[str] = ()) -> Curves:
     """The curve through the Pareto-optimal points of every row.
 
     `rate` in bits per pixel, `quality` higher is better, both (curves, points) with at least one
-    point, finite, rates above zero.
+    point, finite, rates above zero; `names` of the points (points,), where they have some.
     """
+    kept: tuple[str, ...] = ()
+    if names:
+        order, keep = sweep(rate[:1], quality[:1])
+        kept = tuple(names[number] for number in order[0][keep[0]])
     rate, quality, points = pareto(rate, quality)
     padding = np.arange(quality.shape[1]) >= points[:, np.newaxis]
     quality = np.where(padding, np.inf, quality)
@@ -105,7 +112,7 @@ def fit(rate: Floats, quality: Floats) -> Curves:
         pieces = h * (y[:, :-1] + y[:, 1:]) / 2 + h**2 * (d[:, :-1] - d[:, 1:]) / 12
         slope[rows, :count] = d
         area[rows, 1:count] = np.cumsum(pieces, axis=1)
-    return Curves(quality, log_rate, slope, area, points)
+    return Curves(quality, log_rate, slope, area, points, kept)
 
 
 def _slopes(x: Floats, y: Floats) -> Floats:

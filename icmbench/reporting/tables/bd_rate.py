@@ -21,14 +21,17 @@ from icmbench.reporting.statistics.bootstrap import (
 from icmbench.reporting.statistics.calibration import calibrated, jackknife_groups
 from icmbench.reporting.statistics.comparison import MAX_FAILED, Grid, compare, grids, restrict
 from icmbench.reporting.statistics.curves import Curves, common_interval, fit, rate_change
+from icmbench.reporting.tables.curve_range import RANGE, behind
 
 COLUMNS = (
     "dataset", "family", "anchor", "metric", "bd_rate", "lo", "hi", "overlap", "failed_resamples",
-    "images", "points", "anchor_points", "note",
+    "images", "points", "anchor_points", "note", *RANGE,
 )  # fmt: skip
 MIN_OVERLAP = 0.25
 FEW_POINTS = 4
-_TYPES = dict.fromkeys(("bd_rate", "lo", "hi", "overlap"), "float64") | {
+_TYPES = dict.fromkeys(
+    ("bd_rate", "lo", "hi", "overlap", "quality_low", "quality_high"), "float64"
+) | {
     "failed_resamples": "Int64",
     "images": "int64",
     "points": "Int64",
@@ -56,7 +59,7 @@ def bd_rate_table(
     `metrics`. There are no rows for a codec entry against itself, for a lossless codec entry (a
     metric is infinite at all its points), or for a metric that is undefined on all images of a data
     set. All other combinations have a row, with the reason of a missing or weak value or interval
-    in `note`.
+    in `note`, and the range and the points behind the value (`curve_range.behind`).
 
     A codec entry's curve joins the Pareto-optimal points among the means of its codec specs over
     the compared images (`comparison_set`); `points` and `anchor_points` count them. The value is
@@ -147,7 +150,13 @@ def _dataset_rows(
                 }
                 if anchor in curves or not common.images:
                     pair = curves[family], curves.get(anchor)
-                    entry = compare_curves(*pair, len(common.images), min_overlap, resampled)
+                    entry = compare_curves(
+                        *pair,
+                        len(common.images),
+                        min_overlap,
+                        resampled,
+                        higher_is_better=metrics[metric],
+                    )
                 else:
                     entry = {"note": "the anchor was not measured on this data set"}
                 rows.append(key | entry)
@@ -174,20 +183,23 @@ def _metric_curves(
     """
     rate, quality = common.values["bpp"], common.values[metric]
     signed = quality if higher_is_better else -quality
+    names = [point.codec for point in common.points]
     return {
-        family: _family_curves(rate[points], signed[points], sample)
+        family: _family_curves(rate[points], signed[points], [names[p] for p in points], sample)
         for family, points in common.families().items()
     }
 
 
-def _family_curves(rate: Floats, quality: Floats, sample: _Sampler) -> Curves | None:
+def _family_curves(
+    rate: Floats, quality: Floats, names: Sequence[str], sample: _Sampler
+) -> Curves | None:
     # A mean is finite only if all its images are, so that all its resamples are finite too.
     finite = [row for row, values in enumerate(quality) if np.isfinite(mean(values))]
     if not finite:
         return None
     rates = np.stack([sample(rate[row]) for row in finite], axis=1)
     qualities = np.stack([sample(quality[row]) for row in finite], axis=1)
-    return fit(rates, qualities)
+    return fit(rates, qualities, [names[row] for row in finite])
 
 
 def compare_curves(
@@ -196,6 +208,8 @@ def compare_curves(
     images: int,
     min_overlap: float,
     resampled: Resampled | None = None,
+    *,
+    higher_is_better: bool = True,
 ) -> dict[str, object]:
     """Columns of one row from `bd_rate` on; absent keys are empty columns.
 
@@ -203,6 +217,7 @@ def compare_curves(
         family, anchor: row 0 is of all images, the following rows are as `resampled` describes.
         images: number of images compared; 0 where their number does not matter (no intervals).
         resampled: None: the curves have no other rows, and there is no interval.
+        higher_is_better: False: the curves are of the metric's negative.
     """
     points = _points(family), _points(anchor)
     notes = _point_notes(points, images if resampled else MIN_IMAGES)
@@ -210,6 +225,7 @@ def compare_curves(
     if family and anchor and min(points) >= 2:
         overlap = float(common_interval(family, anchor)[2][0])
         entry["overlap"] = overlap
+        entry |= behind(family, anchor, higher_is_better=higher_is_better)
         if overlap == 0:
             notes.append("the curves do not overlap")
         elif overlap < min_overlap:

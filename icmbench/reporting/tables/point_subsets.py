@@ -19,11 +19,12 @@ from icmbench.core.suggest import unknown
 from icmbench.core.typed_csv import read_table
 from icmbench.reporting.statistics.curves import Curves, fit
 from icmbench.reporting.tables.bd_rate import MIN_OVERLAP, compare_curves
+from icmbench.reporting.tables.curve_range import RANGE
 
 NAMES: Final = ("dataset", "codec", "family")
 COLUMNS: Final = (
     "dataset", "family", "anchor", "metric", "bd_rate", "overlap", "points", "anchor_points",
-    "note",
+    "note", *RANGE,
 )  # fmt: skip
 
 
@@ -100,8 +101,10 @@ def subset_bd_rates(
                         continue
                     key: dict[str, object] = {"dataset": dataset, "family": family}
                     key |= {"anchor": anchor, "metric": metric}
+                    pair = curves[family], curves.get(anchor)
                     rows.append(
-                        key | compare_curves(curves[family], curves.get(anchor), 0, min_overlap)
+                        key
+                        | compare_curves(*pair, 0, min_overlap, higher_is_better=higher_is_better)
                     )
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     order = ["dataset", "family"]
@@ -112,7 +115,9 @@ def _curves(part: pd.DataFrame, metric: str, sign: float) -> dict[str, Curves]:
     found = {}
     for family, rows in part.groupby("family", sort=True):
         values = rows[["bpp", metric]].to_numpy(np.float64)
-        values = values[np.isfinite(values).all(axis=1)]
-        if len(values):
-            found[str(family)] = fit(values[None, :, 0], sign * values[None, :, 1])
+        finite = np.isfinite(values).all(axis=1)
+        if finite.any():
+            names = [str(name) for name in rows["codec"][finite]]
+            rate, quality = values[finite].T
+            found[str(family)] = fit(rate[None], sign * quality[None], names)
     return found

@@ -91,7 +91,13 @@ def bd_rates(of: Sampled) -> pd.DataFrame:
                 key["model"] = of.task.model
                 key |= {"family": family, "anchor": anchor, "metric": metric, "images": of.images}
                 pair = curves.get(family), curves.get(anchor)
-                entry = compare_curves(*pair, of.images, of.settings.min_overlap, resampled)
+                entry = compare_curves(
+                    *pair,
+                    of.images,
+                    of.settings.min_overlap,
+                    resampled,
+                    higher_is_better=higher_is_better,
+                )
                 rows.append({**key, **entry})
     return pd.DataFrame(rows, columns=list(TASK_BD_COLUMNS))
 
@@ -144,7 +150,8 @@ def _curves(
     curves = {}
     for family in sorted({point.family for point in held}):
         pairs = [pair for point, pair in held.items() if point.family == family]
+        names = [point.codec for point in held if point.family == family]
         rates = np.stack([np.where(whole, rate, rate[0]) for rate, _ in pairs], axis=1)
         qualities = np.stack([np.where(whole, q, q[0]) for _, q in pairs], axis=1)
-        curves[family] = fit(rates, qualities)
+        curves[family] = fit(rates, qualities, names)
     return curves, whole
