@@ -100,6 +100,25 @@ def test_planted_embeddings_have_planted_recall() -> None:
     assert judged(half)["image_to_text_r1"] == 36 / 40
 
 
+@pytest.mark.parametrize("rounding", [0.0, 3e-8])
+def test_ties_count_against_the_query(rounding: float) -> None:
+    """Pairs of images with equal vectors: a wrong image, or a wrong best caption, of equal rank.
+
+    Equal but for the last digits of float32, too, where sums in another order decide nothing.
+    """
+    images, generator = 60, np.random.default_rng(2)
+    pictures, texts = unit(images // 2, 512), unit(5 * images // 2, 512).reshape(-1, 5, 512)
+    predictions = {}
+    for number in range(images):
+        vectors = np.concatenate([pictures[[number // 2]], texts[number // 2]])
+        vectors[1:] += 2 * vectors[0]
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors += generator.uniform(-rounding, rounding, vectors.shape).astype(np.float32)
+        predictions[f"i{number:02}"] = Embeddings(vectors[0], vectors[1:])
+    found = judged(predictions)
+    assert found == {key: float(not key.endswith("_r1")) for key in found}
+
+
 def test_malformed_embeddings() -> None:
     for image, captions, message in (
         (unit(4), unit(5, 3), r"shapes \(4,\) and \(5, 3\)"),

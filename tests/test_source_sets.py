@@ -217,6 +217,31 @@ def test_offline_is_an_error_of_the_plan(tmp_path: Path, no_network: None) -> No
     make_run({**config, "offline": True, "datasets": {"kodak": {"path": "x"}}})
 
 
+def test_offline_a_set_names_its_file_once(tmp_path: Path, no_network: None) -> None:
+    """Sets whose images are listed from fetched files, for testing and for training."""
+    config = {
+        "datasets": {"div2k": {}},
+        "codecs": {"mpd": {"points": [{"state": 0}]}},
+        "training": {
+            "data": {"coco": {"type": "coco2017", "split": "train"}},
+            "mpd": {"contexts": {"images": 2}},
+        },
+        "downloads": str(tmp_path / "dl"),
+    }
+    for offline, sentence in ((True, "and offline is set: run"), (False, "is not in")):
+        with pytest.raises(ConfigError) as caught:
+            make_run({**config, "offline": offline})
+        lines = str(caught.value).splitlines()[1:]
+        for source, file in (
+            ("div2k-valid", "DIV2K_valid_HR.zip"),
+            ("coco2017-annotations", "annotations_trainval2017.zip"),
+        ):
+            (line,) = [text for text in lines if f"{source}: " in text or f"{source} is" in text]
+            command = f"run `icmbench fetch --downloads {tmp_path}/dl {source}`"
+            assert all(part in line for part in (file, "MB", "http", sentence, command))
+        assert all(("offline is set" in line) is offline for line in lines)
+
+
 def test_own_sources_are_checked(tmp_path: Path) -> None:
     config = {"datasets": {"scenes": {"test": 2}}, "codecs": CODECS}
     assert complete({**config, "sources": "~/mine.yaml"})["sources"] == str(

@@ -76,12 +76,12 @@ def make_run(config: Mapping[str, Any]) -> Run:
     training = Training()
     if resolve_sources(filled, problems):  # else its files cannot be looked at
         training = plan_training(filled, datasets, entries, problems)
-    check_sources(filled, [*datasets.values(), *training.sources.values()], problems)
     ids = {}
     for name, dataset in datasets.items():
         with problems.collect(f"datasets.{name}"):
             ids[name] = dataset.image_ids()
             notices += [f"datasets.{name}: {note}" for note in dataset.notes()]
+    check_sources(filled, [*datasets.values(), *training.sources.values()], problems)
     notices += [*drop_unknown_images(filled, ids), *shards_hint(filled, ids), *training.notices]
     problems.raise_all()
     return Run(filled, datasets, entries, tasks, training, tuple(notices), unavailable)
@@ -104,6 +104,7 @@ def _datasets(config: Mapping[str, Any], problems: Problems) -> dict[str, Datase
     for name, entry in config["datasets"].items():
         with problems.collect(f"datasets.{name}"):
             datasets[name] = make_dataset(name, entry, downloads, results, config["sources"])
+            datasets[name].offline = config["offline"]
     return datasets
 
 

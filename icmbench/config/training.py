@@ -111,6 +111,7 @@ def _sources(
     for name, entry in config["training"]["data"].items():
         with problems.collect(f"training.data.{name}"):
             sources[name] = make_training_set(name, entry, downloads, results, config["sources"])
+            sources[name].offline = config["offline"]
     with problems.collect():
         check_training_data(sources, datasets, config["split"])
     return sources

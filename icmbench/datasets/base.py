@@ -62,6 +62,7 @@ class Dataset(ABC):
     splits: ClassVar[bool] = False  # records state splits: of a training set, train is trained on
     outputs: tuple[Path, ...] = ()  # folders of the run's own files, which are no images of a set
     own_sources: Path | str | None = None  # YAML file of the run's further sources
+    offline: bool = False  # of the run: errors say so
 
     def __init__(self, name: str, entry: Mapping[str, Any], downloads: Path) -> None:
         """`entry` is the configuration's entry without `type`; ConfigError for a wrong option.
@@ -90,7 +91,9 @@ class Dataset(ABC):
         """Folder of a source; DatasetError, with the command that fetches it, if it is absent."""
         folder = self.all_downloads / source
         if not (folder / FETCHED).is_file():
-            text = missing_text(self.source(source), self.all_downloads)
+            text = missing_text(
+                self.source(source), self.all_downloads, offline=self.offline
+            )
             raise DatasetError(f"data set {self.name!r}: {text}")
         return folder
 

@@ -2,7 +2,8 @@
 
 Recall at K as in Karpathy and Fei-Fei 2015 and Radford et al. 2021 (CLIP): an image's query is
 answered by any of its captions among all captions of the images, a caption's query by its image
-among all images.
+among all images. The rank of an answer is 1 + the number of wrong ones that are better or equal:
+ties count against the query, so that a network of one vector for everything answers nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 LEVELS: Final = (1, 5, 10)
+# Equal similarities differ by rounding, of float32 vectors and of their products: within this they
+# are ties.
+TIE: Final = 1e-6
 _CHUNK: Final = 256  # images whose similarities to all captions are in memory at once
 
 
@@ -65,13 +69,15 @@ class RetrievalEvaluator:
     def count(self, predictions: Mapping[str, Embeddings]) -> RetrievalCounts:
         """Rank all captions for every image and all images for every caption.
 
-        Of equal similarities the wrong answer counts first. Raises MeasurementError where an image
-        has no prediction, TaskError where one has another number of captions or values.
+        Of similarities within `TIE` the wrong answer counts first. Raises MeasurementError where an
+        image has no prediction, TaskError where one has another number of captions or values.
         """
         queries = zip(self.images, self._queries.tolist(), strict=True)
         found = [self._checked(image, number, predictions) for image, number in queries]
-        pictures = np.stack([each.image for each in found]) if found else np.zeros((0, 1))
-        texts = np.concatenate([each.captions for each in found]) if found else np.zeros((0, 1))
+        nothing = np.zeros((0, 1), np.float32)
+        pictures = np.stack([each.image for each in found]) if found else nothing
+        texts = np.concatenate([each.captions for each in found]) if found else nothing
+        pictures, texts = pictures.astype(np.float64), texts.astype(np.float64)
         owner = np.repeat(np.arange(len(found)), self._queries)
         right = np.einsum("td,td->t", texts, pictures[owner])
         best = np.full(len(found), -np.inf)
@@ -82,8 +88,8 @@ class RetrievalEvaluator:
             rows = np.arange(start, min(start + _CHUNK, len(found)))
             similar = pictures[rows] @ texts.T
             similar[owner[None, :] == rows[:, None]] = -np.inf  # only wrong pairs are counted
-            ranks[rows] = (similar >= best[rows, None]).sum(axis=1)
-            ahead_of_text += (similar >= right[None, :]).sum(axis=0)
+            ranks[rows] = (similar >= best[rows, None] - TIE).sum(axis=1)
+            ahead_of_text += (similar >= right[None, :] - TIE).sum(axis=0)
         hits = (ahead_of_text[:, None] < np.array(LEVELS)).astype(np.int64)
         captions = np.zeros((len(found), len(LEVELS)), np.int64)
         np.add.at(captions, owner, hits)
