@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,16 +14,21 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import make_picture
+from file_server import serve
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from task_checks import evaluate
 from test_onnx_tasks import node, write_onnx
 
-from icmbench.core.errors import DatasetError, MeasurementError, TaskError
+from icmbench.config.fetching import wanted_sources
+from icmbench.config.load import complete
+from icmbench.config.tasks import task_entry
+from icmbench.core.errors import ConfigError, DatasetError, MeasurementError, TaskError
 from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Annotations
 from icmbench.datasets.registry import make_dataset
-from icmbench.sources.catalogue import FETCHED
+from icmbench.sources.catalogue import FETCHED, shipped_sources
+from icmbench.sources.fetch import fetch_source
 from icmbench.tasks import store
 from icmbench.tasks.answers.keypoints import ANSWER, KEYPOINTS, Keypoints
 from icmbench.tasks.base import Labels
@@ -154,13 +161,13 @@ def pose(path: Path, **entry: Any) -> OnnxPose:
     return task
 
 
-def constant(path: Path, outputs: Sequence[np.ndarray]) -> Path:
-    """A network of 48x64 pixels that says the same of every picture."""
+def constant(path: Path, outputs: Sequence[np.ndarray], side: tuple[int, int] = (64, 48)) -> Path:
+    """A network of an input of `side` pixels that says the same of every picture."""
     names = ("simcc_x", "simcc_y")[: len(outputs)]
     nodes = [node("Identity", [f"c{name}"], name) for name in names]
     constants = {f"c{name}": each for name, each in zip(names, outputs, strict=True)}
     shapes = {name: each.shape for name, each in zip(names, outputs, strict=True)}
-    return write_onnx(path, nodes, constants, (64, 48), shapes)
+    return write_onnx(path, nodes, constants, side, shapes)
 
 
 def dots(path: Path, height: int, width: int) -> Path:
@@ -238,6 +245,41 @@ def test_simcc_is_decoded_as_by_mmpose(tmp_path: Path) -> None:
         path = constant(tmp_path / "wrong.onnx", outputs)
         with pytest.raises(TaskError, match=rf"wrong\.onnx: outputs .* {message}"):
             pose(path, width=48, height=64)
+
+
+SOURCE = shipped_sources()["rtmpose-m"]
+ARCHIVE = SOURCE.files[0].name
+
+
+def test_the_source_is_a_model_by_name(tmp_path: Path) -> None:
+    """The published archive of MMDeploy: fetched, unpacked, and the one network in it is found."""
+    stem = Path(ARCHIVE).stem
+    inner = f"20230831/rtmpose_onnx/{stem}"
+    outputs = [np.ones((1, 17, 2 * side), np.float32) for side in (192, 256)]
+    network = constant(tmp_path / "n.onnx", outputs, (256, 192))
+    written = io.BytesIO()
+    with zipfile.ZipFile(written, "w") as opened:
+        opened.writestr(f"{inner}/end2end.onnx", network.read_bytes())
+        for name in ("deploy", "detail", "pipeline"):
+            opened.writestr(f"{inner}/{name}.json", "{}")
+    task = {"type": "onnx-pose", "datasets": ["scenes"], "model": "rtmpose-m"}
+    config = complete({
+        "datasets": {"scenes": {}}, "codecs": {"identity": {"points": [{}]}},
+        "tasks": {"pose": task}, "downloads": str(tmp_path / "dl"),
+    })  # fmt: skip
+    with pytest.raises(ConfigError, match=r"run `icmbench fetch .* rtmpose-m` \(.*_20230504\.zip"):
+        task_entry(config, "pose")
+    assert [source.name for source, _ in wanted_sources(config)] == ["rtmpose-m"]
+    with serve() as site:
+        site.files[f"/{ARCHIVE}"] = written.getvalue()
+        file = dataclasses.replace(SOURCE.files[0], urls=(f"{site.address}/{ARCHIVE}",))
+        fetch_source(dataclasses.replace(SOURCE, files=(file,)), tmp_path / "dl")
+    found = make_task("pose", task_entry(config, "pose"))
+    assert found.files() == [tmp_path / "dl" / "rtmpose-m" / inner / "end2end.onnx"]
+    assert found.model == f"{stem}, in annotated boxes"
+    found.load(Labels("scenes", {}, ()), "cpu")
+    found.files()[0].with_name("other.onnx").touch()
+    assert make_task("pose", task_entry(config, "pose")).files() == [tmp_path / "dl" / "rtmpose-m"]
 
 
 # The data set.

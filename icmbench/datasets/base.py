@@ -91,9 +91,7 @@ class Dataset(ABC):
         """Folder of a source; DatasetError, with the command that fetches it, if it is absent."""
         folder = self.all_downloads / source
         if not (folder / FETCHED).is_file():
-            text = missing_text(
-                self.source(source), self.all_downloads, offline=self.offline
-            )
+            text = missing_text(self.source(source), self.all_downloads, offline=self.offline)
             raise DatasetError(f"data set {self.name!r}: {text}")
         return folder
 

@@ -22,10 +22,11 @@ log = logging.getLogger(__name__)
 CPU: Final = "CPUExecutionProvider"
 CUDA: Final = "CUDAExecutionProvider"
 GPU_PACKAGE: Final = "onnxruntime-gpu"  # the distribution that has the CUDA provider
+END2END: Final = "end2end"  # MMDeploy gives every network this file name: its folder names it
 # Full float32 and no timing of algorithms, as everywhere on a GPU: the same sums every time.
 CUDA_OPTIONS: Final = {"use_tf32": "0", "cudnn_conv_algo_search": "DEFAULT"}
 FILE: Final[Mapping[str, Option]] = {
-    "model": Option(str, required=True, help="the .onnx file"),
+    "model": Option(str, required=True, help="the .onnx file, or a folder that holds one"),
     "sha256": Option(str, help="of the file; another one is refused"),
 }
 
@@ -47,15 +48,19 @@ class OnnxTask(Task):
 
     @property
     def model(self) -> str:
-        """The file's name without its ending."""
-        return self._path().stem
+        """The file's name without its ending; of an export of MMDeploy the folder's name."""
+        path = self._path()
+        return path.parent.name if path.stem == END2END else path.stem
 
     def files(self) -> list[Path]:
         """The network."""
         return [self._path()]
 
     def _path(self) -> Path:
-        return Path(self.values["model"]).expanduser()
+        """The network's file; of a folder, such as an unpacked archive, the only one below."""
+        given = Path(self.values["model"]).expanduser()
+        found = sorted(given.rglob("*.onnx")) if given.is_dir() else []
+        return found[0] if len(found) == 1 else given
 
     def _open(self, device: str) -> None:
         self._session, self.device = open_session(

@@ -55,8 +55,8 @@ class OnnxPose(OnnxTask):
 
     @property
     def model(self) -> str:
-        """The file's name; that boxes are given stands beside it in every table."""
-        return f"{self._path().stem}, in annotated boxes"
+        """The network's name; that boxes are given stands beside it in every table."""
+        return f"{super().model}, in annotated boxes"
 
     def load(self, labels: Labels, device: str) -> None:
         """Load the network and run it once on a black crop.
