@@ -7,7 +7,7 @@
 # `icmbench fetch coco2017-annotations`.
 
 from icmbench.config.sources import run_sources
-from icmbench.sources.catalogue import FETCHED
+from icmbench.core.fetch_command import FETCHED
 
 SOURCES = run_sources(run.config)
 

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from icmbench.sources.catalogue import FETCHED, shipped_sources
+from icmbench.core.fetch_command import FETCHED
+from icmbench.sources.catalogue import shipped_sources
 
 WEIGHTS = {  # source -> its only file
     "vgg16": "vgg16-397923af.pth",

@@ -26,11 +26,12 @@ from icmbench.core.errors import (
     ModelError,
     TaskError,
 )
+from icmbench.core.fetch_command import FETCHED
 from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Annotations
 from icmbench.datasets.registry import make_dataset
 from icmbench.reporting.figures.task_curves import CURVES, task_metrics
-from icmbench.sources.catalogue import FETCHED, shipped_sources
+from icmbench.sources.catalogue import shipped_sources
 from icmbench.tasks import answers, store
 from icmbench.tasks.answers.embeddings import EMBEDDINGS, Embeddings
 from icmbench.tasks.backends.clip import Clip

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import math
 from collections.abc import Callable, Iterator
 from importlib import resources
@@ -18,6 +19,7 @@ import torch.nn.functional as F
 import torchvision
 from PIL import Image
 
+from icmbench.config.run import make_run
 from icmbench.core.errors import MeasurementError
 from icmbench.metrics import METRICS, available
 from icmbench.metrics import weights as files
@@ -243,6 +245,39 @@ def test_the_torch_cache_is_looked_into(folder: Path, monkeypatch: pytest.Monkey
     assert "lpips" in available()[0]
     assert "dists" in available()[1]
     Meter(["lpips"])
+
+
+def test_an_own_source_replaces_a_published_file(
+    folder: Path, states: dict[str, State], tmp_path: Path
+) -> None:
+    """With the digest of its download, and the run says so; else the published name decides."""
+    place = tmp_path / "alexnet"
+    place.mkdir()
+    torch.save(states["ALEXNET"], place / "mine.pth")
+    digest = hashlib.sha256((place / "mine.pth").read_bytes()).hexdigest()
+    listed = {"files": {"mine.pth": {"sha256": digest, "size": 1}}}
+    (place / "fetched.json").write_text(json.dumps(listed))
+    pair = stored("scene"), stored("scene_jpeg30")
+    value = Meter(["lpips"], weights=tmp_path)(*pair)["lpips"]
+    assert value == Meter(["lpips"], weights=folder)(*pair)["lpips"]
+    config = {
+        "datasets": {"scenes": {"test": 1}}, "codecs": {"jpeg": {"points": [{"quality": 5}]}},
+        "metrics": ["psnr_rgb", "lpips"], "weights": str(tmp_path),
+    }  # fmt: skip
+    (notice,) = [text for text in make_run(config).notices if "published" in text]
+    assert notice == (
+        f"metrics: lpips: not the published weights: mine.pth (sha256 {digest[:8]}…) is in place "
+        f"of {files.ALEXNET.name}, by the source alexnet"
+    )
+    torch.save(states["DISTS"], place / "mine.pth")
+    with pytest.raises(MeasurementError, match=rf"mine\.pth is damaged .*recorded one .* {digest}"):
+        Meter(["lpips"], weights=tmp_path)
+    (place / "mine.pth").unlink()
+    assert "lpips" in available(tmp_path)[1]
+    (place / "fetched.json").write_text(json.dumps({"files": {files.ALEXNET.name: {}}}))
+    (place / files.ALEXNET.name).symlink_to(folder / files.ALEXNET.name)
+    assert Meter(["lpips"], weights=tmp_path)(*pair)["lpips"] == value
+    assert not [text for text in make_run(config).notices if "published" in text]
 
 
 def test_published_digest_is_demanded(folder: Path, tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from PIL import Image as PillowImage
 from task_checks import evaluate
 
 from icmbench.core.errors import DatasetError, MeasurementError, TaskError
+from icmbench.core.fetch_command import FETCHED
 from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Annotations
 from icmbench.datasets.registry import make_dataset
-from icmbench.sources.catalogue import FETCHED
 from icmbench.tasks import store
 from icmbench.tasks.answers.panoptic import PANOPTIC, Segments
 from icmbench.tasks.base import Labels

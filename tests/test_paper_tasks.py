@@ -14,8 +14,8 @@ from running import snakemake, succeed
 from test_onnx_tasks import node, write_onnx
 from tiny_clip import tiny_clip
 
+from icmbench.core.fetch_command import FETCHED
 from icmbench.core.images.image_files import write_png
-from icmbench.sources.catalogue import FETCHED
 
 SIDES = (48, 64)
 NAMES = [f"{n:012d}.png" for n in range(6)]

@@ -24,10 +24,11 @@ from icmbench.config.fetching import wanted_sources
 from icmbench.config.load import complete
 from icmbench.config.tasks import task_entry
 from icmbench.core.errors import ConfigError, DatasetError, MeasurementError, TaskError
+from icmbench.core.fetch_command import FETCHED
 from icmbench.core.images.image_files import write_png
 from icmbench.datasets.base import Annotations
 from icmbench.datasets.registry import make_dataset
-from icmbench.sources.catalogue import FETCHED, shipped_sources
+from icmbench.sources.catalogue import shipped_sources
 from icmbench.sources.fetch import fetch_source
 from icmbench.tasks import store
 from icmbench.tasks.answers.keypoints import ANSWER, KEYPOINTS, Keypoints

@@ -11,10 +11,10 @@ import pytest
 from PIL import Image as PillowImage
 
 from icmbench.core.errors import ConfigError, DatasetError, TaskError
+from icmbench.core.fetch_command import FETCHED
 from icmbench.datasets.base import Annotations, Dataset
 from icmbench.datasets.registry import make_dataset
 from icmbench.datasets.wflw import IN_300W
-from icmbench.sources.catalogue import FETCHED
 from icmbench.tasks.metrics.landmark_metrics import LandmarkEvaluator
 from icmbench.tasks.metrics.segmentation_metrics import SegmentationEvaluator
 

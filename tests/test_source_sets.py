@@ -20,9 +20,10 @@ from icmbench.config.run import make_run
 from icmbench.config.sources import source_files
 from icmbench.config.training_data import make_training_set, training_records
 from icmbench.core.errors import ConfigError, DatasetError
+from icmbench.core.fetch_command import FETCHED
 from icmbench.core.images.image_files import write_png
 from icmbench.datasets.registry import kinds, make_dataset
-from icmbench.sources.catalogue import FETCHED, shipped_sources
+from icmbench.sources.catalogue import shipped_sources
 
 RULES = ROOT / "rules" / "download.smk"
 CODECS = {"identity": {"points": [{}]}}

@@ -25,6 +25,7 @@ from icmbench.core.versions import runs_jobs
 from icmbench.datasets.base import Dataset
 from icmbench.datasets.registry import make_dataset
 from icmbench.evaluation.shard import CodecEntry, make_codec_entry
+from icmbench.metrics.availability import replaced_weights
 from icmbench.tasks.base import Task
 
 ALONE = (
@@ -66,7 +67,7 @@ def make_run(config: Mapping[str, Any]) -> Run:
     removed = removed_entries(config)
     notices = [f"{s}.{n} is null: left out" for s, names in removed.items() for n in names]
     unavailable = drop_unavailable(filled, removed, problems)
-    notices += drop_references(filled, removed)
+    notices += [*drop_references(filled, removed), *_replaced(filled)]
     declared = {s: _names(config.get(s)) | {*filled[s]} for s in ("datasets", "codecs", "tasks")}
     datasets = _datasets(filled, problems)
     entries = _codec_entries(filled, problems)
@@ -91,6 +92,12 @@ def announcements(run: Run) -> list[str]:
     """Sentences to print before anything runs: unavailable, left out or not sensible entries."""
     absent = [f"unavailable: {name}: {reason}" for name, reason in run.unavailable.items()]
     return [*absent, *run.notices, *([] if runs_jobs() else [ALONE])]
+
+
+def _replaced(config: Mapping[str, Any]) -> list[str]:
+    """Sentences on weight files of metrics that are not the published ones."""
+    used = [*config["metrics"], *["fid"] * bool(config["distribution"]["datasets"])]
+    return replaced_weights(used, Path(config["weights"]) if config["weights"] else None)
 
 
 def _names(section: object) -> set[str]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from icmbench.config.problems import Problems
 from icmbench.core.errors import ConfigError
+from icmbench.core.fetch_command import FETCHED
 from icmbench.datasets.base import Dataset
-from icmbench.sources.catalogue import FETCHED, Source, find_source, known_sources
+from icmbench.sources.catalogue import Source, find_source, known_sources
 from icmbench.sources.completeness import is_complete, offline_text
 
 

@@ -17,9 +17,9 @@ from icmbench.config.latent_tasks import (
 from icmbench.config.problems import Problems
 from icmbench.config.sources import run_sources
 from icmbench.core.errors import ConfigError
-from icmbench.core.fetch_command import fetch_command
+from icmbench.core.fetch_command import FETCHED, fetch_command
 from icmbench.datasets.base import Dataset
-from icmbench.sources.catalogue import FETCHED, Source
+from icmbench.sources.catalogue import Source
 from icmbench.sources.completeness import is_complete, missing_text
 from icmbench.tasks.base import Task
 from icmbench.tasks.bundled import BUNDLED

@@ -1,4 +1,4 @@
-"""The command that fetches a source, as errors print it: it works where they are printed."""
+"""Names of downloads, and the command that fetches a source, as errors print it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 DOWNLOADS: Final = "downloads"  # folder of downloads, unless a configuration or option names one
+FETCHED: Final = "fetched.json"  # in the folder of a source that is complete
 
 
 def fetch_command(

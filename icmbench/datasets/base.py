@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from icmbench.core.errors import DatasetError
+from icmbench.core.fetch_command import FETCHED
 from icmbench.datasets.options import Option, option_values
 from icmbench.datasets.records import Record
-from icmbench.sources.catalogue import FETCHED, Source, find_source, known_sources
+from icmbench.sources.catalogue import Source, find_source, known_sources
 from icmbench.sources.completeness import missing_text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 
 from icmbench.core.fetch_command import DOWNLOADS
@@ -16,6 +17,7 @@ _FILES = {
     "dists": [files.VGG16, files.DISTS],
     "niqe": [files.NIQE],
 }
+_ALL = {**_FILES, "fid": [files.INCEPTION]}  # `fid`: FID and KID, which are no columns
 
 
 def available(
@@ -44,8 +46,28 @@ def available(
 
 def sources_of(metric: str) -> list[str]:
     """Sources of a metric's weight files; `fid` stands for FID and KID."""
-    needed = {**_FILES, "fid": [files.INCEPTION]}
-    return [file.source for file in needed.get(metric, [])]
+    return [file.source for file in _ALL.get(metric, [])]
+
+
+def replaced_weights(metrics: Iterable[str], weights: Path | None) -> list[str]:
+    """Sentences on weight files that a list of sources puts in place of the published ones.
+
+    Args:
+        metrics: names; `fid` stands for FID and KID.
+    """
+    found: dict[files.WeightFile, list[str]] = {}
+    for metric in metrics:
+        for file in _ALL.get(metric, []):
+            found.setdefault(file, []).append(metric)
+    texts = []
+    for file, names in found.items():
+        if own := files.replacement(file, weights):
+            path, digest = own
+            texts.append(
+                f"metrics: {', '.join(names)}: not the published weights: {path.name} (sha256 "
+                f"{digest[:8]}…) is in place of {file.name}, by the source {file.source}"
+            )
+    return texts
 
 
 def distribution_lacks(weights: Path | None = None, downloads: Path | str = DOWNLOADS) -> str:

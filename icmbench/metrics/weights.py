@@ -2,13 +2,15 @@
 
 Nothing here touches the network. A file counts only whole and unchanged: its sha256 must begin
 as published (of DISTS and NIQE none is), it is read without unpickling objects, and every tensor
-must have its place.
+must have its place. A list of sources of one's own may put another file in place of a published
+one: the digest is then the recorded one of the download, and the run says so.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from icmbench.core.errors import MeasurementError
-from icmbench.core.fetch_command import DOWNLOADS, fetch_command
+from icmbench.core.fetch_command import DOWNLOADS, FETCHED, fetch_command
 
 if TYPE_CHECKING:
     import torch
@@ -79,8 +81,29 @@ def folders(weights: Path | None) -> list[Path]:
     return [*([] if weights is None else [Path(weights)]), home / "hub" / "checkpoints"]
 
 
+def replacement(file: WeightFile, weights: Path | None) -> tuple[Path, str] | None:
+    """The file that a fetched source of one's own has in place of `file`, and its sha256.
+
+    None where the folder of the source holds the published file, or is not there.
+    """
+    if weights is None:
+        return None
+    folder = Path(weights) / file.source
+    try:
+        ((name, stored),) = json.loads((folder / FETCHED).read_text("utf-8"))["files"].items()
+        found = folder / name, str(stored["sha256"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # no list of one file: the published name decides
+    return None if name == file.name else found
+
+
 def find(file: WeightFile, weights: Path | None) -> Path | None:
-    """The first folder's file of that name, or None; of the given one also in folders below."""
+    """The first folder's file of that name, or None; of the given one also in folders below.
+
+    What a source has in place of the file comes first.
+    """
+    if own := replacement(file, weights):
+        return own[0] if own[0].is_file() else None
     candidates = [folder / file.name for folder in folders(weights)]
     if weights is not None:  # it may be the folder of downloads, with one folder per source
         candidates[1:1] = sorted(Path(weights).glob(f"*/{file.name}"))
@@ -111,18 +134,20 @@ def _shown(folder: Path) -> str:
 def read(file: WeightFile, weights: Path | None) -> dict[str, torch.Tensor]:
     """The tensors of a weight file by name, on the CPU.
 
-    Raises MeasurementError if the file is missing, if its digest is not the published one, or if
-    it is not a dictionary of tensors.
+    Raises MeasurementError if the file is missing, if its digest is not the published one (of a
+    replacement the recorded one), or if it is not a dictionary of tensors.
     """
     path = find(file, weights)
     if path is None:
         raise MeasurementError(missing(file, weights))
+    own = replacement(file, weights)
+    what, expected = ("recorded", own[1]) if own else ("published", file.sha256)
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
-    if not digest.startswith(file.sha256):
+    if not digest.startswith(expected):
         raise MeasurementError(
             f"{path} is damaged or another file: its sha256 begins with "
-            f"{digest[: len(file.sha256)]}, the published one with {file.sha256}"
+            f"{digest[: len(expected)]}, the {what} one with {expected}"
         )
     return _tensors(content, path)
 

@@ -20,13 +20,12 @@ import yaml
 
 import icmbench
 from icmbench.core.errors import ConfigError
-from icmbench.core.fetch_command import fetch_command
+from icmbench.core.fetch_command import FETCHED, fetch_command
 from icmbench.core.schema import NAMES, REQUIRED, Schema, array, flag, integer, section, string
 from icmbench.core.suggest import unknown
 
 DATASETS: Final = Path(icmbench.__file__).parent / "datasets" / "sources.yaml"
 MODELS: Final = Path(icmbench.__file__).parent / "models" / "sources.yaml"
-FETCHED: Final = "fetched.json"  # in the folder of a source that is complete
 # Publishers of the torch hub and OpenMMLab end a file name with the first digits of its sha256.
 _DIGITS: Final = re.compile(r"-([0-9a-f]{8,64})\.(?:pth|pt|ckpt|pth\.tar|safetensors)")
 

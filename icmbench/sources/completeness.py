@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from icmbench.core.fetch_command import FETCHED
 from icmbench.core.files import write_json
-from icmbench.sources.catalogue import FETCHED, Source, SourceFile
+from icmbench.sources.catalogue import Source, SourceFile
 from icmbench.sources.checks import amount
 
 LISTED: Final = 3  # files that a message names
