@@ -66,7 +66,7 @@ if run.config["distribution"]["datasets"]:
         script:
             "../workflow_scripts/patch_features.py"
 
-    # Minutes per codec spec: square roots of matrices of 2048 x 2048 values.
+    # Some ten seconds per codec spec: singular values of a matrix of 2048 x 2048.
     rule patch_distances:
         input:
             measurements=lambda wc: measurements(datasets=[wc.dataset]),

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
 
 from icmbench.core.errors import MeasurementError
@@ -19,15 +18,13 @@ Floats = NDArray[np.float64]
 SUBSETS: Final = 100
 SUBSET_SIZE: Final = 1000
 _SEED: Final = 1
-_RIDGE: Final = 1e-6  # on both diagonals where the product has no finite square root
-_IMAGINARY: Final = 1e-3  # of the root's diagonal, at most: more is no rounding
 
 
 class Gaussian(NamedTuple):
-    """Mean (d,) and covariance (d, d) of features."""
+    """Mean (d,) of features and a factor F (k, d) of their covariance, which is F^T F; k <= d."""
 
     mean: Floats
-    covariance: Floats
+    factor: Floats
 
 
 class KernelDistance(NamedTuple):
@@ -38,31 +35,27 @@ class KernelDistance(NamedTuple):
 
 
 def fit_gaussian(features: NDArray[np.floating]) -> Gaussian:
-    """Mean and unbiased covariance of features (n, d), n at least 2."""
+    """Mean and unbiased covariance of features (n, d), n at least 2.
+
+    Raises MeasurementError for features that are not finite.
+    """
     values = np.array(features, np.float64)
+    if not np.isfinite(values).all():
+        raise MeasurementError("Fréchet distance: a feature is not finite: the values are damaged")
     mean = values.mean(axis=0)
-    values -= mean
-    return Gaussian(mean, values.T @ values / (len(values) - 1))
+    values = (values - mean) / np.sqrt(len(values) - 1)
+    return Gaussian(mean, np.linalg.qr(values, mode="r") if len(values) > len(mean) else values)
 
 
 def frechet_distance(one: Gaussian, other: Gaussian) -> float:
     """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) (Heusel et al., NeurIPS 2017, (6)).
 
-    Raises MeasurementError where the square root is not real or not finite: the values are damaged.
+    With C = F^T F, the eigenvalues of C1 C2 are the squares of the singular values of F1 F2^T.
+    Their sum is the trace of the root: real and exact for singular covariances, too.
     """
     difference = one.mean - other.mean
-    root = scipy.linalg.sqrtm(one.covariance @ other.covariance)
-    if not np.isfinite(root).all():
-        ridge = _RIDGE * np.eye(len(difference))
-        root = scipy.linalg.sqrtm((one.covariance + ridge) @ (other.covariance + ridge))
-    diagonal = np.diagonal(root)
-    largest = float(np.abs(diagonal.imag).max())
-    if not largest <= _IMAGINARY:
-        raise MeasurementError(
-            "Fréchet distance: the root of the product of the covariances has an imaginary part of "
-            f"{largest:.2g}, at most {_IMAGINARY} is rounding"
-        )
-    traces = np.trace(one.covariance) + np.trace(other.covariance) - 2 * diagonal.real.sum()
+    root = np.linalg.svd(one.factor @ other.factor.T, compute_uv=False).sum()
+    traces = np.square(one.factor).sum() + np.square(other.factor).sum() - 2 * root
     return float(difference @ difference + traces)
 
 
