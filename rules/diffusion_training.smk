@@ -32,30 +32,61 @@ if plan.makes_diff_icmh:
         script:
             "../workflow_scripts/train_prior.py"
 
-    rule train_tagger:
-        input:
-            **parts.icmh_inputs("tagger"),
-            prior=f"{ICMH_MODEL}/prior.safetensors",
-        output:
-            **parts.icmh_outputs("tagger"),
-        log:
-            "<logs>/train_tagger.log",
-        benchmark:
-            "<benchmarks>/train_tagger/all.tsv"
-        priority: 6
-        conda:
-            "../envs/core.yaml"
-        resources:
-            gpu=demand.network_gpus * parts.trained("tagger"),
-            mem_mb=lambda wc, input, attempt: attempt * training_mb(input, TRAINING["cache_mb"]),
-            runtime=lambda wc, attempt: parts.minutes("tagger") * attempt,
-        params:
-            device=run.config["device"],
-            code=code_of("train_tagger", made=parts.trained("tagger")),
-            settings=parts.icmh_settings("tagger"),
-            checkpoint=parts.checkpoint("tagger"),
-        script:
-            "../workflow_scripts/train_tagger.py"
+    if parts.tags_images:
+
+        # An imported prior brings RAM++: it tags every training image once.
+        rule training_tags:
+            input:
+                records="<results>/training/pool/{source}/records.csv",
+                images="<results>/training/pool/{source}/images",
+                tagger=f"{ICMH_MODEL}/tagger.safetensors",
+            output:
+                tags="<results>/training/tags/{source}/{shard}.csv",
+            log:
+                "<logs>/training_tags/{source}.{shard}.log",
+            benchmark:
+                "<benchmarks>/training_tags/{source}.{shard}.tsv"
+            priority: 6
+            conda:
+                "../envs/core.yaml"
+            resources:
+                gpu=demand.network_gpus,
+                mem_mb=lambda wc, input, attempt: attempt
+                * network_mb([input.tagger], TRAINED_MEGAPIXELS),
+                runtime=lambda wc, attempt: 480 * attempt,
+            params:
+                device=run.config["device"],
+                code=code_of("training_tags"),
+                shards=len(plan.shards),
+            script:
+                "../workflow_scripts/training_tags.py"
+
+    else:
+
+        rule train_tagger:
+            input:
+                **parts.icmh_inputs("tagger"),
+                prior=f"{ICMH_MODEL}/prior.safetensors",
+            output:
+                **parts.icmh_outputs("tagger"),
+            log:
+                "<logs>/train_tagger.log",
+            benchmark:
+                "<benchmarks>/train_tagger/all.tsv"
+            priority: 6
+            conda:
+                "../envs/core.yaml"
+            resources:
+                gpu=demand.network_gpus * parts.trained("tagger"),
+                mem_mb=lambda wc, input, attempt: attempt * training_mb(input, TRAINING["cache_mb"]),
+                runtime=lambda wc, attempt: parts.minutes("tagger") * attempt,
+            params:
+                device=run.config["device"],
+                code=code_of("train_tagger", made=parts.trained("tagger")),
+                settings=parts.icmh_settings("tagger"),
+                checkpoint=parts.checkpoint("tagger"),
+            script:
+                "../workflow_scripts/train_tagger.py"
 
     rule train_stage_1:
         input:

@@ -21,13 +21,14 @@ from test_import_diff_icmh import other_rate, published, small_networks, words
 from tiny_clip import tiny_clip
 from tiny_ram import checkpoint as ram_checkpoint
 from tiny_ram import tiny_state
+from tiny_weights import Files, pickled
 
 from icmbench.tasks.backends.openmm import find_config, import_library
 
-Files = dict[str, bytes]
 NOISE = 220  # of 256
 ARCHIVES = (".zip", ".tar.gz")
 SIZES = ((200, 176), (176, 210), (190, 190))  # MS-SSIM needs 161 pixels a side
+PATCHES = (256, 512)  # two patches of FID; NIQE needs 192 pixels a side
 
 
 def encoded(number: int, form: str, size: tuple[int, int] | None = None, noise: int = 0) -> bytes:
@@ -64,12 +65,6 @@ def light(state: Mapping[str, Any]) -> dict[str, Any]:
         name: tensor[:1].clone().expand_as(tensor) if tensor.ndim > 1 else tensor
         for name, tensor in state.items()
     }
-
-
-def pickled(content: Any) -> bytes:
-    out = io.BytesIO()
-    torch.save(content, out)
-    return out.getvalue()
 
 
 def coco2017() -> dict[str, Files]:
@@ -139,8 +134,17 @@ def ade20k() -> dict[str, Files]:
 
 def clic2020() -> dict[str, Files]:
     """Two images of the track professional."""
-    files = {f"{n}.png": encoded(n, "PNG") for n in (1, 2)}
+    files = {f"{n}.png": encoded(n, "PNG", PATCHES) for n in (1, 2)}
     return {"clic2020-professional": {"CLIC2020Professional_test.zip": archive(files)}}
+
+
+def tecnick() -> dict[str, Files]:
+    """Two images, beside those of other sizes."""
+    folders = ("RGB_OR_1200x1200", "RGB_OR_600x600")
+    files = {
+        f"RGB/{folder}/RGB_OR_{n:03}.png": encoded(n, "PNG") for folder in folders for n in (1, 2)
+    }
+    return {"tecnick": {"testimages.zip": archive(files)}}
 
 
 def flickr30k() -> dict[str, Files]:
@@ -163,25 +167,6 @@ def pipeline(folder: Path) -> dict[str, Files]:
     write_published("kl", folder / "vae")
     files = {f"vae/{path.name}": path.read_bytes() for path in (folder / "vae").iterdir()}
     return {"stable-diffusion-2-1-base": {"model_index.json": b"{}", **files}}
-
-
-def vgg16() -> dict[str, Files]:
-    """torchvision's VGG-16: all tensors of their size, the classifier's rows equal."""
-    from torchvision.models import vgg16 as build
-
-    with torch.device("meta"):
-        shapes = {name: t.shape for name, t in build(weights=None).state_dict().items()}
-    rng = np.random.default_rng(3)
-    state = {}
-    for name, shape in shapes.items():
-        if name.startswith("classifier"):
-            state[name] = torch.zeros(1).expand(shape)
-            continue
-        values = rng.standard_normal(shape).astype(np.float32)
-        if len(shape) > 1:
-            values *= (2 / np.prod(shape[1:])) ** 0.5
-        state[name] = torch.from_numpy(values).half()
-    return {"vgg16": {"vgg16.pth": pickled(state)}}
 
 
 def openmm(package: str, config: str) -> dict[str, Files]:

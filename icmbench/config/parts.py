@@ -38,6 +38,7 @@ class Parts:
         self._icmh = f"{plan.results}/models/{icmh.NAME}"
         self._home = f"{plan.results}/training"
         self._imports = icmh_settings.imports(self._training)
+        self.tags_images = icmh_settings.tags_images(self._training)
         self._icmh_start = icmh_settings.SECTION.start(self._training)
 
     def trained(self, part: str) -> bool:
@@ -129,7 +130,8 @@ class Parts:
     def icmh_outputs(self, part: str) -> Files:
         """The part's file, and the losses where it is trained; of an imported prior all it has."""
         if part == "prior" and self._imports:
-            return {"weights": [*self._conditioning(), *self.icmh_files("autoencoder")]}
+            files = [*self._conditioning(), *self.icmh_files("autoencoder")]
+            return {"weights": [*files, *self.icmh_files(*[icmh.TAGGER] * self.tags_images)]}
         losses = (
             {"history": f"{self._home}/{part}.csv"} if part in self._trained["diff_icmh"] else {}
         )
@@ -154,7 +156,7 @@ class Parts:
     @property
     def icmh_weights(self) -> list[str]:
         """All weight files of Diff-ICMH's model."""
-        parts = [*icmh.PARTS, icmh.TEXT if self._imports else icmh.TAGGER]
+        parts = [*icmh.PARTS, *self._plan.icmh_words]
         return [f"{self._icmh}/{part}.safetensors" for part in parts]
 
     def icmh_settings(self, part: str, variant: str = "main") -> dict[str, Any]:
@@ -185,6 +187,10 @@ class Parts:
         if stage in self._trained["diff_icmh"]:
             files["prior"], *words = self._conditioning()
             files |= {"words": words} if words else {}
+            if self.tags_images:
+                sources, shards = self._run.training.data, self._plan.shards
+                tags = f"{self._home}/tags"
+                files["tags"] = [f"{tags}/{s}/{shard}.csv" for s in sources for shard in shards]
         return files
 
     def stage_mb(self, files: Any) -> int:
@@ -203,7 +209,8 @@ class Parts:
 
     def shared_files(self) -> tuple[list[str], list[str]]:
         """Files that Diff-ICMH's model and its variants share, and the copies that are missing."""
-        tagger = [] if self._imports else self.icmh_files(icmh.TAGGER)
+        kept = not self._imports or self.tags_images
+        tagger = self.icmh_files(icmh.TAGGER) if kept else []
         parts = [*self.icmh_files("autoencoder"), *self._conditioning(), *tagger]
         names = [Path(path).relative_to(self._icmh) for path in parts[1:]]
         copies = [] if self._imports else [f"{self._icmh}/autoencoder.safetensors"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.codecs.diff_icmh import model_folder as icmh
-from icmbench.codecs.diff_icmh.training.settings import imports
+from icmbench.codecs.diff_icmh.training.settings import imports, tags_images
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.mpd.training.settings import source
 from icmbench.config.models import (
@@ -267,12 +267,20 @@ class Plan:
         if icmh.NAME in names:
             homes = ["", *(f"{icmh.VARIANTS}/{name}/" for name in self.used_variants(*codecs))]
             imported = imports(config["training"])
-            parts = (*icmh.PARTS, icmh.TEXT if imported else icmh.TAGGER)
+            parts = (*icmh.PARTS, *self.icmh_words)
             files += [f"{icmh.NAME}/{home}{part}" for home in homes for part in parts]
             words = icmh.LAYOUT.texts if imported else ()
             texts = [f"{icmh.NAME}/{home}{name}" for home in homes for name in words]
         names = [*(f"{file}.safetensors" for file in files), *texts]
         return [f"{self.results}/models/{name}" for name in names]
+
+    @property
+    def icmh_words(self) -> list[str]:
+        """Parts of Diff-ICMH's own model that make or encode tags: tagger, text encoder."""
+        training = self.run.config["training"]
+        if not imports(training):
+            return [icmh.TAGGER]
+        return [icmh.TEXT, *[icmh.TAGGER] * tags_images(training)]
 
     def used_variants(self, *codecs: str) -> list[str]:
         """The variants of Diff-ICMH that the points of codec entries name, sorted."""

@@ -73,9 +73,9 @@ def make_run(config: Mapping[str, Any]) -> Run:
     entries = _codec_entries(filled, problems)
     check_references(filled, declared, problems)
     tasks = make_tasks(filled, datasets, declared["datasets"], problems)
-    check_points(filled, entries, problems)
     training = Training()
     if resolve_sources(filled, problems):  # else its files cannot be looked at
+        check_points(filled, entries, problems)
         training = plan_training(filled, datasets, entries, problems)
     ids = {}
     for name, dataset in datasets.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from icmbench.codecs.diff_icmh.training.settings import imports
+from icmbench.codecs.diff_icmh.training.settings import imports, tags_images
 from icmbench.codecs.mpd.model_folder import level_names
 from icmbench.reporting.artefacts import Scope
 from icmbench.tasks.base import INSTANCES
@@ -57,6 +57,7 @@ def _axes(plan: Plan) -> dict[str, Axis]:
     objects = [pair for pair in plan.pairs if run.tasks[pair[1]].produces == INSTANCES]
     stages = plan.variants if plan.makes_diff_icmh else []
     latent = run.tasks[plan.latent_task] if plan.latent_task else None
+    tagged = plan.makes_diff_icmh and tags_images(config["training"])
     return {
         "ablation_rate": [{"n": n, "bpp": bpp} for n, bpp in enumerate(ablation)],
         "anchor": _each("anchor", config["anchors"]),
@@ -84,6 +85,7 @@ def _axes(plan: Plan) -> dict[str, Axis]:
         "pair": _pairs(plan.pairs),
         "shard": _each("shard", plan.shards),
         "source": _each("source", run.training.data),
+        "tagged": _each("source", run.training.data if tagged else []),
         "sweep": _each("guide", plan.sweeps),
         "tap": _each("tap", level_names(config["training"]["mpd"]["pseudo_labels"]["descriptors"])),
         "tapped_image": hierarchy[:1] if plan.makes_models else [],

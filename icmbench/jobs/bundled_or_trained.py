@@ -23,6 +23,7 @@ class TrainingJob:
         bundled: files to copy or to start from, in the order of `weights`; none: from scratch.
         records, images: list and folder of every source of the training set.
         autoencoder, prior, labels: files of earlier trainings.
+        tags: files of the tags of training images (`training.image_tags`); none: untagged.
         history: table of losses to write.
         checkpoint: state of an interrupted training, removed at its end. It is no output of a
             rule, because Snakemake removes the outputs of a job that was killed.
@@ -43,6 +44,7 @@ class TrainingJob:
     autoencoder: Path | None = None
     prior: Path | None = None
     labels: Path | None = None
+    tags: Sequence[Path] = ()
     history: Path | None = None
     checkpoint: str | None = None
     stage: int = 1

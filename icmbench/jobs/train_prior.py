@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from icmbench.jobs.bundled_or_trained import TrainingJob
 
 
@@ -59,14 +57,10 @@ def _remove_others(job: TrainingJob) -> None:
 
 
 def _import(job: TrainingJob) -> None:
-    from icmbench.codecs.diff_icmh.importing.prior_files import prior_files
     from icmbench.codecs.diff_icmh.importing.prior_import import import_prior
+    from icmbench.codecs.diff_icmh.training.settings import given_files
 
-    given = job.settings
-    names = ("from", "tokenizer", "tags")
-    source, tokenizer, tags = (given[n] and Path(given[n]).expanduser() for n in names)
-    files = prior_files(source, tokenizer, tags)
-    import_prior(job.weights[0].parent, files, given["prediction"])
+    import_prior(job.weights[0].parent, given_files(job.settings), job.settings["prediction"])
 
 
 def train_tagger(job: TrainingJob) -> None:

@@ -26,6 +26,7 @@ def _train(job: TrainingJob) -> None:
     from icmbench.codecs.diff_icmh.training.codec import DECODING, make_codec
     from icmbench.codecs.diff_icmh.training.losses import LossWeights, load_frozen
     from icmbench.jobs.training import needed, schedule, session, training_set
+    from icmbench.training.image_tags import read_image_tags
 
     settings, files = job.settings, session(job)
     losses, crop = settings["codec"], settings["crop"] // STRIDE * STRIDE
@@ -52,6 +53,7 @@ def _train(job: TrainingJob) -> None:
         stage=job.stage,
         weights=weights,
         source_tags=settings["source_tags"],
+        image_tags=read_image_tags(job.tags) if job.tags else None,
         crop=crop,
         **(codec_sizes(settings, frozen.prior.settings.latent) if job.stage == 1 else {}),
         decoding=PUBLISHED_DECODING if settings["imported"] else DECODING,

@@ -43,8 +43,10 @@ def fit_gaussian(features: NDArray[np.floating]) -> Gaussian:
     if not np.isfinite(values).all():
         raise MeasurementError("Fréchet distance: a feature is not finite: the values are damaged")
     mean = values.mean(axis=0)
-    values = (values - mean) / np.sqrt(len(values) - 1)
-    return Gaussian(mean, np.linalg.qr(values, mode="r") if len(values) > len(mean) else values)
+    factor = (values - mean) / np.sqrt(len(values) - 1)
+    if len(factor) > len(mean):
+        factor = np.asarray(np.linalg.qr(factor, mode="r"))
+    return Gaussian(mean, factor)
 
 
 def frechet_distance(one: Gaussian, other: Gaussian) -> float:

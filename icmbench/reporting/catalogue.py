@@ -462,6 +462,10 @@ DATA: Final[Sequence[Artefact]] = (
         when="diff_icmh_model",
     ),
     _data(
+        "training/tags/{source}/{shard}.csv", "training_tags",
+        "tags of the training images by RAM++, where it is imported", "tagged", "shard",
+    ),
+    _data(
         "models/diff-icmh/tagger.safetensors", "train_tagger", "tagger", when="diff_icmh_tagger",
     ),
     _data(

@@ -41,6 +41,7 @@ class TrainingData:
         sources: per source, its name and the number of its images.
         licences: of the images by source, as the data sets declare them, sorted.
         paths: the image files, in the order of the images.
+        pixels: digests of their pixels (`pixel_sha256`), as well.
     """
 
     images: Sequence[Image]
@@ -48,6 +49,7 @@ class TrainingData:
     sources: tuple[tuple[str, int], ...]
     licences: tuple[str, ...] = ()
     paths: tuple[Path, ...] = ()
+    pixels: tuple[str, ...] = ()
 
     @property
     def shapes(self) -> NDArray[np.int64]:
@@ -165,7 +167,7 @@ def _training_data(
         raise DatasetError("the training data are empty")
     paths = tuple(path for path, _ in kept)
     shapes = np.array([(record.height, record.width) for _, record in kept], np.int64)
-    pixels = [record.pixels for _, record in kept]
+    pixels = tuple(record.pixels for _, record in kept)
     images = ImageFiles(paths, shapes, pixels, cache_mb)
     digest = sha256_bytes("".join(pixels).encode())
-    return TrainingData(images, digest, tuple(counts), licences, paths)
+    return TrainingData(images, digest, tuple(counts), licences, paths, pixels)

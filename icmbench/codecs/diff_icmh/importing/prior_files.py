@@ -47,6 +47,7 @@ class PriorFiles:
         files: all weights and configurations.
         tokenizer: folder of vocab.json and merges.txt.
         tags: file of the names of the tags.
+        tagging: checkpoint of RAM++ and the thresholds of its tags; empty: no tagger.
     """
 
     format: Literal["diffusers", "ldm"]
@@ -54,15 +55,21 @@ class PriorFiles:
     files: tuple[Path, ...]
     tokenizer: Path
     tags: Path
+    tagging: tuple[Path, ...] = ()
 
     @property
     def inputs(self) -> list[Path]:
         """All files that an import reads."""
-        return [*self.files, *(self.tokenizer / name for name in WORDS), self.tags]
+        words = (self.tokenizer / name for name in WORDS)
+        return [*self.files, *words, self.tags, *self.tagging]
 
 
-def prior_files(path: Path, tokenizer: Path | None, tags: Path | None) -> PriorFiles:
+def prior_files(
+    path: Path, tokenizer: Path | None, tags: Path | None, tagging: tuple[Path, ...] = ()
+) -> PriorFiles:
     """Find the files of a prior and check what their headers hold.
+
+    Arguments are the attributes of `PriorFiles`; a folder of diffusers has a tokenizer.
 
     Raises ModelError for a missing file, another format, a component of another class, and where
     the latent or the text of the network is not that of the autoencoder or the text encoder.
@@ -81,7 +88,8 @@ def prior_files(path: Path, tokenizer: Path | None, tags: Path | None) -> PriorF
         raise ModelError(f"{path}: a checkpoint holds no tokenizer: set `tokenizer` beside `from`")
     if tags is None:
         raise ModelError(f"{path}: a prior of texts needs names of tags: set `tags` beside `from`")
-    found = PriorFiles("diffusers" if path.is_dir() else "ldm", path, files, tokenizer, tags)
+    form: Literal["diffusers", "ldm"] = "diffusers" if path.is_dir() else "ldm"
+    found = PriorFiles(form, path, files, tokenizer, tags, tagging)
     for file in found.inputs:
         if not file.is_file():
             raise ModelError(f"{file}: no such file")

@@ -2,6 +2,7 @@
 
 <folder>/{autoencoder,prior,text}.safetensors   in the published number types
 <folder>/tokenizer/, <folder>/tags.txt          copies of the files given
+<folder>/tagger.safetensors                     where RAM++ is given
 
 The codec and the control network are trained on it (`training.stage`).
 """
@@ -23,6 +24,7 @@ from icmbench.codecs.diff_icmh.importing.importer import (
     write_parts,
 )
 from icmbench.codecs.diff_icmh.importing.prior_files import SCHEDULER, PriorFiles, read_config
+from icmbench.codecs.diff_icmh.importing.ram_plus import read_ram_plus
 from icmbench.codecs.diff_icmh.importing.sizes import LATENT_SCALE
 from icmbench.codecs.diff_icmh.importing.verify import check_values
 from icmbench.codecs.diff_icmh.networks.unet import NORM_GROUPS, UnetSettings, build_unet
@@ -72,6 +74,9 @@ def import_prior(folder: Path, files: PriorFiles, prediction: str = PREDICTIONS[
     if conversion.problems:
         raise refusal(files.path, [f"{n}: {text}" for n, text in conversion.problems.items()])
     words = check_words(conversion, files.tokenizer, files.tags)
+    if files.tagging:
+        path, thresholds = files.tagging
+        read_ram_plus(path, files.tags, thresholds).write(folder)
     sources = {file.name: sha256_file(file) for file in files.files}
     if files.format == "diffusers":  # two of them have one name
         home = files.path

@@ -38,6 +38,7 @@ from icmbench.core.errors import ConfigError, ModelError
 from icmbench.models.latent_autoencoder import LatentAutoencoder
 from icmbench.models.tensors import fill_network, load_network, rounded, save_network, state_digest
 from icmbench.training.data import TrainingData
+from icmbench.training.image_tags import ImageTags, tags_of_images
 from icmbench.training.loop import Losses, Schedule, Session, forward_pass, train
 from icmbench.training.provenance import training_provenance
 from icmbench.training.shares import Share
@@ -69,6 +70,7 @@ def make_codec(
     stage: int,
     weights: LossWeights,
     source_tags: Mapping[str, Sequence[str]],
+    image_tags: ImageTags | None = None,
     crop: int,
     settings: LfgcmSettings = SMALL,
     control: ControlSettings | None = None,
@@ -80,6 +82,8 @@ def make_codec(
         folder: gets `codec`, `control` and `tables`.
         stage: 1 trains at the highest rate, 2 at all of `weights.lambda_rate`.
         session: its start is a folder whose codec and control are fine-tuned; their sizes are kept.
+        image_tags: ids of every image's tags in the prior's vocabulary, beside those of the source
+            and of annotations; None: there are no others.
         crop: pixels a side of the training crops, a multiple of 64.
         decoding: defaults of the decode keys, which the codec's file keeps.
 
@@ -103,6 +107,7 @@ def make_codec(
         stage=stage,
         weights=weights,
         source_tags=source_tags,
+        image_tags=image_tags,
         crop=crop,
         describe=about,
     )
@@ -193,11 +198,15 @@ def train_codec(
     stage: int,
     weights: LossWeights,
     source_tags: Mapping[str, Sequence[str]],
+    image_tags: ImageTags | None = None,
     crop: int,
     describe: Mapping[str, Any],
 ) -> None:
     """Train both networks in place."""
     tags = tag_ids(tag_training_data(data, source_tags), frozen.prior.vocabulary)
+    if image_tags is not None:
+        more = tags_of_images(data, image_tags)
+        tags = [tuple(sorted({*a, *b})) for a, b in zip(tags, more, strict=True)]
     if not describe.get("start"):
         calibrate(network.lfgcm, frozen.model, data.crops(np.random.default_rng(0), 8, crop))
     device = session.device

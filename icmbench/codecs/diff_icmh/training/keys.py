@@ -37,6 +37,11 @@ PRIOR: Final[Mapping[str, Schema]] = {
         "with `from`: folder of its vocab.json and merges.txt; null: the folder tokenizer in it"
     ),
     "tags": local_or_source("with `from`: file of the names of the tags, one a line"),
+    "tagger": local_or_source(
+        "with `from`: checkpoint of RAM++, whose tags of every training image are the prompts of "
+        "both stages, and which becomes the tagger of the model; null: tags from annotations alone"
+    ),
+    "thresholds": local_or_source("with `tagger`: file of the thresholds of its tags, one a line"),
     "prediction": choice(
         ["epsilon", "v_prediction"],
         "with `from` a checkpoint, which does not say: the output of its network; a folder of "

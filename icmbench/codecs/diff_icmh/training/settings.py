@@ -16,6 +16,7 @@ from icmbench.core.schema import Schema
 from icmbench.core.suggest import unknown
 from icmbench.training.section import Keys, TrainingSection, Values
 
+TAGGING: Final = ("tagger", "thresholds")  # of an imported prior
 FRESH: Final = ("prior", "tagger", "stage_1")  # what a training from scratch must make
 
 
@@ -44,10 +45,13 @@ class DiffIcmhTraining(TrainingSection):
                 )
         files = published(training)
         if files is None:
-            for key in ("tokenizer", "tags"):
+            for key in ("tokenizer", "tags", "tagger", "thresholds"):
                 if values["prior"][key] is not None:
                     raise ConfigError(f"{where}.prior.{key}: belongs to `from`, which is not set")
             return
+        if len(files.tagging) == 1:
+            key, other = sorted(TAGGING, key=lambda name: values["prior"][name] is None)
+            raise ConfigError(f"{where}.prior.{key}: needs `{other}` beside it")
         read_vocabulary(files.tags)
         for part in ("prior", "tagger"):
             if steps := values[part]["steps"]:
@@ -214,10 +218,20 @@ def imports(training: Values) -> bool:
 def published(training: Values) -> PriorFiles | None:
     """The published prior that a run imports, None: it has none; errors as `prior_files`."""
     given = training["diff_icmh"]["prior"]
-    paths = {k: given[k] and Path(given[k]).expanduser() for k in ("from", "tokenizer", "tags")}
-    if paths["from"] is None:
-        return None
-    return prior_files(paths["from"], paths["tokenizer"], paths["tags"])
+    return None if given["from"] is None else given_files(given)
+
+
+def given_files(given: Values) -> PriorFiles:
+    """The files that the keys of the section `prior` name; errors as `prior_files`."""
+    names = ("from", "tokenizer", "tags")
+    source, tokenizer, tags = (given[n] and Path(given[n]).expanduser() for n in names)
+    tagging = tuple(Path(given[name]).expanduser() for name in TAGGING if given[name])
+    return prior_files(source, tokenizer, tags, tagging)
+
+
+def tags_images(training: Values) -> bool:
+    """True where the training images are tagged by RAM++, which is imported with a prior."""
+    return imports(training) and training["diff_icmh"]["prior"]["tagger"] is not None
 
 
 def _wrong_tags(tags: Sequence[str], vocabulary: Sequence[str]) -> list[IcmbenchError]:
