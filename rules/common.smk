@@ -93,6 +93,11 @@ def place_inputs(section, patterns, codecs):
     return {**files, "models": plan.model_files(*codecs) if items else []}
 
 
+def published_inputs():
+    """The table of published points, where the run has some."""
+    return {"published": "<results>/tables/published.csv"} if plan.published else {}
+
+
 def place_sets(section):
     """The data sets of the images of a section, sorted."""
     return sorted({item["dataset"] for item in run.config[section]})

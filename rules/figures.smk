@@ -4,6 +4,7 @@
 # Every entry of the catalogue that names a function (`draw`).
 rule rate_figures:
     input:
+        **published_inputs(),
         rd="<results>/tables/rd.csv",
         bd_rate="<results>/tables/bd_rate.csv",
         timing="<results>/tables/timing.csv",

@@ -13,6 +13,7 @@ if run.tasks:
     # One job for all: drawing from one table takes less time than starting another process.
     rule task_figures:
         input:
+            **published_inputs(),
             tasks="<results>/tables/tasks.csv",
         output:
             figures=plan.files_of("task_figures", "figure"),

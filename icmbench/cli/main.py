@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import icmbench
-from icmbench.cli import commands, encode, faces, fetch, importing, rates, transfer
+from icmbench.cli import commands, encode, faces, fetch, importing, published, rates, transfer
 from icmbench.cli.arguments import Sub, add_command, add_models, positive, written
 from icmbench.core.errors import IcmbenchError
 from icmbench.core.processes import collect_rarely, end_quickly, print_any_text
@@ -23,6 +23,7 @@ EPILOG = """examples:
   icmbench info small.avif
   icmbench codecs
   icmbench bd-rate results/tables/rd.csv --points 'avif:quality=*' --anchor avif
+  icmbench published --dataset kodak --metric psnr_rgb
   icmbench fetch --list
   icmbench pack results --out streams.tar
 
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     _metrics(commands_of)
     _compare(commands_of)
     rates.add_bd_rate(commands_of)
+    published.add_published(commands_of)
     faces.add_crop_faces(commands_of)
     fetch.add_fetch(commands_of)
     importing.add_imports(commands_of)

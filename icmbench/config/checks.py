@@ -8,6 +8,7 @@ from typing import Any
 
 from icmbench.config.left_out import IMAGE_LISTS
 from icmbench.config.problems import Problems
+from icmbench.config.published import check_published
 from icmbench.metrics import METRICS
 
 
@@ -26,6 +27,7 @@ def check_references(
     problems.unknown_names("qualities", config["qualities"], "metric", METRICS)
     kind = "anchor (no codec entry; add one or drop the anchor)"
     problems.unknown_names("anchors", config["anchors"], kind, declared["codecs"])
+    check_published(config["published"], problems)
     _check_ablation(config["ablation"], declared["codecs"], problems)
     for key in IMAGE_LISTS:
         names = [item["dataset"] for item in config[key]]

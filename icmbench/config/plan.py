@@ -19,6 +19,7 @@ from icmbench.config.models import (
     models_folder,
     used_features,
 )
+from icmbench.config.published import published_rows
 from icmbench.config.run import Run
 from icmbench.config.scope import make_scope
 from icmbench.config.sources import source_files
@@ -306,6 +307,11 @@ class Plan:
     def learned_metrics(self) -> list[str]:
         """Those of `metrics` that run networks."""
         return [name for name in self.metrics if METRICS[name].uses_device]
+
+    @functools.cached_property
+    def published(self) -> list[dict[str, Any]]:
+        """Rows of the table `published`: published points that agree with this run."""
+        return published_rows(self)
 
     # ----- artefacts
 

@@ -44,6 +44,7 @@ def _conditions(plan: Plan) -> Iterable[tuple[str, Any]]:
     yield "mpd", plan.mpd
     yield "mpd_model", plan.makes_mpd
     yield "paired", config["anchors"] and config["rates"]
+    yield "published", plan.published
     yield "robustness", config["robustness"]["trials"] > 0
     yield "seeds", plan.with_seeds
     yield "tasks", run.tasks

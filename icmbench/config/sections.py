@@ -26,6 +26,7 @@ from icmbench.core.schema import (
     section,
     string,
 )
+from icmbench.reporting.published.overlay import DEFAULT as PUBLISHED
 
 TEXT: Final = {"type": "string"}
 BPP: Final = number(REQUIRED, "bits per pixel", above=0)
@@ -113,6 +114,14 @@ RUN: Final = {
         "that of downloads after `icmbench fetch vgg16 alexnet dists inception-fid niqe`"
     ),
     "anchors": array(TEXT, [], "codec entries that BD-rates are given against", unique=True),
+    "published": array(
+        TEXT,
+        list(PUBLISHED),
+        "published curves that are drawn and compared with where a whole data set and a metric "
+        "agree: names of codecs (`icmbench published` lists them), and CSV files as `icmbench "
+        "import-results` writes them, all of whose codecs are taken; none: no such curve",
+        unique=True,
+    ),
     "rates": array(
         number(REQUIRED, above=0),
         [0.05, 0.1, 0.25, 0.5],

@@ -13,13 +13,12 @@ from icmbench.core.errors import MeasurementError
 # Columns that hold names and sentences, in any table of a run. Every other column holds numbers.
 TEXT: Final = frozenset(
     {
-        "against", "anchor", "anchor_specs", "annotation", "codec", "damage", "dataset", "detail",
-        "device", "digest", "example",
-        "elsewhere", "encoding", "family", "first_image", "here", "host", "hosts", "image",
-        "job", "kind", "level", "licence", "metric", "model", "note", "operator", "outcome",
-        "part", "path", "representation", "revision", "rule", "settings", "sha256", "size",
-        "remark", "seeds", "source", "specs", "split", "stage", "status", "task", "versions",
-        "weights", "without",
+        "against", "anchor", "anchor_specs", "annotation", "bits", "codec", "damage", "dataset",
+        "detail", "device", "digest", "elsewhere", "encoding", "example", "family", "first_image",
+        "here", "host", "hosts", "how_read", "image", "job", "kind", "level", "licence", "metric",
+        "model", "note", "operator", "outcome", "part", "path", "published", "remark",
+        "representation", "revision", "rule", "seeds", "settings", "sha256", "size", "source",
+        "specs", "split", "stage", "status", "task", "versions", "weights", "without",
     }
 )  # fmt: skip
 _MISSING: Final = ("", "nan")  # a number that is not known

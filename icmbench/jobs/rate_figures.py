@@ -22,6 +22,7 @@ def rate_figures(
     bd_rate: Path,
     timing: Path,
     figures: Sequence[Path],
+    published: Path | None = None,
 ) -> None:
     """Draw the figures of the catalogue that name a function (`Artefact.draw`).
 
@@ -32,11 +33,11 @@ def rate_figures(
         drawn: figure, with `{dataset}` in its name -> its function, and the values of its other
             wildcards.
         names: codec entry -> its name in the legend.
-        rd, bd_rate, timing: tables.
+        rd, bd_rate, timing, published: tables; None: the run has no published points.
         figures: the files to write.
     """
-    tables = {"rd": rd, "bd_rate": bd_rate, "timing": timing}
-    given: dict[str, Any] = {name: read_table(path) for name, path in tables.items()}
+    tables = {"rd": rd, "bd_rate": bd_rate, "timing": timing, "published": published}
+    given: dict[str, Any] = {n: read_table(path) for n, path in tables.items() if path}
     given |= {"dataset": dataset, "names": names, "metrics": [METRICS[name] for name in metrics]}
     for pattern, (function, values) in drawn.items():
         figure = draw(function, {**given, **values})

@@ -17,6 +17,7 @@ def task_figures(
     names: Mapping[str, str],
     tasks: Path,
     figures: Sequence[Path],
+    published: Path | None = None,
 ) -> None:
     """Draw task scores against rate, and missed and hallucinated objects of detectors.
 
@@ -25,11 +26,13 @@ def task_figures(
         names: codec entry -> its name in the legend.
         tasks: the table of all scores.
         figures: the files to write.
+        published: the table of published points; None: there are none.
     """
     table = read_table(tasks)
+    others = read_table(published) if published else None
     for name, (kind, dataset, task) in drawn.items():
         if kind == "task_curves":
-            figure = task_curves(table, dataset, task, names)
+            figure = task_curves(table, dataset, task, names, others)
         else:
             figure = task_objects(table, dataset, task)
         save_figure(name, figure, figures)

@@ -29,6 +29,7 @@ CONDITIONS: Final = {
     "mpd": "a codec entry is `mpd`",
     "mpd_model": "a codec entry is `mpd`, and `models` is not given",
     "paired": "`anchors` and `rates` are set",
+    "published": "a published curve agrees with a whole data set and a metric (`published`)",
     "robustness": "`robustness.trials` is above 0",
     "seeds": "points of a codec entry differ in `seed` alone",
     "tasks": "`tasks` is set",

@@ -204,6 +204,22 @@ TABLES: Final[Sequence[Artefact]] = (
         "dataset", "anchor", "metric",
     ),
     _table(
+        "published", "published_tables", "Published points",
+        "Points that others measured, read from the source that is stated, on the same images and "
+        "with the same metric; none of a data set of which images were left out here. They are not "
+        "averaged with values of this run and have no intervals. Bits: of files (real), of an "
+        "entropy (estimated), or not stated. After a semicolon: a deviation from our definition of "
+        "the metric.",
+        "dataset", "codec", "metric", when="published",
+    ),
+    _table(
+        "published_bd_rate", "published_tables", "BD-rate against published curves",
+        "Change of rate at equal quality against a published curve, as a fraction, as in BD-rate. "
+        "The published curve has no values of single images: there are no intervals. Where its "
+        "bits are estimated or its metric deviates (note), so does the difference.",
+        "dataset", "published", "metric", when="published",
+    ),
+    _table(
         "paired", "paired_table", "Differences at equal rate",
         "Every codec minus an anchor at the same rate on the same images. Image metrics: each "
         "image's curve is read at the rate by interpolation (PCHIP over the logarithm of the "

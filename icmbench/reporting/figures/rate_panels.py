@@ -14,6 +14,13 @@ from numpy.typing import NDArray
 
 from icmbench.reporting.figures.axes import log_axis
 from icmbench.reporting.figures.panels import family_handles, finish, grid, label_panel
+from icmbench.reporting.figures.published_curves import (
+    draw_published,
+    published_handles,
+    published_note,
+    published_styles,
+    with_published,
+)
 from icmbench.reporting.figures.style import (
     INK,
     MUTED,
@@ -42,6 +49,7 @@ def rate_figure(
     note: str,
     names: Mapping[str, str] | None = None,
     ceilings: Mapping[str, float] | None = None,
+    published: pd.DataFrame | None = None,
 ) -> Figure:
     """Draw a panel per metric; the note counts the points beyond the axes.
 
@@ -49,17 +57,23 @@ def rate_figure(
         rows: `codec, family, bpp`, and `<metric>`, `<metric>_lo`, `<metric>_hi` of every metric.
         names: codec entry -> legend text, where it differs from the name.
         ceilings: by metric, the value on the originals, which a dotted line shows.
+        published: `codec, metric, bpp, value, bits, how_read` of published points.
     """
     shown = {name: styles[name] for name in sorted(set(rows["family"]))}
     known = ceilings or {}
+    others = published if published is not None and len(published) else None
+    handles = family_handles(shown, names)
     with theme():
         figure, panels = grid(len(metrics), *PANEL)
         outside = sum(
-            _panel(axes, rows, metric, styles, known.get(metric.name, np.nan))
+            _panel(axes, rows, metric, styles, known.get(metric.name, np.nan), others)
             for axes, metric in zip(panels, metrics, strict=True)
         )
         note += f" Points beyond the axes (arrow heads): {outside}." if outside else ""
-        finish(figure, title, note, family_handles(shown, names))
+        if others is not None:
+            handles += published_handles(others, published_styles(others["codec"]))
+            note += published_note(others)
+        finish(figure, title, note, handles)
     return figure
 
 
@@ -69,6 +83,7 @@ def _panel(
     metric: MetricInfo,
     styles: Mapping[str, FamilyStyle],
     ceiling: float,
+    published: pd.DataFrame | None,
 ) -> int:
     """Draw one metric; returns how many points lie outside the axis."""
     label_panel(axes, metric.title, better_arrow(metric))
@@ -81,7 +96,11 @@ def _panel(
         draw_family(axes, part, metric, styles[str(family)], str(family))
     if len(finite):
         ends = (_column(finite, f"{metric.name}_{end}") for end in ("lo", "hi"))
-        axes.set_ylim(*_limits(value_limits(values, *ends), ceiling, metric.higher_is_better))
+        limits = value_limits(values, *ends)
+        if published is not None:
+            draw_published(axes, published, metric.name, published_styles(published["codec"]))
+            limits = with_published(limits, axes, published, metric.name)
+        axes.set_ylim(*_limits(limits, ceiling, metric.higher_is_better))
     else:
         axes.text(0.5, 0.5, "no finite values", transform=axes.transAxes, ha="center", color=MUTED)
         if np.isfinite(ceiling):

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.lossless import IDENTITY, lossless
 from icmbench.reporting.figures.placeholder import placeholder
+from icmbench.reporting.figures.published_curves import published_of
 from icmbench.reporting.figures.rate_panels import rate_figure
 from icmbench.reporting.figures.style import MetricInfo, family_styles
 from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
@@ -52,6 +53,7 @@ def rd_curves(
     dataset: str,
     metrics: Sequence[MetricInfo],
     names: Mapping[str, str] | None = None,
+    published: pd.DataFrame | None = None,
 ) -> Figure:
     """Draw a panel per metric: quality against bits per pixel on a log axis.
 
@@ -65,6 +67,7 @@ def rd_curves(
             <metric>_hi`. Its codec entries decide the styles.
         metrics: what to draw, in order; each must be a column.
         names: codec entry -> legend text, where it differs from the name.
+        published: the table `published`, which is drawn hollow and dashed.
 
     Raises:
         MeasurementError: a metric is not in the table.
@@ -83,4 +86,5 @@ def rd_curves(
         )
     styles, note = family_styles(rd["family"]), rd_note(rd, dataset)
     title = f"Rate\u2013distortion, {dataset}"
-    return rate_figure(rows, metrics, styles, title=title, note=note, names=names)
+    others = published_of(published, dataset)
+    return rate_figure(rows, metrics, styles, title=title, note=note, names=names, published=others)

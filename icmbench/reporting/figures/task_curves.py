@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.lossless import lossless
 from icmbench.reporting.figures.placeholder import placeholder
+from icmbench.reporting.figures.published_curves import published_of
 from icmbench.reporting.figures.rate_panels import rate_figure
 from icmbench.reporting.figures.style import family_styles
 from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
@@ -127,7 +128,11 @@ def lossy(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def task_curves(
-    tasks: pd.DataFrame, dataset: str, task: str, names: Mapping[str, str] | None = None
+    tasks: pd.DataFrame,
+    dataset: str,
+    task: str,
+    names: Mapping[str, str] | None = None,
+    published: pd.DataFrame | None = None,
 ) -> Figure:
     """Draw a panel per metric: score of the model against bits per pixel on a log axis.
 
@@ -137,6 +142,7 @@ def task_curves(
     Args:
         tasks: the table `tasks`; its codec entries decide the styles.
         names: codec entry -> legend text, where it differs from the name.
+        published: the table `published`, which is drawn hollow and dashed.
 
     Raises:
         MeasurementError: as `task_rows`, and where the task has none of the metrics `CURVES`.
@@ -152,8 +158,9 @@ def task_curves(
     ceilings = {m.name: float(rows[f"{m.name}_ceiling"].iloc[0]) for m in metrics}
     styles, note = family_styles(tasks["family"]), _note(rows)
     return rate_figure(
-        coded, metrics, styles, title=title, note=note, names=names, ceilings=ceilings
-    )
+        coded, metrics, styles, title=title, note=note, names=names, ceilings=ceilings,
+        published=published_of(published, dataset, task),
+    )  # fmt: skip
 
 
 def _note(rows: pd.DataFrame) -> str:

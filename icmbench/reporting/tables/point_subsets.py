@@ -94,7 +94,7 @@ def subset_bd_rates(
     for dataset, rows_of in table.groupby("dataset", sort=True):
         part = rows_of[~lossless(rows_of)]
         for metric, higher_is_better in metrics.items():
-            curves = _curves(part, metric, 1.0 if higher_is_better else -1.0)
+            curves = mean_curves(part, metric, higher_is_better)
             for family in curves:
                 for anchor in names:
                     if anchor == family:
@@ -111,8 +111,14 @@ def subset_bd_rates(
     return frame.sort_values(order, kind="stable", ignore_index=True)
 
 
-def _curves(part: pd.DataFrame, metric: str, sign: float) -> dict[str, Curves]:
+def mean_curves(part: pd.DataFrame, metric: str, higher_is_better: bool) -> dict[str, Curves]:
+    """The curve of every codec entry through the means of its points, by entry.
+
+    Args:
+        part: columns `family`, `bpp` and the metric; points without a finite value are left out.
+    """
     found = {}
+    sign = 1.0 if higher_is_better else -1.0
     for family, rows in part.groupby("family", sort=True):
         values = rows[["bpp", metric]].to_numpy(np.float64)
         finite = np.isfinite(values).all(axis=1)

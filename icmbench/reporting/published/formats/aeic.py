@@ -58,7 +58,7 @@ def _points(lists: dict[str, str], codec: str, dataset: str, given: Given) -> li
             raise MeasurementError(
                 f"{given.file}: {name}: {len(found)} values of {key} for {len(rates)} rates"
             )
-        about = (given.source or given.file, "results file", given.bits or NOT_STATED)
+        about = (given.origin, "results file", given.bits or NOT_STATED)
         points += [
             Point(codec, name, bpp, NAMES.get(key, key), value, *about)
             for bpp, value in zip(rates, found, strict=True)

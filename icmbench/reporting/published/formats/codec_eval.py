@@ -61,7 +61,7 @@ def read(text: str, given: Given) -> list[Point]:
     found = means(rated, point, _one(names, IMAGE), (rate, *columns), given)
     return [
         Point(
-            name, dataset, mean[rate], METRICS[column], mean[column], given.source or given.file,
+            name, dataset, mean[rate], METRICS[column], mean[column], given.origin,
             f"results file, mean of {images} images", given.bits or REAL,
         )
         for (name, _), (images, mean) in found.items()
@@ -83,8 +83,8 @@ def _rate(row: Row, names: Sequence[str], given: Given) -> float:
     if abs(told - counted) > _AGREE * counted:
         why = "bits in place of bytes" if abs(counted / 8 - told) < _AGREE * told else "no match"
         raise MeasurementError(
-            f"{given.file}: {size} {row[size]} is {counted:.4g} bits per pixel, the column {stated} "
-            f"says {told:.4g}: {why}"
+            f"{given.file}: {size} {row[size]} is {counted:.4g} bits per pixel, {stated} states "
+            f"{told:.4g}: {why}"
         )
     return counted
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from pathlib import Path
+from typing import Protocol
 
 from icmbench.core.errors import MeasurementError
 from icmbench.reporting.published.points import Point
@@ -23,6 +24,11 @@ class Given:
     dataset: str | None = None
     source: str | None = None
     bits: str | None = None
+
+    @property
+    def origin(self) -> str:
+        """The given source, or else the file's name."""
+        return self.source or Path(self.file).name
 
     def named(self, kind: str, found: str | None) -> str:
         """The given `codec` or `dataset`, or else the file's; MeasurementError for neither."""
@@ -45,7 +51,6 @@ class Format(Protocol):
 
 
 Row = Mapping[str, str]
-IMAGE: Final = "image"
 
 
 def number(row: Row, column: str, given: Given) -> float:

@@ -57,7 +57,7 @@ def read(text: str, given: Given) -> list[Point]:
             metric, how = DECIBELS[name], "results file, converted from dB"
             values = [1 - 10 ** (-value / 10) for value in values]
         points += [
-            Point(codec, dataset, bpp, metric, value, given.source or given.file, how, bits)
+            Point(codec, dataset, bpp, metric, value, given.origin, how, bits)
             for bpp, value in zip(series[RATE], values, strict=True)
         ]
     return points

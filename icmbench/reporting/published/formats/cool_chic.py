@@ -39,7 +39,7 @@ def read(text: str, given: Given) -> list[Point]:
     found = means(rows, lambda row: (codec, row[SETTING]), IMAGE, (RATE, QUALITY), given)
     return [
         Point(
-            codec, dataset, mean[RATE], metric, mean[QUALITY], given.source or given.file,
+            codec, dataset, mean[RATE], metric, mean[QUALITY], given.origin,
             f"results file, mean of {images} images", bits,
         )
         for images, mean in found.values()
