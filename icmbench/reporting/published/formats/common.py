@@ -13,7 +13,7 @@ from icmbench.reporting.published.points import Point
 
 @dataclass(frozen=True)
 class Given:
-    """What a user states about a results file; None: as the file says.
+    """Statements of a user about a results file; None: as the file says.
 
     Attributes:
         file: its name, for errors.
