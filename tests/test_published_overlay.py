@@ -165,7 +165,9 @@ def test_bd_rates_against_a_published_curve() -> None:
     assert rows.loc["webp", "note"] == "of luma"
     assert np.isnan(rows.loc["far", "bd_rate"])
     assert rows.loc["far", "note"] == "2 Pareto points; the curves do not overlap; of luma"
-    assert not {"lo", "hi", "anchor"} & {*table}
+    assert rows.loc["webp", ["quality_low", "quality_high"]].tolist() == [28, 35]
+    assert rows.loc["webp", "specs"].split() == [f"webp:quality={n}" for n in range(4)]
+    assert not {"lo", "hi", "anchor", "anchor_specs"} & {*table}
 
 
 def test_bd_rates_of_a_distance_and_of_a_task() -> None:

@@ -115,7 +115,8 @@ def mean_curves(part: pd.DataFrame, metric: str, higher_is_better: bool) -> dict
     """The curve of every codec entry through the means of its points, by entry.
 
     Args:
-        part: columns `family`, `bpp` and the metric; points without a finite value are left out.
+        part: columns `family, codec, bpp` and the metric; a point without a finite value is left
+            out.
     """
     found = {}
     sign = 1.0 if higher_is_better else -1.0

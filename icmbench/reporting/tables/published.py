@@ -17,11 +17,12 @@ COLUMNS: Final = (
 )  # fmt: skip
 BD_COLUMNS: Final = (
     "dataset", "family", "published", "task", "metric", "bd_rate", "overlap", "points",
-    "published_points", "bits", "source", "note",
+    "published_points", "bits", "source", "note", "quality_low", "quality_high", "specs",
 )  # fmt: skip
-_TYPES: Final = {
-    "bd_rate": "float64", "overlap": "float64", "points": "Int64", "published_points": "Int64",
-}  # fmt: skip
+_TYPES: Final = dict.fromkeys(("bd_rate", "overlap", "quality_low", "quality_high"), "float64") | {
+    "points": "Int64",
+    "published_points": "Int64",
+}
 
 
 def published_table(
@@ -69,25 +70,21 @@ def published_bd_rates(
             (theirs,) = mean_curves(known, metric, directions[metric]).values()
             key = {"dataset": dataset, "task": task, "metric": metric, "published": codec}
             key |= {name: "; ".join(dict.fromkeys(points[name])) for name in ("bits", "source")}
-            rows += _comparisons(key, own, theirs, _deviations(points["how_read"]), min_overlap)
+            notes = _deviations(points["how_read"])
+            for family, curve in own.items():
+                entry = compare_curves(
+                    curve, theirs, 0, min_overlap, higher_is_better=directions[metric]
+                )
+                rows.append({**key, "family": family, **_columns(entry, notes)})
     return pd.DataFrame(rows, columns=list(BD_COLUMNS)).astype(_TYPES)
 
 
-def _comparisons(
-    key: Mapping[str, object],
-    own: Mapping[str, Curves],
-    theirs: Curves,
-    deviations: Sequence[str],
-    min_overlap: float,
-) -> list[dict[str, object]]:
-    found = []
-    for family, curve in own.items():
-        entry = compare_curves(curve, theirs, 0, min_overlap)
-        entry["published_points"] = entry.pop("anchor_points")
-        note = str(entry["note"]).replace("anchor:", "published:")
-        entry["note"] = "; ".join(filter(None, [note, *deviations]))
-        found.append({**key, "family": family, **entry})
-    return found
+def _columns(entry: Mapping[str, object], notes: Sequence[str]) -> dict[str, object]:
+    """The columns of a comparison, with the deviations of the published metric in its note."""
+    found = {key: value for key, value in entry.items() if not key.startswith("anchor_")}
+    found["published_points"] = entry["anchor_points"]
+    own = str(entry["note"]).replace("anchor:", "published:")
+    return found | {"note": "; ".join(filter(None, [own, *notes]))}
 
 
 def _own_curves(
