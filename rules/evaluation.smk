@@ -35,5 +35,6 @@ rule measure:
         device=run.config["device"] if plan.learned_metrics else "cpu",
         shared=lambda wc: plan.shared.get(wc.codec, {}),
         split=run.config["split"],
+        lossless=lambda wc: plan.lossless(wc.codec),
     script:
         "../workflow_scripts/measure.py"

@@ -51,7 +51,9 @@ class Key:
         except (TypeError, ValueError, OverflowError):
             value = None
         # 2.5 is not a whole number, True is not 1, and nan is in no range.
-        exact = value is not None and (isinstance(raw, str) or value == raw)
+        # A number may stand for a text, such as the name of a folder.
+        named = self.kind is str and isinstance(raw, int | float)
+        exact = value is not None and (isinstance(raw, str) or named or value == raw)
         legal = exact and not isinstance(raw, bool)
         legal = legal and (not self.choices or value in self.choices)
         legal = legal and (self.low is None or value >= self.low)
@@ -121,6 +123,8 @@ class Codec(ABC):
             are decoded one by one.
         rate_key: encode or cut key that steers the rate, for `icmbench encode --target`; None: no
             key does so alone.
+        definition: the data that the class was made of (`icmbench.codecs.external`).
+        foreign: its reconstructions were made elsewhere, and its streams are not decoded.
     """
 
     name: ClassVar[str]
@@ -140,6 +144,8 @@ class Codec(ABC):
     has_latent: ClassVar[bool] = False
     batch_key: ClassVar[str | None] = None
     rate_key: ClassVar[str | None] = None
+    definition: ClassVar[Mapping[str, Any] | None] = None
+    foreign: ClassVar[bool] = False
 
     def __init__(self, *, models: Path | None = None, device: str = "cpu") -> None:
         """Load the model, once per job; `models` is the folder of all trained weights."""
@@ -198,6 +204,19 @@ class Codec(ABC):
         planned and must be cheap. A run goes on without the codec and names the reason.
         """
         return ""
+
+    @classmethod
+    def state(cls) -> str:
+        """Return a text that changes with what lies outside this package and decides its results.
+
+        Such as the versions of its programs. It is called while a run is planned and must be cheap.
+        """
+        return ""
+
+    @classmethod
+    def programs(cls) -> dict[str, Any]:
+        """Return what the provenance states of the programs that it runs; empty where none."""
+        return {}
 
     @classmethod
     def stochastic(cls, **keys: Any) -> bool:

@@ -1,15 +1,19 @@
-"""Registry of all codecs: those of this package and those that other packages register."""
+"""Registry of all codecs: classes of this package and of others, and definitions without code."""
 
 from __future__ import annotations
 
 import functools
 import importlib
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import icmbench.codecs
 import icmbench.codecs.conventional
 from icmbench.bitstream import container
+from icmbench.codecs import external
 from icmbench.codecs.base import SEED, Codec
+from icmbench.codecs.external.definition_keys import KINDS
+from icmbench.codecs.external.definitions import definition_of, own_keys, shipped, shipped_names
 from icmbench.core.errors import ConfigError, CorruptStream, UnsupportedVersion
 from icmbench.core.registry import discover
 from icmbench.core.suggest import unknown
@@ -18,11 +22,12 @@ if TYPE_CHECKING:
     from icmbench.training.section import TrainingSection
 
 ENTRY_POINTS = "icmbench.codecs"
+_DEFINED: dict[str, tuple[Mapping[str, Any], type[Codec]]] = {}  # in this process, by name
 
 
 @functools.cache
 def codecs() -> dict[str, type[Codec]]:
-    """Return every codec class, by name, sorted."""
+    """Return every codec class that is code, by name, sorted."""
     found = discover([icmbench.codecs, icmbench.codecs.conventional], Codec, ENTRY_POINTS, "name")  # type: ignore[type-abstract]
     owner: dict[int, str] = {}
     for name, codec in found.items():
@@ -34,11 +39,49 @@ def codecs() -> dict[str, type[Codec]]:
 
 
 def codec_class(name: str) -> type[Codec]:
-    """Return the codec of a name; ConfigError suggests the nearest one."""
-    try:
+    """Return the codec of a name: a class, one that `define` made, or a shipped definition.
+
+    ConfigError suggests the nearest one.
+    """
+    if name in codecs():
         return codecs()[name]
-    except KeyError:
-        raise ConfigError(unknown("codec", name, codecs())) from None
+    if name in _DEFINED:
+        return _DEFINED[name][1]
+    if (definition := shipped(name)) is not None:
+        return define(definition)
+    raise ConfigError(unknown("codec", name, [*codecs(), *shipped_names(), *_DEFINED]))
+
+
+def define(definition: Mapping[str, Any]) -> type[Codec]:
+    """Make the codec of a definition (`external.definitions`) known to this process.
+
+    A later definition of the name takes its place. Raises ConfigError where it is wrong, or where
+    its name is that of a class.
+    """
+    name = definition["name"]
+    if name in codecs():
+        raise ConfigError(f"{name} is the name of another codec: rename the entry")
+    if name not in _DEFINED or _DEFINED[name][0] != definition:
+        # By name, so that jobs of other codecs do not depend on its code.
+        factory = importlib.import_module(f"{external.__name__}.{definition['kind']}")
+        _DEFINED[name] = (definition, factory.make(definition))
+    return _DEFINED[name][1]
+
+
+def codec_of(entries: Mapping[str, Mapping[str, Any]], name: str) -> type[Codec]:
+    """Return the codec of an entry of the section `codecs` of a configuration.
+
+    Raises ConfigError for an unknown codec and for a wrong definition.
+    """
+    codec = entries[name].get("codec", name)
+    if codec in codecs():
+        if own := own_keys(entries[name]):
+            text = f"{', '.join(sorted(own))}: keys of `codec: command` and `codec: folder`"
+            raise ConfigError(f"{text}; {codec} is neither")
+        return codecs()[codec]
+    if (definition := definition_of(entries, name)) is None:
+        raise ConfigError(unknown("codec", codec, [*codecs(), *shipped_names(), *KINDS]))
+    return define(definition)
 
 
 @functools.cache

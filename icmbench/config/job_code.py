@@ -140,7 +140,7 @@ class JobCode:
             return {drawing.figure_module(name)}
         entry = self._entries[kind][name]
         if kind == "codecs":
-            return {codecs.codec_class(entry.get("codec", name)).__module__}
+            return {codecs.codec_of(self._entries[kind], name).__module__}
         if kind == "tasks":
             task = tasks.kinds()[entry.get("type", name)]
             return {task.__module__, answer_module(task.produces)}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from icmbench.codecs.registry import codec_class, codecs
+from icmbench.codecs.registry import codec_of, codecs
 from icmbench.config.problems import Problems
 from icmbench.tasks.base import Task
 from icmbench.tasks.latents import LATENT_HEAD, TRAINED, LatentTask
@@ -46,8 +46,7 @@ def check_latent_tasks(
         for name in chosen:
             if name not in config["codecs"]:
                 continue
-            codec = config["codecs"][name].get("codec", name)
-            if not codec_class(codec).has_latent:
+            if not codec_of(config["codecs"], name).has_latent:
                 problems.add(
                     f"{where}.codecs: {name} has no decoded latent: name codec entries of {known}"
                 )

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from icmbench.codecs.registry import codec_class
+from icmbench.codecs.registry import codec_of
 from icmbench.config.problems import Problems
 from icmbench.core.versions import runs_jobs
 from icmbench.metrics import available
@@ -30,9 +30,9 @@ def drop_unavailable(
     configuration: they have no column. FID and KID are taken out as the section `distribution`.
     """
     reasons: dict[str, str] = {}
-    for name, entry in list(config["codecs"].items()):
+    for name in list(config["codecs"]):
         with problems.collect(f"codecs.{name}"):
-            codec = codec_class(entry.get("codec", name))
+            codec = codec_of(config["codecs"], name)
             if (runs_jobs() or not codec.packages) and (reason := codec.unavailable()):
                 reasons[name] = f"codec entry {name}: {reason}"
     for name in reasons:

@@ -10,7 +10,7 @@ from icmbench.codecs.diff_icmh import model_folder as icmh
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.mpd.model_folder import NAME
 from icmbench.codecs.mpd.training import settings
-from icmbench.codecs.registry import codec_class
+from icmbench.codecs.registry import codec_of
 from icmbench.evaluation.shard import CodecEntry
 from icmbench.models.layout import CARD
 from icmbench.reporting.statistics.seeds import seed_groups
@@ -18,7 +18,7 @@ from icmbench.reporting.statistics.seeds import seed_groups
 
 def model_name(config: Mapping[str, Any], name: str) -> str | None:
     """The model that a codec entry needs, None where it needs none."""
-    return codec_class(config["codecs"][name].get("codec", name)).model_name
+    return codec_of(config["codecs"], name).model_name
 
 
 def models_folder(config: Mapping[str, Any]) -> Path:
@@ -29,12 +29,16 @@ def models_folder(config: Mapping[str, Any]) -> Path:
 def coding_settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Arguments of `make_codec_entry`: all that determines streams and reconstructions."""
     keys = ("device", "threads", "limits")
-    codec = codec_class(config["codecs"][name].get("codec", name))
+    codec = codec_of(config["codecs"], name)
+    made = (
+        {"definition": dict(codec.definition), "state": codec.state()} if codec.definition else {}
+    )
     return {
         "entry": config["codecs"][name],
         **{key: config[key] for key in keys},
         # Only where it is used: another model must not code again what has none.
         "models": str(models_folder(config)) if codec.model_name else None,
+        **made,
     }
 
 

@@ -11,6 +11,7 @@ from icmbench.codecs.diff_icmh import model_folder as icmh
 from icmbench.codecs.diff_icmh.training.settings import imports, tags_images
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.mpd.training.settings import source
+from icmbench.codecs.registry import codec_class
 from icmbench.config.models import (
     alpha_sweeps,
     entries_with_seeds,
@@ -178,6 +179,10 @@ class Plan:
     def source_files(self, *datasets: Dataset) -> list[str]:
         """Files of the rule `download`, one per published source of data sets, sorted."""
         return source_files(self.run.config, datasets)
+
+    def lossless(self, codec: str) -> bool:
+        """True if the reconstructions of a codec entry must equal the originals."""
+        return codec_class(self.run.codecs[codec].codec).lossless
 
     @property
     def with_seeds(self) -> list[str]:

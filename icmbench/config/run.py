@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.config.checks import check_references
+from icmbench.config.folders import check_folders
 from icmbench.config.left_out import (
     drop_references,
     drop_unavailable,
@@ -83,6 +84,7 @@ def make_run(config: Mapping[str, Any]) -> Run:
             ids[name] = dataset.image_ids()
             notices += [f"datasets.{name}: {note}" for note in dataset.notes()]
     check_sources(filled, [*datasets.values(), *training.sources.values()], problems)
+    notices += check_folders(entries, ids, problems)
     notices += [*drop_unknown_images(filled, ids), *shards_hint(filled, ids), *training.notices]
     problems.raise_all()
     return Run(filled, datasets, entries, tasks, training, tuple(notices), unavailable)

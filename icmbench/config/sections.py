@@ -9,6 +9,7 @@ import functools
 import json
 from typing import Any, Final
 
+from icmbench.codecs.external.definition_keys import ENTRY as EXTERNAL
 from icmbench.config.training import sections
 from icmbench.core.fetch_command import DOWNLOADS
 from icmbench.core.schema import (
@@ -327,7 +328,12 @@ ENTRIES: Final = {
         "propertyNames": NAMES,
         "additionalProperties": section(
             {
-                "codec": {**TEXT, "description": "the codec, where the entry's name is not one"},
+                "codec": {
+                    **TEXT,
+                    "description": "the codec, where the entry's name is not one; command or "
+                    "folder: a codec that the other keys define (docs/external-codecs.md)",
+                },
+                **EXTERNAL,
                 "points": array(
                     {
                         "type": "object",

@@ -78,6 +78,10 @@ class SymbolMismatch(CodecError):
     exit_code = 10
 
 
+class ProgramCrashed(CodecError):
+    """A program that a codec runs was ended by a signal."""
+
+
 class ModelError(ConfigError):
     """A model folder lacks a file, or a weight file is damaged or belongs to another network."""
 

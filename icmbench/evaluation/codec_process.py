@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import select
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from icmbench.core.errors import IcmbenchError
+from icmbench.core.errors import IcmbenchError, ProgramCrashed
 from icmbench.core.processes import die_with_parent, start_python
 from icmbench.core.progress import hold
 from icmbench.evaluation import worker
@@ -51,6 +53,7 @@ class Setup:
         seconds: time limit of one request.
         warm_up: keys of a point to run once before anything is timed.
         decodes: whether the warm-up decodes, too; what only encodes need not load a decoder.
+        definition: of a codec that is made of one.
     """
 
     codec: str
@@ -60,6 +63,7 @@ class Setup:
     seconds: float = 120.0
     warm_up: Mapping[str, Any] | None = None
     decodes: bool = True
+    definition: Mapping[str, Any] | None = None
 
 
 class CodecProcess:
@@ -76,6 +80,7 @@ class CodecProcess:
         self.compile_s = 0.0
         self.device = "" if setup.device == "auto" else setup.device
         self._process: subprocess.Popen[bytes] | None = None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._unusable: Failed | None = None
         self._warm = setup.warm_up is None
 
@@ -104,12 +109,15 @@ class CodecProcess:
         answer = self._exchange(request, images * self.setup.seconds)
         if "error" in answer:
             text = f"{answer['error']}: {answer['detail']}"
-            raise Failed("failed", text, typed=answer["typed"])
+            code = "crashed" if answer["error"] == ProgramCrashed.__name__ else "failed"
+            raise Failed(code, text, typed=answer["typed"])
         return answer
 
     def stop(self) -> None:
-        """End the child process."""
+        """End the child process with the programs that it runs, and remove their files."""
         if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.kill()
             self._process.wait()
             for pipe in (self._process.stdin, self._process.stdout):
@@ -117,6 +125,9 @@ class CodecProcess:
                     assert pipe is not None
                     pipe.close()
             self._process = None
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
 
     def _start(self) -> None:
         begin, compiled = time.perf_counter(), self.compile_s
@@ -141,19 +152,25 @@ class CodecProcess:
     def _load(self) -> None:
         if self._unusable is not None:
             raise self._unusable
+        self._scratch = tempfile.TemporaryDirectory(prefix="icmbench-", ignore_cleanup_errors=True)
         self._process = start_python(
             "-m",
             worker.__name__,
-            changes=dict.fromkeys(_THREADS, str(self.setup.threads)),
+            changes={
+                **dict.fromkeys(_THREADS, str(self.setup.threads)),
+                "TMPDIR": self._scratch.name,
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             preexec_fn=die_with_parent,
+            process_group=0,  # with the programs that a codec runs, to be ended together
         )
         first = {
             "codec": self.setup.codec,
             "models": self.setup.models,
             "device": self.setup.device,
             "threads": self.setup.threads,
+            "definition": self.setup.definition,
         }
         try:
             answer = self._exchange(first, START_SECONDS)

@@ -175,7 +175,8 @@ class _Job:
         place = {"dataset": self.dataset, "family": self.entry.name, "image": coded["image"]}
         what = {"stage": "decode", "codec": point.spec, "encoding": point.encoding}
         pixels = image.shape[0] * image.shape[1]
-        self.seconds.append({**place, **what, **timing_row(self.process, answer, pixels)})
+        if not point.codec.foreign:  # else a picture was read, and nothing decoded
+            self.seconds.append({**place, **what, **timing_row(self.process, answer, pixels)})
         self._row(coded, point, file, {"digest": pixel_sha256(image)[:16]})
 
     def _failed(
@@ -189,7 +190,8 @@ class _Job:
         self, coded: Mapping[str, str], point: OperatingPoint, file: Path, found: Mapping[str, str]
     ) -> None:
         row = {"codec": point.spec, "device": self.process.device, **coded, **found}
-        row["bytes"] = str(file.stat().st_size)
+        if not point.codec.foreign:  # else the file is a reconstruction
+            row["bytes"] = str(file.stat().st_size)
         self.patience.note(point.spec, row["status"])
         self.rows.append(row)
 

@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 
 from icmbench.codecs.base import Image
-from icmbench.codecs.specs import parse_spec
 from icmbench.core.devices import keep_freed_memory
 from icmbench.core.errors import MeasurementError
 from icmbench.core.images.image_files import read_image
@@ -53,6 +52,7 @@ def measure_shard(
     *,
     pictures: Path,
     decoded: Path,
+    lossless: bool = False,
     known: Mapping[tuple[str, str], Mapping[str, Any]] | None = None,
 ) -> pd.DataFrame:
     """Measure every reconstruction of a shard.
@@ -60,6 +60,7 @@ def measure_shard(
     bits per pixel = 8 x bytes of the file that was decoded / (original width x height).
 
     Args:
+        lossless: the entry's reconstructions must equal the originals.
         known: rows by codec spec and image that an earlier entry has measured.
 
     Returns:
@@ -81,7 +82,7 @@ def measure_shard(
                     continue
                 base: dict[str, Any] = {"dataset": dataset, "family": entry, **coded}
                 base |= {"width": record.width, "height": record.height}
-                rows.append(base | _measure(source, coded, original, meter))
+                rows.append(base | _measure(source, coded, original, meter, lossless))
     return _frame(rows, meter.names)
 
 
@@ -119,7 +120,11 @@ def check_measurements(frame: pd.DataFrame, schema: Path) -> None:
 
 
 def _measure(
-    source: zipfile.ZipFile, coded: Mapping[str, str], original: Image, meter: Meter
+    source: zipfile.ZipFile,
+    coded: Mapping[str, str],
+    original: Image,
+    meter: Meter,
+    lossless: bool,
 ) -> dict[str, Any]:
     nothing: dict[str, Any] = {"bytes": pd.NA, "bpp": np.nan, "digest": ""}
     if coded["status"] != "ok":
@@ -134,7 +139,7 @@ def _measure(
     if image.shape != original.shape:
         text = f"decoded to {image.shape[1]}x{image.shape[0]}, the original is {width}x{height}"
         return nothing | {"status": "wrong-size", "detail": text}
-    if parse_spec(coded["codec"]).codec.lossless and not np.array_equal(image, original):
+    if lossless and not np.array_equal(image, original):
         return nothing | {"status": "not-lossless", "detail": "a lossless codec lost something"}
     try:
         values = meter(original, image)

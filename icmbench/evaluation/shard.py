@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from icmbench.codecs.registry import codec_class
+from icmbench.codecs.registry import codec_class, define
 from icmbench.codecs.specs import OperatingPoint, expand_points
 from icmbench.core.devices import resolve_device
 from icmbench.core.errors import MeasurementError
@@ -55,25 +55,29 @@ def make_codec_entry(name: str, settings: Mapping[str, Any]) -> CodecEntry:
     """Make the codec entry of a configuration entry.
 
     Args:
-        settings: `entry` (codec, points), `device`, `threads`, `limits` and `models` of the run.
+        settings: `entry` (codec, points), `device`, `threads`, `limits` and `models` of the run;
+            `definition` of a codec that has one.
 
     Raises ConfigError for wrong codecs, keys and values, and for cuda where there is none.
     """
     entry = settings["entry"]
-    codec = entry.get("codec", name)
-    points = tuple(expand_points(codec, entry["points"]))
-    device = settings["device"] if codec_class(codec).uses_device else "cpu"
+    definition = settings.get("definition")
+    codec = define(definition) if definition else codec_class(entry.get("codec", name))
+    points = tuple(expand_points(codec.name, entry["points"]))
+    device = settings["device"] if codec.uses_device else "cpu"
     if device == "cuda":
         resolve_device(device)  # `auto` is left to the codec process: it takes loading torch
     setup = Setup(
-        codec,
+        codec.name,
         models=Path(settings["models"]) if settings["models"] else None,
         device=device,
         threads=settings["threads"],
         seconds=settings["limits"]["seconds_per_image"],
-        warm_up=dict(points[0].encode + points[0].cut + points[0].decode),
+        # A program starts anew for every image.
+        warm_up=None if definition else dict(points[0].encode + points[0].cut + points[0].decode),
+        definition=definition,
     )
-    return CodecEntry(name, codec, points, setup)
+    return CodecEntry(name, codec.name, points, setup)
 
 
 class Patience:

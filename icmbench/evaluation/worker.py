@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from icmbench.codecs.base import Codec, Latent, check_image
-from icmbench.codecs.registry import codec_class
+from icmbench.codecs.registry import codec_class, define
 from icmbench.codecs.specs import make_point
 from icmbench.core import jit_notice as compiling
 from icmbench.core.devices import limit_threads, use_device
@@ -138,6 +138,8 @@ def main() -> None:
     assert setup is not None, "the parent sent nothing"
     try:
         device = use_device(setup["device"])
+        if setup["definition"]:
+            define(setup["definition"])
         codec = codec_class(setup["codec"])(models=setup["models"], device=device)
         # Now that the codec's libraries are loaded: those that are not yet cannot be limited.
         limit_threads(setup["threads"])

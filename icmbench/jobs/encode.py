@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from icmbench.codecs.registry import codec_class
 from icmbench.datasets.records import read_records, usable
 from icmbench.evaluation.encode import encode_shard
+from icmbench.evaluation.imported import import_shard
 from icmbench.evaluation.shard import make_codec_entry
 from icmbench.evaluation.sharing import shared_of
 
@@ -28,6 +30,8 @@ def encode(
 ) -> None:
     """Encode the images of one shard at every encoding of a codec entry.
 
+    Of a folder of results made elsewhere, take the shard's into the archive.
+
     Args:
         codec: name of the codec entry.
         settings: of `make_codec_entry`.
@@ -36,10 +40,14 @@ def encode(
         shared: by earlier entry, the encodings that are copied from it.
         shared_files: archive, status and timing of every entry of `shared`, in order.
     """
+    entry, found = make_codec_entry(codec, settings), usable(read_records(records), split)
+    if codec_class(entry.codec).foreign:
+        import_shard(entry, dataset, found, streams=streams, status=status, timing=timing)
+        return
     encode_shard(
-        make_codec_entry(codec, settings),
+        entry,
         dataset,
-        usable(read_records(records), split),
+        found,
         images,
         streams=streams,
         status=status,

@@ -19,6 +19,7 @@ def measure(
     weights: str | None,
     device: str,
     split: str,
+    lossless: bool,
     root: Path,
     records: Path,
     images: Path,
@@ -34,6 +35,7 @@ def measure(
         codec: name of the codec entry.
         available: metrics to compute.
         weights: folder of the learned metrics' weight files.
+        lossless: the entry's reconstructions must equal the originals.
         root: folder of the workflow, which holds the schema of measurements.
         records, images: the shard's list and folder.
         pictures, decoded: the archive and the status table of the decoding job.
@@ -49,6 +51,7 @@ def measure(
         Meter(available, Path(weights) if weights else None, device),
         pictures=pictures,
         decoded=decoded,
+        lossless=lossless,
         known=measured(shared or {}, [str(path) for path in shared_files], codec),
     )
     check_measurements(frame, root / "schemas" / "measurements.schema.json")

@@ -5,11 +5,13 @@ Reconstructions and their digests are not packed, so that the other machine cann
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from icmbench.bitstream import container
 from icmbench.codecs.diff_icmh import model_folder as icmh
+from icmbench.codecs.external.definitions import own_keys
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.config.models import given_files, model_name, models_folder
 from icmbench.core.errors import IcmbenchError, MeasurementError
@@ -42,6 +44,7 @@ def pack_streams(
         raise MeasurementError(f"{results / 'streams'}: no such folder: the run has no streams")
     units = chosen_units(config, datasets, codecs)
     families = codec_entries(config, units)
+    _check_portable(config, families)
     files: dict[str, Path] = {}
     weights: dict[str, Collection[bytes]] = {}
     for name in families:
@@ -63,6 +66,17 @@ def pack_streams(
     }
     write_bundle(out, STREAMS, {"config": about}, files)
     return units
+
+
+def _check_portable(config: Mapping[str, Any], names: Collection[str]) -> None:
+    """MeasurementError for entries that another machine cannot decode from the pack alone."""
+    own = [name for name in names if own_keys(config["codecs"][name])]
+    if own:
+        others = ", ".join(sorted({*config["codecs"]} - {*own})) or "none of this run"
+        raise MeasurementError(
+            f"{', '.join(own)}: commands and folders of the configuration are not packed: they "
+            f"would run on another machine unread; name entries with --codecs: {others}"
+        )
 
 
 def _model_files(model: str, folder: Path) -> dict[str, Path]:

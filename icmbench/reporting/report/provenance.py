@@ -17,7 +17,7 @@ import PIL.features
 import psutil
 
 import icmbench
-from icmbench.codecs.registry import codec_class
+from icmbench.codecs.registry import codec_of
 from icmbench.core.devices import unused_gpu
 from icmbench.core.revision import VARIABLE, git_revision
 from icmbench.core.versions import package_version
@@ -59,6 +59,7 @@ def provenance(
         "python": sys.version.split()[0],
         "packages": {name: package_version(name) for name in PACKAGES},
         "coders": coder_versions(),
+        "programs": programs(config["codecs"]),
         "tasks": task_models(config["tasks"]),
         "machine": {
             "system": f"{platform.system()} {platform.release()}",
@@ -74,6 +75,12 @@ def provenance(
         "config_sha256": hashlib.sha256(text.encode()).hexdigest(),
         "config": dict(config),
     }
+
+
+def programs(codecs: Mapping[str, Any]) -> dict[str, Any]:
+    """Paths, versions and command lines of the programs behind codec entries that run some."""
+    found = {name: codec_of(codecs, name).programs() for name in sorted(codecs)}
+    return {name: facts for name, facts in found.items() if facts}
 
 
 def task_models(tasks: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,10 +106,11 @@ def codecs_table(
     """`family, weights, settings, versions`: the weights and exact settings behind every curve."""
     coders = coder_versions()
     rows = []
-    for family, entry in sorted(config["codecs"].items()):
-        codec = codec_class(entry.get("codec", family))
+    for family in sorted(config["codecs"]):
+        codec = codec_of(config["codecs"], family)
         versions = [f"{name} {package_version(name)}" for name in codec.packages]
         versions += [f"{name} {coders[name]}" for name in codec.coders if name in coders]
+        versions += [text] if (text := codec.programs().get("version")) else []
         rows.append((family, (weights or {}).get(family, ""), codec.settings, ", ".join(versions)))
     return pd.DataFrame(rows, columns=["family", "weights", "settings", "versions"])
 
