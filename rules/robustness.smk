@@ -1,9 +1,9 @@
-# Robustness: decoding of damaged streams by every codec. Included where the configuration sets a
-# number of trials.
+# Robustness: decoding of damaged streams by every codec that this run codes. Included where the
+# configuration sets a number of trials.
 
 
 # One job per codec for all images: the same trials for every codec, the decoder loaded once.
-if run.config["robustness"]["trials"] > 0:
+if plan.damages:
 
     rule robustness:
         input:
@@ -42,7 +42,7 @@ if run.config["robustness"]["trials"] > 0:
             trials=expand(
                 "<results>/robustness/{dataset}/{codec}.parquet",
                 dataset=run.config["robustness"]["dataset"],
-                codec=run.codecs,
+                codec=plan.coded,
             ),
         output:
             table="<results>/tables/robustness.csv",

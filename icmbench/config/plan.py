@@ -180,6 +180,17 @@ class Plan:
         """Files of the rule `download`, one per published source of data sets, sorted."""
         return source_files(self.run.config, datasets)
 
+    @property
+    def coded(self) -> list[str]:
+        """Codec entries that this run codes: not those whose results were made elsewhere."""
+        entries = self.run.codecs
+        return [name for name in entries if not codec_class(entries[name].codec).foreign]
+
+    @property
+    def damages(self) -> bool:
+        """Streams are damaged and decoded."""
+        return self.run.config["robustness"]["trials"] > 0 and bool(self.coded)
+
     def lossless(self, codec: str) -> bool:
         """True if the reconstructions of a codec entry must equal the originals."""
         return codec_class(self.run.codecs[codec].codec).lossless

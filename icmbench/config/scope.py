@@ -45,7 +45,7 @@ def _conditions(plan: Plan) -> Iterable[tuple[str, Any]]:
     yield "mpd_model", plan.makes_mpd
     yield "paired", config["anchors"] and config["rates"]
     yield "published", plan.published
-    yield "robustness", config["robustness"]["trials"] > 0
+    yield "robustness", plan.damages
     yield "seeds", plan.with_seeds
     yield "tasks", run.tasks
 
@@ -66,9 +66,8 @@ def _axes(plan: Plan) -> dict[str, Axis]:
         "backbone": _pairs(plan.backbones),
         "backbones": [{}] * bool(plan.backbones),
         "codec": _each("codec", run.codecs),
-        "damaged": _each("dataset", [config["robustness"]["dataset"]])
-        if config["robustness"]["trials"] > 0
-        else [],
+        "coded": _each("codec", plan.coded),
+        "damaged": _each("dataset", [config["robustness"]["dataset"]]) if plan.damages else [],
         "dataset": _each("dataset", run.datasets),
         "diffusion": diffusion,
         "diffusion_table": [{}] * bool(diffusion),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.codecs.diff_icmh import model_folder as icmh
+from icmbench.codecs.external import NOT_OURS
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.mpd.training.settings import source
 from icmbench.codecs.registry import codec_class
@@ -67,9 +68,13 @@ def weights_names(run: Run) -> dict[str, str]:
 def curve_names(run: Run) -> dict[str, str]:
     """Legend text of every codec entry with weights: `MPD (bundled)`.
 
-    An entry with a name of its own keeps it.
+    An entry with a name of its own keeps it. Results made elsewhere are marked.
     """
-    names = {}
+    names = {
+        name: f"{name} ({NOT_OURS})"
+        for name, entry in run.codecs.items()
+        if codec_class(entry.codec).foreign
+    }
     for name, weights in weights_names(run).items():
         codec = codec_class(run.codecs[name].codec)
         title = codec.title if name == codec.name else name

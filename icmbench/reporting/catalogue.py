@@ -419,7 +419,7 @@ DATA: Final[Sequence[Artefact]] = (
     ),
     _data(
         "robustness/{dataset}/{codec}.parquet", "robustness",
-        "one row per damaged stream: place, outcome, PSNR", "damaged", "codec",
+        "one row per damaged stream: place, outcome, PSNR", "damaged", "coded",
     ),
     _data(
         "predictions/{dataset}/{codec}/{shard}", "predict", "predictions of the task models",

@@ -22,11 +22,13 @@ from icmbench.reporting.figures.published_curves import (
     with_published,
 )
 from icmbench.reporting.figures.style import (
+    FOREIGN,
     INK,
     MUTED,
     FamilyStyle,
     MetricInfo,
     better_arrow,
+    mark_foreign,
     metric_label,
     theme,
 )
@@ -59,6 +61,7 @@ def rate_figure(
         ceilings: by metric, the value on the originals, which a dotted line shows.
         published: `codec, metric, bpp, value, bits, how_read` of published points.
     """
+    styles = mark_foreign(styles, names)
     shown = {name: styles[name] for name in sorted(set(rows["family"]))}
     known = ceilings or {}
     others = published if published is not None and len(published) else None
@@ -219,6 +222,7 @@ def _draw_points(
     style: FamilyStyle,
 ) -> None:
     """Markers: hollow where `scaled`, small and faint where not `best`."""
+    wide = 1.4 if style.marker == FOREIGN else 0.9
     fills = ((~scaled, style.colour, style.colour if style.thin else "white"),
              (scaled, "white", style.colour))  # fmt: skip
     for filled, face, edge in fills:
@@ -229,7 +233,7 @@ def _draw_points(
             axes.plot(
                 rate[mask], value[mask], linestyle="none", marker=style.marker,
                 markersize=style.marks["markersize"] * shrink, markerfacecolor=face,
-                markeredgecolor=edge, markeredgewidth=0.4 if edge == "white" else 0.9,
+                markeredgecolor=edge, markeredgewidth=0.4 if edge == "white" else wide,
                 alpha=alpha, zorder=order,
             )  # fmt: skip
 

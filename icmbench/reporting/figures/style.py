@@ -8,16 +8,18 @@ apart; markers and dashes carry the same information on a grey print.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import matplotlib as mpl
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from icmbench.codecs.external import NOT_OURS
 from icmbench.core.errors import MeasurementError
 from icmbench.core.files import atomic_path
 
@@ -63,7 +65,7 @@ class FamilyStyle:
     @property
     def thin(self) -> bool:
         """True for a marker of little area: it is drawn larger, with an edge of its colour."""
-        return self.marker in "*XP"
+        return self.marker in "*XP+"
 
     @property
     def line(self) -> dict[str, Any]:
@@ -77,9 +79,11 @@ class FamilyStyle:
             "marker": self.marker,
             "markersize": 6.0 if self.thin else 4.4,
             "markeredgecolor": self.colour if self.thin else "white",
-            "markeredgewidth": 0.4,
+            "markeredgewidth": 1.4 if self.marker == FOREIGN else 0.4,
         }
 
+
+FOREIGN: Final = "+"  # marker of results that were made elsewhere
 
 KNOWN: dict[str, FamilyStyle] = {
     "jpeg": FamilyStyle("#000000", "o", "-"),
@@ -116,6 +120,17 @@ def family_styles(families: Iterable[str]) -> dict[str, FamilyStyle]:
         )
     )
     return {name: KNOWN[name] if name in KNOWN else next(spare) for name in names}
+
+
+def mark_foreign(
+    styles: Mapping[str, FamilyStyle], names: Mapping[str, str] | None
+) -> dict[str, FamilyStyle]:
+    """Styles with a marker of their own for the entries whose legend text says `NOT_OURS`."""
+    foreign = {family for family, text in (names or {}).items() if NOT_OURS in text}
+    return {
+        family: dataclasses.replace(style, marker=FOREIGN) if family in foreign else style
+        for family, style in styles.items()
+    }
 
 
 _RC: Any = {
