@@ -9,17 +9,24 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from conftest import ROOT
 
+from icmbench.core.images.image_files import write_png
+
 GUIDE = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
-SECTIONS = ("Codec", "Metric", "Task", "Data set", "Figure")
+SECTIONS = (
+    "Codec as a command", "Codec as a folder", "Codec in Python", "Metric", "Task", "Data set",
+    "Figure",
+)  # fmt: skip
 USE = """
 import sys
 from pathlib import Path
 import numpy as np
 import yaml
+from icmbench.codecs.registry import codec_of
 from icmbench.codecs.specs import parse_spec
 from icmbench.config.job_code import JobCode
 from icmbench.config.plan import Plan
@@ -39,6 +46,11 @@ data = make_dataset("ramps", config["datasets"]["ramps"], folder, folder)
 records = data.provide(data.image_ids(), folder)
 assert [record.width for record in records] == [64, 128, 192, 256, 320]
 image = np.arange(30 * 40 * 3).reshape(30, 40, 3).astype(np.uint8)
+mine = codec_of(config["codecs"], "mycodec")()
+small, large = (mine.encode(image, quality=quality) for quality in (10, 50))
+assert len(small) < len(large) and mine.decode(large).shape == image.shape
+assert "codecs.theirs: low: 4 of 5 results on ramps are missing (ramp1, ramp2, ramp3, …): rows " \
+    "of status missing" in run.notices
 codec = parse_spec("rawzip:level=9").codec()
 assert np.array_equal(codec.decode(codec.encode(image, level=9)), image)
 other = image.copy()
@@ -81,7 +93,10 @@ def blocks(name: str, language: str) -> list[str]:
 
 @pytest.mark.parametrize("name", SECTIONS)
 def test_an_example_is_short(name: str) -> None:
-    lines = [line for block in blocks(name, "python") for line in block.splitlines() if line]
+    kinds = ("python", "yaml") if name.startswith("Codec") else ("python",)
+    lines = [
+        line for k in kinds for block in blocks(name, k) for line in block.splitlines() if line
+    ]
     assert 1 < len(lines) <= 22  # with the file's name, 20 of code
 
 
@@ -97,11 +112,18 @@ def test_the_examples_work_where_the_guide_puts_them(tmp_path: Path) -> None:
         "datasets": {"scenes": {"test": 2}},
         "anchors": [],
     }
+    my = tmp_path / "my"
+    (my / "results" / "high").mkdir(parents=True)
+    write_png(my / "results" / "low" / "ramp0.png", np.zeros((48, 64, 3), np.uint8))
+    (my / "results" / "low" / "ramp0.bin").write_bytes(b"stream")
     for name in SECTIONS:
-        file, *entries = blocks(name, "python")
-        place = file.splitlines()[0].removeprefix("# icmbench/")
-        assert not (package / place).exists()
-        (package / place).write_text(file, encoding="utf-8")
+        file, *entries = blocks(name, "python") or ["# mine/empty.py"]
+        place = file.splitlines()[0].removeprefix("# ")
+        inside = place.startswith("icmbench/")
+        path = package.parent / place if inside else my / place
+        assert not path.exists()
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(file, encoding="utf-8")
         for entry in entries:
             table = package / re.findall(r"entry of icmbench/(\S+)", entry)[0]
             first = r"^(?:_ALL|FIGURES).* = \($"
@@ -113,6 +135,7 @@ def test_the_examples_work_where_the_guide_puts_them(tmp_path: Path) -> None:
             table.unlink()  # a link to the checkout's
             table.write_text(text, encoding="utf-8")
         for text in blocks(name, "yaml"):
+            text = text.replace("/my/", f"{my}/").replace("python ", f"{sys.executable} ")
             for key, value in yaml.safe_load(text).items():
                 known = config.get(key, {})
                 config[key] = {**known, **value} if isinstance(known, dict) and known else value

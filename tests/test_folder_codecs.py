@@ -295,5 +295,5 @@ def test_it_codes_nothing(theirs: Path) -> None:
     with pytest.raises(ConfigError, match=r"'path' is a required property"):
         codec_of({"x": {"codec": "folder", "points": []}}, "x")
     config = {"codecs": {"theirs": entry(theirs), "jpeg": {"points": [{"quality": 9}]}}}
-    with pytest.raises(MeasurementError, match=r"theirs: commands and folders .*--codecs: jpeg"):
+    with pytest.raises(MeasurementError, match=r"theirs: commands and folders .*--codec: jpeg"):
         pack._check_portable(config, ["theirs", "jpeg"])

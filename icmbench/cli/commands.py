@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 from icmbench.cli.arguments import path_if_given
 from icmbench.cli.files import check_output, load_codec, named, read_file, read_picture
 from icmbench.codecs.base import Codec, Image, Key
-from icmbench.codecs.registry import codecs as all_codecs
-from icmbench.codecs.registry import recognise
+from icmbench.codecs.registry import codec_class, every_codec, recognise
 from icmbench.codecs.specs import make_point, parse_keys
 from icmbench.core.errors import (
     ConfigError,
@@ -70,8 +69,10 @@ def info(arguments: Namespace) -> None:
 
 def codecs(arguments: Namespace) -> None:
     """`icmbench codecs`."""
-    for name, codec in all_codecs().items():
+    for name, codec in every_codec().items():
         print(f"{name}: {codec.title}. {codec.settings}")
+        if reason := codec.unavailable():
+            print(f"    not available: {reason}")
         for group in ("encode", "cut", "decode"):
             for key, spec in sorted(getattr(codec, f"{group}_keys").items()):
                 print(f"    {group:<6} {key:<10} {_key_text(spec)}")
@@ -149,6 +150,8 @@ def _open(arguments: Namespace) -> tuple[Codec, bytes]:
     stream = read_file(arguments.stream)
     if not stream:
         raise TruncatedStream(f"{arguments.stream}: the file is empty")
+    if name := getattr(arguments, "codec", ""):  # of `decode`
+        return load_codec(codec_class(name), arguments), stream
     codec = named(arguments.stream, lambda: recognise(stream))
     return load_codec(codec, arguments), stream
 

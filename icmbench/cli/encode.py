@@ -104,4 +104,4 @@ def _write(
     text = point.encoding if arguments.target is None else point.spec
     print(f"{arguments.output}: {text}, {len(stream)} bytes, {8 * len(stream) / pixels:.4f} bpp")
     if point.codec.file_extension(**dict(point.encode)) != point.codec.extension:
-        print("only icmbench can decode this file: a byte that gives the original size precedes it")
+        print("only icmbench can decode this file: the original size precedes it")

@@ -121,6 +121,12 @@ def _decode(sub: Sub) -> None:
         action="store_true",
         help="decode what is whole of a damaged embedded stream, and say what that is",
     )
+    parser.add_argument(
+        "--codec",
+        metavar="NAME",
+        default="",
+        help="the codec, where the content does not tell: that of a program of `icmbench codecs`",
+    )
     parser.add_argument("--decoder", help="the same as --set decoder=NAME")
     add_models(parser)
 

@@ -38,6 +38,12 @@ def codecs() -> dict[str, type[Codec]]:
     return found
 
 
+def every_codec() -> dict[str, type[Codec]]:
+    """Return the codecs of classes and of shipped definitions, by name, sorted."""
+    named = {name: codec_class(name) for name in shipped_names()}
+    return dict(sorted({**named, **codecs()}.items()))
+
+
 def codec_class(name: str) -> type[Codec]:
     """Return the codec of a name: a class, one that `define` made, or a shipped definition.
 
@@ -110,4 +116,5 @@ def recognise(data: bytes) -> type[Codec]:
     for candidate in codecs().values():
         if candidate.recognises(data):
             return candidate
-    raise CorruptStream("no installed codec recognises this file")
+    text = "no installed codec recognises this file; `icmbench decode --codec` takes its name"
+    raise CorruptStream(text)

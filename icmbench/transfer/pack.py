@@ -75,7 +75,7 @@ def _check_portable(config: Mapping[str, Any], names: Collection[str]) -> None:
         others = ", ".join(sorted({*config["codecs"]} - {*own})) or "none of this run"
         raise MeasurementError(
             f"{', '.join(own)}: commands and folders of the configuration are not packed: they "
-            f"would run on another machine unread; name entries with --codecs: {others}"
+            f"would run on another machine unread; name entries with --codec: {others}"
         )
 
 

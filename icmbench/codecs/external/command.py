@@ -29,6 +29,11 @@ class CommandCodec(Codec):
     commands: ClassVar[Commands]
 
     @classmethod
+    def file_extension(cls, **keys: Any) -> str:
+        """Return the suffix, or `<suffix>-sized` for files that other programs cannot read."""
+        return cls.extension + ("-sized" if cls.commands.header != "none" else "")
+
+    @classmethod
     def unavailable(cls) -> str:
         """Return the reason where a program, a file or an environment variable is missing."""
         return cls.commands.missing()

@@ -66,9 +66,9 @@ class Commands:
 
     def missing(self) -> str:
         """The reason why they cannot run here, or an empty text."""
-        for name, path in self.definition["paths"].items():
+        for path in self.definition["paths"].values():
             if variables := unset(path):
-                return f"the environment variable {variables[0]} is not set (paths.{name} needs it)"
+                return f"set the environment variable {variables[0]} (docs/external-codecs.md)"
         for program in self.names():
             if find_program(program) is None:
                 package = self.definition["debian"].get(program)
