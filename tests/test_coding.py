@@ -63,8 +63,9 @@ def run_jobs(one: CodecEntry, shard: tuple[list[Record], Path], out: Path, names
         timing=out / "td.csv",
     )
     return measure_shard(
-        "d", one.name, records, folder, Meter(names), pictures=out / "r.zip", decoded=out / "r.csv"
-    )
+        "d", one.name, records, folder, Meter(names), pictures=out / "r.zip",
+        decoded=out / "r.csv", lossless=codec_class(one.codec).lossless,
+    )  # fmt: skip
 
 
 def test_rate_is_the_size_of_the_decoded_file(shard, tmp_path: Path, root: Path) -> None:

@@ -128,7 +128,7 @@ def coded(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "scenes", name, available=["psnr_rgb", "ssim"], weights=None, device="cpu",
             split="test", root=ROOT, records=home / "0.csv", images=images,
             pictures=home / f"{name}.pictures.zip", decoded=home / f"{name}.decoded.csv",
-            measurements=home / f"{name}.parquet",
+            measurements=home / f"{name}.parquet", lossless=False,
         )  # fmt: skip
     return home
 

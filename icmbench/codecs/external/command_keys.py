@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,8 +94,8 @@ class Commands:
         return {
             "programs": {name: find_program(name) for name in self.names()},
             "version": self.versions(),
-            "encode": [list(words) for words in self.encode],
-            "decode": [list(words) for words in self.decode],
+            "encode": [shlex.join(words) for words in self.encode],
+            "decode": [shlex.join(words) for words in self.decode],
             "paths": self.places(),
         }
 
