@@ -93,7 +93,7 @@ def _on_sizes(point: str, dataset: str, results: PointResults) -> list[str]:
 
 
 def _left_over(path: Path, found: Mapping[str, PointResults]) -> list[str]:
-    """What no data set takes; those with one folder share its files."""
+    """Names that no data set takes; those with one folder share its files."""
     by_folder: dict[Path, set[str]] = {}
     for dataset, results in found.items():
         home, spare = set_folder(path, dataset), {*results.left_over}

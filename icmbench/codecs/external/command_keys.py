@@ -82,7 +82,7 @@ class Commands:
         return ""
 
     def versions(self) -> str:
-        """What the programs say of their versions; of those that say nothing, digests."""
+        """Versions as the programs state them; digests where no command asks for them."""
         if not self.version:
             return "; ".join(map(digest_text, self.names()))
         line, places = self.definition["version_line"], self.places()

@@ -32,10 +32,10 @@ def write_header(kind: Header, width: int, height: int) -> bytes:
 
 
 def split_header(kind: Header, stream: bytes) -> tuple[tuple[int, int], bytes]:
-    """What the header says, and the program's file.
+    """Split a stream into the content of its header and the program's file.
 
-    Of `size`: width and height. Of the others: the pixels to cut off on the right and at the
-    bottom. Raises TruncatedStream and CorruptStream.
+    The content of `size`: width and height; of the others: pixels to cut off on the right and at
+    the bottom. Raises TruncatedStream and CorruptStream.
     """
     if kind == "none":
         return (0, 0), stream

@@ -27,7 +27,7 @@ def find_program(name: str) -> str | None:
 
 
 def version_text(command: Sequence[str], line: str = "") -> str:
-    """What a program says of its version: the first line that it writes, whatever its exit code.
+    """First line that a program writes when asked for its version, whatever its exit code.
 
     Args:
         command: asks for the version.
