@@ -40,6 +40,7 @@ def test_shipped_definitions_are_found_by_name() -> None:
         assert codec.definition == shipped(name)
         assert codec.definition["source"].startswith("https://")
         assert codec.settings
+        assert codec.rate_key in codec.encode_keys
     assert parse_spec("vtm:qp=32").spec == "vtm:qp=32"
     with pytest.raises(ConfigError, match="a whole number from 0 to 63"):
         parse_spec("vtm:qp=64")

@@ -124,6 +124,7 @@ def make(definition: Definition) -> type[CommandCodec]:
     """The codec of a definition; ConfigError where its templates and keys do not fit together."""
     commands = read_commands(definition)
     name = definition["name"]
+    needed = [key for key, rule in commands.encode_keys.items() if rule.default is None]
     parts = [
         definition["settings"] or "commands of the configuration",
         f"encoder reads {commands.input}",
@@ -141,6 +142,7 @@ def make(definition: Definition) -> type[CommandCodec]:
             "extension": definition["extension"],
             "encode_keys": commands.encode_keys,
             "decode_keys": commands.decode_keys,
+            "rate_key": needed[0] if len(needed) == 1 else None,
             "settings": "; ".join(filter(None, parts)),
             "lossless": definition["lossless"],
             "definition": definition,
