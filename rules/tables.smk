@@ -116,6 +116,7 @@ rule timing_table:
         ),
     output:
         table="<results>/tables/timing.csv",
+        costs="<results>/tables/costs.csv",
     log:
         "<logs>/timing_table.log",
     benchmark:

@@ -78,7 +78,7 @@ def test_files_follow_from_the_wildcards_of_an_entry() -> None:
 def test_a_plain_run_has_no_more_than_its_sections(default: Plan) -> None:
     plan = plain()
     assert [one.name for one in plan.made("table")] == [
-        "rd", "bd_rate", "timing", "jobs", "codecs", "revisions", "failures", "remarks",
+        "rd", "bd_rate", "timing", "costs", "jobs", "codecs", "revisions", "failures", "remarks",
     ]  # fmt: skip
     names = [
         f"{kind}_{data}" for kind in ("rd", "rate_time", "contact") for data in plan.run.datasets

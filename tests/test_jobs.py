@@ -175,8 +175,16 @@ def test_the_jobs_of_coding_make_tables_and_figures(coded: Path, tmp_path: Path)
     assert json.loads((tmp_path / "comparison.json").read_text())
     timing = tmp_path / "timing.csv"
     parts = [*sorted(coded.glob("*.encode.csv")), *sorted(coded.glob("*.decode.csv"))]
-    timing_table(measurements=measurements, parts=parts, table=timing)
+    costs = tmp_path / "costs.csv"
+    timing_table(measurements=measurements, parts=parts, table=timing, costs=costs)
     assert len(pd.read_csv(timing)) == 8
+    cost = pd.read_csv(costs)
+    assert len(cost) == 8
+    assert (cost[["encode_mp_s", "decode_mp_s"]] > 0).all(axis=None)
+    assert cost[["encode_mb", "decode_mb"]].min(axis=None) > 20  # Python alone takes that
+    # No networks, no GPU.
+    networks = ["encode_kmac_px", "decode_kmac_px", "encode_parameters", "decode_gpu_mb"]
+    assert cost[networks].isna().all(axis=None)
     names = ("rd_scenes", "rate_time_scenes", "bd_jpeg_scenes")
     figures = [tmp_path / f"{name}.{suffix}" for name in names for suffix in FORMATS]
     given: dict[str, Any] = {"rd": tables["rd"], "bd_rate": tables["bd_rate"], "timing": timing}

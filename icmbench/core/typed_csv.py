@@ -14,11 +14,11 @@ from icmbench.core.errors import MeasurementError
 TEXT: Final = frozenset(
     {
         "against", "anchor", "anchor_specs", "annotation", "bits", "codec", "damage", "dataset",
-        "detail", "device", "digest", "elsewhere", "encoding", "example", "family", "first_image",
-        "here", "host", "hosts", "how_read", "image", "job", "kind", "level", "licence", "metric",
-        "model", "note", "operator", "outcome", "part", "path", "published", "remark",
-        "representation", "revision", "rule", "seeds", "settings", "sha256", "size", "source",
-        "specs", "split", "stage", "status", "task", "versions", "weights", "without",
+        "detail", "device", "digest", "elsewhere", "encoding", "energy", "example", "family",
+        "first_image", "here", "host", "hosts", "how_read", "image", "job", "kind", "level",
+        "licence", "metric", "model", "note", "operator", "outcome", "part", "path", "published",
+        "remark", "representation", "revision", "rule", "seeds", "settings", "sha256", "size",
+        "source", "specs", "split", "stage", "status", "task", "versions", "weights", "without",
     }
 )  # fmt: skip
 _MISSING: Final = ("", "nan")  # a number that is not known

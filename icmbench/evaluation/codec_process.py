@@ -84,6 +84,11 @@ class CodecProcess:
         self._unusable: Failed | None = None
         self._warm = setup.warm_up is None
 
+    @property
+    def running(self) -> bool:
+        """True where the process was started and has not ended."""
+        return self._process is not None
+
     def __enter__(self) -> CodecProcess:
         return self
 

@@ -24,6 +24,7 @@ from icmbench.evaluation.shard import (
     TIMING,
     CodecEntry,
     Patience,
+    count_operations,
     read_rows,
     timing_row,
     write_rows,
@@ -81,6 +82,8 @@ def decode_shard(
             batches = [held[i : i + _batch(point)] for i in range(0, len(held), _batch(point))]
             for batch in progress(batches, desc=point.spec, unit="batch"):
                 job.decode(batch, point)
+        points = {point.spec: point for point in entry.points}
+        count_operations(process, points, job.seconds, decode=True)
     write_rows(status, DECODED, job.rows)
     write_rows(timing, TIMING, job.seconds)
 

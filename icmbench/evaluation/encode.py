@@ -15,7 +15,15 @@ from icmbench.core.progress import progress
 from icmbench.datasets.records import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.codec_process import CodecProcess, Failed
-from icmbench.evaluation.shard import ENCODED, TIMING, CodecEntry, Patience, timing_row, write_rows
+from icmbench.evaluation.shard import (
+    ENCODED,
+    TIMING,
+    CodecEntry,
+    Patience,
+    count_operations,
+    timing_row,
+    write_rows,
+)
 from icmbench.evaluation.sharing import Shared, Taken
 
 log = logging.getLogger(__name__)
@@ -76,6 +84,7 @@ def encode_shard(
                     seconds.append({**where, **what, **timing_row(process, answer, pixels)})
                 patience.note(encoding, row["status"])
                 rows.append(row)
+        count_operations(process, entry.encodings(), seconds, decode=False)
     write_rows(status, ENCODED, rows)
     write_rows(timing, TIMING, seconds)
 

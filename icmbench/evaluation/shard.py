@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,13 +17,15 @@ from icmbench.core.devices import resolve_device
 from icmbench.core.errors import MeasurementError
 from icmbench.core.files import write_text
 from icmbench.evaluation.codec_process import CodecProcess, Failed, Setup
+from icmbench.evaluation.costs import COUNTED
+
+log = logging.getLogger(__name__)
 
 ENCODED = ("encoding", "image", "status", "detail", "bytes")
 DECODED = ("codec", "encoding", "image", "status", "detail", "bytes", "digest", "device")
 TIMING = (
     "stage", "dataset", "family", "codec", "encoding", "image", "pixels", "device", "seconds",
-    "start_s",
-    "host",
+    "start_s", "host", "joules", "energy", "peak_mb", "gpu_mb", *COUNTED,
 )  # fmt: skip
 GIVE_UP_AFTER = 3  # time limits hit in a row by one encoding
 
@@ -106,6 +109,54 @@ def timing_row(process: CodecProcess, answer: Mapping[str, Any], pixels: int) ->
         "seconds": f"{answer['seconds']:.6f}",
         "start_s": f"{process.start_s:.3f}",
         "host": platform.node(),
+        "joules": _number(answer["joules"]),
+        "energy": answer["energy"],
+        "peak_mb": _number(answer["peak_mb"]),
+        "gpu_mb": _number(answer["gpu_mb"]),
+    }
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def count_operations(
+    process: CodecProcess,
+    points: Mapping[str, OperatingPoint],
+    rows: Iterable[dict[str, Any]],
+    *,
+    decode: bool,
+) -> None:
+    """Add the columns `COUNTED` to the timing rows of a job; last, as the codec runs once more.
+
+    Rows that were copied have them. A codec that fails on the image of the count has none.
+
+    Args:
+        points: by the rows' column `codec`.
+        decode: count the operations of decoding, not of encoding.
+    """
+    known: dict[Any, Mapping[str, Any]] = {}
+    for row in rows:
+        if "parameters" in row:
+            continue
+        point = points[row["codec"]]
+        keys = point.decode if decode else point.encode
+        if keys not in known:
+            known[keys] = _counted(process, point, decode=decode)
+        row |= known[keys]
+
+
+def _counted(process: CodecProcess, point: OperatingPoint, *, decode: bool) -> dict[str, Any]:
+    if not process.running:
+        return {}
+    try:
+        answer = process.call("count", point.encode + point.cut + point.decode, decode=decode)
+    except Failed as failure:
+        log.warning("operations of %s: %s", point.spec, failure.detail)
+        return {}
+    return {
+        name: str(value) if isinstance(value, int) else _number(value)
+        for name, value in answer.items()
     }
 
 

@@ -13,7 +13,6 @@ import os
 import pickle
 import struct
 import sys
-import time
 from io import BufferedIOBase, RawIOBase
 from pathlib import Path
 from typing import IO, Any, cast
@@ -25,6 +24,7 @@ from icmbench.core import jit_notice as compiling
 from icmbench.core.devices import limit_threads, use_device
 from icmbench.core.errors import IcmbenchError
 from icmbench.core.processes import collect_rarely, print_any_text
+from icmbench.evaluation.costs import clock, counted, measured
 
 LENGTH = struct.Struct(">Q")
 
@@ -63,7 +63,7 @@ def handle(codec: Codec, request: dict[str, Any]) -> dict[str, Any]:
 
     `encode` or `image-latent` (image), `truncate`, `salvage`, `decode` or `decode-latent` (path of
     a stream file), `decode-batch` (paths of stream files), `warm-up` (keys of a point, `decode`:
-    whether it decodes, too).
+    whether it decodes, too), `count` (keys of a point, `decode`: operations of decoding).
     """
     import numpy as np
 
@@ -73,39 +73,35 @@ def handle(codec: Codec, request: dict[str, Any]) -> dict[str, Any]:
         return {}
     if request["do"] == "encode":
         image = check_image(request["image"])
-        start = _clock()
-        stream = codec.encode(image, **keys)
-        seconds = _clock() - start
-        return {"seconds": seconds, "stream": stream, "remark": codec.remark()}
+        stream, costs = measured(codec, lambda: codec.encode(image, **keys))
+        return {**costs, "stream": stream, "remark": codec.remark()}
+    if request["do"] == "count":
+        return counted(codec, make_point(codec.name, keys), decode=request["decode"])
     if request["do"] == "decode-batch":
         streams = [Path(path).read_bytes() for path in request["paths"]]
-        start = _clock()
-        pictures = [check_image(image) for image in codec.decode_batch(streams, **keys)]
-        seconds = (_clock() - start) / len(streams)
-        return {"seconds": seconds, "images": [np.ascontiguousarray(p) for p in pictures]}
+        pictures, costs = measured(
+            codec,
+            lambda: [check_image(image) for image in codec.decode_batch(streams, **keys)],
+            len(streams),
+        )
+        return {**costs, "images": [np.ascontiguousarray(p) for p in pictures]}
     if request["do"] == "image-latent":
-        start = _clock()
+        start = clock()
         return _latent_answer(start, codec.image_latent(check_image(request["image"])))
     stream = Path(request["path"]).read_bytes()
     if request["do"] == "decode-latent":
-        start = _clock()
+        start = clock()
         return _latent_answer(start, codec.decode_latent(stream, **keys))
     if request["do"] == "truncate":
         return {"stream": codec.truncate(stream, **keys)}
     if request["do"] == "salvage":
         return {"stream": codec.salvage(stream)[0]}
-    start = _clock()
-    picture = check_image(codec.decode(stream, **keys))
-    return {"seconds": _clock() - start, "image": np.ascontiguousarray(picture)}
+    picture, costs = measured(codec, lambda: check_image(codec.decode(stream, **keys)))
+    return {**costs, "image": np.ascontiguousarray(picture)}
 
 
 def _latent_answer(start: float, latent: Latent) -> dict[str, Any]:
-    return {"seconds": _clock() - start, "latent": latent.values, "size": latent.size}
-
-
-def _clock() -> float:
-    """Seconds of a clock that stands still while functions are compiled."""
-    return time.perf_counter() - compiling.seconds()
+    return {"seconds": clock() - start, "latent": latent.values, "size": latent.size}
 
 
 def warm_up(codec: Codec, keys: dict[str, Any], *, decode: bool) -> None:

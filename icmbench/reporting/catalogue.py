@@ -334,6 +334,17 @@ TABLES: Final[Sequence[Artefact]] = (
         "dataset", "family",
     ),
     _table(
+        "costs", "timing_table", "Costs",
+        "Megapixels per second (median, interquartile range), on one thread, beside other jobs. "
+        "Memory: the largest peak of a process that coded the entry's images, all of its points, "
+        "Python and libraries included, or of a program that it ran; GPU memory: torch's "
+        "allocations. Joules per megapixel: of all that ran on the processor package (RAPL) and "
+        "the GPU (NVML) meanwhile, where they can be read. kMAC per pixel: multiply-adds of "
+        "convolutions, linear layers and attention that torch computed for an image of 256 x 256 "
+        "pixels; parameters: of the networks that took part. Empty: not known, or none.",
+        "dataset", "family",
+    ),
+    _table(
         "jobs", "jobs_table", "Jobs",
         "Every rule that ran before this table: how often, seconds, memory in MB, the most that "
         "one of its jobs asked for (MB, minutes, GPUs), the largest share of it that one took, and "

@@ -6,7 +6,6 @@ standard input, it decodes the stream instead.
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +21,7 @@ from icmbench.codecs.diff_icmh.codec import CODEC_ID
 from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel, Image
 from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE
 from icmbench.core.errors import MeasurementError
+from icmbench.core.memory import process_peak
 from icmbench.core.processes import end_quickly, start_python
 from icmbench.reporting.tables.complexity import STEPS
 
@@ -67,20 +67,7 @@ def _measure_peak(folder: str, device: str, size: str) -> None:
         image = astronaut(int(size))
         header = stream_header(model, (image.shape[0], image.shape[1]))
         model.encode(image, header, rate=model.own_rates[-1], tags="auto")
-    print(torch.cuda.max_memory_allocated() if device == "cuda" else _process_peak())
-
-
-def _process_peak() -> int:
-    """Peak resident memory of this process in bytes."""
-    status = Path("/proc/self/status")
-    if not status.is_file():
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else 1024 * peak
-    # On Linux `ru_maxrss` is inherited through fork and exec: it may be the parent's peak.
-    line = next(
-        line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM")
-    )
-    return 1024 * int(line.split()[1])
+    print(torch.cuda.max_memory_allocated() if device == "cuda" else process_peak())
 
 
 if __name__ == "__main__":

@@ -45,6 +45,20 @@ _HEADERS: dict[str, tuple[str, str]] = {
     "decode_start_s": ("Decoder start", "s"),
     "megapixels": ("Image size", "MP"),
     "seconds": ("Time", "s"),
+    "encode_mp_s": ("Encode", "MP/s ↑"),
+    "decode_mp_s": ("Decode", "MP/s ↑"),
+    "encode_mp_s_spread": ("Encode IQR", "MP/s"),
+    "decode_mp_s_spread": ("Decode IQR", "MP/s"),
+    "encode_mb": ("Encoder memory", "MB ↓"),
+    "decode_mb": ("Decoder memory", "MB ↓"),
+    "encode_gpu_mb": ("Encoder GPU memory", "MB ↓"),
+    "decode_gpu_mb": ("Decoder GPU memory", "MB ↓"),
+    "encode_j_mp": ("Encode", "J/MP ↓"),
+    "decode_j_mp": ("Decode", "J/MP ↓"),
+    "encode_kmac_px": ("Encode", "kMAC/pixel ↓"),
+    "decode_kmac_px": ("Decode", "kMAC/pixel ↓"),
+    "encode_parameters": ("Encoder", "parameters"),
+    "decode_parameters": ("Decoder", "parameters"),
     "max_mb": ("Peak memory", "MB"),
     "detail": ("What went wrong", ""),
     "encodings": ("Streams", ""),
@@ -86,7 +100,8 @@ _HEADERS: dict[str, tuple[str, str]] = {
 _FIRST = {"dataset": 0, "family": 1, "codec": 2}
 # Three digits say all that a clock can; four decimals keep 0.0123 bpp apart from 0.0126.
 _SECONDS = {"encode_s", "decode_s", "encode_s_spread", "decode_s_spread", "encode_start_s",
-            "decode_start_s", "seconds"}  # fmt: skip
+            "decode_start_s", "seconds", "encode_mp_s", "decode_mp_s", "encode_mp_s_spread",
+            "decode_mp_s_spread", "encode_j_mp", "decode_j_mp"}  # fmt: skip
 _LO_HI = {"bd_rate", "difference", "ratio"}  # of which `lo` and `hi` are the interval
 _HIDDEN = {"specs", "anchor_specs"}  # long lists: in the CSV alone
 _DECIMALS = {"bpp": 4, "megapixels": 3, "max_mb": 0}

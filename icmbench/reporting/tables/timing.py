@@ -19,7 +19,7 @@ COLUMNS = (
 REQUIRED = (
     "stage", "dataset", "family", "codec", "image", "pixels", "device", "seconds", "start_s",
 )  # fmt: skip
-_RowKey = tuple[str, str, str, str]
+RowKey = tuple[str, str, str, str]
 
 
 def encodings(measurements: pd.DataFrame) -> dict[str, str]:
@@ -53,9 +53,20 @@ def timing_table(parts: pd.DataFrame, encoding_of: Mapping[str, str]) -> pd.Data
     Raises `MeasurementError` for a missing column, another stage, the same image twice, or a
     decoded codec spec that `encoding_of` does not know.
     """
+    rows = [_row(key, stages) for key, stages in stage_rows(parts, encoding_of)]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def stage_rows(
+    parts: pd.DataFrame, encoding_of: Mapping[str, str]
+) -> list[tuple[RowKey, dict[str, pd.DataFrame]]]:
+    """The rows of `parts` by stage, for every data set, family, codec spec and device.
+
+    Encoding is that of the codec spec's encoding. Order and errors are those of `timing_table`.
+    """
     timed = _checked(parts)
     encoded, decoded = timed[timed["stage"] == "encode"], timed[timed["stage"] == "decode"]
-    groups: dict[_RowKey, dict[str, pd.DataFrame]] = {}
+    groups: dict[RowKey, dict[str, pd.DataFrame]] = {}
     strings: dict[tuple[str, str, str], set[str]] = {}
     for key, part in _groups(decoded):
         dataset, family, codec, _ = key
@@ -66,8 +77,7 @@ def timing_table(parts: pd.DataFrame, encoding_of: Mapping[str, str]) -> pd.Data
     for (dataset, family, encoding, device), part in _groups(encoded):
         for codec in strings.get((dataset, family, encoding), {encoding}):
             groups.setdefault((dataset, family, codec, device), {})["encode"] = part
-    rows = [_row(key, groups[key]) for key in sorted(groups, key=_order)]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return [(key, groups[key]) for key in sorted(groups, key=_order)]
 
 
 def _checked(parts: pd.DataFrame) -> pd.DataFrame:
@@ -83,18 +93,18 @@ def _checked(parts: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def _groups(frame: pd.DataFrame) -> list[tuple[_RowKey, pd.DataFrame]]:
+def _groups(frame: pd.DataFrame) -> list[tuple[RowKey, pd.DataFrame]]:
     names = ["dataset", "family", "codec", "device"]
     groups = frame.groupby(names, sort=True, observed=True)
     return [((str(a), str(b), str(c), str(d)), part) for (a, b, c, d), part in groups]
 
 
-def _order(key: _RowKey) -> tuple[str, str, NaturalKey, str]:
+def _order(key: RowKey) -> tuple[str, str, NaturalKey, str]:
     dataset, family, codec, device = key
     return dataset, family, natural_key(codec), device
 
 
-def _row(key: _RowKey, stages: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
+def _row(key: RowKey, stages: Mapping[str, pd.DataFrame]) -> dict[str, Any]:
     dataset, family, codec, device = key
     both = pd.concat(list(stages.values())).drop_duplicates("image")
     row: dict[str, Any] = {
