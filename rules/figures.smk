@@ -31,6 +31,7 @@ rule visual_comparison:
         **place_inputs("visual", {**PLACES, "measurements": MEASUREMENTS}, list(run.codecs)),
     output:
         figures=plan.files_of("visual_comparison", "figure"),
+        viewers=plan.files_of("visual_comparison", "data"),
     log:
         "<logs>/visual_comparison.log",
     benchmark:

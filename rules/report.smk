@@ -19,6 +19,7 @@ rule report:
         manifests=expand("<results>/datasets/{dataset}/manifest.csv", dataset=run.datasets),
         annotations=[f"<results>/{one.path}" for one in plan.made("data", rule="annotations")],
         figures=[report(file, **words) for file, words in plan.reported("figure")],
+        viewers=plan.files_of("visual_comparison", "data"),
     output:
         report="<results>/report.html",
     log:
@@ -32,6 +33,7 @@ rule report:
         config=run.config,
         notices=list(run.notices),
         unavailable=dict(run.unavailable),
+        names=curve_names(run),
         texts={
             "tables": [vars(one.text) for one in plan.made("table")],
             "figures": [vars(one.text) for one in plan.made("figure")],

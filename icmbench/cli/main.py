@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import icmbench
-from icmbench.cli import commands, encode, faces, fetch, importing, published, rates, transfer
+from icmbench.cli import commands, encode, export, faces, fetch, importing, published, rates, transfer
 from icmbench.cli.arguments import Sub, add_command, add_models, positive, written
 from icmbench.core.errors import IcmbenchError
 from icmbench.core.processes import collect_rarely, end_quickly, print_any_text
@@ -25,6 +25,7 @@ EPILOG = """examples:
   icmbench bd-rate results/tables/rd.csv --points 'avif:quality=*' --anchor avif
   icmbench published --dataset kodak --metric psnr_rgb
   icmbench fetch --list
+  icmbench export codec-compare results -o codec-compare
   icmbench pack results --out streams.tar
 
 exit codes: 0 done, 1 other error, 2 wrong codec, key or argument, 3 file missing or not an image,
@@ -80,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     faces.add_crop_faces(commands_of)
     fetch.add_fetch(commands_of)
     importing.add_imports(commands_of)
+    export.add_export(commands_of)
     transfer.add_pack(commands_of)
     transfer.add_unpack(commands_of)
     transfer.add_verify(commands_of)

@@ -22,6 +22,8 @@ def report(
     comparison: Path,
     provenance: Path,
     figures: Sequence[Path],
+    viewers: Sequence[Path],
+    names: Mapping[str, str],
     report: Path,
 ) -> None:
     """Write the report, one self-contained page; arguments as in `assemble_report`.
@@ -43,4 +45,6 @@ def report(
         comparison=json.loads(comparison.read_text(encoding="utf-8")),
         provenance=json.loads(provenance.read_text(encoding="utf-8")),
         figures=shown("figures", figures),
+        viewers=viewers,
+        names=names,
     )

@@ -58,6 +58,7 @@ class Text:
     caption: str = ""
     section: str = ""
     filters: Sequence[str] = ()
+    explored: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ class Artefact:
         in_run: condition under which it is part of a run; None: only made where its rule or file
             is named on the command line.
         final: a result, asked for even if no rule needs it.
+        explored: heading of the section of the report whose chart or viewer shows what the figure
+            shows; such a figure is not embedded.
         draw: of a figure of the rule `rate_figures`: the function that draws it, and its module
             in `figures` (see `drawing`).
     """
@@ -95,6 +98,7 @@ class Artefact:
     in_run: str | None = ""
     final: bool = True
     draw: str = ""
+    explored: str = ""
 
     @property
     def path(self) -> str:
@@ -151,7 +155,7 @@ class Made:
     def text(self) -> Text:
         """Its words in the report."""
         entry, title = self.entry, self.entry.title.format(**self.values)
-        return Text(self.name, title, entry.caption, entry.section, entry.filters)
+        return Text(self.name, title, entry.caption, entry.section, entry.filters, entry.explored)
 
 
 SHEETS: Final = "Data sets"  # section of contact sheets, which are PNG alone

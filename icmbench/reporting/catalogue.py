@@ -30,18 +30,21 @@ def _data(
 
 
 MPD, LEARNED, TASKS = "MPD", "MPD, encoder-side features", "Machine tasks"
+RATES, VISUAL = "RD curves", "Visual comparison"
+# Sections of the report with the chart of rates, the chart of tasks and the viewer of images.
+EXPLORED: Final = (RATES, TASKS, VISUAL)
 
 FIGURES: Final[Sequence[Artefact]] = (
     _figure(
         "rd_{dataset}", "rate_figures", "RD curves, {dataset}",
         "Quality against rate. The line joins the Pareto-optimal points of a codec; the others are "
         "small and faint. Hollow: coded at reduced scale.",
-        "RD curves", "dataset", draw="rd_curves",
+        RATES, "dataset", draw="rd_curves", explored=RATES,
     ),
     _figure(
         "rate_time_{dataset}", "rate_figures", "Rate and time, {dataset}",
         "Seconds per megapixel against rate, one thread.",
-        "Rate and time", "dataset", draw="rate_time",
+        "Rate and time", "dataset", draw="rate_time", explored=RATES,
     ),
     _figure(
         "contact_{dataset}", "contact_sheet", "{dataset}", "", SHEETS, "dataset",
@@ -55,7 +58,7 @@ FIGURES: Final[Sequence[Artefact]] = (
         "visual_{n}", "visual_comparison", "{image} at about {bpp} bpp",
         "Every codec's point nearest to the rate on this image, from 1.5 times below to 1.1 times "
         "above it; codecs without one are named. Crops enlarged 3 times.",
-        "Visual comparison", "visual", job=(),
+        VISUAL, "visual", job=(), explored=VISUAL,
     ),
     _figure(
         "paired_{dataset}", "paired_table", "Differences at equal rate, {dataset}",
@@ -67,7 +70,7 @@ FIGURES: Final[Sequence[Artefact]] = (
         "fid_{dataset}", "distribution_table", "FID and KID, {dataset}",
         "Distance of the distributions of patches of reconstructions and of originals against "
         "rate; lower is better. Lines and markers as in the RD curves.",
-        "FID and KID", "distribution_set", when="distribution", job=(),
+        "FID and KID", "distribution_set", when="distribution", job=(), explored=RATES,
     ),
     _figure(
         "robustness", "robustness_table", "Damaged streams, {dataset}",
@@ -142,7 +145,7 @@ FIGURES: Final[Sequence[Artefact]] = (
         "task_curves_{dataset}.{task}", "task_figures", "Accuracy against rate, {task}, {dataset}",
         "Task accuracy on reconstructions against rate; dotted: the ceiling, the same model on the "
         "originals. Lines and markers as in the RD curves.",
-        TASKS, "pair", job=(),
+        TASKS, "pair", job=(), explored=TASKS,
     ),
     _figure(
         "task_objects_{dataset}.{task}", "task_figures",
@@ -409,6 +412,11 @@ DATA: Final[Sequence[Artefact]] = (
     _data(
         "measurements/{dataset}/{codec}/{shard}.parquet", "measure",
         "one row per image and codec spec: all tables derive from these", *_UNIT,
+    ),
+    _data(
+        "viewer/visual_{n}.zip", "visual_comparison",
+        "original and reconstructions of a visual comparison, with rates and metrics",
+        "visual", job=(),
     ),
     _data(
         "states/{dataset}/{codec}/{shard}.csv", "mpd_states",

@@ -103,7 +103,7 @@ def _panel(
         if published is not None:
             draw_published(axes, published, metric.name, published_styles(published["codec"]))
             limits = with_published(limits, axes, published, metric.name)
-        axes.set_ylim(*_limits(limits, ceiling, metric.higher_is_better))
+        axes.set_ylim(*with_ceiling(limits, ceiling, metric.higher_is_better))
     else:
         axes.text(0.5, 0.5, "no finite values", transform=axes.transAxes, ha="center", color=MUTED)
         if np.isfinite(ceiling):
@@ -116,7 +116,7 @@ def _panel(
     return mark_outside(axes, _column(finite, "bpp"), values, colours)
 
 
-def _limits(limits: tuple[float, float], ceiling: float, higher: bool) -> tuple[float, float]:
+def with_ceiling(limits: tuple[float, float], ceiling: float, higher: bool) -> tuple[float, float]:
     """Limits that show the ceiling too, with room for its label on the side where it is good.
 
     No metric is negative: below 0 there is no more than such room.

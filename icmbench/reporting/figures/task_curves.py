@@ -156,14 +156,14 @@ def task_curves(
     if not metrics:
         raise MeasurementError(f"task {task!r} on {dataset!r} has none of {', '.join(CURVES)}")
     ceilings = {m.name: float(rows[f"{m.name}_ceiling"].iloc[0]) for m in metrics}
-    styles, note = family_styles(tasks["family"]), _note(rows)
+    styles, note = family_styles(tasks["family"]), task_note(rows)
     return rate_figure(
         coded, metrics, styles, title=title, note=note, names=names, ceilings=ceilings,
         published=published_of(published, dataset, task),
     )  # fmt: skip
 
 
-def _note(rows: pd.DataFrame) -> str:
+def task_note(rows: pd.DataFrame) -> str:
     """Note: meaning of points and of the ceiling, failures, and references left out."""
     images = int(rows["images"].max())
     band = "shaded or thin lines: 95\u00a0% bootstrap interval"

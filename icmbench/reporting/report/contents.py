@@ -14,7 +14,10 @@ from icmbench.core.revision import current_revision
 from icmbench.core.typed_csv import read_table
 from icmbench.metrics import METRICS, available
 from icmbench.reporting.artefacts import SHEETS, Text
-from icmbench.reporting.report.page import ContactSheet, ReportFigure, build_report
+from icmbench.reporting.catalogue import EXPLORED
+from icmbench.reporting.report.explorer import make_explorer
+from icmbench.reporting.report.page import build_report
+from icmbench.reporting.report.pictures import ContactSheet, ReportFigure
 from icmbench.reporting.report.revisions import mixed_revisions
 from icmbench.reporting.report.verdict import verdict
 
@@ -30,6 +33,8 @@ def assemble_report(
     comparison: Mapping[str, Any],
     provenance: Mapping[str, Any],
     figures: Sequence[tuple[Path, Text]],
+    viewers: Sequence[Path] = (),
+    names: Mapping[str, str] | None = None,
 ) -> None:
     """Read a run's files and write its report.
 
@@ -38,6 +43,8 @@ def assemble_report(
         unavailable: reasons by name of codec entries and metrics that could not run.
         tables: CSV files and their words, in the order of the page; `failures` is one of them.
         figures: PNG files and their words, in the order of the page.
+        viewers: archives of the viewer's images.
+        names: codec entry -> legend text, where it differs from the name.
     """
     texts = {text.name: text for _, text in tables}
     frames = {text.name: read_table(path) for path, text in tables}
@@ -50,7 +57,8 @@ def assemble_report(
     frames["manifest"] = _manifest(manifests)
     remarks = frames.pop("remarks", None)
     weights = Path(config["weights"]) if config["weights"] else None
-    names, reasons = available(weights, config["downloads"])
+    computed, reasons = available(weights, config["downloads"])
+    metrics = [METRICS[name] for name in config["metrics"] if name in computed]
     manifest = frames["manifest"]
     good = manifest[(manifest["status"] == "ok") & (manifest["split"] == config["split"])]
     found = verdict(
@@ -68,7 +76,7 @@ def assemble_report(
         summary=_summary(config, frames),
         texts={**texts, "manifest": Text("manifest", "Images", filters=("dataset", "split"))},
         figures=[
-            ReportFigure(path, text.title, text.caption, text.section)
+            ReportFigure(path, text.title, text.caption, text.section, text.explored)
             for path, text in figures
             if text.section != SHEETS
         ],
@@ -87,7 +95,15 @@ def assemble_report(
         ],
         failures=failures,
         remarks=remarks,
-        metrics=[METRICS[name] for name in config["metrics"] if name in names],
+        metrics=metrics,
+        explorer=make_explorer(
+            frames,
+            metrics,
+            sections=EXPLORED,
+            families=frames["rd"]["family"],
+            names=names or {},
+            archives=viewers,
+        ),
     )
 
 

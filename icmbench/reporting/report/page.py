@@ -1,109 +1,36 @@
 """`results/report.html`: everything a run found, on one page that needs nothing else.
 
-Figures, images and CSV files are inside the page; a content security policy forbids it to load
-anything, so it can be mailed, archived and opened from a disk years later.
+Charts, images and CSV files are inside the page; a content security policy forbids it to load
+anything, so it can be mailed, archived and opened from a disk years later. Static figures that a
+chart or the viewer replaces are not in it: they lie beside it, in `figures/`.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
-from numpy.typing import NDArray
-from PIL import Image
 
-from icmbench.core.errors import MeasurementError
 from icmbench.core.files import write_text
 from icmbench.reporting.artefacts import Text
 from icmbench.reporting.figures.style import MetricInfo
-from icmbench.reporting.report.report_tables import TableView, data_uri, table_view
+from icmbench.reporting.report.explorer import Explorer
+from icmbench.reporting.report.library import script_digest
+from icmbench.reporting.report.pictures import (
+    ContactSheet,
+    ReportFigure,
+    sheet_picture,
+)
+from icmbench.reporting.report.report_tables import TableView, table_view
+from icmbench.reporting.report.sections import figure_sections
 from icmbench.reporting.tables.failures import REFUSED
 
 TEMPLATES = Path(__file__).parent / "templates"
-_KINDS = (".svg", ".pdf", ".png")
-# Curves stay below this; above it the file is mostly images, which vectors only make larger.
-_MAX_SVG = 600_000
-
-
-@dataclass(frozen=True)
-class ReportFigure:
-    """A saved figure: `path` is its stem or any of its .svg, .pdf, .png; `group` a heading."""
-
-    path: Path
-    title: str
-    caption: str
-    group: str
-
-
-@dataclass(frozen=True)
-class ContactSheet:
-    """A grid of a data set's images, uint8 (H, W, 3)."""
-
-    title: str
-    image: NDArray[np.uint8]
-    caption: str = ""
-
-
-@dataclass(frozen=True)
-class _Picture:
-    """An embedded image: anchor, address, size in pixels, file name, words."""
-
-    id: str
-    source: str
-    width: int
-    height: int
-    file: str
-    title: str
-    caption: str
-
-    @property
-    def kind(self) -> str:
-        return self.file.rpartition(".")[2].upper()
-
-
-def _webp(image: Image.Image, lossless: bool) -> bytes:
-    buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "WEBP", lossless=lossless, quality=80, method=4)
-    return buffer.getvalue()
-
-
-def _figure(number: int, figure: ReportFigure) -> _Picture:
-    """Embed a figure: as SVG if that is small, else as a lossless copy of its PNG.
-
-    Raises MeasurementError if neither file is there.
-    """
-    given = figure.path
-    stem = given.with_suffix("") if given.suffix in _KINDS else given
-    svg, png = (stem.with_name(stem.name + kind) for kind in (".svg", ".png"))
-    if not png.is_file():
-        raise MeasurementError(f"figure {png} is missing")
-    with Image.open(png) as opened:
-        size = opened.size
-        vectors = svg.read_bytes() if svg.is_file() else b""
-        if vectors and len(vectors) <= _MAX_SVG:
-            source, file = data_uri(vectors, "image/svg+xml"), svg.name
-        else:
-            source, file = data_uri(_webp(opened, lossless=True), "image/webp"), f"{stem.name}.webp"
-    return _Picture(f"figure-{number}", source, *size, file, figure.title, figure.caption)
-
-
-def _sheet(number: int, sheet: ContactSheet) -> _Picture:
-    """Embed a contact sheet, lossy: it is an overview, not a comparison of quality."""
-    source = data_uri(_webp(Image.fromarray(sheet.image), lossless=False), "image/webp")
-    height, width = sheet.image.shape[:2]
-    return _Picture(
-        f"sheet-{number}", source, width, height, f"contact-{number}.webp", sheet.title,
-        sheet.caption,
-    )  # fmt: skip
+SCRIPTS = ("report.js", "library.js", "charts.js", "viewer.js")
 
 
 def _flat(value: Any, prefix: str = "") -> list[tuple[str, str]]:
@@ -130,13 +57,6 @@ def _views(
         view = table_view(tables[name], name, text.title, text.caption, metrics, text.filters)
         views.append(view)
     return views
-
-
-def _grouped(figures: Sequence[ReportFigure]) -> dict[str, list[_Picture]]:
-    groups: dict[str, list[_Picture]] = {}
-    for number, figure in enumerate(figures, 1):
-        groups.setdefault(figure.group, []).append(_figure(number, figure))
-    return groups
 
 
 def _split(failures: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -187,11 +107,6 @@ def _facts(
     return facts
 
 
-def _policy_hash(script: str) -> str:
-    """The digest by which the page's policy allows this script and no other."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-
-
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -219,6 +134,7 @@ def build_report(
     alerts: Sequence[str] = (),
     left_out: Sequence[tuple[str, str]] = (),
     remarks: pd.DataFrame | None = None,
+    explorer: Explorer | None = None,
 ) -> None:
     """Write the report atomically; equal arguments give equal bytes.
 
@@ -237,11 +153,13 @@ def build_report(
         alerts: codecs and tasks without any result; they stand first on the page.
         left_out: what the configuration names and this run does not have, with the reason.
         remarks: what codecs noted about streams that they wrote, as `remarks_table` makes it.
+        explorer: the charts and the viewer; None: the page has static figures alone.
 
     Raises:
         MeasurementError: a figure's file is missing.
     """
-    script = (TEMPLATES / "report.js").read_text("utf-8")
+    scripts = SCRIPTS if explorer else SCRIPTS[:1]
+    script = "".join((TEMPLATES / name).read_text("utf-8") for name in scripts)
     views = _views(tables, texts, metrics)
     refused, failed = _split(failures)
     data = [view for view in views if view.name == "manifest"]
@@ -252,10 +170,11 @@ def build_report(
             title=title,
             summary=summary,
             facts=_facts(tables, failures),
-            groups=_grouped(figures),
+            sections=figure_sections(figures, explorer, Path(out).parent),
+            explorer=explorer,
             views=[view for view in views if view.name != "manifest"],
             data_views=data,
-            sheets=[_sheet(number, sheet) for number, sheet in enumerate(contact_sheets, 1)],
+            sheets=[sheet_picture(number, sheet) for number, sheet in enumerate(contact_sheets, 1)],
             failures=table_view(failed, "failures", "Failures") if len(failed) else None,
             refused=_refused_view(refused),
             remarks=_remarks_view(remarks),
@@ -267,7 +186,7 @@ def build_report(
             provenance=_flat(provenance),
             css=Markup((TEMPLATES / "report.css").read_text("utf-8")),
             js=Markup(script),
-            js_sha256=_policy_hash(script),
+            digests=[script_digest(script), *([explorer.library.digest] if explorer else [])],
         )
     )
     write_text(out, page)

@@ -1,6 +1,6 @@
 "use strict";
 // Sorting: numbers by value, an empty cell last in both directions, ties in the table's own order.
-for (const table of document.querySelectorAll("table")) {
+for (const table of document.querySelectorAll("table[id^=data-]")) {
   const body = table.tBodies[0];
   [...body.rows].forEach((row, i) => { row.dataset.i = i; });
   const heads = [...table.tHead.rows[0].cells];
