@@ -117,11 +117,11 @@ def test_hovering_a_point_shows_the_row_of_the_table(browser: Any) -> None:
 
 
 def test_curves_switch_off_and_on_and_leave_the_axes(browser: Any) -> None:
-    assert _curves(browser) == ["VTM (published)", "jpeg", "webp"]
+    assert _curves(browser) == ["VTM (published, estimated bits)", "jpeg", "webp"]
     before = _axis(browser, "yaxis")[1]
     jpeg = browser.find_element("css selector", "[data-chart=rd] [data-curve=jpeg]")
     _into_view(browser, jpeg).click()
-    _until(browser, lambda: _curves(browser) == ["VTM (published)", "webp"])
+    _until(browser, lambda: _curves(browser) == ["VTM (published, estimated bits)", "webp"])
     assert _axis(browser, "yaxis")[1] == before
     # It stays off with another metric, which has no published points.
     _choose(browser, "metric", "GMSD")

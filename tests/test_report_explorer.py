@@ -23,9 +23,9 @@ from PIL import Image
 
 from icmbench.core.errors import MeasurementError
 from icmbench.reporting.catalogue import EXPLORED, FIGURES
-from icmbench.reporting.figures import style
+from icmbench.reporting.figures import published_curves, style
 from icmbench.reporting.report import library
-from icmbench.reporting.report.chart_styles import SYMBOLS, chart_styles, published_styles
+from icmbench.reporting.report.chart_styles import SYMBOLS, chart_styles, published_chart_styles
 from icmbench.reporting.report.charts import rate_chart, task_chart
 from icmbench.reporting.report.explorer import script_json
 from icmbench.reporting.report.viewer import viewer_data
@@ -107,12 +107,16 @@ def test_published_points_stand_apart_where_data_set_and_metric_agree() -> None:
     assert "VTM" not in {p[FAMILY] for p in _metric(photos, "psnr_rgb")["points"]}
     others = [_metric(photos, "gmsd"), *scenes["metrics"]]
     assert all(metric["published"] == [] for metric in others)
-    dashed = published_styles(["VTM", "HM"])
-    assert all(each["dash"] and "(published)" in each["label"] for each in dashed.values())
+    assert "Dashed, hollow: published" in photos["note"]
+    assert "published" not in scenes["note"]
+    (look,) = published_chart_styles(explored_run.published_table()).values()
+    assert look["dash"]
+    assert look["label"] == "VTM (published, estimated bits)"
 
 
 def test_styles_are_those_of_the_figures() -> None:
     markers = {known.marker for known in style.KNOWN.values()} | set(style._MARKERS)
+    markers |= set(published_curves._MARKERS)
     assert markers <= SYMBOLS.keys()
     assert len({SYMBOLS[marker] for marker in markers}) == len(markers)
     families = [*style.KNOWN, "a", "b"]

@@ -8,7 +8,17 @@ import sys
 from collections.abc import Sequence
 
 import icmbench
-from icmbench.cli import commands, encode, export, faces, fetch, importing, published, rates, transfer
+from icmbench.cli import (
+    commands,
+    encode,
+    export,
+    faces,
+    fetch,
+    importing,
+    published,
+    rates,
+    transfer,
+)
 from icmbench.cli.arguments import Sub, add_command, add_models, positive, written
 from icmbench.core.errors import IcmbenchError
 from icmbench.core.processes import collect_rarely, end_quickly, print_any_text

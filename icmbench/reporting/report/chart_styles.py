@@ -6,18 +6,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
+import pandas as pd
 from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path
 
+from icmbench.reporting.figures.published_curves import published_handles, published_styles
 from icmbench.reporting.figures.style import Dash, FamilyStyle, family_styles
 
 # matplotlib's markers by Plotly's names.
 SYMBOLS: Final[Mapping[str, str]] = {
     "o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down",
     "P": "cross", "x": "x-thin", "*": "star", "X": "x", "h": "hexagon", "<": "triangle-left",
-    ">": "triangle-right", "p": "pentagon", "d": "diamond-tall",
+    ">": "triangle-right", "p": "pentagon", "d": "diamond-tall", "8": "octagon", "H": "hexagon2",
 }  # fmt: skip
-PUBLISHED_DASH: Final = (0.0, (4.0, 3.0))
 _RADIUS: Final = 4.5  # of a swatch's marker, in pixels
 _CODES: Final = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C"}
 
@@ -33,15 +34,20 @@ def chart_styles(families: Iterable[str], names: Mapping[str, str]) -> dict[str,
     return {name: _style(styles[name], names.get(name, name)) for name in sorted(styles)}
 
 
-def published_styles(codecs: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Style of published codecs: dashed, with hollow markers."""
-    styles = family_styles(f"published {codec}" for codec in codecs)
-    found = {}
-    for name, style in styles.items():
-        codec = name.removeprefix("published ")
-        dashed = FamilyStyle(style.colour, style.marker, PUBLISHED_DASH, 1.2)
-        found[codec] = _style(dashed, f"{codec} (published)")
-    return found
+def published_chart_styles(published: pd.DataFrame | None) -> dict[str, dict[str, Any]]:
+    """Style and legend text of every published codec, those of the figures.
+
+    Args:
+        published: the table; None where the run has none.
+    """
+    if published is None:
+        return {}
+    styles = published_styles(published["codec"])
+    handles = published_handles(published, styles)
+    return {
+        name: _style(style, str(handle.get_label()))
+        for (name, style), handle in zip(styles.items(), handles, strict=True)
+    }
 
 
 def _style(style: FamilyStyle, name: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from icmbench.reporting.figures.fid import DISTANCES
+from icmbench.reporting.figures.published_curves import published_note, published_of
 from icmbench.reporting.figures.rate_panels import (
     pareto_optimal,
     reduced_scale,
@@ -89,7 +90,7 @@ def rate_chart(
             curves += [_curves(part, distance) for distance in distances]
         if timing is not None and len(timing):
             curves += _times(seconds_per_megapixel(timing, rows, dataset))
-        outside = _published(published, dataset, [m.name for m in metrics])
+        outside = _published(published, dataset, "", [m.name for m in metrics])
         chart.views.append(_view(dataset, rd_note(rd, dataset), curves, outside))
     return chart
 
@@ -106,23 +107,28 @@ def task_chart(tasks: pd.DataFrame, published: pd.DataFrame | None = None) -> Ch
             ceiling = float(rows[f"{metric.name}_ceiling"].iloc[0])
             unit = Quantity(metric.name, metric.title, metric.unit, metric.higher_is_better)
             curves.append(_curves(coded, unit, ceiling))
-        outside = _published(published, str(dataset), [curve["name"] for curve in curves])
+        outside = _published(published, str(dataset), str(task), [c["name"] for c in curves])
         chart.views.append(_view(f"{task} on {dataset}", task_note(rows), curves, outside))
     return chart
 
 
 def _view(
-    name: str, note: str, curves: Sequence[dict[str, Any]], outside: Sequence[dict[str, Any]]
+    name: str, note: str, curves: Sequence[dict[str, Any]], outside: pd.DataFrame | None
 ) -> dict[str, Any]:
     """A view as JSON types: metrics without a point of ours or of others are left out."""
     published: dict[str, list[dict[str, Any]]] = {}
-    for point in outside:
-        published.setdefault(point.pop("metric"), []).append(point)
+    for point in () if outside is None else outside.to_dict("records"):
+        told: dict[str, Any] = {
+            key: str(point[key]) for key in ("codec", "bits", "source", "how_read")
+        }
+        told |= {key: _number(point[key]) for key in ("bpp", "value")}
+        published.setdefault(str(point["metric"]), []).append(told)
     shown = [
         {**curve, "published": published.get(curve["name"], [])}
         for curve in curves
         if curve["points"] or curve["name"] in published
     ]
+    note += "" if outside is None else published_note(outside)
     return {"name": name, "note": note, "metrics": shown}
 
 
@@ -202,20 +208,13 @@ def _times(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _published(
-    table: pd.DataFrame | None, dataset: str, metrics: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Published points of a data set: values of others, read from their source."""
-    if table is None:
-        return []
-    rows = table[(table["dataset"] == dataset) & table["metric"].isin(metrics)]
-    rows = rows.sort_values(["codec", "metric", "bpp"], kind="stable")
-    return [
-        {
-            str(key): _number(value) if key in ("bpp", "value") else str(value)
-            for key, value in row.items()
-        }
-        for row in rows.to_dict("records")
-    ]
+    table: pd.DataFrame | None, dataset: str, task: str, metrics: Sequence[str]
+) -> pd.DataFrame | None:
+    """Published points of metrics of a data set, or of a task on it; None where there are none."""
+    rows = published_of(table, dataset, task)
+    if rows is None or not rows["metric"].isin(metrics).any():
+        return None
+    return rows[rows["metric"].isin(metrics)].sort_values(["codec", "metric", "bpp"], kind="stable")
 
 
 def _in_order(names: Iterable[Any]) -> list[str]:
@@ -231,9 +230,3 @@ def _column(rows: pd.DataFrame, name: str) -> Array:
 def _number(value: float) -> float | None:
     """A number as the tables hold it; None where it is missing or infinite."""
     return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
-
-
-def published_codecs(charts: Iterable[Chart]) -> list[str]:
-    """Codecs with published points in charts, sorted."""
-    metrics = [metric for chart in charts for view in chart.views for metric in view["metrics"]]
-    return sorted({point["codec"] for metric in metrics for point in metric["published"]})

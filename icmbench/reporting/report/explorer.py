@@ -13,8 +13,8 @@ from markupsafe import Markup
 
 from icmbench.metrics import METRICS
 from icmbench.reporting.figures.style import MetricInfo
-from icmbench.reporting.report.chart_styles import chart_styles, published_styles
-from icmbench.reporting.report.charts import Chart, published_codecs, rate_chart, task_chart
+from icmbench.reporting.report.chart_styles import chart_styles, published_chart_styles
+from icmbench.reporting.report.charts import Chart, rate_chart, task_chart
 from icmbench.reporting.report.library import Library, plotly_library
 from icmbench.reporting.report.viewer import viewer_data
 
@@ -75,7 +75,7 @@ def make_explorer(
     data = {
         "charts": [chart.data() for chart in charts.values()],
         "styles": chart_styles(families, names),
-        "published": published_styles(published_codecs(charts.values())),
+        "published": published_chart_styles(published),
         "images": images,
         "metrics": described,
     }

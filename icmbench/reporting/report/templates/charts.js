@@ -115,14 +115,14 @@ class Chart {
     return traces;
   }
 
-  // Published points of a codec: a line per source, dashed, hollow.
+  // Published points of a codec: dashed, hollow.
   others(codec) {
-    const style = explored.published[codec], points = this.metric.published.filter(p => p.codec === codec);
-    return [...new Set(points.map(p => p.source))].map(origin => this.trace(style.label, style, points.filter(p => p.source === origin).map(p => ({
+    const style = explored.published[codec];
+    return this.trace(style.label, style, this.metric.published.filter(p => p.codec === codec).map(p => ({
       x: p.bpp, y: p.value, hollow: true,
       lines: [style.label, `rate ${shortNumber(p.bpp)} bpp, bits: ${p.bits}`,
         `${this.metric.title} ${shortNumber(p.value)}${unit(this.metric)}`, p.source, p.how_read],
-    })), true));
+    })), true);
   }
 
   // The axes at rest: they hold all curves, switched on or not.
@@ -135,10 +135,11 @@ class Chart {
       return [centre - width * (0.5 + low), centre + width * (0.5 + high)];
     };
     const x = pairs.map(p => log ? Math.log10(p[0]) : p[0]), y = pairs.map(p => metric.log ? Math.log10(p[1]) : p[1]);
-    return {
-      x: log ? span(x, STEP, STEP, 0.3) : [0, Math.max(...x) * (1 + STEP)],
-      y: metric.range ?? span(y, STEP, STEP, metric.log ? 0.3 : 1e-6),
-    };
+    const across = log ? span(x, STEP, STEP, 0.3) : [0, Math.max(...x) * (1 + STEP)];
+    const [low, high] = metric.range ?? span(y, STEP, STEP, metric.log ? 0.3 : 1e-6), to = log ? Math.log10 : Number;
+    const published = metric.published.filter(p => to(p.bpp) >= across[0] && to(p.bpp) <= across[1]).map(p => p.value);
+    const room = STEP * (Math.max(high, ...published) - Math.min(low, ...published));
+    return { x: across, y: [Math.min(low, ...published.map(v => v - room)), Math.max(high, ...published.map(v => v + room))] };
   }
 
   layout(ranges) {
@@ -175,7 +176,7 @@ class Chart {
     const ours = [...new Set(metric.points.map(p => p[0]))], others = [...new Set(metric.published.map(p => p.codec))];
     this.fillCurves(ours, others);
     const traces = [
-      ...others.filter(name => !this.off.has(`published ${name}`)).flatMap(name => this.others(name)),
+      ...others.filter(name => !this.off.has(`published ${name}`)).map(name => this.others(name)),
       ...ours.filter(name => !this.off.has(name)).flatMap(name => this.ours(name)),
     ];
     this.home = this.ranges();
