@@ -254,7 +254,8 @@ def every_rule() -> dict:
     config = yaml.safe_load((ROOT / "configs" / "micro.yaml").read_text())
     more = yaml.safe_load((ROOT / "tests" / "data" / "every_rule.yaml").read_text())
     update_config(config, more)
-    return {**config, "results": "results"}
+    published = str(ROOT / "tests" / "data" / "published.csv")
+    return {**config, "results": "results", "published": [published]}
 
 
 @pytest.fixture(scope="session")

@@ -229,7 +229,7 @@ def test_published_curves_are_dashed_hollow_and_inside_the_axes() -> None:
     text = words(drawn)
     assert "VTM\u2020 (published)" in text
     assert "BPG (published, estimated bits)" in text
-    assert "\u2020 VTM: of luma." in text
+    assert "\u2020\u00a0VTM: of luma." in text
     assert_no_overlap(drawn)
 
 

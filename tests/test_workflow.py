@@ -42,6 +42,10 @@ def test_everything_is_there(every_rule: dict, first_run: Path) -> None:
     assert paired["task"].notna().any()
     webp = bd[(bd["family"] == "webp") & (bd["metric"] == "psnr_rgb")].iloc[0]
     assert -0.6 < webp["bd_rate"] < 0
+    published = pd.read_csv(results / "tables" / "published_bd_rate.csv")
+    assert set(published["published"]) == {"Other codec"}
+    assert set(published["family"]) == set(codecs) - {"identity"}
+    assert "Other codec" not in set(rd["family"]) | set(bd["anchor"])
     jobs = set(pd.read_csv(results / "tables" / "jobs.csv")["rule"])
     assert {"train_autoencoder", "train_contexts", "train_reverse", "mpd_states"} <= jobs
     assert {"train_vgg", "pseudo_labels", "train_features", "retrieval"} <= jobs

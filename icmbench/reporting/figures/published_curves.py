@@ -111,5 +111,5 @@ def published_note(rows: pd.DataFrame) -> str:
     )
     for words, points in rows.groupby(rows["how_read"].map(deviation), sort=True):
         if words:
-            text += f" {DAGGER} {', '.join(sorted(set(points['codec'])))}: {words}."
+            text += f" {DAGGER}\u00a0{', '.join(sorted(set(points['codec'])))}: {words}."
     return text

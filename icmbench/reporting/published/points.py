@@ -64,8 +64,13 @@ def deviation(how_read: str) -> str:
 
 
 def shipped() -> list[Path]:
-    """The CSV files that ship, sorted."""
-    return sorted(FOLDER.glob(f"*{SUFFIX}"))
+    """The CSV files that ship, sorted; MeasurementError where the installation lacks them."""
+    if found := sorted(FOLDER.glob(f"*{SUFFIX}")):
+        return found
+    raise MeasurementError(
+        f"{FOLDER}: no published points: the folder is a symbolic link to reference/published; "
+        "clone the repository again with links, or install its wheel"
+    )
 
 
 @functools.cache
