@@ -19,13 +19,14 @@ from heads import PATIENCE, Head, slurm
 from icmbench.core.images.image_files import pixel_sha256, read_image, write_png
 
 pytestmark = [pytest.mark.workflow, pytest.mark.cluster]
-TIMES = {"jobs", "revisions", "timing"}  # tables that another run or another plan does not repeat
+# Tables that another run or another plan does not repeat.
+TIMES = {"costs", "jobs", "revisions", "timing"}
 # What the run on this machine has beside the micro configuration, as its tables name it.
 MORE = re.compile("identity|webp|no-sc|detection|segmentation")
 # What is compared. Drawing figures on the cluster as well would take as long as half of the rest.
 TABLES = (
-    "bd_rate", "codecs", "failures", "mpd_states", "paired", "pseudo_labels", "rd", "remarks",
-    "retrieval", "robustness", "task_failures", "tasks", "tasks_bd_rate",
+    "bd_rate", "codecs", "equal_quality", "failures", "mpd_states", "paired", "pseudo_labels",
+    "rd", "remarks", "retrieval", "robustness", "task_failures", "tasks", "tasks_bd_rate",
 )  # fmt: skip
 # Rules whose jobs go into one Slurm job each, which takes them one after the other: to start takes
 # a Slurm job some ten seconds of a processor, more than most of these need.

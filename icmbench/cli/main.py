@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import icmbench
 from icmbench.cli import (
     commands,
+    doctor,
     encode,
     export,
     faces,
@@ -92,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_fetch(commands_of)
     importing.add_imports(commands_of)
     export.add_export(commands_of)
+    doctor.add_doctor(commands_of)
     transfer.add_pack(commands_of)
     transfer.add_unpack(commands_of)
     transfer.add_verify(commands_of)
