@@ -65,7 +65,6 @@ def rate_figure(
     shown = {name: styles[name] for name in sorted(set(rows["family"]))}
     known = ceilings or {}
     others = published if published is not None and len(published) else None
-    handles = family_handles(shown, names)
     with theme():
         figure, panels = grid(len(metrics), *PANEL)
         outside = sum(
@@ -73,6 +72,7 @@ def rate_figure(
             for axes, metric in zip(panels, metrics, strict=True)
         )
         note += f" Points beyond the axes (arrow heads): {outside}." if outside else ""
+        handles = family_handles(shown, names)
         if others is not None:
             handles += published_handles(others, published_styles(others["codec"]))
             note += published_note(others)
