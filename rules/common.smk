@@ -7,6 +7,7 @@ from pathlib import Path
 from icmbench.config.job_code import workflow_code
 from icmbench.config.command_line import with_given_values
 from icmbench.config.plan import Plan
+from icmbench.config.rate_scales import rate_scales
 from icmbench.config.resources import METRICS_MB, Demand, network_mb, training_mb
 from icmbench.config.models import coding_settings
 from icmbench.config.run import announcements, make_run

@@ -23,6 +23,7 @@ rule rd_tables:
         anchors=run.config["anchors"],
         bootstrap=run.config["bootstrap"],
         comparison_settings=run.config["comparison"],
+        scales={name: rate_scales(entry.points) for name, entry in run.codecs.items()},
         datasets=list(run.datasets),
     script:
         "../workflow_scripts/rd_tables.py"

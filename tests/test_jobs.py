@@ -166,9 +166,11 @@ def test_the_jobs_of_coding_make_tables_and_figures(coded: Path, tmp_path: Path)
         metrics=["psnr_rgb", "ssim"], anchors=["jpeg"], datasets=["scenes"],
         bootstrap={"resamples": 20, "bd_resamples": 20, "seed": 1},
         comparison_settings={"max_failed": 0.2, "min_overlap": 0.3}, measurements=measurements,
+        scales={"webp": [[f"webp:quality={q}" for q in (1, 2)]]},
         manifests=[coded / "manifest.csv"], comparison=tmp_path / "comparison.json", **tables,
     )  # fmt: skip
     rd = pd.read_csv(tables["rd"])
+    assert list(rd.columns)[-1] == "note"
     assert set(rd["family"]) == {"jpeg", "webp"}
     assert len(rd["codec"].unique()) == 8
     assert not len(pd.read_csv(tables["failures"]))

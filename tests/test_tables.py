@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from icmbench.codecs.registry import codec_class
 from icmbench.core.devices import UNUSED
 from icmbench.core.errors import MeasurementError
 from icmbench.reporting.report.provenance import bare_version, codecs_table, coder_versions
@@ -889,6 +890,16 @@ def test_codecs_table_names_every_library_once() -> None:
         assert version == "None" or version[0].isdigit()
     assert table.loc[0, "versions"].count("libjxl") == 1
     assert table.loc[1, "versions"].count("x265") == 1
+
+
+def test_codecs_table_states_the_keys_of_an_entry() -> None:
+    """Those that all of its points share; not the key of the rate, nor one that some points set."""
+    fixed = {"chroma": 444, "speed": [2]}
+    grids = [{"quality": [5, 9], **fixed, "depth": 10}, {"quality": 5, **fixed, "scale": 0.5}]
+    entries = {"slow": {"codec": "avif", "points": grids}, "jpeg": {"points": [{"quality": 5}]}}
+    jpeg, slow = codecs_table({"codecs": entries})["settings"]
+    assert slow == codec_class("avif").settings + "; in this entry: chroma 444, speed 2"
+    assert jpeg == codec_class("jpeg").settings
 
 
 # --- files ---------------------------------------------------------------------------------

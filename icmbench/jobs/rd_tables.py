@@ -16,6 +16,7 @@ from icmbench.reporting.tables.csv_files import write_csv
 from icmbench.reporting.tables.failures import failures_table
 from icmbench.reporting.tables.rd import rd_table
 from icmbench.reporting.tables.remarks import remarks_table
+from icmbench.reporting.tables.scale_notes import scale_notes
 
 
 def rd_tables(
@@ -25,6 +26,7 @@ def rd_tables(
     datasets: Sequence[str],
     bootstrap: Mapping[str, Any],
     comparison_settings: Mapping[str, Any],
+    scales: Mapping[str, Sequence[Sequence[str]]],
     measurements: Sequence[Path],
     manifests: Sequence[Path],
     rd: Path,
@@ -38,15 +40,18 @@ def rd_tables(
     Args:
         datasets: names of the data sets, in the order of `manifests`.
         bootstrap, comparison_settings: sections of the configuration.
+        scales: by codec entry, codec specs in the order of the key that steers their rate.
         rd, bd_rate, failures, remarks, comparison: the files to write.
     """
     rows = join_parquet(measurements)
     seed, max_failed = bootstrap["seed"], comparison_settings["max_failed"]
     resamples = bootstrap["resamples"]
-    write_csv(rd_table(rows, metrics, resamples=resamples, seed=seed, max_failed=max_failed), rd)
+    directions = {name: METRICS[name].higher_is_better for name in metrics}
+    table = rd_table(rows, metrics, resamples=resamples, seed=seed, max_failed=max_failed)
+    write_csv(table.assign(note=scale_notes(table, scales, directions)), rd)
     bd_rates = bd_rate_table(
         rows,
-        {name: METRICS[name].higher_is_better for name in metrics},
+        directions,
         anchors,
         resamples=bootstrap["bd_resamples"],
         seed=seed,

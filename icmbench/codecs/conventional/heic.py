@@ -9,13 +9,16 @@ from icmbench.codecs.conventional.brands import coding
 
 
 class Heic(ConventionalCodec):
-    """HEIC 4:2:0 on one thread."""
+    """HEIC on one thread."""
 
     name = "heic"
     title = "HEIC"
     extension = "heic"
     rate_key = "quality"
-    quality_keys = {"quality": Key(int, low=0, high=100, help="libheif quality")}
+    quality_keys = {
+        "quality": Key(int, low=0, high=100, help="libheif quality"),
+        "chroma": Key(int, default=420, choices=(420, 444), help="chroma sampling"),
+    }
     settings = (
         "x265 through pillow-heif (libheif), 8-bit 4:2:0, preset slow (libheif's default), "
         "one thread"
@@ -32,13 +35,13 @@ class Heic(ConventionalCodec):
             return ""
         return "this pillow-heif was built without x265; install one of its wheels"
 
-    def encode_plain(self, image: Image, *, quality: int) -> bytes:
+    def encode_plain(self, image: Image, *, quality: int, chroma: int = 420) -> bytes:
         """Encode an image as HEIC."""
         import pillow_heif
 
         pillow_heif.register_heif_opener(thumbnails=False)
         one_thread = {"x265:pools": "none", "x265:frame-threads": "1"}
-        return pillow_io.write(image, "HEIF", quality=quality, chroma=420, enc_params=one_thread)
+        return pillow_io.write(image, "HEIF", quality=quality, chroma=chroma, enc_params=one_thread)
 
     def decode_plain(self, stream: bytes) -> Image:
         """Decode HEIC."""

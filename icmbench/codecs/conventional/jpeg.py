@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from icmbench.codecs.base import Image, Key
 from icmbench.codecs.conventional import pillow_io
 from icmbench.codecs.conventional.base import ConventionalCodec
@@ -16,7 +18,7 @@ class Jpeg(ConventionalCodec):
     rate_key = "quality"
     quality_keys = {"quality": Key(int, low=1, high=100, help="libjpeg quality")}
     settings = "libjpeg-turbo through Pillow, 4:2:0, optimised Huffman tables, progressive"
-    packages = ("pillow",)
+    packages: ClassVar[tuple[str, ...]] = ("pillow",)
     coders = ("libjpeg-turbo",)
     pillow_feature = "jpg"
     MARKS = ((0, b"\xff\xd8\xff"),)

@@ -44,6 +44,15 @@ def read(stream: bytes, format_name: str) -> Image:
         return np.asarray(on_white(picture)[0].convert("RGB"))
 
 
+def mode(stream: bytes, format_name: str) -> str:
+    """Return Pillow's mode of a file whose header is checked as by `read`; nothing is decoded."""
+    from PIL import Image as PillowImage
+
+    with PillowImage.open(io.BytesIO(stream), formats=[format_name]) as picture:
+        check_pixels(*picture.size, MAX_PIXELS)
+        return picture.mode
+
+
 def _check_rows(stream: bytes) -> None:
     try:
         check_rows(stream)  # Pillow fills rows that are missing with black

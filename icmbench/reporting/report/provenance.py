@@ -8,7 +8,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import PIL.features
 import psutil
 
 import icmbench
+from icmbench.codecs.base import Codec
 from icmbench.codecs.registry import codec_of
 from icmbench.core.devices import unused_gpu
 from icmbench.core.revision import VARIABLE, git_revision
@@ -111,8 +112,20 @@ def codecs_table(
         versions = [f"{name} {package_version(name)}" for name in codec.packages]
         versions += [f"{name} {coders[name]}" for name in codec.coders if name in coders]
         versions += [text] if (text := codec.programs().get("version")) else []
-        rows.append((family, (weights or {}).get(family, ""), codec.settings, ", ".join(versions)))
+        settings = codec.settings + _instead(codec, config["codecs"][family].get("points", []))
+        rows.append((family, (weights or {}).get(family, ""), settings, ", ".join(versions)))
     return pd.DataFrame(rows, columns=["family", "weights", "settings", "versions"])
+
+
+def _instead(codec: type[Codec], grids: Sequence[Mapping[str, Any]]) -> str:
+    """Keys with one value at all points, less the rate key: `; in this entry: speed 2`."""
+    found = []
+    for key in sorted({key for grid in grids for key in grid} - {codec.rate_key}):
+        values = [grid.get(key) for grid in grids]
+        flat = [value for each in values for value in (each if isinstance(each, list) else [each])]
+        if None not in flat and len(set(flat)) == 1:
+            found.append(f"{key} {flat[0]}")
+    return f"; in this entry: {', '.join(found)}" if found else ""
 
 
 def coder_versions() -> dict[str, str]:
