@@ -41,6 +41,12 @@ def available(
         reasons["ssimulacra2"] = (
             "The Python package ssimulacra2, which holds its weights, is missing."
         )
+    for name, metric in METRICS.items():
+        if metric.extra and runs_jobs() and importlib.util.find_spec(metric.extra[0]) is None:
+            reasons[name] = (
+                f"The optional Python package {metric.extra[1]} is missing: `pip install -e "
+                f"'.[{metric.extra[1]}]'` (or `pip install {metric.extra[1]}`)."
+            )
     return [name for name in METRICS if name not in reasons], reasons
 
 

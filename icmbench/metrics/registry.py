@@ -16,7 +16,8 @@ class Metric:
     `module` of this package computes it: it is imported by name where the metric is measured, since
     torch, piq, torchvision and lpips take seconds in every job, and so that an edit of one metric
     measures again where that metric is measured. What `needs_weights` is a network, which runs on
-    the device, unless it is computed `on_cpu`.
+    the device, unless it is computed `on_cpu`. `extra` is the optional package that it is computed
+    by, by the name of its import and that of its distribution.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Metric:
     module: str
     needs_weights: bool = False
     on_cpu: bool = False
+    extra: tuple[str, str] | None = None
 
     @property
     def uses_device(self) -> bool:
@@ -114,6 +116,38 @@ _ALL = (
         module="ssimulacra2",
     ),
     Metric(
+        "vifp",
+        "VIFp",
+        "",
+        True,
+        41,
+        "piq: visual information fidelity in the pixel domain of the unrounded BT.601 luma, 4 "
+        "scales, variance of the visual noise 2; of a flat original 1 if the images are equal, "
+        "else undefined.",
+        module="visual_information",
+    ),
+    Metric(
+        "psnr_hvs_m",
+        "PSNR-HVS-M",
+        "dB",
+        True,
+        8,
+        "psnr_hvsm: 8x8 DCT blocks of the rounded full-range BT.601 luma, what is left over at the "
+        "right and below is not used; infinite where no difference is visible.",
+        module="psnr_hvs_m",
+    ),
+    Metric(
+        "iw_ssim",
+        "IW-SSIM",
+        "",
+        True,
+        161,
+        "piq, float64: 5 scales of a Laplacian pyramid of the unrounded BT.601 luma, MS-SSIM's "
+        "weights, 3x3 neighbourhoods and their parent, variance of the visual noise 0.4; of a flat "
+        "original 1 if the images are equal, else undefined.",
+        module="information_weighted",
+    ),
+    Metric(
         "lpips",
         "LPIPS",
         "",
@@ -159,6 +193,17 @@ _ALL = (
         on_cpu=True,
         module="niqe",
     ),
+    Metric(
+        "cvvdp",
+        "ColorVideoVDP",
+        "JOD",
+        True,
+        8,
+        "cvvdp (package of its authors): still images on its display standard_4k (30 inches, "
+        "3840x2160, 200 cd/m², seen from 0.75 m).",
+        module="cvvdp",
+        extra=("pycvvdp", "cvvdp"),
+    ),
 )
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
@@ -174,4 +219,6 @@ def metric_module(name: str) -> str:
 def why_undefined(name: str, height: int, width: int) -> str:
     """Reason for the missing value of a metric on a pair of images of this size."""
     side = METRICS[name].min_side
-    return f"a side is below {side} pixels" if min(height, width) < side else "both images are flat"
+    if min(height, width) < side:
+        return f"a side is below {side} pixels"
+    return "both images are flat" if name == "fsim" else "the original is flat"
