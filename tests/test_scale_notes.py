@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from icmbench.codecs.registry import codec_class
 from icmbench.codecs.specs import expand_points
 from icmbench.config.rate_scales import rate_scales
 from icmbench.reporting.tables.scale_notes import scale_notes
@@ -96,11 +95,3 @@ def test_scales_hold_points_that_differ_in_the_rate_key_alone() -> None:
         ["mpd:decoder=mean", "mpd:state=1,decoder=mean"],
     ]
     assert rate_scales(expand_points("identity", [{}])) == []
-
-
-def test_the_one_number_that_a_codec_asks_for_steers_its_rate(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    points = expand_points("jxl", [{"distance": [3, 1]}])
-    monkeypatch.setattr(codec_class("jxl"), "rate_key", None)
-    assert rate_scales(points) == [["jxl:distance=1", "jxl:distance=3"]]
