@@ -60,5 +60,5 @@ def _faults(
 
 
 def _below(one: float, other: float) -> bool:
-    """Whether a mean is below another by more than rounding; undefined ones are not."""
+    """True where a mean is below another by more than rounding; never for undefined ones."""
     return one < other and not math.isclose(one, other, rel_tol=_SAME)
