@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import icmbench
 from icmbench.cli import (
+    cite,
     commands,
     doctor,
     encode,
@@ -93,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_fetch(commands_of)
     importing.add_imports(commands_of)
     export.add_export(commands_of)
+    cite.add_cite(commands_of)
     doctor.add_doctor(commands_of)
     transfer.add_pack(commands_of)
     transfer.add_unpack(commands_of)

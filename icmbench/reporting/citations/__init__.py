@@ -1,0 +1,1 @@
+"""References of what a run used, as BibTeX."""
