@@ -51,8 +51,7 @@ if plan.makes_diff_icmh:
                 "../envs/core.yaml"
             resources:
                 gpu=demand.network_gpus,
-                mem_mb=lambda wc, input, attempt: attempt
-                * network_mb([input.tagger], TRAINED_MEGAPIXELS),
+                mem_mb=lambda wc, input, attempt: attempt * network_mb([input.tagger]),
                 runtime=lambda wc, attempt: 480 * attempt,
             params:
                 device=run.config["device"],

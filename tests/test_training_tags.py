@@ -225,7 +225,7 @@ def test_a_run_tags_and_trains(published: Path, listed: Path, tmp_path: Path) ->
         "metrics": ["psnr_rgb"],
         "shards": 2,
         "training": {
-            "crop": 64, "start": "scratch",
+            "crop": 64,
             "data": {"mine": {"type": "folder", "path": str(mine)}},
             "diff_icmh": {"prior": prior, **settings},
         },
