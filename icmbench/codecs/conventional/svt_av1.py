@@ -68,7 +68,7 @@ def _frame(image: Image) -> Any:
     import numpy as np
     from av.video.reformatter import Interpolation
 
-    exact = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP | Interpolation.BITEXACT
+    exact = Interpolation.ACCURATE_RND | Interpolation.BITEXACT  # the same on every processor
     rgb = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
     frame = rgb.reformat(
         format="yuv420p10le",
