@@ -92,8 +92,6 @@ KNOWN: dict[str, FamilyStyle] = {
     "avif": FamilyStyle("#0072B2", "D", "-"),
     "jxl": FamilyStyle("#009E73", "v", (0, (3, 1.5))),
     "heic": FamilyStyle("#CC79A7", "P", (0, (1.2, 1.2))),
-    "mozjpeg": FamilyStyle("#4d4d4d", "<", (0, (2, 1))),
-    "thumbnail": FamilyStyle("#b0a080", "d", (0, (1, 2))),
     "identity": FamilyStyle("#999999", "x", (0, (1, 3))),
     "mpd": FamilyStyle("#D55E00", "*", "-", 1.9),
     "diff-icmh": FamilyStyle("#56B4E9", "X", (0, (4, 1.2)), 1.9),
