@@ -9,9 +9,11 @@ import pytest
 from conftest import make_picture
 
 from icmbench.bitstream import container
+from icmbench.bitstream.folding import pad
 from icmbench.codecs.diff_icmh.codec import CODEC_ID
-from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel, _padded
+from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel
 from icmbench.codecs.diff_icmh.model_folder import LAYOUT, bundled
+from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE
 from icmbench.core.files import sha256_file
 from icmbench.models.card import model_card
 from icmbench.scenes import render_scene
@@ -47,7 +49,7 @@ def test_rates_are_ordered(model: DiffICMHModel, pictures: list[np.ndarray]) -> 
     errors = np.zeros((len(pictures), model.rates))
     for row, image in zip(errors, pictures, strict=True):
         header = container.Header(CODEC_ID, model.digest, image.shape[1], image.shape[0])
-        latent = model.latent(_padded(image)).transpose(2, 0, 1)
+        latent = model.latent(pad(image, STRIDE)).transpose(2, 0, 1)
         lengths = []
         for rate in range(1, model.rates + 1):
             stream = model.encode(image, header, rate=rate, tags="auto")

@@ -20,11 +20,10 @@ from test_learned_metrics import random_state, write_pristine_model
 from tiny_icmh import tiny_icmh_models
 from tiny_model import tiny_models
 
+from icmbench.bitstream.tables import gaussian_tables
 from icmbench.codecs.diff_icmh import diff_icmh_model as icmh_model
 from icmbench.codecs.diff_icmh import model_folder as icmh
 from icmbench.codecs.diff_icmh.codec import DiffIcmh
-from icmbench.codecs.diff_icmh.entropy.rate_tables import z_tables
-from icmbench.codecs.diff_icmh.entropy.tables import gaussian_tables
 from icmbench.codecs.diff_icmh.importing.importer import import_checkpoint
 from icmbench.codecs.diff_icmh.networks.unet import UnetSettings
 from icmbench.codecs.diff_icmh.text import Conditioned
@@ -42,6 +41,7 @@ from icmbench.metrics import weights as metric_files
 from icmbench.metrics.meter import Meter
 from icmbench.models import codec_model
 from icmbench.models import latent as latents
+from icmbench.models.entropy_tables import prior_tables
 from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
 from icmbench.studies import complexity, diffusion
 from icmbench.studies.complexity import complexity_table, published
@@ -190,7 +190,7 @@ def hollow_folder(*_: Any) -> tuple[LatentAutoencoder, icmh.Codec, Conditioned, 
     quantiles.copy_(torch.tensor([-2.0, 0.0, 2.0]).expand(quantiles.shape))
     lfgcm.entropy_to_double()
     defaults = {"sampler": "ddim", "steps": 2, "guidance": 5.0, "start": 999, "clip": None}
-    tables = gaussian_tables(), z_tables(lfgcm.entropy_bottleneck)
+    tables = gaussian_tables(), prior_tables(lfgcm.entropy_bottleneck)
     codec = icmh.Codec(lfgcm, *tables, defaults, {})
     zeros, ones = np.zeros(4, np.float32), np.ones(4, np.float32)
     autoencoder = LatentAutoencoder(Path(), hollow_vae(), zeros, ones, {}, 32767, 4)

@@ -20,7 +20,7 @@ from conftest import make_picture
 from safetensors.numpy import load_file, save_file
 from tiny_icmh import CONTROL, LFGCM, TAGS, UNET, tiny_icmh_models
 
-from icmbench.bitstream import container
+from icmbench.bitstream import container, folding
 from icmbench.codecs import registry
 from icmbench.codecs.base import check_image
 from icmbench.codecs.diff_icmh import controlled_prior
@@ -123,7 +123,7 @@ def test_round_trip(size: tuple[int, int]) -> None:
 def test_the_decoder_has_what_the_network_meant(size: tuple[int, int]) -> None:
     """Symbols and c of one evaluation in floating point, and the bits that it expects."""
     model = codec().model
-    padded = icmh_model._padded(picture(size))
+    padded = folding.pad(picture(size), lfgcm_module.STRIDE)
     assert (padded[: size[0], : size[1]] == picture(size)).all()
     pixels = torch.from_numpy(padded.transpose(2, 0, 1)[None].astype(np.float32) / 255)
     for rate in (1, 3):

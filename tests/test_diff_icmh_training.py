@@ -18,15 +18,8 @@ from PIL import Image
 from tiny_model import AUTOENCODER, MEAN, STD
 from torch import Tensor
 
-from icmbench.codecs.diff_icmh.entropy.models import EntropyBottleneck
-from icmbench.codecs.diff_icmh.entropy.rate_tables import (
-    TAIL,
-    quantile_range,
-    set_quantile_tails,
-    z_tables,
-)
-from icmbench.codecs.diff_icmh.entropy.symbols import SymbolEncoder
-from icmbench.codecs.diff_icmh.entropy.tables import TOTAL
+from icmbench.bitstream.symbols import SymbolEncoder
+from icmbench.bitstream.tables import TOTAL
 from icmbench.codecs.diff_icmh.model_folder import load_codec, load_control
 from icmbench.codecs.diff_icmh.networks.control import ControlSettings
 from icmbench.codecs.diff_icmh.networks.prior import Prior, PriorSettings, TagEmbedder, load_prior
@@ -47,6 +40,8 @@ from icmbench.codecs.mpd.model_folder import part_file
 from icmbench.core.errors import ConfigError, ModelError
 from icmbench.core.images.image_files import write_png
 from icmbench.models.autoencoder import build_autoencoder
+from icmbench.models.entropy_models import EntropyBottleneck
+from icmbench.models.entropy_tables import TAIL, prior_tables, quantile_range, set_quantile_tails
 from icmbench.models.tensors import load_arrays, load_network, rounded, save_network
 from icmbench.scenes.labels import SEMANTIC_CLASSES
 from icmbench.training import loop
@@ -737,7 +732,7 @@ def test_settled_tails_and_tables() -> None:
         # And no wider than it must be, by a symbol or two at each end.
         inner = below(one, centre + ends[0] + 2.5)[0]
         assert float(inner.min()) > TAIL / 2
-        tables = z_tables(one.float())
+        tables = prior_tables(one.float())
         assert len(tables) == len(medians)
         assert (tables.offsets == low).all()
         assert (tables.lengths == high - low + 2).all()
@@ -748,7 +743,7 @@ def test_tables_of_z_cost_what_the_model_says() -> None:
     """Bits of random z: real bytes, the tables' own sum, and the likelihood model's estimate."""
     bottleneck = trained_bottleneck()
     set_quantile_tails(bottleneck)
-    tables, channels, count = z_tables(bottleneck), len(bottleneck.quantiles), 4000
+    tables, channels, count = prior_tables(bottleneck), len(bottleneck.quantiles), 4000
     rng = np.random.default_rng(1)
     symbols = np.empty((channels, count), np.int32)
     for channel in range(channels):
@@ -791,7 +786,7 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     assert next(codec.lfgcm.g_s.parameters()).dtype == torch.float32
     for name, tensor in rounded(network.control.state_dict()).items():
         assert torch.equal(control.state_dict()[name], tensor)
-    found = z_tables(codec.lfgcm.entropy_bottleneck)
+    found = prior_tables(codec.lfgcm.entropy_bottleneck)
     for name, array in codec.z_tables.to_arrays("z").items():
         assert (found.to_arrays("z")[name] == array).all()
     before = [(tmp_path / f"{name}.safetensors").read_bytes() for name in ("codec", "tables")]

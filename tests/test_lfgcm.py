@@ -16,16 +16,16 @@ from official import needs
 from safetensors.torch import load_file
 from torch import Tensor
 
-from icmbench.codecs.diff_icmh.entropy.models import (
+from icmbench.codecs.diff_icmh.networks.checkerboard import pack, unpack
+from icmbench.codecs.diff_icmh.networks.lfgcm import FILE_NAMES, Lfgcm, build_lfgcm, snap
+from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
+from icmbench.models.entropy_models import (
     LIKELIHOOD_FLOOR,
     EntropyBottleneck,
     gaussian_likelihood,
     lower_bound,
     round_through,
 )
-from icmbench.codecs.diff_icmh.networks.checkerboard import pack, unpack
-from icmbench.codecs.diff_icmh.networks.lfgcm import FILE_NAMES, Lfgcm, build_lfgcm, snap
-from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

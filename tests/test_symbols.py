@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from official import DIFF_ICMH, needs
 from safetensors import safe_open
 
+from icmbench.bitstream import symbols as coding
 from icmbench.bitstream.container import crc16
-from icmbench.codecs.diff_icmh.entropy import symbols as coding
-from icmbench.codecs.diff_icmh.entropy.symbols import SymbolDecoder, SymbolEncoder, symbol_digest
-from icmbench.codecs.diff_icmh.entropy.tables import (
+from icmbench.bitstream.symbols import SymbolDecoder, SymbolEncoder, symbol_digest
+from icmbench.bitstream.tables import (
     ESCAPE,
     GRID,
     LEAST,

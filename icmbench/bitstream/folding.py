@@ -53,6 +53,30 @@ def whole(side: int, unit: int) -> int:
     return -(-side // unit) * unit
 
 
+def padded_size(height: int, width: int, unit: int) -> tuple[int, int]:
+    """Height and width of the folded image, padded to whole units."""
+    height, width = coded_size(height, width, unit)
+    return whole(height, unit), whole(width, unit)
+
+
+def pad(image: Image, unit: int) -> Image:
+    """Fold an image (H, W, 3) where it is thin and pad it by its last row and column."""
+    import numpy as np
+
+    height, width = padded_size(image.shape[0], image.shape[1], unit)
+    image = fold(image, unit)
+    rows, columns = height - image.shape[0], width - image.shape[1]
+    return np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
+
+
+def unpad(coded: Image, size: tuple[int, int], unit: int) -> Image:
+    """Invert `pad`: crop the coded image and unfold it to `size` (height, width)."""
+    import numpy as np
+
+    height, width = coded_size(*size, unit)
+    return unfold(np.ascontiguousarray(coded[:height, :width]), size, unit)
+
+
 def fold(image: Image, unit: int) -> Image:
     """Fold a thin image (H, W, 3); any other image is returned unchanged.
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from icmbench.bitstream import container
-from icmbench.bitstream.folding import coded_size, fold, folding_lines, unfold
+from icmbench.bitstream.folding import folding_lines, pad, unpad
 from icmbench.codecs.diff_icmh.controlled_prior import ControlledPrior
 from icmbench.codecs.diff_icmh.entropy.stream import (
     Coded,
@@ -120,7 +120,7 @@ class DiffICMHModel(CodecModel):
             alone = f"{self.folder} has the rate {first} alone"
             known = f"the model has the rates {first} to {last}" if last > first else alone
             raise CodecError(f"rate={rate}: {known}")
-        padded = _padded(image)
+        padded = pad(image, STRIDE)
         latent = self.latent(padded)
         point = rate - 1 if self.codec.lfgcm.settings.rates else None
         pixels = torch.from_numpy(padded.transpose(2, 0, 1)[None].astype(np.float32) / 255)
@@ -247,8 +247,7 @@ class DiffICMHModel(CodecModel):
         values = latent[0].permute(1, 2, 0).float().cpu().numpy()
         whole = latent.shape[2] * CELL, latent.shape[3] * CELL
         image = self.autoencoder.image(np.ascontiguousarray(values), whole)
-        height, width = coded_size(*size, STRIDE)
-        return unfold(np.ascontiguousarray(image[:height, :width]), size, STRIDE)
+        return unpad(image, size, STRIDE)
 
     def describe(self, stream: bytes, parsed: container.Stream) -> list[tuple[str, str]]:
         """List the lines of `icmbench info`."""
@@ -269,14 +268,6 @@ class DiffICMHModel(CodecModel):
             ("tags", ", ".join(names) or "none"),
             ("sections", f"tags {tags} B, z {z} B, y {y} B"),
         ]
-
-
-def _padded(image: Image) -> Image:
-    """Fold a thin image and pad it by its last row and column to multiples of 64 pixels."""
-    height, width = padded_size(*image.shape[:2])
-    image = fold(image, STRIDE)
-    rows, columns = height - image.shape[0], width - image.shape[1]
-    return np.pad(image, ((0, rows), (0, columns), (0, 0)), mode="edge")
 
 
 def _groups_of_one_size(latents: Sequence[torch.Tensor]) -> list[list[int]]:

@@ -28,7 +28,7 @@ from icmbench.core.errors import ModelError
 from icmbench.models.layout import RATES, ModelLayout
 
 if TYPE_CHECKING:  # the workflow reads names and digests without loading torch
-    from icmbench.codecs.diff_icmh.entropy.tables import Tables
+    from icmbench.bitstream.tables import Tables
     from icmbench.codecs.diff_icmh.networks.control import ControlNetwork
     from icmbench.codecs.diff_icmh.networks.lfgcm import Lfgcm
 
@@ -102,7 +102,7 @@ class Codec:
 
 def load_codec(folder: Path) -> Codec:
     """The codec of a folder; ModelError naming file and tensor where something is wrong."""
-    from icmbench.codecs.diff_icmh.entropy.tables import Tables
+    from icmbench.bitstream.tables import Tables
     from icmbench.codecs.diff_icmh.networks.lfgcm import build_lfgcm
     from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
     from icmbench.models.tensors import load_arrays, load_built

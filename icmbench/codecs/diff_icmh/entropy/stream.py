@@ -12,26 +12,30 @@ from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from icmbench.bitstream.folding import coded_size, whole
-from icmbench.codecs.diff_icmh.entropy.symbols import (
+from icmbench.bitstream import folding
+from icmbench.bitstream.symbols import (
     DIGEST_BYTES,
     SymbolDecoder,
     SymbolEncoder,
     symbol_digest,
 )
-from icmbench.codecs.diff_icmh.entropy.tables import scale_indexes
+from icmbench.bitstream.tables import scale_indexes
 from icmbench.codecs.diff_icmh.model_folder import Codec
 from icmbench.codecs.diff_icmh.networks.checkerboard import pack
 from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE
 from icmbench.codecs.diff_icmh.tags import pack_tags, unpack_tags
-from icmbench.core.errors import CodecError, CorruptStream, SymbolMismatch, TruncatedStream
+from icmbench.core.errors import CorruptStream, SymbolMismatch, TruncatedStream
+from icmbench.models.quantisation import (
+    Symbols,
+    as_symbols,
+    channel_indexes,
+    prior_symbols,
+    prior_values,
+)
 
 SECTIONS: Final = 3
 CELL: Final = 16  # pixels of a value of y
-
-Symbols = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,7 @@ class Coded:
 
 def padded_size(height: int, width: int) -> tuple[int, int]:
     """Height and width of an image, folded where it is thin, continued to whole values of z."""
-    height, width = coded_size(height, width, STRIDE)
-    return whole(height, STRIDE), whole(width, STRIDE)
+    return folding.padded_size(height, width, STRIDE)
 
 
 def write_sections(
@@ -72,10 +75,10 @@ def write_sections(
     """
     lfgcm = codec.lfgcm
     y, z = y.contiguous(), z.contiguous()  # as the decoder has them: same kernels, same sums
-    medians = lfgcm.entropy_bottleneck.medians().double()[:, 0, :, None]
-    z_symbols = _integers((z.double() - medians).round())
+    medians = lfgcm.entropy_bottleneck.medians()
+    z_symbols = prior_symbols(z, medians)
     coder = SymbolEncoder()
-    coder.write(z_symbols, _channels(z_symbols.shape), codec.z_tables)
+    coder.write(z_symbols, channel_indexes(z_symbols.shape), codec.z_tables)
     head = b"" if rate is None else bytes([rate])
     sections = [pack_tags(tags, vocabulary), head + coder.finish()]
     parts = [part.double() for part in lfgcm.split(y)]
@@ -83,12 +86,12 @@ def write_sections(
 
     def visit(scales: torch.Tensor, means: torch.Tensor, index: int, anchor: bool) -> torch.Tensor:
         residual = (pack(parts[index], anchor) - means).round()
-        passes.append(_integers(residual))
+        passes.append(as_symbols(residual))
         indexes = scale_indexes(scales.numpy(), codec.y_tables)
         coder.write(passes[-1], indexes, codec.y_tables)
         return residual
 
-    lfgcm.walk(lfgcm.hyper(_values(z_symbols, medians), rate), visit, exact=True)
+    lfgcm.walk(lfgcm.hyper(prior_values(z_symbols, medians), rate), visit, exact=True)
     return [*sections, symbol_digest(*passes) + coder.finish()]
 
 
@@ -109,7 +112,7 @@ def read_sections(
     rate, payload = read_rate(codec, sections[1])
     height, width = (side // STRIDE for side in padded_size(*size))
     coder = SymbolDecoder(payload)
-    z_symbols = coder.read(_channels((1, settings.hyper, height, width)), codec.z_tables)
+    z_symbols = coder.read(channel_indexes((1, settings.hyper, height, width)), codec.z_tables)
     coder.check_end()
     if len(sections[2]) < DIGEST_BYTES:
         raise CorruptStream("the section of y is shorter than its digest")
@@ -119,7 +122,7 @@ def read_sections(
         passes.append(coder.read(scale_indexes(scales.numpy(), codec.y_tables), codec.y_tables))
         return torch.from_numpy(passes[-1]).double()
 
-    z_hat = _values(z_symbols, lfgcm.entropy_bottleneck.medians().double()[:, 0, :, None])
+    z_hat = prior_values(z_symbols, lfgcm.entropy_bottleneck.medians())
     try:
         y_hat = lfgcm.walk(lfgcm.hyper(z_hat, rate), visit, exact=True)
         coder.check_end()
@@ -142,23 +145,6 @@ def read_rate(codec: Codec, payload: bytes) -> tuple[int | None, bytes]:
     return payload[0], payload[1:]
 
 
-def _integers(values: torch.Tensor) -> Symbols:
-    """Symbols; CodecError where a network gave no number."""
-    if not torch.isfinite(values).all():
-        raise CodecError("the codec's network gave a value that is not finite")
-    return values.cpu().numpy().astype(np.int32)
-
-
-def _channels(shape: tuple[int, ...]) -> NDArray[np.int32]:
-    """Tables of z: one per channel."""
-    numbers = np.arange(shape[1], dtype=np.int32)[None, :, None, None]
-    return np.ascontiguousarray(np.broadcast_to(numbers, shape))
-
-
 def _rate(rate: int | None) -> Symbols:
     """Return the rate as symbols of the digest: at another rate they decode differently."""
     return np.array([] if rate is None else [rate], np.int32)
-
-
-def _values(symbols: Symbols, medians: torch.Tensor) -> torch.Tensor:
-    return torch.from_numpy(symbols).double() + medians

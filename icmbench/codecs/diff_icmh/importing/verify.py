@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from icmbench.codecs.diff_icmh.entropy.models import LIKELIHOOD_FLOOR, SCALE_FLOOR, TAIL_MASS
-from icmbench.codecs.diff_icmh.entropy.tables import SCALES
+from icmbench.bitstream.tables import SCALES
 from icmbench.codecs.diff_icmh.importing.convert import BASED, Conversion
 from icmbench.codecs.diff_icmh.importing.lookup import published_name
 from icmbench.codecs.diff_icmh.importing.names import PREFIXES, SCHEDULE
 from icmbench.codecs.diff_icmh.importing.sizes import State
 from icmbench.codecs.diff_icmh.sampling import STEPS, Floats, spaced_schedule
+from icmbench.models.entropy_models import LIKELIHOOD_FLOOR, SCALE_FLOOR, TAIL_MASS
 
 
 def check_overlap(state: State, below: State, conversion: Conversion) -> None:

@@ -28,11 +28,6 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from icmbench.codecs.diff_icmh.entropy.models import (
-    EntropyBottleneck,
-    gaussian_likelihood,
-    round_through,
-)
 from icmbench.codecs.diff_icmh.networks.checkerboard import pack, unpack
 from icmbench.codecs.diff_icmh.networks.gains import Adapters, Rate
 from icmbench.codecs.diff_icmh.networks.layers import conv
@@ -46,10 +41,15 @@ from icmbench.codecs.diff_icmh.networks.transforms import (
     hyper_feature,
     hyper_synthesis,
 )
+from icmbench.models.entropy_models import (
+    EntropyBottleneck,
+    gaussian_likelihood,
+    round_through,
+    snap,
+)
 
 STRIDE = 64  # height and width of an image are multiples of it
 REF_STRIDE = 8  # image pixels per value of ref and of c
-GRID = 2.0**20  # steps per unit of the scales and means that bits are decided by
 
 # Modules of Lfgcm and the names of their tensors in state dictionaries and files.
 FILE_NAMES: Final = {
@@ -120,11 +120,6 @@ def _name_as_modules(
             elif name.startswith(f"{prefix}{theirs}."):
                 rest = name.removeprefix(f"{prefix}{theirs}.")
                 state[f"{prefix}{ours}.{rest}"] = state.pop(name)
-
-
-def snap(values: Tensor) -> Tensor:
-    """The nearest values of the grid 2^-20."""
-    return (values * GRID).round() / GRID
 
 
 class Lfgcm(nn.Module):

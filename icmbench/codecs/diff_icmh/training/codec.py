@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from icmbench.codecs.diff_icmh.entropy.rate_tables import set_quantile_tails, write_tables
+from icmbench.codecs.diff_icmh.entropy.rate_tables import write_tables
 from icmbench.codecs.diff_icmh.networks.control import (
     ControlNetwork,
     ControlSettings,
@@ -35,6 +35,7 @@ from icmbench.codecs.diff_icmh.training.losses import (
 )
 from icmbench.codecs.diff_icmh.training.prior import DROPOUT, tag_ids
 from icmbench.core.errors import ConfigError, ModelError
+from icmbench.models.entropy_tables import set_quantile_tails
 from icmbench.models.latent_autoencoder import LatentAutoencoder
 from icmbench.models.tensors import fill_network, load_network, rounded, save_network, state_digest
 from icmbench.training.data import TrainingData

@@ -21,7 +21,7 @@ from constriction import stream
 from numpy.typing import NDArray
 
 from icmbench.bitstream.container import crc16
-from icmbench.codecs.diff_icmh.entropy.tables import REACH, TOTAL, Tables
+from icmbench.bitstream.tables import REACH, TOTAL, Tables
 from icmbench.core.errors import CodecError, CorruptStream
 
 DIGEST_BYTES: Final = 2

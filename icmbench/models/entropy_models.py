@@ -21,6 +21,7 @@ LIKELIHOOD_FLOOR = 1e-9  # of any value: an impossible one costs 30 bits and sti
 TAIL_MASS = 1e-9  # outside the outer two quantiles of the factorised prior
 INIT_SCALE = 10.0  # of the untrained factorised prior, a logistic distribution
 FILTERS = (3, 3, 3, 3)  # hidden widths of the factorised prior's cumulative function
+GRID = 2.0**20  # steps per unit of the scales and means that bits are decided by
 
 
 class _LowerBound(torch.autograd.Function):
@@ -58,6 +59,11 @@ def round_through(values: Tensor) -> Tensor:
     """The nearest integers (halves to the even one), with the gradient of the identity."""
     rounded: Tensor = _RoundThrough.apply(values)  # type: ignore[no-untyped-call]
     return rounded
+
+
+def snap(values: Tensor) -> Tensor:
+    """The nearest values of the grid 2^-20."""
+    return (values * GRID).round() / GRID
 
 
 def gaussian_likelihood(residual: Tensor, scale: Tensor) -> Tensor:
