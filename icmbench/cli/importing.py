@@ -1,4 +1,4 @@
-"""`icmbench import-diff-icmh`, `import-ram-plus`, `trust`: published networks and their files."""
+"""`icmbench import-...`, `icmbench trust`: published networks and their files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ def add_imports(sub: Sub) -> None:
     _checkpoint(sub)
     _tagger(sub)
     _trust(sub)
+    _zoo(sub)
 
 
 def _checkpoint(sub: Sub) -> None:
@@ -98,6 +99,31 @@ def _trust(sub: Sub) -> None:
     )
     parser.add_argument("file", help="a file of torch.save: .ckpt, .pt, .pth")
     parser.add_argument("--sha256", metavar="DIGEST", help="64 digits, as the publisher states it")
+
+
+def _zoo(sub: Sub) -> None:
+    parser = add_command(
+        sub,
+        import_zoo,
+        "convert published checkpoints of CompressAI to folders that the zoo's codecs load",
+        "icmbench fetch bmshj2018-hyperprior\n"
+        "  icmbench import-zoo downloads/bmshj2018-hyperprior/*.pth.tar --out models\n"
+        "  icmbench encode photo.png photo.icb --codec bmshj2018-hyperprior:quality=3 \\\n"
+        "      --models models\n\n"
+        "The name of a file says codec, metric, quality and the first digits of its sha256.",
+    )
+    parser.add_argument("checkpoint", nargs="+", help="files of their published names (.pth.tar)")
+    parser.add_argument(
+        "--out", type=written, required=True, metavar="DIR", help="the folder of all models"
+    )
+
+
+def import_zoo(arguments: Namespace) -> None:
+    """`icmbench import-zoo CHECKPOINT… --out MODELS`."""
+    from icmbench.codecs.zoo.importing import import_checkpoint
+
+    for name in arguments.checkpoint:
+        print(import_checkpoint(Path(name), Path(arguments.out)), flush=True)
 
 
 def import_diff_icmh(arguments: Namespace) -> None:

@@ -15,6 +15,7 @@ from icmbench.config.named_sources import IMPORTS, named_sources, replace_value
 from icmbench.config.sources import run_sources
 from icmbench.config.tasks import ZOO, ZOOS, task_sources
 from icmbench.config.training_data import make_training_set
+from icmbench.config.zoo import zoo_files, zoo_trainings
 from icmbench.core.errors import ConfigError
 from icmbench.datasets.registry import make_dataset
 from icmbench.metrics.availability import sources_of
@@ -54,6 +55,10 @@ def wanted_sources(config: Mapping[str, Any]) -> list[tuple[Source, Path]]:
     for place, source in named_sources(config).items():
         if place[0] != IMPORTS or str(place[1]) in imports_left(config):
             found[source.name] = source
+    for name in config["codecs"]:
+        for training in zoo_trainings(config, name):
+            if not (config["models"] and all(p.is_file() for p in zoo_files(config, training))):
+                found[training.source] = find_source(training.source, known)
     for task, entry in config["tasks"].items():
         found |= {source.name: source for source in task_sources(config, task).values()}
         if entry["type"] in ZOOS and entry.get("checkpoint") == ZOO:

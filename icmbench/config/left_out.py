@@ -12,6 +12,7 @@ from typing import Any
 
 from icmbench.codecs.registry import codec_of
 from icmbench.config.problems import Problems
+from icmbench.config.zoo import lacking_weights
 from icmbench.core.versions import runs_jobs
 from icmbench.metrics import available
 from icmbench.metrics.availability import distribution_lacks
@@ -33,7 +34,8 @@ def drop_unavailable(
     for name in list(config["codecs"]):
         with problems.collect(f"codecs.{name}"):
             codec = codec_of(config["codecs"], name)
-            if (runs_jobs() or not codec.packages) and (reason := codec.unavailable()):
+            reason = codec.unavailable() if runs_jobs() or not codec.packages else ""
+            if reason := reason or lacking_weights(config, name):
                 reasons[name] = f"codec entry {name}: {reason}"
     for name in reasons:
         del config["codecs"][name]

@@ -12,6 +12,8 @@ from icmbench.codecs.diff_icmh.training.settings import imports, tags_images
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.mpd.training.settings import source
 from icmbench.codecs.registry import codec_class
+from icmbench.codecs.zoo import published as zoo
+from icmbench.codecs.zoo.model_folder import member_files
 from icmbench.config.models import (
     alpha_sweeps,
     entries_with_seeds,
@@ -25,6 +27,7 @@ from icmbench.config.run import Run
 from icmbench.config.scope import make_scope
 from icmbench.config.sources import source_files
 from icmbench.config.tasks import task_entry
+from icmbench.config.zoo import zoo_checkpoint, zoo_trainings
 from icmbench.core.files import sha256_bytes
 from icmbench.datasets.base import Dataset
 from icmbench.datasets.records import shard_of
@@ -47,7 +50,7 @@ class Plan:
     Attributes:
         run: the run.
         shards: numbers of the shards.
-        makes_models: the run makes its own model files (none are given).
+        makes_models: the run makes its own model files (none are given); imports do not count.
         mpd, diff_icmh: codec entries of either codec.
         trained_kinds: kinds of descriptors that features are trained on.
         losses: names of the tables of losses in `training/`.
@@ -62,7 +65,8 @@ class Plan:
         self.results = str(config["results"])
         self.shards = list(range(config["shards"]))
         self.with_model = [name for name in run.codecs if model_name(config, name)]
-        self.makes_models = bool(self.with_model) and not config["models"]
+        made = [name for name in self.with_model if model_name(config, name) not in zoo.NAMES]
+        self.makes_models = bool(made) and not config["models"]
         self.mpd = self._entries(mpd.NAME)
         self.diff_icmh = self._entries(icmh.NAME)
         features = [part for part in run.training.encoder_parts if part.startswith("features-")]
@@ -272,8 +276,9 @@ class Plan:
         config = self.run.config
         names = self.models(*codecs) if codecs else []
         if config["models"]:
-            folders = [models_folder(config) / name for name in names]
-            return [str(path) for folder in folders for path in given_files(folder)]
+            folders = [models_folder(config) / name for name in names if name not in zoo.NAMES]
+            given = [path for folder in folders for path in given_files(folder)]
+            return [str(path) for path in [*given, *self._zoo_files(*codecs)]]
         files: list[str] = []
         texts: list[str] = []
         if mpd.NAME in names:
@@ -289,7 +294,24 @@ class Plan:
             words = icmh.LAYOUT.texts if imported else ()
             texts = [f"{icmh.NAME}/{home}{name}" for home in homes for name in words]
         names = [*(f"{file}.safetensors" for file in files), *texts]
-        return [f"{self.results}/models/{name}" for name in names]
+        own = [f"{self.results}/models/{name}" for name in names]
+        return [*own, *map(str, self._zoo_files(*codecs))]
+
+    def _zoo_files(self, *codecs: str) -> list[Path]:
+        """The imported files of the zoo's trainings that codec entries use, sorted."""
+        config = self.run.config
+        found = {training for codec in codecs for training in zoo_trainings(config, codec)}
+        folder = models_folder(config)
+        return [path for one in sorted(found) for path in member_files(folder, one)]
+
+    @functools.cached_property
+    def zoo_imports(self) -> dict[tuple[str, str], str]:
+        """The published files that this run imports, by codec and training."""
+        config = self.run.config
+        found = {one for name in self.run.codecs for one in zoo_trainings(config, name)}
+        if config["models"]:
+            return {}
+        return {(t.codec, t.member): str(zoo_checkpoint(config, t)) for t in sorted(found)}
 
     @property
     def icmh_words(self) -> list[str]:

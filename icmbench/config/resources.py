@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from icmbench.codecs.diff_icmh.model_folder import NAME as DIFF_ICMH
 from icmbench.codecs.registry import codec_class
+from icmbench.codecs.zoo.published import NAMES as ZOO
 from icmbench.core.devices import has_nvidia
 from icmbench.models.footprint import feature_maps_mb
 
@@ -111,7 +112,7 @@ class Demand:
         job that has one.
         """
         files, entries = list(model), [self._run.codecs[name] for name in codecs]
-        whole = any(entry.codec == DIFF_ICMH for entry in entries)
+        whole = any(entry.codec in (DIFF_ICMH, *ZOO) for entry in entries)
         largest = self.largest_image(*datasets)
         own = network_mb(files, largest, WHOLE_MB if whole else TILED_MB, at_least)
         if self.gpus(*codecs):

@@ -96,6 +96,7 @@ def _axes(plan: Plan) -> dict[str, Axis]:
         "task_picture": _items(config["task_pictures"]),
         "variant": _each("variant", stages),
         "vgg": [{}] * ("vgg" in run.training.encoder_parts),
+        "zoo": [{"model": model, "training": member} for model, member in plan.zoo_imports],
         "visual": _items(config["visual"]),
     }
 

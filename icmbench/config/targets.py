@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from icmbench.codecs.diff_icmh.model_folder import NAME as DIFFUSION
 from icmbench.codecs.mpd.model_folder import NAME as MPD
 from icmbench.codecs.registry import codec_class
+from icmbench.codecs.zoo.published import NAMES as ZOO
 from icmbench.config.models import entries_with_seeds
 from icmbench.reporting.catalogue import CATALOGUE
 from icmbench.reporting.paper_items import PAPER_ITEMS, PaperItem
@@ -63,7 +64,8 @@ def _own_model(what: str, *more: Callable[[Run], str]) -> Callable[[Run], str]:
     """Need of `what`, which a run has that makes its own models, then of `more`."""
 
     def lacks(run: Run) -> str:
-        if not {codec_class(entry.codec).model_name for entry in run.codecs.values()} - {None}:
+        models = {codec_class(entry.codec).model_name for entry in run.codecs.values()}
+        if not models - {None, *ZOO}:
             return (
                 f"{what} that a run with a codec entry of {MPD} or {DIFFUSION} makes: add one to "
                 "codecs, and leave models out"

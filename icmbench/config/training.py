@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.codecs.registry import codec_class, training_sections
+from icmbench.codecs.zoo.published import NAMES as ZOO
 from icmbench.config.models import models_folder
 from icmbench.config.problems import Problems
 from icmbench.config.tasks import task_parts
@@ -129,6 +130,8 @@ def _codec_parts(
     for name, entry in entries.items():
         model = codec_class(entry.codec).model_name
         if model is not None:
+            if model in ZOO and not config["models"]:
+                continue  # imported, not trained
             if model not in known and not config["models"]:
                 raise ConfigError(
                     f"codec {name} needs the model {model!r}, made elsewhere: set models"

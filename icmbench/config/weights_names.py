@@ -16,12 +16,14 @@ from icmbench.codecs.external import NOT_OURS
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.mpd.training.settings import source
 from icmbench.codecs.registry import codec_class
+from icmbench.codecs.zoo.published import NAMES as ZOO
 from icmbench.config.models import models_folder, used_features
 from icmbench.config.run import Run
 from icmbench.core.errors import ModelError
 from icmbench.models.headers import FILE_METADATA, KEY, file_header
 
 BUNDLED = "bundled"
+PUBLISHED = "published weights"
 THIS_RUN = "trained in this run"
 
 
@@ -45,7 +47,9 @@ def weights_names(run: Run) -> dict[str, str]:
         model = codec_class(entry.codec).model_name
         if model is None:
             continue
-        if run.config["models"]:
+        if model in ZOO:
+            found[name] = PUBLISHED
+        elif run.config["models"]:
             found[name] = _given(models_folder(run.config) / model)
         elif model == mpd.NAME:
             used = [*mpd.PARTS, *(f"features-{kind}" for kind in used_features(entry))]

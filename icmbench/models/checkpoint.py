@@ -22,10 +22,10 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """The tensors of a file by name, on the CPU; mapped into memory where the format allows."""
     if path.suffix == ".safetensors":
         found: Any = _read_safetensors(path)
-    elif path.suffix in (".ckpt", ".pt", ".pth", ".bin"):
+    elif path.name.endswith((".ckpt", ".pt", ".pth", ".pth.tar", ".bin")):
         found = load_pickle(path, mapped=True)
     else:
-        known = ".ckpt, .pt, .pth, .bin nor .safetensors"
+        known = ".ckpt, .pt, .pth, .pth.tar, .bin nor .safetensors"
         raise ModelError(f"{path}: neither {known}: of which format?")
     if isinstance(found, Mapping):
         found = next((found[key] for key in HOLDERS if isinstance(found.get(key), Mapping)), found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Self
 
 import torch
 
@@ -14,17 +14,42 @@ from icmbench.models.layout import ModelLayout
 from icmbench.models.upsample import fold_upsampling
 
 
-class CodecModel:
-    """A loaded model folder with its latent autoencoder on a device; one per process.
+class LoadedModel:
+    """A model folder whose networks run on a device.
 
     Attributes:
+        layout: of the folder.
         folder: the model folder.
         device: `cpu` or `cuda`, prepared for deterministic inference.
         digest: `weights_digest` of the folder.
+    """
+
+    layout: ModelLayout
+
+    def __init__(self, folder: Path, device: str) -> None:
+        """Prepare the device; ModelError for a missing file, ConfigError for a missing device."""
+        keep_freed_memory()
+        self.folder = folder
+        self.device = use_device(device)
+        self.digest = self.layout.weights_digest(folder)
+
+    def part_file(self, part: str) -> Path:
+        """The weight file of a part."""
+        return self.layout.part_file(self.folder, part)
+
+    def to_device(self, *networks: torch.nn.Module) -> None:
+        """Move networks to the model's device, channels last."""
+        for network in networks:
+            network.to(self.device).to(memory_format=torch.channels_last)
+
+
+class CodecModel(LoadedModel):
+    """A loaded model folder with its latent autoencoder on a device; one per process.
+
+    Attributes:
         autoencoder: with its enlargements folded.
     """
 
-    layout: ClassVar[ModelLayout]
     autoencoder: LatentAutoencoder
 
     def __init__(self, folder: Path | None, device: str, frozen: Self | None = None) -> None:
@@ -35,25 +60,13 @@ class CodecModel:
 
         Raises ModelError where a file is missing or damaged, ConfigError for a missing device.
         """
-        keep_freed_memory()
-        self.folder = folder or self.layout.bundled()
-        self.device = use_device(device)
-        self.digest = self.layout.weights_digest(self.folder)
+        super().__init__(folder or self.layout.bundled(), device)
         if frozen is not None:
             self.autoencoder = frozen.autoencoder
             return
         self.autoencoder = load_autoencoder(self.part_file("autoencoder"))
         fold_upsampling(self.autoencoder.network)
         self.to_device(self.autoencoder.network)
-
-    def part_file(self, part: str) -> Path:
-        """The weight file of a part."""
-        return self.layout.part_file(self.folder, part)
-
-    def to_device(self, *networks: torch.nn.Module) -> None:
-        """Move networks to the model's device, channels last."""
-        for network in networks:
-            network.to(self.device).to(memory_format=torch.channels_last)
 
 
 def noise_seed(stream: bytes, seed: int) -> int:

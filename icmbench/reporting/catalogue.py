@@ -493,6 +493,10 @@ DATA: Final[Sequence[Artefact]] = (
         final=True,
     ),
     _data(
+        "models/{model}/{training}/card.json", "import_zoo",
+        "published weights of a codec of the zoo, imported", "zoo",
+    ),
+    _data(
         "models/diff-icmh/prior.safetensors", "train_prior", "diffusion prior",
         when="diff_icmh_model",
     ),

@@ -13,6 +13,7 @@ from icmbench.bitstream import container
 from icmbench.codecs.diff_icmh import model_folder as icmh
 from icmbench.codecs.external.definitions import own_keys
 from icmbench.codecs.mpd import model_folder as mpd
+from icmbench.codecs.zoo import model_folder as zoo
 from icmbench.config.models import given_files, model_name, models_folder
 from icmbench.core.errors import IcmbenchError, MeasurementError
 from icmbench.evaluation import archive
@@ -101,6 +102,9 @@ def _weights_digests(model: str, folder: Path) -> Collection[bytes]:
     if model == icmh.NAME:
         members = [folder / name for name in icmh.member_folders(folder)]
         return {icmh.weights_digest(place) for place in (folder, *members)}
+    if model in zoo.LAYOUTS:
+        layout = zoo.LAYOUTS[model]
+        return {layout.weights_digest(folder / one.member) for one in zoo.trainings(folder)}
     return ()
 
 

@@ -124,14 +124,3 @@ CODEC_MODULES: Final = (
     "encoder", "hyper_enc", "hyper_dec", "f_c", "local_context", "channel_context",
     "entropy_parameters_anchor", "entropy_parameters_nonanchor", "decoder",
 )  # fmt: skip
-# CompressAI 1.2.4, which the published code pins, has other names than today's: both are in use.
-OLD_BOTTLENECK: Final = {"matrix": "matrices", "bias": "biases", "factor": "factors"}
-CODEC_BUFFERS: Final = (
-    "entropy_bottleneck._offset", "entropy_bottleneck._quantized_cdf",
-    "entropy_bottleneck._cdf_length", "entropy_bottleneck.target",
-    "entropy_bottleneck.likelihood_lower_bound.bound", "gaussian_conditional._offset",
-    "gaussian_conditional._quantized_cdf", "gaussian_conditional._cdf_length",
-    "gaussian_conditional.scale_table", "gaussian_conditional.scale_bound",
-    "gaussian_conditional.likelihood_lower_bound.bound",
-    "gaussian_conditional.lower_bound_scale.bound",
-)  # fmt: skip

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Final
 
 from icmbench.codecs.diff_icmh.importing.names import (
-    CODEC_BUFFERS,
     CODEC_MODULES,
     DECODER_ONLY,
     DROPPED_AVERAGE,
@@ -18,7 +17,6 @@ from icmbench.codecs.diff_icmh.importing.names import (
     DROPPED_UNUSED,
     LAYERS,
     LEAF,
-    OLD_BOTTLENECK,
     PREFIXES,
     RESNET,
     SCALE,
@@ -35,6 +33,7 @@ from icmbench.codecs.diff_icmh.importing.names import (
     Renamed,
     Target,
 )
+from icmbench.models.compressai_tensors import BUFFERS, bottleneck_name
 from icmbench.models.ldm import NUMBER, diffusers_name
 
 
@@ -160,15 +159,10 @@ def _text(name: str) -> Renamed:
 
 
 def _codec(name: str) -> Renamed:
-    if name in CODEC_BUFFERS:
+    if name in BUFFERS:
         return DROPPED_BUFFERS
-    if found := re.fullmatch(r"entropy_bottleneck\._(matrix|bias|factor)([0-9])", name):
-        kind, index = found.groups()
-        return (Target("codec", f"entropy_bottleneck.{OLD_BOTTLENECK[kind]}.{index}"),)
-    learned = r"entropy_bottleneck\.(quantiles|(matrices|biases|factors)\.[0-9])"
-    if name.split(".")[0] in CODEC_MODULES or re.fullmatch(learned, name):
-        return (Target("codec", name),)
-    return None
+    ours = name if name.split(".")[0] in CODEC_MODULES else bottleneck_name(name)
+    return None if ours is None else (Target("codec", ours),)
 
 
 _READERS: Final[dict[str, Callable[[str], Renamed]]] = {

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from icmbench.bitstream.tables import SCALES
 from icmbench.codecs.diff_icmh.importing.convert import BASED, Conversion
 from icmbench.codecs.diff_icmh.importing.lookup import published_name
 from icmbench.codecs.diff_icmh.importing.names import PREFIXES, SCHEDULE
 from icmbench.codecs.diff_icmh.importing.sizes import State
 from icmbench.codecs.diff_icmh.sampling import STEPS, Floats, spaced_schedule
-from icmbench.models.entropy_models import LIKELIHOOD_FLOOR, SCALE_FLOOR, TAIL_MASS
+from icmbench.models.compressai_tensors import agrees, constants
 
 
 def check_overlap(state: State, below: State, conversion: Conversion) -> None:
@@ -48,9 +46,9 @@ def check_values(state: State, conversion: Conversion) -> None:
             if not torch.isfinite(tensor).all():
                 key = published_name(part, name)
                 conversion.note(key, "holds a value that is not finite")
-    constants = {**_schedule(), **_codec_constants(state)}
-    for key in constants.keys() & state.keys():
-        if not _agrees(state[key], constants[key]):
+    known = {**_schedule(), **_codec_constants(state)}
+    for key in known.keys() & state.keys():
+        if not agrees(state[key], known[key]):
             conversion.note(key, "not the values that decoding computes with")
 
 
@@ -79,26 +77,9 @@ def _schedule() -> dict[str, Floats]:
 
 
 def _codec_constants(state: State) -> dict[str, Floats]:
-    """Constants of CompressAI's models by name; the scale table may be empty."""
-    tail = np.log(2 / TAIL_MASS - 1)
-    constants: dict[str, Floats] = {
-        "entropy_bottleneck.likelihood_lower_bound.bound": np.array([LIKELIHOOD_FLOOR]),
-        "entropy_bottleneck.target": np.array([-tail, 0, tail]),
-        "gaussian_conditional.likelihood_lower_bound.bound": np.array([LIKELIHOOD_FLOOR]),
-        "gaussian_conditional.lower_bound_scale.bound": np.array([SCALE_FLOOR]),
-        "gaussian_conditional.scale_bound": np.array([SCALE_FLOOR]),
+    """Compute the constants of CompressAI's entropy models by their names in the checkpoint."""
+    prefix = PREFIXES["codec"]
+    own = {
+        key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)
     }
-    table = "gaussian_conditional.scale_table"
-    if PREFIXES["codec"] + table in state and state[PREFIXES["codec"] + table].numel():
-        constants[table] = SCALES
-    return {PREFIXES["codec"] + name: values for name, values in constants.items()}
-
-
-def _agrees(tensor: Tensor, wanted: Floats) -> bool:
-    """Compare a constant with our own, to the precision of its number type."""
-    if not tensor.is_floating_point() or tuple(tensor.shape) != wanted.shape:
-        return False
-    step = max(torch.finfo(tensor.dtype).eps, 1e-6)
-    found = tensor.double().numpy()
-    close = np.isclose(found, wanted, rtol=4 * step, atol=1e-4 * step)
-    return bool((close | np.isnan(wanted)).all())
+    return {f"{prefix}{name}": values for name, values in constants(own).items()}

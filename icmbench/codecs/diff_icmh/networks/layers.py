@@ -9,13 +9,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
+from icmbench.models.convolutions import conv
+
 SLOPES = (0.01, 0.1)  # of the leaky ReLUs of a resampling block, after its two convolutions
 SFT_SLOPE = 0.2  # of every leaky ReLU around a modulation
-
-
-def conv(inputs: int, outputs: int, kernel: int = 5, stride: int = 1) -> nn.Conv2d:
-    """A convolution with bias that keeps the size, or divides it by the stride (rounded up)."""
-    return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2)
 
 
 def conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
@@ -26,11 +23,6 @@ def conv3x3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
 def conv1x1(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
     """A 1x1 convolution."""
     return conv(inputs, outputs, 1, stride)
-
-
-def deconv(inputs: int, outputs: int, kernel: int = 5, stride: int = 2) -> nn.ConvTranspose2d:
-    """A transposed convolution that multiplies the size by exactly the stride."""
-    return nn.ConvTranspose2d(inputs, outputs, kernel, stride, kernel // 2, stride - 1)
 
 
 def side_feature(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:

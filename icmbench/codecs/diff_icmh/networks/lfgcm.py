@@ -30,7 +30,6 @@ from torch import Tensor, nn
 
 from icmbench.codecs.diff_icmh.networks.checkerboard import pack, unpack
 from icmbench.codecs.diff_icmh.networks.gains import Adapters, Rate
-from icmbench.codecs.diff_icmh.networks.layers import conv
 from icmbench.codecs.diff_icmh.networks.transforms import (
     Analysis,
     ChannelContext,
@@ -41,6 +40,7 @@ from icmbench.codecs.diff_icmh.networks.transforms import (
     hyper_feature,
     hyper_synthesis,
 )
+from icmbench.models.convolutions import conv
 from icmbench.models.entropy_models import (
     EntropyBottleneck,
     gaussian_likelihood,

@@ -16,14 +16,13 @@ from icmbench.codecs.diff_icmh.networks.layers import (
     ResidualBlockUpsample,
     ResidualBlockWithStride,
     SFTResblk,
-    conv,
     conv1x1,
     conv3x3,
-    deconv,
     resampled_stage,
     side_feature,
     side_fusion,
 )
+from icmbench.models.convolutions import conv, deconv
 from icmbench.models.settings import NetworkSettings
 
 

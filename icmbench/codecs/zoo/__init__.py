@@ -1,0 +1,1 @@
+"""Learned codecs of CompressAI's model zoo, with its published weights."""
