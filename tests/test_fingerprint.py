@@ -141,7 +141,7 @@ EDITS = {
     "icmbench/tasks/kinds/mm_detection.py": PREDICT | {"provenance", "task_scores detection"},
     "icmbench/tasks/answers/landmarks.py": PREDICT | {"provenance", "task_scores landmarks"},
     "icmbench/tasks/metrics/landmark_metrics.py": PREDICT
-    | {"paired_table", "provenance", "task_figures", "task_scores landmarks"},
+    | {"paired_table", "provenance", "report", "task_figures", "task_scores landmarks"},
     "icmbench/tasks/answers/panoptic.py": set(),  # of no task of the run
     "icmbench/reporting/figures/sweep.py": {"alpha_sweep"},
     "icmbench/reporting/tables/timing.py": {"timing_table"},

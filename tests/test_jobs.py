@@ -219,8 +219,10 @@ def test_a_figure_of_a_single_image(coded: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="test-9"):
         record_of({**one, "image": "test-9"})
     figures = [tmp_path / f"visual_0.{suffix}" for suffix in FORMATS]
-    visual_comparison(settings={"jpeg": SETTINGS, "webp": SETTINGS}, places=[one], figures=figures)
-    assert all(path.stat().st_size for path in figures)
+    viewers = [tmp_path / "visual_0.zip"]
+    settings = {"jpeg": SETTINGS, "webp": SETTINGS}
+    visual_comparison(settings=settings, places=[one], figures=figures, viewers=viewers)
+    assert all(path.stat().st_size for path in (*figures, *viewers))
 
 
 def test_bundled_weights_are_copied_and_others_trained(tmp_path: Path) -> None:

@@ -56,7 +56,18 @@ def test_remarks_are_counted_by_entry_and_words() -> None:
 
 def report(folder: Path, measurements: pd.DataFrame) -> str:
     folder.mkdir()
-    rd = pd.DataFrame([{"dataset": "photos", "family": "icmh", "codec": "icmh", "failed": 0}])
+    rd = pd.DataFrame(
+        [
+            {
+                "dataset": "photos",
+                "family": "icmh",
+                "codec": "icmh",
+                "images": 1,
+                "failed": 0,
+                "bpp": 1.0,
+            }
+        ]
+    )
     tables = {
         "rd": rd,
         "failures": failures_table(measurements),

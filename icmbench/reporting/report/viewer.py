@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from icmbench.evaluation import archive
+from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.matching import Box, choose_crops
 from icmbench.reporting.report.report_tables import data_uri
 
@@ -42,12 +43,15 @@ def viewer_data(archives: Sequence[Path], budget: int = BUDGET) -> list[dict[str
 
 def _read(path: Path) -> tuple[dict[str, Any], list[Pixels]] | None:
     """The description and the images of an archive, the original first; None: nothing to show."""
-    with archive.reader(path) as source:
-        content: dict[str, Any] = json.loads(source.read("comparison.json"))
-        if not content["entries"]:
-            return None
-        names = ["original.png", *(entry["file"] for entry in content["entries"])]
-        return content, [_pixels(source.read(name)) for name in names]
+    try:
+        with zipfile.ZipFile(path) as source:
+            content: dict[str, Any] = json.loads(source.read("comparison.json"))
+            if not content["entries"]:
+                return None
+            names = ["original.png", *(entry["file"] for entry in content["entries"])]
+            return content, [_pixels(source.read(name)) for name in names]
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise MeasurementError(f"{path}: no archive of a visual comparison: {error}") from error
 
 
 def _pixels(png: bytes) -> Pixels:
