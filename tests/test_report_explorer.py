@@ -21,6 +21,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from icmbench.codecs.external import NOT_OURS
 from icmbench.core.errors import MeasurementError
 from icmbench.reporting.catalogue import EXPLORED, FIGURES
 from icmbench.reporting.figures import published_curves, style
@@ -116,7 +117,7 @@ def test_published_points_stand_apart_where_data_set_and_metric_agree() -> None:
 
 def test_styles_are_those_of_the_figures() -> None:
     markers = {known.marker for known in style.KNOWN.values()} | set(style._MARKERS)
-    markers |= set(published_curves._MARKERS)
+    markers |= {*published_curves._MARKERS, style.FOREIGN}
     assert markers <= SYMBOLS.keys()
     assert len({SYMBOLS[marker] for marker in markers}) == len(markers)
     families = [*style.KNOWN, "a", "b"]
@@ -125,6 +126,8 @@ def test_styles_are_those_of_the_figures() -> None:
         name: each.colour for name, each in style.family_styles(families).items()
     }
     assert found["a"]["label"] == "legend"
+    foreign = chart_styles(["jpeg", "theirs"], {"theirs": f"theirs ({NOT_OURS})"})
+    assert (foreign["theirs"]["symbol"], foreign["jpeg"]["symbol"]) == ("cross-thin", "circle")
     assert found["jpeg"]["dash"] == ""
     # In points of a line 1.4 wide: five on, two off.
     assert found["jpeg2000"]["dash"] == "7,2.8"

@@ -22,7 +22,10 @@ RESULTS = """# Results
 
 Written by a run. Nothing here is kept in the repository; `make clean` empties it. This list is made
 by `make docs` from [`icmbench/reporting/catalogue.py`](../icmbench/reporting/catalogue.py). Begin
-with `report.html`: it shows every figure and table of the run, its provenance and its failures.
+with `report.html`: it shows every table of the run, its provenance and its failures, charts and an
+image viewer to explore, and the figures that neither replaces. It is one file and needs no network;
+links to figures lead to the files below. `icmbench export codec-compare results -o DIR` writes the
+measurements as JSON for [Codec-Compare](https://github.com/webmproject/codec-compare).
 
 Beside these lie `logs/`, `benchmarks/` and `timing/` of every job, `training/*.csv` (losses of
 every step), `training/checkpoints/` (the state of a training that was stopped), and

@@ -11,13 +11,19 @@ from matplotlib.markers import MarkerStyle
 from matplotlib.path import Path
 
 from icmbench.reporting.figures.published_curves import published_handles, published_styles
-from icmbench.reporting.figures.style import Dash, FamilyStyle, family_styles
+from icmbench.reporting.figures.style import (
+    Dash,
+    FamilyStyle,
+    family_styles,
+    mark_foreign,
+)
 
 # matplotlib's markers by Plotly's names.
 SYMBOLS: Final[Mapping[str, str]] = {
     "o": "circle", "s": "square", "^": "triangle-up", "D": "diamond", "v": "triangle-down",
     "P": "cross", "x": "x-thin", "*": "star", "X": "x", "h": "hexagon", "<": "triangle-left",
     ">": "triangle-right", "p": "pentagon", "d": "diamond-tall", "8": "octagon", "H": "hexagon2",
+    "+": "cross-thin",
 }  # fmt: skip
 _RADIUS: Final = 4.5  # of a swatch's marker, in pixels
 _CODES: Final = {Path.MOVETO: "M", Path.LINETO: "L", Path.CURVE3: "Q", Path.CURVE4: "C"}
@@ -30,7 +36,7 @@ def chart_styles(families: Iterable[str], names: Mapping[str, str]) -> dict[str,
         families: the codec entries of the run; they decide the styles, as in the figures.
         names: codec entry -> legend text, where it differs from the name.
     """
-    styles = family_styles(families)
+    styles = mark_foreign(family_styles(families), names)
     return {name: _style(styles[name], names.get(name, name)) for name in sorted(styles)}
 
 

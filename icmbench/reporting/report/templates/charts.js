@@ -82,7 +82,7 @@ class Chart {
       marker: {
         symbol: style.symbol, size: on ? (style.symbol === "star" ? 13 : 10) : 7, opacity: on ? 1 : FAINT,
         color: points.map(p => p.hollow ? "#fff" : style.colour),
-        line: { width: 1.2, color: points.map(p => p.hollow || thin ? style.colour : "#fff") },
+        line: { width: thin ? 2 : 1.2, color: points.map(p => p.hollow || thin ? style.colour : "#fff") },
       },
       hoverlabel: { bgcolor: "#fff", bordercolor: style.colour, font: { color: "#222", family: FONT }, align: "left" },
       ...more,

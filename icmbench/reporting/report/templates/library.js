@@ -27,7 +27,7 @@ function swatch(style, hollow) {
   svg.setAttribute("viewBox", "-18 -7 36 14");
   svg.setAttribute("aria-hidden", "true");
   add("line", { x1: -18, x2: 18, y1: 0, y2: 0, stroke: style.colour, "stroke-width": style.width, "stroke-dasharray": style.dash });
-  add("path", { d: style.marker, fill: hollow ? "#fff" : style.colour, stroke: hollow ? style.colour : "#fff", "stroke-width": 1 });
+  add("path", { d: style.marker, fill: hollow ? "#fff" : style.colour, stroke: hollow || style.symbol.endsWith("-thin") ? style.colour : "#fff", "stroke-width": 1 });
   return svg;
 }
 
