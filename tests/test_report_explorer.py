@@ -131,7 +131,8 @@ def test_styles_are_those_of_the_figures() -> None:
     assert found["jpeg"]["dash"] == ""
     # In points of a line 1.4 wide: five on, two off.
     assert found["jpeg2000"]["dash"] == "7,2.8"
-    assert len({each["marker"] for each in found.values()}) == len(found)
+    looks = {(each["colour"], each["marker"], each["dash"]) for each in found.values()}
+    assert len(looks) == len(found)
 
 
 def _decoded(address: str) -> np.ndarray:
