@@ -96,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_export(commands_of)
     cite.add_cite(commands_of)
     doctor.add_doctor(commands_of)
+    transfer.add_share(commands_of)
     transfer.add_pack(commands_of)
     transfer.add_unpack(commands_of)
     transfer.add_verify(commands_of)

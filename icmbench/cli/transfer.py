@@ -1,7 +1,8 @@
-"""Functions of `icmbench pack`, `unpack` and `verify`; see docs/decoding-elsewhere.md."""
+"""`icmbench pack`, `unpack`, `verify` (docs/decoding-elsewhere.md) and `share`."""
 
 from __future__ import annotations
 
+import argparse
 from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,10 @@ def add_pack(sub: Sub) -> None:
     parser.add_argument(
         "--out", type=written, required=True, metavar="FILE", help="the tar to write"
     )
+    _add_chosen(parser)
+
+
+def _add_chosen(parser: argparse.ArgumentParser) -> None:
     for what, of in (("dataset", "data set"), ("codec", "codec entry")):
         parser.add_argument(
             f"--{what}", action="append", default=[], metavar="NAME", help=f"only this {of}; repeat"
@@ -57,6 +62,23 @@ def add_verify(sub: Sub) -> None:
     parser.add_argument("--name", required=True, help="of the other machine, for the tables")
 
 
+def add_share(sub: Sub) -> None:
+    """Add the subcommand."""
+    parser = add_command(
+        sub,
+        share,
+        "write a run's streams, reconstructions and tables for others, who read them as `codec: "
+        "folder`",
+        "icmbench share results -o my-codec\n"
+        "  icmbench share results -o my-codec.tar --dataset photos --codec mpd",
+    )
+    parser.add_argument("results", help="the folder of a finished run")
+    parser.add_argument(
+        "-o", "--out", type=written, required=True, metavar="PATH", help="a new folder, or .tar"
+    )
+    _add_chosen(parser)
+
+
 def pack(arguments: Namespace) -> None:
     """`icmbench pack RESULTS --out FILE.tar [--dataset NAME] [--codec NAME]`."""
     from icmbench.transfer.pack import pack_streams
@@ -68,6 +90,23 @@ def pack(arguments: Namespace) -> None:
     sets, codecs = ({getattr(unit, key) for unit in units} for key in ("dataset", "family"))
     what = f"{', '.join(sorted(codecs))} on {', '.join(sorted(sets))}"
     print(f"{out}: {what}, {_megabytes(out)}")
+
+
+def share(arguments: Namespace) -> None:
+    """`icmbench share RESULTS -o FOLDER|FILE.tar [--dataset NAME] [--codec NAME]`."""
+    from icmbench.transfer.share import share_results
+
+    found = share_results(
+        Path(arguments.results),
+        Path(arguments.out),
+        datasets=arguments.dataset,
+        codecs=arguments.codec,
+    )
+    for name, count in found.counts.items():
+        print(f"{name}: {count} reconstructions with their streams")
+    for name in found.left_out:
+        print(f"{name}: left out, its results were made elsewhere")
+    print(f"{arguments.out}: complete; its config.yaml has entries for other runs")
 
 
 def unpack(arguments: Namespace) -> None:

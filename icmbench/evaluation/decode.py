@@ -120,9 +120,9 @@ class _Job:
                 self.rows.append({"codec": point.spec, "device": self.process.device, **coded})
                 continue
             try:
-                _extract(self.source, point, coded["image"], file)
+                extract_stream(self.source, point, coded["image"], file)
                 self.patience.check(point.spec)
-                _truncate(self.process, point, file)
+                cut_stream(self.process, point, file)
             except MeasurementError as error:
                 file.write_bytes(b"")  # nothing was there to decode
                 self._failed(coded, point, file, Failed("failed", str(error)))
@@ -247,20 +247,23 @@ def asking() -> Iterator[Ask]:
                 processes[entry.name] = stack.enter_context(started)
             process = processes[entry.name]
             with archive.reader(streams) as source:
-                _extract(source, point, image_id, file)
-            _truncate(process, point, file)
+                extract_stream(source, point, image_id, file)
+            cut_stream(process, point, file)
             return process.call(do, point.decode, path=str(file))
 
         yield ask
 
 
-def _extract(source: zipfile.ZipFile, point: OperatingPoint, image_id: str, file: Path) -> None:
+def extract_stream(
+    source: zipfile.ZipFile, point: OperatingPoint, image_id: str, file: Path
+) -> None:
+    """Write the stream of an image's encoding; MeasurementError where it is missing or damaged."""
     extension = point.codec.file_extension(**dict(point.encode))
     member = archive.stream_member(point.encoding, image_id, extension)
     file.write_bytes(archive.read_member(source, member))
 
 
-def _truncate(process: CodecProcess, point: OperatingPoint, file: Path) -> None:
-    """Cut an embedded stream to the point."""
+def cut_stream(process: CodecProcess, point: OperatingPoint, file: Path) -> None:
+    """Cut the file of an embedded stream to the point, by the codec's process."""
     if point.codec.cut_keys:
         file.write_bytes(process.call("truncate", point.cut, path=str(file))["stream"])
