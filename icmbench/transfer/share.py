@@ -54,7 +54,7 @@ _PREFIX: Final = "shared-"  # entries of a folder may not have the name of a cod
 
 @dataclass
 class Shared:
-    """What a share holds: number of reconstructions by codec entry, and entries left out."""
+    """Content of a share: reconstructions by codec entry (number), and entries left out."""
 
     counts: dict[str, int] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
