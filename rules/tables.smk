@@ -146,6 +146,7 @@ rule provenance:
         config=run.config,
         unavailable=dict(run.unavailable),
         weights=weights_names(run),
+        states=plan.states,
     script:
         "../workflow_scripts/provenance.py"
 

@@ -191,6 +191,12 @@ class Plan:
         return [name for name in entries if not codec_class(entries[name].codec).foreign]
 
     @property
+    def states(self) -> dict[str, str]:
+        """Versions of the programs, and digests of the folders, behind codec entries."""
+        found = {name: codec_class(entry.codec).state() for name, entry in self.run.codecs.items()}
+        return {name: state for name, state in found.items() if state}
+
+    @property
     def damages(self) -> bool:
         """Streams are damaged and decoded."""
         return self.run.config["robustness"]["trials"] > 0 and bool(self.coded)
