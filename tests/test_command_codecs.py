@@ -87,6 +87,7 @@ def test_the_library_of_a_built_in_codec_gives_the_same(
         ({"decode": "x {output}"}, r"decode: no \{input\} in it"),
         ({"encode": "x '{input} {output}"}, r"encode: No closing quotation"),
         ({"encode": "x {input} {output} }"}, r"encode: Single '\}'"),
+        ({"decode": "x {input:5} {output}"}, r"decode: \{input\} has a format"),
         ({"keys": {"qp": "int"}}, r"keys: qp is used neither in encode nor in decode"),
         ({"keys": {"qp": "integer"}}, r"keys\.qp"),
         ({"keys": {"tmp": "int"}}, r"tmp: the name is taken"),
@@ -107,6 +108,8 @@ def test_the_library_of_a_built_in_codec_gives_the_same(
         ({"formats": {"input": "yuv422p8"}}, r"formats\.input: 'yuv422p8' is not one of"),
         ({"version": "x {input}"}, r"version: unknown placeholder 'input'"),
         ({"version": "x", "version_line": "("}, r"version_line"),
+        ({"files": ["{tmp"]}, r"files: expected '\}'"),
+        ({"files": ["{tmp}"]}, r"files: unknown placeholder 'tmp'"),
         ({"path": "/x"}, r"unknown key of `codec: command` 'path'"),
         ({"encode": []}, r"encode"),
     ],
@@ -182,6 +185,17 @@ def test_a_failing_encoder(
     codec = make(copying(tmp_path, encode=f"{run} {{input}} {{output}}"))
     with pytest.raises(error, match=sentence):
         codec.encode(make_picture(20, 30))
+
+
+def test_keys_have_their_defaults(tmp_path: Path) -> None:
+    run = python(tmp_path, "key.py", "import sys; open(sys.argv[1], 'w').write(sys.argv[2])")
+    rules = {"q": "int", "effort": {"type": "float", "default": 0.5}}
+    codec = make(
+        copying(tmp_path, encode=f"{run} {{output}} {{q}}/{{effort}} {{input}}", keys=rules)
+    )
+    assert codec.encode(make_picture(9, 9), q=3) == b"3/0.5"
+    with pytest.raises(ConfigError, match="codec mine needs q: a whole number"):
+        codec.encode(make_picture(9, 9))
 
 
 def test_a_program_that_a_signal_ends_is_a_crash(tmp_path: Path) -> None:

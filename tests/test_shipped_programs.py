@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,13 @@ import pytest
 from conftest import make_picture
 from stub_programs import write_stubs
 
+from icmbench.cli import main
 from icmbench.codecs import registry
 from icmbench.codecs.external.definitions import shipped, shipped_names
 from icmbench.codecs.registry import codec_class
 from icmbench.codecs.specs import parse_spec
 from icmbench.core.errors import ConfigError
+from icmbench.core.images.image_files import read_image, write_png
 
 DEBIAN = {
     "aomenc": ("quality", 20, 50), "cjxl": ("distance", 1, 6), "guetzli": ("quality", 95, 84),
@@ -41,6 +44,7 @@ def test_shipped_definitions_are_found_by_name() -> None:
         assert codec.definition["source"].startswith("https://")
         assert codec.settings
         assert codec.rate_key in codec.encode_keys
+        assert codec.encode_keys[codec.rate_key].default is None
     assert parse_spec("vtm:qp=32").spec == "vtm:qp=32"
     with pytest.raises(ConfigError, match="a whole number from 0 to 63"):
         parse_spec("vtm:qp=64")
@@ -87,3 +91,28 @@ def test_programs_beyond_debian_by_their_options(
     exact = codec.commands.input.kind == "png" or codec.commands.input.bits == 10
     halved = codec.commands.input.halved
     assert np.abs(decoded.astype(int) - picture).mean() < (6 if halved else 0.1 if exact else 1)
+
+
+def test_the_command_line_lists_and_runs_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A file with a header says so, and is decoded by the name of its codec."""
+    for variable, value in write_stubs(tmp_path).items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.delenv("JPEG_AI_HOME")
+    monkeypatch.chdir(tmp_path)
+    assert main(["codecs"]) == 0
+    listed = capfd.readouterr().out
+    names = re.findall(r"^([a-z0-9-]+): ", listed, re.M)
+    assert {*shipped_names(), "webp", "mpd"} <= {*names}
+    assert names == sorted(names)
+    assert "    not available: set the environment variable JPEG_AI_HOME" in listed
+    write_png(tmp_path / "in.png", make_picture(33, 44))
+    assert main(["encode", "in.png", "out.bin", "--codec", "vtm:qp=32"]) == 0
+    said = capfd.readouterr().out
+    assert "out.bin: vtm:qp=32, " in said
+    assert "only icmbench can decode this file" in said
+    assert main(["decode", "out.bin", "out.png", "--codec", "vtm"]) == 0
+    assert read_image(tmp_path / "out.png")[0].shape == (33, 44, 3)
+    assert main(["decode", "out.bin", "out.png"]) == 7
+    assert "`icmbench decode --codec` takes its name" in capfd.readouterr().err

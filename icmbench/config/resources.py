@@ -115,6 +115,8 @@ class Demand:
         whole = any(entry.codec in (DIFF_ICMH, *ZOO) for entry in entries)
         largest = self.largest_image(*datasets)
         own = network_mb(files, largest, WHOLE_MB if whole else TILED_MB, at_least)
+        limits = [(codec_class(e.codec).definition or {}).get("memory_mb", 0) for e in entries]
+        own += max(limits, default=0)  # of programs beside the job's own processes
         if self.gpus(*codecs):
             return own
         batches = [dict(point.decode).get("batch", 1) for e in entries for point in e.points]

@@ -134,8 +134,8 @@ def main() -> None:
     assert setup is not None, "the parent sent nothing"
     try:
         device = use_device(setup["device"])
-        if setup["definition"]:
-            define(setup["definition"])
+        if definition := setup.get("definition"):
+            define(definition)
         codec = codec_class(setup["codec"])(models=setup["models"], device=device)
         # Now that the codec's libraries are loaded: those that are not yet cannot be limited.
         limit_threads(setup["threads"])

@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from icmbench.codecs.base import Codec, Image, Value, check_image, format_value
+from icmbench.codecs.base import Codec, Image, Key, Value, check_image, format_value
 from icmbench.codecs.external.command_keys import Commands, read_commands
 from icmbench.codecs.external.definitions import Definition
 from icmbench.codecs.external.picture_files import read_picture, write_picture
 from icmbench.codecs.external.run_program import run_program
 from icmbench.codecs.external.size_header import WORDS, split_header, write_header
 from icmbench.codecs.external.templates import Steps, fill
-from icmbench.core.errors import CodecError, TruncatedStream
+from icmbench.core.errors import CodecError, ConfigError, TruncatedStream
 
 
 class CommandCodec(Codec):
@@ -58,7 +58,8 @@ class CommandCodec(Codec):
             source = folder.path / f"input.{commands.input.kind}"
             target = folder.path / f"stream.{self.extension}"
             write_picture(source, padded, commands.input)
-            self._run(commands.encode, folder, source, target, size, keys)
+            texts = self._texts(commands.encode_keys, keys)
+            self._run(commands.encode, folder, source, target, size, texts)
             data = target.read_bytes()
         if not data:
             raise CodecError(f"{self.name}: the encoder's file is empty")
@@ -78,7 +79,8 @@ class CommandCodec(Codec):
             source = folder.path / f"stream.{self.extension}"
             target = folder.path / f"output.{commands.output.kind}"
             source.write_bytes(data)
-            program = self._run(commands.decode, folder, source, target, size, keys)
+            texts = self._texts(commands.decode_keys, keys)
+            program = self._run(commands.decode, folder, source, target, size, texts)
             picture = read_picture(target, commands.output, program, size if sized else None)
         if sized:
             if picture.shape[:2] != (size[1], size[0]):
@@ -89,6 +91,14 @@ class CommandCodec(Codec):
             return picture[:below, :right]
         return picture[: picture.shape[0] - below, : picture.shape[1] - right]
 
+    def _texts(self, rules: Mapping[str, Key], keys: Mapping[str, Value]) -> dict[str, str]:
+        """Texts of all keys; ConfigError where one without a default is not given."""
+        found = {name: keys.get(name, rule.default) for name, rule in rules.items()}
+        for name, value in found.items():
+            if value is None:
+                raise ConfigError(f"codec {self.name} needs {name}: {rules[name].legal()}")
+        return {name: format_value(value) for name, value in found.items() if value is not None}
+
     def _run(
         self,
         steps: Steps,
@@ -96,12 +106,12 @@ class CommandCodec(Codec):
         source: Path,
         target: Path,
         size: tuple[int, int],
-        keys: Mapping[str, Value],
+        texts: Mapping[str, str],
     ) -> str:
         """Run the steps, and return the last one's program; CodecError where it writes no file."""
         values = {
             **self.commands.places(),
-            **{key: format_value(value) for key, value in keys.items()},
+            **texts,
             "input": source,
             "output": target,
             "width": size[0],

@@ -36,16 +36,26 @@ def parse_steps(what: str, commands: str | Sequence[str]) -> Steps:
 
 
 def names_in(steps: Iterable[Sequence[str]]) -> set[str]:
-    """Names of the placeholders of commands; ValueError for a brace that does not close."""
-    fields = [
-        field for words in steps for word in words for field in string.Formatter().parse(word)
-    ]
-    return {name for _, name, _, _ in fields if name is not None}
+    """Names of the placeholders of commands.
+
+    Raises ValueError for a brace that does not close, and for a format within braces.
+    """
+    found = set()
+    for word in (word for words in steps for word in words):
+        for _, name, form, conversion in string.Formatter().parse(word):
+            if form or conversion:
+                raise ValueError(f"{{{name}}} has a format: only the name stands in braces")
+            found |= {name} if name is not None else set()
+    return found
 
 
 def check_names(what: str, steps: Steps, known: Iterable[str]) -> None:
     """Raise ConfigError for a placeholder that is not known, naming the nearest one."""
-    for name in sorted(names_in(steps)):
+    try:
+        names = sorted(names_in(steps))
+    except ValueError as error:
+        raise ConfigError(f"{what}: {error}") from None
+    for name in names:
         if name not in known:
             raise ConfigError(f"{what}: {unknown('placeholder', name, known)}")
 
