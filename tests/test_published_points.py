@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import json
 import re
@@ -17,9 +18,12 @@ import pandas as pd
 import pytest
 from conftest import ROOT
 from official import REAL, needs
+from PIL import Image as PillowImage
 
 from icmbench.core.errors import MeasurementError
+from icmbench.core.images.image_files import read_image
 from icmbench.metrics import METRICS
+from icmbench.metrics.meter import Meter
 from icmbench.reporting.published.overlay import SETS
 from icmbench.reporting.published.points import COLUMNS, read_points, shipped, shipped_points
 
@@ -211,3 +215,19 @@ def test_a_wrong_line_is_one_sentence(tmp_path: Path, line: str, message: str) -
     with pytest.raises(MeasurementError, match=rf"mine\.csv:3: .*{message}") as raised:
         read_points(path)
     assert "\n" not in str(raised.value)
+
+
+@needs(REAL / "kodak")
+def test_webp_with_pillows_defaults_is_the_published_curve() -> None:
+    """Averages, PSNR and rates are counted as CompressAI counts them."""
+    photos = [read_image(path)[0] for path in sorted((REAL / "kodak").glob("*.png"))]
+    for number, quality in ((1, 10), (9, 50)):
+        found = []
+        for photo in photos:
+            buffer = io.BytesIO()
+            PillowImage.fromarray(photo).save(buffer, "WEBP", quality=quality)
+            decoded = np.asarray(PillowImage.open(buffer).convert("RGB"))
+            rate = 8 * len(buffer.getvalue()) / photo[..., 0].size
+            found.append([rate, Meter(["psnr_rgb"])(photo, decoded)["psnr_rgb"]])
+        wanted = series(codec="WebP", dataset="kodak")["psnr_rgb"][number]
+        assert np.mean(found, axis=0) == pytest.approx(wanted, rel=1e-3)

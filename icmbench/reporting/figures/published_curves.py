@@ -16,7 +16,7 @@ from icmbench.reporting.published.points import ESTIMATED, REAL, deviation
 
 DAGGER: Final = "\u2020"
 # Markers of which our curves have few; lengths of dashes tell curves apart on a grey print, too.
-_MARKERS: Final = ("8", "p", "H", "d", "<", ">", "s")
+_MARKERS: Final = ("8", "p", "H", "d", "<", ">", "s", "^", "v")
 _COLOURS: Final = ("#4a4a4a", "#7b3294", "#a6611a", "#01665e", "#c2185b", "#35478c", "#6b6b00")
 _DASHES: Final[tuple[Dash, ...]] = (
     (0, (5, 2)),
