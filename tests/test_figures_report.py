@@ -636,6 +636,23 @@ def test_table_view_folds_intervals_and_keeps_digits() -> None:
     assert bd.rows[2][4].text == ""
 
 
+def test_columns_without_a_value_and_long_lists_are_in_the_csv_alone() -> None:
+    frame = pd.DataFrame(
+        {
+            "family": ["a", "b"],
+            "energy": ["", ""],
+            "encode_j_mp": [math.nan, math.nan],
+            "decode_kmac_px": [math.nan, 12.5],
+            "note": ["", ""],
+            "specs": ["a:q=1 a:q=2", ""],
+        }
+    )
+    view = table_view(frame, "costs", "Costs")
+    assert [column.name for column in view.columns] == ["family", "decode_kmac_px", "note"]
+    stored = base64.b64decode(view.csv.partition(",")[2]).decode()
+    assert stored.startswith("family,energy,encode_j_mp,decode_kmac_px,note,specs\na,,,,,a:q=1 a")
+
+
 def test_csv_has_every_row_and_quotes() -> None:
     table = pd.DataFrame({"a": ['x,"y"', "z"], "b": [1.5, math.nan]})
     assert csv_text(table) == 'a,b\n"x,""y""",1.5\nz,\n'

@@ -104,7 +104,13 @@ _SECONDS = {"encode_s", "decode_s", "encode_s_spread", "decode_s_spread", "encod
             "decode_mp_s_spread", "encode_j_mp", "decode_j_mp"}  # fmt: skip
 _LO_HI = {"bd_rate", "difference", "ratio"}  # of which `lo` and `hi` are the interval
 _HIDDEN = {"specs", "anchor_specs"}  # long lists: in the CSV alone
-_DECIMALS = {"bpp": 4, "megapixels": 3, "max_mb": 0}
+# Shown where some row has a value.
+_IF_KNOWN = {"energy"} | {
+    f"{stage}_{name}"
+    for stage in ("encode", "decode")
+    for name in ("gpu_mb", "j_mp", "kmac_px", "parameters")
+}
+_DECIMALS = {"bpp": 4, "megapixels": 3, "max_mb": 0, "ratio": 3, "encode_mb": 0, "decode_mb": 0}
 
 
 @dataclass(frozen=True)
@@ -244,7 +250,8 @@ def table_view(
     known = {metric.name: metric for metric in metrics}
     names = sorted((str(n) for n in frame.columns), key=lambda n: _FIRST.get(n, 3))
     folded = {end for n in names if (pair := _interval_names(n, names)) for end in pair}
-    columns = [_column(frame, n, known) for n in names if n not in folded | _HIDDEN]
+    unknown = {n for n in _IF_KNOWN & {*names} if not (frame[n].notna() & (frame[n] != "")).any()}
+    columns = [_column(frame, n, known) for n in names if n not in folded | _HIDDEN | unknown]
     shown = frame.head(MAX_ROWS)
     by_column = [_cells(shown, column, known) for column in columns]
     choices = {n: sorted({_text(v, n, known) for v in shown[n]}) for n in filters if n in names}
