@@ -110,6 +110,24 @@ def test_the_library_of_a_built_in_codec_gives_the_same(
         ({"version": "x", "version_line": "("}, r"version_line"),
         ({"files": ["{tmp"]}, r"files: expected '\}'"),
         ({"files": ["{tmp}"]}, r"files: unknown placeholder 'tmp'"),
+        ({"encode": "x {input} {output} {width:04}"}, r"\{width\} has a format"),
+        ({"encode": "x {input!r} {output}"}, r"\{input\} has a format"),
+        ({"encode": "x {input} {output} {width:{foo}}"}, r"\{width\} has a format"),
+        ({"encode": "{tmp}/x {input} {output}"}, r"encode: the program: unknown placeholder 'tmp'"),
+        ({"keys": {"image": "int"}}, r"image: the name is taken"),
+        ({"keys": {"stream": "int"}}, r"stream: the name is taken"),
+        ({"keys": {"cls": "int"}}, r"cls: the name is taken"),
+        (
+            {"keys": {"q": {"type": "text", "choices": ["a"], "low": 1}}},
+            r"keys\.q: low and high are of numbers",
+        ),
+        (
+            {"keys": {"q": {"type": "text", "choices": ["a", "../b"]}}},
+            r"keys\.q\.choices: '\.\./b': it stands in names of files",
+        ),
+        ({"keys": {"q": {"type": "int", "choices": ["a"]}}}, r"keys\.q\.choices=a"),
+        ({"extension": "../x"}, r"extension: '\.\./x' does not match"),
+        ({"paths": {"a.b": "/x"}}, r"paths: 'a\.b' does not match"),
         ({"path": "/x"}, r"unknown key of `codec: command` 'path'"),
         ({"encode": []}, r"encode"),
     ],
@@ -155,6 +173,29 @@ def test_words_reach_a_program_as_they_are(tmp_path: Path) -> None:
     assert (read, listed, safe) == ("", [], None)
 
 
+def test_paths_begin_where_the_run_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of programs and of `paths`: the programs run elsewhere."""
+    write_program(tmp_path / "codec" / "run", '#!/bin/sh\ncp "$1" "$2"\n')
+    monkeypatch.chdir(tmp_path)
+    picture = make_picture(20, 30)
+    for home, start in (("codec", "{home}/run"), ("./codec", "{home}/run"), (".", "./codec/run")):
+        both = f"{start} {{input}} {{output}}"
+        codec = make(copying(tmp_path, encode=both, decode=both, paths={"home": home}))
+        assert codec.unavailable() == ""
+        assert np.array_equal(codec.decode(codec.encode(picture)), picture)
+    names = make(copying(tmp_path, paths={"python": "python3"})).commands
+    assert names.places() == {"python": "python3"}
+
+
+def test_choices_of_texts_may_be_numbers(tmp_path: Path) -> None:
+    entry = copying(tmp_path, keys={"mode": {"type": "text", "choices": [420, 444]}})
+    entry["encode"] += " {mode}"
+    make(entry)
+    assert parse_spec("mine:mode=420").spec == "mine:mode=420"
+
+
 def test_steps_run_one_after_the_other(tmp_path: Path) -> None:
     copy = python(tmp_path, "copy.py", COPY)
     steps = [f"{copy} {{input}} {{tmp}}/between", f"{copy} {{tmp}}/between {{output}}"]
@@ -176,6 +217,8 @@ def test_steps_run_one_after_the_other(tmp_path: Path) -> None:
         ("print('all well')", CodecError, r"ended without an error and wrote no file: all well"),
         ("open(sys.argv[2], 'w')", CodecError, r"the encoder's file is empty"),
         ("os.kill(os.getpid(), 11)", ProgramCrashed, r"ended by SIGSEGV"),
+        ("os.kill(os.getpid(), 40)", ProgramCrashed, r"ended by signal 40"),
+        ("print('x' * 10**7); print('end'); sys.exit(1)", CodecError, r"exit code 1: x+ / end$"),
     ],
 )  # fmt: skip
 def test_a_failing_encoder(
@@ -263,6 +306,7 @@ def writes(folder: Path, statement: str) -> str:
         ("png", "Image.new('RGBA', (30, 20)).save(target)", "mode RGBA"),
         ("png", "open(target, 'wb').write(b'no picture')", "no readable picture"),
         ("ppm", "open(target, 'wb').write(b'P6 2 1 65535\\n' + bytes(12))", "16-bit samples"),
+        ("ppm", "open(target, 'wb').write(b'P3 1 1 65535 1 2 3 ')", "16-bit samples"),
         ("yuv444p8", "open(target, 'wb').write(bytes(3600))", "another size or depth"),
         ("yuv420p10", "open(target, 'wb').write(bytes(900))", "has 1800: another size or depth"),
         (
@@ -408,6 +452,61 @@ def test_a_change_concerns_its_own_entry(tmp_path: Path, monkeypatch: pytest.Mon
     own["encode"] += " --more"
     again = {name: coding_settings(config, name) for name in config["codecs"]}
     assert [name for name in before if again[name] != changed[name]] == ["mine"]
+
+
+def test_words_that_are_only_printed_change_no_job(tmp_path: Path) -> None:
+    own = copying(tmp_path)
+    before = coding_settings(run_config(mine=own), "mine")
+    words = {"title": "T", "settings": "words", "source": "there", "debian": {"x": "y"}}
+    config = run_config(mine={**own, **words})
+    assert coding_settings(config, "mine") == before
+    assert codec_class("mine").settings.startswith("words")
+
+
+def test_a_changed_script_or_configuration_is_another_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The program itself is an interpreter, which does not change."""
+    monkeypatch.setattr(versions, "_kept", dict)
+    setting = tmp_path / "a.cfg"
+    setting.write_text("1")
+    home = {"home": str(tmp_path)}
+    codec = make(copying(tmp_path, files=["{home}/a.cfg"], paths=home))
+    states = [codec.state()]
+    (tmp_path / "copy.py").write_text(COPY + "\n# changed")
+    states.append(codec.state())
+    setting.write_text("2")
+    states.append(codec.state())
+    assert len({*states}) == 3
+    assert "copy.py sha256" in codec.programs()["version"]
+    assert "a.cfg" not in codec.programs()["version"]
+
+
+def test_a_version_is_asked_anew_where_its_files_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that the command names, and whatever lies in folders that it names."""
+    kept: dict[str, str] = {}
+    monkeypatch.setattr(versions, "_kept", lambda: kept)
+    script, folder = tmp_path / "version.py", tmp_path / "checkout"
+    folder.mkdir()
+    script.write_text("print('mine 1')")
+    assert versions.version_text([sys.executable, str(script)]) == "python mine 1"
+    script.write_text("print('mine 10')")
+    assert versions.version_text([sys.executable, str(script)]) == "python mine 10"
+    for text in ("mine 1", "mine 2"):
+        (folder / "VERSION").write_text(text)
+        asked = versions.version_text(["env", "-C", str(folder), "cat", "VERSION"])
+        assert asked == f"env {text}"
+
+
+def test_programs_are_asked_in_the_environment_in_which_they_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(versions, "_kept", dict)
+    monkeypatch.setenv("PYTHONPATH", "/ours")
+    program = write_program(tmp_path / "p", '#!/bin/sh\necho "version ${PYTHONPATH:-none}"\n')
+    assert versions.version_text([str(program)]) == "p version none"
 
 
 def test_a_program_without_an_answer_has_no_version(

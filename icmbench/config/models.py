@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.codecs.diff_icmh import model_folder as icmh
+from icmbench.codecs.external.definition_keys import TEXTS
+from icmbench.codecs.external.definitions import without_texts
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.mpd.model_folder import NAME
 from icmbench.codecs.mpd.training import settings
@@ -27,14 +29,18 @@ def models_folder(config: Mapping[str, Any]) -> Path:
 
 
 def coding_settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Arguments of `make_codec_entry`: all that determines streams and reconstructions."""
+    """Arguments of `make_codec_entry`: all that determines streams and reconstructions.
+
+    And nothing else: a job whose settings change runs again.
+    """
     keys = ("device", "threads", "limits")
     codec = codec_of(config["codecs"], name)
-    made = (
-        {"definition": dict(codec.definition), "state": codec.state()} if codec.definition else {}
-    )
+    entry, made = config["codecs"][name], {}
+    if codec.definition:
+        entry = {key: value for key, value in entry.items() if key not in TEXTS}
+        made = {"definition": without_texts(codec.definition), "state": codec.state()}
     return {
-        "entry": config["codecs"][name],
+        "entry": entry,
         **{key: config[key] for key in keys},
         # Only where it is used: another model must not code again what has none.
         "models": str(models_folder(config)) if codec.model_name else None,

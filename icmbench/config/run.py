@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from icmbench.codecs.registry import codec_of
 from icmbench.config.checks import check_references
 from icmbench.config.folders import check_folders
 from icmbench.config.left_out import (
@@ -123,5 +124,7 @@ def _codec_entries(config: Mapping[str, Any], problems: Problems) -> dict[str, C
         with problems.collect(f"codecs.{name}"):
             # The device is resolved in the jobs: the machine that plans may have no GPU.
             settings = {**coding_settings(config, name), "device": "cpu"}
+            if "definition" in settings:  # with its texts: it is that of this process
+                settings["definition"] = codec_of(config["codecs"], name).definition
             entries[name] = make_codec_entry(name, settings)
     return entries

@@ -62,6 +62,14 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def signal_name(number: int) -> str:
+    """`SIGKILL`; those between the first and the last real-time signal have no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def run_python(
     *arguments: object, changes: Mapping[str, str] | None = None, **options: Any
 ) -> None:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from icmbench.core.errors import IcmbenchError, ProgramCrashed
-from icmbench.core.processes import die_with_parent, start_python
+from icmbench.core.processes import die_with_parent, signal_name, start_python
 from icmbench.core.progress import hold
 from icmbench.evaluation import worker
 
@@ -201,7 +201,7 @@ class CodecProcess:
         if answer is None:
             code = process.wait()
             self.stop()
-            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            how = f"signal {signal_name(-code)}" if code < 0 else f"exit code {code}"
             raise Failed("crashed", f"the codec's process ended with {how}")
         return answer
 

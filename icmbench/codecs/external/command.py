@@ -40,8 +40,8 @@ class CommandCodec(Codec):
 
     @classmethod
     def state(cls) -> str:
-        """Return the versions of its programs."""
-        return cls.commands.versions()
+        """Return the versions of its programs, and digests of the files that they need."""
+        return cls.commands.state()
 
     @classmethod
     def programs(cls) -> dict[str, Any]:
@@ -165,7 +165,8 @@ class _Folder:
     """A folder of one run: files beside an empty folder in which programs run."""
 
     def __init__(self) -> None:
-        self._holder = tempfile.TemporaryDirectory(prefix="icmbench-")
+        # A program may have left others behind that still write: the process's folder goes, too.
+        self._holder = tempfile.TemporaryDirectory(prefix="icmbench-", ignore_cleanup_errors=True)
 
     def __enter__(self) -> _Folder:
         self.path = Path(self._holder.__enter__())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -27,6 +28,9 @@ from icmbench.codecs.external.versions import digest_text, find_program, version
 from icmbench.core.errors import ConfigError
 
 TYPES: Final = {"int": int, "float": float, "text": str}
+# Arguments of a codec's methods: a key of the name could not be handed to them.
+ARGUMENTS: Final = frozenset({"cls", "image", "self", "stream"})
+_CHOICE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]*")
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,14 @@ class Commands:
         words = [fill(step[:1], places)[0] for step in (*self.encode, *self.decode)]
         return list(dict.fromkeys(words))
 
+    def _fixed_files(self) -> list[str]:
+        """The programs, and the files among the words that are the same in every run."""
+        places = self.places()
+        words = [word for step in (*self.encode, *self.decode) for word in step[1:]]
+        fixed = fill([word for word in words if names_in([[word]]) <= {*places}], places)
+        files = [word for word in fixed if Path(word).is_file() and os.path.isabs(word)]
+        return list(dict.fromkeys([*self.names(), *files]))
+
     def missing(self) -> str:
         """The reason why they cannot run here, or an empty text."""
         for path in self.definition["paths"].values():
@@ -81,10 +93,20 @@ class Commands:
                 return f"the file {file} is missing"
         return ""
 
+    def state(self) -> str:
+        """The versions, and digests of the files that they need, such as configurations."""
+        files = fill(self.definition["files"], self.places())
+        return "; ".join(
+            [self.versions(), *(digest_text(file) for file in files if find_program(file) is None)]
+        )
+
     def versions(self) -> str:
-        """Versions as the programs state them; digests where no command asks for them."""
+        """Versions as the programs state them; digests where no command asks for them.
+
+        Digests are those of the programs and of files that the commands name, such as scripts.
+        """
         if not self.version:
-            return "; ".join(map(digest_text, self.names()))
+            return "; ".join(map(digest_text, self._fixed_files()))
         line, places = self.definition["version_line"], self.places()
         texts = [version_text(fill(words, places), line) for words in self.version]
         return "; ".join(dict.fromkeys(texts))
@@ -110,10 +132,11 @@ def read_commands(definition: Definition) -> Commands:
     places, formats = definition["paths"], definition["formats"]
     steps = {what: parse_steps(what, definition[what]) for what in ("encode", "decode")}
     for name in {**keys, **places}:
-        if name in RUN or name == SEED or (name in keys and name in places):
+        if name in {*RUN, *ARGUMENTS, SEED} or (name in keys and name in places):
             raise ConfigError(f"{name}: the name is taken: rename the key or the path")
     for what, found in steps.items():
         check_names(what, found, [*RUN, *keys, *places])
+        check_names(f"{what}: the program", tuple(step[:1] for step in found), places)
         if absent := {"input", "output"} - names_in(found):
             raise ConfigError(f"{what}: no {{{min(absent)}}} in it: the file would not be found")
     version = parse_steps("version", definition["version"]) if "version" in definition else ()
@@ -154,9 +177,18 @@ def _key(name: str, rule: str | Mapping[str, Any]) -> Key:
     """A key of specs; texts need choices, since they stand in names of files."""
     given: dict[str, Any] = {"type": rule} if isinstance(rule, str) else dict(rule)
     kind = TYPES[given.pop("type")]
-    choices = tuple(given.pop("choices", ()))
-    if kind is str and not choices:
+    options = given.pop("choices", ())
+    if kind is str and not options:
         raise ConfigError(f"keys.{name}: a text has choices")
+    if kind is str and {"low", "high"} & {*given}:
+        raise ConfigError(f"keys.{name}: low and high are of numbers")
+    choices = tuple(Key(kind).convert(f"keys.{name}.choices", option) for option in options)
+    for choice in choices if kind is str else ():
+        if not _CHOICE.fullmatch(str(choice)):
+            raise ConfigError(
+                f"keys.{name}.choices: {choice!r}: it stands in names of files: letters, digits, "
+                "'.', '_', ':', '+' and '-'"
+            )
     key = Key(kind, None, given.get("low"), given.get("high"), choices, given.get("help", ""))
     if "default" not in given:
         return key

@@ -7,6 +7,7 @@ from typing import Final
 from icmbench.core.schema import REQUIRED, Schema, array, choice, flag, integer, section, string
 
 TEXT: Final = {"type": "string", "minLength": 1}
+PLACEHOLDER: Final = "^[a-z][a-z0-9_]*$"
 PICTURES: Final = (
     "png", "ppm", "yuv420p8", "yuv420p10", "yuv444p8", "yuv444p10", "y4m420p8", "y4m420p10",
     "y4m444p8", "y4m444p10",
@@ -32,12 +33,13 @@ def _commands(text: str) -> Schema:
     return {"anyOf": [TEXT, several], "description": text}
 
 
-def _texts(text: str) -> Schema:
-    """A mapping of texts."""
+def _texts(text: str, names: str = "") -> Schema:
+    """A mapping of texts; `names`: pattern of its keys."""
     return {
         "type": "object",
         "default": {},
         "description": text,
+        "propertyNames": {"pattern": names},
         "additionalProperties": {"type": "string"},
     }
 
@@ -72,25 +74,32 @@ COMMAND: Final[dict[str, Schema]] = {
         "default": {},
         "description": "keys of its specs: int, float, or type with default, low, high, choices, "
         "help; a key is used in `encode` or in `decode`",
-        "propertyNames": {"pattern": "^[a-z][a-z0-9_]*$"},
+        "propertyNames": {"pattern": PLACEHOLDER},
         "additionalProperties": KEY,
     },
-    "paths": _texts("placeholder -> a path; ${NAME} is an environment variable"),
+    "paths": _texts("placeholder -> a path; ${NAME} is an environment variable", PLACEHOLDER),
     "files": array(TEXT, [], "files that the programs need, such as '{home}/intra.cfg'"),
     "debian": _texts("program -> the Debian package that has it"),
-    "extension": string("bin", "suffix of its files, without dot"),
+    "extension": {
+        **string("bin", "suffix of its files, without dot"),
+        "pattern": r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+    },
     "memory_mb": integer(0, "limit of the address space of its programs; 0: none", low=0),
     "lossless": flag(False, "whether reconstructions must equal originals"),
-    "title": string("", "name in figures; its own name if empty"),
+    "title": string("", "name in `icmbench codecs` and `info`; its own name if empty"),
     "settings": string("", "what the commands do, in one sentence of the tables' notes"),
     "source": string("", "where the command lines are from"),
 }
 FOLDER: Final[dict[str, Schema]] = {
-    "path": string(
-        REQUIRED,
-        "folder of results made elsewhere: `<point>/<image id>.png` and the stream beside it, or "
-        "bytes.csv (docs/external-codecs.md); with several data sets, `<data set>/<point>/…`",
-    ),
+    "path": {
+        **string(
+            REQUIRED,
+            "folder of results made elsewhere: `<point>/<image id>.png` and the stream beside it, "
+            "or bytes.csv (docs/external-codecs.md); with several data sets, "
+            "`<data set>/<point>/…`",
+        ),
+        "minLength": 1,
+    },
     "title": COMMAND["title"],
     "settings": COMMAND["settings"],
 }
@@ -98,5 +107,6 @@ KINDS: Final = {
     "command": section(COMMAND, required=["encode", "decode"]),
     "folder": section(FOLDER, required=["path"]),
 }
+TEXTS: Final = ("debian", "settings", "source", "title")  # only printed
 # Of an entry of the configuration.
 ENTRY: Final[dict[str, Schema]] = {**COMMAND, **FOLDER}

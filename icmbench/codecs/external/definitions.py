@@ -21,7 +21,7 @@ from typing import Any
 
 import jsonschema
 
-from icmbench.codecs.external.definition_keys import ENTRY, KINDS
+from icmbench.codecs.external.definition_keys import ENTRY, KINDS, TEXTS
 from icmbench.core.errors import ConfigError
 from icmbench.core.registry import NAME
 from icmbench.core.suggest import unknown
@@ -55,6 +55,12 @@ def definition_of(entries: Mapping[str, Mapping[str, Any]], name: str) -> Defini
         return base
     paths = {**base.get("paths", {}), **own.get("paths", {})}
     return _complete({**base, **own, "name": name, **({"paths": paths} if paths else {})})
+
+
+def without_texts(definition: Mapping[str, Any]) -> Definition:
+    """A definition without what is only printed: no result depends on it."""
+    empty = {key: type(definition[key])() for key in TEXTS if key in definition}
+    return {**definition, **empty}
 
 
 @functools.cache

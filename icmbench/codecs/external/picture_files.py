@@ -18,8 +18,9 @@ _NAME: Final = re.compile(r"(yuv|y4m)(420|444)p(8|10)")
 _Y4M: Final = b"YUV4MPEG2 "
 _SITES: Final = {"left": "420mpeg2", "center": "420jpeg", "topleft": "420"}
 _PNG_BITS: Final = 24  # place of the bit depth in a PNG file
+_TIFF_BITS: Final = 258  # its tag BitsPerSample
 _GAP: Final = rb"(?:\s|#[^\n]*\n)+"
-_PPM: Final = re.compile(rb"P[56]" + _GAP + rb"\d+" + _GAP + rb"\d+" + _GAP + rb"(\d+)")
+_PPM: Final = re.compile(rb"P[2356]" + _GAP + rb"\d+" + _GAP + rb"\d+" + _GAP + rb"(\d+)")
 _MODES: Final = {"RGB", "L"}
 
 
@@ -124,6 +125,8 @@ def read_rgb(data: bytes) -> Image:
     try:
         with PillowImage.open(io.BytesIO(data)) as opened:
             kind, bits = opened.format or "", _bits(data)
+            if kind == "TIFF":
+                bits = max(opened.getexif().get(_TIFF_BITS, (8,)))
             if kind not in ("PNG", "PPM", "BMP", "TIFF"):
                 raise ImageError(f"a {kind} file, expected is PNG or PPM")
             if bits != 8 or opened.mode not in _MODES:

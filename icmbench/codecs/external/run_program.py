@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from icmbench.core.errors import CodecError, ProgramCrashed
-from icmbench.core.processes import die_with_parent
+from icmbench.core.processes import die_with_parent, signal_name
 
 LINES: Final = 3  # of its output, in an error
 _TAIL: Final = 2000  # bytes of its output that are read
@@ -44,10 +43,15 @@ def run_program(command: Sequence[str], folder: Path, memory_mb: int = 0) -> str
         code = process.wait()
     said = _last_lines(texts)
     if code < 0:
-        raise ProgramCrashed(f"{name} was ended by {signal.Signals(-code).name}{said}")
+        raise ProgramCrashed(f"{name} was ended by {signal_name(-code)}{said}")
     if code:
         raise CodecError(f"{name} ended with exit code {code}{said}")
     return said
+
+
+def program_environment() -> dict[str, str]:
+    """The environment of programs: this process's, without what is meant for our own."""
+    return {key: value for key, value in os.environ.items() if key not in _OURS}
 
 
 def _start(
@@ -59,7 +63,7 @@ def _start(
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=errors,
-        env={key: value for key, value in os.environ.items() if key not in _OURS},
+        env=program_environment(),
         preexec_fn=_before(memory_mb),
     )
 
@@ -77,7 +81,9 @@ def _before(memory_mb: int) -> Callable[[], None]:
 def _last_lines(texts: Sequence[Path]) -> str:
     """`: ` and the last lines of the first file that has some, or nothing."""
     for path in texts:
-        tail = path.read_bytes()[-_TAIL:].decode(errors="replace").splitlines()
+        with open(path, "rb") as handle:  # of any length
+            handle.seek(max(0, os.fstat(handle.fileno()).st_size - _TAIL))
+            tail = handle.read(_TAIL).decode(errors="replace").splitlines()
         if lines := [" ".join(line.split()) for line in tail if line.strip()]:
             return ": " + " / ".join(lines[-LINES:])
     return ""

@@ -31,7 +31,7 @@ def parse_steps(what: str, commands: str | Sequence[str]) -> Steps:
             raise ConfigError(f"{what}: {error}: {command}") from None
         if not words:
             raise ConfigError(f"{what}: the command is empty")
-        steps.append(words)
+        steps.append((rooted(words[0]), *words[1:]))
     return tuple(steps)
 
 
@@ -67,7 +67,15 @@ def fill(words: Sequence[str], values: Mapping[str, object]) -> list[str]:
 
 def expand(path: str) -> str:
     """A path with `~` and the environment variables in `${NAME}`; one that is not set stays."""
-    return os.path.expanduser(_VARIABLE.sub(lambda found: os.environ.get(found[1], found[0]), path))
+    return rooted(_VARIABLE.sub(lambda found: os.environ.get(found[1], found[0]), path))
+
+
+def rooted(word: str) -> str:
+    """An absolute path, since programs run in another folder; the name of a program stays."""
+    word = os.path.expanduser(word)
+    if word.startswith(("{", "$")) or not ("/" in word or os.path.isdir(word)):
+        return word
+    return os.path.abspath(word)
 
 
 def unset(path: str) -> list[str]:

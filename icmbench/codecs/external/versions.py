@@ -8,10 +8,11 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from icmbench.codecs.external.run_program import program_environment
 from icmbench.core.errors import StorageError
 from icmbench.core.files import sha256_file, write_text
 
@@ -39,20 +40,30 @@ def version_text(command: Sequence[str], line: str = "") -> str:
     path = find_program(command[0])
     if path is None:
         return "not installed"
-    stat = os.stat(path)
-    key = json.dumps([path, stat.st_size, stat.st_mtime_ns, [*command[1:]], line])
-    known = _kept()
+    if any(map(os.path.isdir, command[1:])):  # a checkout: what lies in it may change
+        return _asked(command, line)
+    files = [path, *filter(os.path.isfile, command[1:])]
+    return _remembered([*command, line], files, lambda: _asked(command, line))
+
+
+def digest_text(name: str) -> str:
+    """Digest of a program's file, or of another file."""
+    path = find_program(name) or (name if os.path.isfile(name) else None)
+    if path is None:
+        return "not installed"
+    digest = _remembered(["sha256"], [path], lambda: sha256_file(path)[:16])
+    return f"{Path(name).name} sha256 {digest}"
+
+
+def _remembered(what: Sequence[str], files: Sequence[str], find: Callable[[], str]) -> str:
+    """A text that is found anew only when one of the files has changed."""
+    stats = [(file, os.stat(file)) for file in files]
+    marks = [(file, stat.st_size, stat.st_mtime_ns) for file, stat in stats]
+    key, known = json.dumps([*what, marks]), _kept()
     if key not in known:
-        known[key] = _asked(command, line)
+        known[key] = find()
         _keep(known)
     return known[key]
-
-
-@functools.cache
-def digest_text(name: str) -> str:
-    """Digest of the file of a program that has no command for its version."""
-    path = find_program(name)
-    return f"{Path(name).name} sha256 {sha256_file(Path(path))[:16]}" if path else "not installed"
 
 
 def _asked(command: Sequence[str], line: str) -> str:
@@ -63,6 +74,7 @@ def _asked(command: Sequence[str], line: str) -> str:
             capture_output=True,
             timeout=SECONDS,
             check=False,
+            env=program_environment(),
         )
     except (OSError, subprocess.TimeoutExpired):
         return f"{Path(command[0]).name} no version"
