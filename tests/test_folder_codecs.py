@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from conftest import make_picture
 from PIL import Image as PillowImage
 
 from icmbench.codecs import registry
 from icmbench.codecs.external.definitions import definition_of
-from icmbench.codecs.external.folder_files import find_results
+from icmbench.codecs.external.folder_files import files_digest, find_results
 from icmbench.codecs.registry import codec_class, codec_of
 from icmbench.config.models import coding_settings
 from icmbench.config.plan import Plan
@@ -131,6 +132,9 @@ def test_sizes_from_a_table(place: str, text: str, tmp_path: Path) -> None:
         ("image,bits\na,30\n", r"columns bits,image, expected are bytes,image"),
         ("image,bytes\na,0.53\n", r"a: '0\.53' is no whole number of bytes"),
         ("image,bytes\na,0\n", r"'0' is no whole number"),
+        ("image,bytes\na," + "9" * 5000 + "\n", r"is no whole number"),
+        ("image,bytes,bytes\na,1,2\n", r"columns bytes,bytes,image, expected"),
+        ("", r"columns none, expected are bytes,image"),
         ("image,bytes\na\n", r"a line has not the columns of the first"),
         ("image,bytes\na,5\na,6\n", r"a has two sizes"),
     ],
@@ -140,6 +144,39 @@ def test_a_wrong_table_is_one_sentence(text: str, sentence: str, tmp_path: Path)
     (tmp_path / "q" / "bytes.csv").write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=sentence):
         find_results(tmp_path, "set", "q", ["a"])
+
+
+def test_tables_of_ids_in_folders_and_with_spaces(tmp_path: Path) -> None:
+    write_png(tmp_path / "q" / "sub" / "d.png", make_picture(9, 9))
+    table = tmp_path / "q" / "bytes.csv"
+    for text in ("image,bytes\nsub/d,7\n", "image, bytes\r\nsub+d.png, 7\r\n"):
+        table.write_text(text, encoding="utf-8")
+        assert sizes(find_results(tmp_path, "set", "q", ["sub+d.png"])) == {"sub+d.png": 7}
+
+
+def test_links_to_folders_are_followed(tmp_path: Path) -> None:
+    """Also by the digest; a link that leads back ends somewhere."""
+    result(tmp_path / "there", "q", "a", 10)
+    home = tmp_path / "theirs"
+    home.mkdir()
+    (home / "q").symlink_to(tmp_path / "there" / "q")
+    (tmp_path / "there" / "q" / "back").symlink_to(home)
+    assert sizes(find_results(home, "set", "q", ["a"])) == {"a": 10}
+    before = files_digest(home)
+    assert files_digest(home) == before
+    (tmp_path / "there" / "q" / "a.bin").write_bytes(bytes(11))
+    assert files_digest(home) != before
+
+
+def test_samples_of_16_bits_are_refused(tmp_path: Path, theirs: Path) -> None:
+    """Also where Pillow would reduce them to 8 bits."""
+    codec = codec_of({"theirs": entry(theirs)}, "theirs")()
+    picture = make_picture(9, 9)
+    tifffile.imwrite(tmp_path / "8.tif", picture, photometric="rgb")
+    assert np.array_equal(codec.decode((tmp_path / "8.tif").read_bytes()), picture)
+    tifffile.imwrite(tmp_path / "16.tif", picture.astype(np.uint16) << 8, photometric="rgb")
+    with pytest.raises(CorruptStream, match="16-bit samples"):
+        codec.decode((tmp_path / "16.tif").read_bytes())
 
 
 def test_files_that_cannot_be_told_apart(tmp_path: Path) -> None:
@@ -297,3 +334,7 @@ def test_it_codes_nothing(theirs: Path) -> None:
     config = {"codecs": {"theirs": entry(theirs), "jpeg": {"points": [{"quality": 9}]}}}
     with pytest.raises(MeasurementError, match=r"theirs: commands and folders .*--codec: jpeg"):
         pack._check_portable(config, ["theirs", "jpeg"])
+    config["codecs"] |= {"x265": {"points": []}, "also": {"codec": "theirs", "points": []}}
+    pack._check_portable(config, ["jpeg", "x265"])
+    with pytest.raises(MeasurementError, match=r"also: commands and folders"):
+        pack._check_portable(config, ["also"])

@@ -16,6 +16,7 @@ from icmbench.codecs.external.folder_files import (
     find_results,
     implausible,
     point_folders,
+    results_folder,
     set_folder,
 )
 from icmbench.codecs.registry import codec_class
@@ -40,7 +41,7 @@ def check_folders(
         codec = codec_class(entry.codec)
         if codec.foreign and codec.definition is not None:
             with problems.collect(f"codecs.{name}"):
-                path = Path(codec.definition["path"]).expanduser()
+                path = results_folder(codec.definition)
                 points = [str(dict(point.encode)["point"]) for point in entry.points]
                 notices += [f"codecs.{name}: {text}" for text in _notices(path, points, ids)]
     return notices

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from icmbench.codecs.external import NOT_OURS
-from icmbench.codecs.external.folder_files import find_results
+from icmbench.codecs.external.folder_files import find_results, results_folder
 from icmbench.codecs.registry import codec_class
 from icmbench.datasets.records import Record
 from icmbench.evaluation import archive
@@ -36,7 +36,7 @@ def import_shard(
     rows = []
     images = [record.image for record in records]
     definition = codec_class(entry.codec).definition or {}
-    path = Path(definition["path"]).expanduser()
+    path = results_folder(definition)
     with archive.create(streams) as out:
         for encoding, point in entry.encodings().items():
             name = str(dict(point.encode)["point"])
@@ -48,8 +48,13 @@ def import_shard(
                     detail = f"no {lacking} of {image} in {name} of {path}"
                     rows.append({**row, "status": "missing", "detail": detail})
                     continue
-                member = archive.stream_member(encoding, image, extension)
-                out.add(member, result.picture.read_bytes())
+                try:
+                    picture = result.picture.read_bytes()
+                except OSError as error:
+                    detail = f"{result.picture}: {error.strerror}"
+                    rows.append({**row, "status": "missing", "detail": detail})
+                    continue
+                out.add(archive.stream_member(encoding, image, extension), picture)
                 size = {"bytes": str(result.bytes), "detail": NOT_OURS}
                 rows.append({**row, "status": "ok", **size})
     write_rows(status, ENCODED, rows)

@@ -11,7 +11,7 @@ from typing import Any
 
 from icmbench.bitstream import container
 from icmbench.codecs.diff_icmh import model_folder as icmh
-from icmbench.codecs.external.definitions import own_keys
+from icmbench.codecs.external.definitions import definition_of, shipped
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.zoo import model_folder as zoo
 from icmbench.config.models import given_files, model_name, models_folder
@@ -71,9 +71,12 @@ def pack_streams(
 
 def _check_portable(config: Mapping[str, Any], names: Collection[str]) -> None:
     """MeasurementError for entries that another machine cannot decode from the pack alone."""
-    own = [name for name in names if own_keys(config["codecs"][name])]
+    entries = config["codecs"]
+    found = {name: definition_of(entries, name) for name in names}
+    # An entry without such keys may name another that has some.
+    own = [name for name, made in found.items() if made and made != shipped(made["name"])]
     if own:
-        others = ", ".join(sorted({*config["codecs"]} - {*own})) or "none of this run"
+        others = ", ".join(sorted({*entries} - {*own})) or "none of this run"
         raise MeasurementError(
             f"{', '.join(own)}: commands and folders of the configuration are not packed: they "
             f"would run on another machine unread; name entries with --codec: {others}"

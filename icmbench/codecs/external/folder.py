@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from icmbench.codecs.base import Codec, Image, Key
 from icmbench.codecs.external import NOT_OURS
 from icmbench.codecs.external.definitions import Definition
-from icmbench.codecs.external.folder_files import files_digest
+from icmbench.codecs.external.folder_files import files_digest, results_folder
 from icmbench.codecs.external.picture_files import read_rgb
 from icmbench.core.errors import CodecError, CorruptStream, ImageError
 
@@ -52,7 +52,7 @@ class FolderCodec(Codec):
 
 def make(definition: Definition) -> type[FolderCodec]:
     """The codec of a definition."""
-    name, path = definition["name"], Path(definition["path"]).expanduser()
+    name, path = definition["name"], results_folder(definition)
     return type(
         "".join(part.capitalize() for part in name.split("-")),
         (FolderCodec,),

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import os
 import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from icmbench.core.errors import ConfigError
 
@@ -27,6 +28,7 @@ IMAGES: Final = (*PICTURES, ".jpg", ".jpeg", ".webp")  # suffixes that ids of im
 TABLE: Final = "bytes.csv"
 POINT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 MOST_BPP: Final = 24  # bits per pixel of the pixels themselves
+_COUNT: Final = re.compile(r"0*[1-9][0-9]{0,14}")
 _PPM: Final = re.compile(rb"P[56]\s+(\d+)\s+(\d+)\s")
 
 
@@ -54,6 +56,11 @@ class PointResults:
     def missing(self) -> list[str]:
         """Ids of the images without a reconstruction or without a size."""
         return [i for i, one in self.found.items() if one.picture is None or one.bytes is None]
+
+
+def results_folder(definition: Mapping[str, Any]) -> Path:
+    """The folder of a definition."""
+    return Path(os.path.expanduser(definition["path"]))  # else an error where there is no home
 
 
 def set_folder(path: Path, dataset: str) -> Path:
@@ -126,14 +133,25 @@ def all_of_eight(results: PointResults) -> bool:
 def files_digest(path: Path) -> str:
     """Digest of names, sizes and times of all files below a folder."""
     digest = hashlib.sha256()
-    for file in sorted(path.rglob("*")) if path.is_dir() else ():
-        if file.is_file():
-            stat = file.stat()
-            name = file.relative_to(path)
-            digest.update(
-                f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode("utf-8", "replace")
-            )
+    for file in _below(path):
+        stat = file.stat()
+        name = file.relative_to(path)
+        digest.update(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode("utf-8", "replace"))
     return digest.hexdigest()[:16]
+
+
+def _below(folder: Path) -> list[Path]:
+    """All files below a folder, sorted; folders that are links are followed, each once."""
+    files, seen = [], set()
+    for here, folders, names in os.walk(folder, followlinks=True):
+        stat = os.stat(here)
+        if (stat.st_dev, stat.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
+        folders.sort()  # so that it is always the same one of two that are visited
+        files += [file for name in names if (file := Path(here, name)).is_file()]
+    return sorted(files)
 
 
 def _names(images: Sequence[str]) -> dict[str, str]:
@@ -163,10 +181,10 @@ def _keys(name: str) -> Iterator[str]:
 
 def _files(folder: Path) -> Iterator[tuple[str, Path]]:
     """Files of a point by name, `/` as `+`; hidden ones and tables are none."""
-    for file in sorted(folder.rglob("*")):
+    for file in _below(folder):
         name = file.relative_to(folder).as_posix()
         hidden = any(part.startswith(".") for part in name.split("/"))
-        if file.is_file() and not hidden and file.suffix.lower() != ".csv":
+        if not hidden and file.suffix.lower() != ".csv":
             yield name.replace("/", "+"), file
 
 
@@ -183,13 +201,14 @@ def _sizes(
     for row in _rows(table, table.parent == home / point):
         if row.get("point", point) != point or row.get("dataset", dataset) != dataset:
             continue
-        keys = (row["image"], _bare(row["image"]))
+        name = row["image"].strip().replace("/", "+")
+        keys = (name, _bare(name))
         image = next((names[key] for key in keys if key in names), None)
         if image is None:
             unknown.append(f"{TABLE}: {row['image']}")
             continue
         text = row["bytes"].strip()
-        if not text.isdecimal() or int(text) < 1:
+        if not _COUNT.fullmatch(text):
             raise ConfigError(f"{table}: {row['image']}: {text!r} is no whole number of bytes")
         if sizes.setdefault(image, int(text)) != int(text):
             raise ConfigError(f"{table}: {row['image']} has two sizes")
@@ -202,12 +221,14 @@ def _rows(table: Path, of_one_point: bool) -> Iterable[Mapping[str, str]]:
     try:
         with open(table, encoding="utf-8-sig", newline="") as handle:
             reader = csv.DictReader(handle)
-            columns = {*(reader.fieldnames or ())}
+            given = [name.strip() for name in reader.fieldnames or ()]
+            reader.fieldnames = given
+            columns = {*given}
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"{table}: cannot be read: {error}") from error
-    if not needed <= columns or columns - {*needed, "dataset", "point"}:
-        found = ",".join(sorted(columns))
+    if not needed <= columns <= {*needed, "dataset", "point"} or len(given) > len(columns):
+        found = ",".join(sorted(given)) or "none"
         raise ConfigError(f"{table}: columns {found}, expected are {','.join(sorted(needed))}")
     if any(None in row or None in row.values() for row in rows):
         raise ConfigError(f"{table}: a line has not the columns of the first")
