@@ -150,7 +150,7 @@ def _open(arguments: Namespace) -> tuple[Codec, bytes]:
     stream = read_file(arguments.stream)
     if not stream:
         raise TruncatedStream(f"{arguments.stream}: the file is empty")
-    if name := getattr(arguments, "codec", ""):  # of `decode`
+    if name := getattr(arguments, "codec", ""):  # of `decode` and `info`
         return load_codec(codec_class(name), arguments), stream
     codec = named(arguments.stream, lambda: recognise(stream))
     return load_codec(codec, arguments), stream

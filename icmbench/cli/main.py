@@ -138,12 +138,7 @@ def _decode(sub: Sub) -> None:
         action="store_true",
         help="decode what is whole of a damaged embedded stream, and say what that is",
     )
-    parser.add_argument(
-        "--codec",
-        metavar="NAME",
-        default="",
-        help="the codec, where the content does not tell: that of a program of `icmbench codecs`",
-    )
+    _add_codec(parser)
     parser.add_argument("--decoder", help="the same as --set decoder=NAME")
     add_models(parser)
 
@@ -153,7 +148,17 @@ def _info(sub: Sub) -> None:
         sub, commands.info, "say what a coded file holds, byte by byte", "icmbench info photo.icb"
     )
     parser.add_argument("stream", help="the coded file")
+    _add_codec(parser)
     add_models(parser)
+
+
+def _add_codec(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--codec",
+        metavar="NAME",
+        default="",
+        help="the codec, where the content does not tell: that of a program of `icmbench codecs`",
+    )
 
 
 def _metrics(sub: Sub) -> None:
