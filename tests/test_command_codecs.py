@@ -216,6 +216,7 @@ def test_steps_run_one_after_the_other(tmp_path: Path) -> None:
         ("print('spoken'); sys.exit(3)", CodecError, r"exit code 3: spoken"),
         ("print('all well')", CodecError, r"ended without an error and wrote no file: all well"),
         ("open(sys.argv[2], 'w')", CodecError, r"the encoder's file is empty"),
+        ("sys.exit('a\\x1b[1m\\0b')", CodecError, r"exit code 1: a \[1m b$"),
         ("os.kill(os.getpid(), 11)", ProgramCrashed, r"ended by SIGSEGV"),
         ("os.kill(os.getpid(), 40)", ProgramCrashed, r"ended by signal 40"),
         ("print('x' * 10**7); print('end'); sys.exit(1)", CodecError, r"exit code 1: x+ / end$"),

@@ -78,12 +78,17 @@ def _before(memory_mb: int) -> Callable[[], None]:
     return limit
 
 
+def printable(line: str) -> str:
+    """A line of a program for tables and terminals: no control characters, single spaces."""
+    return " ".join("".join(one if one.isprintable() else " " for one in line).split())
+
+
 def _last_lines(texts: Sequence[Path]) -> str:
     """`: ` and the last lines of the first file that has some, or nothing."""
     for path in texts:
         with open(path, "rb") as handle:  # of any length
             handle.seek(max(0, os.fstat(handle.fileno()).st_size - _TAIL))
             tail = handle.read(_TAIL).decode(errors="replace").splitlines()
-        if lines := [" ".join(line.split()) for line in tail if line.strip()]:
+        if lines := list(filter(None, map(printable, tail))):
             return ": " + " / ".join(lines[-LINES:])
     return ""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from icmbench.codecs.external.run_program import program_environment
+from icmbench.codecs.external.run_program import printable, program_environment
 from icmbench.core.errors import StorageError
 from icmbench.core.files import sha256_file, write_text
 
@@ -79,7 +79,7 @@ def _asked(command: Sequence[str], line: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return f"{Path(command[0]).name} no version"
     lines = (done.stdout + b"\n" + done.stderr).decode(errors="replace").splitlines()
-    found = [" ".join(each.split()) for each in lines if each.strip() and re.search(line, each)]
+    found = [text for each in lines if (text := printable(each)) and re.search(line, each)]
     name = Path(command[0]).name
     said = found[0][:_LONGEST] if found else "no version"
     return said if name.lower() in said.lower() else f"{name} {said}"
