@@ -456,9 +456,17 @@ def test_a_change_concerns_its_own_entry(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_words_that_are_only_printed_change_no_job(tmp_path: Path) -> None:
-    own = copying(tmp_path)
+    own = copying(tmp_path, keys={"q": {"type": "int", "default": 1}})
+    own["encode"] += " {q}"
     before = coding_settings(run_config(mine=own), "mine")
-    words = {"title": "T", "settings": "words", "source": "there", "debian": {"x": "y"}}
+    helped = {"q": {"type": "int", "default": 1, "help": "a text"}}
+    words = {
+        "keys": helped,
+        "title": "T",
+        "settings": "words",
+        "source": "there",
+        "debian": {"x": "y"},
+    }
     config = run_config(mine={**own, **words})
     assert coding_settings(config, "mine") == before
     assert codec_class("mine").settings.startswith("words")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.codecs.diff_icmh import model_folder as icmh
-from icmbench.codecs.external.definition_keys import TEXTS
 from icmbench.codecs.external.definitions import without_texts
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.mpd.model_folder import NAME
@@ -37,7 +36,7 @@ def coding_settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     codec = codec_of(config["codecs"], name)
     entry, made = config["codecs"][name], {}
     if codec.definition:
-        entry = {key: value for key, value in entry.items() if key not in TEXTS}
+        entry = {"points": entry["points"]}
         made = {"definition": without_texts(codec.definition), "state": codec.state()}
     return {
         "entry": entry,

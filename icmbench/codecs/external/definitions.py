@@ -59,8 +59,16 @@ def definition_of(entries: Mapping[str, Mapping[str, Any]], name: str) -> Defini
 
 def without_texts(definition: Mapping[str, Any]) -> Definition:
     """A definition without what is only printed: no result depends on it."""
-    empty = {key: type(definition[key])() for key in TEXTS if key in definition}
-    return {**definition, **empty}
+    found = {**definition, **{key: type(definition[key])() for key in TEXTS if key in definition}}
+    if "keys" in found:
+        keys = found["keys"].items()
+        found["keys"] = {
+            name: {part: value for part, value in rule.items() if part != "help"}
+            if isinstance(rule, Mapping)
+            else rule
+            for name, rule in keys
+        }
+    return found
 
 
 @functools.cache
