@@ -114,5 +114,9 @@ def test_the_command_line_lists_and_runs_them(
     assert "only icmbench can decode this file" in said
     assert main(["decode", "out.bin", "out.png", "--codec", "vtm"]) == 0
     assert read_image(tmp_path / "out.png")[0].shape == (33, 44, 3)
+    capfd.readouterr()
+    assert main(["info", "out.bin", "--codec", "vtm"]) == 0
+    told = " ".join(capfd.readouterr().out.split())
+    assert f"bytes {Path('out.bin').stat().st_size} image 44x33" in told  # with the header
     assert main(["decode", "out.bin", "out.png"]) == 7
     assert "`icmbench decode --codec` takes its name" in capfd.readouterr().err
