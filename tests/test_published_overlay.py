@@ -226,6 +226,10 @@ def test_published_curves_are_dashed_hollow_and_inside_the_axes() -> None:
     _, high = drawn.axes[0].get_ylim()
     assert 39 < high < 45  # the value at 20 bpp, beyond the rates of ours, stretches no axis
     assert drawn.axes[0].get_xlim() == plain.axes[0].get_xlim()
+    alone = rd_curves(rd, "kodak", metrics, published=published[published["codec"] != "Other"])
+    more = published.assign(codec=published["codec"].replace("Other", "AAA"))
+    again = curves_of(rd_curves(rd, "kodak", metrics, published=more))["VTM (published)"]
+    assert again.get_color() != curves_of(alone)["VTM (published)"].get_color()  # of all data sets
     text = words(drawn)
     assert "VTM\u2020 (published)" in text
     assert "BPG (published, estimated bits)" in text

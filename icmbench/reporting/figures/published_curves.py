@@ -48,6 +48,11 @@ def published_of(
     return published[(published["dataset"] == dataset) & (published["task"] == task)]
 
 
+def looks_of(published: pd.DataFrame | None) -> dict[str, FamilyStyle]:
+    """Styles of the codecs of a whole table, so that all figures of a run agree."""
+    return {} if published is None else published_styles(published["codec"])
+
+
 def hollow(style: FamilyStyle) -> dict[str, Any]:
     """Arguments of matplotlib for hollow markers of a style."""
     return {

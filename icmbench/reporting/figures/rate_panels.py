@@ -18,7 +18,6 @@ from icmbench.reporting.figures.published_curves import (
     draw_published,
     published_handles,
     published_note,
-    published_styles,
     with_published,
 )
 from icmbench.reporting.figures.style import (
@@ -52,6 +51,7 @@ def rate_figure(
     names: Mapping[str, str] | None = None,
     ceilings: Mapping[str, float] | None = None,
     published: pd.DataFrame | None = None,
+    looks: Mapping[str, FamilyStyle] | None = None,
 ) -> Figure:
     """Draw a panel per metric; the note counts the points beyond the axes.
 
@@ -60,21 +60,23 @@ def rate_figure(
         names: codec entry -> legend text, where it differs from the name.
         ceilings: by metric, the value on the originals, which a dotted line shows.
         published: `codec, metric, bpp, value, bits, how_read` of published points.
+        looks: styles of their codecs.
     """
     styles = mark_foreign(styles, names)
     shown = {name: styles[name] for name in sorted(set(rows["family"]))}
     known = ceilings or {}
     others = published if published is not None and len(published) else None
+    dashed = looks or {}
     with theme():
         figure, panels = grid(len(metrics), *PANEL)
         outside = sum(
-            _panel(axes, rows, metric, styles, known.get(metric.name, np.nan), others)
+            _panel(axes, rows, metric, styles, known.get(metric.name, np.nan), others, dashed)
             for axes, metric in zip(panels, metrics, strict=True)
         )
         note += f" Points beyond the axes (arrow heads): {outside}." if outside else ""
         handles = family_handles(shown, names)
         if others is not None:
-            handles += published_handles(others, published_styles(others["codec"]))
+            handles += published_handles(others, dashed)
             note += published_note(others)
         finish(figure, title, note, handles)
     return figure
@@ -87,6 +89,7 @@ def _panel(
     styles: Mapping[str, FamilyStyle],
     ceiling: float,
     published: pd.DataFrame | None,
+    looks: Mapping[str, FamilyStyle],
 ) -> int:
     """Draw one metric; returns how many points lie outside the axis."""
     label_panel(axes, metric.title, better_arrow(metric))
@@ -101,7 +104,7 @@ def _panel(
         ends = (_column(finite, f"{metric.name}_{end}") for end in ("lo", "hi"))
         limits = value_limits(values, *ends)
         if published is not None:
-            draw_published(axes, published, metric.name, published_styles(published["codec"]))
+            draw_published(axes, published, metric.name, looks)
             limits = with_published(limits, axes, published, metric.name)
         axes.set_ylim(*with_ceiling(limits, ceiling, metric.higher_is_better))
     else:

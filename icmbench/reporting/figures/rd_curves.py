@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.lossless import IDENTITY, lossless
 from icmbench.reporting.figures.placeholder import placeholder
-from icmbench.reporting.figures.published_curves import published_of
+from icmbench.reporting.figures.published_curves import looks_of, published_of
 from icmbench.reporting.figures.rate_panels import rate_figure
 from icmbench.reporting.figures.style import MetricInfo, family_styles
 from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
@@ -86,5 +86,7 @@ def rd_curves(
         )
     styles, note = family_styles(rd["family"]), rd_note(rd, dataset)
     title = f"Rate\u2013distortion, {dataset}"
-    others = published_of(published, dataset)
-    return rate_figure(rows, metrics, styles, title=title, note=note, names=names, published=others)
+    return rate_figure(
+        rows, metrics, styles, title=title, note=note, names=names,
+        published=published_of(published, dataset), looks=looks_of(published),
+    )  # fmt: skip

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.lossless import lossless
 from icmbench.reporting.figures.placeholder import placeholder
-from icmbench.reporting.figures.published_curves import published_of
+from icmbench.reporting.figures.published_curves import looks_of, published_of
 from icmbench.reporting.figures.rate_panels import rate_figure
 from icmbench.reporting.figures.style import family_styles
 from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
@@ -159,7 +159,7 @@ def task_curves(
     styles, note = family_styles(tasks["family"]), task_note(rows)
     return rate_figure(
         coded, metrics, styles, title=title, note=note, names=names, ceilings=ceilings,
-        published=published_of(published, dataset, task),
+        published=published_of(published, dataset, task), looks=looks_of(published),
     )  # fmt: skip
 
 
