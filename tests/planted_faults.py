@@ -39,6 +39,35 @@ class Fault:
 
 FAULTS = (
     Fault(
+        "icmbench/evaluation/codec_process.py",
+        "                os.killpg(self._process.pid, signal.SIGKILL)", "                pass",
+        "tests/test_command_codecs.py -k time_limit", "programs go on after the time limit",
+    ),
+    Fault(
+        "icmbench/codecs/external/size_header.py",
+        "bytes([width % 2 | height % 2 << 1])", "bytes([height % 2 | width % 2 << 1])",
+        "tests/test_command_codecs.py -k planar", "an odd width is taken for an odd height",
+    ),
+    Fault(
+        "icmbench/codecs/external/planes.py",
+        "down = _offsets(chroma)\n    height, width = plane.shape\n    box",
+        "down = _offsets('center')\n    height, width = plane.shape\n    box",
+        "tests/test_planes.py", "chroma is subsampled at the centre, whatever is stated",
+    ),
+    Fault(
+        "icmbench/codecs/external/planes.py", '"bt709": (0.2126, 0.0722)',
+        '"bt709": (0.299, 0.114)', "tests/test_planes.py", "BT.709 is coded with BT.601's weights",
+    ),
+    Fault(
+        "icmbench/evaluation/decode.py", "        if not point.codec.foreign:  # else the file is",
+        "        if True:  # else the file is", "tests/test_folder_codecs.py",
+        "the rate of a folder's result is the size of its picture",
+    ),
+    Fault(
+        "icmbench/config/models.py", '"state": codec.state()', '"state": ""',
+        "tests/test_command_codecs.py -k own_entry", "a new version of a program reruns nothing",
+    ),
+    Fault(
         "icmbench/core/typed_csv.py", "keep_default_na=False", "keep_default_na=True",
         "tests/test_read_tables.py", "the data set NA becomes a missing value",
     ),
