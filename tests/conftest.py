@@ -13,6 +13,10 @@ import yaml
 from hypothesis import settings
 from scipy import ndimage
 
+from icmbench.tasks.backends.grammar_cache import import_yapf
+
+import_yapf()  # test files import mmengine while other workers of pytest do
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # `make test` runs few examples and always the same; `make test-all` adds others, as many again.

@@ -17,6 +17,7 @@ import yaml
 
 from icmbench.core.errors import TaskError
 from icmbench.core.suggest import unknown
+from icmbench.tasks.backends.grammar_cache import import_yapf
 from icmbench.tasks.backends.mmcv_ext import REMEDY, ensure_ops
 from icmbench.tasks.base import Image
 
@@ -41,6 +42,7 @@ def import_library(package: str) -> str:
     """
     if importlib.util.find_spec(package) is None:
         raise TaskError(f"{package} is not installed: {INSTALL}")
+    import_yapf()
     served = ensure_ops()
     from mmengine.logging import MMLogger
 
