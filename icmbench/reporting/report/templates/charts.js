@@ -1,8 +1,6 @@
 // Charts: curves of the run's tables, drawn by Plotly in the state of the menus.
 {
-const STEP = 0.06, FAINT = 0.45, ZOOM = 1.5, MOST_TICKS = 9;
-const FONT = "system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif";
-const escape = text => String(text).replace(/[&<>]/g, c => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]);
+const STEP = 0.06, ZOOM = 1.5, MOST_TICKS = 9;
 const between = (lo, hi) => lo === null || hi === null ? "" : ` (${shortNumber(lo)} … ${shortNumber(hi)})`;
 const unit = metric => metric.unit ? ` ${metric.unit}` : "";
 const faded = (colour, alpha) => `rgba(${[1, 3, 5].map(k => parseInt(colour.slice(k, k + 2), 16)).join()},${alpha})`;
@@ -15,6 +13,7 @@ class Chart {
     this.part = role => box.querySelector(`[data-role=${role}]`);
     this.plot = this.part("plot");
     this.at = null;
+    this.hint = this.part("readout").textContent;
     for (const [k, view] of chart.views.entries()) this.part("view").append(menuItem(k, view.name));
     this.part("view").addEventListener("change", () => { this.fillMetrics(); this.draw(); });
     for (const role of ["metric", "scale", "intervals"]) this.part(role).addEventListener("change", () => this.draw());
@@ -71,24 +70,6 @@ class Chart {
     }
   }
 
-  trace(name, style, points, on, more) {
-    const thin = style.symbol.endsWith("-thin");
-    return {
-      name, x: points.map(p => p.x), y: points.map(p => p.y), type: "scatter",
-      text: points.map(p => p.lines.map((line, k) => k ? escape(line) : `<b>${escape(line)}</b>`).join("<br>")),
-      customdata: points.map(p => p.lines.join("; ")),
-      mode: on ? "lines+markers" : "markers", hovertemplate: "%{text}<extra></extra>", showlegend: false,
-      line: { color: style.colour, width: 1.25 * style.width, dash: style.dash ? style.dash.split(",").map(v => `${1.25 * v}px`).join() : "solid" },
-      marker: {
-        symbol: style.symbol, size: on ? (style.symbol === "star" ? 13 : 10) : 7, opacity: on ? 1 : FAINT,
-        color: points.map(p => p.hollow ? "#fff" : style.colour),
-        line: { width: thin ? 2 : 1.2, color: points.map(p => p.hollow || thin ? style.colour : "#fff") },
-      },
-      hoverlabel: { bgcolor: "#fff", bordercolor: style.colour, font: { color: "#222", family: FONT }, align: "left" },
-      ...more,
-    };
-  }
-
   // Traces of an entry: the band of the intervals, the points off the curve, the curve.
   ours(family) {
     const metric = this.metric, style = explored.styles[family], intervals = this.part("intervals").checked;
@@ -110,15 +91,15 @@ class Chart {
       y: [...banded.map(p => p.hi), ...banded.map(p => p.lo).reverse()],
       type: "scatter", mode: "lines", fill: "toself", line: { width: 0 }, fillcolor: faded(style.colour, 0.13), hoverinfo: "skip", showlegend: false,
     });
-    if (rest.length) traces.push(this.trace(family, style, rest, false, bars(rest)));
-    if (curve.length) traces.push(this.trace(family, style, curve, true, banded.length > 1 ? {} : bars(curve)));
+    if (rest.length) traces.push(curveTrace(family, style, rest, false, bars(rest)));
+    if (curve.length) traces.push(curveTrace(family, style, curve, true, banded.length > 1 ? {} : bars(curve)));
     return traces;
   }
 
   // Published points of a codec: dashed, hollow.
   others(codec) {
     const style = explored.published[codec];
-    return this.trace(style.label, style, this.metric.published.filter(p => p.codec === codec).map(p => ({
+    return curveTrace(style.label, style, this.metric.published.filter(p => p.codec === codec).map(p => ({
       x: p.bpp, y: p.value, hollow: true,
       lines: [style.label, `rate ${shortNumber(p.bpp)} bpp, bits: ${p.bits}`,
         `${this.metric.title} ${shortNumber(p.value)}${unit(this.metric)}`, p.source, p.how_read],
@@ -155,7 +136,7 @@ class Chart {
     };
     return {
       xaxis: axis(`rate (bits per pixel${log ? ", log scale" : ""})`, [...ranges.x], log ? "log" : "linear", "~g"),
-      yaxis: axis(`${escape(metric.title)}${metric.unit ? ` (${escape(metric.unit)})` : ""}, ${better}`, [...ranges.y], metric.log ? "log" : "linear", metric.log ? "~g" : undefined),
+      yaxis: axis(`${escapeText(metric.title)}${metric.unit ? ` (${escapeText(metric.unit)})` : ""}, ${better}`, [...ranges.y], metric.log ? "log" : "linear", metric.log ? "~g" : undefined),
       font: { family: FONT, size: 13, color: "#222" },
       margin: { l: 62, r: 14, t: 12, b: 48 }, paper_bgcolor: "#fff", plot_bgcolor: "#fff", hovermode: "closest", hoverdistance: 18,
       dragmode: "zoom", showlegend: false, separators: ".", ...ceiling,
@@ -166,7 +147,7 @@ class Chart {
   async draw() {
     const Plotly = await library(), metric = this.metric;
     this.at = null;
-    this.part("readout").textContent = "";
+    this.part("readout").textContent = this.hint;
     if (!metric) {
       this.part("note").textContent = `No codec has a point. ${this.view.note}`;
       Plotly.purge(this.plot);

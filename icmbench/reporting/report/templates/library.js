@@ -1,6 +1,9 @@
 // Shared by the charts and the viewer: their data, the chart library, the swatch of a curve.
 const shortNumber = value => value === null || value === undefined ? "" : String(Number(value.toPrecision(4))).replace("-", "−");
 const menuItem = (value, text) => Object.assign(document.createElement("option"), { value, textContent: text });
+const escapeText = text => String(text).replace(/[&<>]/g, c => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]);
+const FONT = "system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif";
+const FAINT = 0.45;
 const explored = document.getElementById("explored") && JSON.parse(document.getElementById("explored").textContent);
 
 // The library lies in the page compressed; the policy allows its text by the digest.
@@ -40,4 +43,23 @@ function logTicks([low, high], most) {
     if (found.length <= most) return found.length > 2 ? found : null;
   }
   return null;
+}
+
+// A trace of Plotly with the points of a curve, or with those that it passes by.
+function curveTrace(name, style, points, on, more) {
+  const thin = style.symbol.endsWith("-thin");
+  return {
+    name, x: points.map(p => p.x), y: points.map(p => p.y), type: "scatter",
+    text: points.map(p => p.lines.map((line, k) => k ? escapeText(line) : `<b>${escapeText(line)}</b>`).join("<br>")),
+    customdata: points.map(p => p.lines.join("; ")),
+    mode: on ? "lines+markers" : "markers", hovertemplate: "%{text}<extra></extra>", showlegend: false,
+    line: { color: style.colour, width: 1.25 * style.width, dash: style.dash ? style.dash.split(",").map(v => `${1.25 * v}px`).join() : "solid" },
+    marker: {
+      symbol: style.symbol, size: on ? (style.symbol === "star" ? 13 : 10) : 7, opacity: on ? 1 : FAINT,
+      color: points.map(p => p.hollow ? "#fff" : style.colour),
+      line: { width: thin ? 2 : 1.2, color: points.map(p => p.hollow || thin ? style.colour : "#fff") },
+    },
+    hoverlabel: { bgcolor: "#fff", bordercolor: style.colour, font: { color: "#222", family: FONT }, align: "left" },
+    ...more,
+  };
 }

@@ -46,11 +46,11 @@ for (const box of document.querySelectorAll("[data-viewer]")) {
   function values() {
     const [a, b] = sides.map(entry), body = part("values");
     for (const [side, each] of [["left", a], ["right", b]]) part(`${side}-spec`).textContent = each.codec || each.family;
+    const known = value => value !== null && value !== undefined;
     const rows = [["Rate", "bpp", false, a.bpp, b.bpp]];
     for (const [name, m] of Object.entries(metrics)) {
-      if (image().entries.some(each => name in each.values)) rows.push([m.title, m.unit, m.higher, a.values[name], b.values[name]]);
+      if (image().entries.some(each => known(each.values[name]))) rows.push([m.title, m.unit, m.higher, a.values[name], b.values[name]]);
     }
-    const known = value => value !== null && value !== undefined;
     body.replaceChildren(...rows.map(([title, unit, higher, x, y]) => {
       const row = document.createElement("tr"), head = document.createElement("th");
       head.scope = "row";
