@@ -28,7 +28,8 @@ from icmbench.reporting.figures import published_curves, style
 from icmbench.reporting.report import library
 from icmbench.reporting.report.chart_styles import SYMBOLS, chart_styles, published_chart_styles
 from icmbench.reporting.report.charts import rate_chart, task_chart
-from icmbench.reporting.report.explorer import script_json
+from icmbench.reporting.report.pictures import ReportFigure, figure_picture
+from icmbench.reporting.report.report_tables import csv_text
 from icmbench.reporting.report.viewer import viewer_data
 from icmbench.studies.visuals import Matched, write_viewer_images
 
@@ -182,25 +183,27 @@ def test_images_without_reconstructions_are_left_out_of_the_viewer(tmp_path: Pat
         viewer_data([tmp_path / "gone"])
 
 
-def test_data_cannot_leave_its_script_element(page: str) -> None:
+def _unpacked(page: str, name: str) -> str:
+    """A packed text of the page."""
+    (packed,) = re.findall(rf'<script type="text/plain" id="{name}">(.*?)</script>', page, re.S)
+    return gzip.decompress(base64.b64decode(packed)).decode()
+
+
+def test_data_are_packed_and_cannot_leave_their_script_element(page: str) -> None:
     assert explored_run.HOSTILE not in page
-    (text,) = re.findall(
-        r'<script type="application/json" id="explored">(.*?)</script>', page, re.S
-    )
-    data = json.loads(text)
+    data = json.loads(_unpacked(page, "packed"))
     assert data["charts"][0]["views"][0]["metrics"][0]["published"][0]["source"] == (
         explored_run.HOSTILE
     )
     assert data["styles"]["jpeg"]["label"] == "JPEG & co"
-    with pytest.raises(ValueError, match="JSON"):
-        script_json([math.nan])
+    assert data["csv"].keys() == {"rd"}
+    assert data["csv"]["rd"] == csv_text(explored_run.rd_table())
 
 
 def test_the_policy_allows_the_page_and_the_library_by_their_digests(page: str) -> None:
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
     scripts = re.findall(r"<script>(.*?)</script>", page, re.S)
-    (packed,) = re.findall(r'<script type="text/plain" id="library">(.*?)</script>', page, re.S)
-    plotly = gzip.decompress(base64.b64decode(packed)).decode()
+    plotly = _unpacked(page, "library")
     assert "plotly.js" in plotly[:100]
     digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
                for script in (*scripts, plotly)]  # fmt: skip
@@ -220,16 +223,31 @@ def test_a_library_without_its_licence_is_refused(monkeypatch: pytest.MonkeyPatc
 
 
 def test_replaced_figures_are_files_beside_the_page(page: str) -> None:
-    """One is embedded for readers without JavaScript, the other figure for all."""
+    """One is embedded for readers without JavaScript; of the other the vectors are packed."""
     for name in ("rd_photos", "other"):
         for kind in ("svg", "pdf", "png"):
             assert f'href="figures/{name}.{kind}"' in page
     noscript = "".join(re.findall(r"<noscript>(.*?)</noscript>", page, re.S))
-    assert noscript.count("data:image/webp") == 1
-    shown = re.sub(r"<noscript>.*?</noscript>", "", page, flags=re.S)
-    assert shown.count("<img style") == 1
+    assert noscript.count("data:image/webp") == page.count("data:image/webp") == 1
     assert "runs no JavaScript" in noscript
-    assert shown.index("Others</h2>") > shown.index("RD curves</h2>")
+    (vectors,) = json.loads(_unpacked(page, "packed"))["figures"].values()
+    assert "</svg>" in vectors
+    assert page.index("Others</h2>") > page.index("RD curves</h2>")
+
+
+def test_a_figure_of_photographs_is_a_small_picture(tmp_path: Path) -> None:
+    """Its vectors would hold every pixel."""
+    noise = np.random.default_rng(1).integers(0, 256, (800, 1600, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    (tmp_path / "a.svg").write_bytes(b"<svg>" + base64.b64encode(noise.tobytes()) + b"</svg>")
+    figure = ReportFigure(tmp_path / "a.png", "t", "c", "g")
+    picture = figure_picture(1, figure, tmp_path)
+    assert picture.vectors == ""
+    assert _decoded(picture.source).shape == (480, 960, 3)
+    assert (picture.width, picture.height) == (1600, 800)
+    (tmp_path / "a.svg").write_text("<svg>drawn</svg>")
+    assert figure_picture(1, figure, tmp_path).vectors == "<svg>drawn</svg>"
+    assert figure_picture(1, figure, tmp_path, pixels=True).vectors == ""
 
 
 def test_figures_are_replaced_by_sections_that_exist() -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from icmbench.metrics import METRICS
 from icmbench.reporting.figures.style import MetricInfo
@@ -26,13 +24,13 @@ class Explorer:
     Attributes:
         charts: heading of a section -> its chart.
         viewer: heading of the viewer's section; empty: there are no images.
-        data: JSON of all of them, safe inside a script element.
+        data: all of them, as JSON types.
         library: Plotly.js.
     """
 
     charts: Mapping[str, Chart]
     viewer: str
-    data: Markup
+    data: Mapping[str, Any]
     library: Library
 
 
@@ -79,10 +77,4 @@ def make_explorer(
         "images": images,
         "metrics": described,
     }
-    return Explorer(charts, viewer if images else "", script_json(data), plotly_library())
-
-
-def script_json(data: Any) -> Markup:
-    """JSON that no content ends the script element of; NaN and infinity are errors."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c"))
+    return Explorer(charts, viewer if images else "", data, plotly_library())

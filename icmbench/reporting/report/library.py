@@ -47,10 +47,15 @@ def plotly_library() -> Library:
     script = get_plotlyjs().encode()
     return Library(
         name=f"plotly.js {get_plotlyjs_version()}",
-        packed=base64.b64encode(gzip.compress(script, _LEVEL, mtime=0)).decode(),
+        packed=packed(script.decode()),
         digest=script_digest(script.decode()),
         licence=_licence(),
     )
+
+
+def packed(text: str) -> str:
+    """A text compressed by gzip, in base64: the page's script unpacks it."""
+    return base64.b64encode(gzip.compress(text.encode(), _LEVEL, mtime=0)).decode()
 
 
 def script_digest(script: str) -> str:

@@ -7,6 +7,7 @@ chart or the viewer replaces are not in it: they lie beside it, in `figures/`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from icmbench.core.files import write_text
 from icmbench.reporting.artefacts import Text
 from icmbench.reporting.figures.style import MetricInfo
 from icmbench.reporting.report.explorer import Explorer
-from icmbench.reporting.report.library import script_digest
+from icmbench.reporting.report.library import packed, script_digest
 from icmbench.reporting.report.pictures import (
     ContactSheet,
     ReportFigure,
@@ -159,10 +160,22 @@ def build_report(
         MeasurementError: a figure's file is missing.
     """
     scripts = SCRIPTS if explorer else SCRIPTS[:1]
+    sections = figure_sections(figures, explorer, Path(out).parent)
     script = "".join((TEMPLATES / name).read_text("utf-8") for name in scripts)
     views = _views(tables, texts, metrics)
     refused, failed = _split(failures)
     data = [view for view in views if view.name == "manifest"]
+    events = {
+        "failures": table_view(failed, "failures", "Failures") if len(failed) else None,
+        "refused": _refused_view(refused),
+        "remarks": _remarks_view(remarks),
+    }
+    pictures = [picture for section in sections for picture in section.pictures]
+    content = {
+        "csv": {view.name: view.csv for view in (*views, *filter(None, events.values()))},
+        "figures": {picture.id: picture.vectors for picture in pictures if picture.vectors},
+        **(explorer.data if explorer else {}),
+    }
     page = (
         _environment()
         .get_template("report.html.j2")
@@ -170,14 +183,13 @@ def build_report(
             title=title,
             summary=summary,
             facts=_facts(tables, failures),
-            sections=figure_sections(figures, explorer, Path(out).parent),
+            sections=sections,
             explorer=explorer,
             views=[view for view in views if view.name != "manifest"],
+            packed=packed(json.dumps(content, ensure_ascii=False, allow_nan=False)),
             data_views=data,
             sheets=[sheet_picture(number, sheet) for number, sheet in enumerate(contact_sheets, 1)],
-            failures=table_view(failed, "failures", "Failures") if len(failed) else None,
-            refused=_refused_view(refused),
-            remarks=_remarks_view(remarks),
+            **events,
             comparison_notes=list(comparison_notes),
             alerts=list(alerts),
             left_out=list(left_out),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 from collections.abc import Sequence
@@ -18,7 +19,9 @@ from icmbench.core.errors import MeasurementError
 from icmbench.reporting.artefacts import FORMATS
 from icmbench.reporting.report.report_tables import data_uri
 
-_QUALITY: Final = 80  # of photographs in figures
+_QUALITY: Final = 65  # of figures with photographs, whose exact files lie beside the page
+_WIDTH, _HEIGHT = 960, 4000  # pixels at most
+_MOST_VECTORS: Final = 80_000  # bytes, compressed
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,10 @@ class ContactSheet:
 
 @dataclass(frozen=True)
 class Picture:
-    """An embedded image: anchor, address, size in pixels, file name, words, files beside it."""
+    """An embedded image: anchor, address, size in pixels, file name, words, files beside it.
+
+    `vectors` is an SVG that the page packs and its script unpacks; it then has no address.
+    """
 
     id: str
     source: str
@@ -69,6 +75,7 @@ class Picture:
     title: str
     caption: str
     files: Sequence[tuple[str, str]] = ()
+    vectors: str = ""
 
     @property
     def kind(self) -> str:
@@ -76,26 +83,34 @@ class Picture:
         return self.file.rpartition(".")[2].upper()
 
 
-def figure_picture(number: int, figure: ReportFigure, folder: Path) -> Picture:
-    """Embed a figure as WebP: a drawing without loss, one that holds photographs with loss.
+def figure_picture(
+    number: int, figure: ReportFigure, folder: Path, *, pixels: bool = False
+) -> Picture:
+    """Embed a figure: a drawing as vectors, one of photographs as a small picture, with loss.
 
     Its own files are linked from a page in `folder`. Raises MeasurementError without the PNG.
+
+    Args:
+        pixels: never vectors, which the page's script unpacks.
     """
     stem = figure.stem
     png, svg = (stem.with_name(f"{stem.name}.{kind}") for kind in ("png", "svg"))
     if not png.is_file():
         raise MeasurementError(f"figure {png} is missing")
+    vectors = "" if pixels else _vectors(svg)
     with Image.open(png) as opened:
-        source = data_uri(_webp(opened, lossless=not _holds_images(svg)), "image/webp")
-        return Picture(
-            f"figure-{number}", source, *opened.size, f"{stem.name}.webp", figure.title,
-            figure.caption, figure.files(folder),
-        )  # fmt: skip
+        size = opened.size
+        source = "" if vectors else data_uri(_webp(opened), "image/webp")
+    file = f"{stem.name}.{'svg' if vectors else 'webp'}"
+    return Picture(
+        f"figure-{number}", source, *size, file, figure.title, figure.caption,
+        figure.files(folder), vectors,
+    )  # fmt: skip
 
 
 def sheet_picture(number: int, sheet: ContactSheet) -> Picture:
     """Embed a contact sheet, lossy: it is an overview, not a comparison of quality."""
-    source = data_uri(_webp(Image.fromarray(sheet.image), lossless=False), "image/webp")
+    source = data_uri(_webp(Image.fromarray(sheet.image)), "image/webp")
     height, width = sheet.image.shape[:2]
     return Picture(
         f"sheet-{number}", source, width, height, f"contact-{number}.webp", sheet.title,
@@ -103,14 +118,16 @@ def sheet_picture(number: int, sheet: ContactSheet) -> Picture:
     )  # fmt: skip
 
 
-def _holds_images(svg: Path) -> bool:
-    """A figure with pixels of images, which a lossless copy keeps at several times the size."""
-    return svg.is_file() and b"<image" in svg.read_bytes()
+def _vectors(svg: Path) -> str:
+    """The content of an SVG that is short once it is compressed: it holds few pixels, or none."""
+    data = svg.read_bytes() if svg.is_file() else b""
+    short = data and len(gzip.compress(data, 6)) <= _MOST_VECTORS
+    return data.decode() if short else ""
 
 
-def _webp(image: Image.Image, lossless: bool) -> bytes:
+def _webp(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    # Without loss, `quality` is the effort.
-    how = {"lossless": True, "quality": 30, "method": 1} if lossless else {"quality": _QUALITY}
-    image.convert("RGB").save(buffer, "WEBP", **how)
+    shown = image.convert("RGB")
+    shown.thumbnail((_WIDTH, _HEIGHT), Image.Resampling.LANCZOS)
+    shown.save(buffer, "WEBP", quality=_QUALITY)
     return buffer.getvalue()

@@ -131,10 +131,18 @@ class Cell:
     sort: str
     interval: str = ""
 
+    @property
+    def plain(self) -> bool:
+        """True where the cell sorts by its text."""
+        try:
+            return not self.interval and float(self.text) == float(self.sort)
+        except ValueError:
+            return self.text == self.sort
+
 
 @dataclass(frozen=True)
 class TableView:
-    """A table ready for the template. `csv` is a data URI with all rows and full digits."""
+    """A table ready for the template. `csv` has all rows and full digits."""
 
     name: str
     title: str
@@ -262,6 +270,6 @@ def table_view(
         columns=columns,
         rows=[list(row) for row in zip(*by_column, strict=True)],
         total=len(frame),
-        csv=data_uri(csv_text(frame).encode(), "text/csv;charset=utf-8"),
+        csv=csv_text(frame),
         choices={n: values for n, values in choices.items() if len(values) > 1},
     )

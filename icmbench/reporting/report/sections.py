@@ -52,7 +52,7 @@ def figure_sections(
         if figure.explored and (figure.explored in charts or figure.explored == viewer):
             place = section(figure.explored)
             if not any(each.fallback for each in sections.values()):
-                place.fallback = figure_picture(number, figure, folder)
+                place.fallback = figure_picture(number, figure, folder, pixels=True)
             place.static.append((figure.title, figure.files(folder)))
         else:
             section(figure.group).pictures.append(figure_picture(number, figure, folder))

@@ -18,9 +18,9 @@ from icmbench.core.errors import MeasurementError
 from icmbench.reporting.figures.matching import Box, choose_crops
 from icmbench.reporting.report.report_tables import data_uri
 
-BUDGET: Final = 3_000_000  # bytes of all crops in the page
+BUDGET: Final = 1_800_000  # bytes of all crops in the page
 # Sides of crops in pixels, the first that fits the share of an image; 0: the whole image.
-SIDES: Final = (0, 512, 384, 320, 256, 192, 128, 96, 64)
+SIDES: Final = (0, 512, 384, 320, 288, 256, 224, 192, 160, 128, 96, 64)
 _BASE64: Final = 4 / 3
 Pixels: TypeAlias = NDArray[np.uint8]
 Crop: TypeAlias = tuple[int, int, int, int]  # left, top, width, height

@@ -229,12 +229,14 @@ class Chart {
   }
 }
 
-for (const box of document.querySelectorAll("[data-chart]")) {
-  box.hidden = false;
-  const chart = new Chart(box, explored.charts.find(each => each.name === box.dataset.chart));
-  chart.plot.addEventListener("keydown", event => { if (event.key.startsWith("Arrow")) event.preventDefault(); });
-  chart.draw().catch(error => {
-    chart.part("readout").textContent = `This browser cannot draw the chart (${error.message}); the tables below hold its numbers.`;
-  });
-}
+packed.then(() => {
+  for (const box of document.querySelectorAll("[data-chart]")) {
+    box.hidden = false;
+    const chart = new Chart(box, explored.charts.find(each => each.name === box.dataset.chart));
+    chart.plot.addEventListener("keydown", event => { if (event.key.startsWith("Arrow")) event.preventDefault(); });
+    chart.draw().catch(error => {
+      chart.part("readout").textContent = `This browser cannot draw the chart (${error.message}); the tables below hold its numbers.`;
+    });
+  }
+});
 }

@@ -4,16 +4,15 @@ const menuItem = (value, text) => Object.assign(document.createElement("option")
 const escapeText = text => String(text).replace(/[&<>]/g, c => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]);
 const FONT = "system-ui, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif";
 const FAINT = 0.45;
-const explored = document.getElementById("explored") && JSON.parse(document.getElementById("explored").textContent);
+let explored = null;
+packed.then(found => { explored = found; });
 
-// The library lies in the page compressed; the policy allows its text by the digest.
+// The policy allows its text by the digest.
 let loading = null;
 function library() {
   loading ??= (async () => {
-    const packed = Uint8Array.from(atob(document.getElementById("library").textContent.trim()), c => c.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
     const script = document.createElement("script");
-    script.textContent = await new Response(stream).text();
+    script.textContent = await unpack("library");
     document.head.append(script);
     return window.Plotly;
   })();

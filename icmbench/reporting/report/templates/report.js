@@ -1,4 +1,19 @@
 "use strict";
+// What is large and needs a script lies in the page compressed.
+async function unpack(id) {
+  const bytes = Uint8Array.from(atob(document.getElementById(id).textContent.trim()), c => c.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+}
+const packed = unpack("packed").then(JSON.parse);
+packed.catch(() => { document.getElementById("unpacked").hidden = false; });
+// A cell has the classes of its column; what is cut off shows under the pointer.
+for (const head of document.querySelectorAll("th[data-cells]")) {
+  for (const row of head.closest("table").tBodies[0].rows) {
+    const cell = row.cells[head.cellIndex];
+    cell.className = head.dataset.cells;
+    cell.title = cell.textContent;
+  }
+}
 // Sorting: numbers by value, an empty cell last in both directions, ties in the table's own order.
 for (const table of document.querySelectorAll("table[id^=data-]")) {
   const body = table.tBodies[0];
@@ -12,7 +27,7 @@ for (const table of document.querySelectorAll("table[id^=data-]")) {
     const key = row => {
       const cell = row.cells[k];
       if (!numeric) return cell.textContent;
-      const text = cell.dataset.v;
+      const text = cell.dataset.v ?? cell.textContent;
       return text === "" ? null : text === "inf" ? Infinity : text === "-inf" ? -Infinity : Number(text);
     };
     const empty = value => value === null || value === "";
@@ -49,9 +64,15 @@ for (const control of document.querySelectorAll("[data-filter]")) {
   for (const kind of ["input", "change"]) control.addEventListener(kind, () => applyFilters(control.dataset.filter));
 }
 // Figures are in the page once; links and the viewer point at the same data.
-for (const link of document.querySelectorAll("a.save")) {
-  link.href = document.getElementById(link.dataset.image).src;
-}
+packed.then(({ csv, figures }) => {
+  for (const [id, svg] of Object.entries(figures)) {
+    document.getElementById(`${id}-image`).src = `data:image/svg+xml,${encodeURIComponent(svg)}`;
+  }
+  for (const link of document.querySelectorAll("a.save")) link.href = document.getElementById(link.dataset.image).src;
+  for (const link of document.querySelectorAll("[data-csv]")) {
+    link.href = `data:text/csv;charset=utf-8,${encodeURIComponent(csv[link.dataset.csv])}`;
+  }
+});
 const viewer = document.getElementById("viewer"), zoom = document.getElementById("zoom");
 const stage = viewer.querySelector(".stage");
 function full(on) {

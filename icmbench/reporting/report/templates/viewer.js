@@ -1,5 +1,5 @@
 // Viewer: one canvas of the crop's own pixels, left of the slider one image, right of it another.
-for (const box of document.querySelectorAll("[data-viewer]")) {
+packed.then(() => document.querySelectorAll("[data-viewer]").forEach(box => {
   const { images, metrics } = explored;
   const part = role => box.querySelector(`[data-role=${role}]`), sides = ["left", "right"];
   const canvas = part("canvas"), slider = part("slider"), loaded = new Map(), every = 600; // milliseconds
@@ -108,4 +108,4 @@ for (const box of document.querySelectorAll("[data-viewer]")) {
   canvas.addEventListener("pointermove", event => { if (event.buttons) drag(event); });
   box.hidden = false;
   choose();
-}
+}));
