@@ -43,19 +43,32 @@ def adjusted(name: str, n: int, m: int, x: torch.Tensor) -> Any:
     with torch.no_grad():
         scales = torch.exp(torch.linspace(np.log(0.15), np.log(12.0), m))
         spread(net.g_a[6], net.g_a(x), scales)
-        spread_z = torch.exp(torch.linspace(np.log(0.3), np.log(4.0), n))
         if name != "bmshj2018-factorized":
             y = net.g_a(x)
-            spread(net.h_a[4], net.h_a(y.abs() if name.endswith("hyperprior") else y), spread_z)
-            net.h_s[4].weight *= 0.02
-            net.h_s[4].bias[:m] = scales
-            if name == "mbt2018-mean":
-                net.h_s[4].bias[m:] = torch.linspace(-1, 1, m)
+            z = net.h_a(magnitude(name, y))
+            spread(net.h_a[4], z, torch.exp(torch.linspace(np.log(0.3), np.log(4.0), n)))
+            calibrate(name, net, y, m)
         net.g_s[6].weight *= 0.1
         net.g_s[6].bias += 0.5
     fit(net, x)
     net.update(force=True)
     return net.eval()
+
+
+def magnitude(name: str, y: torch.Tensor) -> torch.Tensor:
+    """The input of the hyper-analysis."""
+    return y.abs() if name == "bmshj2018-hyperprior" else y
+
+
+def calibrate(name: str, net: Any, y: torch.Tensor, m: int) -> None:
+    """Make the scales of y those that y has, on average per channel, as training does."""
+    last, z_hat = net.h_s[4], net.h_a(magnitude(name, y)).round()
+    last.weight *= 0.05
+    last.bias[:] = 0.0
+    if name == "mbt2018-mean":
+        last.bias[m:] = y.mean((0, 2, 3))
+        y = y - net.h_s(z_hat)[:, m:]
+    last.bias[:m] = (y**2).mean((0, 2, 3)).sqrt()
 
 
 def fit(net: Any, x: torch.Tensor) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +138,20 @@ def test_a_run_imports_and_codes(tmp_path: Path) -> None:
     report = (tmp_path / "results" / "report.html").read_text("utf-8")
     assert f"no weights of mse-{QUALITY}" in report
     assert re.search("nothing to be done", succeed(snakemake(tmp_path, config)), re.I)
+
+
+def test_the_check_against_published_points(tmp_path: Path) -> None:
+    """`tools/check_zoo.py`: published values pass, others fail, and so does a table without any."""
+    tool = [sys.executable, str(ROOT / "tools" / "check_zoo.py"), str(tmp_path / "rd.csv")]
+    line = f'kodak,"{HYPERPRIOR}:quality=3",{HYPERPRIOR},24'
+    # Of quality 3: 0.319858 bpp, 30.9644 dB.
+    cases = {(0.3200, 30.97): 0, (0.3240, 30.97): 1, (0.3200, 30.94): 1}
+    for (bpp, decibels), status in cases.items():
+        text = f"dataset,codec,family,images,bpp,psnr_rgb\n{line},{bpp},{decibels}\n"
+        (tmp_path / "rd.csv").write_text(text, encoding="utf-8")
+        done = subprocess.run(tool, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == status, done.stdout + done.stderr
+        assert ("FAR" in done.stdout) == bool(status)
+    (tmp_path / "rd.csv").write_text("dataset,codec,bpp,psnr_rgb\nkodak,jpeg,1,30\n", "utf-8")
+    done = subprocess.run(tool, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, "no point of" in done.stdout) == (1, True)

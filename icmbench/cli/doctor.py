@@ -57,7 +57,7 @@ def doctor(arguments: Namespace) -> None:
         "packages": packages(),
         "devices": devices(),
         "bundled weights": bundled(),
-        "codecs": codecs(),
+        "codecs": codecs(downloads),
         "metrics": metrics(weights, downloads),
         "tasks": tasks(),
         "data sets": datasets(downloads),
@@ -153,12 +153,19 @@ def bundled() -> Iterator[Finding]:
         yield Finding(name, f"{len(files)} files, {size:.1f} MB", remedy)
 
 
-def codecs() -> Iterator[Finding]:
+def codecs(downloads: Path) -> Iterator[Finding]:
     """Codecs of classes and of shipped definitions."""
     from icmbench.codecs.registry import every_codec
+    from icmbench.codecs.zoo.published import METRICS, NAMES, QUALITIES, Training
+    from icmbench.sources.catalogue import known_sources
+    from icmbench.sources.completeness import is_complete
 
     for name, codec in every_codec().items():
-        yield Finding(name, codec.title, codec.unavailable())
+        lacks = codec.unavailable()
+        if name in NAMES and not lacks:
+            source = known_sources()[Training(name, METRICS[0], QUALITIES[0]).source]
+            lacks = "" if is_complete(source, downloads) else _fetch([source.name], downloads)
+        yield Finding(name, codec.title, lacks)
 
 
 def metrics(weights: Path, downloads: Path) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ BUFFERS: Final = (
     "gaussian_conditional.lower_bound_scale.bound",
 )  # fmt: skip
 SCALE_TABLE: Final = "gaussian_conditional.scale_table"
-# Of releases 1.2.4 to 1.2.6, of the ones before 1.2, and of today's: all three are in use.
+# Of the releases up to 1.2.6, of the first ones, and of today's: all three are in use.
 _NAMES: Final = {
     "matrix": "matrices", "bias": "biases", "factor": "factors",
     "_matrices.": "matrices", "_biases.": "biases", "_factors.": "factors",

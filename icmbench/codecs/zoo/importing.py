@@ -192,6 +192,6 @@ def write_zoo_tables(folder: Path, network: FactorizedPrior) -> None:
     set_quantile_tails(bottleneck)
     arrays = prior_tables(bottleneck).to_arrays(PRIOR)
     if isinstance(network, ScaleHyperprior):
-        arrays |= gaussian_tables().to_arrays(GAUSSIAN)
+        arrays |= gaussian_tables(nearest=True).to_arrays(GAUSSIAN)
     codec = sha256_file(folder / f"{CODEC}.safetensors")
     save_arrays(folder / f"{TABLES}.safetensors", arrays, {CODEC: codec})
