@@ -24,6 +24,7 @@ from icmbench.core.errors import MeasurementError
 from icmbench.core.images.image_files import read_image
 from icmbench.metrics import METRICS
 from icmbench.metrics.meter import Meter
+from icmbench.reporting.citations.bibtex import FOLDER
 from icmbench.reporting.published.overlay import SETS
 from icmbench.reporting.published.points import COLUMNS, read_points, shipped, shipped_points
 
@@ -57,7 +58,10 @@ def test_the_shipped_files_are_those_of_the_reference_folder() -> None:
     assert len(shipped_points()) > 2500
     patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     packaged = {p for g in patterns["package-data"]["icmbench"] for p in ROOT.glob(f"icmbench/{g}")}
-    assert {*shipped()} <= packaged
+    data = {p for p in ROOT.glob("icmbench/**/*") if p.is_file() and p.suffix != ".py"}
+    data -= {*ROOT.glob("icmbench/**/__pycache__/**/*")}
+    assert FOLDER / "citations.bib" in data
+    assert {*shipped(), *data} <= packaged  # programs, weights, references, parts of pages
 
 
 def test_a_curve_is_of_one_source() -> None:
