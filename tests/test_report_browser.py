@@ -151,7 +151,7 @@ def test_menus_choose_metric_data_set_and_scale(browser: Any) -> None:
     _choose(browser, "view", "photos")
     _choose(browser, "metric", "Encode time")
     _until(browser, lambda: _axis(browser, "yaxis")[2] == "log")
-    assert "seconds per megapixel" in _axis(browser, "yaxis")[0]
+    assert "s/MP" in _axis(browser, "yaxis")[0]
     tasks = browser.execute_script(
         "const p = document.querySelector('[data-chart=tasks] .plot');"
         "return [p.layout.yaxis.title.text, p.layout.annotations[0].text]"

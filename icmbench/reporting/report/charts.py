@@ -194,7 +194,9 @@ def _times(rows: pd.DataFrame) -> list[dict[str, Any]]:
     for way in ("encode", "decode"):
         timed = rows[(rows[way] > 0) & np.isfinite(rows[way])]
         half = timed[f"{way}_spread"] / 2
-        timed = timed.assign(**{f"{way}_lo": timed[way] - half, f"{way}_hi": timed[way] + half})
+        # Never down to zero, where a log axis ends.
+        low = timed[way] - np.minimum(half, 0.9 * timed[way])
+        timed = timed.assign(**{f"{way}_lo": low, f"{way}_hi": timed[way] + half})
         points = []
         for _, part in timed.groupby(["family", "device"], sort=True):
             names = part["codec"].map(variants(part["codec"]))
@@ -202,7 +204,7 @@ def _times(rows: pd.DataFrame) -> list[dict[str, Any]]:
             main = names == min(sizes.index, key=lambda name: (-sizes[name], name))
             points += _points(part, way, main, ~main)
         title = f"{way.capitalize()} time"
-        metric = Quantity(way, title, "seconds per megapixel", False, TIME, log=True)
+        metric = Quantity(way, title, "s/MP", False, TIME, log=True)
         found.append(_described(metric, points, None, math.nan))
     return found
 
