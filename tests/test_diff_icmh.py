@@ -398,11 +398,15 @@ def test_a_batch_is_what_each_is_alone(evaluations: list[int]) -> None:
     assert "batch=6" in parse_spec("diff-icmh:batch=6").spec
 
 
+UNMEASURED = {"seconds": 0.0, "joules": None, "energy": "", "peak_mb": None, "gpu_mb": None}
+
+
 class InProcess:
     """A codec process that is none: the codec of this test, for the second run of the shards."""
 
     device = "cpu"
     start_s = 0.0
+    running = False
 
     def __init__(self, setup: Setup) -> None:
         assert setup.models == folder().parent
@@ -416,10 +420,10 @@ class InProcess:
     def call(self, do: str, keys: Any, **what: Any) -> dict[str, Any]:
         if do == "encode":
             stream = codec().encode(what["image"], **dict(keys))
-            return {"stream": stream, "seconds": 0.0, "remark": ""}
+            return {"stream": stream, "remark": "", **UNMEASURED}
         assert do == "decode"
         data = Path(what["path"]).read_bytes()
-        return {"image": codec().decode(data, **dict(keys)), "seconds": 0.0}
+        return {"image": codec().decode(data, **dict(keys)), **UNMEASURED}
 
 
 def test_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from conftest import ROOT
 FOLDERS = ("icmbench", "workflow_scripts", "rules", "tools", "docs")
 OPENERS = {"open", "read_text", "write_text", "fdopen", "TextIOWrapper", "NamedTemporaryFile"}
 # Of the standard library's and other packages' `open`, these read bytes or have no encoding.
-BINARY = {"PillowImage", "Image", "os", "tarfile", "archive", "source", "bundle", "self"}
+BINARY = {"PillowImage", "av", "Image", "os", "tarfile", "archive", "source", "bundle", "self"}
 
 
 def calls(text: str) -> Iterator[tuple[str, ast.Call]]:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 import yaml
 
 from icmbench.codecs.specs import expand_points
+from icmbench.core.typed_csv import read_table
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 MEASURED: Final = 741 * 500 / 1e6  # megapixels of the photograph in docs/speed.md
@@ -96,7 +96,7 @@ def coding_ms(codec: str, keys: Mapping[str, Any]) -> float:
 
 def rate(codec: str, keys: Mapping[str, Any]) -> float:
     """Bits per pixel of a codec spec: of the nearest ones in the default run."""
-    table = pd.read_csv(ROOT / "reference" / "default" / "rd.csv")
+    table = read_table(ROOT / "reference" / "default" / "rd.csv")
     table = table[(table["dataset"] == "photos") & (table["family"] == codec)]
     if "quality" not in keys:
         return float(table["bpp"].max())

@@ -20,4 +20,4 @@ def loss_figures(
         figures: the files to write.
     """
     for (name, network), history in zip(drawn.items(), histories, strict=True):
-        save_figure(name, loss_curves(read_table(history, text=()), network), figures)
+        save_figure(name, loss_curves(read_table(history, ()), network), figures)

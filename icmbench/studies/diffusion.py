@@ -16,9 +16,10 @@ from matplotlib.figure import Figure
 
 from icmbench.bitstream import container
 from icmbench.bitstream.folding import fold
-from icmbench.codecs.diff_icmh.codec import CELL, MAIN, DiffIcmh
+from icmbench.codecs.diff_icmh.codec import CELL, DiffIcmh
 from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel, Image
 from icmbench.codecs.diff_icmh.entropy.stream import padded_size
+from icmbench.codecs.diff_icmh.model_folder import MAIN
 from icmbench.codecs.specs import OperatingPoint
 from icmbench.core.devices import use_device
 from icmbench.core.errors import CodecError

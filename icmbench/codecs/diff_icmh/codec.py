@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from icmbench.bitstream import container
 from icmbench.codecs.base import Codec, Image, Key, check_image, check_pixels, seed_key, too_large
+from icmbench.codecs.diff_icmh.model_folder import MAIN
 from icmbench.codecs.diff_icmh.tags import AUTO
 from icmbench.core.errors import CodecError, ConfigError, WrongModel
 from icmbench.core.gpu_memory import gpu_memory_for
@@ -27,7 +28,6 @@ CODEC_ID = 2  # in the container
 MAX_PIXELS = 16_000_000  # attention spans the whole latent: there are no tiles
 CELL = 64  # the networks take multiples of it, pixels a side
 VARIANTS = "variants"  # folder of the model folder
-MAIN = "main"  # the variant in the model folder itself
 DTYPES = ("float32", "bfloat16", "float16")
 SAMPLERS = ("model", "ddim", "ddpm-spaced", "none")
 

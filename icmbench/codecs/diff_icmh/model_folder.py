@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # the workflow reads names and digests without loading torch
     from icmbench.codecs.diff_icmh.networks.lfgcm import Lfgcm
 
 NAME: Final = "diff-icmh"
+MAIN: Final = "main"  # the variant in the model folder itself
 PARTS: Final = ("autoencoder", "prior", "codec", "control", "tables")
 TEXT: Final = "text"  # in imported models
 TOKENIZER: Final = "tokenizer"  # folder of vocab.json and merges.txt in an imported model

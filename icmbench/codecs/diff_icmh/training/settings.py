@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from icmbench.codecs.diff_icmh import model_folder
-from icmbench.codecs.diff_icmh.codec import MAIN
 from icmbench.codecs.diff_icmh.importing.prior_files import PriorFiles, prior_files
+from icmbench.codecs.diff_icmh.model_folder import MAIN
 from icmbench.codecs.diff_icmh.training.keys import KEYS, SIZES
 from icmbench.codecs.diff_icmh.vocabulary import check_tags, model_vocabulary, read_vocabulary
 from icmbench.core.errors import ConfigError, IcmbenchError
