@@ -118,11 +118,20 @@ class CodecProcess:
             raise Failed(code, text, typed=answer["typed"])
         return answer
 
+    @property
+    def _runs_programs(self) -> bool:
+        """True where the process leads a group of its own, so that its programs end with it.
+
+        Others stay in the job's group, by which a cluster may count a job's memory.
+        """
+        return self.setup.definition is not None
+
     def stop(self) -> None:
         """End the child process with the programs that it runs, and remove their files."""
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+            if self._runs_programs:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
             self._process.kill()
             self._process.wait()
             for pipe in (self._process.stdin, self._process.stdout):
@@ -168,7 +177,7 @@ class CodecProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             preexec_fn=die_with_parent,
-            process_group=0,  # with the programs that a codec runs, to be ended together
+            process_group=0 if self._runs_programs else None,
         )
         first = {
             "codec": self.setup.codec,
