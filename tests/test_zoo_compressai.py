@@ -1,8 +1,9 @@
 """The zoo's codecs against CompressAI itself, which runs in an environment of its own.
 
-CompressAI 1.2.8 asks for an older numpy: with ICMBENCH_COMPRESSAI=install it is installed without its
-dependencies into a temporary folder, else taken from the folder that the variable names. Networks have the published sizes and
-random weights, spread as trained ones are; see `compressai_reference`.
+CompressAI 1.2.8 asks for an older numpy: with ICMBENCH_COMPRESSAI=install it is installed without
+its dependencies into a temporary folder, else taken from the folder that the variable names.
+Networks have the published sizes and random weights, spread as trained ones are; see
+`compressai_reference`.
 """
 
 from __future__ import annotations
