@@ -75,8 +75,9 @@ def copy(every_rule: dict, first_run: Path, tmp_path_factory: pytest.TempPathFac
 LAST = {"check_results", "jobs_table", "report"}
 # All that is made of the measurements, or of what a task model gave, of every codec.
 FROM_ALL = LAST | {
-    "paired_table", "provenance", "rate_figures", "rd_tables", "robustness_table", "task_figures",
-    "task_scores", "tasks_tables", "timing_table", "visual_comparison",
+    "equal_quality", "paired_table", "provenance", "published_tables", "rate_figures", "rd_tables",
+    "robustness_table", "task_figures", "task_scores", "tasks_tables", "timing_table",
+    "visual_comparison",
 }  # fmt: skip
 WEBP = {f"{rule} webp" for rule in ("encode", "decode", "measure", "predict", "robustness")}
 
