@@ -30,8 +30,14 @@ from icmbench.datasets.records import Record
 from icmbench.evaluation import archive
 from icmbench.evaluation.shard import DECODED, write_rows
 from icmbench.reporting.figures.feature_gap import feature_gap
+from icmbench.reporting.figures.predicted import Predicted
 from icmbench.reporting.figures.style import KNOWN
-from icmbench.reporting.figures.task_curves import CURVES, task_curves, task_metrics, task_rows
+from icmbench.reporting.figures.task_curves import (
+    curve_metrics,
+    task_curves,
+    task_metrics,
+    task_rows,
+)
 from icmbench.reporting.figures.task_objects import (
     OBJECTS,
     matched_points,
@@ -39,7 +45,7 @@ from icmbench.reporting.figures.task_objects import (
     task_objects,
 )
 from icmbench.reporting.figures.task_overlays import around, class_colour
-from icmbench.reporting.figures.task_pictures import Predicted, task_pictures
+from icmbench.reporting.figures.task_pictures import task_pictures
 from icmbench.reporting.tables import feature_gap as gap_tables
 from icmbench.reporting.tables.tasks import COLUMNS
 from icmbench.studies import feature_gap as gaps
@@ -168,7 +174,7 @@ def test_curves_survive_what_has_no_value_and_refuse_nonsense() -> None:
         task_curves(pd.concat([table, table]), "scenes", "detect")
     with pytest.raises(MeasurementError, match="none of box_map50"):
         task_curves(table[table["metric"] == "missed"], "scenes", "detect")
-    assert set(CURVES) | set(OBJECTS) <= set(task_metrics())
+    assert set(curve_metrics()) | set(OBJECTS) <= set(task_metrics())
 
 
 # --- missed and hallucinated objects ------------------------------------------------------------

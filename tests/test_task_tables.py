@@ -181,7 +181,7 @@ def test_without_points_the_originals_are_the_reference(tmp_path: Path) -> None:
         expected = abs(error - 0.4) * mean_share / 40
         assert nme.loc[codec, "value"] == pytest.approx(expected, abs=2e-5)
     assert (nme["ceiling"] == 0).all()
-    assert set(nme["model"]) == {"ruler, against its points on the originals"}
+    assert set(nme["model"]) == {"ruler, reference: originals"}
     with pytest.raises(TaskError, match="faces without points"):
         evaluator(LANDMARKS, bare, IMAGES)
     two = {name: [*faces, *faces] for name, faces in bare.landmarks.items()}

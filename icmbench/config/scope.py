@@ -58,11 +58,13 @@ def _axes(plan: Plan) -> dict[str, Axis]:
     objects = [pair for pair in plan.pairs if run.tasks[pair[1]].produces == INSTANCES]
     stages = plan.variants if plan.makes_diff_icmh else []
     latent = run.tasks[plan.latent_task] if plan.latent_task else None
+    judged = {name for name, data in run.datasets.items() if data.annotated}
+    judged |= {name for name, _ in plan.pairs}
     tagged = plan.makes_diff_icmh and tags_images(config["training"])
     return {
         "ablation_rate": [{"n": n, "bpp": bpp} for n, bpp in enumerate(ablation)],
         "anchor": _each("anchor", config["anchors"]),
-        "annotated": _each("dataset", [n for n, data in run.datasets.items() if data.annotated]),
+        "annotated": _each("dataset", [n for n in run.datasets if n in judged]),
         "backbone": _pairs(plan.backbones),
         "backbones": [{}] * bool(plan.backbones),
         "codec": _each("codec", run.codecs),

@@ -212,10 +212,16 @@ EVALUATION: Final = {
                 "datasets": array(
                     TEXT,
                     REQUIRED,
-                    "annotated data sets that it is evaluated on",
+                    "data sets that it is evaluated on, annotated unless the answers on the "
+                    "originals are the reference",
                     least=1,
                     unique=True,
                 ),
+                "reference": {
+                    "enum": ["annotations", "originals"],
+                    "description": "what answers are compared with; by default annotations, and "
+                    "where a data set has none the model's answers on the originals",
+                },
             },
         },
         {},

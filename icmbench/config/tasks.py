@@ -21,7 +21,7 @@ from icmbench.core.fetch_command import FETCHED, fetch_command
 from icmbench.datasets.base import Dataset
 from icmbench.sources.catalogue import Source
 from icmbench.sources.completeness import is_complete, missing_text
-from icmbench.tasks.base import Task
+from icmbench.tasks.base import ORIGINALS, Task
 from icmbench.tasks.bundled import BUNDLED
 from icmbench.tasks.bundled import FOLDER as TASK_FOLDER
 from icmbench.tasks.bundled import PARTS as BUNDLED_TASKS
@@ -44,14 +44,26 @@ def make_tasks(
     for name, entry in config["tasks"].items():
         where = f"tasks.{name}"
         problems.unknown_names(where, entry["datasets"], f"data set of task {name}", declared)
-        for dataset in entry["datasets"]:
-            if dataset in datasets and not datasets[dataset].annotated:
-                problems.add(f"{where}: task {name}: data set {dataset!r} has no annotations")
         with problems.collect(where):
             tasks[name] = make_task(name, task_entry(config, name))
+            _check_reference(entry, tasks[name], datasets)
             _check_task_files(config, tasks[name], problems)
     check_latent_tasks(config, tasks, problems)
     return tasks
+
+
+def _check_reference(entry: Mapping[str, Any], task: Task, datasets: Mapping[str, Dataset]) -> None:
+    """ConfigError where there is nothing that the answers of a task can be compared with."""
+    if not task.needs_annotations:
+        return
+    if entry.get("reference") == ORIGINALS:
+        raise ConfigError(
+            f"task {task.name}: reference: {ORIGINALS}: answers of the kind {task.produces} are "
+            "compared with annotations alone"
+        )
+    for dataset in entry["datasets"]:
+        if dataset in datasets and not datasets[dataset].annotated:
+            raise ConfigError(f"task {task.name}: data set {dataset!r} has no annotations")
 
 
 def _check_task_files(config: Mapping[str, Any], task: Task, problems: Problems) -> None:

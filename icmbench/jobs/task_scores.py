@@ -11,6 +11,7 @@ from icmbench.jobs.groups import by_name
 from icmbench.reporting.tables.csv_files import write_csv
 from icmbench.reporting.tables.task_comparisons import Scored, Settings
 from icmbench.reporting.tables.tasks import score_task
+from icmbench.tasks.base import ORIGINALS
 from icmbench.tasks.evaluate import read_truth
 from icmbench.tasks.registry import make_task
 
@@ -43,7 +44,7 @@ def task_scores(
     """
     scored = make_task(task, entry)
     tables = score_task(
-        Scored(scored.name, scored.model, scored.produces),
+        Scored(scored.name, scored.model, scored.produces, entry.get("reference") == ORIGINALS),
         join_parquet(measurements),
         read_truth(truth[0].parent),
         {

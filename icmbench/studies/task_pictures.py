@@ -16,7 +16,8 @@ from icmbench.evaluation.decode import DecodeOne
 from icmbench.evaluation.shard import CodecEntry
 from icmbench.reporting.figures.matching import OVER, WITHIN, matched_rate, unmatched_families
 from icmbench.reporting.figures.placeholder import placeholder
-from icmbench.reporting.figures.task_pictures import Predicted, task_pictures
+from icmbench.reporting.figures.predicted import Predicted
+from icmbench.reporting.figures.task_pictures import task_pictures
 from icmbench.tasks import store
 from icmbench.tasks.attempt import Failure
 from icmbench.tasks.base import ORIGINALS, Labels, Prediction

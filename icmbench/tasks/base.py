@@ -145,6 +145,8 @@ class Task(ABC):
     Attributes:
         produces: kind of a prediction: INSTANCES, SEMANTIC, LANDMARKS, or another module of
             `icmbench.tasks.answers`.
+        needs_annotations: False where answers on the originals can be the reference, so that any
+            data set serves (`Answer.refers`).
         packages: distributions whose versions the predictions depend on.
         uses_device: True where it can run on a GPU.
         device: device of the loaded model, cpu or cuda.
@@ -155,11 +157,12 @@ class Task(ABC):
     kind: ClassVar[str]
     produces: ClassVar[str]
     options: ClassVar[Mapping[str, Option]] = {}
+    needs_annotations: ClassVar[bool] = True
     packages: ClassVar[tuple[str, ...]] = ()
     uses_device: bool = True
 
     def __init__(self, name: str, entry: Mapping[str, Any]) -> None:
-        """Check the options of `entry`, the configuration's entry without `type` and `datasets`.
+        """Check the options of `entry`, the configuration's without the workflow's keys.
 
         Raises ConfigError for a wrong option. No file is read and no network is built.
         """

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from icmbench.core.errors import MeasurementError, TaskError
 from icmbench.tasks.answers import Evaluator, answer_of
 from icmbench.tasks.base import Labels
+from icmbench.tasks.metrics.score import Score
 
 FILES = ("instances.json", "landmarks.json", "classes.json", "semantic.json", "more.json")
 
@@ -54,31 +55,7 @@ def read_truth(folder: Path) -> Truth:
     return Truth(instances, landmarks, tuple(classes), maps, ignore, more)
 
 
-def has_reference(truth: Truth) -> bool:
-    """True if every face has points; if none has, predictions on originals are the reference."""
-    return all("landmarks" in face for faces in truth.landmarks.values() for face in faces)
-
-
-def refer_to_originals(truth: Truth, found: Mapping[str, Any]) -> Truth:
-    """Ground truth whose landmarks are a model's predictions on the originals.
-
-    Args:
-        found: image id -> landmarks (faces, 68, 2) on the original.
-
-    Raises TaskError naming an image of which there are not as many faces.
-    """
-    faces: dict[str, Any] = {}
-    for name, points in found.items():
-        boxes = truth.landmarks[name]
-        if len(points) != len(boxes):
-            raise TaskError(f"image {name!r}: {len(boxes)} faces, {len(points)} found in it")
-        faces[name] = [
-            {**face, "landmarks": each.tolist()} for face, each in zip(boxes, points, strict=True)
-        ]
-    return replace(truth, landmarks=faces)
-
-
-def metrics_of(produces: str) -> Mapping[str, tuple[str, bool]]:
+def metrics_of(produces: str) -> Mapping[str, Score]:
     """Metrics for a kind of predictions, as `Evaluator.metrics`."""
     return answer_of(produces).metrics
 

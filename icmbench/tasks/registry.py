@@ -13,6 +13,7 @@ from icmbench.core.suggest import unknown
 from icmbench.tasks.base import Task
 
 ENTRY_POINTS = "icmbench.tasks"
+WORKFLOW_KEYS = ("datasets", "reference")  # of an entry: no options of the model
 
 
 @functools.cache
@@ -24,9 +25,9 @@ def kinds() -> dict[str, type[Task]]:
 def make_task(name: str, entry: Mapping[str, Any]) -> Task:
     """The task of a configuration entry; its `type` defaults to its name.
 
-    `datasets`, on which of them it is run, is the workflow's and no option of the model.
+    On which data sets it is run, and what it is compared with, are no options of the model.
     """
-    options = {key: value for key, value in entry.items() if key != "datasets"}
+    options = {key: value for key, value in entry.items() if key not in WORKFLOW_KEYS}
     kind = options.pop("type", name)
     if kind not in kinds():
         raise ConfigError(unknown(f"type of task {name!r}", kind, kinds()))

@@ -23,7 +23,7 @@ from icmbench.reporting.figures.style import (
     family_styles,
     theme,
 )
-from icmbench.reporting.figures.task_curves import CURVES, task_metrics
+from icmbench.reporting.figures.task_curves import curve_metrics, task_metrics
 
 NEEDED: Final = (
     "dataset", "task", "metric", "bpp", "family", "against", "difference", "lo", "hi", "images",
@@ -77,7 +77,7 @@ def _panels(rows: pd.DataFrame, metrics: Sequence[MetricInfo]) -> list[tuple[str
     found: list[tuple[str, MetricInfo]] = [("", m) for m in metrics if ("", m.name) in held]
     known = task_metrics()
     for task in sorted({task for task, _ in held if task}):
-        found += [(task, known[name]) for name in CURVES if (task, name) in held]
+        found += [(task, known[name]) for name in curve_metrics() if (task, name) in held]
     return found
 
 

@@ -18,23 +18,8 @@ from icmbench.reporting.figures.published_curves import looks_of, published_of
 from icmbench.reporting.figures.rate_panels import rate_figure
 from icmbench.reporting.figures.style import family_styles
 from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
+from icmbench.tasks.answers import known_answers
 
-# Of a task's metrics those that are drawn as curves; missed and hallucinated objects have a figure
-# of their own.
-CURVES: Final = (
-    "box_map50", "box_map", "mask_map", "miou", "macc", "pq", "pq_things", "pq_stuff",
-    "oks_map50", "oks_map", "image_to_text_r1", "image_to_text_r5", "text_to_image_r1",
-    "text_to_image_r5", "nme", "failure_rate",
-)  # fmt: skip
-UNITS: Final[Mapping[str, str]] = {
-    "image_to_text_r1": "share of images",
-    "image_to_text_r5": "share of images",
-    "text_to_image_r1": "share of captions",
-    "text_to_image_r5": "share of captions",
-    "nme": "share of the eye distance",
-    "failure_rate": "share of faces",
-    "missed": "share",
-}
 NEEDED: Final = (
     "dataset", "task", "model", "codec", "family", "metric", "value", "lo", "hi", "ceiling",
     "images", "failed", "bpp",
@@ -53,23 +38,19 @@ class TaskMetric:
 
 @functools.cache
 def task_metrics() -> dict[str, TaskMetric]:
-    """Every metric of every evaluator, by name."""
-    from icmbench.tasks.metrics.detection_metrics import DetectionEvaluator
-    from icmbench.tasks.metrics.keypoint_metrics import KeypointEvaluator
-    from icmbench.tasks.metrics.landmark_metrics import LandmarkEvaluator
-    from icmbench.tasks.metrics.panoptic_metrics import PanopticEvaluator
-    from icmbench.tasks.metrics.retrieval_metrics import RetrievalEvaluator
-    from icmbench.tasks.metrics.segmentation_metrics import SegmentationEvaluator
-
-    judges = (
-        DetectionEvaluator, SegmentationEvaluator, PanopticEvaluator, KeypointEvaluator,
-        RetrievalEvaluator, LandmarkEvaluator,
-    )  # fmt: skip
+    """Every metric of every kind of answers, by name."""
     return {
-        name: TaskMetric(name, title, UNITS.get(name, ""), higher_is_better)
-        for judge in judges
-        for name, (title, higher_is_better) in judge.metrics.items()
+        name: TaskMetric(name, score.title, score.unit, score.higher_is_better)
+        for answer in known_answers().values()
+        for name, score in answer.metrics.items()
     }
+
+
+@functools.cache
+def curve_metrics() -> tuple[str, ...]:
+    """Names of the metrics that are drawn as curves, kind by kind, in the order of panels."""
+    answers = known_answers().values()
+    return tuple(name for answer in answers for name in answer.curves or answer.metrics)
 
 
 def rows_of(
@@ -145,16 +126,18 @@ def task_curves(
         published: the table `published`, which is drawn hollow and dashed.
 
     Raises:
-        MeasurementError: as `task_rows`, and where the task has none of the metrics `CURVES`.
+        MeasurementError: as `task_rows`, and where the task has no metric of `curve_metrics`.
     """
     rows = task_rows(tasks, dataset, task)
-    metrics = shown_metrics(rows, CURVES)
+    metrics = shown_metrics(rows, curve_metrics())
     title = f"Accuracy against rate: {task}, {dataset}"
     coded = lossy(rows)
     if coded.empty:
         return placeholder(title, "no lossy codec has a point; see the failures.")
     if not metrics:
-        raise MeasurementError(f"task {task!r} on {dataset!r} has none of {', '.join(CURVES)}")
+        raise MeasurementError(
+            f"task {task!r} on {dataset!r} has none of {', '.join(curve_metrics())}"
+        )
     ceilings = {m.name: float(rows[f"{m.name}_ceiling"].iloc[0]) for m in metrics}
     styles, note = family_styles(tasks["family"]), task_note(rows)
     return rate_figure(

@@ -27,7 +27,7 @@ from icmbench.reporting.figures.rate_time import seconds_per_megapixel, variants
 from icmbench.reporting.figures.rd_curves import rd_note
 from icmbench.reporting.figures.style import MetricInfo
 from icmbench.reporting.figures.task_curves import (
-    CURVES,
+    curve_metrics,
     lossy,
     shown_metrics,
     task_metrics,
@@ -103,7 +103,7 @@ def task_chart(tasks: pd.DataFrame, published: pd.DataFrame | None = None) -> Ch
         rows = task_rows(tasks, str(dataset), str(task))
         coded = lossy(rows)
         curves = []
-        for metric in shown_metrics(rows, list(dict.fromkeys([*CURVES, *task_metrics()]))):
+        for metric in shown_metrics(rows, list(dict.fromkeys([*curve_metrics(), *task_metrics()]))):
             ceiling = float(rows[f"{metric.name}_ceiling"].iloc[0])
             unit = Quantity(metric.name, metric.title, metric.unit, metric.higher_is_better)
             curves.append(_curves(coded, unit, ceiling))

@@ -15,6 +15,7 @@ from icmbench.reporting.statistics.curves import Curves, fit
 from icmbench.reporting.tables.bd_rate import COLUMNS as BD_COLUMNS
 from icmbench.reporting.tables.bd_rate import Resampled, compare_curves
 from icmbench.reporting.tables.paired import frame, paired_task_rows
+from icmbench.tasks.metrics.score import Score
 
 TASK_BD_COLUMNS = (*BD_COLUMNS[:1], "task", "model", *BD_COLUMNS[1:])
 # Point -> rate and every metric: of all images, then of every bootstrap draw, then of all images
@@ -30,11 +31,13 @@ class Scored:
         name: of the task, an entry of the configuration.
         model: name of its model.
         produces: kind of its predictions.
+        refer: as in `TaskPredictions`.
     """
 
     name: str
     model: str
     produces: str
+    refer: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,14 +65,14 @@ class Sampled:
     """The samples of a task on one data set.
 
     Attributes:
-        metrics: metric -> its title, and True where higher is better.
+        metrics: of the evaluator, as `Evaluator.metrics`.
         images: number of images of the comparison set.
         settings: parameters of bootstrap, comparison set and anchors.
     """
 
     task: Scored
     dataset: str
-    metrics: Mapping[str, tuple[str, bool]]
+    metrics: Mapping[str, Score]
     samples: Samples
     images: int
     settings: Settings
@@ -79,8 +82,8 @@ def bd_rates(of: Sampled) -> pd.DataFrame:
     """BD-rates of every codec entry with two points or more against every anchor."""
     rows = []
     families = sorted({point.family for point in of.samples})
-    for metric, (_, higher_is_better) in of.metrics.items():
-        curves, whole = _curves(of.samples, metric, 1.0 if higher_is_better else -1.0)
+    for metric, score in of.metrics.items():
+        curves, whole = _curves(of.samples, metric, 1.0 if score.higher_is_better else -1.0)
         resampled = Resampled(of.settings.resamples, whole)
         for family in families:
             points = sum(point.family == family for point in of.samples)
@@ -96,7 +99,7 @@ def bd_rates(of: Sampled) -> pd.DataFrame:
                     of.images,
                     of.settings.min_overlap,
                     resampled,
-                    higher_is_better=higher_is_better,
+                    higher_is_better=score.higher_is_better,
                 )
                 rows.append({**key, **entry})
     return pd.DataFrame(rows, columns=list(TASK_BD_COLUMNS))
@@ -121,7 +124,7 @@ def paired(of: Sampled) -> pd.DataFrame:
     rows = paired_task_rows(
         {"dataset": of.dataset, "task": of.task.name},
         curves_of,
-        {metric: higher for metric, (_, higher) in of.metrics.items()},
+        {metric: score.higher_is_better for metric, score in of.metrics.items()},
         of.settings.anchors,
         of.settings.rates,
         resamples=of.settings.resamples,

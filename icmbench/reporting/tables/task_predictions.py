@@ -19,16 +19,11 @@ from icmbench.core.errors import MeasurementError
 from icmbench.reporting.statistics.bootstrap import Floats
 from icmbench.reporting.statistics.comparison import Grid, Point, compare, restrict
 from icmbench.tasks import store
-from icmbench.tasks.answers import Evaluator
+from icmbench.tasks.answers import Evaluator, answer_of
 from icmbench.tasks.attempt import Failure, attempt
-from icmbench.tasks.base import LANDMARKS, ORIGINALS
-from icmbench.tasks.evaluate import (
-    Truth,
-    evaluator,
-    has_reference,
-    metrics_of,
-    refer_to_originals,
-)
+from icmbench.tasks.base import ORIGINALS
+from icmbench.tasks.evaluate import Truth, evaluator, metrics_of
+from icmbench.tasks.metrics.score import Score
 
 ORIGINAL: Final = Point(ORIGINALS, ORIGINALS)
 Key = tuple[Point, str]
@@ -47,6 +42,7 @@ class TaskPredictions:
         grid: the same with a last row for the originals; `ok` where there is a prediction, too.
         reasons: (point, image) -> reason of a missing or invalid prediction. An invalid annotation
             of an image has a reason for the originals only.
+        refer: the predictions on the originals are the reference, whatever is annotated.
     """
 
     produces: str
@@ -56,11 +52,12 @@ class TaskPredictions:
     coded: Grid
     grid: Grid
     reasons: dict[Key, str] = field(default_factory=dict)
+    refer: bool = False
 
     @property
-    def unannotated(self) -> bool:
-        """True where faces have no annotated landmarks; those on the originals replace them."""
-        return self.produces == LANDMARKS and not has_reference(self.truth)
+    def refers(self) -> bool:
+        """True where the predictions on the originals are the reference."""
+        return self.refer or answer_of(self.produces).needs_originals(self.truth)
 
     @property
     def failed(self) -> str:
@@ -81,8 +78,8 @@ class TaskPredictions:
     def evaluator(self, images: Sequence[str]) -> Evaluator:
         """The evaluator for these images; TaskError for invalid annotations."""
         truth = self.truth
-        if self.unannotated:
-            truth = refer_to_originals(truth, self.read(ORIGINAL, images)[0])
+        if self.refers:
+            truth = answer_of(self.produces).refer(truth, self.read(ORIGINAL, images)[0])
         return evaluator(self.produces, truth, images)
 
     def fail(self, point: Point, image: str, reason: str, *, rows: Sequence[int]) -> None:
@@ -92,9 +89,17 @@ class TaskPredictions:
 
 
 def read_task_predictions(
-    produces: str, truth: Truth, paths: Mapping[str, Sequence[Path]], grid: Grid
+    produces: str,
+    truth: Truth,
+    paths: Mapping[str, Sequence[Path]],
+    grid: Grid,
+    *,
+    refer: bool = False,
 ) -> TaskPredictions:
     """Read the predictions of a task for all points of a grid and for the originals.
+
+    Args:
+        refer: as in `TaskPredictions`.
 
     Raises MeasurementError where an image that was coded has neither a prediction nor a reason.
     """
@@ -104,7 +109,7 @@ def read_task_predictions(
     empty = np.full((1, len(grid.images)), np.nan)
     values = {name: np.concatenate([table, empty]) for name, table in grid.values.items()}
     whole = replace(grid, points=points, ok=ok, values=values)
-    predicted = TaskPredictions(produces, truth, paths, outcomes, grid, whole)
+    predicted = TaskPredictions(produces, truth, paths, outcomes, grid, whole, refer=refer)
     for row, point in enumerate(points):
         lost = []
         for column in np.flatnonzero(ok[row]).tolist():
@@ -143,7 +148,7 @@ class TaskScores:
     common: Grid
     weights: np.ndarray
     samples: Mapping[Point, Mapping[str, Floats]]
-    metrics: Mapping[str, tuple[str, bool]]
+    metrics: Mapping[str, Score]
     failed: str = ""
     deviations: Mapping[Point, Mapping[str, float]] = field(default_factory=dict)
 
@@ -164,8 +169,8 @@ def score_predictions(predicted: TaskPredictions, max_failed: float, weigh: Any)
         nothing = TaskScores(common, weights, {}, metrics_of(predicted.produces), predicted.failed)
         if not common.images or predicted.failed:
             return nothing
-        if predicted.unannotated and not common.ok[-1].all():
-            return replace(nothing, failed="no points on the originals to compare with")
+        if predicted.refers and not common.ok[-1].all():
+            return replace(nothing, failed="no answers on the originals to compare with")
         scorer = attempt("annotations", partial(predicted.evaluator, common.images))
         found = (
             scorer if isinstance(scorer, Failure) else _scores(predicted, scorer, common, weights)

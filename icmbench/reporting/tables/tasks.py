@@ -46,7 +46,9 @@ from icmbench.reporting.tables.task_predictions import (
     read_task_predictions,
     score_predictions,
 )
+from icmbench.tasks.base import ORIGINALS
 from icmbench.tasks.evaluate import Truth
+from icmbench.tasks.metrics.score import Score
 
 COLUMNS = (
     "dataset", "codec", "family", "task", "model", "metric", "value", "lo", "hi", "ceiling",
@@ -89,15 +91,14 @@ def score_task(
         `tables.paired.COLUMNS`. Failures: `FAILURE_COLUMNS`, a row per codec spec (or `originals`)
         that the task failed on; a single row where the model could not be loaded.
 
-    For faces without annotated landmarks the reference is the prediction on the originals; the
-    column `model` states it.
+    Where the reference is the predictions on the originals, the column `model` states it.
 
     Raises MeasurementError where a prediction is missing without a reason.
     """
     (grid,) = grids(measurements, ())
-    predicted = read_task_predictions(task.produces, truth, predictions, grid)
-    if predicted.unannotated:
-        task = replace(task, model=f"{task.model}, against its points on the originals")
+    predicted = read_task_predictions(task.produces, truth, predictions, grid, refer=task.refer)
+    if predicted.refers:
+        task = replace(task, model=f"{task.model}, reference: {ORIGINALS}")
 
     def weigh(images: int) -> NDArray[np.int64]:
         return _draw(images, settings, grid.dataset).weights()
@@ -169,8 +170,9 @@ def _scores(
             "status": status,
             "device": predicted.device(point.family),
         }
-        for metric in _defined(scored):
-            row = _row(metric, found.get(metric), ceiling.get(metric), len(common.images), settings)
+        for metric, score in _defined(scored).items():
+            values = found.get(metric), ceiling.get(metric)
+            row = _row(score, *values, len(common.images), settings)
             if metric in (over_seeds := scored.deviations.get(point, {})):
                 count, deviation = len(common.specs(point)), over_seeds[metric]
                 notes = [str(row["note"]), f"mean of {count} seeds, deviation {deviation:.3g}"]
@@ -207,7 +209,7 @@ def _weights(draws: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(row, minlength=images) for row in draws]).astype(np.int64)
 
 
-def _defined(scored: TaskScores) -> Mapping[str, tuple[str, bool]]:
+def _defined(scored: TaskScores) -> Mapping[str, Score]:
     """Metrics with a value on the originals: a model without masks has no `mask_map`.
 
     Without any value, all metrics: their empty rows show the failure.
@@ -218,12 +220,8 @@ def _defined(scored: TaskScores) -> Mapping[str, tuple[str, bool]]:
     return held or known
 
 
-# Every other metric of a task is a share, from 0 to 1.
-_UNBOUNDED = ("nme", "hallucinated")
-
-
 def _row(
-    metric: str, values: Floats | None, ceiling: Floats | None, images: int, settings: Settings
+    score: Score, values: Floats | None, ceiling: Floats | None, images: int, settings: Settings
 ) -> dict[str, object]:
     row: dict[str, object] = {"ceiling": np.nan if ceiling is None else float(ceiling[0])}
     row["note"] = ""
@@ -231,7 +229,7 @@ def _row(
         return row | {"value": np.nan, "lo": np.nan, "hi": np.nan, "images": 0}
     low = high = np.nan
     if images >= MIN_IMAGES:
-        bounds = (0.0, np.inf if metric in _UNBOUNDED else 1.0)
+        bounds = (0.0, score.most)
         end = 1 + settings.resamples
         low, high, row["note"] = calibrated(float(values[0]), values[1:end], values[end:], bounds)
     return row | {"images": images, "value": float(values[0]), "lo": low, "hi": high}

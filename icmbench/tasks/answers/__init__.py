@@ -1,18 +1,26 @@
 """Kinds of answers of a task, one module each: their file format, their metrics, their reference.
 
 A task names the kind that it produces; nothing else of the workflow knows the kinds. A module has
-an object `ANSWER`. The kind is the module's name, or the dotted name of a module elsewhere.
+an object `ANSWER`. The kind is the module's name, or the dotted name of a module elsewhere. Figures
+of predictions are drawn by a module of the same name in `icmbench.reporting.figures.answers`, where
+there is one.
+
+Answers are judged against annotations, or against the answers that the same model gave on the
+originals (`ORIGINALS`): how much coding changed, whether the model was right or not.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
+import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from icmbench.core.errors import TaskError
+from icmbench.tasks.metrics.score import Score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,8 +34,8 @@ class Evaluator(Protocol):
     """Judges one codec spec's predictions of all images of a data set, in two steps."""
 
     @property
-    def metrics(self) -> Mapping[str, tuple[str, bool]]:
-        """Name -> title and whether higher is better, in the order of tables."""
+    def metrics(self) -> Mapping[str, Score]:
+        """The metrics by name, in the order of tables."""
 
     def count(self, predictions: Mapping[str, Any]) -> Any:
         """Count the statistics of every image that the metrics need: slow, once per codec spec."""
@@ -42,10 +50,14 @@ class Answer(ABC):
     Attributes:
         extension: of the files of stored answers, without the dot.
         metrics: as `Evaluator.metrics`.
+        curves: metrics that are drawn against rate, in the order of panels; (): all.
+        refers: answers on the originals can be the reference of its metrics.
     """
 
     extension: ClassVar[str]
-    metrics: ClassVar[Mapping[str, tuple[str, bool]]]
+    metrics: ClassVar[Mapping[str, Score]]
+    curves: ClassVar[Sequence[str]] = ()
+    refers: ClassVar[bool] = False
 
     @abstractmethod
     def encode(self, prediction: Any, size: tuple[int, int] | None) -> bytes:
@@ -71,6 +83,20 @@ class Answer(ABC):
     def annotated(self, truth: Truth) -> bool:
         """True if the data set has annotations of this kind."""
 
+    def needs_originals(self, truth: Truth) -> bool:
+        """True if the reference is the model's answers on the originals: no annotations."""
+        return self.refers and not self.annotated(truth)
+
+    def refer(self, truth: Truth, found: Mapping[str, Any]) -> Truth:
+        """Annotations that are the model's answers on the originals; only where `refers`.
+
+        Args:
+            found: image id -> answer on the original.
+
+        Raises TaskError naming an image whose answer cannot be a reference.
+        """
+        raise TaskError(f"{type(self).__name__}: answers on the originals cannot be its reference")
+
     @abstractmethod
     def evaluator(self, truth: Truth, images: Sequence[str]) -> Evaluator:
         """The evaluator for these images; TaskError for malformed annotations."""
@@ -82,6 +108,14 @@ def answer_module(kind: str) -> str:
     if importlib.util.find_spec(name) is None:
         raise TaskError(f"unknown kind of answers {kind!r}: there is no module {name}")
     return name
+
+
+@functools.cache
+def known_answers() -> dict[str, Answer]:
+    """The kinds of this package by name, sorted, for figures and tables of all metrics."""
+    names = sorted(one.name for one in pkgutil.iter_modules(__path__))
+    modules = {name: importlib.import_module(f"{__name__}.{name}") for name in names}
+    return {name: module.ANSWER for name, module in modules.items() if hasattr(module, "ANSWER")}
 
 
 def answer_of(kind: str) -> Answer:

@@ -40,6 +40,7 @@ class EmbeddingAnswer(Answer):
 
     extension = "npy"
     metrics = RetrievalEvaluator.metrics
+    curves = ("image_to_text_r1", "image_to_text_r5", "text_to_image_r1", "text_to_image_r5")
 
     def encode(self, prediction: Embeddings, size: tuple[int, int] | None) -> bytes:
         """float32 (1 + n, D), the image's first."""

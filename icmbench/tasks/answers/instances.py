@@ -21,6 +21,7 @@ class Instances(Answer):
 
     extension = "json"
     metrics = DetectionEvaluator.metrics
+    curves = ("box_map50", "box_map", "mask_map")  # missed objects have a figure of their own
 
     def encode(self, prediction: Found, size: tuple[int, int] | None) -> bytes:
         """Boxes x, y, width, height, scores, category ids and masks."""

@@ -39,6 +39,7 @@ class KeypointAnswer(Answer):
 
     extension = "json"
     metrics = KeypointEvaluator.metrics
+    curves = ("oks_map50", "oks_map")
 
     def encode(self, prediction: Keypoints, size: tuple[int, int] | None) -> bytes:
         """A list of persons: score, and pairs x, y."""

@@ -38,6 +38,7 @@ class Panoptic(Answer):
 
     extension = "png"
     metrics = PanopticEvaluator.metrics
+    curves = ("pq", "pq_things", "pq_stuff")
 
     def encode(self, prediction: Segments, size: tuple[int, int] | None) -> bytes:
         """RGB; a pixel's value is R + 256 G + 65536 B, as in COCO's files."""

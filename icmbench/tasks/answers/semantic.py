@@ -20,6 +20,7 @@ class Semantic(Answer):
 
     extension = "png"
     metrics = SegmentationEvaluator.metrics
+    curves = ("miou", "macc")
 
     def encode(self, prediction: SemanticMap, size: tuple[int, int] | None) -> bytes:
         """PNG of one channel."""

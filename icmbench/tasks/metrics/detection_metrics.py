@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -27,6 +28,7 @@ from icmbench.tasks.metrics.average_precision import (
 )
 from icmbench.tasks.metrics.coco_truth import CocoTruth
 from icmbench.tasks.metrics.detection_matching import match, overlaps_of, sort_detections
+from icmbench.tasks.metrics.score import Score
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -56,14 +58,14 @@ class DetectionCounts:
 class DetectionEvaluator:
     """Judges predictions of the images of a data set against its COCO annotations."""
 
-    metrics: ClassVar[Mapping[str, tuple[str, bool]]] = {
-        "box_map": ("box mAP", True),
-        "box_map50": ("box mAP50", True),
-        "box_map75": ("box mAP75", True),
-        "mask_map": ("mask mAP", True),
-        "mask_map50": ("mask mAP50", True),
-        "missed": ("missed objects", False),
-        "hallucinated": ("hallucinated objects per image", False),
+    metrics: ClassVar[Mapping[str, Score]] = {
+        "box_map": Score("box mAP", True),
+        "box_map50": Score("box mAP50", True),
+        "box_map75": Score("box mAP75", True),
+        "mask_map": Score("mask mAP", True),
+        "mask_map50": Score("mask mAP50", True),
+        "missed": Score("missed objects", False, "share"),
+        "hallucinated": Score("hallucinated objects per image", False, most=inf),
     }
 
     def __init__(self, images: Sequence[str], instances: Mapping[str, Any]) -> None:

@@ -24,6 +24,7 @@ from icmbench.tasks.metrics.average_precision import (
     category_means,
     rank,
 )
+from icmbench.tasks.metrics.score import Score
 
 if TYPE_CHECKING:
     from icmbench.tasks.answers.keypoints import Keypoints
@@ -60,10 +61,10 @@ class _Persons:
 class KeypointEvaluator:
     """Judges keypoints of persons against those of COCO's annotations."""
 
-    metrics: ClassVar[Mapping[str, tuple[str, bool]]] = {
-        "oks_map": ("OKS mAP", True),
-        "oks_map50": ("OKS AP50", True),
-        "oks_map75": ("OKS AP75", True),
+    metrics: ClassVar[Mapping[str, Score]] = {
+        "oks_map": Score("OKS mAP", True),
+        "oks_map50": Score("OKS AP50", True),
+        "oks_map75": Score("OKS AP75", True),
     }
 
     def __init__(self, images: Sequence[str], truth: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from icmbench.core.errors import TaskError
 from icmbench.datasets.faces import EYES
 from icmbench.tasks.base import Faces, Floats
+from icmbench.tasks.metrics.score import Score
 
 # NME above which a face has failed, by the number of its points: practice of 300-W, of WFLW.
 FAILURE: Final = {68: 0.08, 98: 0.10}
@@ -50,9 +52,9 @@ class _Truth:
 class LandmarkEvaluator:
     """NME and failure rate over all faces of a data set; images without faces do not count."""
 
-    metrics: ClassVar[Mapping[str, tuple[str, bool]]] = {
-        "nme": ("NME", False),
-        "failure_rate": ("failure rate", False),
+    metrics: ClassVar[Mapping[str, Score]] = {
+        "nme": Score("NME", False, "share of the eye distance", inf),
+        "failure_rate": Score("failure rate", False, "share of faces"),
     }
 
     def __init__(

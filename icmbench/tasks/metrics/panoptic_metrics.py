@@ -17,6 +17,7 @@ from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
 from icmbench.core.errors import MeasurementError, TaskError
+from icmbench.tasks.metrics.score import Score
 
 if TYPE_CHECKING:
     from icmbench.tasks.answers.panoptic import Segments
@@ -41,12 +42,12 @@ class PanopticCounts:
 class PanopticEvaluator:
     """Judges panoptic segments of the images of a data set against its own."""
 
-    metrics: ClassVar[Mapping[str, tuple[str, bool]]] = {
-        "pq": ("PQ", True),
-        "sq": ("SQ", True),
-        "rq": ("RQ", True),
-        "pq_things": ("PQ of things", True),
-        "pq_stuff": ("PQ of stuff", True),
+    metrics: ClassVar[Mapping[str, Score]] = {
+        "pq": Score("PQ", True),
+        "sq": Score("SQ", True),
+        "rq": Score("RQ", True),
+        "pq_things": Score("PQ of things", True),
+        "pq_stuff": Score("PQ of stuff", True),
     }
 
     def __init__(self, images: Sequence[str], truth: Mapping[str, Any]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from icmbench.core.errors import MeasurementError, TaskError
+from icmbench.tasks.metrics.score import Score
 
 if TYPE_CHECKING:
     from icmbench.tasks.answers.embeddings import Embeddings
@@ -52,9 +53,12 @@ class RetrievalEvaluator:
     the bootstrap weighs the queries; the pool stays.
     """
 
-    metrics: ClassVar[Mapping[str, tuple[str, bool]]] = {
-        f"{kind}_r{level}": (f"{title} R@{level}", True)
-        for kind, title in (("image_to_text", "image to text"), ("text_to_image", "text to image"))
+    metrics: ClassVar[Mapping[str, Score]] = {
+        f"{kind}_r{level}": Score(f"{title} R@{level}", True, f"share of {queries}")
+        for kind, title, queries in (
+            ("image_to_text", "image to text", "images"),
+            ("text_to_image", "text to image", "captions"),
+        )
         for level in LEVELS
     }
 

@@ -17,6 +17,7 @@ from PIL import UnidentifiedImageError
 
 from icmbench.core.errors import MeasurementError, TaskError
 from icmbench.tasks.base import SemanticMap
+from icmbench.tasks.metrics.score import Score
 
 NO_CLASS: Final = 255  # in a prediction: a class that the data set does not have, never right
 
@@ -27,10 +28,10 @@ Counts = NDArray[np.int64]
 class SegmentationEvaluator:
     """Judges semantic maps of the images of a data set against its own."""
 
-    metrics: ClassVar[Mapping[str, tuple[str, bool]]] = {
-        "miou": ("mIoU", True),
-        "macc": ("mean class accuracy", True),
-        "aacc": ("pixel accuracy", True),
+    metrics: ClassVar[Mapping[str, Score]] = {
+        "miou": Score("mIoU", True),
+        "macc": Score("mean class accuracy", True),
+        "aacc": Score("pixel accuracy", True),
     }
 
     def __init__(
