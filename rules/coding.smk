@@ -8,6 +8,7 @@ rule encode:
         images=IMAGES,
         model=lambda wc: plan.model_files(wc.codec),
         shared_files=lambda wc: plan.shared_files(
+            wc.dataset,
             wc.codec,
             "<results>/streams/{dataset}/{owner}/{shard}.zip",
             "<results>/streams/{dataset}/{owner}/{shard}.csv",
@@ -32,8 +33,8 @@ rule encode:
         runtime=lambda wc, attempt: 120 * attempt,
     params:
         code=code_of("encode"),
-        settings=lambda wc: coding_settings(run.config, wc.codec),
-        shared=lambda wc: plan.shared_encodings(wc.codec),
+        settings=lambda wc: plan.settings_on(wc.dataset, wc.codec),
+        shared=lambda wc: plan.shared_encodings(wc.dataset, wc.codec),
         split=run.config["split"],
     script:
         "../workflow_scripts/encode.py"
@@ -45,6 +46,7 @@ rule decode:
         encoded="<results>/streams/{dataset}/{codec}/{shard}.csv",
         model=lambda wc: plan.model_files(wc.codec),
         shared_files=lambda wc: plan.shared_files(
+            wc.dataset,
             wc.codec,
             "<results>/reconstructions/{dataset}/{owner}/{shard}.zip",
             "<results>/decoded/{dataset}/{owner}/{shard}.csv",
@@ -74,8 +76,8 @@ rule decode:
         disk_mb=reconstructions_mb,
     params:
         code=code_of("decode"),
-        settings=lambda wc: coding_settings(run.config, wc.codec),
+        settings=lambda wc: plan.settings_on(wc.dataset, wc.codec),
         compress=compresses,
-        shared=lambda wc: plan.shared.get(wc.codec, {}),
+        shared=lambda wc: plan.shared(wc.dataset).get(wc.codec, {}),
     script:
         "../workflow_scripts/decode.py"

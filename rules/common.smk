@@ -16,6 +16,7 @@ from icmbench.config.weights_names import curve_names, weights_names
 from icmbench.core.errors import IcmbenchError
 from icmbench.core.follow_logs import follow
 from icmbench.core.processes import collect_rarely, end_quickly, protect_children
+from icmbench.evaluation.units import without_units
 
 # One thread per job: jobs run in parallel, and sums come out in the same order every time.
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -76,10 +77,18 @@ def shard_files(pattern, **wildcards):
     return expand(pattern, shard=plan.shards, **wildcards)
 
 
+def unit_files(pattern, datasets=None, codecs=None, **wildcards):
+    """The files of a pattern, one per unit (of all, or the given, data sets and entries), shard."""
+    return [
+        file
+        for dataset, codec in plan.units(datasets, codecs)
+        for file in shard_files(pattern, dataset=dataset, codec=codec, **wildcards)
+    ]
+
+
 def measurements(datasets=None, codecs=None):
     """Measurement files of all (or the given) data sets and codec entries."""
-    datasets, codecs = datasets or run.datasets, codecs or run.codecs
-    return shard_files(MEASUREMENTS, dataset=datasets, codec=codecs)
+    return unit_files(MEASUREMENTS, datasets, codecs)
 
 
 def figure_files(name):

@@ -18,7 +18,7 @@ rule dataset_shard:
         "../envs/core.yaml"
     params:
         code=code_of("dataset_shard"),
-        entry=lambda wc: run.config["datasets"][wc.dataset],
+        entry=lambda wc: without_units(run.config["datasets"][wc.dataset]),
         downloads=run.config["downloads"],
         shards=len(plan.shards),
         fingerprint=lambda wc: plan.fingerprint(wc.dataset, int(wc.shard)),
@@ -64,7 +64,7 @@ rule annotations:
         "../envs/core.yaml"
     params:
         code=code_of("annotations"),
-        entry=lambda wc: run.config["datasets"][wc.dataset],
+        entry=lambda wc: without_units(run.config["datasets"][wc.dataset]),
         downloads=run.config["downloads"],
         shards=len(plan.shards),
     script:

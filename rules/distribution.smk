@@ -95,11 +95,10 @@ if run.config["distribution"]["datasets"]:
 
     rule distribution_table:
         input:
-            distances=expand(
-                "<results>/patch_distances/{dataset}/{codec}.csv",
-                dataset=PATCH_SETS,
-                codec=run.codecs,
-            ),
+            distances=[
+                f"<results>/patch_distances/{dataset}/{codec}.csv"
+                for dataset, codec in plan.units(PATCH_SETS)
+            ],
         output:
             table="<results>/tables/distribution.csv",
             figures=plan.files_of("distribution_table", "figure"),

@@ -8,7 +8,9 @@ rule measure:
         pictures="<results>/reconstructions/{dataset}/{codec}/{shard}.zip",
         decoded="<results>/decoded/{dataset}/{codec}/{shard}.csv",
         shared_files=lambda wc: plan.shared_files(
-            wc.codec, "<results>/measurements/{dataset}/{owner}/{shard}.parquet"
+            wc.dataset,
+            wc.codec,
+            "<results>/measurements/{dataset}/{owner}/{shard}.parquet",
         ),
     output:
         measurements=MEASUREMENTS,
@@ -33,7 +35,7 @@ rule measure:
         available=plan.metrics,
         # Metrics without a network are always computed on the CPU.
         device=run.config["device"] if plan.learned_metrics else "cpu",
-        shared=lambda wc: plan.shared.get(wc.codec, {}),
+        shared=lambda wc: plan.shared(wc.dataset).get(wc.codec, {}),
         split=run.config["split"],
         lossless=lambda wc: plan.lossless(wc.codec),
     script:

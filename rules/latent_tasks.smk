@@ -71,7 +71,7 @@ if plan.latent_task:
         params:
             **LATENT_ENTRIES,
             code=code_of("predict_latents"),
-            settings=lambda wc: coding_settings(run.config, wc.codec),
+            settings=lambda wc: plan.settings_on(wc.dataset, wc.codec),
             device=run.config["device"],
         script:
             "../workflow_scripts/predict_latents.py"
@@ -110,11 +110,8 @@ if plan.latent_task:
         input:
             scores=[f"<results>/scores/{name}.{plan.latent_task}.csv" for name in LATENT_SETS],
             scores_against=[f"<results>/scores/{name}.{LATENT_AGAINST}.csv" for name in LATENT_SETS],
-            predictions=expand(
-                "<results>/latent_predictions/{dataset}/{codec}/{shard}",
-                dataset=LATENT_SETS,
-                codec=LATENT_CODECS,
-                shard=plan.shards,
+            predictions=unit_files(
+                "<results>/latent_predictions/{dataset}/{codec}/{shard}", LATENT_SETS, LATENT_CODECS
             ),
         output:
             table="<results>/tables/latent_tasks.csv",

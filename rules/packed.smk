@@ -7,7 +7,6 @@ from pathlib import Path
 
 from icmbench.config.job_code import workflow_code
 from icmbench.config.resources import Demand, network_mb
-from icmbench.config.models import coding_settings
 from icmbench.core.errors import IcmbenchError
 from icmbench.core.follow_logs import follow
 from icmbench.core.processes import protect_children
@@ -92,6 +91,6 @@ rule decode:
         runtime=lambda wc, attempt: 120 * attempt,
     params:
         code=code_of("decode"),
-        settings=lambda wc: coding_settings(run.config, wc.codec),
+        settings=lambda wc: run.settings(wc.dataset, wc.codec),
     script:
         "../workflow_scripts/decode.py"

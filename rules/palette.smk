@@ -26,19 +26,14 @@ if plan.mpd:
             runtime=lambda wc, attempt: 120 * attempt,
         params:
             code=code_of("mpd_states"),
-            settings=lambda wc: coding_settings(run.config, wc.codec),
+            settings=lambda wc: plan.settings_on(wc.dataset, wc.codec),
             split=run.config["split"],
         script:
             "../workflow_scripts/mpd_states.py"
 
     rule mpd_states_table:
         input:
-            states=expand(
-                "<results>/states/{dataset}/{codec}/{shard}.csv",
-                dataset=run.datasets,
-                codec=plan.mpd,
-                shard=plan.shards,
-            ),
+            states=unit_files("<results>/states/{dataset}/{codec}/{shard}.csv", codecs=plan.mpd),
         output:
             table="<results>/tables/mpd_states.csv",
             figures=plan.files_of("mpd_states_table", "figure"),
@@ -50,7 +45,7 @@ if plan.mpd:
             "../envs/core.yaml"
         params:
             code=code_of("mpd_states_table", codecs=plan.mpd),
-            datasets=list(run.datasets),
+            datasets=list(dict(plan.units(codecs=plan.mpd))),
             bootstrap=run.config["bootstrap"],
         script:
             "../workflow_scripts/mpd_states_table.py"

@@ -63,7 +63,7 @@ rule check_results:
         code=code_of("check_results"),
         fail_on=run.config["fail_on"],
         split=run.config["split"],
-        codecs=list(run.codecs),
+        units=plan.units(),
         task_sets={name: run.config["tasks"][name]["datasets"] for name in run.tasks},
         line=str(VERDICT_LINE),
     script:

@@ -27,7 +27,7 @@ if plan.damages:
             runtime=lambda wc, attempt: 120 * attempt,
         params:
             code=code_of("robustness"),
-            settings=lambda wc: coding_settings(run.config, wc.codec),
+            settings=lambda wc: plan.settings_on(wc.dataset, wc.codec),
             robustness=run.config["robustness"],
             split=run.config["split"],
         script:
@@ -39,11 +39,10 @@ if plan.damages:
             verifications=lambda wc: sorted(
                 map(str, Path(run.config["results"]).glob("verification/*.csv"))
             ),
-            trials=expand(
-                "<results>/robustness/{dataset}/{codec}.parquet",
-                dataset=run.config["robustness"]["dataset"],
-                codec=plan.coded,
-            ),
+            trials=[
+                f"<results>/robustness/{dataset}/{codec}.parquet"
+                for dataset, codec in plan.units([run.config["robustness"]["dataset"]], plan.coded)
+            ],
         output:
             table="<results>/tables/robustness.csv",
             figures=figure_files("robustness"),

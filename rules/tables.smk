@@ -108,12 +108,8 @@ if plan.with_seeds:
 rule timing_table:
     input:
         measurements=measurements(),
-        parts=expand(
-            "<results>/timing/{dataset}/{codec}/{shard}.{stage}.csv",
-            dataset=run.datasets,
-            codec=run.codecs,
-            shard=plan.shards,
-            stage=["encode", "decode"],
+        parts=unit_files(
+            "<results>/timing/{dataset}/{codec}/{shard}.{stage}.csv", stage=["encode", "decode"]
         ),
     output:
         table="<results>/tables/timing.csv",

@@ -117,11 +117,10 @@ if run.tasks:
                 gaps=[
                     file
                     for dataset, task in GAP_FIGURES.values()
-                    for file in shard_files(
+                    for file in unit_files(
                         "<results>/feature_gap/{dataset}/{task}/{codec}/{shard}.parquet",
-                        dataset=dataset,
+                        [dataset],
                         task=task,
-                        codec=run.codecs,
                     )
                 ],
                 measurements=measurements(

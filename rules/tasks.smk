@@ -84,7 +84,9 @@ if run.tasks:
 
     rule task_scores:
         input:
-            measurements=lambda wc: measurements([wc.dataset], plan.predicted_codecs(wc.task)),
+            measurements=lambda wc: measurements(
+                [wc.dataset], plan.predicted_codecs(wc.task, wc.dataset)
+            ),
             predictions=lambda wc: plan.predictions(wc.task, wc.dataset),
             truth=TRUTH,
         output:
@@ -104,7 +106,7 @@ if run.tasks:
         params:
             code=code_of("task_scores"),
             entry=lambda wc: task_entry(run.config, wc.task),
-            predicted=lambda wc: [ORIGINALS, *plan.predicted_codecs(wc.task)],
+            predicted=lambda wc: [ORIGINALS, *plan.predicted_codecs(wc.task, wc.dataset)],
             anchors=run.config["anchors"],
             rates=run.config["rates"],
             bootstrap=run.config["bootstrap"],

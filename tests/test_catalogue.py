@@ -124,10 +124,10 @@ def test_the_catalogue_imports_no_model() -> None:
 
 def test_points_of_an_earlier_entry_are_shared() -> None:
     plan = plain()
-    assert plan.shared == {"again": {"jpeg": ["jpeg:quality=50"]}}
+    assert plan.shared("photos") == {"again": {"jpeg": ["jpeg:quality=50"]}}
     point = next(p for p in plan.run.codecs["again"].points if p.spec == "jpeg:quality=50")
-    assert plan.shared_encodings("again") == {"jpeg": [point.encoding]}
-    assert plan.shared_encodings("jpeg") == {}
+    assert plan.shared_encodings("photos", "again") == {"jpeg": [point.encoding]}
+    assert plan.shared_encodings("photos", "jpeg") == {}
 
 
 def test_shards_hold_every_image_once() -> None:
@@ -140,8 +140,10 @@ def test_shards_hold_every_image_once() -> None:
     counts = [plan.fingerprint("photos", shard)[0] for shard in plan.shards]
     assert counts == [len(part) for part in parts]
     item = {"dataset": "photos", "image": images[0]}
-    files = plan.image_files([item, item], {"a": "{dataset}/{shard}", "b": "{codec}"}, ["x", "y"])
-    assert files == {"a": [f"photos/{plan.shard_of(images[0])}"], "b": ["x", "y"]}
+    files = plan.image_files(
+        [item, item], {"a": "{dataset}/{shard}", "b": "{codec}"}, ["again", "jpeg"]
+    )
+    assert files == {"a": [f"photos/{plan.shard_of(images[0])}"], "b": ["again", "jpeg"]}
 
 
 def test_model_files_are_those_of_the_entries(default: Plan, tmp_path: Path) -> None:

@@ -329,8 +329,8 @@ def test_the_task_joins_a_run() -> None:
     }  # fmt: skip
     assert "latent_predictions/scenes/jpeg/0" not in made
     assert plan.tasks_of("scenes") == ["segmentation"]
-    assert plan.predicted_codecs("latent") == ["mpd"]
-    assert plan.predicted_codecs("segmentation") == ["mpd", "jpeg"]
+    assert plan.predicted_codecs("latent", "scenes") == ["mpd"]
+    assert plan.predicted_codecs("segmentation", "scenes") == ["mpd", "jpeg"]
     assert "latent_tasks" not in absent_targets(plan.run)
 
 

@@ -16,6 +16,7 @@ from icmbench.reporting.report.verdict import Verdict, verdict
 from icmbench.reporting.tables.failures import COLUMNS
 
 IMAGES = {"a": 4, "b": 3}
+UNITS = [(dataset, codec) for dataset in IMAGES for codec in ("x", "y")]
 TASKS = {"boxes": ["b"]}
 
 
@@ -45,7 +46,7 @@ def judge(
     rd_table: pd.DataFrame, failures: pd.DataFrame, task_table: pd.DataFrame | None = None
 ) -> Verdict:
     table = tasks() if task_table is None else task_table
-    return verdict(rd_table, failures, table, images=IMAGES, codecs=["x", "y"], task_sets=TASKS)
+    return verdict(rd_table, failures, table, images=IMAGES, units=UNITS, task_sets=TASKS)
 
 
 def test_a_clean_run_passes() -> None:
@@ -86,7 +87,12 @@ def test_a_codec_without_any_row_gave_nothing() -> None:
 def test_a_data_set_without_a_usable_image_is_named_once() -> None:
     refused = failed(("c", "", "", "refused", 1, "i", "not a PNG"))
     found = verdict(
-        rd(), refused, None, images={**IMAGES, "c": 0}, codecs=["x", "y"], task_sets={"t": ["c"]}
+        rd(),
+        refused,
+        None,
+        images={**IMAGES, "c": 0},
+        units=[*UNITS, ("c", "x")],
+        task_sets={"t": ["c"]},
     )
     assert found.empty == ("data set c: no usable image",)
     assert found.failed == ("1 refused image",)

@@ -18,6 +18,7 @@ from icmbench.config.training_data import make_training_set
 from icmbench.config.zoo import zoo_files, zoo_trainings
 from icmbench.core.errors import ConfigError
 from icmbench.datasets.registry import make_dataset
+from icmbench.evaluation.units import without_units
 from icmbench.metrics.availability import sources_of
 from icmbench.sources.catalogue import Source, find_source
 from icmbench.tasks.backends.openmm_source import chosen_source
@@ -48,7 +49,10 @@ def wanted_sources(config: Mapping[str, Any]) -> list[tuple[Source, Path]]:
     """
     downloads, known = Path(config["downloads"]), run_sources(config)
     more = (downloads, Path(config["results"]), config["sources"])
-    datasets = [make_dataset(name, entry, *more) for name, entry in config["datasets"].items()]
+    datasets = [
+        make_dataset(name, without_units(entry), *more)
+        for name, entry in config["datasets"].items()
+    ]
     for name, entry in config["training"]["data"].items():
         datasets.append(make_training_set(name, entry, *more))
     found = {name: find_source(name, known) for data in datasets for name in data.sources()}

@@ -16,6 +16,7 @@ from icmbench.codecs.zoo import published as zoo
 from icmbench.codecs.zoo.model_folder import member_files
 from icmbench.config.models import (
     alpha_sweeps,
+    coding_settings,
     entries_with_seeds,
     given_files,
     model_name,
@@ -31,7 +32,9 @@ from icmbench.config.zoo import zoo_checkpoint, zoo_trainings
 from icmbench.core.files import sha256_bytes
 from icmbench.datasets.base import Dataset
 from icmbench.datasets.records import shard_of
+from icmbench.evaluation.shard import CodecEntry
 from icmbench.evaluation.sharing import shared_strings
+from icmbench.evaluation.units import coded_by, entry_on, specs_on, units
 from icmbench.metrics import METRICS, available
 from icmbench.reporting.artefacts import Made, Scope, benchmarks, made
 from icmbench.reporting.captions import report_words
@@ -56,7 +59,6 @@ class Plan:
         losses: names of the tables of losses in `training/`.
         sweeps: by kind of clustering features, the weight of every entry of a sweep.
         sweep_anchor: the entry of weight 0 of the sweeps; None: there is no sweep.
-        shared: by entry, the earlier entries with points of it, and these points' codec specs.
     """
 
     def __init__(self, run: Run) -> None:
@@ -73,7 +75,6 @@ class Plan:
         self.features = [part.removeprefix("features-") for part in features]
         self.trained_kinds = self.features if "features" in run.training.trained["mpd"] else []
         self.losses = self._losses(features)
-        self.shared = shared_strings(run.codecs)
         sweeps = alpha_sweeps(run.codecs)
         entries = [entry for sweep in sweeps.values() for entry in sweep.items()]
         anchor = next((name for name, alpha in entries if alpha == 0), None)
@@ -170,15 +171,20 @@ class Plan:
         places = [(item["dataset"], self.shard_of(item["image"])) for item in items]
         found = {}
         for kind, pattern in patterns.items():
-            entries = codecs if "{codec}" in pattern else [""]
+            single = "{codec}" not in pattern
             found[kind] = sorted(
                 {
                     pattern.format(dataset=dataset, shard=shard, codec=codec)
                     for dataset, shard in places
-                    for codec in entries
+                    for codec in ([""] if single else self._pictured(dataset, codecs))
                 }
             )
         return found
+
+    def _pictured(self, dataset: str, codecs: Sequence[str]) -> list[str]:
+        """Of codec entries, and `ORIGINALS`, those that a data set has files of."""
+        coding = {ORIGINALS, *coded_by(self.run.config, dataset)}
+        return [codec for codec in codecs if codec in coding]
 
     def source_files(self, *datasets: Dataset) -> list[str]:
         """Files of the rule `download`, one per published source of data sets, sorted."""
@@ -210,28 +216,55 @@ class Plan:
         """Codec entries with points that differ in the seed of their decoder alone."""
         return entries_with_seeds(self.run.codecs)
 
+    # ----- units: which entries code which data set, and at which points
+
+    def units(
+        self, datasets: Iterable[str] | None = None, codecs: Iterable[str] | None = None
+    ) -> list[tuple[str, str]]:
+        """Data set and codec entry of every unit; of all, or of those given."""
+        return units(self.run.config, datasets, codecs)
+
+    @functools.cache  # noqa: B019
+    def entries_on(self, dataset: str) -> dict[str, CodecEntry]:
+        """The codec entries that code a data set, with their points on it."""
+        config, entries = self.run.config, self.run.codecs
+        return {
+            name: entry_on(config, dataset, entries[name]) for name in coded_by(config, dataset)
+        }
+
+    def settings_on(self, dataset: str, codec: str) -> dict[str, Any]:
+        """Arguments of `make_codec_entry` for a unit."""
+        settings = coding_settings(self.run.config, codec)
+        only = specs_on(self.run.config, dataset, self.run.codecs[codec])
+        return settings if only is None else {**settings, "only": only}
+
     # ----- points that entries share
 
-    def shared_encodings(self, codec: str) -> dict[str, list[Any]]:
+    @functools.cache  # noqa: B019
+    def shared(self, dataset: str) -> dict[str, dict[str, list[str]]]:
+        """By entry, the earlier entries with points of it on a data set, and their codec specs."""
+        return shared_strings(self.entries_on(dataset))
+
+    def shared_encodings(self, dataset: str, codec: str) -> dict[str, list[Any]]:
         """The encodings of an entry that earlier entries have: earlier entry -> encodings."""
         encoding = {point.spec: point.encoding for point in self.run.codecs[codec].points}
         taken: set[Any] = set()
         found = {}
-        for owner, strings in self.shared.get(codec, {}).items():
+        for owner, strings in self.shared(dataset).get(codec, {}).items():
             # An embedded encoding may be shared with several: the first one has it.
             mine = dict.fromkeys(encoding[string] for string in strings)
             found[owner] = [e for e in mine if e not in taken]
             taken |= set(found[owner])
         return found
 
-    def shared_files(self, codec: str, *patterns: str) -> list[str]:
-        """The files of every entry that an entry shares points with.
+    def shared_files(self, dataset: str, codec: str, *patterns: str) -> list[str]:
+        """The files of every entry that an entry shares points with on a data set.
 
         Args:
             codec: the entry that comes later.
             patterns: paths with `{owner}`, the earlier entry; other wildcards are kept.
         """
-        owners = self.shared.get(codec, {})
+        owners = self.shared(dataset).get(codec, {})
         return [pattern.replace("{owner}", owner) for owner in owners for pattern in patterns]
 
     # ----- tasks
@@ -247,18 +280,18 @@ class Plan:
         pairs = [pair for pair in self.pairs if pair[1] != self.latent_task]
         return sorted(task for data, task in pairs if data == dataset)
 
-    def predicted_codecs(self, task: str) -> list[str]:
-        """The codec entries that a task predicts on."""
-        if task == self.latent_task:
-            return list(self.run.tasks[task].values["codecs"])
-        return list(self.run.codecs)
+    def predicted_codecs(self, task: str, dataset: str) -> list[str]:
+        """The codec entries that a task predicts on, of a data set."""
+        latent = task == self.latent_task
+        codecs = self.run.tasks[task].values["codecs"] if latent else None
+        return [codec for _, codec in self.units([dataset], codecs)]
 
     def predictions(self, task: str, dataset: str) -> list[str]:
         """Folders of predictions by shard: of the originals, then of every codec entry."""
         folder = "latent_predictions" if task == self.latent_task else "predictions"
         return [
             f"{self.results}/{folder}/{dataset}/{codec}/{shard}"
-            for codec in (ORIGINALS, *self.predicted_codecs(task))
+            for codec in (ORIGINALS, *self.predicted_codecs(task, dataset))
             for shard in self.shards
         ]
 
@@ -435,7 +468,8 @@ class Plan:
             place = {**one.values, "figure": one.name}
             for kind, pattern in patterns.items():
                 path = pattern.replace("<results>", self.results, 1)
-                by_codec = {codec: path.format(codec=codec, **values) for codec in codecs}
+                drawn = self._pictured(values["dataset"], codecs)
+                by_codec = {codec: path.format(codec=codec, **values) for codec in drawn}
                 place[kind] = by_codec if "{codec}" in path else path.format(**values)
             found.append(place)
         return found

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from icmbench.codecs.diff_icmh import model_folder as icmh
+from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.registry import codec_of
 from icmbench.config.checks import check_references
 from icmbench.config.folders import check_folders
@@ -27,6 +29,13 @@ from icmbench.core.versions import runs_jobs
 from icmbench.datasets.base import Dataset
 from icmbench.datasets.registry import make_dataset
 from icmbench.evaluation.shard import CodecEntry, make_codec_entry
+from icmbench.evaluation.units import (
+    check_pictured,
+    check_units,
+    specs_on,
+    units,
+    without_units,
+)
 from icmbench.metrics.availability import replaced_weights
 from icmbench.tasks.base import Task
 
@@ -74,6 +83,7 @@ def make_run(config: Mapping[str, Any]) -> Run:
     datasets = _datasets(filled, problems)
     entries = _codec_entries(filled, problems)
     check_references(filled, declared, problems)
+    _check_units(filled, declared["codecs"], entries, problems)
     tasks = make_tasks(filled, datasets, declared["datasets"], problems)
     training = Training()
     if resolve_sources(filled, problems):  # else its files cannot be looked at
@@ -108,12 +118,31 @@ def _names(section: object) -> set[str]:
     return {str(name) for name in section} if isinstance(section, Mapping) else set()
 
 
+def _check_units(
+    config: Mapping[str, Any],
+    declared: Collection[str],
+    entries: Mapping[str, CodecEntry],
+    problems: Problems,
+) -> None:
+    """Check what data sets state about the codec entries and points that code them."""
+    with problems.collect("datasets"):
+        check_units(config, declared)
+        for dataset, name in units(config):
+            if name in entries:
+                specs_on(config, dataset, entries[name])
+    for section, codec in (("hierarchy", mpd.NAME), ("diffusion", icmh.NAME)):
+        items = [item for item in config[section] if item["dataset"] in config["datasets"]]
+        with problems.collect(section):
+            check_pictured({**config, section: items}, section, entries.values(), codec)
+
+
 def _datasets(config: Mapping[str, Any], problems: Problems) -> dict[str, Dataset]:
     downloads, results = Path(config["downloads"]), Path(config["results"])
     datasets: dict[str, Dataset] = {}
     for name, entry in config["datasets"].items():
         with problems.collect(f"datasets.{name}"):
-            datasets[name] = make_dataset(name, entry, downloads, results, config["sources"])
+            images = without_units(entry)
+            datasets[name] = make_dataset(name, images, downloads, results, config["sources"])
             datasets[name].offline = config["offline"]
     return datasets
 

@@ -53,11 +53,13 @@ def _conditions(plan: Plan) -> Iterable[tuple[str, Any]]:
 def _axes(plan: Plan) -> dict[str, Axis]:
     run, config = plan.run, plan.run.config
     hierarchy = _items(config["hierarchy"])
+    damaged = [config["robustness"]["dataset"]]
     diffusion = _items(config["diffusion"]) if plan.diff_icmh else []
     ablation = config["ablation"]["bpp"] if config["ablation"]["full"] else []
     objects = [pair for pair in plan.pairs if run.tasks[pair[1]].produces == INSTANCES]
     stages = plan.variants if plan.makes_diff_icmh else []
     latent = run.tasks[plan.latent_task] if plan.latent_task else None
+    latent_sets = config["tasks"][latent.name]["datasets"] if latent else []
     judged = {name for name, data in run.datasets.items() if data.annotated}
     judged |= {name for name, _ in plan.pairs}
     tagged = plan.makes_diff_icmh and tags_images(config["training"])
@@ -67,22 +69,23 @@ def _axes(plan: Plan) -> dict[str, Axis]:
         "annotated": _each("dataset", [n for n in run.datasets if n in judged]),
         "backbone": _pairs(plan.backbones),
         "backbones": [{}] * bool(plan.backbones),
-        "codec": _each("codec", run.codecs),
-        "coded": _each("codec", plan.coded),
-        "damaged": _each("dataset", [config["robustness"]["dataset"]]) if plan.damages else [],
+        "damaged": _each("dataset", damaged if plan.damages else []),
+        "damaged_unit": _units(plan, damaged, plan.coded) if plan.damages else [],
         "dataset": _each("dataset", run.datasets),
         "diffusion": diffusion,
         "diffusion_table": [{}] * bool(diffusion),
         "distribution_set": _each("dataset", config["distribution"]["datasets"]),
+        "distribution_unit": _units(plan, config["distribution"]["datasets"]),
         "features": _each("kind", plan.features),
         "hierarchy": hierarchy if plan.mpd else [],
         "kind": _each("kind", plan.trained_kinds),
         "labelled_image": hierarchy if plan.trained_kinds else [],
-        "latent_codec": _each("codec", latent.values["codecs"] if latent else []),
         "latent_head": [{}] * (LATENT_HEAD in run.training.trained["tasks"]),
-        "latent_set": _each("dataset", config["tasks"][latent.name]["datasets"] if latent else []),
+        "latent_set": _each("dataset", latent_sets),
+        "latent_unit": _units(plan, latent_sets, latent.values["codecs"] if latent else []),
         "loss": _each("network", plan.losses),
-        "mpd": _each("codec", plan.mpd),
+        "mpd_set": _each("dataset", dict(plan.units(codecs=plan.mpd))),
+        "mpd_unit": _units(plan, codecs=plan.mpd),
         "objects": _pairs(objects),
         "pair": _pairs(plan.pairs),
         "shard": _each("shard", plan.shards),
@@ -94,6 +97,8 @@ def _axes(plan: Plan) -> dict[str, Axis]:
         "task_dataset": _each(
             "dataset", sorted(data for data in run.datasets if plan.tasks_of(data))
         ),
+        "task_unit": _units(plan, [data for data in run.datasets if plan.tasks_of(data)]),
+        "unit": _units(plan),
         "task_part": _each("part", [p for p in run.training.trained["tasks"] if p != LATENT_HEAD]),
         "task_picture": _items(config["task_pictures"]),
         "variant": _each("variant", stages),
@@ -110,6 +115,12 @@ def _each(wildcard: str, values: Iterable[Any]) -> Axis:
 def _items(items: Sequence[Mapping[str, Any]]) -> Axis:
     """Listed images of the configuration, each with its index `n`."""
     return [{**item, "n": n} for n, item in enumerate(items)]
+
+
+def _units(
+    plan: Plan, datasets: Iterable[str] | None = None, codecs: Iterable[str] | None = None
+) -> Axis:
+    return [{"dataset": data, "codec": codec} for data, codec in plan.units(datasets, codecs)]
 
 
 def _pairs(pairs: Iterable[tuple[str, str]]) -> Axis:

@@ -319,6 +319,11 @@ COMPARISONS: Final = {
         "prior, where a codec entry is diff-icmh"
     ),
 }
+GRID: Final = {
+    "type": "object",
+    "additionalProperties": {"type": ["number", "string", "array"], "minItems": 1},
+}
+GRIDS: Final = {"type": "array", "items": GRID}
 ENTRIES: Final = {
     "datasets": {
         "type": "object",
@@ -326,7 +331,26 @@ ENTRIES: Final = {
         "description": "data sets by name; an entry that is null is taken out, as are null entries "
         "of codecs and tasks (--config adds to a configuration file)",
         "propertyNames": NAMES,
-        "additionalProperties": {"type": "object", "properties": {"type": TEXT}},
+        "additionalProperties": {
+            "type": "object",
+            "properties": {
+                "type": TEXT,
+                "codecs": {
+                    "anyOf": [
+                        {"type": "array", "minItems": 1, "uniqueItems": True, "items": TEXT},
+                        {
+                            "type": "object",
+                            "minProperties": 1,
+                            "additionalProperties": {
+                                "anyOf": [{"const": "all"}, {**GRIDS, "minItems": 1}]
+                            },
+                        },
+                    ],
+                    "description": "the codec entries that code it, by default all: a list, or a "
+                    "mapping to `all` or to grids that choose among the entry's points",
+                },
+            },
+        },
     },
     "codecs": {
         "type": "object",
@@ -341,13 +365,7 @@ ENTRIES: Final = {
                 },
                 **EXTERNAL,
                 "points": array(
-                    {
-                        "type": "object",
-                        "additionalProperties": {
-                            "type": ["number", "string", "array"],
-                            "minItems": 1,
-                        },
-                    },
+                    GRID,
                     REQUIRED,
                     "grids: each is the product of its lists of values; a codec spec that an "
                     "earlier entry lists, too, is coded once and stands under both",

@@ -6,8 +6,8 @@ import csv
 import io
 import logging
 import platform
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def make_codec_entry(name: str, settings: Mapping[str, Any]) -> CodecEntry:
 
     Args:
         settings: `entry` (codec, points), `device`, `threads`, `limits` and `models` of the run;
-            `definition` of a codec that has one.
+            `definition` of a codec that has one; `only`, codec specs: the points of one data set.
 
     Raises ConfigError for wrong codecs, keys and values, and for cuda where there is none.
     """
@@ -80,7 +80,14 @@ def make_codec_entry(name: str, settings: Mapping[str, Any]) -> CodecEntry:
         warm_up=None if definition else dict(points[0].encode + points[0].cut + points[0].decode),
         definition=definition,
     )
-    return CodecEntry(name, codec.name, points, setup)
+    entry_made = CodecEntry(name, codec.name, points, setup)
+    return with_points(entry_made, settings["only"]) if "only" in settings else entry_made
+
+
+def with_points(entry: CodecEntry, specs: Collection[str]) -> CodecEntry:
+    """A codec entry with those of its points that have these codec specs."""
+    points = tuple(point for point in entry.points if point.spec in specs)
+    return replace(entry, points=points)
 
 
 class Patience:

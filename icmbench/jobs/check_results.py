@@ -14,7 +14,7 @@ def check_results(
     *,
     fail_on: str,
     split: str,
-    codecs: Sequence[str],
+    units: Sequence[tuple[str, str]],
     task_sets: Mapping[str, Sequence[str]],
     line: Path | str,
     tables: Sequence[Path],
@@ -24,7 +24,7 @@ def check_results(
     """Write the verdict, or exit with an error where `fail_on` demands it.
 
     Args:
-        codecs: names of the codec entries.
+        units: data set and codec entry of what is coded.
         task_sets: task -> its data sets.
         line: gets the verdict in one line. It is no output of the rule, because Snakemake removes
             the outputs of a job that fails and this line is printed then, too.
@@ -35,7 +35,7 @@ def check_results(
         {path.stem: path for path in tables},
         manifests,
         split=split,
-        codecs=codecs,
+        units=units,
         task_sets=task_sets,
     )
     text = found.line(fail_on)

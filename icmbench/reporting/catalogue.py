@@ -85,13 +85,13 @@ FIGURES: Final[Sequence[Artefact]] = (
     _figure(
         "states_{dataset}", "mpd_states_table", "Distortion and rate by state, {dataset}",
         "Latent distortion falls and rate rises as the state goes to 0.",
-        MPD, "dataset", when="mpd", job=(),
+        MPD, "mpd_set", when="mpd", job=(),
     ),
     _figure(
         "bit_shares_{dataset}", "mpd_states_table", "Shares of the bits, {dataset}",
         "Index map, palette and overhead of the file cut at each state: information content, and "
         "the excess from rounding to whole bytes.",
-        MPD, "dataset", when="mpd", job=(),
+        MPD, "mpd_set", when="mpd", job=(),
     ),
     _figure(
         "palette_{dataset}_{n}", "palette_hierarchy", "Palette hierarchy, {image}, {dataset}",
@@ -378,7 +378,7 @@ TABLES: Final[Sequence[Artefact]] = (
     _table("feature_gap", "feature_gap", "Feature gap", "", over=("backbones",), in_run=None),
 )  # fmt: skip
 
-_UNIT = ("dataset", "codec", "shard")
+_UNIT = ("unit", "shard")
 DATA: Final[Sequence[Artefact]] = (
     _data("report.html", "report", "tables, figures, provenance and failures in one page",
           final=True),
@@ -420,7 +420,7 @@ DATA: Final[Sequence[Artefact]] = (
     ),
     _data(
         "states/{dataset}/{codec}/{shard}.csv", "mpd_states",
-        "bits and distortion of every state of MPD's streams", "dataset", "mpd", "shard",
+        "bits and distortion of every state of MPD's streams", "mpd_unit", "shard",
     ),
     _data(
         "patch_features/{dataset}/{shard}.npz", "patch_features_originals",
@@ -429,20 +429,20 @@ DATA: Final[Sequence[Artefact]] = (
     ),
     _data(
         "patch_features/{dataset}/{codec}/{shard}.npz", "patch_features",
-        "Inception features of the reconstructions' patches, temporary", "distribution_set",
-        "codec", "shard", when="distribution",
+        "Inception features of the reconstructions' patches, temporary", "distribution_unit",
+        "shard", when="distribution",
     ),
     _data(
         "patch_distances/{dataset}/{codec}.csv", "patch_distances",
-        "FID and KID of a codec entry", "distribution_set", "codec", when="distribution",
+        "FID and KID of a codec entry", "distribution_unit", when="distribution",
     ),
     _data(
         "robustness/{dataset}/{codec}.parquet", "robustness",
-        "one row per damaged stream: place, outcome, PSNR", "damaged", "coded",
+        "one row per damaged stream: place, outcome, PSNR", "damaged_unit",
     ),
     _data(
         "predictions/{dataset}/{codec}/{shard}", "predict", "predictions of the task models",
-        "task_dataset", "codec", "shard",
+        "task_unit", "shard",
     ),
     _data(
         "predictions/{dataset}/originals/{shard}", "predict_originals",
@@ -450,8 +450,7 @@ DATA: Final[Sequence[Artefact]] = (
     ),
     _data(
         "latent_predictions/{dataset}/{codec}/{shard}", "predict_latents",
-        "predictions from decoded latents, and their seconds", "latent_set", "latent_codec",
-        "shard",
+        "predictions from decoded latents, and their seconds", "latent_unit", "shard",
     ),
     _data(
         "latent_predictions/{dataset}/originals/{shard}", "predict_latent_originals",

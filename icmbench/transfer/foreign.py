@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from icmbench.core.errors import MeasurementError
+from icmbench.evaluation.units import ALL, KEY
 from icmbench.transfer.results import chosen_units
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -60,14 +61,23 @@ def _limits(value: Any) -> bool:
     )
 
 
+def _dataset(value: Any) -> bool:
+    """True for an entry without options, which could name any file: at most its codec entries."""
+    if not isinstance(value, Mapping) or not set(value) <= {KEY}:
+        return False
+    chosen = value.get(KEY, {})
+    if isinstance(chosen, list):
+        return all(isinstance(name, str) for name in chosen)
+    return _named(chosen, lambda g: g == ALL or (isinstance(g, list) and all(map(_point, g))))
+
+
 # Key of a configuration -> whether a value from elsewhere is one.
 _LEGAL: Final[Mapping[str, Callable[[Any], bool]]] = {
     "shards": lambda value: _whole(value, _MOST_SHARDS),
     "device": lambda value: value in ("auto", "cpu", "cuda"),
     "threads": lambda value: _whole(value, _MOST_SHARDS),
     "limits": _limits,
-    # Names alone: no image is needed, and an entry could name any file.
-    "datasets": lambda value: _named(value, lambda entry: entry == {}),
+    "datasets": lambda value: _named(value, _dataset),
     "codecs": lambda value: _named(value, _codec),
 }
 

@@ -18,8 +18,9 @@ from icmbench.config.models import given_files, model_name, models_folder
 from icmbench.core.errors import IcmbenchError, MeasurementError
 from icmbench.evaluation import archive
 from icmbench.evaluation.shard import ENCODED, CodecEntry, read_rows
+from icmbench.evaluation.units import KEY
 from icmbench.transfer.bundle import STREAMS, write_bundle
-from icmbench.transfer.results import Unit, chosen_units, codec_entries, read_provenance
+from icmbench.transfer.results import Unit, chosen_units, codec_entries, read_provenance, unit_entry
 
 # Keys of the configuration that decoding depends on.
 KEYS = ("shards", "device", "threads", "limits")
@@ -56,17 +57,24 @@ def pack_streams(
             files |= _model_files(model, folder)
             weights[name] = _weights_digests(model, folder)
     for unit in units:
-        _check_unit(results, unit, families[unit.family], weights[unit.family])
+        entry = unit_entry(config, unit, families)
+        _check_unit(results, unit, entry, weights[unit.family])
         members = [unit.member("streams", suffix) for suffix in (".zip", ".csv")]
         files |= {name: results / name for name in members}
     about = {
         **{key: config[key] for key in KEYS},
-        # Only the names: options are paths of this machine, and decoding needs no images.
-        "datasets": {unit.dataset: {} for unit in units},
+        # No options: they are paths of this machine, and decoding needs no images.
+        "datasets": {unit.dataset: _coded_by(config, unit.dataset) for unit in units},
         "codecs": {name: config["codecs"][name] for name in families},
     }
     write_bundle(out, STREAMS, {"config": about}, files)
     return units
+
+
+def _coded_by(config: Mapping[str, Any], dataset: str) -> dict[str, Any]:
+    """A data set's choice of codec entries and points, where it has one."""
+    chosen = config["datasets"][dataset].get(KEY)
+    return {} if chosen is None else {KEY: chosen}
 
 
 def _check_portable(config: Mapping[str, Any], names: Collection[str]) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.config.load import complete
-from icmbench.config.models import given_files, model_name, models_folder
+from icmbench.config.models import coding_settings, given_files, model_name, models_folder
 from icmbench.core.errors import ConfigError
 from icmbench.core.files import sha256_file
 from icmbench.evaluation.shard import CodecEntry
+from icmbench.evaluation.units import specs_on
 from icmbench.reporting.report.provenance import provenance
 from icmbench.transfer.bundle import ABOUT, PICTURES, write_bundle
 from icmbench.transfer.results import Unit, chosen_units, codec_entries
@@ -34,6 +35,12 @@ class PackedRun:
     def files(self, folder: str, suffix: str) -> list[str]:
         """Paths of the files of all units in a folder of the results."""
         return [f"{self.config['results']}/{unit.member(folder, suffix)}" for unit in self.units]
+
+    def settings(self, dataset: str, codec: str) -> dict[str, Any]:
+        """Arguments of `make_codec_entry` for a unit."""
+        settings = coding_settings(self.config, codec)
+        only = specs_on(self.config, dataset, self.codecs[codec])
+        return settings if only is None else {**settings, "only": only}
 
     def model_files(self, codec: str) -> list[str]:
         """Paths of the model files that a codec entry needs."""

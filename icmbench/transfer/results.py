@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from icmbench.config.models import coding_settings
 from icmbench.core.errors import ConfigError, MeasurementError
 from icmbench.core.suggest import unknown
 from icmbench.evaluation.shard import CodecEntry, make_codec_entry
+from icmbench.evaluation.units import entry_on, units
 
 
 @dataclass(frozen=True, order=True)
@@ -65,13 +65,18 @@ def chosen_units(
         for name in names:
             if name not in known:
                 raise ConfigError(unknown(kind, name, known))
-    product = itertools.product(
-        datasets or config["datasets"], codecs or config["codecs"], range(config["shards"])
-    )
-    return sorted({Unit(*parts) for parts in product})
+    pairs = units(config, datasets or None, codecs or None)
+    return sorted({Unit(*pair, shard) for pair in pairs for shard in range(config["shards"])})
 
 
 def codec_entries(config: Mapping[str, Any], units: Collection[Unit]) -> dict[str, CodecEntry]:
     """The codec entries of units by name, built as in the jobs of the run."""
     names = sorted({unit.family for unit in units})
     return {name: make_codec_entry(name, coding_settings(config, name)) for name in names}
+
+
+def unit_entry(
+    config: Mapping[str, Any], unit: Unit, entries: Mapping[str, CodecEntry]
+) -> CodecEntry:
+    """The codec entry of a unit, of `codec_entries`, with its points on the data set."""
+    return entry_on(config, unit.dataset, entries[unit.family])

@@ -35,7 +35,7 @@ from icmbench.evaluation.decode import cut_stream, extract_stream
 from icmbench.evaluation.shard import DECODED, CodecEntry, read_rows
 from icmbench.transfer.new_folder import Sink, new_share
 from icmbench.transfer.reconstructions import local_reconstructions
-from icmbench.transfer.results import Unit, chosen_units, codec_entries, read_provenance
+from icmbench.transfer.results import Unit, chosen_units, codec_entries, read_provenance, unit_entry
 
 README: Final = """# Results of a run of icmbench {version} (revision {revision})
 
@@ -92,7 +92,7 @@ def share_results(
         sizes: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
         for unit in progress(units, desc="share", unit="shard"):
             rows = sizes.setdefault((unit.family, unit.dataset), [])
-            rows += _unit_files(results, unit, entries[unit.family], sink)
+            rows += _unit_files(results, unit, unit_entry(about["config"], unit, entries), sink)
         for (name, dataset), rows in sizes.items():
             shared.counts[name] = shared.counts.get(name, 0) + len(rows)
             table = _csv([("point", "image", "bytes"), *sorted(rows)])

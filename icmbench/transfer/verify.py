@@ -35,7 +35,7 @@ from icmbench.reporting.statistics.natural import natural_key
 from icmbench.reporting.tables.csv_files import write_csv
 from icmbench.transfer.bundle import ABOUT, PICTURES, Bundle, open_bundle
 from icmbench.transfer.reconstructions import Reconstructions, local_reconstructions
-from icmbench.transfer.results import Unit, chosen_units, codec_entries, read_provenance
+from icmbench.transfer.results import Unit, chosen_units, codec_entries, read_provenance, unit_entry
 
 REFUSALS = (SymbolMismatch, WrongModel, CorruptStream, TruncatedStream, UnsupportedVersion)
 
@@ -71,7 +71,8 @@ def verify_pictures(results: Path, returned: Path, name: str) -> pd.DataFrame:
         families = codec_entries(here["config"], units)
         rows: list[dict[str, Any]] = []
         for unit in progress(units, desc="verify", unit="shard"):
-            found = _Unit(unit, families[unit.family], results, bundle, Path(scratch)).compare()
+            entry = unit_entry(here["config"], unit, families)
+            found = _Unit(unit, entry, results, bundle, Path(scratch)).compare()
             for row in found:
                 row["here"] = _machine(here, row["here"])
                 row["elsewhere"] = _machine(there, row["elsewhere"])

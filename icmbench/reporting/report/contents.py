@@ -12,6 +12,7 @@ from PIL import Image as PillowImage
 
 from icmbench.core.revision import current_revision
 from icmbench.core.typed_csv import read_table
+from icmbench.evaluation.units import units
 from icmbench.metrics import METRICS, available
 from icmbench.reporting.artefacts import SHEETS, Text
 from icmbench.reporting.catalogue import EXPLORED
@@ -66,7 +67,7 @@ def assemble_report(
         failures,
         frames.get("tasks"),
         images={p.parent.name: int((good["dataset"] == p.parent.name).sum()) for p in manifests},
-        codecs=list(config["codecs"]),
+        units=units(config),
         task_sets={name: entry["datasets"] for name, entry in config["tasks"].items()},
     )
     build_report(

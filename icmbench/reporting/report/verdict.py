@@ -54,7 +54,7 @@ def verdict(
     tasks: pd.DataFrame | None,
     *,
     images: Mapping[str, int],
-    codecs: Sequence[str],
+    units: Sequence[tuple[str, str]],
     task_sets: Mapping[str, Sequence[str]],
 ) -> Verdict:
     """The verdict on a run from its tables.
@@ -65,15 +65,14 @@ def verdict(
         tasks: columns `dataset, task, value` and, where known, `family, codec, failed`; None
             without tasks.
         images: number of usable images of every data set of the run.
-        codecs: codec entries of the run.
+        units: data set and codec entry of what is coded.
         task_sets: data sets by task.
     """
     empty = [f"data set {name}: no usable image" for name, count in images.items() if not count]
-    for dataset, count in images.items():
-        for family in codecs if count else ():
-            rows = rd[(rd["dataset"] == dataset) & (rd["family"] == family)]
-            if not (rows["failed"] < count).any():
-                empty.append(f"{family} on {dataset}: no image was coded{_reason(failures, rows)}")
+    for dataset, family in units:
+        rows = rd[(rd["dataset"] == dataset) & (rd["family"] == family)]
+        if images[dataset] and not (rows["failed"] < images[dataset]).any():
+            empty.append(f"{family} on {dataset}: no image was coded{_reason(failures, rows)}")
     for task, datasets in task_sets.items():
         for dataset in datasets:
             if images.get(dataset) and not _has_value(tasks, dataset, task):
@@ -86,7 +85,7 @@ def read_verdict(
     manifests: Sequence[Path],
     *,
     split: str,
-    codecs: Sequence[str],
+    units: Sequence[tuple[str, str]],
     task_sets: Mapping[str, Sequence[str]],
 ) -> Verdict:
     """`verdict` from the files of a run.
@@ -101,7 +100,7 @@ def read_verdict(
         read_table(tables["failures"]),
         read_table(tables["tasks"]) if "tasks" in tables else None,
         images={path.parent.name: len(usable(read_records(path), split)) for path in manifests},
-        codecs=codecs,
+        units=units,
         task_sets=task_sets,
     )
 
