@@ -111,7 +111,9 @@ if plan.latent_task:
             scores=[f"<results>/scores/{name}.{plan.latent_task}.csv" for name in LATENT_SETS],
             scores_against=[f"<results>/scores/{name}.{LATENT_AGAINST}.csv" for name in LATENT_SETS],
             predictions=unit_files(
-                "<results>/latent_predictions/{dataset}/{codec}/{shard}", LATENT_SETS, LATENT_CODECS
+                "<results>/latent_predictions/{dataset}/{codec}/{shard}",
+                LATENT_SETS,
+                LATENT_CODECS,
             ),
         output:
             table="<results>/tables/latent_tasks.csv",
