@@ -1,4 +1,4 @@
-"""What a drawing of predictions gets, and the panels of its sheet."""
+"""Input of a drawing of predictions, and the panels of its sheet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a metric of a task states about itself, for tables and figures."""
+"""Title, direction, unit and bound of the metrics of tasks, for tables and figures."""
 
 from __future__ import annotations
 
