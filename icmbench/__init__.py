@@ -11,7 +11,8 @@ Packages, each importing only those below it (`LAYERS`)::
     codecs                   conventional formats, MPD, Diff-ICMH: contract and registry
     training, models         one loop for every network; weight files, the latent autoencoder
     bitstream, metrics, datasets
-    scenes, sources, core    the renderer; published files; errors, files, images, fingerprints
+    scenes, pasted           renderers: procedural scenes, flat sheets in photographs
+    sources, core            published files; errors, files, images, fingerprints
 
 The library knows nothing of Snakemake and can be used by itself::
 
@@ -27,6 +28,7 @@ LAYERS = (
     "core",
     "sources",
     "scenes",
+    "pasted",
     "bitstream",
     "metrics",
     "datasets",

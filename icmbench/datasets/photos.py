@@ -166,19 +166,10 @@ class Photos(Dataset):
         return [self._record(image_id, folder) for image_id in image_ids]
 
     def _record(self, image_id: str, folder: Path) -> Record:
-        import numpy as np
-
-        from icmbench.core.images.image_files import pixel_sha256, write_png
+        from icmbench.core.images.image_files import write_png
 
         photo = PHOTOS[image_id]
-        image = np.asarray(photo.load())
-        found = pixel_sha256(image)
-        if found != photo.sha256:
-            raise DatasetError(
-                f"photograph {image_id!r} ({photo.source}): sha256 of its pixels is {found}, "
-                f"expected {photo.sha256}: the package ships another image"
-            )
-        image, note = reduce_to(image, float(self.values["max_megapixels"]))
+        image, note = reduce_to(load_photo(image_id), float(self.values["max_megapixels"]))
         path = folder / f"{image_id}.png"
         write_png(path, image)
         height, width = image.shape[:2]
@@ -192,6 +183,26 @@ class Photos(Dataset):
             licence=photo.licence,
             note=note,
         )
+
+
+def load_photo(name: str) -> np.ndarray:
+    """Pixels uint8 (H, W, 3) of a photograph of `PHOTOS`, in the size of its package.
+
+    Raises DatasetError where the package holds another image than the one expected.
+    """
+    import numpy as np
+
+    from icmbench.core.images.image_files import pixel_sha256
+
+    photo = PHOTOS[name]
+    image = np.asarray(photo.load())
+    found = pixel_sha256(image)
+    if found != photo.sha256:
+        raise DatasetError(
+            f"photograph {name!r} ({photo.source}): sha256 of its pixels is {found}, "
+            f"expected {photo.sha256}: the package ships another image"
+        )
+    return image
 
 
 def reduce_to(image: np.ndarray, megapixels: float) -> tuple[np.ndarray, str]:
