@@ -94,6 +94,7 @@ if run.tasks:
             bd_rate="<results>/scores/{dataset}.{task}.bd_rate.csv",
             paired="<results>/scores/{dataset}.{task}.paired.csv",
             failures="<results>/scores/{dataset}.{task}.failures.csv",
+            needed="<results>/scores/{dataset}.{task}.rates.csv",
         log:
             "<logs>/task_scores/{dataset}.{task}.log",
         benchmark:
@@ -109,6 +110,7 @@ if run.tasks:
             predicted=lambda wc: [ORIGINALS, *plan.predicted_codecs(wc.task, wc.dataset)],
             anchors=run.config["anchors"],
             rates=run.config["rates"],
+            shares=run.config["accuracies"],
             bootstrap=run.config["bootstrap"],
             comparison=run.config["comparison"],
         script:
@@ -123,10 +125,14 @@ if run.tasks:
             score_failures=[
                 f"<results>/scores/{dataset}.{task}.failures.csv" for dataset, task in plan.pairs
             ],
+            score_rates=[
+                f"<results>/scores/{dataset}.{task}.rates.csv" for dataset, task in plan.pairs
+            ],
         output:
             tasks="<results>/tables/tasks.csv",
             bd_rate="<results>/tables/tasks_bd_rate.csv",
             failures="<results>/tables/task_failures.csv",
+            rates="<results>/tables/task_rates.csv",
         log:
             "<logs>/tasks_tables.log",
         benchmark:

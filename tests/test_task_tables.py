@@ -19,6 +19,7 @@ from icmbench.reporting.tables.tasks import COLUMNS, FAILURE_COLUMNS, score_task
 from icmbench.tasks import store
 from icmbench.tasks.base import LANDMARKS, ORIGINALS
 from icmbench.tasks.evaluate import Truth, evaluator
+from icmbench.tasks.metrics.score import Score
 
 IMAGES = [f"i{n}" for n in range(8)]
 SIZE = 100
@@ -185,7 +186,7 @@ def test_without_points_the_originals_are_the_reference(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match="faces without points"):
         evaluator(LANDMARKS, bare, IMAGES)
     two = {name: [*faces, *faces] for name, faces in bare.landmarks.items()}
-    scores, bd, _, failures = score_task(
+    scores, bd, _, failures, _ = score_task(
         TASK, measured(), replace(bare, landmarks=two), predicted(tmp_path), SETTINGS
     )
     assert scores["value"].isna().all()
@@ -221,7 +222,7 @@ def failing(
 def test_an_image_that_the_task_failed_on_is_a_row(tmp_path: Path) -> None:
     """It counts for no codec spec; the string is named with the reason, and its count."""
     failures = {("webp:quality=30", "i7"): "out of cheese"}
-    scores, _, _, table = score_task(
+    scores, _, _, table, _ = score_task(
         TASK, measured(), truth(), failing(tmp_path, failures), SETTINGS
     )
     nme = scores[scores["metric"] == "nme"].set_index("codec")
@@ -239,7 +240,7 @@ def test_an_image_that_the_task_failed_on_is_a_row(tmp_path: Path) -> None:
 
 def test_an_original_that_the_task_failed_on_counts_for_no_string(tmp_path: Path) -> None:
     failures = {(ORIGINALS, "i0"): "too small"}
-    scores, _, _, table = score_task(
+    scores, _, _, table, _ = score_task(
         TASK, measured(), truth(), failing(tmp_path, failures), SETTINGS
     )
     nme = scores[scores["metric"] == "nme"].set_index("codec")
@@ -261,7 +262,7 @@ def test_a_string_that_the_task_often_fails_on_is_left_out_alone(tmp_path: Path)
 
 def test_a_model_that_cannot_be_loaded_is_rows_without_values(tmp_path: Path) -> None:
     predictions = failing(tmp_path, {}, loaded="m.pth: no such file")
-    scores, bd, _, table = score_task(TASK, measured(), truth(), predictions, SETTINGS)
+    scores, bd, _, table, _ = score_task(TASK, measured(), truth(), predictions, SETTINGS)
     assert len(scores) == len(POINTS) * 2
     assert scores[["value", "lo", "hi", "ceiling"]].isna().all(axis=None)
     assert set(scores["status"]) == {"task-failed"}
@@ -282,7 +283,7 @@ def test_what_cannot_be_judged_is_a_row_of_its_image(tmp_path: Path) -> None:
         out.device = "cuda"
         out.add("jpeg:quality=30", "i5", np.zeros((0, 68, 2)))
     predictions["full"].append(tmp_path / "more.zip")
-    scores, _, _, table = score_task(TASK, measured(), known, predictions, SETTINGS)
+    scores, _, _, table, _ = score_task(TASK, measured(), known, predictions, SETTINGS)
     nme = scores[scores["metric"] == "nme"].set_index("codec")
     assert (nme["images"] == 6).all()
     some_share = np.mean([share(n) for n in range(8) if n not in (2, 5)])
@@ -301,7 +302,7 @@ def test_what_a_model_does_not_say_has_no_rows(
     """A detector without masks has no mask mAP; where nothing has a value, everything has rows."""
 
     class Judge:
-        metrics = {"boxes": ("Boxes", True), "masks": ("Masks", True)}
+        metrics = {"boxes": Score("Boxes", True), "masks": Score("Masks", True)}
 
         def count(self, predictions: object) -> int:
             return 0

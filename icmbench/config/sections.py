@@ -138,6 +138,13 @@ RUN: Final = {
         "the anchors, image by image (equal_quality.csv); metrics that are not measured have no "
         "rows",
     },
+    "accuracies": array(
+        number(REQUIRED, above=0, high=1),
+        [0.9],
+        "shares of the score on the originals at which the rates that tasks need are given "
+        "(task_rates.csv)",
+        unique=True,
+    ),
 }
 EVALUATION: Final = {
     "bootstrap": section(

@@ -22,6 +22,7 @@ def task_scores(
     entry: Mapping[str, Any],
     anchors: Sequence[str],
     rates: Sequence[float],
+    shares: Sequence[float],
     bootstrap: Mapping[str, Any],
     comparison: Mapping[str, Any],
     predicted: Sequence[str],
@@ -32,6 +33,7 @@ def task_scores(
     bd_rate: Path,
     paired: Path,
     failures: Path,
+    needed: Path,
 ) -> None:
     """Score a task for every codec spec; compare the codecs with the anchors.
 
@@ -40,7 +42,7 @@ def task_scores(
         predicted: the originals and every codec entry, in the order of `predictions`.
         predictions: folders of the shards, one codec entry after the other.
         truth: annotations of the data set.
-        scores, bd_rate, paired, failures: the tables to write.
+        scores, bd_rate, paired, failures, needed: the tables to write.
     """
     scored = make_task(task, entry)
     tables = score_task(
@@ -58,9 +60,11 @@ def task_scores(
             min_overlap=comparison["min_overlap"],
             anchors=anchors,
             rates=rates,
+            shares=shares,
         ),
     )
     write_csv(tables.scores, scores)
     write_csv(tables.bd_rates, bd_rate)
     write_csv(tables.paired, paired)
     write_csv(tables.failures, failures)
+    write_csv(tables.rates, needed)

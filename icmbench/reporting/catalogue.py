@@ -274,6 +274,11 @@ TABLES: Final[Sequence[Artefact]] = (
     ),
     _table("tasks_bd_rate", "tasks_tables", "BD-rate of machine tasks", "", when="tasks"),
     _table(
+        "task_rates", "tasks_tables", "Bits that machine tasks need",
+        "Rate at which a codec reaches a share of the ceiling, the score on the originals.",
+        "dataset", "task", "metric", when="tasks",
+    ),
+    _table(
         "task_failures", "tasks_tables", "Failures of machine tasks",
         "Images that a task model failed on, with the reason on the first of them. A row without "
         "a codec spec: the task has no value at all.",

@@ -136,6 +136,17 @@ def _end_slope(h0: Floats, h1: Floats, m0: Floats, m1: Floats) -> Floats:
     return np.maximum(((2 * h0 + h1) * m0 - h0 * m1) / (h0 + h1), 0.0)
 
 
+def log_rate_at(curves: Curves, quality: Floats) -> Floats:
+    """log10 of the rate of every row at its `quality`, both (curves,); nan beyond its two ends."""
+    found = np.full(len(quality), np.nan)
+    inside = (curves.points >= 2) & (quality >= curves.low) & (quality <= curves.high)
+    s, h, y0, y1, d0, d1, _ = _piece(curves, inside, quality[inside])
+    # The four cubic Hermite basis polynomials.
+    values = y0 * (1 - 3 * s**2 + 2 * s**3) + y1 * (3 * s**2 - 2 * s**3)
+    found[inside] = values + h * (d0 * (s - 2 * s**2 + s**3) + d1 * (s**3 - s**2))
+    return found
+
+
 def common_interval(test: Curves, anchor: Curves) -> tuple[Floats, Floats, Floats]:
     """Common quality interval of the rows of two sets of curves: low, high, overlap.
 
@@ -165,6 +176,19 @@ def rate_change(test: Curves, anchor: Curves, min_overlap: float) -> Floats:
 
 def _area_to(curves: Curves, rows: NDArray[np.bool_], quality: Floats) -> Floats:
     """Integral of log_rate from the first point of the chosen rows up to `quality` (rows,)."""
+    s, h, y0, y1, d0, d1, area = _piece(curves, rows, quality)
+    # Integrals of the four cubic Hermite basis polynomials from 0 to s.
+    values = y0 * (s - s**3 + s**4 / 2) + y1 * (s**3 - s**4 / 2)
+    slopes = d0 * (s**2 / 2 - 2 * s**3 / 3 + s**4 / 4) + d1 * (s**4 / 4 - s**3 / 3)
+    return area + h * (values + h * slopes)
+
+
+def _piece(curves: Curves, rows: NDArray[np.bool_], quality: Floats) -> tuple[Floats, ...]:
+    """The piece of each chosen row that holds `quality` (rows,).
+
+    Returns the place in it from 0 to 1, its width, log-rates and derivatives at its two ends, and
+    the integral up to it.
+    """
     x = curves.quality[rows]
     inside = (x <= quality[:, np.newaxis]).sum(axis=1) - 1
     piece = np.clip(inside, 0, curves.points[rows] - 2)[:, np.newaxis]
@@ -175,8 +199,4 @@ def _area_to(curves: Curves, rows: NDArray[np.bool_], quality: Floats) -> Floats
     x0, h = at(curves.quality, piece), at(curves.quality, piece + 1) - at(curves.quality, piece)
     y0, y1 = at(curves.log_rate, piece), at(curves.log_rate, piece + 1)
     d0, d1 = at(curves.slope, piece), at(curves.slope, piece + 1)
-    s = (quality - x0) / h
-    # Integrals of the four cubic Hermite basis polynomials from 0 to s.
-    values = y0 * (s - s**3 + s**4 / 2) + y1 * (s**3 - s**4 / 2)
-    slopes = d0 * (s**2 / 2 - 2 * s**3 / 3 + s**4 / 4) + d1 * (s**4 / 4 - s**3 / 3)
-    return at(curves.area, piece) + h * (values + h * slopes)
+    return (quality - x0) / h, h, y0, y1, d0, d1, at(curves.area, piece)

@@ -50,6 +50,7 @@ class Settings:
         min_overlap: smallest overlap of two curves that get a BD-rate.
         anchors: codec entries that BD-rates refer to.
         rates: of the paired differences, in bits per pixel.
+        shares: of the ceiling, at which rates are given.
     """
 
     resamples: int
@@ -58,6 +59,7 @@ class Settings:
     min_overlap: float
     anchors: Sequence[str]
     rates: Sequence[float] = ()
+    shares: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def bd_rates(of: Sampled) -> pd.DataFrame:
     rows = []
     families = sorted({point.family for point in of.samples})
     for metric, score in of.metrics.items():
-        curves, whole = _curves(of.samples, metric, 1.0 if score.higher_is_better else -1.0)
+        curves, whole = curves_of(of.samples, metric, 1.0 if score.higher_is_better else -1.0)
         resampled = Resampled(of.settings.resamples, whole)
         for family in families:
             points = sum(point.family == family for point in of.samples)
@@ -108,7 +110,7 @@ def bd_rates(of: Sampled) -> pd.DataFrame:
 def paired(of: Sampled) -> pd.DataFrame:
     """Paired differences between every codec entry and every anchor at `settings.rates`."""
 
-    def curves_of(metric: str) -> dict[str, tuple[Floats, Floats]]:
+    def sampled(metric: str) -> dict[str, tuple[Floats, Floats]]:
         found: dict[str, list[tuple[Floats, Floats]]] = {}
         for point, (rate, values) in of.samples.items():
             if np.isfinite(values[metric][0]):
@@ -123,7 +125,7 @@ def paired(of: Sampled) -> pd.DataFrame:
 
     rows = paired_task_rows(
         {"dataset": of.dataset, "task": of.task.name},
-        curves_of,
+        sampled,
         {metric: score.higher_is_better for metric, score in of.metrics.items()},
         of.settings.anchors,
         of.settings.rates,
@@ -133,10 +135,12 @@ def paired(of: Sampled) -> pd.DataFrame:
     return frame(rows)
 
 
-def _curves(
+def curves_of(
     samples: Samples, metric: str, sign: float
 ) -> tuple[dict[str, Curves], NDArray[np.bool_] | None]:
     """Curves of the codec entries that have a point with a value; row 0 is of all images.
+
+    `sign` is -1 for a metric that is better when lower: qualities are the values times it.
 
     A draw of images may have no object of a metric (such as no face): it then counts as failed for
     all codec entries, and the curve of row 0 takes its place.

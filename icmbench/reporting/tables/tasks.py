@@ -46,6 +46,7 @@ from icmbench.reporting.tables.task_predictions import (
     read_task_predictions,
     score_predictions,
 )
+from icmbench.reporting.tables.task_rates import needed_rates
 from icmbench.tasks.base import ORIGINALS
 from icmbench.tasks.evaluate import Truth
 from icmbench.tasks.metrics.score import Score
@@ -61,12 +62,13 @@ OK, CODEC_FAILED, TASK_FAILED, NO_IMAGES = "ok", "codec-failed", "task-failed", 
 
 
 class TaskTables(NamedTuple):
-    """Rows of `tasks.csv`, `tasks_bd_rate.csv`, `paired.csv` and `task_failures.csv`."""
+    """Rows of `tasks`, `tasks_bd_rate`, `paired`, `task_failures` and `task_rates`."""
 
     scores: pd.DataFrame
     bd_rates: pd.DataFrame
     paired: pd.DataFrame
     failures: pd.DataFrame
+    rates: pd.DataFrame
 
 
 def score_task(
@@ -89,7 +91,8 @@ def score_task(
         `note` the kind of an interval that is not calibrated. BD-rates: of accuracy against rate,
         with the columns of `bd_rate.csv` and `task`, `model`. Paired differences:
         `tables.paired.COLUMNS`. Failures: `FAILURE_COLUMNS`, a row per codec spec (or `originals`)
-        that the task failed on; a single row where the model could not be loaded.
+        that the task failed on; a single row where the model could not be loaded. Rates:
+        `tables.task_rates.COLUMNS`.
 
     Where the reference is the predictions on the originals, the column `model` states it.
 
@@ -109,7 +112,8 @@ def score_task(
     images = len(scored.common.images)
     sampled = Sampled(task, grid.dataset, metrics, samples, images, settings)
     failures = _failures(task, predicted, scored)
-    return TaskTables(_score_frame(scores), bd_rates(sampled), paired(sampled), failures)
+    rates = needed_rates(sampled, scored.samples.get(ORIGINAL, {}))
+    return TaskTables(_score_frame(scores), bd_rates(sampled), paired(sampled), failures, rates)
 
 
 @dataclass(frozen=True)
