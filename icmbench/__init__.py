@@ -11,7 +11,7 @@ Packages, each importing only those below it (`LAYERS`)::
     codecs                   conventional formats, MPD, Diff-ICMH: contract and registry
     training, models         one loop for every network; weight files, the latent autoencoder
     bitstream, metrics, datasets
-    scenes, pasted           renderers: procedural scenes, flat sheets in photographs
+    barcodes, pasted, scenes renderers: bar codes; flat sheets in photographs; procedural scenes
     sources, core            published files; errors, files, images, fingerprints
 
 The library knows nothing of Snakemake and can be used by itself::
@@ -29,6 +29,7 @@ LAYERS = (
     "sources",
     "scenes",
     "pasted",
+    "barcodes",
     "bitstream",
     "metrics",
     "datasets",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -45,15 +46,16 @@ def tilted(size: Sequence[float], centre: Sequence[float], scale: float, tilt: T
     Raises DatasetError where a corner would be behind the camera.
     """
     yaw, pitch, roll = np.radians([tilt.yaw, tilt.pitch, tilt.roll])
-    flat = outline(size) - np.divide(size, 2)
+    corners = outline(size)
+    flat = corners - corners[2] / 2
     points = np.column_stack([flat, np.zeros(4)]) @ (
         _rotation(1, yaw) @ _rotation(0, pitch) @ _rotation(2, roll)
     )
-    far = tilt.distance * float(np.hypot(*size))
+    far = tilt.distance * math.hypot(*size)
     depth = points[:, 2] + far
     if depth.min() <= 0.05 * far:
         raise DatasetError(f"a sheet at {tilt} reaches behind the camera: tilt it less")
-    return np.asarray(points[:, :2] * (far * scale / depth)[:, None] + centre)
+    return np.asarray(points[:, :2] * (far * scale / depth)[:, None] + np.array(centre))
 
 
 def _rotation(axis: int, angle: float) -> Floats:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-Canvas = NDArray[np.float32]
+#: float32 at run time; numpy's type stubs infer float64 for most operations.
+Canvas = NDArray[Any]
 Floats = NDArray[np.float64]
 
 
