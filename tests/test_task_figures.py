@@ -172,7 +172,7 @@ def test_curves_survive_what_has_no_value_and_refuse_nonsense() -> None:
         task_curves(table.drop(columns="ceiling"), "scenes", "detect")
     with pytest.raises(MeasurementError, match="occur twice"):
         task_curves(pd.concat([table, table]), "scenes", "detect")
-    with pytest.raises(MeasurementError, match="none of .*box_map50"):
+    with pytest.raises(MeasurementError, match=r"none of .*box_map50"):
         task_curves(table[table["metric"] == "missed"], "scenes", "detect")
     assert set(curve_metrics()) | set(OBJECTS) <= set(task_metrics())
 
