@@ -11,7 +11,8 @@ Packages, each importing only those below it (`LAYERS`)::
     codecs                   conventional formats, MPD, Diff-ICMH: contract and registry
     training, models         one loop for every network; weight files, the latent autoencoder
     bitstream, metrics, datasets
-    barcodes, pasted, scenes renderers: bar codes; flat sheets in photographs; procedural scenes
+    barcodes, lettering      renderers: bar codes on labels; text on pages, signs and labels
+    pasted, scenes           renderers: flat sheets in photographs; procedural scenes
     sources, core            published files; errors, files, images, fingerprints
 
 The library knows nothing of Snakemake and can be used by itself::
@@ -30,6 +31,7 @@ LAYERS = (
     "scenes",
     "pasted",
     "barcodes",
+    "lettering",
     "bitstream",
     "metrics",
     "datasets",

@@ -102,10 +102,13 @@ def original_panel(original: Pixels) -> Panel:
     return Panel(original, "original", (f"{original.shape[1]} \u00d7 {original.shape[0]} px",))
 
 
-def picture_sheet(panels: Sequence[Panel], *, title: str, note: str) -> Figure:
+def picture_sheet(panels: Sequence[Panel], *, title: str, note: str, below: float = 0.0) -> Figure:
     """Draw images of one size in rows of at most three, text above each, a note below.
 
     Call it within `style.theme`.
+
+    Args:
+        below: inches that are left free below each image.
 
     Raises MeasurementError where images differ in size.
     """
@@ -115,7 +118,7 @@ def picture_sheet(panels: Sequence[Panel], *, title: str, note: str) -> Figure:
     across = min(len(panels), 2 if len(panels) == 4 else 3)
     wide = min(_WIDE, _TALL * width / height)
     words = 0.04 + _LINE * (1 + max(len(panel.lines) for panel in panels))
-    pitch, band = max(wide, _LEAST) + _GAP, words + wide * height / width + _GAP
+    pitch, band = max(wide, _LEAST) + _GAP, words + wide * height / width + below + _GAP
     # A column alone would be too narrow for title and note.
     sheet_width = max(2 * EDGE + across * pitch - _GAP, 4.2)
     sheet = Sheet(sheet_width, -(-len(panels) // across) * band, title, note)

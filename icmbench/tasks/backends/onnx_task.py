@@ -129,11 +129,12 @@ def open_session(
     # A provider whose libraries do not load is left out of the session without an error.
     used = "cuda" if CUDA in session.get_providers() else "cpu"
     if used != device:
-        _no_provider(path, "cannot start" if wanted else "is not installed", must)
+        no_provider(path, "cannot start" if wanted else "is not installed", must)
     return session, used
 
 
-def _no_provider(path: Path, reason: str, must: bool) -> None:
+def no_provider(path: Path, reason: str, must: bool) -> None:
+    """Warn that a network runs on the CPU although a GPU was asked for; TaskError if it `must`."""
     text = (
         f"{path}: ONNX Runtime's {CUDA} {reason}; install {GPU_PACKAGE} in place of onnxruntime, "
         "with the CUDA and cuDNN that it requires, or set device: cpu"
