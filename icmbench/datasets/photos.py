@@ -7,7 +7,7 @@ reduced to at most `max_megapixels`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,9 @@ class Photo:
     licence: str
 
 
-def _skimage(name: str) -> Callable[[], Any]:
+def from_skimage(name: str) -> Callable[[], Any]:
+    """Loader of a photograph that ships inside scikit-image."""
+
     def load() -> Any:
         import skimage.data
 
@@ -67,13 +69,13 @@ def _matplotlib(name: str) -> Callable[[], Any]:
 
 PHOTOS: dict[str, Photo] = {
     "astronaut": Photo(
-        _skimage("astronaut"),
+        from_skimage("astronaut"),
         "7605af19ba2b975845037d479d9429d3fbc334ff78c7b51f67f112d50f85ed65",
         "scikit-image; NASA Great Images",
         PUBLIC_DOMAIN,
     ),
     "chelsea": Photo(
-        _skimage("chelsea"),
+        from_skimage("chelsea"),
         "2a48da897e30584d1ae09abf8802730963e97735ab7f4ccede25b412ab11e5dd",
         "scikit-image; Stefan van der Walt",
         CC0,
@@ -85,7 +87,7 @@ PHOTOS: dict[str, Photo] = {
         "CC-BY-2.0",
     ),
     "coffee": Photo(
-        _skimage("coffee"),
+        from_skimage("coffee"),
         "013a8175a6f60538e29aa8bee676f3e4b4c9a4388defc9a81368b20fc7b3fe9c",
         "scikit-image; Rachel Michetti, Pikolo Espresso Bar",
         CC0,
@@ -103,31 +105,31 @@ PHOTOS: dict[str, Photo] = {
         PUBLIC_DOMAIN,
     ),
     "hubble": Photo(
-        _skimage("hubble_deep_field"),
+        from_skimage("hubble_deep_field"),
         "b368ad50e13b6113ba330ad1fdd6dbe41ad8074c2c97791f5f34d510b886586e",
         "scikit-image; NASA, HubbleSite",
         PUBLIC_DOMAIN,
     ),
     "ihc": Photo(
-        _skimage("immunohistochemistry"),
+        from_skimage("immunohistochemistry"),
         "d5e9af0ebdb1dc92a7d75c8ab96cea1d3a319323027d0c7926060f8f4eba9519",
         "scikit-image; Center for Microscopy and Molecular Imaging",
         "no known restrictions",
     ),
     "motorcycle": Photo(
-        _skimage("stereo_motorcycle"),
+        from_skimage("stereo_motorcycle"),
         "6a51b16e82babbafbffdff644108b2085a8ee609f08cfdc0d60bff950e42b6fc",
         "scikit-image; Middlebury 2014 stereo benchmark, left view",
         CC0,
     ),
     "retina": Photo(
-        _skimage("retina"),
+        from_skimage("retina"),
         "7e469361f4e9005e275d7813dc01187cfb47ae92ecc5f1f1a590992d07847133",
         "scikit-image; Mikael Haggstrom, Wikimedia Commons",
         CC0,
     ),
     "rocket": Photo(
-        _skimage("rocket"),
+        from_skimage("rocket"),
         "9d55b6a566c73f3c20e2e36b81acc5d14fddc66453247ba544eced175a87cf54",
         "scikit-image; SpaceX",
         PUBLIC_DOMAIN,
@@ -185,8 +187,8 @@ class Photos(Dataset):
         )
 
 
-def load_photo(name: str) -> np.ndarray:
-    """Pixels uint8 (H, W, 3) of a photograph of `PHOTOS`, in the size of its package.
+def load_photo(name: str, photos: Mapping[str, Photo] = PHOTOS) -> np.ndarray:
+    """Pixels uint8 (H, W, 3), or (H, W) of a grey one, of a photograph in its package's size.
 
     Raises DatasetError where the package holds another image than the one expected.
     """
@@ -194,7 +196,7 @@ def load_photo(name: str) -> np.ndarray:
 
     from icmbench.core.images.image_files import pixel_sha256
 
-    photo = PHOTOS[name]
+    photo = photos[name]
     image = np.asarray(photo.load())
     found = pixel_sha256(image)
     if found != photo.sha256:
