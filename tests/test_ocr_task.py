@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -370,32 +371,34 @@ def test_a_wheel_without_its_networks(monkeypatch: pytest.MonkeyPatch, tmp_path:
         raise AssertionError("the network is used")
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    task = ocr.Ocr("ocr", {})
-    bundled = task.files()
-    files = [tmp_path / path.name for path in bundled]
-    monkeypatch.setattr(ocr.Ocr, "files", lambda self: files)
-    shutil.copy(bundled[0], files[0])
-    with pytest.raises(ModelError, match=r"rec_small.onnx: no such file: the wheel of rapidocr"):
+    task, bundled = ocr.Ocr("ocr", {}), ocr.network_files()
+    origin = tmp_path / "__init__.py"
+    found = SimpleNamespace(origin=str(origin))
+    monkeypatch.setattr(ocr.importlib.util, "find_spec", lambda name: found)
+    (tmp_path / "models").mkdir()
+    shutil.copy(bundled[0], tmp_path / "models")
+    sentence = r"rec_small.onnx: no such file; the wheel of rapidocr 3.10 has it: install that agai"
+    with pytest.raises(ModelError, match=sentence):
         task.load(LABELS, "cpu")
-    files[1].write_bytes(b"nothing")
+    with pytest.raises(ModelError, match=sentence):
+        task.files()  # before the run
+    (tmp_path / "models" / ocr.RECOGNITION).write_bytes(b"nothing")
+    assert task.files() == []
     with pytest.raises(ModelError, match=r"rec_small.onnx: ONNX Runtime cannot run it") as raised:
         task.load(LABELS, "cpu")
     assert "\n" not in str(raised.value)
-    files.clear()
-    with pytest.raises(TaskError, match="needs the package rapidocr, which is not there"):
+    monkeypatch.setattr(ocr.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModelError, match="the package rapidocr is not installed: install rapido"):
         task.load(LABELS, "cpu")
+    monkeypatch.setattr(ocr, "runs_jobs", lambda: False)
+    assert task.files() == []  # a plan is made without the package
 
 
-def test_options(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options() -> None:
     with pytest.raises(ConfigError, match="side=16 is below 32"):
         ocr.Ocr("ocr", {"side": 16})
     with pytest.raises(ConfigError, match="unknown option"):
         ocr.Ocr("ocr", {"sides": 64})
-    files = ocr.Ocr("ocr", {}).files()
-    assert [path.name for path in files] == [ocr.DETECTION, ocr.RECOGNITION]
-    assert all(path.is_file() for path in files)
-    monkeypatch.setattr(ocr, "PACKAGE", "a_package_nobody_has")
-    assert ocr.Ocr("ocr", {}).files() == []  # a plan is made without the package
 
 
 def test_a_better_jpeg_is_read_better(reader: ocr.Ocr) -> None:
@@ -426,6 +429,7 @@ def seen(*found: Lines) -> list[Predicted]:
     ]
 
 
+@pytest.mark.usefixtures("no_formulas")
 def test_wrong_characters_are_marked() -> None:
     first = lines(("Alder Street", box(10, 10, 100)), ("total $5 $7", box(10, 40, 80)))
     other = lines(("Alden Steet", box(10, 10, 100)), ("ghost", box(100, 80, 60)))
@@ -442,6 +446,7 @@ def test_wrong_characters_are_marked() -> None:
     assert_no_overlap(figure)
 
 
+@pytest.mark.usefixtures("no_formulas")
 def test_many_long_and_foreign_lines_are_drawn() -> None:
     many = lines(*((f"line {n} {'x' * 80}", box(5, 6 * n, 180, 5)) for n in range(14)))
     foreign = lines(("\u4e2d\u6587 \uff01", box(5, 0, 180, 5)))

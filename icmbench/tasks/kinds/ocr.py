@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from icmbench.core.errors import ModelError, TaskError
+from icmbench.core.versions import runs_jobs
 from icmbench.datasets.options import Option
 from icmbench.tasks.backends.onnx_task import (
     CUDA,
@@ -66,25 +67,20 @@ class Ocr(Task):
         return "PP-OCRv6 small"
 
     def files(self) -> list[Path]:
-        """The networks; none where rapidocr is not installed, as where a run is only planned."""
-        spec = importlib.util.find_spec(PACKAGE)
-        folders = list(spec.submodule_search_locations or ())[:1] if spec else []
-        names = (DETECTION, RECOGNITION)
-        return [Path(folder) / "models" / name for folder in folders for name in names]
+        """None: the version of the package decides the networks.
+
+        Raises ModelError as `network_files`, but not where a run is only planned.
+        """
+        if runs_jobs():
+            network_files()
+        return []
 
     def load(self, labels: Labels, device: str) -> None:
         """Load both networks and run them once on a grey image.
 
-        Raises TaskError without the package, ModelError where a network is missing or damaged.
+        Raises ModelError as `network_files`, and where a network is damaged.
         """
-        files = self.files()
-        if not files:
-            raise TaskError(f"task {self.name!r}: needs the package {PACKAGE}, which is not there")
-        if missing := [path for path in files if not path.is_file()]:
-            raise ModelError(
-                f"{missing[0]}: no such file: the wheel of rapidocr 3.10 has it, install that again"
-            )
-        self._engine = self._opened(files, device)
+        self._engine = self._opened(network_files(), device)
 
     def predict(self, image: Image, given: Sequence[Any]) -> Lines:
         """The lines of an image; TaskError where a side is shorter than 32 pixels."""
@@ -144,3 +140,20 @@ class Ocr(Task):
             f"{runtime}.use_cuda": cuda,
             **options,
         }
+
+
+def network_files() -> list[Path]:
+    """Files of the detection and the recognition network inside the installed package.
+
+    Raises ModelError where the package or a file is missing.
+    """
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise ModelError(f"the package {PACKAGE} is not installed: install {PACKAGE} 3.10")
+    files = [Path(spec.origin).parent / "models" / name for name in (DETECTION, RECOGNITION)]
+    for path in files:
+        if not path.is_file():
+            raise ModelError(
+                f"{path}: no such file; the wheel of {PACKAGE} 3.10 has it: install that again"
+            )
+    return files

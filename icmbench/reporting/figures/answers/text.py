@@ -119,8 +119,7 @@ def _write(figure: Figure, axes: Axes, rows: Sequence[Sequence[Cell]]) -> None:
     frame = (place.x0, place.y0 - high - 0.03 / tall, columns * CELL / wide, high)
     text = figure.add_axes(frame, xlim=(0, columns), ylim=(len(rows), 0))
     text.set_axis_off()
-    style: dict[str, Any] = {"fontfamily": FONT, "fontsize": POINTS, "va": "center", "ha": "left",
-             "parse_math": False}  # fmt: skip
+    style: dict[str, Any] = {"fontfamily": FONT, "fontsize": POINTS, "va": "center"}
     for row, cells in enumerate(rows):
         shown = list(cells) if len(cells) <= columns else [*cells[: columns - 1], ("…", False)]
         right = "".join(" " if wrong else _drawable(each) for each, wrong in shown)
