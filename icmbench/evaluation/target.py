@@ -1,4 +1,4 @@
-"""The smallest file that meets a quality target: bisection of one key of a codec.
+"""The smallest files that meet a target: bisection of one key of a codec.
 
 Every trial is a file that was decoded and measured. The key's two ends come first: they tell the
 direction of the scale and the range within reach. A scale need not be monotone (some encoders'
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -33,38 +33,77 @@ DIGITS: Final = 4
 _WIDE: Final = 10  # ratio of the ends from which the values are spaced by their logarithms
 
 
+class Judge(Protocol):
+    """Scores the reconstructions of a fixed list of images: one number for all of them.
+
+    Attributes:
+        name, unit, higher_is_better: of the score.
+    """
+
+    name: str
+    unit: str
+    higher_is_better: bool
+
+    def __call__(self, decoded: Sequence[Image]) -> float:
+        """The score; MeasurementError where it is undefined."""
+
+
+class MetricJudge:
+    """The mean of an image metric over the images."""
+
+    def __init__(
+        self, metric: Metric, images: Sequence[Image], weights: Path | None, device: str
+    ) -> None:
+        self.name, self.unit = metric.name, metric.unit
+        self.higher_is_better = metric.higher_is_better
+        self._images = images
+        self._meter = Meter([metric.name], weights, device if metric.uses_device else "cpu")
+
+    def __call__(self, decoded: Sequence[Image]) -> float:
+        """The mean; MeasurementError where the metric is undefined on an image."""
+        scores = []
+        for image, picture in zip(self._images, decoded, strict=True):
+            score = self._meter(image, picture)[self.name]
+            if np.isnan(score):
+                reason = why_undefined(self.name, *image.shape[:2])
+                raise MeasurementError(f"{self.name} is undefined: {reason}")
+            scores.append(score)
+        return float(np.mean(scores))
+
+
 @dataclass(frozen=True)
 class Target:
-    """A metric and the value to reach."""
+    """A score and the value to reach."""
 
-    metric: Metric
+    judge: Judge
     value: float
 
     def met_by(self, score: float) -> bool:
         """True where a score is at least as good as the target."""
-        higher = self.metric.higher_is_better
-        return score >= self.value if higher else score <= self.value
+        return score >= self.value if self.judge.higher_is_better else score <= self.value
 
     def gain(self, score: float) -> float:
         """The score with the sign that makes higher better."""
-        return score if self.metric.higher_is_better else -score
+        return score if self.judge.higher_is_better else -score
 
 
-def parse_target(text: str, weights: Path | None) -> Target:
-    """Parse ``ssimulacra2=70``; errors name an unknown or unavailable metric."""
+def parse_target(text: str) -> tuple[str, float]:
+    """Parse ``ssimulacra2=70``: name and value; ConfigError for another form."""
     name, equals, value = text.partition("=")
-    name = name.strip()
     try:
         number = float(value)
     except ValueError:
         number = np.nan
     if not equals or not np.isfinite(number):
         raise ConfigError(f"--target {text}: expected METRIC=VALUE, such as ssimulacra2=70")
-    if name not in METRICS:
-        raise ConfigError(unknown("metric", name, METRICS))
+    return name.strip(), number
+
+
+def metric_of(name: str, weights: Path | None) -> Metric:
+    """An image metric that can be computed here; MeasurementError where its network is missing."""
     if reason := available(weights)[1].get(name):
         raise MeasurementError(f"{name}: {reason}")
-    return Target(METRICS[name], number)
+    return METRICS[name]
 
 
 @dataclass(frozen=True)
@@ -129,24 +168,27 @@ def _values(name: str, key: Key, span: str) -> Sequence[Value]:
 
 @dataclass(frozen=True)
 class Trial:
-    """One file: its operating point, content and score, and the codec's remark on its encoding."""
+    """One operating point: a file per image, their score, and the codec's remarks on encodings."""
 
     point: OperatingPoint
-    stream: bytes
+    streams: tuple[bytes, ...]
     score: float
-    remark: str
+    remarks: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(map(len, self.streams))
 
 
 class Search:
-    """A bisection for one image."""
+    """A bisection for one image, or for several at one common value of the key."""
 
     def __init__(
-        self, codec: Codec, image: Image, steered: Steered, target: Target, weights: Path | None
+        self, codec: Codec, images: Sequence[Image], steered: Steered, target: Target
     ) -> None:
-        self._codec, self._image = codec, image
+        self._codec, self._images = codec, images
         self._steered, self._target = steered, target
-        device = codec.device if target.metric.uses_device else "cpu"
-        self._meter = Meter([target.metric.name], weights, device)
         self._encode = functools.cache(self._encode_once)
         self._trials: dict[int, Trial] = {}
 
@@ -157,13 +199,13 @@ class Search:
         ConfigError where the key does not change the file; errors of the codec name the point.
         """
         first, last = self._trial(0), self._trial(len(self._steered.values) - 1)
-        if first.stream == last.stream:
+        if first.streams == last.streams:
             raise ConfigError(f"{self._range()} gives equal files: name another key by --over")
         good, bad = (len(self._steered.values) - 1, 0)
         if self._target.gain(first.score) > self._target.gain(last.score):
             good, bad = bad, good
         if not self._meets(good):
-            name = f"{self._target.metric.name}={self._target.value:g}"
+            name = f"{self._target.judge.name}={self._target.value:g}"
             scores = f"{self._trial(bad).score:.4f} to {self._trial(good).score:.4f}"
             raise MeasurementError(f"{name} is out of reach: {self._range()} gives {scores}")
         while abs(good - bad) > 1 and not self._meets(bad):
@@ -173,16 +215,17 @@ class Search:
         if abs(good - bad) == 1 and 0 <= beyond < len(self._steered.values):
             self._trial(beyond)
         meeting = [self._trials[n] for n in sorted(self._trials) if self._meets(n)]
-        return min(meeting, key=lambda trial: len(trial.stream))
+        return min(meeting, key=lambda trial: trial.size)
 
     def account(self, best: Trial) -> list[str]:
         """Lines on the search: score and target, its cost, and points out of order."""
-        metric = self._target.metric
-        encodings = self._encode.cache_info().misses
+        judge, number = self._target.judge, len(self._images)
+        encodings = self._encode.cache_info().misses * number
+        decodings = len(self._trials) * number
         lines = [
-            f"{metric.name} {best.score:.4f} {metric.unit}".rstrip()
+            f"{judge.name} {best.score:.4f} {judge.unit}".rstrip()
             + f", target {self._target.value:g}; "
-            f"{_counted(encodings, 'encoding')}, {_counted(len(self._trials), 'decoding')} "
+            f"{_counted(encodings, 'encoding')}, {_counted(decodings, 'decoding')} "
             f"of {self._range()}"
         ]
         if swapped := self._out_of_order():
@@ -196,10 +239,10 @@ class Search:
         """The first two trials of which the larger file is the worse one."""
         trials = [self._trials[number] for number in sorted(self._trials)]
         for one, two in pairwise(trials):
-            small, large = sorted((one, two), key=lambda trial: len(trial.stream))
+            small, large = sorted((one, two), key=lambda trial: trial.size)
             if self._target.gain(small.score) > self._target.gain(large.score):
                 return " and ".join(
-                    f"{t.point.spec}: {len(t.stream)} bytes, {t.score:.4f}" for t in (one, two)
+                    f"{t.point.spec}: {t.size} bytes, {t.score:.4f}" for t in (one, two)
                 )
         return ""
 
@@ -217,19 +260,22 @@ class Search:
         return self._trials[number]
 
     def _measure(self, point: OperatingPoint) -> Trial:
-        stream, remark = self._encode(point.encode)
+        streams, remarks = self._encode(point.encode)
         if point.codec.cut_keys:
-            stream = self._codec.truncate(stream, **dict(point.cut))
-        decoded = self._codec.decode(stream, **dict(point.decode))
-        name = self._target.metric.name
-        score = self._meter(self._image, decoded)[name]
-        if np.isnan(score):
-            reason = why_undefined(name, *self._image.shape[:2])
-            raise MeasurementError(f"{name} is undefined: {reason}")
-        return Trial(point, stream, score, remark)
+            cut = dict(point.cut)
+            streams = tuple(self._codec.truncate(stream, **cut) for stream in streams)
+        keys = dict(point.decode)
+        decoded = [self._codec.decode(stream, **keys) for stream in streams]
+        return Trial(point, streams, self._target.judge(decoded), remarks)
 
-    def _encode_once(self, keys: tuple[tuple[str, Value], ...]) -> tuple[bytes, str]:
-        return self._codec.encode(self._image, **dict(keys)), self._codec.remark()
+    def _encode_once(
+        self, keys: tuple[tuple[str, Value], ...]
+    ) -> tuple[tuple[bytes, ...], tuple[str, ...]]:
+        streams, remarks = [], []
+        for image in self._images:
+            streams.append(self._codec.encode(image, **dict(keys)))
+            remarks.append(self._codec.remark())
+        return tuple(streams), tuple(remarks)
 
     def _range(self) -> str:
         ends = (format_value(self._steered.values[end]) for end in (0, -1))
