@@ -158,6 +158,45 @@ def test_a_wrong_results_file_is_one_sentence(
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "given", "message"),
+    [
+        (COOL_CHIC.partition("\n")[0], NAMED, "holds no point"),
+        (COOL_CHIC.replace("0.510000", "nan"), NAMED, "rate_bpp holds 'nan' instead of a number"),
+        (COOL_CHIC.replace("0.510000", "inf"), NAMED, "rate_bpp holds 'inf' instead of a number"),
+        (COOL_CHIC + "0.02\n", NAMED, "line 6 has 1 cells, the first has 6"),
+        (CODEC_EVAL.replace("b.png", "b" * 200_000), KODAK, "line 3: field larger than"),
+        (CODEC_EVAL.replace(",34,70", ",34"), KODAK, "line 3 has 9 cells, the first has 10"),
+        (CODEC_EVAL.replace("encode_ms", "codec"), KODAK, "column codec is there twice"),
+        (CODEC_EVAL.replace("mozjpeg", "moz\x1bjpeg"), KODAK, r"'moz\\x1bjpeg' holds a control"),
+        (COMPRESSAI.replace("0.95", "13.01"), KODAK, "13.01 of 'ms_ssim' is above 1: in decibels"),
+        (COMPRESSAI.replace("ssim-rgb", "ssim-db-rgb").replace("0.95", "-1e9"), KODAK, "below 0"),
+        (COMPRESSAI.replace("33.5", "1" + "0" * 400), KODAK, "psnr-rgb is not a list of numbers"),
+        (COMPRESSAI.replace("[0.5, 0.2]", "[true, 0.2]"), KODAK, "bpp is not a list of numbers"),
+        (COMPRESSAI.replace("{", '{"meta": "old", ', 1), KODAK, "`meta` is not an object"),
+        (COMPRESSAI.replace("{", '{"meta": {"dataset": [1]}, ', 1), {}, "`meta` is not an object"),
+        (AEIC.replace("0.7]", "12.3]"), {"codec": "A"}, "12.3 of 'ms_ssim_y' is above 1"),
+        ("[" * 100_000, KODAK, "no known results file"),
+    ],
+)  # fmt: skip
+def test_hostile_files_and_wrong_units_are_one_sentence(
+    tmp_path: Path, text: str, given: dict[str, Any], message: str
+) -> None:
+    test_a_wrong_results_file_is_one_sentence(tmp_path, text, given, message)
+
+
+def test_tables_of_spreadsheets_are_read(tmp_path: Path) -> None:
+    """Quoted cells with commas, spaces after the commas, a byte order mark."""
+    quoted = "\n".join(
+        ",".join(f'"{cell}"' for cell in line.split(",")) for line in CODEC_EVAL.splitlines()
+    ).replace("a.png", "a, b.png")
+    for text in (quoted, CODEC_EVAL.replace(",", ", ", 8), "\ufeff" + CODEC_EVAL):
+        assert imported(tmp_path, text, **KODAK) == imported(tmp_path, CODEC_EVAL, **KODAK)
+    decibels = json.dumps({"name": "m", "results": {"bpp": [0.1], "my-ssim-db": [13.0]}})
+    (point,) = imported(tmp_path, decibels, **KODAK)
+    assert (point.metric, point.value) == ("my_ssim_db", 13.0)
+
+
 def test_a_format_may_be_named(tmp_path: Path) -> None:
     with pytest.raises(MeasurementError, match="not Cool-Chic's TSV: no columns seq_name"):
         imported(tmp_path, COMPRESSAI, "cool-chic")

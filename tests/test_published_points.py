@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+import os
 import re
 import tomllib
 from collections import defaultdict
@@ -219,6 +220,38 @@ def test_a_wrong_line_is_one_sentence(tmp_path: Path, line: str, message: str) -
     with pytest.raises(MeasurementError, match=rf"mine\.csv:3: .*{message}") as raised:
         read_points(path)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("VTM,kodak,1,ms_ssim,15.3,s,h,real", r"above 1: in decibels \(1 - 10"),
+        ("VTM,coco2017-val,1,box_map50:net,35.7,s,h,real", "above 1: in percent"),
+        ("JPEG,kodak,1,psnr_rgb,30,s,h,real", r"the same as line 2"),
+        (" ,kodak,1,psnr_rgb,30,s,h,real", "codec is empty"),
+        ("V\x1b[31mTM,kodak,1,psnr_rgb,30,s,h,real", "holds a control character"),
+        ('VTM,kodak,1,psnr_rgb,30,s,"h\ni",real', "holds a control character"),
+        ("V" * 200_000 + ",kodak,1,psnr_rgb,30,s,h,real", "no CSV: field larger"),
+    ],
+)
+def test_units_and_hostile_lines(tmp_path: Path, line: str, message: str) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(",".join(COLUMNS) + f"\nJPEG,kodak,1,psnr_rgb,30,s,h,real\n{line}\n")
+    with pytest.raises(MeasurementError, match=rf"mine\.csv:[234]: .*{message}"):
+        read_points(path)
+
+
+def test_values_above_one_that_are_right(tmp_path: Path) -> None:
+    """And a file that a spreadsheet saved: with a byte order mark and carriage returns."""
+    metrics = ("ssimulacra2", "ms_ssim_db", "psnr_rgb", "cvvdp", "niqe", "fid", "nme:fan")
+    lines = [f"VTM,kodak,1,{name},9,s,,real" for name in metrics]
+    path = tmp_path / "mine.csv"
+    path.write_bytes(("\ufeff" + "\r\n".join([",".join(COLUMNS), *lines])).encode())
+    assert [point.metric for point in read_points(path)] == [*metrics]
+    path.chmod(0)
+    if not os.access(path, os.R_OK):
+        with pytest.raises(MeasurementError, match=r"mine\.csv: Permission denied"):
+            read_points(path)
 
 
 @needs(REAL / "kodak")

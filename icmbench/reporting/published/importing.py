@@ -10,7 +10,7 @@ from icmbench.core.errors import MeasurementError
 from icmbench.core.suggest import unknown
 from icmbench.reporting.published.formats import aeic, codec_eval, compressai, cool_chic
 from icmbench.reporting.published.formats.common import Format, Given
-from icmbench.reporting.published.points import Point, checked, in_order
+from icmbench.reporting.published.points import Point, checked, in_order, read_text
 
 FORMATS: Final[Mapping[str, Format]] = {
     "compressai": compressai,
@@ -30,12 +30,7 @@ def import_file(path: Path, given: Given, kind: str | None = None) -> tuple[str,
     Raises MeasurementError where the file is missing, of no known format, or holds impossible
     values, such as bits in place of bytes.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise MeasurementError(f"{path}: no such file") from None
-    except (UnicodeDecodeError, IsADirectoryError):
-        raise MeasurementError(f"{path}: not a text file: {_formats()}") from None
+    text = read_text(path, f"not a text file: {_formats()}")
     if kind is not None and kind not in FORMATS:
         raise MeasurementError(unknown("format", kind, FORMATS))
     name = kind or next((n for n, one in FORMATS.items() if one.recognises(text)), None)

@@ -10,7 +10,8 @@ import csv
 import functools
 import io
 import math
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,11 @@ FOLDER: Final = Path(__file__).parent / "points"  # linked to reference/publishe
 REAL, ESTIMATED, NOT_STATED = BITS = ("real", "estimated", "not stated")
 MAX_BPP: Final = 24.0  # of an image that is not compressed
 SUFFIX: Final = ".csv"
+# Metrics of at most 1, and variants of them: a value above is in decibels or in percent.
+_AT_MOST_ONE: Final[Mapping[re.Pattern[str], str]] = {
+    re.compile(r"(ms_|iw_)?ssim(_(?!db).*)?|haarpsi|fsim"): "decibels (1 - 10^(-value/10))",
+    re.compile(r"(box|mask|oks)_map\d*(_.*)?|miou|macc|aacc|[psr]q(_.*)?"): "percent",
+}
 
 
 @dataclass(frozen=True)
@@ -83,23 +89,42 @@ def read_points(path: Path) -> list[Point]:
     """Read a CSV file of points.
 
     Raises MeasurementError, naming file and line, where it is no such file or holds an impossible
-    value: no finite number, a rate that is not above 0 or not below that of uncompressed RGB, or
-    another word in `bits` than `BITS`.
+    value: no finite number, a rate that is not above 0 or not below that of uncompressed RGB, a
+    share above 1, another word in `bits` than `BITS`; or where a line stands there twice.
+    """
+    text = read_text(path, "not a CSV file of published points")
+    rows = csv.DictReader(io.StringIO(text))
+    lines: dict[Point, int] = {}
+    try:
+        header = tuple(rows.fieldnames or ())
+        if header != COLUMNS:
+            raise MeasurementError(
+                f"{path}: the first line is not {','.join(COLUMNS)}; `icmbench import-results` "
+                "writes such a file"
+            )
+        for row in rows:
+            where = f"{path}:{rows.line_num}"
+            point = _point(row, where)
+            if (first := lines.setdefault(point, rows.line_num)) != rows.line_num:
+                raise MeasurementError(f"{where}: the same as line {first}: remove one")
+    except csv.Error as error:
+        raise MeasurementError(f"{path}:{rows.line_num}: no CSV: {error}") from None
+    return list(lines)
+
+
+def read_text(path: Path, otherwise: str) -> str:
+    """The text of a file in UTF-8, without a byte order mark.
+
+    Raises MeasurementError naming the file: `otherwise` where it is no text.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise MeasurementError(f"{path}: no such file") from None
     except (UnicodeDecodeError, IsADirectoryError):
-        raise MeasurementError(f"{path}: not a CSV file of published points") from None
-    rows = csv.DictReader(io.StringIO(text))
-    header = tuple(rows.fieldnames or ())
-    if header != COLUMNS:
-        raise MeasurementError(
-            f"{path}: the first line is not {','.join(COLUMNS)}; `icmbench import-results` writes "
-            "such a file"
-        )
-    return [_point(row, f"{path}:{number}") for number, row in enumerate(rows, 2)]
+        raise MeasurementError(f"{path}: {otherwise}") from None
+    except OSError as error:
+        raise MeasurementError(f"{path}: {error.strerror}") from None
 
 
 def _point(row: dict[str, str], where: str) -> Point:
@@ -122,12 +147,25 @@ def checked(point: Point, where: str) -> Point:
         )
     if not math.isfinite(point.value):
         raise MeasurementError(f"{where}: the value of {point.metric!r} is {point.value}")
+    if point.value > 1 and (unit := _unit_above_one(point.metric)):
+        raise MeasurementError(
+            f"{where}: {point.value:g} of {point.metric!r} is above 1: in {unit}?"
+        )
     if point.bits not in BITS:
         raise MeasurementError(f"{where}: bits: {point.bits!r} is none of {', '.join(BITS)}")
-    for name in ("codec", "dataset", "metric", "source"):
-        if not getattr(point, name):
+    for name in ("codec", "dataset", "metric", "source", "how_read"):
+        text = getattr(point, name)
+        if not text.strip() and name != "how_read":
             raise MeasurementError(f"{where}: {name} is empty")
+        if any(ord(one) < ord(" ") or ord(one) == 127 for one in text):
+            raise MeasurementError(f"{where}: {name} {text!r} holds a control character")
     return point
+
+
+def _unit_above_one(metric: str) -> str:
+    """The unit that a value above 1 of a metric may have; empty where it may be above 1."""
+    name = metric.partition(":")[0]
+    return next((unit for names, unit in _AT_MOST_ONE.items() if names.fullmatch(name)), "")
 
 
 def write_points(points: Iterable[Point], path: Path | str) -> None:

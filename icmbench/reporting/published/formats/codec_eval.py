@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Final
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.published.formats.common import Given, Row, means, number
+from icmbench.reporting.published.formats.common import (
+    Given,
+    Row,
+    header_of,
+    means,
+    number,
+    rows_of,
+)
 from icmbench.reporting.published.points import REAL, Point
 
 TITLE = "codec-eval's CSV"
@@ -29,7 +34,7 @@ _AGREE: Final = 0.02  # a rate may be rounded
 
 def recognises(text: str) -> bool:
     """True where the first line has columns of images, rates or sizes, and metrics."""
-    names = _header(text)
+    names = header_of(text)
     rated = _one(names, RATE) or (_one(names, SIZE) and {*SIDES} <= {*names})
     return bool(_one(names, IMAGE) and rated and {*METRICS} & {*names})
 
@@ -41,11 +46,8 @@ def read(text: str, given: Given) -> list[Point]:
             f"{given.file}: not {TITLE}: needed are columns such as image, codec, quality, bpp (or "
             "file_size, width and height) and psnr or ssimulacra2"
         )
-    names = _header(text)
-    rows = [
-        {name.lower(): cell or "" for name, cell in row.items() if name}
-        for row in csv.DictReader(io.StringIO(text))
-    ]
+    names = header_of(text)
+    rows = rows_of(text, given)
     codec, setting = _one(names, CODEC), _one(names, SETTING)
     if given.codec and codec and len({row[codec] for row in rows}) > 1:
         rows = [row for row in rows if row[codec] == given.codec]
@@ -87,10 +89,6 @@ def _rate(row: Row, names: Sequence[str], given: Given) -> float:
             f"{told:.4g}: {why}"
         )
     return counted
-
-
-def _header(text: str) -> list[str]:
-    return [name.strip().lower() for name in text.partition("\n")[0].strip().split(",")]
 
 
 def _one(names: Sequence[str], known: Sequence[str]) -> str:

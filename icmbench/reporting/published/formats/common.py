@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,13 +57,50 @@ Row = Mapping[str, str]
 
 
 def number(row: Row, column: str, given: Given) -> float:
-    """A number of a row; MeasurementError where the cell holds none."""
+    """A finite number of a row; MeasurementError where the cell holds none."""
     try:
-        return float(row[column])
-    except (TypeError, ValueError):
+        found = float(row[column])
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
         raise MeasurementError(
             f"{given.file}: column {column} holds {row[column]!r} instead of a number"
-        ) from None
+        )
+    return found
+
+
+def header_of(text: str, delimiter: str = ",") -> list[str]:
+    """Names of the columns of a table, in lower case; none where the first line is not CSV."""
+    try:
+        names = next(csv.reader(io.StringIO(text), delimiter=delimiter), [])
+    except csv.Error:
+        return []
+    return [name.strip().lower() for name in names]
+
+
+def rows_of(text: str, given: Given, delimiter: str = ",") -> list[Row]:
+    """Rows of a table by the names of `header_of`.
+
+    Raises MeasurementError for a column that is there twice, and naming the line where it has
+    another number of cells.
+    """
+    names = header_of(text, delimiter)
+    if twice := sorted({name for name in names if name and names.count(name) > 1}):
+        raise MeasurementError(f"{given.file}: column {twice[0]} is there twice")
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    rows = []
+    try:
+        for cells in reader:
+            if cells and len(cells) != len(names):
+                raise MeasurementError(
+                    f"{given.file}: line {reader.line_num} has {len(cells)} cells, the first has "
+                    f"{len(names)}"
+                )
+            if cells:
+                rows.append(dict(zip(names, cells, strict=True)))
+    except csv.Error as error:
+        raise MeasurementError(f"{given.file}: line {reader.line_num}: {error}") from None
+    return list(rows[1:])
 
 
 def means(

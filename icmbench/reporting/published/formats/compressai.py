@@ -27,7 +27,7 @@ def recognises(text: str) -> bool:
     """True for a JSON object with `results`."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(found, dict) and isinstance(found.get("results"), dict)
 
@@ -41,6 +41,8 @@ def read(text: str, given: Given) -> list[Point]:
     if RATE not in series:
         raise MeasurementError(f"{given.file}: `results` has no {RATE}")
     meta = content.get("meta") or {}
+    if not isinstance(meta, dict) or not isinstance(meta.get("dataset", ""), str):
+        raise MeasurementError(f"{given.file}: `meta` is not an object with the name of a data set")
     codec = given.named("codec", _codec(content.get("name"), meta))
     dataset = given.named("dataset", meta.get("dataset"))
     bits = given.bits or _bits(str(content.get("description")), meta)
@@ -55,6 +57,8 @@ def read(text: str, given: Given) -> list[Point]:
         how, metric = "results file", NAMES.get(name, name.replace("-", "_"))
         if name in DECIBELS:
             metric, how = DECIBELS[name], "results file, converted from dB"
+            if min(values, default=0) < 0:
+                raise MeasurementError(f"{given.file}: {name} {min(values):g} is below 0")
             values = [1 - 10 ** (-value / 10) for value in values]
         points += [
             Point(codec, dataset, bpp, metric, value, given.origin, how, bits)
@@ -64,14 +68,19 @@ def read(text: str, given: Given) -> list[Point]:
 
 
 def _series(name: str, values: Any, given: Given) -> Sequence[float]:
-    if isinstance(values, int | float):
+    if _is_number(values):
         raise MeasurementError(
             f"{given.file}: `results` holds the values of a single image (--per-image); give the "
             "file of all images"
         )
-    if not (isinstance(values, list) and all(isinstance(v, int | float) for v in values)):
+    if not (isinstance(values, list) and all(map(_is_number, values))):
         raise MeasurementError(f"{given.file}: {name} is not a list of numbers")
     return [float(value) for value in values]
+
+
+def _is_number(value: Any) -> bool:
+    # An integer of JSON may be too long for a float; True is one of Python.
+    return isinstance(value, float) or (type(value) is int and abs(value) < 2**53)
 
 
 def _codec(name: Any, meta: Mapping[str, Any]) -> str | None:

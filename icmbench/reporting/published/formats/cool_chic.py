@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Final
 
 from icmbench.core.errors import MeasurementError
-from icmbench.reporting.published.formats.common import Given, Row, means, number
+from icmbench.reporting.published.formats.common import (
+    Given,
+    Row,
+    header_of,
+    means,
+    number,
+    rows_of,
+)
 from icmbench.reporting.published.points import ESTIMATED, NOT_STATED, REAL, Point
 
 TITLE = "Cool-Chic's TSV"
@@ -20,7 +25,7 @@ NEEDED: Final = (IMAGE, SETTING, RATE, QUALITY)
 
 def recognises(text: str) -> bool:
     """True where the first line has its columns, separated by tabs."""
-    return {*NEEDED} <= {*text.partition("\n")[0].strip().split("\t")}
+    return {*NEEDED} <= {*header_of(text, "\t")}
 
 
 def read(text: str, given: Given) -> list[Point]:
@@ -30,7 +35,9 @@ def read(text: str, given: Given) -> list[Point]:
     """
     if not recognises(text):
         raise MeasurementError(f"{given.file}: not {TITLE}: no columns {', '.join(NEEDED)}")
-    rows = list(csv.DictReader(io.StringIO(text), delimiter="\t"))
+    rows = rows_of(text, given, "\t")
+    if not rows:
+        return []
     if FRAMES in rows[0]:
         raise MeasurementError(f"{given.file}: results of videos; give those of images")
     codec, dataset = given.named("codec", None), given.named("dataset", None)
