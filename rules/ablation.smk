@@ -38,7 +38,7 @@ if plan.sweeps:
             table="<results>/tables/alpha_sweep_{guide}.csv",
             figures=[
                 file
-                for name in run.datasets
+                for name in plan.sets_of(plan.sweep_anchor)
                 for file in figure_files(f"alpha_sweep_{{guide}}_{name}")
             ],
         log:
@@ -54,6 +54,8 @@ if plan.sweeps:
             weights=lambda wc: plan.sweeps[wc.guide],
             anchor=plan.sweep_anchor,
             metrics=plan.metrics,
-            drawn=lambda wc: {f"alpha_sweep_{wc.guide}_{name}": name for name in run.datasets},
+            drawn=lambda wc: {
+                f"alpha_sweep_{wc.guide}_{name}": name for name in plan.sets_of(plan.sweep_anchor)
+            },
         script:
             "../workflow_scripts/alpha_sweep.py"

@@ -63,7 +63,8 @@ assert np.array_equal(task.predict(image, []), np.where(image.mean(axis=2) > 128
 plan = Plan(run)
 assert "results/figures/rate_ranges_ramps.png" in plan.files_of("rate_figures", "figure")
 assert "Range of rates, ramps" in [one.text.title for one in plan.made("figure")]
-drawn = {name: how for name, how in plan.drawn_by_set().items() if "ranges" in name}
+((_, drawn),) = plan.drawn_by_set()
+drawn = {name: how for name, how in drawn.items() if "ranges" in name}
 table = folder / "rd.csv"
 table.write_text("dataset,family,codec,bpp\\nramps,webp,webp:quality=9,0.2\\n")
 files = [folder / f"rate_ranges_ramps.{kind}" for kind in ("png", "svg", "pdf")]

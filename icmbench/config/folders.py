@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from icmbench.codecs.external.folder_files import (
     POINT,
@@ -24,14 +24,20 @@ from icmbench.config.problems import Problems
 from icmbench.core.errors import ConfigError
 from icmbench.core.suggest import unknown
 from icmbench.evaluation.shard import CodecEntry
+from icmbench.evaluation.units import entry_on, units
 
 _NAMED: Final = 3
 
 
 def check_folders(
-    entries: Mapping[str, CodecEntry], ids: Mapping[str, Sequence[str]], problems: Problems
+    config: Mapping[str, Any],
+    entries: Mapping[str, CodecEntry],
+    ids: Mapping[str, Sequence[str]],
+    problems: Problems,
 ) -> list[str]:
     """Notices on the results of all entries with a folder; what cannot be right is a problem.
+
+    Looked for are the results on data sets and at points that the entries code.
 
     Args:
         ids: image ids by data set.
@@ -42,18 +48,36 @@ def check_folders(
         if codec.foreign and codec.definition is not None:
             with problems.collect(f"codecs.{name}"):
                 path = results_folder(codec.definition)
-                points = [str(dict(point.encode)["point"]) for point in entry.points]
-                notices += [f"codecs.{name}: {text}" for text in _notices(path, points, ids)]
+                wanted = {
+                    dataset: _folders_of(entry_on(config, dataset, entry))
+                    for dataset, _ in units(config, ids, [name])
+                }
+                found = _notices(path, _folders_of(entry), wanted, ids)
+                notices += [f"codecs.{name}: {text}" for text in found]
     return notices
 
 
-def _notices(path: Path, points: Sequence[str], ids: Mapping[str, Sequence[str]]) -> list[str]:
-    """Sentences on the points of one folder, on all data sets.
+def _folders_of(entry: CodecEntry) -> list[str]:
+    """Names of the folders of an entry's points."""
+    return [str(dict(point.encode)["point"]) for point in entry.points]
+
+
+def _notices(
+    path: Path,
+    points: Sequence[str],
+    wanted: Mapping[str, Sequence[str]],
+    ids: Mapping[str, Sequence[str]],
+) -> list[str]:
+    """Sentences on the points of one folder.
+
+    Args:
+        points: all points of the entry.
+        wanted: those that are coded, by data set.
 
     Raises ConfigError where a point has no folder, nothing matches, or sizes are implausible.
     """
     notices = []
-    folders = sorted({each for dataset in ids for each in point_folders(path, dataset)} - {*ids})
+    folders = sorted({each for dataset in wanted for each in point_folders(path, dataset)} - {*ids})
     for point in points:
         if not POINT.fullmatch(point):
             raise ConfigError(f"point={point}: letters, digits, '.', '_' and '-'")
@@ -63,7 +87,11 @@ def _notices(path: Path, points: Sequence[str], ids: Mapping[str, Sequence[str]]
         notices.append(f"the folders {_some(unused)} are no points of it")
     matched = 0
     for point in points:
-        found = {dataset: find_results(path, dataset, point, ids[dataset]) for dataset in ids}
+        found = {
+            dataset: find_results(path, dataset, point, ids[dataset])
+            for dataset, those in wanted.items()
+            if point in those
+        }
         for dataset, results in found.items():
             notices += _on_sizes(point, dataset, results)
             lacking = results.missing
@@ -76,8 +104,8 @@ def _notices(path: Path, points: Sequence[str], ids: Mapping[str, Sequence[str]]
                 )
         if spare := _left_over(path, found):
             notices.append(f"{point}: {len(spare)} left over, of no image ({_some(spare)})")
-    if not matched and any(ids.values()):
-        example = next(names[0] for names in ids.values() if names)
+    if not matched and any(ids[dataset] for dataset in wanted):
+        example = next(ids[dataset][0] for dataset in wanted if ids[dataset])
         raise ConfigError(
             f"path: nothing in {path} has the name of an image and a size; such as "
             f"{points[0]}/{example}.png with {points[0]}/{example}.bin or bytes.csv"

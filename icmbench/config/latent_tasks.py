@@ -8,6 +8,7 @@ from typing import Any
 
 from icmbench.codecs.registry import codec_of, codecs
 from icmbench.config.problems import Problems
+from icmbench.evaluation.units import units
 from icmbench.tasks.base import Task
 from icmbench.tasks.latents import LATENT_HEAD, TRAINED, LatentTask
 from icmbench.tasks.registry import kinds
@@ -39,7 +40,7 @@ def check_latent_tasks(
     if len(latent) > 1:
         names = ", ".join(task.name for task in latent)
         problems.add(f"tasks: {names}: a run has one task on decoded latents")
-    known = ", ".join(name for name, codec in codecs().items() if codec.has_latent)
+    able = ", ".join(name for name, codec in codecs().items() if codec.has_latent)
     for task in latent:
         where, chosen = f"tasks.{task.name}", task.values["codecs"]
         problems.unknown_names(f"{where}.codecs", chosen, "codec entry", config["codecs"])
@@ -48,10 +49,13 @@ def check_latent_tasks(
                 continue
             if not codec_of(config["codecs"], name).has_latent:
                 problems.add(
-                    f"{where}.codecs: {name} has no decoded latent: name codec entries of {known}"
+                    f"{where}.codecs: {name} has no decoded latent: name codec entries of {able}"
                 )
         other = tasks.get(task.values["against"])
         mine = set(config["tasks"][task.name]["datasets"])
+        known = sorted(mine & {*config["datasets"]})
+        for dataset in sorted({*known} - dict(units(config, known, chosen)).keys()):
+            problems.add(f"{where}: data set {dataset!r} is coded by none of {', '.join(chosen)}")
         if other is None or isinstance(other, LatentTask) or other.produces != task.produces:
             problems.add(
                 f"{where}.against: {task.values['against']!r} is no task on reconstructions that "

@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from icmbench.codecs.external.definitions import definition_of
 from icmbench.codecs.registry import codec_of
 from icmbench.config.problems import Problems
 from icmbench.config.zoo import lacking_weights
 from icmbench.core.versions import runs_jobs
+from icmbench.evaluation.units import units
 from icmbench.metrics import available
 from icmbench.metrics.availability import distribution_lacks
 
@@ -53,6 +55,28 @@ def drop_unavailable(
         why = "; ".join(f"{name}: {reason}" for name, reason in lacking.items())
         problems.add(f"metrics: none can be computed here, add psnr_rgb for one: {why}")
     return {**reasons, **lacking}
+
+
+def drop_uncoded(config: dict[str, Any], removed: dict[str, list[str]]) -> list[str]:
+    """Take out codec entries that no data set is coded by; a notice for each.
+
+    They join `removed`, as those of `drop_unavailable`. An entry whose definition another one names
+    stays.
+    """
+    if not config["datasets"]:
+        return []  # a problem of its own
+    coding = {name for _, name in units(config)}
+    named = {str(entry.get("codec")) for entry in config["codecs"].values()}
+    entries = config["codecs"]
+    coding |= {name for name in named & {*entries} if definition_of(entries, name)}
+    notices = []
+    for name in [name for name in config["codecs"] if name not in coding]:
+        del config["codecs"][name]
+        removed.setdefault("codecs", []).append(name)
+        notices.append(
+            f"codecs.{name} is left out: no data set names it in its key codecs (`datasets`)"
+        )
+    return notices
 
 
 def drop_references(config: dict[str, Any], absent: Mapping[str, Sequence[str]]) -> list[str]:

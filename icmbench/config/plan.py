@@ -205,7 +205,8 @@ class Plan:
     @property
     def damages(self) -> bool:
         """Streams are damaged and decoded."""
-        return self.run.config["robustness"]["trials"] > 0 and bool(self.coded)
+        section = self.run.config["robustness"]
+        return section["trials"] > 0 and bool(self.units([section["dataset"]], self.coded))
 
     def lossless(self, codec: str) -> bool:
         """True if the reconstructions of a codec entry must equal the originals."""
@@ -223,6 +224,10 @@ class Plan:
     ) -> list[tuple[str, str]]:
         """Data set and codec entry of every unit; of all, or of those given."""
         return units(self.run.config, datasets, codecs)
+
+    def sets_of(self, codec: str | None) -> list[str]:
+        """The data sets that a codec entry codes; none for None."""
+        return [dataset for dataset, _ in self.units(codecs=[codec] if codec else [])]
 
     @functools.cache  # noqa: B019
     def entries_on(self, dataset: str) -> dict[str, CodecEntry]:
@@ -438,18 +443,21 @@ class Plan:
             return {one.name: one.values[keys[0]] for one in found}
         return {one.name: tuple(one.values[key] for key in keys) for one in found}
 
-    def drawn_by_set(self) -> dict[str, tuple[str, dict[str, Any]]]:
-        """Figures that a function draws from tables, one per data set.
+    def drawn_by_set(self) -> list[tuple[list[str], dict[str, tuple[str, dict[str, Any]]]]]:
+        """Data sets that have the same figures drawn from tables by a function, and these figures.
 
-        Returns by name, in which `{dataset}` is kept: the function, and the values of the other
-        wildcards.
+        They are more than one group where an anchor does not code all data sets. Figures by name,
+        in which `{dataset}` is kept: the function, and the values of the other wildcards.
         """
-        found = {}
+        found: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {}
         for one in self.made("figure", rule="rate_figures", on_demand=True):
             values = {key: value for key, value in one.values.items() if key != "dataset"}
             name = one.entry.name.format(**values, dataset="{dataset}")
-            found[name] = (one.entry.draw, values)
-        return found
+            found.setdefault(one.values["dataset"], {})[name] = (one.entry.draw, values)
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for dataset, drawn in found.items():
+            groups.setdefault(tuple(drawn), []).append(dataset)
+        return [(datasets, found[datasets[0]]) for datasets in groups.values()]
 
     def places(
         self, start: str, patterns: Mapping[str, str], codecs: Sequence[str] = ()

@@ -11,6 +11,7 @@ from icmbench.codecs.diff_icmh.model_folder import NAME as DIFF_ICMH
 from icmbench.codecs.registry import codec_class
 from icmbench.codecs.zoo.published import NAMES as ZOO
 from icmbench.core.devices import has_nvidia
+from icmbench.evaluation.units import entry_on
 from icmbench.models.footprint import feature_maps_mb
 
 # Megabytes of a job with networks: of its two processes, torch in one of them; per MB of weights
@@ -138,4 +139,5 @@ class Demand:
 
     def _megapixels(self, dataset: str, codec: str, images: int) -> float:
         mean: float = self._run.datasets[dataset].megapixels.mean
-        return mean * images * len(self._run.codecs[codec].points)
+        entry = entry_on(self._run.config, dataset, self._run.codecs[codec])
+        return mean * images * len(entry.points)

@@ -15,6 +15,7 @@ from icmbench.config.folders import check_folders
 from icmbench.config.left_out import (
     drop_references,
     drop_unavailable,
+    drop_uncoded,
     drop_unknown_images,
     shards_hint,
 )
@@ -32,8 +33,8 @@ from icmbench.evaluation.shard import CodecEntry, make_codec_entry
 from icmbench.evaluation.units import (
     check_pictured,
     check_units,
+    coded_by,
     specs_on,
-    units,
     without_units,
 )
 from icmbench.metrics.availability import replaced_weights
@@ -78,12 +79,13 @@ def make_run(config: Mapping[str, Any]) -> Run:
     removed = removed_entries(config)
     notices = [f"{s}.{n} is null: left out" for s, names in removed.items() for n in names]
     unavailable = drop_unavailable(filled, removed, problems)
+    notices += drop_uncoded(filled, removed)
     notices += [*drop_references(filled, removed), *_replaced(filled)]
     declared = {s: _names(config.get(s)) | {*filled[s]} for s in ("datasets", "codecs", "tasks")}
     datasets = _datasets(filled, problems)
     entries = _codec_entries(filled, problems)
     check_references(filled, declared, problems)
-    _check_units(filled, declared["codecs"], entries, problems)
+    coded = _check_units(filled, declared["codecs"], entries, problems)
     tasks = make_tasks(filled, datasets, declared["datasets"], problems)
     training = Training()
     if resolve_sources(filled, problems):  # else its files cannot be looked at
@@ -95,7 +97,8 @@ def make_run(config: Mapping[str, Any]) -> Run:
             ids[name] = dataset.image_ids()
             notices += [f"datasets.{name}: {note}" for note in dataset.notes()]
     check_sources(filled, [*datasets.values(), *training.sources.values()], problems)
-    notices += check_folders(entries, ids, problems)
+    if coded:
+        notices += check_folders(filled, entries, ids, problems)
     notices += [*drop_unknown_images(filled, ids), *shards_hint(filled, ids), *training.notices]
     problems.raise_all()
     return Run(filled, datasets, entries, tasks, training, tuple(notices), unavailable)
@@ -123,17 +126,24 @@ def _check_units(
     declared: Collection[str],
     entries: Mapping[str, CodecEntry],
     problems: Problems,
-) -> None:
-    """Check what data sets state about the codec entries and points that code them."""
-    with problems.collect("datasets"):
-        check_units(config, declared)
-        for dataset, name in units(config):
-            if name in entries:
-                specs_on(config, dataset, entries[name])
+) -> bool:
+    """Check what data sets state about the codec entries and points that code them.
+
+    Returns False where it is not known what is coded.
+    """
+    before = len(problems.errors)
+    for dataset in config["datasets"]:
+        with problems.collect(f"datasets.{dataset}"):
+            check_units(config, dataset, declared)
+            for name in coded_by(config, dataset):
+                if name in entries:
+                    specs_on(config, dataset, entries[name])
+    known = len(problems.errors) == before
     for section, codec in (("hierarchy", mpd.NAME), ("diffusion", icmh.NAME)):
         items = [item for item in config[section] if item["dataset"] in config["datasets"]]
         with problems.collect(section):
             check_pictured({**config, section: items}, section, entries.values(), codec)
+    return known
 
 
 def _datasets(config: Mapping[str, Any], problems: Problems) -> dict[str, Dataset]:

@@ -56,6 +56,7 @@ def _axes(plan: Plan) -> dict[str, Axis]:
     damaged = [config["robustness"]["dataset"]]
     diffusion = _items(config["diffusion"]) if plan.diff_icmh else []
     ablation = config["ablation"]["bpp"] if config["ablation"]["full"] else []
+    anchored = plan.units(codecs=config["anchors"])
     objects = [pair for pair in plan.pairs if run.tasks[pair[1]].produces == INSTANCES]
     stages = plan.variants if plan.makes_diff_icmh else []
     latent = run.tasks[plan.latent_task] if plan.latent_task else None
@@ -65,7 +66,12 @@ def _axes(plan: Plan) -> dict[str, Axis]:
     tagged = plan.makes_diff_icmh and tags_images(config["training"])
     return {
         "ablation_rate": [{"n": n, "bpp": bpp} for n, bpp in enumerate(ablation)],
-        "anchor": _each("anchor", config["anchors"]),
+        "ablation_set": _each("dataset", plan.sets_of(config["ablation"]["full"])),
+        "anchored": [
+            {"anchor": anchor, "dataset": data}
+            for anchor in config["anchors"]
+            for data in plan.sets_of(anchor)
+        ],
         "annotated": _each("dataset", [n for n in run.datasets if n in judged]),
         "backbone": _pairs(plan.backbones),
         "backbones": [{}] * bool(plan.backbones),
@@ -88,10 +94,12 @@ def _axes(plan: Plan) -> dict[str, Axis]:
         "mpd_unit": _units(plan, codecs=plan.mpd),
         "objects": _pairs(objects),
         "pair": _pairs(plan.pairs),
+        "paired_set": _each("dataset", dict(anchored)),
         "shard": _each("shard", plan.shards),
         "source": _each("source", run.training.data),
         "tagged": _each("source", run.training.data if tagged else []),
         "sweep": _each("guide", plan.sweeps),
+        "sweep_set": _each("dataset", plan.sets_of(plan.sweep_anchor)),
         "tap": _each("tap", level_names(config["training"]["mpd"]["pseudo_labels"]["descriptors"])),
         "tapped_image": hierarchy[:1] if plan.makes_models else [],
         "task_dataset": _each(

@@ -77,24 +77,22 @@ def specs_on(config: Mapping[str, Any], dataset: str, entry: CodecEntry) -> list
     return [point.spec for point in entry.points if point.spec in found]
 
 
-def check_units(config: Mapping[str, Any], declared: Iterable[str]) -> None:
+def check_units(config: Mapping[str, Any], dataset: str, declared: Iterable[str]) -> None:
     """ConfigError where a data set names a codec entry that does not exist, or none that can run.
 
     Args:
         declared: names of all codec entries, of those, too, that were left out.
     """
-    known = sorted(declared)
-    for dataset, entry in config["datasets"].items():
-        chosen = entry.get(KEY)
-        if chosen is None:
-            continue
-        for name in chosen:
-            if name not in known:
-                raise ConfigError(unknown(f"codec entry in datasets.{dataset}.{KEY}", name, known))
-        if not coded_by(config, dataset):
-            raise ConfigError(
-                f"datasets.{dataset}.{KEY}: none of {', '.join(chosen)} is part of this run"
-            )
+    known, chosen = sorted(declared), config["datasets"][dataset].get(KEY)
+    if chosen is None:
+        return
+    for name in chosen:
+        if name not in known:
+            raise ConfigError(unknown(f"codec entry in datasets.{dataset}.{KEY}", name, known))
+    if not coded_by(config, dataset):
+        raise ConfigError(
+            f"datasets.{dataset}.{KEY}: none of {', '.join(chosen)} is part of this run"
+        )
 
 
 def check_pictured(

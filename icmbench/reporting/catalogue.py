@@ -52,7 +52,7 @@ FIGURES: Final[Sequence[Artefact]] = (
     _figure(
         "bd_{anchor}_{dataset}", "rate_figures", "BD-rate, {dataset}, against {anchor}",
         "BD-rate against the anchor for every metric.",
-        "BD-rate", "anchor", "dataset", job=("dataset",), draw="bd_heatmap",
+        "BD-rate", "anchored", job=("dataset",), draw="bd_heatmap",
     ),
     _figure(
         "visual_{n}", "visual_comparison", "{image} at about {bpp} bpp",
@@ -64,7 +64,7 @@ FIGURES: Final[Sequence[Artefact]] = (
         "paired_{dataset}", "paired_table", "Differences at equal rate, {dataset}",
         "Every codec minus the anchor at equal rate, with paired 95 % intervals over images; "
         "hollow where the interval holds 0.",
-        "Differences at equal rate", "dataset", when="paired", job=(),
+        "Differences at equal rate", "paired_set", when="paired", job=(),
     ),
     _figure(
         "fid_{dataset}", "distribution_table", "FID and KID, {dataset}",
@@ -102,13 +102,13 @@ FIGURES: Final[Sequence[Artefact]] = (
     _figure(
         "ablation_{dataset}_{n}", "ablation", "Without one ingredient, {dataset}, {bpp} bpp",
         "Change at equal rate when one ingredient is left out, with 95 % intervals.",
-        LEARNED, "dataset", "ablation_rate", job=(),
+        LEARNED, "ablation_set", "ablation_rate", job=(),
     ),
     _figure(
         "alpha_sweep_{guide}_{dataset}", "alpha_sweep",
         "Weight of the clustering features, {guide}, {dataset}",
         "BD-rate against the plain palette by the weight of the clustering features.",
-        LEARNED, "sweep", "dataset", job=("guide",),
+        LEARNED, "sweep", "sweep_set", job=("guide",),
     ),
     _figure(
         "clusters", "clusters_figure", "Clusters",

@@ -56,7 +56,8 @@ def chosen_units(
         datasets: names of the data sets to include; empty: all.
         codecs: names of the codec entries to include; empty: all.
 
-    Raises ConfigError for a name that the configuration does not have.
+    Raises ConfigError for a name that the configuration does not have, and where none of these data
+    sets is coded by any of these codec entries.
     """
     for kind, names, known in (
         ("data set", datasets, config["datasets"]),
@@ -66,6 +67,9 @@ def chosen_units(
             if name not in known:
                 raise ConfigError(unknown(kind, name, known))
     pairs = units(config, datasets or None, codecs or None)
+    if not pairs:
+        names = [", ".join(names) or "any" for names in (codecs, datasets)]
+        raise ConfigError(f"the run has no streams of {names[0]} on {names[1]}")
     return sorted({Unit(*pair, shard) for pair in pairs for shard in range(config["shards"])})
 
 

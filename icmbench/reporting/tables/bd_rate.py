@@ -57,9 +57,10 @@ def bd_rate_table(
 
     Columns are `COLUMNS`; rows are sorted by dataset and family, then in the order of `anchors` and
     `metrics`. There are no rows for a codec entry against itself, for a lossless codec entry (a
-    metric is infinite at all its points), or for a metric that is undefined on all images of a data
-    set. All other combinations have a row, with the reason of a missing or weak value or interval
-    in `note`, and the range and the points behind the value (`curve_range.behind`).
+    metric is infinite at all its points), against an anchor that does not code the data set, or for
+    a metric that is undefined on all images of a data set. All other combinations have a row, with
+    the reason of a missing or weak value or interval in `note`, and the range and the points behind
+    the value (`curve_range.behind`).
 
     A codec entry's curve joins the Pareto-optimal points among the means of its codec specs over
     the compared images (`comparison_set`); `points` and `anchor_points` count them. The value is
@@ -135,9 +136,10 @@ def _dataset_rows(
     shown = [m for m in metrics if not (common.images and np.isnan(common.values[m]).all())]
     lossless = _lossless(common, metrics)
     rows: list[dict[str, object]] = []
-    for family in common.families():
+    families = common.families()
+    for family in families:
         for anchor in anchors:
-            if family in lossless or family == anchor:
+            if family in lossless or family == anchor or anchor not in families:
                 continue
             for metric in shown:
                 curves = table[metric]
@@ -148,17 +150,14 @@ def _dataset_rows(
                     "metric": metric,
                     "images": len(common.images),
                 }
-                if anchor in curves or not common.images:
-                    pair = curves[family], curves.get(anchor)
-                    entry = compare_curves(
-                        *pair,
-                        len(common.images),
-                        min_overlap,
-                        resampled,
-                        higher_is_better=metrics[metric],
-                    )
-                else:
-                    entry = {"note": "the anchor was not measured on this data set"}
+                entry = compare_curves(
+                    curves[family],
+                    curves[anchor],
+                    len(common.images),
+                    min_overlap,
+                    resampled,
+                    higher_is_better=metrics[metric],
+                )
                 rows.append(key | entry)
     return rows
 
