@@ -26,7 +26,9 @@ from icmbench.codecs.specs import parse_spec
 from icmbench.core.errors import ConfigError, DatasetError
 from icmbench.core.files import sha256_file
 from icmbench.datasets.photos import PHOTOS
+from icmbench.datasets.records import Record, write_records
 from icmbench.datasets.registry import make_dataset
+from icmbench.jobs.contact_sheet import contact_sheet
 from icmbench.pasted import generator, outline
 from icmbench.tasks.answers.codes import Codes
 from icmbench.tasks.base import Image, Labels
@@ -101,6 +103,23 @@ def test_corners_and_sizes_are_those_of_the_reader(made: Any, reader: Any) -> No
             assert size == pytest.approx(each["module_px"], rel=0.1), (name, each["text"])
             seen += 1
     assert seen > 20
+
+
+def test_the_contact_sheet_has_the_outlines(made: Any, tmp_path: Path) -> None:
+    folder, truth, _ = made
+    records = [
+        Record(name, f"{name}.png", annotation=f"{name}.json", width=384, height=288)
+        for name in [*truth][:2]
+    ]
+    write_records(tmp_path / "manifest.csv", records)
+    sheets = []
+    for annotated in (False, True):
+        figure = tmp_path / f"{annotated}.png"
+        contact_sheet(manifest=tmp_path / "manifest.csv", images=[folder], shards=1, split="test",
+                      annotated=annotated, figure=figure)  # fmt: skip
+        sheets.append(np.asarray(PillowImage.open(figure)).astype(int))
+    blue = [((sheet[..., 2] > 200) & (sheet[..., 0] < 80)).sum() for sheet in sheets]
+    assert blue[1] > blue[0] + 200
 
 
 def test_symbols_lie_inside_of_the_pictures_and_apart(made: Any) -> None:

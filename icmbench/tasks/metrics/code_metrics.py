@@ -69,10 +69,10 @@ class CodeEvaluator:
             f"read_{kind}": Score(f"{each.title} read", True, "share of symbols")
             for kind, each in FORMATS.items()
         },
-        "read_below_2_5px": Score("matrix codes read, modules < 2.5 px", True, "share of symbols"),
-        "read_2_5_to_3px": Score("matrix codes read, 2.5 to 3 px", True, "share of symbols"),
-        "read_3_to_4px": Score("matrix codes read, 3 to 4 px", True, "share of symbols"),
-        "read_from_4px": Score("matrix codes read, modules ≥ 4 px", True, "share of symbols"),
+        "read_below_2_5px": Score("read, modules < 2.5 px", True, "share of 2D"),
+        "read_2_5_to_3px": Score("read, modules 2.5-3 px", True, "share of 2D"),
+        "read_3_to_4px": Score("read, modules 3-4 px", True, "share of 2D"),
+        "read_from_4px": Score("read, modules ≥ 4 px", True, "share of 2D"),
         "misread": Score("misread", False, "symbols per image", inf),
     }
 
