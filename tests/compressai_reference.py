@@ -110,15 +110,21 @@ def results(net: Any, x: torch.Tensor) -> dict[str, np.ndarray]:
             z = net.h_a(y.abs() if type(net) is ScaleHyperprior else y)
             z_symbols = prior.quantize(z, "symbols", medians)
             found["z"] = z_symbols.numpy()
+            found["z_tie"] = tie(z - medians)
             params = net.h_s(z_symbols + medians)
             means = params.chunk(2, 1)[1] if type(net) is MeanScaleHyperprior else None
             residual = y if means is None else y - means
             found["y"] = net.gaussian_conditional.quantize(y, "symbols", means).numpy()
-        found["tie"] = (0.5 - (residual - residual.round()).abs()).numpy()
+        found["tie"] = tie(residual)
     bits = -sum(float(p.double().log2().sum()) for p in out["likelihoods"].values())
     found["bits"] = np.array(bits)
     found["bytes"] = np.array(sum(len(strings[0]) for strings in coded["strings"]))
     return found
+
+
+def tie(values: torch.Tensor) -> np.ndarray:
+    """How far every value is from a tie of rounding, 0 to 0.5."""
+    return (0.5 - (values - values.round()).abs()).numpy()
 
 
 def old_name(name: str) -> str:

@@ -112,7 +112,12 @@ def test_equal_to_compressai(
         written.clear()
         stream = codec.encode(image, quality=number)
         *z, y = written
-        assert all(np.array_equal(symbols, expected[f"{name}.z"]) for symbols in z)
+        moved = 0
+        for symbols in z:
+            apart = symbols != expected[f"{name}.z"]
+            assert (expected[f"{name}.z_tie"][apart] < TIE).all()
+            moved = int(apart.sum())
+        assert moved <= 1
         other = y != theirs["y"]
         assert (theirs["tie"][other] < TIE).all()
         assert other.sum() <= TIES * y.size
@@ -124,7 +129,7 @@ def test_equal_to_compressai(
         excess = (len(stream) - overhead) / estimate - 1
         print(
             f"\n{SPECS[number - 1]} {name}: {y.size} symbols of y (up to {np.abs(y).max()}), "
-            f"{other.sum()} differ, {sum(map(np.size, z))} of z, none; x_hat differs by "
+            f"{other.sum()} differ, {sum(map(np.size, z))} of z, {moved}; x_hat differs by "
             f"{largest:.1e}, {(levels > 0).sum()} of {levels.size} levels by {levels.max()}; "
             f"{len(stream)} bytes, estimate {estimate:.0f} ({excess:+.3%} beside {overhead} "
             f"bytes), CompressAI's strings {theirs['bytes']}"
