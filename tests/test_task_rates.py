@@ -39,7 +39,10 @@ def test_what_a_share_of_a_ceiling_is() -> None:
     np.testing.assert_allclose(level_of(Score("", True), ceiling, 0.9), [0.72, 0.45])
     # An error of 0.2 is an accuracy of 0.8; nine tenths of it are 0.72, an error of 0.28.
     np.testing.assert_allclose(level_of(Score("", False), 1 - ceiling, 0.9), [0.28, 0.55])
-    np.testing.assert_allclose(level_of(Score("", False, most=inf), np.array([4.5]), 0.9), [5.0])
+    nme = Score("", False, most=inf)
+    np.testing.assert_allclose(level_of(nme, np.array([4.5, 0.0]), 0.9), [5.0, np.nan])
+    # A reading of all characters but a tenth, whatever else is read: an error can be above 1.
+    np.testing.assert_allclose(level_of(nme._replace(nothing=1.0), np.zeros(1), 0.9), [0.1])
 
 
 def sampled(

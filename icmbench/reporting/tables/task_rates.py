@@ -54,6 +54,8 @@ def needed_rates(of: Sampled, ceilings: Mapping[str, Floats]) -> pd.DataFrame:
             levels = level_of(score, ceiling, share)
             if whole is not None:
                 levels = np.where(whole, levels, levels[0])
+            if np.isnan(levels[0]):
+                continue
             base: dict[str, object] = {
                 "dataset": of.dataset, "task": of.task.name, "model": of.task.model,
                 "metric": metric, "share": share, "ceiling": float(ceiling[0]),
@@ -70,15 +72,17 @@ def needed_rates(of: Sampled, ceilings: Mapping[str, Floats]) -> pd.DataFrame:
 def level_of(score: Score, ceiling: Floats, share: float) -> Floats:
     """The score that is a share of the ceiling, like `ceiling`.
 
-    Of a score that is better when higher, that share of it. Of an error up to 1, an accuracy of
-    1 - error is meant: the error that leaves that share of the ceiling's accuracy. Of an error
-    without a bound, such as NME, the ceiling's error divided by the share.
+    Of a score that is better when higher, that share of it. Of an error, that share of the way from
+    its value where nothing is found (`Score.nothing`; of a rate of errors 1) to the ceiling: 1 - error
+    is an accuracy. Of an error without such a value, as NME, the ceiling's error divided by the
+    share; nan where that is 0, as of a distance to the originals themselves.
     """
     if score.higher_is_better:
         return ceiling * share
-    if np.isfinite(score.most):
-        return score.most - share * (score.most - ceiling)
-    return ceiling / share
+    nothing = score.most if score.nothing is None else score.nothing
+    if np.isfinite(nothing):
+        return nothing - share * (nothing - ceiling)
+    return np.where(ceiling > 0, ceiling / share, np.nan)
 
 
 def _entry(curve: Curves, wanted: Floats, resamples: int) -> dict[str, object]:

@@ -55,7 +55,7 @@ class TextEvaluator:
     """Character error rate, word accuracy and lines found, over all text of a data set."""
 
     metrics: ClassVar[Mapping[str, Score]] = {
-        "cer": Score("character error rate", False, "share of characters", inf),
+        "cer": Score("character error rate", False, "share of characters", inf, 1.0),
         "word_accuracy": Score("word accuracy", True, "share of words"),
         "lines_found": Score("lines found", True, "share of lines"),
         "extra_lines": Score("extra lines per image", False, most=inf),
