@@ -73,9 +73,9 @@ def level_of(score: Score, ceiling: Floats, share: float) -> Floats:
     """The score that is a share of the ceiling, like `ceiling`.
 
     Of a score that is better when higher, that share of it. Of an error, that share of the way from
-    its value where nothing is found (`Score.nothing`; of a rate of errors 1) to the ceiling: 1 - error
-    is an accuracy. Of an error without such a value, as NME, the ceiling's error divided by the
-    share; nan where that is 0, as of a distance to the originals themselves.
+    its value where nothing is found (`Score.nothing`; of a rate of errors 1) to the ceiling, since
+    1 - error is an accuracy. Of an error without such a value, as NME, the ceiling's error divided
+    by the share; nan where that is 0, as of a distance to the originals themselves.
     """
     if score.higher_is_better:
         return ceiling * share
