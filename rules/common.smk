@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+from icmbench.config.braces import check_repository
 from icmbench.config.job_code import workflow_code
 from icmbench.config.command_line import with_given_values
 from icmbench.config.plan import Plan
@@ -36,6 +37,7 @@ if config.get("packed"):
     raise WorkflowError("packed: streams of `icmbench unpack` are decoded by -s rules/packed.smk")
 
 try:
+    check_repository(HOME)
     run = make_run(with_given_values(config, workflow.config_settings.config))
 except IcmbenchError as error:
     raise WorkflowError(str(error)) from None

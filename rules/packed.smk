@@ -5,6 +5,7 @@
 
 from pathlib import Path
 
+from icmbench.config.braces import check_repository
 from icmbench.config.job_code import workflow_code
 from icmbench.config.resources import Demand, network_mb
 from icmbench.core.errors import IcmbenchError
@@ -19,6 +20,7 @@ protect_children()
 HOME = Path(workflow.basedir).parent
 
 try:
+    check_repository(HOME)
     run = packed_run(config)
 except IcmbenchError as error:
     raise WorkflowError(str(error)) from None

@@ -417,3 +417,21 @@ def test_values_of_the_command_line_have_the_types_of_a_file() -> None:
         "downloads": "2024",
         "texts": ["0x_", "", 2.5],
     }
+
+
+@pytest.mark.parametrize("key", ["results", "downloads", "models", "weights"])
+def test_braces_in_paths_are_named(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snakemake takes them for wildcards; a relative path may spare them."""
+    folder = tmp_path / "a{b}" / "c"
+    folder.mkdir(parents=True)
+    found = {
+        "datasets": {"photos": {"only": ["retina"], "max_megapixels": 0.01}},
+        "codecs": {"jpeg": {"points": [{"quality": 9}]}}, "metrics": ["psnr_rgb"],
+        key: str(folder),
+    }  # fmt: skip
+    with pytest.raises(ConfigError, match=rf"{key}: .*a\{{b\}}/c: Snakemake takes braces"):
+        make_run(found)
+    monkeypatch.chdir(folder.parent)
+    assert make_run(found).config[key] == "c"

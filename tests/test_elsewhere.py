@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -750,6 +751,36 @@ def test_a_folder_that_was_not_unpacked(tmp_path: Path) -> None:
         packed_run({**config, "treads": 2})
 
 
+def test_braces_in_the_path_of_an_unpacked_folder(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are spared where Snakemake starts there; else they are named."""
+    from icmbench.transfer.packed import packed_run
+
+    pack_streams(home, tmp_path / "s.tar")
+    folder = tmp_path / "a {b}" / "it's there"
+    written = unpack_streams(tmp_path / "s.tar", folder)
+    head = written.read_text().splitlines()[1]
+    assert shlex.split(head.removeprefix("#"))[-1] == str(written)
+    config = yaml.safe_load(written.read_text())
+    with pytest.raises(ConfigError, match=r"results: .*a \{b\}.*wildcards: name a folder without"):
+        packed_run(config)
+    monkeypatch.chdir(tmp_path / "a {b}")
+    assert packed_run(config).config["results"] == "it's there"
+
+
+def test_points_that_no_codec_entry_has_are_named_before_anything_runs(
+    home: Path, tmp_path: Path
+) -> None:
+    from icmbench.transfer.packed import packed_run
+
+    pack_streams(home, tmp_path / "s.tar")
+    config = yaml.safe_load(unpack_streams(tmp_path / "s.tar", tmp_path / "there").read_text())
+    config["datasets"]["mine"] = {"codecs": {"jpeg": [{"quality": 11}]}}
+    with pytest.raises(ConfigError, match="no point of the codec entry has quality: 11"):
+        packed_run(config)
+
+
 def icmbench(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "icmbench", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
@@ -788,12 +819,12 @@ def test_the_commands_that_a_user_types(tmp_path: Path) -> None:
     before = pd.read_csv(tmp_path / table)
     assert before["identical"].isna().all()
 
-    there = tmp_path / "there"
+    there = tmp_path / "the {machine} there"  # Snakemake takes braces for wildcards
     done = icmbench("pack", tmp_path / "results", "--out", tmp_path / "s.tar")
     assert "jpeg on mine" in done.stdout
     done = icmbench("unpack", tmp_path / "s.tar", "--to", there)
-    told = f"snakemake -s rules/packed.smk --cores all --configfile {there / 'config.yaml'}"
-    assert told in done.stdout
+    told = ["snakemake", "-s", "rules/packed.smk", "--cores", "all", "--configfile"]
+    assert shlex.split(done.stdout.splitlines()[-1]) == [*told, str(there / "config.yaml")]
     shutil.rmtree(tmp_path / "pictures")  # nothing there needs them
     packed = "rules/packed.smk"
     snakemake(there, there / "config.yaml", "--config", "threads=2", file=packed)

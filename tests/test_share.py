@@ -6,6 +6,7 @@ import json
 import shutil
 import tarfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -22,7 +23,7 @@ from icmbench.evaluation import archive
 from icmbench.evaluation.decode import decode_shard
 from icmbench.evaluation.imported import import_shard
 from icmbench.evaluation.shard import DECODED, make_codec_entry, read_rows, write_rows
-from icmbench.transfer.share import share_results
+from icmbench.transfer.share import point_folders, share_results
 
 CODECS: dict[str, Any] = {
     "webp": {"points": [{"quality": [10, 60]}, {"quality": 10, "scale": 0.5}]},
@@ -147,6 +148,51 @@ def test_what_was_made_elsewhere_is_left_out(
     assert main(["share", str(results), "-o", str(tmp_path / "out")]) == 0
     assert "theirs: left out" in capsys.readouterr().out
     assert not (tmp_path / "out" / "codecs" / "theirs").exists()
+
+
+def test_only_points_that_were_coded_are_listed(run: Path, tmp_path: Path) -> None:
+    """Of data sets that are coded at some points, by some entries; and where all images failed."""
+    results = tmp_path / "results"
+    shutil.copytree(run, results)
+    told = json.loads((results / "provenance.json").read_text())
+    chosen = {"webp": [{"quality": 60}], "planes": "all"}
+    told["config"]["datasets"]["mine"]["codecs"] = chosen
+    (results / "provenance.json").write_text(json.dumps(told))
+    for file in (results / "decoded" / "mine").glob("*/*.csv"):
+        rows = [row for row in read_rows(file, DECODED) if "quality=10" not in row["codec"]]
+        for row in rows:
+            if row["codec"] == "raw-test:planes=1":
+                row |= {"status": "decode-failed", "digest": ""}
+        write_rows(file, DECODED, rows)
+    share_results(results, tmp_path / "ours")
+    theirs = yaml.safe_load((tmp_path / "ours" / "config.yaml").read_text())["codecs"]
+    assert {name: entry["points"][0]["point"] for name, entry in theirs.items()} == {
+        "shared-webp": ["webp-quality60"],
+        "shared-planes": ["raw-test-planes2", "raw-test"],
+    }
+    for name in ("webp", "planes"):  # what another run's check looks for
+        home = tmp_path / "ours" / "codecs" / name
+        listed = theirs[f"shared-{name}"]["points"][0]["point"]
+        assert sorted(listed) == sorted(f.name for f in (home / "mine").iterdir() if f.is_dir())
+        assert list(pd.read_csv(home / "points.csv")["point"]) == listed
+    with pytest.raises(ConfigError, match="no streams of identity on mine"):
+        share_results(results, tmp_path / "x", datasets=["mine"], codecs=["identity"])
+
+
+def test_every_point_has_a_folder_of_its_own() -> None:
+    specs = ["x:mode=a b", "x:mode=a_b", "x:mode=A_B", "x:mode=c"]
+    points = tuple(SimpleNamespace(spec=spec) for spec in specs)
+    found = point_folders(SimpleNamespace(points=points))  # type: ignore[arg-type]
+    assert found == dict(
+        zip(specs, ["x-modea_b", "x-modea_b_2", "x-modeA_B_3", "x-modec"], strict=True)
+    )
+
+
+@pytest.mark.parametrize("name", ["ours.tar.gz", "ours.tgz", "ours.zip", "ours.TAR"])
+def test_archives_of_other_kinds_are_refused(run: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=r"name a folder or a file that ends in \.tar"):
+        share_results(run, tmp_path / name)
+    assert not (tmp_path / name).exists()
 
 
 def test_a_failed_image_is_left_out(run: Path, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def add_unpack(sub: Sub) -> None:
         unpack,
         "unpack what `icmbench pack` packed, ready to be decoded",
         "icmbench unpack streams.tar --to streams\n"
-        "  snakemake --cores all --configfile streams/config.yaml",
+        "  snakemake -s rules/packed.smk --cores all --configfile streams/config.yaml",
     )
     parser.add_argument("file", help="a file of `icmbench pack`")
     parser.add_argument("--to", type=written, required=True, metavar="FOLDER", help="a new folder")
@@ -111,11 +111,11 @@ def share(arguments: Namespace) -> None:
 
 def unpack(arguments: Namespace) -> None:
     """`icmbench unpack FILE.tar --to FOLDER`."""
-    from icmbench.transfer.unpack import unpack_streams
+    from icmbench.transfer.unpack import decoding_command, unpack_streams
 
     config = unpack_streams(Path(arguments.file), Path(arguments.to))
     print(f"{arguments.to}: complete; to decode:")
-    print(f"snakemake -s rules/packed.smk --cores all --configfile {config}")
+    print(decoding_command(config))
 
 
 def verify(arguments: Namespace) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from icmbench.codecs.diff_icmh import model_folder as icmh
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.registry import codec_of
+from icmbench.config.braces import check_braces
 from icmbench.config.checks import check_references
 from icmbench.config.folders import check_folders
 from icmbench.config.left_out import (
@@ -76,6 +77,7 @@ def make_run(config: Mapping[str, Any]) -> Run:
     """
     problems = Problems()
     filled = complete_or_note(config, problems)
+    check_braces(filled, problems)
     removed = removed_entries(config)
     notices = [f"{s}.{n} is null: left out" for s, names in removed.items() for n in names]
     unavailable = drop_unavailable(filled, removed, problems)

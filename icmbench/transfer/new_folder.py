@@ -9,10 +9,12 @@ import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from icmbench.core.errors import ConfigError
 from icmbench.core.files import atomic_path, storage_errors, temporary_beside
+
+_ARCHIVES: Final = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".zip", ".7z")
 
 
 class Sink(Protocol):
@@ -52,10 +54,13 @@ class _Tar:
 def new_share(out: Path) -> Iterator[Sink]:
     """The sink of a new folder, or of a tar where `out` ends in `.tar`.
 
-    Raises ConfigError where `out` exists, StorageError where the disk is full.
+    Raises ConfigError where `out` exists or names an archive of another kind, StorageError where
+    the disk is full.
     """
     if out.exists():
         raise ConfigError(f"{out}: is there already; name a new folder or .tar")
+    if out.suffix.lower() in _ARCHIVES and out.suffix != ".tar":
+        raise ConfigError(f"{out}: name a folder or a file that ends in .tar")
     if out.suffix == ".tar":
         with (
             atomic_path(out) as temporary,

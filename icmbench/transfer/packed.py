@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from icmbench.config.braces import without_braces
 from icmbench.config.load import complete
 from icmbench.config.models import coding_settings, given_files, model_name, models_folder
 from icmbench.core.errors import ConfigError
@@ -52,9 +53,14 @@ class PackedRun:
 def packed_run(config: Mapping[str, Any]) -> PackedRun:
     """Validate the configuration of an unpacked file.
 
-    Raises ConfigError where it is wrong or its folder is not one that `icmbench unpack` made.
+    The folder is taken relative to the working directory where its own path holds braces, which
+    Snakemake takes for wildcards, and the relative one does not.
+
+    Raises ConfigError where it is wrong, its folder is not one that `icmbench unpack` made, or is
+    out of Snakemake's reach.
     """
     filled = complete(config)
+    filled["results"] = without_braces("results", filled["results"])
     folder = Path(filled["results"])
     if not (folder / ABOUT).is_file():
         raise ConfigError(
@@ -62,7 +68,10 @@ def packed_run(config: Mapping[str, Any]) -> PackedRun:
             "and results says where it lies"
         )
     units = chosen_units(filled)
-    return PackedRun(filled, codec_entries(filled, units), tuple(units))
+    run = PackedRun(filled, codec_entries(filled, units), tuple(units))
+    for unit in units:
+        specs_on(filled, unit.dataset, run.codecs[unit.family])  # a grid may match no point
+    return run
 
 
 def pack_pictures(config: Mapping[str, Any], out: Path, root: Path) -> None:

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
+import shlex
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,7 +27,7 @@ import yaml
 import icmbench
 from icmbench.codecs.external.folder_files import PICTURES, TABLE
 from icmbench.codecs.registry import codec_class
-from icmbench.codecs.specs import OperatingPoint, slug
+from icmbench.codecs.specs import slug
 from icmbench.core.errors import MeasurementError
 from icmbench.core.images.image_files import pixel_sha256
 from icmbench.core.progress import progress
@@ -45,9 +47,10 @@ codec spec of every point. `tables/`: everything measured; `provenance.json`: ve
 configuration; `datasets/<data set>/manifest.csv`: the images, with sha256.
 
 To compare them with your codec, give `config.yaml` beside a configuration of icmbench, from the
-folder that holds this one (or change the paths in it), with the same images:
+folder that holds this one (or change the paths in it), with the same images under the same names of
+data sets:
 
-    snakemake --cores all --configfile yours.yaml {name}/config.yaml
+    snakemake --cores all --configfile yours.yaml {command}
 """
 _PREFIX: Final = "shared-"  # entries of a folder may not have the name of a codec
 
@@ -90,26 +93,45 @@ def share_results(
                 sink.add(name, (results / name).read_bytes())
         sink.add("provenance.json", (results / "provenance.json").read_bytes())
         sizes: dict[tuple[str, str], list[tuple[str, str, int]]] = {}
+        folders = {name: point_folders(entry) for name, entry in entries.items()}
         for unit in progress(units, desc="share", unit="shard"):
             rows = sizes.setdefault((unit.family, unit.dataset), [])
-            rows += _unit_files(results, unit, unit_entry(about["config"], unit, entries), sink)
+            entry = unit_entry(about["config"], unit, entries)
+            rows += _unit_files(results, unit, entry, folders[unit.family], sink)
+        filled: dict[str, set[str]] = {}
         for (name, dataset), rows in sizes.items():
             shared.counts[name] = shared.counts.get(name, 0) + len(rows)
             table = _csv([("point", "image", "bytes"), *sorted(rows)])
             sink.add(f"codecs/{name}/{dataset}/{TABLE}", table)
-        _describe({name: entries[name] for name in shared.counts}, about, sink)
+            filled.setdefault(name, set()).update(folder for folder, _, _ in rows)
+        points = {
+            name: {folder: spec for spec, folder in folders[name].items() if folder in those}
+            for name, those in filled.items()
+        }
+        _describe(points, entries, about, sink)
     return shared
 
 
-def point_name(point: OperatingPoint) -> str:
-    """Name of a point's folder: its codec spec, in letters, digits, `.`, `_` and `-`."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", slug(point.spec))
+def point_folders(entry: CodecEntry) -> dict[str, str]:
+    """Codec spec -> name of the point's folder, in letters, digits, `.`, `_` and `-`.
+
+    Names are different where letters of any case are the same.
+    """
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for point in entry.points:
+        plain = re.sub(r"[^A-Za-z0-9._-]", "_", slug(point.spec))
+        numbered = (f"{plain}_{number}" for number in itertools.count(2))
+        name = next(n for n in itertools.chain([plain], numbered) if n.lower() not in taken)
+        taken.add(name.lower())
+        found[point.spec] = name
+    return found
 
 
 def _unit_files(
-    results: Path, unit: Unit, entry: CodecEntry, sink: Sink
+    results: Path, unit: Unit, entry: CodecEntry, folders: Mapping[str, str], sink: Sink
 ) -> Iterator[tuple[str, str, int]]:
-    """Write the files of a unit; yield point, image and bytes of each."""
+    """Write the files of a unit; yield the point's folder, image and bytes of each."""
     status, streams = (
         results / unit.member(*of) for of in (("decoded", ".csv"), ("streams", ".zip"))
     )
@@ -142,32 +164,43 @@ def _unit_files(
                 raise MeasurementError(
                     f"{pictures.place}: {member} is not the reconstruction that was measured"
                 )
-            home = f"codecs/{entry.name}/{unit.dataset}/{point_name(point)}"
+            home = f"codecs/{entry.name}/{unit.dataset}/{folders[point.spec]}"
             suffix = point.codec.file_extension(**dict(point.encode))
             # A stream that is a picture itself would be taken for the reconstruction.
             suffix = f"{suffix}.bin" if f".{suffix}" in PICTURES else suffix
             sink.add(f"{home}/{image}.{suffix}", stream)
             sink.add(f"{home}/{image}.png", archive.read_member(pictures.source, member))
-            yield point_name(point), image, len(stream)
+            yield folders[point.spec], image, len(stream)
 
 
-def _describe(entries: Mapping[str, CodecEntry], about: Mapping[str, Any], sink: Sink) -> None:
-    """Write the files that say what the others are."""
+def _describe(
+    points: Mapping[str, Mapping[str, str]],
+    entries: Mapping[str, CodecEntry],
+    about: Mapping[str, Any],
+    sink: Sink,
+) -> None:
+    """Write the files that say what the others are.
+
+    Args:
+        points: codec entry -> folder -> codec spec, of every point with a reconstruction.
+    """
     version, revision = about.get("icmbench", icmbench.__version__), about.get("revision", "?")
     config = {}
-    for name, entry in entries.items():
-        points = [(point_name(point), point.spec) for point in entry.points]
-        sink.add(f"codecs/{name}/points.csv", _csv([("point", "codec"), *points]))
-        codec = codec_class(entry.codec)
+    for name, specs in points.items():
+        if not specs:  # all images failed
+            continue
+        sink.add(f"codecs/{name}/points.csv", _csv([("point", "codec"), *specs.items()]))
+        codec = codec_class(entries[name].codec)
         config[f"{_PREFIX}{name}"] = {
             "codec": "folder",
             "path": f"{sink.name}/codecs/{name}",
             "title": name,
             "settings": f"{codec.settings} (icmbench {version}, revision {revision})",
-            "points": [{"point": [folder for folder, _ in points]}],
+            "points": [{"point": [*specs]}],
         }
     sink.add("config.yaml", yaml.safe_dump({"codecs": config}, sort_keys=False).encode())
-    text = README.format(version=version, revision=revision, name=sink.name)
+    command = shlex.quote(f"{sink.name}/config.yaml")
+    text = README.format(version=version, revision=revision, command=command)
     sink.add("README.md", text.encode())
 
 

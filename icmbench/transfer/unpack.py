@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,8 +19,13 @@ from icmbench.transfer.foreign import check_members, decoding_config
 
 CONFIG = "config.yaml"
 _HEAD = """# Written by `icmbench unpack`. To decode, from the root of the repository:
-#   snakemake --cores all --configfile {path}
+#   {command}
 """
+
+
+def decoding_command(config: Path) -> str:
+    """The command that decodes what was unpacked, for a shell: `config` is its configuration."""
+    return f"snakemake -s rules/packed.smk --cores all --configfile {shlex.quote(str(config))}"
 
 
 def unpack_streams(file: Path, folder: Path) -> Path:
@@ -41,7 +47,7 @@ def unpack_streams(file: Path, folder: Path) -> Path:
 
 def _fill(temporary: Path, bundle: Bundle, settings: Mapping[str, Any], folder: Path) -> None:
     bundle.extract(temporary)
-    head = _HEAD.format(path=folder / CONFIG)
+    head = _HEAD.format(command=decoding_command(folder / CONFIG).replace("\n", "\n# "))
     text = head + yaml.safe_dump(dict(settings), sort_keys=False)
     (temporary / CONFIG).write_text(text, encoding="utf-8")
 
