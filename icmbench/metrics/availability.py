@@ -9,6 +9,7 @@ from pathlib import Path
 from icmbench.core.fetch_command import DOWNLOADS
 from icmbench.core.versions import runs_jobs
 from icmbench.metrics import weights as files
+from icmbench.metrics.lite0_weights import lite0_lacks
 from icmbench.metrics.registry import METRICS
 
 _FILES = {
@@ -41,6 +42,8 @@ def available(
         reasons["ssimulacra2"] = (
             "The Python package ssimulacra2, which holds its weights, is missing."
         )
+    if runs_jobs() and (lacks := lite0_lacks()):
+        reasons["feature_distance"] = lacks
     for name, metric in METRICS.items():
         if metric.extra and runs_jobs() and importlib.util.find_spec(metric.extra[0]) is None:
             reasons[name] = (

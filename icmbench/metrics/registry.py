@@ -181,6 +181,18 @@ _ALL = (
         module="learned",
     ),
     Metric(
+        "feature_distance",
+        "Feature distance",
+        "",
+        False,
+        32,
+        "icmbench: EfficientNet-Lite0 with its published weights, full resolution; mean over the "
+        "maps at 1/2, 1/4, 1/8, 1/16 and 1/32 of the mean over places of 1 - cosine of the "
+        "channels; a classifier's features, fitted to no judgements of people.",
+        needs_weights=True,
+        module="feature_distance",
+    ),
+    Metric(
         "niqe",
         "NIQE",
         "",
