@@ -30,11 +30,12 @@ from icmbench.core.processes import environment
 NAMES = ("reporting", "core", "tasks")  # each holds the packages of the one before it
 ALIAS = {"opencv-python": "opencv-python-headless"}
 # Imported in functions that the rules of an environment do not call: networks of metrics and
-# tasks, and threads of the process that codes. pynvml is used where a GPU's machine has it.
+# tasks, and threads of the process that codes. pynvml is used where a GPU's machine has it, timm by
+# the tasks that name it.
 UNCALLED = {
     "reporting": {"torch", "threadpoolctl", "pynvml"},
-    "core": {"mmcv-lite", "accelerate", "pynvml"},
-    "tasks": {"pynvml"},
+    "core": {"mmcv-lite", "accelerate", "pynvml", "timm"},
+    "tasks": {"pynvml", "timm"},
     "training": {"mmcv-lite", "pynvml"},
 }
 

@@ -30,7 +30,7 @@ from icmbench.tasks.registry import make_task
 
 ZOO = "zoo"  # as `checkpoint`: the file that the library publishes
 ZOOS = {"mmdet": "mmdet", "mmdet-panoptic": "mmdet", "mmseg": "mmseg"}  # kind -> library
-WEIGHT_KEYS = ("checkpoint", "model")  # options of tasks that name a weight file
+WEIGHT_KEYS = ("checkpoint", "model", "weights")  # options of tasks that name a weight file
 
 
 def make_tasks(

@@ -86,12 +86,14 @@ class Labels:
         categories: category id -> name, of COCO instances.
         classes: names of the semantic classes.
         segments: category id -> name, of panoptic segments.
+        image_classes: classes of whole images: names, or indices in the scores of a model.
     """
 
     dataset: str
     categories: Mapping[int, str]
     classes: tuple[str, ...]
     segments: Mapping[int, str] = field(default_factory=dict)
+    image_classes: tuple[str | int, ...] = ()
 
     def category_ids(self, known: Sequence[str], what: str) -> list[int]:
         """Category id of the data set for every class of a model, in its order; -1: none.
@@ -127,6 +129,35 @@ class Labels:
         self._check(self.classes, known, what)
         ids = {name: number for number, name in enumerate(self.classes)}
         return [ids.get(name, -1) for name in known]
+
+    def image_indices(self, known: Sequence[str], what: str) -> list[int]:
+        """Index in a model's scores for every class of whole images.
+
+        A name is one of `known`, or one whose spaces are underscores.
+
+        Raises TaskError for a name or an index that the model lacks, and for a name that several of
+        its classes have.
+        """
+        places: dict[str, list[int]] = {}
+        for index, name in enumerate(known):
+            places.setdefault(name, []).append(index)
+        found = []
+        for wanted in self.image_classes:
+            if isinstance(wanted, int):
+                fitting = [wanted] if 0 <= wanted < len(known) else []
+            else:
+                fitting = places.get(wanted) or places.get(wanted.replace("_", " "), [])
+            if len(fitting) != 1:
+                reason = f"{len(fitting)} classes {fitting} have that name"
+                if not fitting:
+                    some = ", ".join(known[:3])
+                    reason = f"unknown to {what}, whose {len(known)} classes are {some}, ..."
+                raise TaskError(
+                    f"data set {self.dataset!r}: class {wanted!r}: {reason}; map it to an index "
+                    "by `classes` of the data set"
+                )
+            found += fitting
+        return found
 
     def _check(self, needed: Sequence[str], known: Sequence[str], what: str) -> None:
         if missing := [name for name in needed if name not in known]:

@@ -32,7 +32,8 @@ class Truth:
         categories = {int(c["id"]): str(c["name"]) for c in self.instances.get("categories", [])}
         listed = self.more.get("panoptic", {}).get("categories", [])
         segments = {int(category["id"]): str(category["name"]) for category in listed}
-        return Labels(dataset, categories, self.classes, segments)
+        images = self.more.get("class_scores", {}).get("classes", ())
+        return Labels(dataset, categories, self.classes, segments, tuple(images))
 
     def face_boxes(self, image_id: str) -> list[list[float]]:
         """Boxes x, y, width, height of an image's annotated faces; [] where there are none."""
