@@ -18,6 +18,7 @@ from icmbench.codecs.raw_test import RawTest
 from icmbench.config import sections
 from icmbench.config.command_line import with_given_values
 from icmbench.config.load import complete
+from icmbench.config.plan import Plan
 from icmbench.config.run import make_run
 from icmbench.config.sections import schema, schema_text
 from icmbench.core.errors import ConfigError, IcmbenchError
@@ -339,11 +340,13 @@ def test_null_takes_an_entry_out_with_what_refers_to_it(root: Path) -> None:
     config["datasets"]["scenes"] = None
     config["codecs"]["avif"] = None
     run = make_run(config)
-    assert list(run.datasets) == ["photos"]
+    assert list(run.datasets) == ["photos", "text", "codes"]
     assert "avif" not in run.codecs
+    assert ("text", "avif") not in Plan(run).units()
     assert run.config["anchors"] == ["jpeg"]
-    assert not run.tasks
-    assert not run.config["task_pictures"]
+    assert list(run.tasks) == ["reading", "codes", "classes"]
+    pictured = {item["dataset"] for item in run.config["task_pictures"]}
+    assert pictured == {"photos", "text", "codes"}
     assert {item["dataset"] for item in run.config["visual"]} == {"photos"}
     assert any(notice.startswith("datasets.scenes is null") for notice in run.notices)
     config["datasets"] = {"photos": None, "scenes": {"test": 2}}

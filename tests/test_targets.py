@@ -68,9 +68,11 @@ def test_given_models_leave_tasks_to_train() -> None:
     """On scenes of the training set, as where no codec has a model or none is trained."""
     tasks = {"tasks": {"detector": {"steps": 4}}}
     training = {**default()["training"], **tasks}
+    # Coded by codecs that one change takes out.
+    sets = {**default()["datasets"], "text": None, "codes": None}
     for change in (
         {"models": MODELS},
-        {"codecs": PLAIN["codecs"], "anchors": []},
+        {"codecs": PLAIN["codecs"], "anchors": [], "datasets": sets},
         {"training": {"data": training["data"], **tasks}},
     ):
         run = make_run({**default(), "training": training, **change})
