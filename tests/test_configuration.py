@@ -349,11 +349,12 @@ def test_null_takes_an_entry_out_with_what_refers_to_it(root: Path) -> None:
     assert pictured == {"photos", "text", "codes"}
     assert {item["dataset"] for item in run.config["visual"]} == {"photos"}
     assert any(notice.startswith("datasets.scenes is null") for notice in run.notices)
-    config["datasets"] = {"photos": None, "scenes": {"test": 2}}
+    gone = dict.fromkeys(("photos", "text", "codes"))
+    config["datasets"] = {**gone, "scenes": {"test": 2}}
     run = make_run(config)
     assert run.config["robustness"]["trials"] == 0
     with pytest.raises(ConfigError, match="datasets"):
-        make_run({**config, "datasets": {"photos": None}})
+        make_run({**config, "datasets": gone})
 
 
 def test_too_many_shards_get_a_hint() -> None:
