@@ -8,6 +8,7 @@ from icmbench.config.braces import check_repository
 from icmbench.config.job_code import workflow_code
 from icmbench.config.command_line import with_given_values
 from icmbench.config.plan import Plan
+from icmbench.config.published import unmatched_points
 from icmbench.config.rate_scales import rate_scales
 from icmbench.config.resources import METRICS_MB, Demand, network_mb, training_mb
 from icmbench.config.models import coding_settings
@@ -50,7 +51,7 @@ code_of = workflow_code(run.config, HOME)
 TRAINING = run.config["training"]
 
 if workflow.is_main_process:  # once, not in the start of every job
-    for line in announcements(run):
+    for line in [*announcements(run), *unmatched_points(plan)]:
         print(f"icmbench: {line}", file=sys.stderr)
     follow(Path(run.config["results"]).absolute() / "logs")
 

@@ -15,6 +15,7 @@ from figure_checks import assert_no_overlap, words
 from matplotlib.figure import Figure
 
 from icmbench.config.plan import Plan
+from icmbench.config.published import unmatched_points
 from icmbench.config.run import make_run
 from icmbench.core.errors import ConfigError, MeasurementError
 from icmbench.jobs.published_tables import published_tables
@@ -118,6 +119,16 @@ def test_mistakes_in_the_configuration(tmp_path: Path) -> None:
         "BPG",
         "VTM",
     }
+
+
+def test_an_own_codec_that_is_drawn_nowhere_is_announced(tmp_path: Path) -> None:
+    path = own_file(tmp_path / "mine.csv", dataset="kodak", metric="ssimulacra2")
+    assert unmatched_points(plan_of(published=["VTM", str(path)])) == [
+        f"published: Mine of {path} is drawn nowhere: this run has no whole data set kodak with "
+        "ssimulacra2"
+    ]
+    assert unmatched_points(plan_of(published=[str(path)], metrics=["ssimulacra2"])) == []
+    assert unmatched_points(plan_of(published=["ELIC"], metrics=["ssimulacra2"])) == []
 
 
 # ----- tables
@@ -235,6 +246,27 @@ def test_published_curves_are_dashed_hollow_and_inside_the_axes() -> None:
     assert "BPG (published, estimated bits)" in text
     assert "\u2020\u00a0VTM: of luma." in text
     assert_no_overlap(drawn)
+
+
+def test_curves_that_no_axis_reaches_are_named_in_the_note_alone() -> None:
+    rd = rd_frame(webp=CURVE)
+    far = {10 * bpp: value for bpp, value in CURVE.items() if bpp > 0.1}
+    across = {0.001: 10.0, 20.0: 50.0}  # its line crosses the axes
+    for points, metric in ((far, "psnr_rgb"), (CURVE, "ssim")):
+        published = pd.concat([
+            published_frame(points, metric=metric, codec="Far"),
+            published_frame(across, codec="Across", how_read="table; of luma"),
+        ])  # fmt: skip
+        metrics = [METRICS["psnr_rgb"], METRICS["ssim"]]
+        rd = rd.assign(ssim=np.nan)
+        text = words(rd_curves(rd, "kodak", metrics, published=published))
+        assert "Across\u2020 (published)" in text
+        assert "Far (published" not in text
+        assert "sources in published.csv. Beyond them: Far." in text
+        alone = published[published["codec"] == "Far"]
+        text = words(rd_curves(rd, "kodak", metrics, published=alone))
+        assert "Published curves beyond the axes: Far." in text
+        assert "(published" not in text
 
 
 def test_task_curves_have_published_points_of_their_task() -> None:

@@ -229,6 +229,7 @@ def test_a_wrong_line_is_one_sentence(tmp_path: Path, line: str, message: str) -
         ("VTM,coco2017-val,1,box_map50:net,35.7,s,h,real", "above 1: in percent"),
         ("JPEG,kodak,1,psnr_rgb,30,s,h,real", r"the same as line 2"),
         (" ,kodak,1,psnr_rgb,30,s,h,real", "codec is empty"),
+        ("V" * 61 + ",kodak,1,psnr_rgb,30,s,h,real", "longer than 60 characters"),
         ("V\x1b[31mTM,kodak,1,psnr_rgb,30,s,h,real", "holds a control character"),
         ('VTM,kodak,1,psnr_rgb,30,s,"h\ni",real', "holds a control character"),
         ("V" * 200_000 + ",kodak,1,psnr_rgb,30,s,h,real", "no CSV: field larger"),
@@ -248,6 +249,9 @@ def test_values_above_one_that_are_right(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     path.write_bytes(("\ufeff" + "\r\n".join([",".join(COLUMNS), *lines])).encode())
     assert [point.metric for point in read_points(path)] == [*metrics]
+    path.write_text(",".join(COLUMNS) + "\n")
+    with pytest.raises(MeasurementError, match=r"mine\.csv: holds no point"):
+        read_points(path)
     path.chmod(0)
     if not os.access(path, os.R_OK):
         with pytest.raises(MeasurementError, match=r"mine\.csv: Permission denied"):

@@ -50,6 +50,22 @@ def published_rows(plan: Plan) -> list[dict[str, Any]]:
     return agreeing(run.config["published"], sets, plan.metrics)
 
 
+def unmatched_points(plan: Plan) -> list[str]:
+    """A sentence for every codec of an own file of points that agrees with nothing in a run."""
+    found = {row["codec"] for row in plan.published}
+    notices = []
+    for file in filter(is_file, plan.run.config["published"]):
+        points = own_points([file])
+        for codec in [codec for codec in codecs_of(points) if codec not in found]:
+            held = [point for point in points if point.codec == codec]
+            sets, metrics = (sorted({getattr(p, n) for p in held}) for n in ("dataset", "metric"))
+            notices.append(
+                f"published: {codec} of {file} is drawn nowhere: this run has no whole data set "
+                f"{' or '.join(sets)} with {' or '.join(metrics)}"
+            )
+    return notices
+
+
 def published_images(plan: Plan) -> dict[str, int]:
     """Data sets with published points -> number of their images."""
     names = {row["dataset"] for row in plan.published}

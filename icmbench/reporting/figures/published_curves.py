@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -91,6 +91,21 @@ def with_published(
     return min(limits[0], float(values.min()) - room), max(limits[1], float(values.max()) + room)
 
 
+def inside(
+    rows: pd.DataFrame, metrics: Collection[str], rates: tuple[float, float]
+) -> pd.Series[bool]:
+    """True for the points of codecs with a curve that reaches rates inside the axes.
+
+    Args:
+        metrics: those with an axis.
+        rates: limits of the horizontal axis.
+    """
+    shown = rows[rows["metric"].isin(metrics)]
+    ends = shown.groupby(["codec", "metric"])["bpp"].agg(["min", "max"])
+    reach = ends[(ends["min"] <= rates[1]) & (ends["max"] >= rates[0])]
+    return rows["codec"].isin({codec for codec, _ in reach.index})
+
+
 def published_handles(rows: pd.DataFrame, styles: Mapping[str, FamilyStyle]) -> list[Line2D]:
     """Legend handles of published codecs: estimated bits are named, deviations have a dagger."""
     handles = []
@@ -108,12 +123,20 @@ def published_handles(rows: pd.DataFrame, styles: Mapping[str, FamilyStyle]) -> 
     return handles
 
 
-def published_note(rows: pd.DataFrame) -> str:
-    """Note on published curves, with the deviations of their metrics from ours."""
+def published_note(rows: pd.DataFrame, beyond: Sequence[str] = ()) -> str:
+    """Note on published curves, with the deviations of their metrics from ours.
+
+    Args:
+        rows: of the curves that are drawn.
+        beyond: codecs of curves that lie beyond the axes.
+    """
+    if rows.empty:
+        return f" Published curves beyond the axes: {', '.join(beyond)}."
     text = (
         " Dashed, hollow: published, not measured here, without intervals, cut at the axes; "
         "sources in published.csv."
     )
+    text += f" Beyond them: {', '.join(beyond)}." if beyond else ""
     for words, points in rows.groupby(rows["how_read"].map(deviation), sort=True):
         if words:
             text += f" {DAGGER}\u00a0{', '.join(sorted(set(points['codec'])))}: {words}."

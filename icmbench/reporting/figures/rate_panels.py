@@ -16,6 +16,7 @@ from icmbench.reporting.figures.axes import log_axis
 from icmbench.reporting.figures.panels import family_handles, finish, grid, label_panel
 from icmbench.reporting.figures.published_curves import (
     draw_published,
+    inside,
     published_handles,
     published_note,
     with_published,
@@ -76,8 +77,10 @@ def rate_figure(
         note += f" Points beyond the axes (arrow heads): {outside}." if outside else ""
         handles = family_handles(shown, names)
         if others is not None:
-            handles += published_handles(others, dashed)
-            note += published_note(others)
+            measured = [m.name for m in metrics if np.isfinite(_column(rows, m.name)).any()]
+            within = others[inside(others, measured, panels[0].get_xlim())]
+            handles += published_handles(within, dashed)
+            note += published_note(within, sorted({*others["codec"]} - {*within["codec"]}))
         finish(figure, title, note, handles)
     return figure
 

@@ -21,6 +21,7 @@ from icmbench.core.files import write_text
 
 FOLDER: Final = Path(__file__).parent / "points"  # linked to reference/published of the repository
 REAL, ESTIMATED, NOT_STATED = BITS = ("real", "estimated", "not stated")
+MAX_NAME: Final = 60  # characters of a codec's name: it stands in legends
 MAX_BPP: Final = 24.0  # of an image that is not compressed
 SUFFIX: Final = ".csv"
 # Metrics of at most 1, and variants of them: a value above is in decibels or in percent.
@@ -90,7 +91,7 @@ def read_points(path: Path) -> list[Point]:
 
     Raises MeasurementError, naming file and line, where it is no such file or holds an impossible
     value: no finite number, a rate that is not above 0 or not below that of uncompressed RGB, a
-    share above 1, another word in `bits` than `BITS`; or where a line stands there twice.
+    share above 1, another word in `bits` than `BITS`; or where a line stands there twice, or none.
     """
     text = read_text(path, "not a CSV file of published points")
     rows = csv.DictReader(io.StringIO(text))
@@ -109,6 +110,8 @@ def read_points(path: Path) -> list[Point]:
                 raise MeasurementError(f"{where}: the same as line {first}: remove one")
     except csv.Error as error:
         raise MeasurementError(f"{path}:{rows.line_num}: no CSV: {error}") from None
+    if not lines:
+        raise MeasurementError(f"{path}: holds no point")
     return list(lines)
 
 
@@ -153,6 +156,8 @@ def checked(point: Point, where: str) -> Point:
         )
     if point.bits not in BITS:
         raise MeasurementError(f"{where}: bits: {point.bits!r} is none of {', '.join(BITS)}")
+    if len(point.codec) > MAX_NAME:
+        raise MeasurementError(f"{where}: the codec's name is longer than {MAX_NAME} characters")
     for name in ("codec", "dataset", "metric", "source", "how_read"):
         text = getattr(point, name)
         if not text.strip() and name != "how_read":
