@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,31 +20,56 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Grey photographs beside those of `photos`, which stand in colours.
+REDS: Final = ((1.0, 0.68, 0.56), (1.0, 0.9, 0.72), (0.86, 0.9, 0.94), (0.8, 0.74, 0.7))
+GREENS: Final = ((0.72, 0.96, 0.42), (0.8, 0.9, 0.5))
+
+
+@dataclass(frozen=True)
+class Wall:
+    """A grey photograph beside those of `photos`, and the colours that it stands in."""
+
+    photo: Photo
+    colours: Sequence[Sequence[float]]
+
+
 WALLS: Final = {
-    "brick": Photo(
-        from_skimage("brick"),
-        "7e395499d8653129325b729a53d858ca4a6209e5e11b918467bcf69190776b15",
-        "scikit-image; CC0Textures",
-        CC0,
+    "brick": Wall(
+        Photo(
+            from_skimage("brick"),
+            "7e395499d8653129325b729a53d858ca4a6209e5e11b918467bcf69190776b15",
+            "scikit-image; CC0Textures",
+            CC0,
+        ),
+        REDS,
     ),
-    "gravel": Photo(
-        from_skimage("gravel"),
-        "19089ac41f508026d70aa59b056cbd4f67d5991c57d311e643730dc63a73811b",
-        "scikit-image; CC0Textures",
-        CC0,
+    "grass": Wall(
+        Photo(
+            from_skimage("grass"),
+            "6ea9585c91a3dce49e1922318aa813397b0f8194e42e816c66ba41d03e96c463",
+            "scikit-image; linolafett, DeviantArt",
+            CC0,
+        ),
+        GREENS,
+    ),
+    "gravel": Wall(
+        Photo(
+            from_skimage("gravel"),
+            "19089ac41f508026d70aa59b056cbd4f67d5991c57d311e643730dc63a73811b",
+            "scikit-image; CC0Textures",
+            CC0,
+        ),
+        REDS[1:],
     ),
 }
-COLOURS: Final = ((1.0, 0.68, 0.56), (1.0, 0.9, 0.72), (0.86, 0.9, 0.94), (0.8, 0.74, 0.7))
 # Photographs behind a kind of sheets, none of which has text of its own in it.
 BEHIND: Final[Mapping[str, Sequence[str]]] = {
-    "letter": ("coffee", "motorcycle", "gravel", "flower"),
+    "letter": ("coffee", "grass", "gravel", "flower"),
     "street": ("brick", "china", "rocket", "flower"),
-    "shop": ("brick", "china", "motorcycle"),
-    "label": ("coffee", "motorcycle", "chelsea", "gravel"),
-    "prices": ("coffee", "motorcycle", "brick"),
-    "hours": ("brick", "motorcycle", "coffee"),
-    "warning": ("brick", "gravel", "motorcycle", "rocket"),
+    "shop": ("brick", "china"),
+    "label": ("coffee", "chelsea", "gravel", "grass"),
+    "prices": ("coffee", "brick", "grass"),
+    "hours": ("brick", "coffee", "china"),
+    "warning": ("brick", "gravel", "rocket", "grass"),
 }
 
 
@@ -92,10 +118,10 @@ class Text(Dataset):
         kind = list(KINDS)[int(image_id.rpartition("-")[2]) % len(KINDS)]
         behind = generator(seed, f"{image_id} photograph")
         name = pick(behind, BEHIND[kind])
-        photo = PHOTOS.get(name) or WALLS[name]
-        pixels = load_photo(name, {**PHOTOS, **WALLS})
-        if pixels.ndim == 2:
-            pixels = coloured(pixels, pick(behind, COLOURS))
+        photo = PHOTOS[name] if name in PHOTOS else WALLS[name].photo
+        pixels = load_photo(name, {name: photo})
+        if name in WALLS:
+            pixels = coloured(pixels, pick(behind, WALLS[name].colours))
         picture = text_picture(pixels, seed, image_id, kind, width, height)
         path = folder / f"{image_id}.png"
         write_png(path, picture.image)

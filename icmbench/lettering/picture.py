@@ -37,6 +37,7 @@ Span = tuple[float, float]
 SMALLEST: Final = 10.0  # pixels of the image: em of the smallest text, after perspective
 NARROWEST: Final = 0.8  # width of a text after perspective, relative to its height
 MARGIN: Final = 4.0  # pixels around lines, and around sheets that stand apart
+EDGE: Final = 5.0  # pixels between a line and the sides of its sheet, a frame of which is inside
 TRIES: Final = 40
 
 
@@ -165,7 +166,10 @@ def _place(
 
 
 def _checked(sheet: Sheet, corners: Floats) -> _Placed | None:
-    """The sheet at a place; None where its smallest text is not legible there."""
+    """The sheet at a place; None where a line is not legible there, or too wide for the sheet."""
+    for line in sheet.lines:
+        if min(line.box[0, 0], sheet.size[0] - line.box[1, 0]) < EDGE * SCALE:
+            return None
     matrix = homography(outline(sheet.size), corners)
     boxes = np.array([project(matrix, line.box) for line in sheet.lines])
     smallest = np.inf
