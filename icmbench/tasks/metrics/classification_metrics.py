@@ -62,7 +62,7 @@ class ClassificationEvaluator:
         "top1_accuracy": Score("top-1 accuracy", True, "share of images"),
         "top5_accuracy": Score("top-5 accuracy", True, "share of images"),
         "class_kl": Score("KL divergence of class scores", False, "nats", inf),
-        "feature_cosine": Score("cosine distance of features", False, "1 - cosine", inf),
+        "feature_cosine": Score("cosine distance of features", False, "1 - cosine", 2.0, inf),
     }
 
     def __init__(
