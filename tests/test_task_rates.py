@@ -59,6 +59,7 @@ def sampled(
     return Sampled(TASK, "d", {"m": Score("M", higher)}, samples, 8, settings)
 
 
+FLAT = {("flat", "f:1"): (0.1, 0.3), ("flat", "f:2"): (0.2, 0.3)}  # one Pareto-optimal point
 CURVE = {
     ("a", "a:1"): (0.1, 0.2), ("a", "a:2"): (0.2, 0.5), ("a", "a:3"): (0.4, 0.8),
     ("b", "b:1"): (0.05, 0.6), ("b", "b:2"): (0.3, 0.7), ("single", "s:1"): (0.1, 0.9),
@@ -79,7 +80,15 @@ def test_the_table_by_hand() -> None:
     low, high = rows["b", 0.5], rows["b", 0.9]
     assert np.isnan([low["bpp"], high["bpp"], high["lo"]]).all()
     assert low["note"] == "reached at the lowest rate already, 0.05 bpp"
-    assert high["note"] == "not reached at the highest rate, 0.3 bpp"
+    assert high["note"] == "not reached at the best point, 0.3 bpp"
+
+
+def test_a_curve_of_one_optimal_point_reaches_a_level_or_does_not() -> None:
+    for ceiling, note in ((0.3, "reached at the lowest rate already"), (0.8, "not reached")):
+        table = needed_rates(sampled(FLAT), {"m": np.full(61, ceiling)})
+        assert table["bpp"].isna().all()
+        assert table["note"].str.startswith(note).all()
+        assert table["note"].str.endswith("0.1 bpp").all()
 
 
 def test_a_draw_has_the_ceiling_of_its_images() -> None:

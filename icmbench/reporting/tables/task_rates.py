@@ -89,11 +89,9 @@ def _entry(curve: Curves, wanted: Floats, resamples: int) -> dict[str, object]:
     """Columns from `bpp` on; absent keys are empty columns."""
     rates = log_rate_at(curve, wanted)
     if np.isnan(rates[0]):
-        if curve.points[0] < 2:
-            return {"note": "fewer than two Pareto-optimal points"}
         first = curve.quality[0, 0] >= wanted[0]
         end = 10 ** curve.log_rate[0, 0 if first else curve.points[0] - 1]
-        words = "reached at the lowest rate already" if first else "not reached at the highest rate"
+        words = "reached at the lowest rate already" if first else "not reached at the best point"
         return {"note": f"{words}, {end:.4g} bpp"}
     number = 1 + resamples
     low, high, note = calibrated(float(rates[0]), rates[1:number], rates[number:])
