@@ -31,6 +31,7 @@ rule report:
     params:
         code=code_of("report"),
         config=run.config,
+        units=plan.units(),
         notices=list(run.notices),
         unavailable=dict(run.unavailable),
         names=curve_names(run),

@@ -826,6 +826,7 @@ def test_assembled_report_reads_refused_images_from_the_failures(tmp_path: Path)
         config={"weights": "", "metrics": ["psnr_rgb"], "codecs": {"jpeg": {}, "gone": {}},
                 "downloads": "downloads",
                 "datasets": {"photos": {}}, "anchors": ["jpeg"], "tasks": {}, "split": "test"},
+        units=[("photos", "jpeg"), ("photos", "gone")],
         notices=["visual[0] is left out: a reason"],
         unavailable={"avif": "no libavif"},
         tables=[(tmp_path / f"{name}.csv", Text(name, name)) for name in ("rd", "failures")],
@@ -882,6 +883,7 @@ def test_a_report_of_mixed_revisions_names_what_each_made(
         config={"weights": "", "metrics": ["psnr_rgb"], "codecs": {"jpeg": {}},
                 "downloads": "downloads",
                 "datasets": {"photos": {}}, "anchors": ["jpeg"], "tasks": {}, "split": "test"},
+        units=[("photos", "jpeg")],
         notices=[],
         unavailable={},
         tables=[

@@ -83,6 +83,7 @@ def report(folder: Path, measurements: pd.DataFrame) -> str:
         config={"weights": "", "downloads": "downloads",
                 "metrics": ["psnr_rgb"], "codecs": {"icmh": {}}, "tasks": {},
                 "datasets": {"photos": {}}, "anchors": [], "split": "test"},
+        units=[("photos", "icmh")],
         notices=[],
         unavailable={},
         tables=[(folder / f"{name}.csv", Text(name, name)) for name in tables],

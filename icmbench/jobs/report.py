@@ -14,6 +14,7 @@ from icmbench.reporting.report.contents import assemble_report
 def report(
     *,
     config: Mapping[str, Any],
+    units: Sequence[tuple[str, str]],
     notices: Sequence[str],
     unavailable: Mapping[str, str],
     texts: Mapping[str, Sequence[Mapping[str, Any]]],
@@ -38,6 +39,7 @@ def report(
     assemble_report(
         report,
         config=config,
+        units=units,
         notices=notices,
         unavailable=unavailable,
         tables=shown("tables", tables),

@@ -12,7 +12,6 @@ from PIL import Image as PillowImage
 
 from icmbench.core.revision import current_revision
 from icmbench.core.typed_csv import read_table
-from icmbench.evaluation.units import units
 from icmbench.metrics import METRICS, available
 from icmbench.reporting.artefacts import SHEETS, Text
 from icmbench.reporting.catalogue import EXPLORED
@@ -27,6 +26,7 @@ def assemble_report(
     out: Path,
     *,
     config: Mapping[str, Any],
+    units: Sequence[tuple[str, str]],
     notices: Sequence[str],
     unavailable: Mapping[str, str],
     tables: Sequence[tuple[Path, Text]],
@@ -40,6 +40,7 @@ def assemble_report(
     """Read a run's files and write its report.
 
     Args:
+        units: data set and codec entry of what is coded.
         notices: sentences about parts of the configuration that were left out.
         unavailable: reasons by name of codec entries and metrics that could not run.
         tables: CSV files and their words, in the order of the page; `failures` is one of them.
@@ -67,7 +68,7 @@ def assemble_report(
         failures,
         frames.get("tasks"),
         images={p.parent.name: int((good["dataset"] == p.parent.name).sum()) for p in manifests},
-        units=units(config),
+        units=units,
         task_sets={name: entry["datasets"] for name, entry in config["tasks"].items()},
     )
     build_report(
