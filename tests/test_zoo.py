@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ from icmbench.codecs.zoo.published import (
 )
 from icmbench.codecs.zoo.stream import read_sections
 from icmbench.core.errors import (
+    CodecError,
     ConfigError,
     CorruptStream,
     IcmbenchError,
@@ -392,6 +394,70 @@ def test_wrong_files(tmp_path: Path) -> None:
     state["g_a.0.bias"] += 1
     with pytest.raises(ConfigError, match=r"mse-3: holds another file's weights \([0-9a-f]{8}\)"):
         import_checkpoint(write_checkpoint(tmp_path, MEAN, state), tmp_path / "models")
+
+
+@pytest.mark.parametrize("name", ["tables.safetensors", "codec.safetensors", "card.json"])
+@pytest.mark.parametrize("content", [None, b"", b"other"])
+def test_a_damaged_folder_was_not_imported_before(
+    name: str, content: bytes | None, tmp_path: Path
+) -> None:
+    path = write_checkpoint(tmp_path, MEAN, published(MEAN, learned(MEAN)))
+    import_checkpoint(path, tmp_path / "models")
+    file = member_folder(tmp_path / "models", Training(MEAN, "mse", QUALITY)) / name
+    file.unlink() if content is None else file.write_bytes(content)
+    # Without a card the folder is one that was not made by an import.
+    wanted = "neither empty nor" if (name, content) == ("card.json", None) else "are damaged: .*"
+    with pytest.raises(ConfigError, match=rf"mse-3: .*{wanted}.*remove it"):
+        import_checkpoint(path, tmp_path / "models")
+
+
+def test_a_broken_training_beside_it_does_not_keep_a_stream_from_being_decoded(
+    tmp_path: Path,
+) -> None:
+    import_checkpoint(write_checkpoint(tmp_path, MEAN, learned(MEAN)), tmp_path)
+    stream = zoo(MEAN, tmp_path).encode(IMAGE, quality=QUALITY)
+    member_folder(tmp_path, Training(MEAN, "mse", 1)).mkdir()
+    assert zoo(MEAN, tmp_path).decode(stream).shape == IMAGE.shape
+    header = container.parse(stream).header
+    other = container.pack(replace(header, weights_digest=b"\0" * 4), [b"", b""])
+    with pytest.raises(ModelError, match=r"mse-1: codec\.safetensors, tables\.safetensors missing"):
+        zoo(MEAN, tmp_path).decode(other)
+
+
+def test_a_prior_without_probabilities_names_its_file(tmp_path: Path) -> None:
+    state = published(MEAN, learned(MEAN))
+    state |= {name: torch.full_like(t, -20.0) for name, t in state.items() if "matrices" in name}
+    path = write_checkpoint(tmp_path, MEAN, state)
+    with pytest.raises(ModelError, match=rf"{path.name}: channel 0 of the factorised prior"):
+        import_checkpoint(path, tmp_path / "models")
+    assert not [*(tmp_path / "models").rglob("*.safetensors")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_payloads_behind_right_checksums(name: str) -> None:
+    """Damage that no checksum shows ends in a typed error, or in an image of the stated size."""
+    codec = zoo(name)
+    parsed = container.parse(codec.encode(IMAGE, quality=QUALITY))
+    rng = np.random.default_rng(5)
+    for number in range(60):
+        sections = [bytearray(section) for section in parsed.sections]
+        one = sections[rng.integers(len(sections))]
+        if number % 3 == 0:
+            one[rng.integers(len(one))] ^= 1 << rng.integers(8)
+        elif number % 3 == 1:
+            del one[rng.integers(len(one)) :]
+        else:
+            one[:] = rng.bytes(rng.integers(200))
+        try:
+            found = codec.decode(container.pack(parsed.header, [bytes(s) for s in sections]))
+        except CodecError:
+            continue
+        assert found.shape == IMAGE.shape
+    for height, width in ((1, 1), (4000, 4000), (5000, 5000), (16, 1_000_000)):
+        args = parsed.header.codec_id, parsed.header.weights_digest, height, width, 64
+        stream = container.pack(container.image_header(*args), parsed.sections)
+        with pytest.raises(CodecError):
+            codec.decode(stream)
 
 
 def test_weights_that_are_missing(tmp_path: Path) -> None:

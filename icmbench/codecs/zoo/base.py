@@ -90,14 +90,26 @@ class ZooCodec(Codec):
         return self._model(training), parsed, training
 
     def _training(self, digest: bytes) -> Training:
-        """The training with a weights digest; WrongModel where the model folder has none."""
+        """The training with a weights digest.
+
+        Raises WrongModel where the model folder has none, ModelError where one that is incomplete
+        may be it.
+        """
         for training, model in self._loaded.items():
             if model.digest == digest:
                 return training
         known = trainings(self.models / self.name) if self.models else []
+        broken: ModelError | None = None
         for training in known:
-            if LAYOUTS[self.name].weights_digest(self._folder(training)) == digest:
+            try:
+                found = LAYOUTS[self.name].weights_digest(self._folder(training))
+            except ModelError as error:  # of another training than the stream's, perhaps
+                broken = broken or error
+                continue
+            if found == digest:
                 return training
+        if broken:
+            raise broken
         at_hand = ", ".join(training.member for training in known) or "none"
         raise WrongModel(
             f"stream written with weights {digest.hex()} of {self.name}, at hand: {at_hand}; "

@@ -7,6 +7,7 @@ Every tensor is accounted for: learned ones are taken over under their names of 
 from __future__ import annotations
 
 import copy
+import json
 import os
 import re
 import shutil
@@ -63,7 +64,8 @@ def import_checkpoint(path: Path, models: Path) -> str:
 
     Raises ModelError for a file that has no published name, is not the file of that name (its
     sha256), holds more than tensors, or is of another network: all tensors that are unknown,
-    missing or wrong are named. Raises ConfigError where another file was imported before.
+    missing or wrong are named; for a folder with damaged files, too. Raises ConfigError where
+    another file was imported before.
     """
     training, digits = of_file(path.name)
     if not path.is_file():
@@ -76,16 +78,34 @@ def import_checkpoint(path: Path, models: Path) -> str:
         )
     folder = member_folder(models, training)
     if (folder / CARD).is_file():
-        held = read_header(folder / f"{CODEC}.safetensors")["provenance"]["sha256"]
+        held = _imported_from(folder, training.codec)
         if held != sha256:
             raise ConfigError(f"{folder}: holds another file's weights ({held[:8]}): remove it")
         return f"{folder}: imported before"
     if folder.is_dir() and any(folder.iterdir()):
         raise ConfigError(f"{folder}: neither empty nor an imported training: remove it")
     network = read_network(path, training.codec)
-    _write(folder, training, network, {"source": path.name, "sha256": sha256})
+    try:
+        _write(folder, training, network, {"source": path.name, "sha256": sha256})
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
     count = sum(parameter.numel() for parameter in network.parameters())
     return f"{folder}: complete, {count:,} numbers of {path.name}"
+
+
+def _imported_from(folder: Path, codec: str) -> str:
+    """The sha256 of the file that a folder was imported from.
+
+    Raises ModelError where its files are not those that its card describes.
+    """
+    try:
+        stated = json.loads((folder / CARD).read_bytes())["weights_digest"]
+        if LAYOUTS[codec].weights_digest(folder).hex() == stated:
+            return str(read_header(folder / f"{CODEC}.safetensors")["provenance"]["sha256"])
+        what = f"they are not those of {CARD}"
+    except (ModelError, ValueError, KeyError, TypeError) as error:
+        what = str(error)
+    raise ModelError(f"{folder}: its files are damaged: {what}: remove it and import again")
 
 
 def read_network(path: Path, codec: str) -> FactorizedPrior:
