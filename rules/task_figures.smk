@@ -25,6 +25,7 @@ if run.tasks:
             "../envs/reporting.yaml"
         params:
             code=code_of("task_figures"),
+            adapted=plan.adapted,
             drawn=TASK_FIGURES,
             names=curve_names(run),
         script:

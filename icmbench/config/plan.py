@@ -14,6 +14,7 @@ from icmbench.codecs.mpd.training.settings import source
 from icmbench.codecs.registry import codec_class
 from icmbench.codecs.zoo import published as zoo
 from icmbench.codecs.zoo.model_folder import member_files
+from icmbench.config.adapted import adapted_specs, adapted_tasks, compared_with
 from icmbench.config.models import (
     alpha_sweeps,
     coding_settings,
@@ -93,7 +94,7 @@ class Plan:
         found += [part for part in parts if part in trained["diff_icmh"]]
         stages = [stage for stage in ("stage_1", "stage_2") if stage in trained["diff_icmh"]]
         found += [f"{stage}-{variant}" for stage in stages for variant in self.variants]
-        return found + list(trained["tasks"])
+        return [*found, *trained["tasks"], *(f"adapted-{name}" for name in self.adapted)]
 
     def trains(self, part: str) -> bool:
         """A network of MPD's model is trained by steps: neither copied nor imported."""
@@ -126,6 +127,29 @@ class Plan:
         """Those of `pairs` whose model has a backbone for the study of the feature gap."""
         tasks = self.run.tasks
         return [pair for pair in self.pairs if isinstance(tasks[pair[1]], OpenMMTask)]
+
+    @functools.cached_property
+    def adapted(self) -> dict[str, dict[str, Any]]:
+        """Adapted tasks, with the arguments of the figure `adapted_curves`.
+
+        `control` is a task of the same model that is adapted to a lossless codec; None: there is
+        none.
+        """
+        config, entries = self.run.config, self.run.codecs
+        chosen = adapted_tasks(config)
+        against = {name: compared_with(config, name) for name in chosen}
+        controls = {
+            against[name]: name for name, each in chosen.items() if self.lossless(each.codec)
+        }
+        return {
+            name: {
+                "against": against[name],
+                "control": controls.get(against[name]),
+                "codec": each.codec,
+                "specs": adapted_specs(name, each, entries[each.codec]),
+            }
+            for name, each in chosen.items()
+        }
 
     # ----- images
 

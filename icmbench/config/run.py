@@ -10,6 +10,7 @@ from typing import Any
 from icmbench.codecs.diff_icmh import model_folder as icmh
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.registry import codec_of
+from icmbench.config.adapted import check_adapted
 from icmbench.config.braces import check_braces
 from icmbench.config.checks import check_references
 from icmbench.config.folders import check_folders
@@ -89,6 +90,7 @@ def make_run(config: Mapping[str, Any]) -> Run:
     check_references(filled, declared, problems)
     coded = _check_units(filled, declared["codecs"], entries, problems)
     tasks = make_tasks(filled, datasets, declared["datasets"], problems)
+    check_adapted(filled, entries, problems)
     training = Training()
     if resolve_sources(filled, problems):  # else its files cannot be looked at
         check_points(filled, entries, problems)

@@ -64,7 +64,11 @@ def _axes(plan: Plan) -> dict[str, Axis]:
     judged = {name for name, data in run.datasets.items() if data.annotated}
     judged |= {name for name, _ in plan.pairs}
     tagged = plan.makes_diff_icmh and tags_images(config["training"])
+    drawn = {name for name, each in plan.adapted.items() if not plan.lossless(each["codec"])}
+    adapted = [pair for pair in plan.pairs if pair[1] in drawn]
     return {
+        "adapted": _each("task", plan.adapted),
+        "adapted_pair": _pairs(adapted),
         "ablation_rate": [{"n": n, "bpp": bpp} for n, bpp in enumerate(ablation)],
         "ablation_set": _each("dataset", plan.sets_of(config["ablation"]["full"])),
         "anchored": [

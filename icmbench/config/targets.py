@@ -12,6 +12,7 @@ from icmbench.codecs.diff_icmh.model_folder import NAME as DIFFUSION
 from icmbench.codecs.mpd.model_folder import NAME as MPD
 from icmbench.codecs.registry import codec_class
 from icmbench.codecs.zoo.published import NAMES as ZOO
+from icmbench.config.adapted import adapted_tasks
 from icmbench.config.models import entries_with_seeds
 from icmbench.reporting.catalogue import CATALOGUE
 from icmbench.reporting.paper_items import PAPER_ITEMS, PaperItem
@@ -88,7 +89,7 @@ def _trained_features(run: Run) -> str:
 
 def _losses(run: Run) -> str:
     trained = {part for parts in run.training.trained.values() for part in parts}
-    if trained - {"contexts"}:  # tables of counts have no loss
+    if trained - {"contexts"} or adapted_tasks(run.config):  # tables of counts have no loss
         return ""
     return "a network that this run trains, and it trains none: set steps in the section training"
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from icmbench.config.adapted import adapted_file
 from icmbench.config.latent_tasks import (
     check_latent_tasks,
     head_file,
@@ -21,6 +22,7 @@ from icmbench.core.fetch_command import FETCHED, fetch_command
 from icmbench.datasets.base import Dataset
 from icmbench.sources.catalogue import Source
 from icmbench.sources.completeness import is_complete, missing_text
+from icmbench.tasks.adaptation import ADAPT
 from icmbench.tasks.base import ORIGINALS, Task
 from icmbench.tasks.bundled import BUNDLED
 from icmbench.tasks.bundled import FOLDER as TASK_FOLDER
@@ -72,6 +74,9 @@ def _check_task_files(config: Mapping[str, Any], task: Task, problems: Problems)
     made = {folder / f"{part}.safetensors" for part in BUNDLED_TASKS.values()}
     downloads = task_downloads(config)
     made |= {head_file(config), *(Path(path) for path in downloads)}
+    made |= {
+        adapted_file(config, name) for name, each in config["tasks"].items() if each.get(ADAPT)
+    }
     for weights, (url, _) in downloads.items():
         if config["offline"] and not Path(weights).is_file():
             problems.add(
@@ -107,6 +112,8 @@ def task_entry(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     if entry["type"] in BUNDLED_TASKS and _own(entry):
         file = f"{BUNDLED_TASKS[entry['type']]}.safetensors"
         entry["checkpoint"] = str(Path(config["results"]) / "models" / TASK_FOLDER / file)
+    if entry.get(ADAPT) and _own(config["tasks"][name]):
+        entry["checkpoint"] = str(adapted_file(config, name))
     if is_latent(entry) and entry.get("checkpoint", TRAINED) == TRAINED:
         entry["checkpoint"] = str(head_file(config))
     if entry["type"] in ZOOS and entry.get("checkpoint") == ZOO:

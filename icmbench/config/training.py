@@ -16,6 +16,7 @@ from icmbench.config.training_data import check_training_data, make_training_set
 from icmbench.core.errors import ConfigError
 from icmbench.datasets.base import Dataset
 from icmbench.evaluation.shard import CodecEntry
+from icmbench.tasks.adaptation import ADAPT
 from icmbench.tasks.training import settings as tasks
 from icmbench.training.section import TrainingSection
 
@@ -84,7 +85,8 @@ def plan_training(
             with problems.collect(f"training.data.{name}"):
                 source.image_ids()  # a missing folder is reported before the run, not in a job
     else:
-        scenes = tasks.scene_sets(training) if trained["tasks"] else []
+        adapted = any(entry.get(ADAPT) for entry in config["tasks"].values())
+        scenes = tasks.scene_sets(training) if trained["tasks"] or adapted else []
         data = {name: sources[name] for name in scenes if name in sources}
     notices = [n for key, s in sections().items() for n in s.notices(training, trained[key])]
     return Training(training, sources, data, trained, tuple(encoder_parts), tuple(notices))

@@ -61,15 +61,25 @@ def specs_on(config: Mapping[str, Any], dataset: str, entry: CodecEntry) -> list
     Raises ConfigError for a grid that no point of the entry matches.
     """
     grids = coded_by(config, dataset)[entry.name]
-    if grids == ALL:
+    if isinstance(grids, str):
         return None
+    return matching_specs(entry, grids, f"datasets.{dataset}.{KEY}.{entry.name}")
+
+
+def matching_specs(entry: CodecEntry, grids: Iterable[Mapping[str, Any]], where: str) -> list[str]:
+    """Codec specs of the points of an entry that match a grid, in the entry's order.
+
+    Args:
+        where: the key of the grids, for errors.
+
+    Raises ConfigError for a grid that no point of the entry matches.
+    """
     found: set[str] = set()
     for grid in grids:
-        assert isinstance(grid, Mapping)  # by the schema
         matching = {point.spec for point in entry.points if _matches(point, grid)}
         if not matching:
             raise ConfigError(
-                f"datasets.{dataset}.{KEY}.{entry.name}: no point of the codec entry has "
+                f"{where}: no point of the codec entry has "
                 f"{', '.join(f'{key}: {value}' for key, value in grid.items())}; its points: "
                 f"{', '.join(point.spec for point in entry.points)}"
             )

@@ -1,12 +1,14 @@
-"""Task accuracy against rate."""
+"""Task accuracy against rate, and beside that of adapted models."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from icmbench.core.typed_csv import read_table
 from icmbench.jobs.figures import save_figure
+from icmbench.reporting.figures.adapted import adapted_curves
 from icmbench.reporting.figures.task_curves import task_curves
 from icmbench.reporting.figures.task_objects import task_objects
 
@@ -17,12 +19,14 @@ def task_figures(
     names: Mapping[str, str],
     tasks: Path,
     figures: Sequence[Path],
+    adapted: Mapping[str, Mapping[str, Any]],
     published: Path | None = None,
 ) -> None:
     """Draw task scores against rate, and missed and hallucinated objects of detectors.
 
     Args:
-        drawn: figure -> kind (`task_curves` or `task_objects`), data set and task.
+        drawn: figure -> kind (`task_curves`, `task_objects` or `adapted`), data set and task.
+        adapted: of an adapted task, arguments of `adapted_curves`.
         names: codec entry -> its name in the legend.
         tasks: the table of all scores.
         figures: the files to write.
@@ -33,6 +37,8 @@ def task_figures(
     for name, (kind, dataset, task) in drawn.items():
         if kind == "task_curves":
             figure = task_curves(table, dataset, task, names, others)
+        elif kind == "adapted":
+            figure = adapted_curves(table, dataset, task, **adapted[task])
         else:
             figure = task_objects(table, dataset, task)
         save_figure(name, figure, figures)

@@ -155,6 +155,12 @@ FIGURES: Final[Sequence[Artefact]] = (
         TASKS, "objects", job=(),
     ),
     _figure(
+        "adapted_{dataset}.{task}", "task_figures", "Fine-tuned ceiling, {task}, {dataset}",
+        "The model as it is, and fine-tuned on the codec's reconstructions of training scenes, on "
+        "the same images: what adaptation gives back was not lost by coding.",
+        TASKS, "adapted_pair", job=(),
+    ),
+    _figure(
         "task_pictures_{dataset}_{n}", "task_pictures", "Predictions, {task}, {image}",
         "Predictions of a task model on one original and on its reconstructions.",
         TASKS, "task_picture", job=(), in_run=None,
@@ -464,6 +470,10 @@ DATA: Final[Sequence[Artefact]] = (
     _data(
         "models/tasks/latent_head.safetensors", "train_latent_head",
         "head of the task on decoded latents", "latent_head",
+    ),
+    _data(
+        "models/tasks/adapted/{task}.safetensors", "adapt_task",
+        "task model fine-tuned on reconstructions", "adapted",
     ),
     _data(
         "scores/{dataset}.{task}.csv", "task_scores",

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import icmbench
 from icmbench.core.errors import ConfigError, ModelError, TaskError
 from icmbench.datasets.options import Option
+from icmbench.tasks.adaptation import ADAPT, adaptation, is_adapted
+from icmbench.tasks.adaptation import OPTIONS as ADAPTATION
 from icmbench.tasks.backends.openmm import (
     build_network,
     count_classes,
@@ -56,6 +58,11 @@ OPTIONS: Final[Mapping[str, Option]] = {
         help="changed keys of the configuration, as model.test_cfg.max_per_img: 50",
     ),
     "scale": Option(int, low=32, help="longer side in pixels that images are resized to"),
+    ADAPT: Option(
+        dict,
+        help="fine-tune the bundled model on a codec's reconstructions of training scenes: "
+        f"{', '.join(ADAPTATION)}",
+    ),
 }
 
 
@@ -74,6 +81,12 @@ class OpenMMTask(Task):
 
     def __init__(self, name: str, entry: Mapping[str, Any]) -> None:
         super().__init__(name, entry)
+        self._adapted = adaptation(name, self.values[ADAPT])
+        given = str(self.values["checkpoint"])
+        if self._adapted and given != BUNDLED and not is_adapted(given):
+            raise ConfigError(
+                f"task {name!r}: {ADAPT} fine-tunes the bundled model: leave out checkpoint={given}"
+            )
         self._path = self._find_checkpoint()
         self._ours = self._path is not None and self._path.suffix == ".safetensors"
         if self.values["config"] is None and not self._ours:
@@ -91,7 +104,12 @@ class OpenMMTask(Task):
 
     @property
     def model(self) -> str:
-        """Name of the model: that of its configuration, or of the bundled, narrower network."""
+        """Name of the model: that of its configuration, or of the bundled, narrower network.
+
+        Of an adapted model it says to what.
+        """
+        if self._adapted:
+            return f"{self.bundled_model}, {self._adapted.text}"
         if is_bundled(str(self.values["checkpoint"]), self.bundled.stem):
             return self.bundled_model
         return Path(str(self.values["config"] or self._path)).name.removesuffix(".py")

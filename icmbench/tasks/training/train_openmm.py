@@ -1,7 +1,8 @@
-"""Training of the small detector and segmenter of the default run, on clean scenes alone.
+"""Training of the small detector and segmenter of the default run, on scenes.
 
 Networks and losses are those of mmdet and mmseg, named by their configurations; only widths differ.
-Trained on originals only, never on reconstructions: the benchmark measures scores after coding.
+The bundled models are trained on originals only: the benchmark measures scores after coding. The
+option `adapt` of a task alone trains on reconstructions (`icmbench.tasks.training.adapt`).
 """
 
 from __future__ import annotations
