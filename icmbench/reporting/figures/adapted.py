@@ -58,9 +58,10 @@ def adapted_curves(
     title = f"Fine-tuned ceiling: {task}, {dataset}"
     there = set(tasks.loc[tasks["dataset"] == dataset, "task"])
     looks = [(against, "as it is", AS_IS)]
-    looks += [(control, "control: originals", CONTROL)] if control in there else []
-    looks += [(task, f"adapted to {codec}", ADAPTED)]
-    every = [task_rows(tasks, dataset, str(name)) for name, _, _ in looks]
+    if control is not None and control in there:
+        looks.append((control, "control: originals", CONTROL))
+    looks.append((task, f"adapted to {codec}", ADAPTED))
+    every = [task_rows(tasks, dataset, name) for name, _, _ in looks]
     metrics = shown_metrics(every[0], curve_metrics())
     drawn = [lossy(rows[rows["family"] == codec]) for rows in every]
     if any(rows.empty for rows in drawn):
