@@ -1,4 +1,4 @@
-"""The option `adapt` of a task: its bundled model, fine-tuned on what a codec makes of scenes.
+"""The option `adapt` of a task: its bundled model, fine-tuned on reconstructions of scenes.
 
 What a model loses on reconstructions is information that is gone, and what it was not trained for.
 The score of the adapted model tells the two apart: it is the fine-tuned ceiling. Its name in
@@ -30,7 +30,7 @@ OPTIONS: Final[Mapping[str, Option]] = {
 
 @dataclass(frozen=True)
 class Adaptation:
-    """How a model is adapted: values of `OPTIONS`; no `points`: all of the entry."""
+    """Values of `OPTIONS` of a task; no `points`: all of the entry."""
 
     codec: str
     points: tuple[Mapping[str, Any], ...]
