@@ -3,8 +3,8 @@
 Read lines are matched to reference lines one to one by their boxes: the assignment with the largest
 sum of IoU among pairs of an IoU of at least `OVERLAP`, the threshold of ICDAR's robust reading
 competitions (Karatzas et al. 2015). A pair is compared character by character. A reference line
-without a partner is compared with the empty text, and so is a read line without one, as in the
-competition of 2019 on arbitrary-shaped text (Chng et al. 2019): its characters are insertions.
+without a partner is compared with the empty text, and so is a read line without one: its characters
+are insertions.
 """
 
 from __future__ import annotations
