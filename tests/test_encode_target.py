@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import make_picture
 
 from icmbench.cli import main
@@ -166,3 +167,39 @@ def test_the_range_in_reach_is_named(capsys: pytest.CaptureFixture[str]) -> None
     code, said = run(capsys, "--codec", "webp", "--target", "psnr_y=90", "--over", "quality=20:40")
     assert code == 4
     assert f"gives {ends[20][1]:.4f} to {ends[40][1]:.4f}" in said
+
+
+def test_an_image_that_is_too_small_for_the_metric_is_named_before_any_trial(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    write_png(tmp_path / "in.png", make_picture(8, 128))
+    code, text = run(capsys, "--codec", "webp", "--target", "ssim=0.5")
+    assert (code, text) == (4, "icmbench: error: ssim is undefined: a side is below 11 pixels\n")
+
+
+def test_only_images_of_a_folder_are_coded(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Hidden files, such as those of macOS beside every image, and folders are none."""
+    folder = tmp_path / "my images"
+    (folder / "sub.png").mkdir(parents=True)
+    (folder / "._a 'b'.png").write_bytes(b"")
+    write_png(folder / "a 'b'.png", make_picture(40, 48))
+    arguments = ["--codec", "jpeg", "--target", "psnr_y=25", "--over", "quality=10:30"]
+    assert main(["encode", str(folder), "out", *arguments]) == 0
+    assert [path.name for path in Path("out").iterdir()] == ["a 'b'.jpg"]
+    write_png(folder / "A 'B'.webp.png", make_picture(40, 48))
+    write_png(folder / "A 'B'.png", make_picture(40, 48))
+    if len([*folder.glob("*'.png")]) == 3:  # a file system that tells them apart
+        capsys.readouterr()
+        assert main(["encode", str(folder), "out2", *arguments]) == 2
+        assert "two images are named A 'B'" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_named_for_a_task(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--codec", "webp", "--target", "top5_agreement=0.9", "--device", "cuda"]
+    code, text = run(capsys, *arguments)
+    assert code == 2
+    assert "device: cuda" in text
+    assert text.count("\n") == 1

@@ -135,11 +135,16 @@ def _pictures(arguments: Namespace) -> list[Path]:
     if output.exists():
         raise ConfigError(f"{output}: exists; name a new folder for the coded files")
     suffixes = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff"}
-    found = sorted(p for p in Path(arguments.image).iterdir() if p.suffix.lower() in suffixes)
+    found = sorted(
+        path
+        for path in Path(arguments.image).iterdir()
+        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
+    )
     if not found:
         raise ConfigError(f"{arguments.image}: no PNG, JPEG, WebP or TIFF file in this folder")
-    stems = [path.stem for path in found]
-    if twice := sorted({stem for stem in stems if stems.count(stem) > 1}):
+    # Some file systems do not tell A from a.
+    stems = [path.stem.casefold() for path in found]
+    if twice := sorted({path.stem for path in found if stems.count(path.stem.casefold()) > 1}):
         raise ConfigError(
             f"{arguments.image}: two images are named {twice[0]}: their files would have one name"
         )

@@ -57,6 +57,10 @@ class MetricJudge:
         self.name, self.unit = metric.name, metric.unit
         self.higher_is_better = metric.higher_is_better
         self._images = images
+        for image in images:
+            if min(image.shape[:2]) < metric.min_side:
+                reason = why_undefined(metric.name, *image.shape[:2])
+                raise MeasurementError(f"{metric.name} is undefined: {reason}")
         self._meter = Meter([metric.name], weights, device if metric.uses_device else "cpu")
 
     def __call__(self, decoded: Sequence[Image]) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from icmbench.core.devices import resolve_device
 from icmbench.core.errors import MeasurementError, TaskError
 from icmbench.tasks import store
 from icmbench.tasks.answers import answer_of
@@ -46,8 +47,8 @@ class TaskJudge:
     ) -> None:
         """Load the model and run it on the originals.
 
-        Raises ModelError and TaskError as the task does, and TaskError where it finds nothing in
-        the originals that the metric could judge.
+        Raises ModelError and TaskError as the task does, TaskError where it finds nothing in the
+        originals that the metric could judge, and ConfigError for cuda where there is none.
         """
         self.name = f"{kind.replace('-', '_')}_{metric}"
         self._metric = metric
@@ -85,6 +86,6 @@ class TaskJudge:
 
 def _loaded(kind: str, device: str) -> Task:
     task = make_task(kind, {})
-    task.device = device if task.uses_device else "cpu"
+    task.device = resolve_device(device) if task.uses_device else "cpu"
     task.load(Labels("these images", {}, ()), task.device)
     return task
