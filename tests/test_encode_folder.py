@@ -182,6 +182,18 @@ def test_names_of_scores() -> None:
     assert judge.task_scores() == {"planted_blocks_same": pair, "same": pair}
 
 
+def test_shipped_scores_have_short_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    from icmbench.core.registry import discover
+    from icmbench.tasks import kinds
+
+    monkeypatch.setattr(judge, "kinds", lambda: discover([kinds], Task, "icmbench.none", "kind"))
+    known = judge.task_scores()
+    assert known["ocr_cer"] == known["cer"] == ("ocr", "cer")
+    assert known["top5"] == known["top5_agreement"] == ("classification", "top5_agreement")
+    assert known["codes_read"] == ("codes", "read")
+    assert not any("nme" in name or "map" in name for name in known)  # those take annotations
+
+
 def test_nothing_to_judge(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Planted, "predict", lambda *_: Bright(()))
     with pytest.raises(TaskError, match="nothing in the originals"):

@@ -23,12 +23,14 @@ from icmbench.tasks.registry import kinds, make_task
 def task_scores() -> dict[str, tuple[str, str]]:
     """Names of the scores that a judge can give -> kind of the task, metric; sorted.
 
-    A score is called ``<kind>_<metric>``, and where no other has that metric, by the metric alone.
+    A score is called ``<kind>_<metric>``, and where no other has that metric, by the metric alone:
+    ``top5_agreement``, or ``top5``, since the reference is always the originals.
     """
     pairs = list(_pairs())
     found = {f"{kind.replace('-', '_')}_{metric}": (kind, metric) for kind, metric in pairs}
     metrics = [metric for _, metric in pairs]
-    found |= {metric: (kind, metric) for kind, metric in pairs if metrics.count(metric) == 1}
+    alone = {metric: (kind, metric) for kind, metric in pairs if metrics.count(metric) == 1}
+    found |= alone | {metric.removesuffix("_agreement"): pair for metric, pair in alone.items()}
     return dict(sorted(found.items()))
 
 
