@@ -9,8 +9,12 @@ from typing import Any
 
 import explored_run
 import numpy as np
+import pandas as pd
 import pytest
 from chromium import chromium
+from explored_run import SHOWN
+
+from icmbench.reporting.figures.rd_curves import rd_curves
 
 pytestmark = pytest.mark.browser
 CHART = "document.querySelector('[data-chart=rd]')"
@@ -312,3 +316,49 @@ def test_without_javascript_the_page_says_so_and_shows_its_tables(page: Path) ->
         assert browser.find_element("css selector", ".files a").get_attribute("href").endswith(
             "figures/rd_photos.png"
         )  # fmt: skip
+
+
+NAMES = ("constructor", "toString", "hasOwnProperty", "001")
+
+
+def test_names_of_javascript_single_points_and_metrics_without_a_value(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Codecs named as properties of objects are; views of one point and of none; no task."""
+    points = [(name, 0.2 * n, 25.0 + n) for n in (1, 2, 3) for name in NAMES]
+    rows = [
+        {"dataset": dataset, "codec": f"{name}:q={bpp:.1f}", "family": name, "images": 3,
+         "failed": 0, "bpp": bpp, "psnr_rgb": psnr, "gmsd": np.nan}
+        for dataset, chosen in (("many 'of' <b>", points), ("one", points[:1]), ("none", points))
+        for name, bpp, psnr in chosen
+    ]  # fmt: skip
+    table = pd.DataFrame(rows)
+    table.loc[table["dataset"] == "none", "psnr_rgb"] = np.nan
+    published = pd.concat([
+        explored_run.published_table().assign(codec=codec, dataset=rows[0]["dataset"])
+        for codec in ("__proto__", "constructor", '"); alert(1); //')
+    ])  # fmt: skip
+    for name, value in (
+        ("rd_table", table), ("published_table", published), ("tasks_table", pd.DataFrame()),
+        ("timing_table", table.iloc[:0].assign(megapixels=1.0, device="")),
+    ):  # fmt: skip
+        monkeypatch.setattr(explored_run, name, lambda value=value: value)
+    monkeypatch.setattr(explored_run, "rd_curves", lambda _, *rest: rd_curves(table, "one", SHOWN))
+    page = explored_run.build(tmp_path)
+    with chromium() as browser:
+        browser.get(page.as_uri())
+        note = "return document.querySelector('[data-chart=rd] [data-role=note]').textContent"
+        drawn = "return document.querySelector('[data-chart=rd] .plot')?.data?.length"
+        _until(browser, lambda: browser.execute_script(drawn))
+        assert {*NAMES} < {*_curves(browser)}
+        assert {name for name in _curves(browser) if "published" in name} == {
+            f"{codec} (published, estimated bits)"
+            for codec in ("__proto__", "constructor", '"); alert(1); //')
+        }
+        _choose(browser, "view", "one")
+        _until(browser, lambda: _curves(browser) == [NAMES[0]])
+        _choose(browser, "view", "none")
+        _until(browser, lambda: "No codec has a point." in browser.execute_script(note))
+        _choose(browser, "view", rows[0]["dataset"])
+        _until(browser, lambda: len(_curves(browser)) == 7)
+        assert [entry["message"] for entry in browser.get_log("browser")] == []
