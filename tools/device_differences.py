@@ -34,6 +34,7 @@ from icmbench.evaluation.agreement import AGREEMENT, agreement
 from icmbench.evaluation.decode import decode_shard
 from icmbench.evaluation.encode import encode_shard
 from icmbench.evaluation.shard import DECODED, CodecEntry, make_codec_entry, read_rows
+from icmbench.evaluation.units import entry_on, units
 from icmbench.reporting.tables.csv_files import write_csv
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,7 +71,7 @@ def differences(run: Run, devices: list[str], images: int) -> Iterator[dict[str,
         for name, data in run.datasets.items():
             folder = Path(scratch) / name
             records = provided(data, images, folder)
-            for entry in families:
+            for _, entry in units(run.config, [name], families):
                 yield from _entry(run, name, entry, records, folder, devices)
 
 
@@ -88,7 +89,7 @@ def _entry(
     first = folder / f"{entry}-0"
     sides: list[list[dict[str, str]]] = []
     for number, device in enumerate(devices):
-        family = on_device(run, entry, device)
+        family = entry_on(run.config, dataset, on_device(run, entry, device))
         place = folder / f"{entry}-{number}"
         place.mkdir()
         own = {key: place / f"encode-{key}.csv" for key in ("status", "timing")}

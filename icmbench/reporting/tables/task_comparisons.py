@@ -81,7 +81,7 @@ class Sampled:
 
 
 def bd_rates(of: Sampled) -> pd.DataFrame:
-    """BD-rates of every codec entry with two points or more against every anchor."""
+    """BD-rates of every codec entry with two points or more against every anchor that is there."""
     rows = []
     families = sorted({point.family for point in of.samples})
     for metric, score in of.metrics.items():
@@ -90,7 +90,7 @@ def bd_rates(of: Sampled) -> pd.DataFrame:
         for family in families:
             points = sum(point.family == family for point in of.samples)
             for anchor in of.settings.anchors:
-                if family == anchor or points < 2:
+                if family == anchor or points < 2 or anchor not in families:
                     continue
                 key: dict[str, object] = {"dataset": of.dataset, "task": of.task.name}
                 key["model"] = of.task.model
