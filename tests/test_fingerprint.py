@@ -41,8 +41,8 @@ JOBS: dict[str, tuple[str, dict[str, str], dict[str, Any]]] = {
         script: (script, {}, {})
         for script in (
             "ablation", "alpha_sweep", "jobs_table", "paired_table", "provenance",
-            "rate_figures", "rd_tables",
-            "report", "retrieval", "robustness_table", "task_figures", "tasks_tables",
+            "rate_figures", "rd_tables", "report",
+            "retrieval", "robustness_table", "task_figures", "task_pictures", "tasks_tables",
             "timing_table", "train_autoencoder", "train_contexts", "train_features",
             "train_prior", "train_reverse", "train_stage", "train_tagger", "train_task",
             "train_vgg",
@@ -129,9 +129,12 @@ def of(scripts: str, *codecs: str) -> set[str]:
 
 
 # Jobs that load every codec of the run, or read what all of them made.
-ALL_CODECS = {"provenance", "visual_comparison", *(name for name in JOBS if "task_scores" in name)}
+ALL_CODECS = {
+    "provenance", "task_pictures", "visual_comparison",
+    *(name for name in JOBS if "task_scores" in name),
+}  # fmt: skip
 CODING = "encode decode measure predict robustness"
-PREDICT = {"predict_originals", *of("predict", *CODECS)}
+PREDICT = {"predict_originals", "task_pictures", *of("predict", *CODECS)}
 EDITS = {
     "icmbench/codecs/conventional/webp.py": of(CODING, "webp") | ALL_CODECS,
     "site/icmbench_halftone.py": of(CODING, "halftone") | ALL_CODECS,
@@ -139,10 +142,13 @@ EDITS = {
     "icmbench/metrics/similarity.py": set(),  # none of its metrics is in the run
     "icmbench/tasks/kinds/fan.py": PREDICT | {"provenance", "task_scores landmarks", "train_task"},
     "icmbench/tasks/kinds/mm_detection.py": PREDICT | {"provenance", "task_scores detection"},
-    "icmbench/tasks/answers/landmarks.py": PREDICT | {"provenance", "task_scores landmarks"},
+    "icmbench/tasks/answers/landmarks.py": PREDICT
+    | {"paired_table", "provenance", "report", "task_figures", "task_scores landmarks"},
     "icmbench/tasks/metrics/landmark_metrics.py": PREDICT
     | {"paired_table", "provenance", "report", "task_figures", "task_scores landmarks"},
     "icmbench/tasks/answers/panoptic.py": set(),  # of no task of the run
+    "icmbench/reporting/figures/answers/landmarks.py": {"task_pictures"},
+    "icmbench/reporting/figures/answers/text.py": set(),
     "icmbench/reporting/figures/sweep.py": {"alpha_sweep"},
     "icmbench/reporting/tables/timing.py": {"timing_table"},
     "icmbench/reporting/report/templates/report.css": {"report"},

@@ -19,6 +19,7 @@ from icmbench.datasets import registry as datasets
 from icmbench.metrics.registry import metric_module
 from icmbench.reporting import drawing
 from icmbench.reporting.catalogue import FIGURES
+from icmbench.reporting.figures.answers import drawing_module
 from icmbench.tasks import registry as tasks
 from icmbench.tasks.answers import answer_module
 
@@ -29,7 +30,11 @@ REGISTRIES: Final = {
     datasets.__name__: ("datasets", "data"),
     "icmbench.metrics.meter": ("metrics",),  # not imported here: it needs numpy
     drawing.__name__: ("figures",),
+    "icmbench.tasks.known_answers": ("answers",),
+    "icmbench.reporting.figures.task_pictures": ("drawings",),
 }
+# Kinds whose entries are those of tasks.
+BY_TASK: Final = ("tasks", "answers", "drawings")
 # Sources that were parsed before, below the directory that Snakemake runs in.
 _CACHE: Final = Path(".snakemake") / "icmbench" / "sources.json"
 # A copy of a bundled part: nothing of its training script runs but these.
@@ -72,6 +77,7 @@ class JobCode:
             kind: config[kind] for kind in ("codecs", "datasets", "tasks")
         }
         self._entries["data"] = config["training"]["data"]
+        self._entries["answers"] = self._entries["drawings"] = config["tasks"]
         self._entries["metrics"] = {name: {} for name in config["metrics"]}
         self._entries["figures"] = {entry.draw: {} for entry in FIGURES if entry.draw}
         self._made: dict[tuple[Any, ...], list[str]] = {}
@@ -121,7 +127,7 @@ class JobCode:
         known = self._entries[kind]
         if kind in entries:
             return tuple(sorted(entries[kind]))
-        if kind == "tasks" and "task" not in wildcards and "dataset" in wildcards:
+        if kind in BY_TASK and "task" not in wildcards and "dataset" in wildcards:
             here = wildcards["dataset"]
             return tuple(sorted(n for n, entry in known.items() if here in entry["datasets"]))
         if {"data": "dataset", "datasets": "source"}.get(kind) in wildcards:
@@ -132,7 +138,8 @@ class JobCode:
     def _modules(self, kind: str, name: str) -> set[str]:
         """The module of an entry's class, or of the function of a metric or figure.
 
-        Of a task also that of the kind of its answers.
+        Of a task also that of the kind of its answers; for jobs that know answers or drawings
+        alone, that of the kind.
         """
         if kind == "metrics":
             return {metric_module(name)}
@@ -141,9 +148,13 @@ class JobCode:
         entry = self._entries[kind][name]
         if kind == "codecs":
             return {codecs.codec_of(self._entries[kind], name).__module__}
-        if kind == "tasks":
+        if kind in BY_TASK:
             task = tasks.kinds()[entry.get("type", name)]
-            return {task.__module__, answer_module(task.produces)}
+            if kind == "drawings":
+                module = drawing_module(task.produces)
+                return {module} if module else set()
+            answers = {answer_module(task.produces)}
+            return answers if kind == "answers" else {task.__module__, *answers}
         return {datasets.kinds()[entry.get("type", name)].__module__}
 
     def _fingerprint(self, script: str, chosen: Mapping[str, Iterable[str]]) -> list[str]:

@@ -18,7 +18,7 @@ from icmbench.reporting.figures.published_curves import looks_of, published_of
 from icmbench.reporting.figures.rate_panels import rate_figure
 from icmbench.reporting.figures.style import family_styles
 from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
-from icmbench.tasks.answers import known_answers
+from icmbench.tasks.known_answers import known_answers
 
 NEEDED: Final = (
     "dataset", "task", "model", "codec", "family", "metric", "value", "lo", "hi", "ceiling",

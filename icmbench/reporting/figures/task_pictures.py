@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from icmbench.reporting.figures import answers
+from icmbench.reporting.figures.answers import drawing_module
 from icmbench.reporting.figures.placeholder import placeholder
 from icmbench.reporting.figures.predicted import Predicted
 from icmbench.reporting.figures.style import theme
@@ -30,9 +29,9 @@ def task_pictures(seen: Sequence[Predicted], labels: Labels, *, title: str, note
         MeasurementError: sizes of images differ, or a prediction does not fit its image.
     """
     kind = kind_of(seen[0].prediction)
-    module = f"{answers.__name__}.{kind}"
     with theme():
-        if "." in kind or importlib.util.find_spec(module) is None:
+        module = drawing_module(kind)
+        if module is None:
             return placeholder(title, f"predictions of the kind {kind} are not drawn")
         figure: Figure = importlib.import_module(module).draw(seen, labels, title, note)
         return figure

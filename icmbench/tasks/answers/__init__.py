@@ -11,10 +11,8 @@ originals (`ORIGINALS`): how much coding changed, whether the model was right or
 
 from __future__ import annotations
 
-import functools
 import importlib
 import importlib.util
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -108,14 +106,6 @@ def answer_module(kind: str) -> str:
     if importlib.util.find_spec(name) is None:
         raise TaskError(f"unknown kind of answers {kind!r}: there is no module {name}")
     return name
-
-
-@functools.cache
-def known_answers() -> dict[str, Answer]:
-    """The kinds of this package by name, sorted, for figures and tables of all metrics."""
-    names = sorted(one.name for one in pkgutil.iter_modules(__path__))
-    modules = {name: importlib.import_module(f"{__name__}.{name}") for name in names}
-    return {name: module.ANSWER for name, module in modules.items() if hasattr(module, "ANSWER")}
 
 
 def answer_of(kind: str) -> Answer:
