@@ -23,7 +23,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 PAGE: Final = ROOT / "docs" / "results.md"
 SHOWN: Final = ("avif", "webp", "mpd", "mpd-features", "diff-icmh")  # codec entries with all points
 QUALITY: Final = ("psnr_rgb", "ssim", "ms_ssim", "gmsd", "ssimulacra2")
-TASKS: Final = ("box_map", "miou", "nme")  # one metric per task
+TASKS: Final = ("box_map", "miou", "nme", "cer", "read", "top1_agreement")  # one metric per task
 TOP: Final = """# Results
 
 Written by `make docs` from the tables in [`reference/`](../reference), each made by one command
@@ -67,6 +67,8 @@ def _folder(folder: Path, entry: Mapping[str, Any]) -> str:
         lines += [_bd_rates(read_table(folder / "bd_rate.csv"), folder.name)]
     if (folder / "tasks.csv").is_file():
         lines += [_tasks(read_table(folder / "tasks.csv"), folder.name)]
+    if (folder / "task_rates.csv").is_file():
+        lines += [_needed(read_table(folder / "task_rates.csv"), folder.name)]
     return "\n".join(lines)
 
 
@@ -127,6 +129,25 @@ def _tasks(table: pd.DataFrame, folder: str) -> str:
         heads = ["codec spec", "entry", "bpp", metric, "95 % interval"]
         parts.append(f"{title}\nOn the originals: {metric} {ceiling}.\n\n{_table(heads, rows, 2)}")
     return "\n".join([*parts, f"[All metrics](../reference/{folder}/tasks.csv)\n"])
+
+
+def _needed(table: pd.DataFrame, folder: str) -> str:
+    """Rates at which tasks reach a share of their ceiling, by codec entry."""
+    table = table[table["metric"].isin(TASKS)]
+    families = sorted(table["family"].unique())
+    rows = []
+    for (data, task, metric, share), here in table.groupby(
+        ["dataset", "task", "metric", "share"], sort=False
+    ):
+        rates = here.set_index("family")["bpp"]
+        cells = [f"{rates[f]:.3f}" if rates.get(f, 0) > 0 else "n/a" for f in families]
+        rows.append([f"{task} on {data}, {metric}", f"{100 * share:g} %", *cells])
+    text = (
+        "Bits per pixel, read from the curves; n/a: not coded, not reached, or reached at the "
+        f"lowest rate already: [reasons and intervals](../reference/{folder}/task_rates.csv)\n"
+    )
+    title = "### Bits that tasks need for a share of their ceiling\n"
+    return f"{title}\n{_table(['task', 'share', *families], rows, 2)}\n{text}"
 
 
 def _point(row: pd.Series[Any]) -> list[str]:
