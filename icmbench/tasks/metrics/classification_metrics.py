@@ -61,8 +61,8 @@ class ClassificationEvaluator:
         "top5_agreement": Score("top-5 agreement", True, "share of crops"),
         "top1_accuracy": Score("top-1 accuracy", True, "share of images"),
         "top5_accuracy": Score("top-5 accuracy", True, "share of images"),
-        "class_kl": Score("KL divergence of class scores", False, "nats", inf),
-        "feature_cosine": Score("cosine distance of features", False, "1 - cosine", 2.0, inf),
+        "class_kl": Score("KL divergence", False, "of class scores, nats", inf),
+        "feature_cosine": Score("cosine distance", False, "of features, 1 - cosine", 2.0, inf),
     }
 
     def __init__(
