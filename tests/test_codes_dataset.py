@@ -14,6 +14,7 @@ import zxingcpp
 from conftest import make_picture
 from PIL import Image as PillowImage
 
+from icmbench.barcodes import sheets
 from icmbench.barcodes.contents import content
 from icmbench.barcodes.formats import FORMATS
 from icmbench.barcodes.parcel import parcel
@@ -29,6 +30,7 @@ from icmbench.datasets.photos import PHOTOS
 from icmbench.datasets.records import Record, write_records
 from icmbench.datasets.registry import make_dataset
 from icmbench.jobs.contact_sheet import contact_sheet
+from icmbench.lettering import fonts
 from icmbench.pasted import generator, outline
 from icmbench.tasks.answers.codes import Codes
 from icmbench.tasks.base import Image, Labels
@@ -47,7 +49,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Truth, dict[st
     records = dataset.provide(dataset.image_ids(), folder)
     for record in records:
         assert sha256_file(folder / record.path) == record.sha256
-        assert record.licence in {photo.licence for photo in PHOTOS.values()}
+        photograph, _, letters = record.licence.partition("; fonts: ")
+        assert photograph in {f"photograph: {photo.licence}" for photo in PHOTOS.values()}
+        assert letters == fonts.DEJAVU
         assert "rendered by icmbench, seed 1, on " in record.source
     truth = dataset.merge_annotations(dict.fromkeys(dataset.image_ids(), folder))
     images = {r.image: np.asarray(PillowImage.open(folder / r.path)) for r in records}
@@ -198,6 +202,33 @@ def test_quiet_zones_are_empty(seed: int) -> None:
                 image, formats=getattr(zxingcpp, FORMATS[symbol.kind].zxing)
             )
             assert read.text == symbol.text
+
+
+def test_letters_are_of_matplotlib_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow looks for a font that is not at its path among those of the system, silently."""
+    opened: list[Path] = []
+    original = sheets.ImageFont.truetype
+
+    def spied(*given: Any, **more: Any) -> Any:
+        made = original(*given, **more)
+        opened.append(Path(str(made.path)))  # of the file that was found
+        return made
+
+    monkeypatch.setattr(sheets.ImageFont, "truetype", spied)
+    sheets.font.cache_clear()
+    rng = generator(4, "letters")
+    for draw in (poster, price_label, strip):
+        draw(rng)
+    for kind in ("qr", "data_matrix"):
+        parcel(rng, kind)
+        asset_tag(rng, kind, "right")
+    assert len(opened) > 10
+    assert {path.parent for path in opened} == {fonts.font_folder()}
+    for size in range(70, 470):  # every sheet has sizes of its own, and pictures are many
+        sheets.font("Sans", size / 7)
+    assert sheets.font.cache_info().currsize <= 256
+    with pytest.raises(DatasetError, match=r"DejaVuSansCondensed\.ttf: the font is missing, which"):
+        sheets.font("SansCondensed", 20)
 
 
 def test_contents_name_nothing_that_exists() -> None:

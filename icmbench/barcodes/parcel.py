@@ -57,7 +57,7 @@ def _label(rng: Generator, kind: str) -> Sheet:
     draw, u = label.draw, MODULE
     label.write(pick(rng, TOWNS).upper(), edge, top / 2, 7 * u, face="Sans-Bold", anchor="lm")
     route = f"{signs(rng, 1)} {number(rng, 2)}"
-    label.write(route, width - edge, top / 2, 9 * u, face="SansCondensed-Bold", anchor="rm")
+    label.write(route, width - edge, top / 2, 9 * u, face="Sans-Bold", anchor="rm")
     for y in (top, top + middle):
         draw.line((0, y, width, y), fill=(*INK, 255), width=u)
     address = ("To", pick(rng, NAMES), f"{pick(rng, STREETS)} {rng.integers(1, 90)}",

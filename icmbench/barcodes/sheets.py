@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -15,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from icmbench.barcodes.formats import FORMATS
 from icmbench.barcodes.symbols import Symbol
+from icmbench.lettering.fonts import Face, font_file
 from icmbench.pasted import outline
 
 Colour = tuple[int, int, int]
@@ -102,13 +102,15 @@ def extent(symbol: Symbol, module: int, bars: int = 0) -> tuple[int, int]:
     return (symbol.across + left + right) * module, (down + top + bottom) * module
 
 
-@functools.cache
+@functools.lru_cache(maxsize=256)  # sizes are fitted to texts: every sheet has some of its own
 def font(face: str, size: float) -> ImageFont.FreeTypeFont:
-    """DejaVu, which matplotlib ships: `Sans`, `Sans-Bold`, `SansMono`, `Serif-Bold`, ..."""
-    import matplotlib
+    """DejaVu, which matplotlib ships: `Sans`, `Sans-Bold`, `SansMono`, `Serif-Bold`, ...
 
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"DejaVu{face}.ttf"
-    return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)
+    Raises DatasetError where matplotlib does not have it: Pillow would take a font of the system
+    by that name, so that pictures depended on the machine.
+    """
+    path = font_file(Face(f"DejaVu{face}"))
+    return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def fitted(words: str, width: float, size: float, face: str = "Sans") -> float:

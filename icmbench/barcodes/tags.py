@@ -33,8 +33,8 @@ def price_label(rng: Generator) -> Sheet:
     size = fitted(goods, 0.62 * width, 9 * MODULE, "Sans-Bold")
     sheet.write(goods, edge, 3 * MODULE, size, face="Sans-Bold")
     price = f"{rng.integers(1, 20)}.{rng.integers(0, 10)}9"
-    size = fitted(price, 0.3 * width, 0.6 * top, "SansCondensed-Bold")
-    sheet.write(price, width - edge, top - 2 * MODULE, size, face="SansCondensed-Bold", anchor="rd")
+    size = fitted(price, 0.3 * width, 0.6 * top, "Sans-Bold")
+    sheet.write(price, width - edge, top - 2 * MODULE, size, face="Sans-Bold", anchor="rd")
     unit = f"{rng.integers(1, 40)}.{number(rng, 2)} / kg"
     sheet.write(unit, edge, top - 4 * MODULE, 6 * MODULE, (90, 90, 90), anchor="ld")
     sheet.stamp(symbol, edge, top, MODULE, bars)

@@ -47,7 +47,7 @@ class Codes(Dataset):
     def provide(self, image_ids: Sequence[str], folder: Path) -> list[Record]:
         """Render the pictures: a PNG and a JSON list of symbols each.
 
-        Raises DatasetError where segno or zxing-cpp is missing, or a symbol does not fit.
+        Raises DatasetError where segno, zxing-cpp or a font is missing, or a symbol does not fit.
         """
         load = functools.cache(load_photo)
         bar = progress(image_ids, desc=self.name, unit="picture")
@@ -56,6 +56,7 @@ class Codes(Dataset):
     def _record(self, image_id: str, folder: Path, load: Callable[[str], np.ndarray]) -> Record:
         from icmbench.barcodes.picture import render_picture
         from icmbench.core.images.image_files import write_png
+        from icmbench.lettering.fonts import DEJAVU
 
         seed, width, height = (self.values[key] for key in ("seed", "width", "height"))
         index = int(image_id.partition("-")[2])
@@ -72,7 +73,7 @@ class Codes(Dataset):
             height,
             annotation=f"{image_id}.json",
             source=f"rendered by icmbench, seed {seed}, on {picture.photograph}: {photo.source}",
-            licence=photo.licence,
+            licence=f"photograph: {photo.licence}; fonts: {DEJAVU}",
         )
 
     def merge_annotations(self, folder_of: Mapping[str, Path]) -> Annotations:
