@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import functools
 import itertools
+import tracemalloc
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from icmbench.core.errors import MeasurementError, TaskError
+from icmbench.reporting.tables.task_comparisons import Scored, Settings
+from icmbench.reporting.tables.tasks import score_task
 from icmbench.tasks import store
 from icmbench.tasks.answers.text import ANSWER, Lines
+from icmbench.tasks.base import ORIGINALS
 from icmbench.tasks.evaluate import Truth, evaluator
 from icmbench.tasks.metrics.edit_distance import align, common_length, edit_distance
 from icmbench.tasks.metrics.text_metrics import (
@@ -221,7 +227,7 @@ def test_the_reading_of_the_originals_as_reference() -> None:
         "cer": 0, "word_accuracy": 1, "lines_found": 1, "extra_lines": 0,
     }  # fmt: skip
     with pytest.raises(TaskError, match="no text was read on the originals"):
-        ANSWER.refer(empty, {"a": lines()})
+        ANSWER.refer(empty, {"a": lines(), "b": lines()})
 
 
 @pytest.mark.parametrize(
@@ -238,6 +244,47 @@ def test_the_reading_of_the_originals_as_reference() -> None:
 def test_malformed_annotations(line: Any, message: str) -> None:
     with pytest.raises(TaskError, match=f"image 'i', line 2: .*{message}"):
         TextEvaluator(["i"], {"i": [*known(("a", box(0, 0, 9))), line]})
+
+
+def test_images_without_text_are_no_faults_of_a_set_that_has_one(tmp_path: Path) -> None:
+    """A malformed line takes its own image out of the comparison, and no other."""
+    strings = {("x", "jpeg:quality=10"): 900, ("x", "jpeg:quality=30"): 1800}
+    names = ["bad", "bare", "full"]
+    line = ("open until 9", box(0, 0, 60))
+    given: Known = {"bad": [{"text": "a"}], "bare": [], "full": known(line)}
+    rows = [
+        {"dataset": "d", "image": name, "family": family, "codec": codec, "bytes": size,
+         "width": 100, "height": 100, "bpp": size / 1250, "status": "ok"}
+        for (family, codec), size in strings.items() for name in names
+    ]  # fmt: skip
+    paths: dict[str, list[Path]] = {}
+    for family, codecs in (("x", [codec for _, codec in strings]), (ORIGINALS, [ORIGINALS])):
+        paths[family] = [tmp_path / f"{family}.zip"]
+        with store.writer(paths[family][0]) as out:
+            for codec in codecs:
+                for name in names:
+                    out.add(codec, name, lines(*[line] * (name == "full")))
+    settings = Settings(resamples=20, seed=1, max_failed=0.5, min_overlap=0.1, anchors=[])
+    tables = score_task(
+        Scored("reading", "reader", "text"), pd.DataFrame(rows), Truth(more={"text": given}),
+        paths, settings,
+    )  # fmt: skip
+    assert list(tables.failures["first_image"]) == ["bad"]
+    assert list(tables.failures["images"]) == [1]
+    scores = tables.scores.set_index(["metric", "codec"])
+    assert list(scores.loc["cer", "images"]) == [2, 2]
+    assert list(scores.loc["cer", "value"]) == [0, 0]
+
+
+def test_a_very_long_line_takes_the_memory_of_a_row() -> None:
+    rng = np.random.default_rng(1)
+    first = "".join(rng.choice(list("ab "), 1200))
+    second = f"x{first[:600]}{first[601:]}"
+    tracemalloc.start()
+    assert edit_distance(first, second) == 2
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 1e6  # of a whole table 12 MB
 
 
 def test_annotations_without_lines() -> None:

@@ -1,25 +1,25 @@
 """Edit distance of two sequences (Levenshtein 1966), of characters or of words, and its alignment.
 
-A table has the cost of every pair of prefixes. Lines of text are short: no package is needed.
+A row has the costs of one prefix of the first sequence and every prefix of the second; only an
+alignment needs all rows. Lines of text are short: no package is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias
-
-Table: TypeAlias = list[list[int]]
+from collections import deque
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 
 def edit_distance(reference: Sequence[Any], read: Sequence[Any]) -> int:
     """Smallest number of substitutions, deletions and insertions that turn one into the other."""
-    return 0 if reference == read else _costs(reference, read, substitution=1)[-1][-1]
+    return 0 if reference == read else _cost(reference, read, substitution=1)
 
 
 def common_length(reference: Sequence[Any], read: Sequence[Any]) -> int:
     """Length of the longest common subsequence."""
     # Without substitutions, all elements but the common ones are deleted or inserted.
-    moved = _costs(reference, read, substitution=2)[-1][-1]
+    moved = _cost(reference, read, substitution=2)
     return (len(reference) + len(read) - moved) // 2
 
 
@@ -29,7 +29,7 @@ def align(reference: Sequence[Any], read: Sequence[Any]) -> list[tuple[int | Non
     None stands for a missing partner: (3, None) is a deletion, (None, 3) an insertion. Of several
     alignments it is the one that pairs, then deletes, as late as possible.
     """
-    costs = _costs(reference, read, substitution=1)
+    costs = list(_rows(reference, read, substitution=1))
     row, column = len(reference), len(read)
     pairs: list[tuple[int | None, int | None]] = []
     while row or column:
@@ -49,13 +49,19 @@ def align(reference: Sequence[Any], read: Sequence[Any]) -> list[tuple[int | Non
     return pairs[::-1]
 
 
-def _costs(reference: Sequence[Any], read: Sequence[Any], substitution: int) -> Table:
-    """Cost of turning the first i elements into the first j: table[i][j]."""
-    costs = [list(range(len(read) + 1))]
+def _cost(reference: Sequence[Any], read: Sequence[Any], substitution: int) -> int:
+    """Cost of turning one sequence into the other, in memory of one row."""
+    (last,) = deque(_rows(reference, read, substitution), maxlen=1)
+    return last[-1]
+
+
+def _rows(reference: Sequence[Any], read: Sequence[Any], substitution: int) -> Iterator[list[int]]:
+    """Costs of turning the first i elements into the first j: row i, column j."""
+    row = list(range(len(read) + 1))
+    yield row
     for i, wanted in enumerate(reference, start=1):
-        above, row = costs[-1], [i]
+        above, row = row, [i]
         for j, found in enumerate(read, start=1):
             pair = above[j - 1] + (0 if wanted == found else substitution)
             row.append(min(pair, above[j] + 1, row[-1] + 1))
-        costs.append(row)
-    return costs
+        yield row

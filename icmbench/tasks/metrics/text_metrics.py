@@ -66,8 +66,9 @@ class TextEvaluator:
     ) -> None:
         """`lines` as in `icmbench.datasets.text_lines`.
 
-        Raises TaskError naming an image without an entry or with a malformed line, and where no
-        image has a line.
+        Raises TaskError naming an image without an entry or with a malformed line, and where none
+        of several images has a line. That one alone has none is no fault: faults of a data set are
+        searched for image by image.
         """
         self.images = list(images)
         self._texts, self._boxes = [], []
@@ -75,7 +76,7 @@ class TextEvaluator:
             texts, boxes = _reference(image, lines)
             self._texts.append(texts)
             self._boxes.append(boxes)
-        if self.images and not any(self._texts):
+        if len(self.images) > 1 and not any(self._texts):
             raise TaskError("no image has a line of text: there is nothing to read")
         self._characters = _counted(sum(map(len, texts)) for texts in self._texts)
         self._words = _counted(sum(len(t.split()) for t in texts) for texts in self._texts)
