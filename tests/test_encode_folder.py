@@ -21,10 +21,12 @@ from icmbench.codecs.registry import codec_class
 from icmbench.core.errors import TaskError
 from icmbench.core.images.image_files import read_image, write_png
 from icmbench.metrics.meter import Meter
+from icmbench.reporting.figures.task_curves import curve_metrics, task_metrics
 from icmbench.tasks import judge
 from icmbench.tasks.answers import Answer
 from icmbench.tasks.base import Task
 from icmbench.tasks.evaluate import Truth
+from icmbench.tasks.known_answers import known_answers
 from icmbench.tasks.metrics.score import Score
 
 NAMES = ("b", "a", "c")
@@ -192,6 +194,38 @@ def test_shipped_scores_have_short_names(monkeypatch: pytest.MonkeyPatch) -> Non
     assert known["top5"] == known["top5_agreement"] == ("classification", "top5_agreement")
     assert known["codes_read"] == ("codes", "read")
     assert not any("nme" in name or "map" in name for name in known)  # those take annotations
+
+
+def test_answers_of_an_installed_task_are_known_to_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kind outside of the package has its metrics among those that curves are drawn of."""
+    entry = types.SimpleNamespace(load=lambda: Planted)
+    cached = (known_answers, task_metrics, curve_metrics)
+    with monkeypatch.context() as patched:
+        patched.setattr("importlib.metadata.entry_points", lambda group: [entry])
+        for each in cached:
+            each.cache_clear()
+        assert known_answers()[KIND].metrics == Same.metrics
+        assert task_metrics()["same"].title == "blocks"
+        assert "same" in curve_metrics()
+    for each in cached:
+        each.cache_clear()
+    assert "same" not in curve_metrics()
+
+
+def test_a_device_that_is_asked_for_is_used_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU it is prepared as in a run; a task without one runs beside a codec that has it."""
+    asked: list[str] = []
+    prepared: list[str] = []
+    monkeypatch.setattr(Planted, "load", lambda self, labels, device: asked.append(device))
+    monkeypatch.setattr(judge, "use_device", lambda device: (prepared.append(device), device)[1])
+    for uses in (True, False):
+        monkeypatch.setattr(Planted, "uses_device", uses)
+        for device in ("cpu", "cuda"):
+            task = judge._loaded("planted-blocks", device)
+            assert task.must_use_device == (device == "cuda")
+            assert task.device == (device if uses else "cpu")
+    assert asked == ["cpu", "cuda", "cpu", "cuda"]
+    assert prepared == ["cpu", "cuda", "cuda"]
 
 
 def test_nothing_to_judge(monkeypatch: pytest.MonkeyPatch) -> None:

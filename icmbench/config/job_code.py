@@ -22,6 +22,7 @@ from icmbench.reporting.catalogue import FIGURES
 from icmbench.reporting.figures.answers import drawing_module
 from icmbench.tasks import registry as tasks
 from icmbench.tasks.answers import answer_module
+from icmbench.tasks.base import ENTRY_POINTS as TASK_ENTRY_POINTS
 
 # The module that imports entries by name -> the kinds of entries.
 REGISTRIES: Final = {
@@ -178,7 +179,7 @@ class JobCode:
         if not foreign:
             return set()
         if self._plugins is None:
-            groups = (codecs.ENTRY_POINTS, tasks.ENTRY_POINTS, datasets.ENTRY_POINTS)
+            groups = (codecs.ENTRY_POINTS, TASK_ENTRY_POINTS, datasets.ENTRY_POINTS)
             entries = [e for group in groups for e in importlib.metadata.entry_points(group=group)]
             self._plugins = {e.module: e.dist.name for e in entries if e.dist is not None}
         return {self._plugins[module] for module in foreign if module in self._plugins}

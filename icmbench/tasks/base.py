@@ -27,6 +27,7 @@ Floats: TypeAlias = "NDArray[np.float64]"
 INSTANCES = "instances"
 SEMANTIC = "semantic"
 LANDMARKS = "landmarks"
+ENTRY_POINTS = "icmbench.tasks"  # group of the entry points of tasks of other packages
 ORIGINALS = "originals"  # stands where a codec's name does: what was never coded
 
 

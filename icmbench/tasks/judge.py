@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from icmbench.core.devices import resolve_device
+from icmbench.core.devices import use_device
 from icmbench.core.errors import MeasurementError, TaskError
 from icmbench.tasks import store
 from icmbench.tasks.answers import answer_of
@@ -87,7 +87,11 @@ class TaskJudge:
 
 
 def _loaded(kind: str, device: str) -> Task:
+    """The task with its model; one that can use a GPU must where `device` is cuda."""
     task = make_task(kind, {})
-    task.device = resolve_device(device) if task.uses_device else "cpu"
-    task.load(Labels("these images", {}, ()), task.device)
+    # Without ONNX Runtime's GPU package a task that could use one refuses to load.
+    resolved = use_device(device) if task.uses_device or device == "cuda" else "cpu"
+    task.device = resolved if task.uses_device else "cpu"
+    task.must_use_device = device == "cuda"
+    task.load(Labels("these images", {}, ()), resolved)
     return task

@@ -10,9 +10,8 @@ import icmbench.tasks.kinds
 from icmbench.core.errors import ConfigError
 from icmbench.core.registry import discover
 from icmbench.core.suggest import unknown
-from icmbench.tasks.base import Task
+from icmbench.tasks.base import ENTRY_POINTS, Task
 
-ENTRY_POINTS = "icmbench.tasks"
 WORKFLOW_KEYS = ("datasets", "reference")  # of an entry: no options of the model
 
 
