@@ -12,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -100,6 +101,7 @@ def test_one_thread_no_messages_no_classifier(
         options = part.session.session.get_session_options()
         assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
     assert reader._engine.text_cls is None
+    assert cv2.getNumThreads() == 1
     reader.predict(np.full((64, 64, 3), 127, np.uint8), ())
     captured = capfd.readouterr()
     assert captured.out + captured.err == ""
@@ -172,6 +174,8 @@ def test_options() -> None:
         ocr.Ocr("ocr", {"side": 16})
     with pytest.raises(ConfigError, match="unknown option"):
         ocr.Ocr("ocr", {"sides": 64})
+    with pytest.raises(ConfigError, match=r"score=1\.5 is above 1, the largest score of a line"):
+        ocr.Ocr("ocr", {"score": 1.5})
 
 
 def test_a_better_jpeg_is_read_better(reader: ocr.Ocr) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from icmbench.core.errors import ModelError, TaskError
+from icmbench.core.errors import ConfigError, ModelError, TaskError
 from icmbench.core.versions import runs_jobs
 from icmbench.datasets.options import Option
 from icmbench.tasks.backends.onnx_task import (
@@ -37,8 +37,8 @@ class Ocr(Task):
     """Lines of text: where they are, and what they say.
 
     Images are enlarged so that their shorter side has `side` pixels, for detection alone. The
-    classifier of upside-down lines is off. Lines of a score below `score` are left out, as the
-    package does by default.
+    classifier of upside-down lines is off. Lines of a score below `score` are left out, and images
+    of a longer side above 2000 pixels are reduced to it, as the package does by default.
     """
 
     kind = "ocr"
@@ -54,6 +54,11 @@ class Ocr(Task):
 
     def __init__(self, name: str, entry: Mapping[str, Any]) -> None:
         super().__init__(name, entry)
+        if self.values["score"] > 1:
+            raise ConfigError(
+                f"task {name!r}: score={self.values['score']} is above 1, the largest score of a "
+                "line: nothing would be read"
+            )
         self._engine: Any = None
 
     @property
@@ -101,10 +106,12 @@ class Ocr(Task):
 
     def _opened(self, files: Sequence[Path], device: str) -> Any:
         """The package's engine with both networks loaded; sets `device` to the one that serves."""
+        import cv2
         import numpy as np
         import onnxruntime
         from rapidocr import RapidOCR
 
+        cv2.setNumThreads(1)  # its threads are none of OpenMP's, which the environment limits
         wanted = device == "cuda" and CUDA in onnxruntime.get_available_providers()
         engine: Any = RapidOCR(params=self._settings(files, wanted))
         grey = np.full((LEAST, 4 * LEAST, 3), 128, np.uint8)
