@@ -104,6 +104,7 @@ def test_wrong_options_end_the_planning(adapt: Any, reason: str) -> None:
     ("changes", "reason"),
     [
         ({"tasks__plain__type": "mmdet"}, "no task of the model as it is to compare with: add an "),
+        ({"tasks__plain__scale": 64}, "no task of the model as it is to compare with: add an "),
         ({"tasks__plain__adapt": {"codec": "webp", "steps": 3}}, "no task of the model as it is"),
         ({"training__data": {"photos": {"only": ["coffee"]}}},
          "no training set of training.data is of scenes"),
@@ -137,6 +138,11 @@ def test_an_adapted_task_joins_a_run() -> None:
     made_entry = make_codec_entry(*settings["codec"])
     assert [point.spec for point in made_entry.points] == specs
     assert (settings["steps"], settings["batch"], settings["images"]) == (30, 8, 256)
+    control = {"type": "mmseg", "datasets": ["scenes"], "adapt": {"codec": "identity"}}
+    for steps, found in ((30, "control"), (31, None)):  # the same training, or none to compare
+        given = config(codecs__identity={"points": [{}]}, tasks__control=copy.deepcopy(control))
+        given["tasks"]["control"]["adapt"]["steps"] = steps
+        assert Plan(make_run(given)).adapted["tuned"]["control"] == found
     without = config()
     del without["tasks"]["tuned"]
     assert Plan(make_run(without)).adapted == {}

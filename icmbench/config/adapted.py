@@ -35,19 +35,25 @@ def adapted_part(config: Mapping[str, Any], name: str) -> str:
 
 
 def compared_with(config: Mapping[str, Any], name: str) -> str:
-    """The task of the same model as it is, on the same data sets.
+    """The task of the same model as it is, with the same options, on the same data sets.
 
     Raises ConfigError where there is none.
     """
     entry = config["tasks"][name]
     for other, its in config["tasks"].items():
         own = its.get("checkpoint", BUNDLED) == BUNDLED and not its.get(ADAPT)
-        if own and its["type"] == entry["type"] and {*entry["datasets"]} <= {*its["datasets"]}:
+        if own and _model(its) == _model(entry) and {*entry["datasets"]} <= {*its["datasets"]}:
             return str(other)
     raise ConfigError(
         f"tasks.{name}: {ADAPT}: there is no task of the model as it is to compare with: add an "
-        f"entry of the type {entry['type']}, without {ADAPT}, on {', '.join(entry['datasets'])}"
+        f"entry of the type {entry['type']}, without {ADAPT} but with its other options, on "
+        f"{', '.join(entry['datasets'])}"
     )
+
+
+def _model(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the scores of a task besides its weights and its images."""
+    return {k: v for k, v in entry.items() if k not in (ADAPT, "checkpoint", "datasets")}
 
 
 def adapted_specs(name: str, adapted: Adaptation, entry: CodecEntry) -> list[str]:

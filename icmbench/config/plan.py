@@ -132,19 +132,21 @@ class Plan:
     def adapted(self) -> dict[str, dict[str, Any]]:
         """Adapted tasks, with the arguments of the figure `adapted_curves`.
 
-        `control` is a task of the same model that is adapted to a lossless codec; None: there is
-        none.
+        `control` is a task of the same model that is adapted to a lossless codec by the same
+        training; None: there is none.
         """
         config, entries = self.run.config, self.run.codecs
         chosen = adapted_tasks(config)
         against = {name: compared_with(config, name) for name in chosen}
         controls = {
-            against[name]: name for name, each in chosen.items() if self.lossless(each.codec)
+            (against[name], each.training): name
+            for name, each in chosen.items()
+            if self.lossless(each.codec)
         }
         return {
             name: {
                 "against": against[name],
-                "control": controls.get(against[name]),
+                "control": controls.get((against[name], each.training)),
                 "codec": each.codec,
                 "specs": adapted_specs(name, each, entries[each.codec]),
             }

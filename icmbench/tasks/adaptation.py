@@ -40,6 +40,11 @@ class Adaptation:
     images: int
 
     @property
+    def training(self) -> tuple[float, ...]:
+        """What a control has in common with it: all but the codec and its points."""
+        return self.steps, self.batch, self.learning_rate, self.images
+
+    @property
     def text(self) -> str:
         """Of the model's name in tables: `adapted to webp (quality=0), 300 steps`."""
         grids = [", ".join(f"{k}={_short(v)}" for k, v in grid.items()) for grid in self.points]
