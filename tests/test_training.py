@@ -593,6 +593,8 @@ def pictures(tmp_path: Path) -> Path:
         ({"kodak": {}}, r"data\.kodak: kodak is for testing only"),
         ({"x": {"type": "kodak", "path": "y"}}, r"data\.x: kodak is for testing only"),
         ({"mine": {"type": "photos"}}, r"data\.mine: photos is for testing only"),
+        ({"text": {"seed": 7}}, r"data\.text: text is for testing only"),  # on photographs of it
+        ({"mine": {"type": "codes"}}, r"data\.mine: codes is for testing only"),
         ({"scenes": {"train": 3, "test": 1}}, r"data\.scenes: test=1: train is for training"),
         ({"scenes": {"train": 3, "val": 2}}, r"data\.scenes: val=2"),
         ({"scenes": {"seed": 9}}, r"data\.scenes: train is 0"),

@@ -290,8 +290,8 @@ TRAINING: Final = {
         },
         {"scenes": {"type": "scenes", "seed": 1, "size": 256, "train": 16, "test": 0}},
         "training sets: entries as in `datasets`; of sets with splits the split train, of others "
-        "all images. Never test data: kodak and photos, other splits, COCO's val2017 and folders "
-        "of images that this run codes are refused",
+        "all images. Never test data: kodak, photos, text and codes, other splits, COCO's val2017 "
+        "and folders of images that this run codes are refused",
         minProperties=1,
     ),
 }

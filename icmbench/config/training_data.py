@@ -11,7 +11,7 @@ from icmbench.datasets.base import Dataset
 from icmbench.datasets.records import Record
 from icmbench.datasets.registry import make_dataset
 
-TEST_ONLY = ("kodak", "photos")
+TEST_ONLY = ("kodak", "photos", "text", "codes")  # the last two are rendered on `photos`
 
 
 def make_training_set(
