@@ -24,7 +24,7 @@ from official import REAL, needs
 from PIL import Image as PillowImage
 from task_checks import as_stored
 from torchvision import models
-from torchvision.transforms.functional import normalize
+from torchvision.transforms.functional import center_crop, normalize, resize
 
 from icmbench.config.load import complete
 from icmbench.config.run import make_run
@@ -257,6 +257,17 @@ def test_the_square_is_torchvisions(shape: tuple[int, int]) -> None:
     values = weights.transforms()
     found = normalize(planes / 255, values.mean, values.std)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_the_square_of_other_sizes() -> None:
+    """The side that is scaled to is not lost by rounding; the smallest square is a pixel."""
+    image = make_picture(300, 360, 3)
+    assert int(224 / (224 / 354)) == 353
+    expected = center_crop(resize(PillowImage.fromarray(image), [354]), [224, 224])
+    found = centre_crop(image, 224, 224 / 354, "pillow-bilinear")
+    np.testing.assert_array_equal(found, np.asarray(expected, np.float32))
+    pixel = centre_crop(make_picture(32, 40, 1), 64, 0.01, "tensorflow-bilinear")
+    assert (pixel == pixel[:1, :1]).all()
 
 
 def test_crops_of_the_grid_are_the_images_own_pixels() -> None:
@@ -528,7 +539,12 @@ def test_answers_in_files(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(store.encode(real)[1]) < 16_000
     for change, message in (
         ({"scores": answer.scores + 1}, "do not add up to 1"),
-        ({"scores": np.full_like(answer.scores, np.nan)}, "do not add up to 1"),
+        ({"scores": np.full_like(answer.scores, np.nan)}, "a class score is not finite"),
+        # They add up to 1, but the divergence of a class of probability 0 is not a number.
+        (
+            {"scores": np.where(np.arange(answer.scores.shape[1]), -np.inf, answer.scores * 0)},
+            "a class score is not finite",
+        ),
         ({"scores": answer.scores[:1]}, "of the shapes"),
         ({"features": np.full_like(answer.features, 1e5)}, "not finite in half precision"),
         ({"targets": np.array([9])}, "is none of the 9 of the scores"),

@@ -109,6 +109,8 @@ def _check(found: ClassScores) -> None:
     shapes = found.scores.shape, found.features.shape
     if len(shapes[0]) != 2 or len(shapes[1]) != 2 or shapes[0][0] != shapes[1][0] or 0 in shapes[0]:
         raise TaskError(f"class scores and features of the shapes {shapes[0]} and {shapes[1]}")
+    if not np.isfinite(found.scores).all():
+        raise TaskError("a class score is not finite: its divergence is not defined")
     if not np.allclose(np.exp(found.scores.astype(np.float64)).sum(axis=1), 1, atol=_SUM):
         raise TaskError("class scores are no logarithms of probabilities: they do not add up to 1")
     if not (np.abs(found.features) <= np.finfo(np.float16).max).all():

@@ -57,10 +57,10 @@ def centre_crop(image: Image, size: int, crop: float, resample: str) -> NDArray[
             f"at least {SMALLEST}"
         )
     if resample == TENSORFLOW:
-        side = int(crop * shorter)
+        side = max(1, int(crop * shorter))
         top, left = (height - side + 1) // 2, (width - side + 1) // 2
         return _sampled(image[top : top + side, left : left + side], size)
-    scaled = int(size / crop)
+    scaled = int(size / crop + 1e-6)  # 224 / (224 / 354) is below 354
     high, wide = (int(scaled * length / shorter) for length in (height, width))
     top, left = round((high - size) / 2), round((wide - size) / 2)
     kind = {"pillow-bilinear": PillowImage.Resampling.BILINEAR,
