@@ -132,6 +132,8 @@ def test_small_and_large_images_have_places(tmp_path: Path) -> None:
         _, images, lines = provided(tmp_path / str(size["width"]), entry)
         assert {i.shape for i in images.values()} == {(size["height"], size["width"], 3)}
         assert all(lines.values())
+    for seed in (1, 9, 15):  # few texts of this kind are short enough for the smallest sheets
+        assert text_picture(make_picture(80, 80, 1), seed, "text-00005", "hours", 256, 192).lines
     with pytest.raises(ConfigError, match="width=128 is below 256"):
         make_dataset("text", {"width": 128}, tmp_path)
     with pytest.raises(DatasetError, match="image a: no place for the sheet 'letter' in 60x20 pix"):

@@ -25,7 +25,10 @@ BEHIND: Final = (
 
 
 class Codes(Dataset):
-    """Rendered from a seed; modules are 1.5 to 6 pixels wide; every symbol can be read."""
+    """Rendered from a seed; modules are 1.6 to 7 pixels wide, at 384 pixels of width.
+
+    Every symbol of the defaults can be read; of other seeds one in some 400 cannot.
+    """
 
     kind = "codes"
     annotated = True

@@ -38,7 +38,8 @@ SMALLEST: Final = 10.0  # pixels of the image: em of the smallest text, after pe
 NARROWEST: Final = 0.8  # width of a text after perspective, relative to its height
 MARGIN: Final = 4.0  # pixels around lines, and around sheets that stand apart
 EDGE: Final = 5.0  # pixels between a line and the sides of its sheet, a frame of which is inside
-TRIES: Final = 40
+TRIES: Final = 40  # of places, each tilted less than the one before
+UPRIGHT: Final = 360  # further ones of a sheet that has to be there, without tilt
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def text_picture(
     """
     rng = generator(seed, image_id)
     size = (width, height)
-    first = _place(rng, KINDS[kind], size, [], 1.0)
+    first = _place(rng, KINDS[kind], size, [], 1.0, TRIES + UPRIGHT)
     if first is None:
         raise DatasetError(
             f"image {image_id}: no place for the sheet {kind!r} in {width}x{height} pixels: give a "
@@ -118,7 +119,9 @@ def text_picture(
         )
     placed = [first]
     for _ in range(whole(rng, 0, 2) if KINDS[kind].inside else 0):
-        found = _place(rng, KINDS[pick(rng, FURTHER)], size, [p.corners for p in placed], 0.7)
+        found = _place(
+            rng, KINDS[pick(rng, FURTHER)], size, [p.corners for p in placed], 0.7, TRIES
+        )
         placed += [found] if found else []
     canvas = backdrop(photograph, width, height, rng, defocus=rng.uniform(0, 1.2))
     for each in placed:
@@ -138,14 +141,19 @@ def text_picture(
 
 
 def _place(
-    rng: Generator, kind: Kind, size: tuple[int, int], others: list[Floats], share: float
+    rng: Generator,
+    kind: Kind,
+    size: tuple[int, int],
+    others: list[Floats],
+    share: float,
+    tries: int,
 ) -> _Placed | None:
     """A sheet at a place where its text is legible and inside of the image, or None.
 
-    Every try tilts it less than the one before. `share` scales its size.
+    Every try has other texts. `share` scales the size of the sheet.
     """
-    for attempt in range(TRIES):
-        bent = 1 - attempt / TRIES
+    for attempt in range(tries):
+        bent = max(1 - attempt / TRIES, 0.0)
         wide, high = (
             share * rng.uniform(*span) * length
             for span, length in zip((kind.wide, kind.high), size, strict=True)
