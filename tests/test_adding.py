@@ -18,8 +18,8 @@ from icmbench.core.images.image_files import write_png
 
 GUIDE = (ROOT / "docs" / "adding.md").read_text(encoding="utf-8")
 SECTIONS = (
-    "Codec as a command", "Codec as a folder", "Codec in Python", "Metric", "Task", "Data set",
-    "Figure",
+    "Codec as a command", "Codec as a folder", "Codec in Python", "Metric", "Task",
+    "Kind of answers", "Data set", "Figure",
 )  # fmt: skip
 USE = """
 import sys
@@ -36,7 +36,12 @@ from icmbench.datasets.registry import make_dataset
 from icmbench.jobs.rate_figures import rate_figures
 from icmbench.metrics.meter import Meter
 from icmbench.reporting import figures
+from icmbench.reporting.figures.predicted import Predicted
+from icmbench.reporting.figures.task_curves import curve_metrics
+from icmbench.reporting.figures.task_pictures import task_pictures
+from icmbench.tasks import answers
 from icmbench.tasks.base import Labels
+from icmbench.tasks.judge import TaskJudge
 from icmbench.tasks.registry import make_task
 
 config, folder = yaml.safe_load(sys.argv[1]), Path(sys.argv[2])
@@ -59,6 +64,17 @@ assert Meter(["largest_error"])(image, other) == {"largest_error": 64.0}
 task = make_task("bright", {"type": "bright"})
 task.load(Labels("scenes", {}, ("light", "dark")), "cpu")
 assert np.array_equal(task.predict(image, []), np.where(image.mean(axis=2) > 128, 0, 1))
+judge = TaskJudge("meter", "level_error", [image, other])
+lighter = [image, other // 2 + 20]
+error = abs(lighter[1].mean() - other.mean()) / 2
+assert judge([image, other]) == 0 and abs(judge(lighter) - error) < 1e-3
+assert "level_error" in curve_metrics()
+meter = make_task("meter", {})
+meter.load(Labels("ramps", {}, ()), "cpu")
+seen = [Predicted("original", "", None, image, meter.predict(image, []))]
+drawing = task_pictures(seen, Labels("ramps", {}, ()), title="Level", note="")
+assert any(f"level {image.mean():.1f}" in one.get_text() for one in drawing.findobj(
+    lambda artist: hasattr(artist, "get_text")))
 
 plan = Plan(run)
 assert "results/figures/rate_ranges_ramps.png" in plan.files_of("rate_figures", "figure")
@@ -80,6 +96,10 @@ before = code("rate_figures"), code("timing_table")
 with (Path(figures.__file__).parent / "rate_ranges.py").open("a") as file:
     file.write("EDIT = 1\\n")
 assert before[0] != code("rate_figures") and before[1] == code("timing_table")
+before = code("task_scores"), code("timing_table")
+with (Path(answers.__file__).parent / "level.py").open("a") as file:
+    file.write("EDIT = 1\\n")
+assert before[0] != code("task_scores") and before[1] == code("timing_table")
 print("all work")
 """
 
@@ -95,9 +115,11 @@ def blocks(name: str, language: str) -> list[str]:
 @pytest.mark.parametrize("name", SECTIONS)
 def test_an_example_is_short(name: str) -> None:
     kinds = ("python", "yaml") if name.startswith("Codec") else ("python",)
-    text = "".join(block for kind in kinds for block in blocks(name, kind))
-    lines = [line for line in text.splitlines() if line]
-    assert 1 < len(lines) <= 22  # with the file's name, 20 of code
+    found = [block for kind in kinds for block in blocks(name, kind)]
+    answers = name == "Kind of answers"  # three files, of which one holds three classes
+    for text in found if answers else ["".join(found)]:
+        lines = [line for line in text.splitlines() if line]
+        assert 1 < len(lines) <= (40 if answers else 22)  # with the file's name
 
 
 def test_the_examples_work_where_the_guide_puts_them(tmp_path: Path) -> None:
@@ -117,13 +139,17 @@ def test_the_examples_work_where_the_guide_puts_them(tmp_path: Path) -> None:
     write_png(my / "results" / "low" / "ramp0.png", np.zeros((48, 64, 3), np.uint8))
     (my / "results" / "low" / "ramp0.bin").write_bytes(b"stream")
     for name in SECTIONS:
-        file, *entries = blocks(name, "python") or ["# mine/empty.py"]
-        place = file.splitlines()[0].removeprefix("# ")
-        inside = place.startswith("icmbench/")
-        path = package.parent / place if inside else my / place
-        assert not path.exists()
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(file, encoding="utf-8")
+        shown = blocks(name, "python")
+        entries = [block for block in shown if block.startswith("# an entry of ")]
+        for file in shown:
+            if file in entries:
+                continue
+            place = file.splitlines()[0].removeprefix("# ")
+            inside = place.startswith("icmbench/")
+            path = package.parent / place if inside else my / place
+            assert not path.exists()
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(file, encoding="utf-8")
         for entry in entries:
             table = package / re.findall(r"entry of icmbench/(\S+)", entry)[0]
             first = r"^(?:_ALL|FIGURES).* = \($"
