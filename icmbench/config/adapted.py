@@ -52,7 +52,7 @@ def compared_with(config: Mapping[str, Any], name: str) -> str:
 
 
 def _model(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides the scores of a task besides its weights and its images."""
+    """Keys of an entry that decide scores besides the weights and the images."""
     return {k: v for k, v in entry.items() if k not in (ADAPT, "checkpoint", "datasets")}
 
 

@@ -41,7 +41,7 @@ class Adaptation:
 
     @property
     def training(self) -> tuple[float, ...]:
-        """What a control has in common with it: all but the codec and its points."""
+        """Settings that a control has in common with it: all but the codec and its points."""
         return self.steps, self.batch, self.learning_rate, self.images
 
     @property
