@@ -134,6 +134,7 @@ def test_an_adapted_task_joins_a_run() -> None:
     assert entry["checkpoint"] == "here/models/tasks/adapted/tuned.safetensors"
     assert make_task("tuned", entry).model.startswith("Fast-SCNN, adapted to jpeg (quality=5|10)")
     assert plan.task_files("plain") == ["here/models/tasks/segmenter.safetensors"]
+    assert plan.task_files("tuned") == ["here/models/tasks/adapted/tuned.safetensors"]
     settings = adapted_settings(plan.run.config, "tuned", plan.run.codecs)
     made_entry = make_codec_entry(*settings["codec"])
     assert [point.spec for point in made_entry.points] == specs

@@ -159,6 +159,15 @@ def test_a_wheel_without_its_networks(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert task.files() == []  # a plan is made without the package
 
 
+def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The networks are there, and what rapidocr imports is not: pip was told --no-deps."""
+    files = ocr.network_files()
+    monkeypatch.setattr(ocr, "network_files", lambda: files)
+    monkeypatch.setitem(sys.modules, "rapidocr", None)
+    with pytest.raises(ModelError, match=r"rapidocr cannot be loaded \(.*`pip install rapidocr on"):
+        ocr.Ocr("ocr", {}).load(LABELS, "cpu")
+
+
 def test_a_gpu_that_is_not_there(caplog: pytest.LogCaptureFixture) -> None:
     task = ocr.Ocr("ocr", {"side": 64})
     task.load(LABELS, "cuda")

@@ -83,7 +83,8 @@ class Ocr(Task):
     def load(self, labels: Labels, device: str) -> None:
         """Load both networks and run them once on a grey image.
 
-        Raises ModelError as `network_files`, and where a network is damaged.
+        Raises ModelError as `network_files`, and where a network is damaged or a package that
+        rapidocr needs is missing.
         """
         self._engine = self._opened(network_files(), device)
 
@@ -106,11 +107,17 @@ class Ocr(Task):
 
     def _opened(self, files: Sequence[Path], device: str) -> Any:
         """The package's engine with both networks loaded; sets `device` to the one that serves."""
-        import cv2
         import numpy as np
-        import onnxruntime
-        from rapidocr import RapidOCR
 
+        try:
+            import cv2
+            import onnxruntime
+            from rapidocr import RapidOCR
+        except ImportError as error:
+            raise ModelError(
+                f"the package {PACKAGE} cannot be loaded ({error}): install it with what it needs, "
+                f"`pip install {PACKAGE} onnxruntime`"
+            ) from error
         cv2.setNumThreads(1)  # its threads are none of OpenMP's, which the environment limits
         wanted = device == "cuda" and CUDA in onnxruntime.get_available_providers()
         engine: Any = RapidOCR(params=self._settings(files, wanted))
