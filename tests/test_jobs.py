@@ -287,17 +287,19 @@ def test_loss_figures_take_their_names(tmp_path: Path) -> None:
 
 
 def test_tables_of_tasks_are_joined(tmp_path: Path) -> None:
-    for kind in ("scores", "bd", "failures"):
+    kinds = ("scores", "bd", "failures", "rates")
+    for kind in kinds:
         for number in (1, 2):
             (tmp_path / f"{kind}{number}.csv").write_text(f"task,value\n{kind},{number}\n")
-    parts = [[tmp_path / f"{kind}{n}.csv" for n in (1, 2)] for kind in ("scores", "bd", "failures")]
-    out = [tmp_path / f"{name}.csv" for name in ("tasks", "bd_rate", "failed")]
+    parts = [[tmp_path / f"{kind}{n}.csv" for n in (1, 2)] for kind in kinds]
+    out = [tmp_path / f"{name}.csv" for name in ("tasks", "bd_rate", "failed", "needed")]
     tasks_tables(
-        scores=parts[0], score_bd_rates=parts[1], score_failures=parts[2],
-        tasks=out[0], bd_rate=out[1], failures=out[2],
+        scores=parts[0], score_bd_rates=parts[1], score_failures=parts[2], score_rates=parts[3],
+        tasks=out[0], bd_rate=out[1], failures=out[2], rates=out[3],
     )  # fmt: skip
     assert out[1].read_text() == "task,value\nbd,1\nbd,2\n"
     assert out[2].read_text() == "task,value\nfailures,1\nfailures,2\n"
+    assert out[3].read_text() == "task,value\nrates,1\nrates,2\n"
 
 
 def test_the_verdict_fails_a_run_without_results(coded: Path, tmp_path: Path) -> None:
@@ -309,9 +311,10 @@ def test_the_verdict_fails_a_run_without_results(coded: Path, tmp_path: Path) ->
         "tables": [tmp_path / "rd.csv", tmp_path / "failures.csv"],
         "manifests": [coded / "manifest.csv"], "verdict": tmp_path / "verdict.json",
     }  # fmt: skip
+    units = [("scenes", "jpeg"), ("scenes", "webp")]
     with pytest.raises(SystemExit, match="webp"):
-        check_results(fail_on="empty", codecs=["jpeg", "webp"], **given)
+        check_results(fail_on="empty", units=units, **given)
     assert "webp" in (tmp_path / "line.txt").read_text()
     assert not given["verdict"].exists()
-    check_results(fail_on="never", codecs=["jpeg", "webp"], **given)
+    check_results(fail_on="never", units=units, **given)
     assert json.loads(given["verdict"].read_text())["empty"]
