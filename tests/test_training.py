@@ -266,7 +266,7 @@ def spoil(arrays: dict[str, np.ndarray], name: str, fault: str) -> None:
         ("integer", r"'decoder\.conv_in\.bias' is int32"),
         ("cut", r"damaged or not a safetensors file"),
         ("empty", r"damaged or not a safetensors file"),
-        ("bfloat16", r"damaged or not a safetensors file"),
+        ("bfloat16", r"damaged or not a safetensors file|is bfloat16"),
         ("no metadata", r"no metadata of icmbench"),
         ("no mean", r"its metadata is incomplete: 'mean'"),
         ("flat", r"mean and std are not those of 4 channels"),
