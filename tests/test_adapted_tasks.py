@@ -303,6 +303,10 @@ def test_the_figure_has_both_models_at_every_point() -> None:
         table(), "scenes", "tuned", against="plain", control=None, codec="avif", specs=[]
     )
     assert "no lossy point" in " ".join(text.get_text() for text in none.texts)
+    failed = table()
+    failed.loc[failed["task"] == "tuned", ["value", "lo", "hi", "ceiling"]] = np.nan
+    none = adapted_curves(failed, "scenes", "tuned", codec="jpeg", specs=[], **OTHER)
+    assert "one of the models has no result" in " ".join(text.get_text() for text in none.texts)
     with pytest.raises(MeasurementError, match="no row of task 'other'"):
         adapted_curves(
             table(), "scenes", "tuned", against="other", control=None, codec="jpeg", specs=[]

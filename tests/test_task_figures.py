@@ -175,6 +175,9 @@ def test_curves_survive_what_has_no_value_and_refuse_nonsense() -> None:
     with pytest.raises(MeasurementError, match=r"none of .*box_map50"):
         task_curves(table[table["metric"] == "missed"], "scenes", "detect")
     assert set(curve_metrics()) | set(OBJECTS) <= set(task_metrics())
+    table[["value", "lo", "hi", "ceiling"]] = math.nan  # rates alone: the task failed everywhere
+    for draw in (task_curves, task_objects):
+        assert "the task has no result" in words(draw(table, "scenes", "detect"))
 
 
 # --- missed and hallucinated objects ------------------------------------------------------------

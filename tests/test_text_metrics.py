@@ -6,6 +6,7 @@ import functools
 import itertools
 import tracemalloc
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from icmbench.core.errors import MeasurementError, TaskError
+from icmbench.reporting.figures.task_curves import task_curves
 from icmbench.reporting.tables.task_comparisons import Scored, Settings
 from icmbench.reporting.tables.tasks import score_task
 from icmbench.tasks import store
@@ -265,15 +267,18 @@ def test_images_without_text_are_no_faults_of_a_set_that_has_one(tmp_path: Path)
                 for name in names:
                     out.add(codec, name, lines(*[line] * (name == "full")))
     settings = Settings(resamples=20, seed=1, max_failed=0.5, min_overlap=0.1, anchors=[])
-    tables = score_task(
-        Scored("reading", "reader", "text"), pd.DataFrame(rows), Truth(more={"text": given}),
-        paths, settings,
-    )  # fmt: skip
+    scored = partial(score_task, Scored("reading", "reader", "text"), pd.DataFrame(rows))
+    tables = scored(Truth(more={"text": given}), paths, settings)
     assert list(tables.failures["first_image"]) == ["bad"]
     assert list(tables.failures["images"]) == [1]
     scores = tables.scores.set_index(["metric", "codec"])
     assert list(scores.loc["cer", "images"]) == [2, 2]
     assert list(scores.loc["cer", "value"]) == [0, 0]
+    none = scored(Truth(more={"text": {name: [] for name in names}}), paths, settings)
+    assert [*none.failures["detail"]] == ["no image has a line of text: there is nothing to read"]
+    assert set(none.scores["status"]) == {"task-failed"}
+    figure = task_curves(none.scores, "d", "reading")  # of a run that goes on
+    assert "the task has no result" in " ".join(text.get_text() for text in figure.texts)
 
 
 def test_a_very_long_line_takes_the_memory_of_a_row() -> None:

@@ -20,6 +20,7 @@ from icmbench.reporting.figures.style import INK, better_arrow, metric_label, th
 from icmbench.reporting.figures.task_curves import (
     TaskMetric,
     curve_metrics,
+    has_values,
     lossy,
     shown_metrics,
     task_rows,
@@ -44,7 +45,8 @@ def adapted_curves(
 ) -> Figure:
     """Draw a panel per metric: scores at every point of the codec, with 95 % intervals.
 
-    Dotted lines are the scores on the originals. Without coded points it is a placeholder.
+    Dotted lines are the scores on the originals. Without coded points, or scores of one of the
+    models, it is a placeholder.
 
     Args:
         tasks: the table `tasks`.
@@ -66,6 +68,8 @@ def adapted_curves(
     drawn = [lossy(rows[rows["family"] == codec]) for rows in every]
     if any(rows.empty for rows in drawn):
         return placeholder(title, f"{codec} has no lossy point with results; see the failures.")
+    if not all(map(has_values, every)):
+        return placeholder(title, "one of the models has no result; see the failures.")
     if not metrics:
         raise MeasurementError(f"task {task!r} on {dataset!r} has no metric to draw")
     handles = [Line2D([], [], label=label, **style) for _, label, style in looks]

@@ -103,6 +103,13 @@ def shown_metrics(rows: pd.DataFrame, names: Sequence[str]) -> list[TaskMetric]:
     return [task_metrics()[name] for name in names if name in rows and told(name)]
 
 
+def has_values(rows: pd.DataFrame) -> bool:
+    """True if a metric of `task_rows` has a value or a ceiling: not all of the task failed."""
+    ceilings = [name for name in map(str, rows) if name.endswith("_ceiling")]
+    columns = [*ceilings, *(name.removesuffix("_ceiling") for name in ceilings)]
+    return bool(np.isfinite(rows[columns].to_numpy(float)).any())
+
+
 def lossy(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows that a curve can show: everything with a rate but the lossless reference."""
     return rows[~lossless(rows) & (rows["bpp"] > 0)]
@@ -118,7 +125,8 @@ def task_curves(
     """Draw a panel per metric: score of the model against bits per pixel on a log axis.
 
     Lines, markers and intervals are those of `rd_curves`. A dotted line in every panel is the
-    ceiling: the score on the originals. Without coded points the figure is a placeholder.
+    ceiling: the score on the originals. Without coded points, or any score, the figure is a
+    placeholder.
 
     Args:
         tasks: the table `tasks`; its codec entries decide the styles.
@@ -134,6 +142,8 @@ def task_curves(
     coded = lossy(rows)
     if coded.empty:
         return placeholder(title, "no lossy codec has a point; see the failures.")
+    if not has_values(rows):
+        return placeholder(title, "the task has no result; see the failures.")
     if not metrics:
         raise MeasurementError(
             f"task {task!r} on {dataset!r} has none of {', '.join(curve_metrics())}"

@@ -28,7 +28,7 @@ from icmbench.reporting.figures.style import (
     metric_label,
     theme,
 )
-from icmbench.reporting.figures.task_curves import lossy, shown_metrics, task_rows
+from icmbench.reporting.figures.task_curves import has_values, lossy, shown_metrics, task_rows
 from icmbench.reporting.statistics.bootstrap import MIN_IMAGES
 
 OBJECTS: Final = ("missed", "hallucinated")
@@ -104,7 +104,7 @@ def task_objects(
 
     Returns:
         The figure: a column per rate, a row of panels per metric, a line per codec. A placeholder
-        where nothing was coded.
+        where nothing was coded, or the task has no score.
 
     Raises:
         MeasurementError: as `task_rows`; the task counts no objects; more than three rates.
@@ -113,6 +113,8 @@ def task_objects(
     title = f"Missed and hallucinated objects: {task}, {dataset}"
     if lossy(rows).empty:
         return placeholder(title, "no lossy codec has a point; see the failures.")
+    if not has_values(rows):
+        return placeholder(title, "the task has no result; see the failures.")
     metrics = shown_metrics(rows, OBJECTS)
     if not metrics:
         raise MeasurementError(f"task {task!r} on {dataset!r} has none of {', '.join(OBJECTS)}")
