@@ -19,7 +19,7 @@ from icmbench.core.errors import MeasurementError
 from icmbench.reporting.artefacts import FORMATS
 from icmbench.reporting.report.report_tables import data_uri
 
-_QUALITY: Final = 50  # of figures with photographs, whose exact files lie beside the page
+_QUALITY: Final = 45  # of figures with photographs, whose exact files lie beside the page
 _WIDTH, _HEIGHT = 960, 4000  # pixels at most
 _MOST_VECTORS: Final = 80_000  # bytes, compressed
 
