@@ -27,7 +27,8 @@ MORE_TABLES = {"published", "published_bd_rate"}
 # What is compared. Drawing figures on the cluster as well would take as long as half of the rest.
 TABLES = (
     "bd_rate", "codecs", "equal_quality", "failures", "mpd_states", "paired", "pseudo_labels",
-    "rd", "remarks", "retrieval", "robustness", "task_failures", "tasks", "tasks_bd_rate",
+    "rd", "remarks", "retrieval", "robustness", "task_failures", "task_rates", "tasks",
+    "tasks_bd_rate",
 )  # fmt: skip
 # Rules whose jobs go into one Slurm job each, which takes them one after the other: to start takes
 # a Slurm job some ten seconds of a processor, more than most of these need.
