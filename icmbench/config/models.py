@@ -13,6 +13,7 @@ from icmbench.codecs.mpd.model_folder import NAME
 from icmbench.codecs.mpd.training import settings
 from icmbench.codecs.registry import codec_of
 from icmbench.evaluation.shard import CodecEntry
+from icmbench.evaluation.units import specs_on
 from icmbench.models.layout import CARD
 from icmbench.reporting.statistics.seeds import seed_groups
 
@@ -45,6 +46,13 @@ def coding_settings(config: Mapping[str, Any], name: str) -> dict[str, Any]:
         "models": str(models_folder(config)) if codec.model_name else None,
         **made,
     }
+
+
+def unit_settings(config: Mapping[str, Any], dataset: str, entry: CodecEntry) -> dict[str, Any]:
+    """Arguments of `make_codec_entry` for a codec entry with its points on a data set."""
+    settings = coding_settings(config, entry.name)
+    only = specs_on(config, dataset, entry)
+    return settings if only is None else {**settings, "only": only}
 
 
 def given_files(folder: Path) -> list[Path]:

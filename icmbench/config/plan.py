@@ -17,11 +17,11 @@ from icmbench.codecs.zoo.model_folder import member_files
 from icmbench.config.adapted import adapted_specs, adapted_tasks, compared_with
 from icmbench.config.models import (
     alpha_sweeps,
-    coding_settings,
     entries_with_seeds,
     given_files,
     model_name,
     models_folder,
+    unit_settings,
     used_features,
 )
 from icmbench.config.published import published_rows
@@ -35,7 +35,7 @@ from icmbench.datasets.base import Dataset
 from icmbench.datasets.records import shard_of
 from icmbench.evaluation.shard import CodecEntry
 from icmbench.evaluation.sharing import shared_strings
-from icmbench.evaluation.units import coded_by, entry_on, specs_on, units
+from icmbench.evaluation.units import coded_by, entry_on, units
 from icmbench.metrics import METRICS, available
 from icmbench.reporting.artefacts import Made, Scope, benchmarks, made
 from icmbench.reporting.captions import report_words
@@ -265,9 +265,7 @@ class Plan:
 
     def settings_on(self, dataset: str, codec: str) -> dict[str, Any]:
         """Arguments of `make_codec_entry` for a unit."""
-        settings = coding_settings(self.run.config, codec)
-        only = specs_on(self.run.config, dataset, self.run.codecs[codec])
-        return settings if only is None else {**settings, "only": only}
+        return unit_settings(self.run.config, dataset, self.run.codecs[codec])
 
     # ----- points that entries share
 

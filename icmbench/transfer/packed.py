@@ -9,7 +9,7 @@ from typing import Any
 
 from icmbench.config.braces import without_braces
 from icmbench.config.load import complete
-from icmbench.config.models import coding_settings, given_files, model_name, models_folder
+from icmbench.config.models import given_files, model_name, models_folder, unit_settings
 from icmbench.core.errors import ConfigError
 from icmbench.core.files import sha256_file
 from icmbench.evaluation.shard import CodecEntry
@@ -39,9 +39,7 @@ class PackedRun:
 
     def settings(self, dataset: str, codec: str) -> dict[str, Any]:
         """Arguments of `make_codec_entry` for a unit."""
-        settings = coding_settings(self.config, codec)
-        only = specs_on(self.config, dataset, self.codecs[codec])
-        return settings if only is None else {**settings, "only": only}
+        return unit_settings(self.config, dataset, self.codecs[codec])
 
     def model_files(self, codec: str) -> list[str]:
         """Paths of the model files that a codec entry needs."""
