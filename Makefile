@@ -51,6 +51,7 @@ docs: environment
 	@python tools/catalogue_docs.py
 	@python -m icmbench.config.sections > schemas/.new && mv schemas/.new schemas/config.schema.json
 	@python tools/results_page.py
+	@python tools/readme_results.py
 
 clean:
 	@find results -mindepth 1 ! -name README.md -delete

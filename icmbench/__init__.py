@@ -13,7 +13,8 @@ Packages, each importing only those below it (`LAYERS`)::
     bitstream, metrics, datasets
     barcodes, lettering      renderers: bar codes on labels; text on pages, signs and labels
     pasted, scenes           renderers: flat sheets in photographs; procedural scenes
-    sources, core            published files; errors, files, images, fingerprints
+    classifier, sources      EfficientNet-Lite0; published files
+    core                     errors, files, images, fingerprints
 
 The library knows nothing of Snakemake and can be used by itself::
 
@@ -28,6 +29,7 @@ __version__ = "0.1.0"
 LAYERS = (
     "core",
     "sources",
+    "classifier",
     "scenes",
     "pasted",
     "lettering",

@@ -182,7 +182,8 @@ if plan.makes_diff_icmh:
 
     rule icmh_card:
         input:
-            parts.icmh_weights,
+            weights=parts.icmh_weights,
+            conditions=parts.all_conditions("diff_icmh"),
         output:
             card=f"{ICMH_MODEL}/{CARD}",
         log:

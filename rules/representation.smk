@@ -29,10 +29,7 @@ if plan.makes_models:
 
     rule pseudo_labels:
         input:
-            records=expand(
-                "<results>/training/pool/{source}/records.csv", source=run.training.sources
-            ),
-            images=expand("<results>/training/pool/{source}/images", source=run.training.sources),
+            **parts.pool(),
             network=parts.taps_network,
         output:
             labels="<results>/training/pseudo_labels/{kind}.safetensors",

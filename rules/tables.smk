@@ -24,6 +24,7 @@ rule rd_tables:
         bootstrap=run.config["bootstrap"],
         comparison_settings=run.config["comparison"],
         scales={name: rate_scales(entry.points) for name, entry in run.codecs.items()},
+        heads=plan.heads,
         datasets=list(run.datasets),
     script:
         "../workflow_scripts/rd_tables.py"

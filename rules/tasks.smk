@@ -2,7 +2,7 @@
 
 if run.tasks:
 
-    from icmbench.config.tasks import task_downloads, task_entry
+    from icmbench.config.tasks import task_downloads, task_entry, task_parts
     from icmbench.tasks.training.settings import scene_sets
     from icmbench.tasks.bundled import FOLDER as TASK_FOLDER
     from icmbench.tasks.bundled import PARTS as BUNDLED_TASKS
@@ -145,12 +145,12 @@ if run.tasks:
         script:
             "../workflow_scripts/tasks_tables.py"
 
-    FINE_TUNED = [part for part in run.training.trained["tasks"] if part != LATENT_HEAD]
-    if FINE_TUNED:
+    TRAINED_TASKS = [part for part in run.training.trained["tasks"] if part != LATENT_HEAD]
+    if TRAINED_TASKS:
 
         rule train_task:
             input:
-                bundled=lambda wc: [str(bundled_file(wc.part))],
+                bundled=lambda wc: [str(bundled_file(wc.part))] * (TRAINING["start"] == "bundled"),
                 records=expand(
                     "<results>/training/pool/{source}/records.csv", source=scene_sets(TRAINING)
                 ),
@@ -160,12 +160,13 @@ if run.tasks:
             output:
                 weights=[f"<results>/models/{TASK_FOLDER}/{{part}}.safetensors"],
                 history="<results>/training/{part}.csv",
+                conditions="<results>/training/conditions/{part}.json",
             log:
                 "<logs>/train_task/{part}.log",
             benchmark:
                 "<benchmarks>/train_task/{part}.tsv"
             wildcard_constraints:
-                part="|".join(FINE_TUNED),
+                part="|".join(TRAINED_TASKS),
             priority: 8
             conda:
                 "../envs/tasks.yaml"
@@ -180,6 +181,28 @@ if run.tasks:
                 checkpoint=f"{run.config['results']}/training/checkpoints/{{part}}.pt",
             script:
                 "../workflow_scripts/train_task.py"
+
+        rule task_card:
+            input:
+                weights=expand(
+                    f"<results>/models/{TASK_FOLDER}/{{part}}.safetensors",
+                    part=sorted({*task_parts(run.config)} - {LATENT_HEAD}),
+                ),
+                conditions=expand("<results>/training/conditions/{part}.json", part=TRAINED_TASKS),
+            output:
+                card=f"<results>/models/{TASK_FOLDER}/card.json",
+            log:
+                "<logs>/task_card.log",
+            benchmark:
+                "<benchmarks>/task_card/all.tsv"
+            localrule: True
+            conda:
+                "../envs/tasks.yaml"
+            params:
+                code=code_of("task_card"),
+                start=TRAINING["start"],
+            script:
+                "../workflow_scripts/task_card.py"
 
     if TASK_DOWNLOADS:
 
@@ -206,7 +229,7 @@ if run.tasks:
             script:
                 "../workflow_scripts/task_weights.py"
 
-    # A part that is not fine-tuned: a copy of the bundled file.
+    # A part that is not trained: a copy of the bundled file.
     rule bundled_task:
         input:
             bundled=lambda wc: [str(bundled_file(wc.part))],
@@ -217,7 +240,7 @@ if run.tasks:
         benchmark:
             "<benchmarks>/bundled_task/{part}.tsv"
         wildcard_constraints:
-            part="|".join(sorted({*BUNDLED_TASKS.values()} - {*FINE_TUNED})) or "none",
+            part="|".join(sorted({*BUNDLED_TASKS.values()} - {*TRAINED_TASKS})) or "none",
         priority: 8
         localrule: True
         conda:

@@ -83,6 +83,7 @@ if plan.makes_models:
     rule model_card:
         input:
             weights=parts.weights(*PARTS, *run.training.encoder_parts),
+            conditions=parts.all_conditions("mpd"),
         output:
             card=f"<results>/models/{NAME}/{CARD}",
         log:

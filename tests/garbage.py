@@ -16,9 +16,10 @@ from icmbench.bitstream.arithmetic import Model
 from icmbench.codecs.mpd.palette.hierarchy import entry_limits
 from icmbench.codecs.mpd.palette.shared_palette import SharedPalette, make_shared_palette
 from icmbench.codecs.mpd.stream import contexts as ctx
-from icmbench.codecs.mpd.stream.coder import State, decode_sections, section_states
+from icmbench.codecs.mpd.stream.coder import State, palette_states, section_states, walk_sections
 from icmbench.codecs.mpd.stream.encoder import encode_latent
 from icmbench.core.errors import CorruptStream
+from icmbench.models.latent import LIMIT
 
 SHAPES = ((1, 1), (2, 2), (1, 9), (9, 1), (6, 7), (13, 11), (32, 33))
 REACH = 1 << 16  # twice the largest latent: what a mean may be
@@ -29,12 +30,14 @@ def shared_palette() -> SharedPalette:
 
 
 def garbage_payloads(trial: int) -> tuple[tuple[int, int], list[bytes]]:
-    """Payloads of a latent's shape: random, all one byte, or good ones with some bytes changed."""
+    """Payloads of a latent's shape: random, all one byte, good ones with some bytes changed, of
+    the palette or of the whole stream, or a good palette with random refinements.
+    """
     shape = SHAPES[trial % len(SHAPES)]
     draw = noise((64,), trial * 7 + 1) + 32768
-    count = len(section_states(shape[0] * shape[1]))
-    count = 1 + int(draw[0]) % count
-    kind = trial // len(SHAPES) % 4
+    palette, whole = (len(of(shape[0] * shape[1])) for of in (palette_states, section_states))
+    kind = trial // len(SHAPES) % 6
+    count = 1 + int(draw[0]) % (whole if kind == 5 else palette)
     if kind == 0:
         sizes = draw[1 : 1 + count] % 80
         payloads = [
@@ -43,9 +46,15 @@ def garbage_payloads(trial: int) -> tuple[tuple[int, int], list[bytes]]:
         ]
     elif kind == 1:
         payloads = [bytes([int(draw[1]) & 255]) * int(draw[2 + i] % 200) for i in range(count)]
+    elif kind == 4:
+        payloads = encode_latent(photograph(*shape, trial))[0]
+        for index in range(1 + int(draw[1]) % 3):
+            size = 1 + int(draw[2 + index]) % (3 if shape[0] * shape[1] < 9 else 200)
+            values = noise((size,), trial * 31 + index) & 255
+            payloads.append(values.astype(np.uint8).tobytes())
     else:
-        rdo = float(kind - 2)
-        payloads = encode_latent(photograph(*shape, trial), rdo=rdo)[0][:count]
+        rdo = float(kind == 3)
+        payloads = encode_latent(photograph(*shape, trial), rdo=rdo, refine=6)[0][:count]
         for change in range(1 + int(draw[20]) % 4):
             at = int(draw[21 + change]) % len(payloads)
             altered = bytearray(payloads[at])
@@ -61,20 +70,29 @@ def check_states(states: list[State], shape: tuple[int, int], channels: int) -> 
     limits = entry_limits(shape[0] * shape[1])
     for state in states:
         entries = len(state.palette)
-        assert 1 <= entries <= limits[state.state]
+        assert 1 <= entries <= limits[max(state.state, 0)]
         assert state.palette.shape == (entries, channels)
         assert state.labels.shape == shape
         assert state.labels.min() >= 0
         assert state.labels.max() < entries
         assert abs(state.palette.astype(np.int64)).max() <= REACH
         assert np.isfinite(state.bits).all()
+        assert (state.refined is None) == (state.state >= 0)
+        if state.bounds is not None:
+            low, high = state.bounds
+            latent = state.latent()
+            assert latent.shape == (*shape, channels)
+            assert (low >= -LIMIT).all()
+            assert (low <= latent).all()
+            assert (latent <= high).all()
+            assert (high <= LIMIT).all()
 
 
 def try_garbage(trial: int, model: Model, shared: SharedPalette | None) -> str:
     """`refused` or `decoded`; anything else is an error that escapes."""
     shape, payloads = garbage_payloads(trial)
     try:
-        states = decode_sections(payloads, shape, 4, model.copy(), shared)
+        states = list(walk_sections(payloads, shape, 4, model.copy(), shared))
     except CorruptStream:
         return "refused"
     check_states(states, shape, 4)

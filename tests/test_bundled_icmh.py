@@ -6,12 +6,14 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from conftest import make_picture
 
 from icmbench.bitstream import container
 from icmbench.bitstream.folding import pad
 from icmbench.codecs.diff_icmh.codec import CODEC_ID
-from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel
+from icmbench.codecs.diff_icmh.diff_icmh_model import Z_SHARES, DiffICMHModel
+from icmbench.codecs.diff_icmh.entropy.stream import code_sections, read_sections
 from icmbench.codecs.diff_icmh.model_folder import LAYOUT, bundled
 from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE
 from icmbench.core.files import sha256_file
@@ -36,7 +38,8 @@ def pictures() -> list[np.ndarray]:
 def test_sizes_and_card() -> None:
     sizes = {path.stem: path.stat().st_size for path in bundled().glob("*.safetensors")}
     assert sizes["prior"] + sizes["tagger"] <= 12 * MEGABYTE
-    assert sizes["codec"] + sizes["control"] <= 6 * MEGABYTE
+    assert sizes["codec"] <= 6 * MEGABYTE
+    assert sizes["control"] <= 6 * MEGABYTE
     card = json.loads((bundled() / "card.json").read_text())
     assert card == json.loads(json.dumps(model_card(LAYOUT, bundled())))
     for name in sizes:
@@ -59,6 +62,33 @@ def test_rates_are_ordered(model: DiffICMHModel, pictures: list[np.ndarray]) -> 
         assert lengths == sorted(set(lengths))
     mean = errors.mean(0)
     assert (np.diff(mean) < 0).all(), mean
+
+
+def test_the_encoder_takes_the_best_z(model: DiffICMHModel, pictures: list[np.ndarray]) -> None:
+    """Of z and smaller ones that with the least product of bytes and error of c."""
+    image, words = pictures[0], len(model.prior.vocabulary)
+    padded = pad(image, STRIDE)
+    ref = torch.from_numpy(model.latent(padded).transpose(2, 0, 1)[None].copy())
+    pixels = torch.from_numpy(padded.transpose(2, 0, 1)[None].astype(np.float32) / 255)
+    with torch.inference_mode():
+        y, z = model.codec.lfgcm.analyse(pixels, ref, 2)
+
+    def cost(sections: list[bytes]) -> float:
+        coded = read_sections(model.codec, tuple(sections), image.shape[:2], words)
+        error = (model.conditioning(coded) - ref).square().mean()
+        return sum(map(len, sections)) * float(error)
+
+    with torch.inference_mode():
+        found = cost(model._sections(y, z, ref, 2, ()))
+        costs = [
+            cost(code_sections(model.codec, y, share * z, 2, (), words)[0]) for share in Z_SHARES
+        ]
+        # A z that spoils everything is not taken.
+        spoiled = torch.where(torch.arange(z.numel()).reshape(z.shape) % 7 == 0, 900.0, z)
+        kept = cost(model._sections(y, spoiled, ref, 2, ()))
+    assert found == min(costs)
+    assert len(set(costs)) == len(costs)
+    assert kept <= costs[-1]  # that without z
 
 
 def test_half_types_give_nearly_the_same_image(

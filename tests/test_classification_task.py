@@ -26,13 +26,14 @@ from task_checks import as_stored
 from torchvision import models
 from torchvision.transforms.functional import center_crop, normalize, resize
 
+from icmbench.classifier import lite0_weights
+from icmbench.classifier.efficientnet_lite import EfficientNetLite0, folded, load_lite0
 from icmbench.config.load import complete
 from icmbench.config.run import make_run
 from icmbench.core.errors import ConfigError, MeasurementError, ModelError, TaskError
 from icmbench.core.images.image_files import read_image
 from icmbench.datasets.registry import make_dataset
-from icmbench.metrics import available, lite0_weights
-from icmbench.metrics.efficientnet_lite import EfficientNetLite0, folded, load_lite0
+from icmbench.metrics import available
 from icmbench.metrics.feature_distance import stage_distances
 from icmbench.metrics.meter import Meter
 from icmbench.metrics.picture import Picture

@@ -110,10 +110,6 @@ ICMH: dict[str, Any] = {**BASE, "codecs": {"diff-icmh": {"points": [{"rate": [1,
             {"diff_icmh": {"prior": {"steps": 5}}},
             r"prior\.steps makes another one, but training\.diff_icmh\.stage_2\.steps",
         ),
-        (
-            {"mpd": {"autoencoder": {"steps": 5}}},
-            r"diff_icmh\.prior\.steps, .*\.tagger\.steps, .*\.stage_2\.steps",
-        ),
         ({"start": "scratch"}, r"training\.mpd\.autoencoder\.steps is 0"),
         (
             {"diff_icmh": {"variants": {"no-sc": {"semantic": 0}}}},

@@ -21,6 +21,7 @@ from tiny_icmh import tiny_icmh_models
 from tiny_model import tiny_models
 
 from icmbench.bitstream.tables import gaussian_tables
+from icmbench.classifier.lite0_weights import lite0_lacks
 from icmbench.codecs.diff_icmh import diff_icmh_model as icmh_model
 from icmbench.codecs.diff_icmh import model_folder as icmh
 from icmbench.codecs.diff_icmh.codec import DiffIcmh
@@ -30,6 +31,7 @@ from icmbench.codecs.diff_icmh.text import Conditioned
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.mpd.codec import Mpd
 from icmbench.codecs.mpd.networks import reverse as reversing
+from icmbench.codecs.mpd.networks.class_features import class_network
 from icmbench.codecs.specs import parse_spec
 from icmbench.core.images.image_files import write_png
 from icmbench.datasets.records import Record
@@ -99,6 +101,19 @@ def test_mpd_codes_on_cuda(models: Path | None) -> None:
             before = machine.operations
             close(codec.decode(stream, decoder=decoder), here.decode(stream, decoder=decoder))
             assert machine.operations > before
+
+
+@pytest.mark.skipif(bool(lite0_lacks()), reason="no EfficientNet-Lite0")
+def test_what_a_class_network_guides_on_cuda() -> None:
+    """Clustering features and the perceptual metric: the stream is made, the network on cuda."""
+    class_network.cache_clear()
+    with fake_cuda() as machine:
+        codec = Mpd(models=tiny_models(), device="cuda")
+        for chosen in ({"guide": "lite", "keep": 0.1}, {"distortion": "perception"}):
+            before = machine.operations
+            assert codec.truncate(codec.encode(IMAGE, **chosen))
+            assert machine.operations > before + 50
+    class_network.cache_clear()
 
 
 @pytest.mark.usefixtures("small_tiles")
@@ -342,4 +357,4 @@ def test_palette_hierarchy_and_framework_on_cuda(tmp_path: Path) -> None:
         hierarchy_figure("d", record, tmp_path, streams, family)
         assert machine.operations > before
         rows = list(framework_rows(codec.model, IMAGE, stream))
-        assert len(rows) == 17
+        assert len(rows) == 1 + 2 * (8 + 6)

@@ -25,6 +25,7 @@ from conftest import make_picture
 from fake_cuda import fake_cuda
 from tiny_model import tiny_models
 
+from icmbench.codecs.diff_icmh.training.codec_alone import make_codec_alone
 from icmbench.codecs.diff_icmh.training.losses import LossWeights, load_frozen
 from icmbench.codecs.mpd.model_folder import NAME
 from icmbench.codecs.mpd.training import features as train_features
@@ -81,7 +82,7 @@ def test_the_autoencoder(schedule: Any, tmp_path: Path) -> None:
         path = folder / "autoencoder.safetensors"
         make_autoencoder(
             path, schedule, test_training.make_pool(), session(folder, device), crop=32,
-            settings=test_training.TINY,
+            carried=test_training.CARRIED, settings=test_training.TINY,
         )  # fmt: skip
         return load_network(path)[0]
 
@@ -106,7 +107,7 @@ def test_the_entropy_coders_tables(tmp_path: Path) -> None:
 def test_the_reverse_process(tmp_path: Path) -> None:
     def train(folder: Path, device: str) -> State:
         home = tiny_models() / NAME
-        return train_reverse(home, REDUCED, large_pool(), session(folder, device))[0]
+        return train_reverse(home, REDUCED, large_pool(), session(folder, device), crop=128)[0]
 
     on_both(tmp_path, train, casts=True)
 
@@ -222,6 +223,26 @@ def test_the_codec_and_its_control_network(
     on_both(tmp_path, train, casts=True)
 
 
+def test_the_codec_alone(folder_of_models: Path, tagged: Any, tmp_path: Path) -> None:
+    """With its linear transform, float32 under autocast, too, and the error of the image."""
+
+    def train(folder: Path, device: str) -> State:
+        make_codec_alone(
+            folder,
+            folder_of_models,
+            replace(REDUCED, steps=2),
+            tagged,
+            session(folder, device),
+            weights=LossWeights(lambda_rate=(0.8, 0.2, 0.05)),
+            image=(0.5, 0.5),
+            crop=icmh.CROP,
+            settings=replace(icmh.CODEC, latent=16, slices=(4, 12), linear=True),
+        )
+        return load_network(folder / "codec.safetensors")[0]
+
+    on_both(tmp_path, train, casts=True)
+
+
 # Task models.
 
 
@@ -284,19 +305,15 @@ def test_a_checkpoint_of_the_cpu_goes_on_on_a_gpu(tmp_path: Path) -> None:
 # Faults that such a test must find.
 
 
-def test_noise_that_stays_on_the_cpu_is_found(
+def test_crops_that_stay_on_the_cpu_are_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from icmbench.codecs.mpd.training import autoencoder as train_autoencoder
-
     class Left(torch.Tensor):
         def to(self, *args: Any, **kwargs: Any) -> torch.Tensor:
             return self.as_subclass(torch.Tensor)
 
-    drawn = torch.randn
-    monkeypatch.setattr(
-        train_autoencoder.torch, "randn", lambda *a, **k: drawn(*a, **k).as_subclass(Left)
-    )
+    given = torch.from_numpy
+    monkeypatch.setattr(torch, "from_numpy", lambda array: given(array).as_subclass(Left))
     with fake_cuda(), pytest.raises(RuntimeError, match="same device"):
         test_training.run(tmp_path, SCHEDULE, device="cuda")
 

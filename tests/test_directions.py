@@ -116,10 +116,17 @@ def test_a_latent_in_directions_decodes_to_the_same_image(
 
 
 def test_the_palette_of_a_model_has_the_leading_directions(tiny: Path, tmp_path: Path) -> None:
-    """A run's jobs with `directions: 2`; streams, decoders, and parts of other directions."""
+    """A run's jobs with `directions: 2`; streams, decoders, and parts of other directions.
+
+    The refinement carries all channels.
+    """
     models = make_model(tmp_path, tiny, directions=2)
     codec, image = Mpd(models=models), make_picture(120, 136, 7)
-    for keys in ({}, {"palette": "dataset"}, {"bytes": 150}):
+    for refined in codec.model.states(container.parse(codec.encode(image)))[-6:]:
+        assert refined.refined is not None
+        gap = np.abs(refined.latent() - codec.model.latent(image))
+        assert 0 < gap[:, :, 2:].max() < refined.refined.threshold
+    for keys in ({"refine": 0}, {"palette": "dataset", "refine": 0}, {"bytes": 150}):
         stream = codec.encode(image, **keys)
         state = codec.model.states(container.parse(stream))[-1]
         assert state.palette.shape[1] == 2
@@ -163,7 +170,8 @@ def test_damaged_directions_are_refused(
 def test_directions_are_those_of_an_imported_latent(tiny: Path, tmp_path: Path) -> None:
     config = run_config(tmp_path, tiny, directions=2)
     config["training"]["mpd"]["autoencoder"].pop("from")
-    config["training"]["mpd"]["reverse"].pop("channels")
+    for name in ("channels", "blocks"):
+        config["training"]["mpd"]["reverse"].pop(name)
     with pytest.raises(ConfigError, match=r"directions: 2, but they are those of an imported"):
         make_run(config)
     with pytest.raises(ModelError, match=r"directions is 6, but the latent of .*tiny has 5"):

@@ -24,6 +24,7 @@ ELSEWHERE = {
     "--touch": "changes the times of files",
     "rules/packed.smk": "needs unpacked streams: test_elsewhere plans it",
     "configs/paper-": "needs fetched sources: test_paper_mpd and _diff_icmh plan it on stubs",
+    "configs/mini": "needs folders of photographs: test_mini plans and runs it on pictures",
     "my-codec/config.yaml": "needs a share: test_share reads one",
     "--sdm conda": "needs conda: test_environments checks the files",
 }

@@ -52,7 +52,8 @@ def test_the_quick_start_in_python_runs() -> None:
     assert 0.4 < ssim < 0.9
 
 
-def test_the_page_of_results_is_current() -> None:
-    program = [sys.executable, str(ROOT / "tools" / "results_page.py"), "--check"]
+@pytest.mark.parametrize("tool", ["results_page", "readme_results"])
+def test_what_is_written_from_the_tables_is_current(tool: str) -> None:
+    program = [sys.executable, str(ROOT / "tools" / f"{tool}.py"), "--check"]
     done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -223,6 +223,14 @@ def test_a_copy_depends_on_nothing_of_a_training() -> None:
     assert "torch" not in copy.packages
 
 
+def test_an_edit_of_what_describes_a_training_does_not_rerun_it() -> None:
+    """Conditions and the estimate of a GPU's memory decide no weight."""
+    scripts = [ROOT / "workflow_scripts" / f"train_{name}.py" for name in ("stage", "reverse")]
+    modules = Code().closure(scripts).modules
+    assert "icmbench.training.loop" in modules
+    assert not {"icmbench.jobs.conditions", "icmbench.jobs.gpu_memory"} & {*modules}
+
+
 def test_a_cache_changes_nothing(tree: Path, config: dict[str, Any]) -> None:
     kept = fingerprints(tree, config)
     assert (tree / "sources.json").is_file()
@@ -398,10 +406,13 @@ def test_a_codec_loads_no_module_outside_its_closure(codec: str, encode: str, de
 
 @pytest.mark.parametrize("codec", ["mpd", "diff-icmh"])
 def test_a_decoder_depends_on_no_training_and_no_data_set(codec: str) -> None:
-    """A decoder's closure holds coding and models alone: no training, downloader, figure, study."""
+    """A decoder's closure holds coding and networks alone: no training, downloader, metric, figure.
+
+    The classifier is one of MPD's encoder, whose module is the decoder's.
+    """
     closure = Code().closure([registry.codec_class(codec).__module__])
     names = [module.split(".")[1:] for module in closure.modules if "." in module]
-    assert {name[0] for name in names} <= {"core", "bitstream", "models", "codecs"}
+    assert {name[0] for name in names} <= {"core", "classifier", "bitstream", "models", "codecs"}
     assert not {"training", "importing", "download"} & {part for name in names for part in name}
 
 

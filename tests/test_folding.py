@@ -150,7 +150,7 @@ def test_states_of_a_folded_picture(size: tuple[int, int]) -> None:
     mpd, data = codec("mpd"), stream("mpd", size)
     cells = math.prod(latent_shape(*size))
     found = layers(mpd.model, data)
-    assert len(section_states(cells)) == 8
+    assert len(section_states(cells)) == 8 + 6
     for layer in found:
         cut = mpd.truncate(data, state=layer.state)
         assert len(cut) == layer.bytes

@@ -1,4 +1,4 @@
-"""Published networks on large images: whole up to 4.2 MP, tiles without seams beyond, memory."""
+"""Networks on large images: whole up to 4.2 MP, tiles without seams beyond, memory."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from icmbench.codecs.diff_icmh.networks.control import (
 from icmbench.codecs.diff_icmh.networks.unet import UnetSettings, build_unet
 from icmbench.config.resources import PROCESSES_MB, Demand, training_mb
 from icmbench.core.errors import CodecError
+from icmbench.models.block_autoencoder import BlockAutoencoder, BlockSettings
 from icmbench.models.footprint import feature_maps_mb
 from icmbench.models.latent import CELL, OVERLAP, SCALE
 from icmbench.models.latent_autoencoder import LatentAutoencoder
@@ -66,9 +67,9 @@ def pooled(layout: str | None) -> tuple[LatentAutoencoder, Pooled]:
     return model, network
 
 
-@pytest.mark.parametrize("layout", ["diffusers-kl", None])
-def test_published_autoencoders_take_images_whole_up_to_4_mp(layout: str | None) -> None:
-    """Above, no tile is larger than that; the bundled network, which tiles leave as it is, less."""
+@pytest.mark.parametrize("layout", ["diffusers-kl", "blocks", None])
+def test_autoencoders_take_images_whole_up_to_4_mp(layout: str | None) -> None:
+    """Above, no tile is larger than that; of the small AutoencoderKL, in any case, less."""
     most = 768 if layout is None else 2048
     for height, width, whole in ((most, most, True), (most + 8, most, False), (500, 400, True)):
         model, network = pooled(layout)
@@ -137,6 +138,28 @@ def stub(path: Path, metadata: dict[str, Any]) -> Path:
     path.parent.mkdir(exist_ok=True)
     save_arrays(path, {"a": np.zeros(1, np.float32)}, metadata)
     return path
+
+
+def test_memory_of_the_autoencoder_of_blocks_is_that_of_its_live_tensors(tmp_path: Path) -> None:
+    """Of the decoder at every width, of the encoder where that is the wider one."""
+    for number, settings in enumerate(
+        (
+            BlockSettings(),
+            BlockSettings(latent=4, encoder=(8, 8), decoder=(640, 16, 8), blocks=(1, 1, 1)),
+            BlockSettings(latent=4, encoder=(8, 8), decoder=(8, 160, 8), blocks=(1, 1, 1)),
+            BlockSettings(latent=4, encoder=(128, 8), decoder=(8, 8, 8), blocks=(1, 1, 1)),
+        )
+    ):
+        with torch.device("meta"), torch.inference_mode():
+            network = BlockAutoencoder(settings)
+            with Live() as live:
+                network.decode(torch.zeros(1, settings.latent, SIDE // 8, SIDE // 8))
+            with Live() as other:
+                network.encode(torch.zeros(1, 3, SIDE, SIDE))
+        about = {"layout": "blocks", "network": settings.values()}
+        file = stub(tmp_path / str(number) / "autoencoder.safetensors", about)
+        megabytes = max(live.peak, other.peak) / 1e6
+        assert megabytes <= feature_maps_mb([file], SIDE**2 / 1e6) <= 1.1 * megabytes, settings
 
 
 @pytest.mark.parametrize("kind", ["kl", "tiny"])

@@ -27,7 +27,6 @@ from icmbench.codecs.mpd.model_folder import (
     bundled,
     check_together,
     part_file,
-    stream_files,
 )
 from icmbench.codecs.mpd.palette import hierarchy
 from icmbench.codecs.mpd.training import imported
@@ -313,7 +312,7 @@ def run_config(home: Path, source: Path, **autoencoder: Any) -> dict[str, Any]:
             "mpd": {
                 "autoencoder": {"from": str(source), **autoencoder},
                 "contexts": {"images": 2},
-                "reverse": {"steps": 2, "batch": 2, "channels": [8, 8]},
+                "reverse": {"steps": 2, "batch": 2, "crop": 64, "channels": 8, "blocks": 1},
             },
         },
     }
@@ -382,11 +381,16 @@ def test_a_published_autoencoder_makes_a_whole_model(
 
 
 def test_parts_of_different_models_are_refused(tmp_path: Path) -> None:
-    """The error names both files; the bundled ones state no autoencoder and fit the bundled one."""
+    """The error names both files; the bundled ones state the bundled autoencoder's digest.
+
+    A file that states none, as the bundled ones of before, belongs to the bundled autoencoder.
+    """
     home = make_tiny_model(tmp_path)
     check_together(home, ("contexts", "reverse"))
     check_together(bundled(), ("contexts", "reverse", "features-fft", "features-mean"))
-    assert all(AUTOENCODER not in read_header(path) for path in stream_files(bundled()))
+    owner = sha256_file(part_file(bundled(), "autoencoder"))
+    for part in ("contexts", "reverse"):
+        assert read_header(part_file(bundled(), part))[AUTOENCODER] == owner
     path = part_file(home, "contexts")
     arrays, metadata = load_arrays(path)
     for stated, whose in (({AUTOENCODER: "0" * 64}, "sha256 0000"), ({}, "the bundled one")):
@@ -397,14 +401,15 @@ def test_parts_of_different_models_are_refused(tmp_path: Path) -> None:
             assert name in str(caught.value)
     save_arrays(path, arrays, metadata)
     Mpd(models=tmp_path)
-    shutil.copy(part_file(bundled(), "reverse"), part_file(home, "reverse"))
+    arrays, metadata = load_arrays(part_file(home, "reverse"))  # the bundled one has more channels
+    save_arrays(part_file(home, "reverse"), arrays, {**metadata, AUTOENCODER: owner})
     with pytest.raises(ModelError, match=r"reverse.safetensors belongs to another autoencoder"):
         Mpd(models=tmp_path)
     shutil.copy(part_file(bundled(), "features-fft"), part_file(home, "features-fft"))
     home = make_tiny_model(tmp_path / "again")
     shutil.copy(part_file(bundled(), "features-fft"), part_file(home, "features-fft"))
     with pytest.raises(ModelError, match=r"features-fft.safetensors belongs to another"):
-        Mpd(models=tmp_path / "again").model.features("fft")
+        check_together(home, ("features-fft",))
 
 
 @pytest.mark.parametrize(
@@ -436,13 +441,15 @@ def test_the_configuration_of_an_import_is_checked(
 
 def test_sizes_need_a_training_from_scratch(tmp_path: Path) -> None:
     config = run_config(tmp_path, tmp_path)
-    config["training"]["mpd"]["autoencoder"] = {"steps": 1, "channels": [8, 8, 8, 16]}
-    config["training"]["mpd"]["reverse"].pop("channels")
-    with pytest.raises(ConfigError, match=r"autoencoder\.channels: \[8, 8, 8, 16\], but"):
+    config["training"]["mpd"]["autoencoder"] = {"steps": 1, "encoder": [8, 16]}
+    for name in ("channels", "blocks"):
+        config["training"]["mpd"]["reverse"].pop(name)
+    with pytest.raises(ConfigError, match=r"autoencoder\.encoder: \[8, 16\], but"):
         make_run(config)
     config["training"]["start"] = "scratch"
     settings = Parts(Plan(make_run(config))).mpd_settings("autoencoder")
-    assert (settings["channels"], settings["layers"], settings["latent"]) == ([8, 8, 8, 16], 1, 4)
+    given = [settings[name] for name in ("latent", "carried", "encoder", "decoder", "blocks")]
+    assert given == [16, 6, [8, 16], [160, 80, 48], [4, 2, 2]]
 
 
 def test_a_run_that_imports_depends_on_every_file_and_says_what_starts_afresh(

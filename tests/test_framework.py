@@ -18,7 +18,7 @@ def test_rows_are_what_the_decoders_show() -> None:
     image = make_picture(96, 120)
     stream = codec.encode(image)
     rows = list(framework_rows(codec.model, image, stream))
-    assert [row["stage"] for row in rows] == ["latent"] + ["palette", "reverse"] * 8
+    assert [row["stage"] for row in rows] == ["latent"] + ["palette", "reverse"] * (8 + 6)
     assert all(set(row) <= set(COLUMNS) for row in rows)
     assert rows[0]["latent_mse"] == 0
     assert rows[-1]["bytes"] == len(stream)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from conftest import ROOT
 
 from icmbench.core.errors import DatasetError, MeasurementError
+from icmbench.core.files import sha256_bytes
 from icmbench.core.images.image_files import read_image
 from icmbench.core.job_arguments import job_arguments
 from icmbench.datasets.records import read_records
@@ -166,7 +168,7 @@ def test_the_jobs_of_coding_make_tables_and_figures(coded: Path, tmp_path: Path)
         metrics=["psnr_rgb", "ssim"], anchors=["jpeg"], datasets=["scenes"],
         bootstrap={"resamples": 20, "bd_resamples": 20, "seed": 1},
         comparison_settings={"max_failed": 0.2, "min_overlap": 0.3}, measurements=measurements,
-        scales={"webp": [[f"webp:quality={q}" for q in (1, 2)]]},
+        scales={"webp": [[f"webp:quality={q}" for q in (1, 2)]]}, heads={},
         manifests=[coded / "manifest.csv"], comparison=tmp_path / "comparison.json", **tables,
     )  # fmt: skip
     rd = pd.read_csv(tables["rd"])
@@ -244,10 +246,37 @@ def test_bundled_weights_are_copied_and_others_trained(tmp_path: Path) -> None:
     assert checkpoint.exists()
     job = TrainingJob(weights=weights, settings={"steps": 1}, checkpoint=str(checkpoint))
     bundled_or_trained(train, job)
-    assert seen == [job]
+    assert seen[0].clock is not None
+    assert seen == [replace(job, clock=seen[0].clock)]
     assert not checkpoint.exists()
     with pytest.raises(ValueError, match="zip"):
         bundled_or_trained(train, TrainingJob(weights=weights, settings={}, bundled=bundled[:1]))
+
+
+def test_the_conditions_of_a_training_stand_beside_its_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hours of all pieces, revision and device: of the weights whose digests they hold."""
+
+    def train(job: TrainingJob) -> None:
+        assert job.clock is not None
+        job.clock.earlier = 7200.0  # as a resumed state sets it
+        job.weights[0].write_bytes(b"weights")
+
+    job = TrainingJob(
+        weights=[tmp_path / "w.safetensors"], settings={"a": 1}, conditions=tmp_path / "c.json"
+    )
+    found = []
+    for revision in ("abc123", "abc123-dirty+0123", "unknown"):
+        monkeypatch.setenv("ICMBENCH_REVISION", revision)
+        bundled_or_trained(train, job)
+        found.append(json.loads((tmp_path / "c.json").read_text("utf-8")))
+    assert found[0]["files"] == {"w.safetensors": sha256_bytes(b"weights")}
+    assert found[0]["hours"] == pytest.approx(2, abs=0.01)
+    assert (found[0]["device"], found[0]["threads"]) == ("cpu", 1)
+    assert found[0]["hardware"]
+    assert [each["revision"] for each in found] == ["abc123", "abc123-dirty+0123", "unknown"]
+    assert [each["clean"] for each in found] == [True, False, False]
 
 
 def test_a_stage_that_fails_keeps_its_checkpoint(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from icmbench.codecs.mpd.model_folder import NAME, part_file
 from icmbench.codecs.mpd.model_folder import PARTS as MODEL_PARTS
 from icmbench.codecs.mpd.palette.shared_palette import make_shared_palette
 from icmbench.codecs.mpd.stream import contexts as ctx
-from icmbench.codecs.mpd.stream.coder import State, decode_sections, section_states
+from icmbench.codecs.mpd.stream.coder import FINEST, State, section_states, walk_sections
 from icmbench.codecs.mpd.stream.encoder import encode_latent
 from icmbench.codecs.specs import expand_points
 from icmbench.config.plan import Plan
@@ -67,7 +67,8 @@ class TinyModel:
 
     def states(self, parsed: container.Stream) -> list[State]:
         shape = latent_shape(parsed.header.height, parsed.header.width)
-        return decode_sections(parsed.sections, shape, CHANNELS, ctx.fresh_model(), None)
+        walked = walk_sections(parsed.sections, shape, CHANNELS, ctx.fresh_model(), None)
+        return list(walked)
 
     def show(self, state: State, decoder: str, seed: int, size: tuple[int, int]) -> np.ndarray:
         assert decoder == hierarchies.DECODER
@@ -85,7 +86,7 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 def encoded(image: np.ndarray, rdo: float = 0.0) -> bytes:
     header = container.Header(1, DIGEST, image.shape[1], image.shape[0])
-    return container.pack(header, encode_latent(latent_of(image), rdo=rdo)[0])
+    return container.pack(header, encode_latent(latent_of(image), rdo=rdo, refine=-FINEST)[0])
 
 
 def bits_down_to(found: list[Layer], state: int) -> float:
@@ -98,7 +99,7 @@ def test_bits_by_part_add_up_to_the_file(shape: tuple[int, int], rdo: float) -> 
     """Exactly, at every state, and the file is the container's own prefix."""
     stream = encoded(picture(*shape), rdo)
     found = layers(TinyModel(), stream)  # type: ignore[arg-type]
-    assert [layer.state for layer in found] == list(range(7, -1, -1))
+    assert [layer.state for layer in found] == list(range(7, FINEST - 1, -1))
     cells = math.prod(latent_shape(*shape))
     parsed = container.parse(stream)
     for layer in found:
@@ -109,6 +110,8 @@ def test_bits_by_part_add_up_to_the_file(shape: tuple[int, int], rdo: float) -> 
         own = layer.state in section_states(cells)
         assert own or not any(layer.bits.values())
         assert own == (layer.bits["frame"] > 0)
+        assert (layer.bits["refinement"] > 0) == (layer.state < 0)
+        assert layer.state >= 0 or not any(layer.bits[part] for part in ("shape", "offsets", "map"))
     assert found[-1].bytes == len(stream)
 
 
@@ -119,20 +122,22 @@ def test_every_part_has_its_own_place() -> None:
     header = container.Header(1, DIGEST, 256, 128)
     stream = container.pack(header, [bytes(20), bytes(200)])
     planted = [
-        State(7, labels, palette, np.array([5.5, 16.0, 100.25])),
-        State(6, labels, palette, np.array([7.0, 31.0, 1570.0])),
+        State(7, labels, palette, np.array([5.5, 16.0, 100.25, 2.0])),
+        State(6, labels, palette, np.array([7.0, 31.0, 1570.0, 0.0])),
     ]
     parsed = container.parse(stream)
     first, second = split_layers(parsed, planted)
     frame = 8 * (parsed.header_bytes + 1 + 2)
     assert first.bits == {
-        "shape": 5.5, "offsets": 16.0, "map": 100.25, "frame": frame, "rounding": 38.25,
+        "shape": 5.5, "offsets": 16.0, "map": 100.25, "refinement": 2.0, "frame": frame,
+        "rounding": 36.25,
     }  # fmt: skip
     assert second.bits == {
-        "shape": 7.0, "offsets": 31.0, "map": 1570.0, "frame": 8 * (2 + 2), "rounding": -8.0,
+        "shape": 7.0, "offsets": 31.0, "map": 1570.0, "refinement": 0.0, "frame": 8 * (2 + 2),
+        "rounding": -8.0,
     }  # fmt: skip
     assert (first.state, second.state) == (7, 6)
-    thirds = [State(t, labels, palette, np.array([1 / 3, 0.1, 7 / 9])) for t in (7, 6)]
+    thirds = [State(t, labels, palette, np.array([1 / 3, 0.1, 7 / 9, 1 / 7])) for t in (7, 6)]
     found = split_layers(parsed, thirds)
     assert bits_down_to(found, 6) == 8 * len(stream)
     assert abs(found[1].bits["map"] - 7 / 9) < 1 / 256
@@ -193,9 +198,9 @@ def test_states_of_a_shard(
     rows = states.read_states([out])
     assert tuple(rows.columns) == (
         "dataset", "family", "encoding", "image", "state", "entries", "bytes", "bpp", "latent_mse",
-        "shape", "offsets", "map", "frame", "rounding",
+        "shape", "offsets", "map", "refinement", "frame", "rounding",
     )  # fmt: skip
-    assert len(rows) == 2 * 2 * 8
+    assert len(rows) == 2 * 2 * (8 + 6)
     assert set(rows["image"]) == {"a", "b"}
     for (encoding, image), part in rows.groupby(["encoding", "image"]):
         stream = encoded(images[image], rdo=0.0 if "rdo" in encoding else 1.0)
@@ -206,7 +211,9 @@ def test_states_of_a_shard(
         assert part["bpp"].to_numpy() == pytest.approx(8 * part["bytes"].to_numpy() / pixels)
         sections = section_states(math.prod(latent_shape(*images[image].shape[:2])))
         decoded = TinyModel().states(parsed)
-        held = [decoded[sum(t >= state for t in sections) - 1] for state in range(7, -1, -1)]
+        held = [
+            decoded[sum(t >= state for t in sections) - 1] for state in range(7, FINEST - 1, -1)
+        ]
         z = latent_of(images[image]) / 8192
         expected = [np.mean((state.latent() / 8192 - z) ** 2) for state in held]
         assert part["latent_mse"].to_numpy() == pytest.approx(expected)
@@ -214,7 +221,9 @@ def test_states_of_a_shard(
 
 
 def planted_rows(families: tuple[str, ...] = ("mpd",), images: int = 5) -> pd.DataFrame:
-    """Rows whose parts are easy to tell apart: map 8, offsets 4, shape 2 and frame 1.5 of 16."""
+    """Rows whose parts are easy to tell apart: map 8, offsets 4, shape 1.25, refinement 0.75 and
+    frame 1.5 of 16.
+    """
     rows = []
     for family in families:
         for number in range(images):
@@ -236,7 +245,8 @@ def planted_rows(families: tuple[str, ...] = ("mpd",), images: int = 5) -> pd.Da
                         "latent_mse": 0.5 * 2.0 ** (state - 7) * (1 + number / 10),
                         "map": 8 * section * 8 / 16,
                         "offsets": 8 * section * 4 / 16,
-                        "shape": 8 * section * 2 / 16,
+                        "shape": 8 * section * 1.25 / 16,
+                        "refinement": 8 * section * 0.75 / 16,
                         "frame": 8 * section * 1.5 / 16,
                         "rounding": 8 * section * 0.5 / 16,
                     }
@@ -298,7 +308,8 @@ def test_bit_shares_put_every_part_into_its_segment() -> None:
     assert rates.sum(axis=1).to_numpy() == pytest.approx(means[rates.index].to_numpy())
     figure = bit_shares(rows, "photos")
     left, right = figure.axes
-    shares = {"index map": 50, "palette offsets": 25, "tree shape": 12.5}
+    shares = {"index map": 50, "palette offsets": 25, "tree shape": 125 / 16}
+    shares["refinement"] = 75 / 16
     shares["header, lengths, checksums, rounding"] = 12.5
     handles, labels = left.get_legend_handles_labels()
     assert labels == list(shares)
@@ -320,7 +331,7 @@ def test_bit_shares_put_every_part_into_its_segment() -> None:
 def test_shares_are_of_the_file_not_of_the_section() -> None:
     """Bits of coarser sections stay in the finer files."""
     rows = planted_rows(images=1)
-    rows.loc[rows["state"] != 7, ["map", "offsets", "shape", "frame", "rounding"]] = 0.0
+    rows.loc[rows["state"] != 7, list(SECTION_BITS)] = 0.0
     rates = part_rates(rows)
     assert rates.to_numpy() == pytest.approx(np.tile(rates.loc[7], (8, 1)))
 
@@ -376,6 +387,7 @@ def drawn() -> Drawn:
             model.show(layer.shown, "regression", 0, (92, 120)),
         )
         for layer in layers(model, stream)  # type: ignore[arg-type]
+        if layer.state >= 0
     ]
     levels = [level for n, level in enumerate(levels) if not n or level.bytes > levels[n - 1].bytes]
     return Drawn(palette_hierarchy(image, levels, title="t", decoder="regression"), levels, image)
@@ -427,9 +439,10 @@ def test_hierarchy_of_a_stored_stream(tmp_path: Path, no_model: None) -> None:
 
     shown = text(records[0])
     parsed = container.parse(encoded(picture(40, 48), rdo=1.0))
-    assert shown.count(" bytes, ") == len(parsed.sections) == 4
+    ends = parsed.ends[: len(parsed.ends) + FINEST]  # a refinement has no palette of its own
+    assert shown.count(" bytes, ") == len(ends) == 4
     assert "States 6, 5, 4, 3: the same file" in shown
-    for end in parsed.ends:
+    for end in ends:
         assert f" {end} bytes, " in shown
     assert "palette hierarchy of a, mpd" in shown
     assert "CRC-16" in text(records[1])

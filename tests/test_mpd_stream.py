@@ -25,10 +25,10 @@ from icmbench.codecs.mpd.stream import section as sec
 from icmbench.codecs.mpd.stream.coder import (
     SHARED_CHANCE,
     State,
-    decode_sections,
     encode_sections,
-    section_states,
+    palette_states,
     sections_of_state,
+    walk_sections,
 )
 from icmbench.codecs.mpd.stream.encoder import encode_latent
 from icmbench.codecs.mpd.training.contexts import context_arrays
@@ -49,7 +49,8 @@ def decode(
     shared: SharedPalette | None = None,
 ) -> list[State]:
     model = ctx.fresh_model() if model is None else model.copy()
-    return decode_sections(payloads, latent.shape[:2], latent.shape[2], model, shared)
+    shape = latent.shape
+    return list(walk_sections(payloads, shape[:2], shape[2], model, shared))
 
 
 def assert_same(ours: list[State], theirs: list[State]) -> None:
@@ -91,7 +92,7 @@ def assert_bytes(payloads: list[bytes], states: list[State], header: container.H
 def test_decoder_holds_what_the_encoder_holds(latent: np.ndarray, rdo: float) -> None:
     """Labels, palette, information content, in every state and for every prefix."""
     payloads, states = encode_latent(latent, rdo=rdo)
-    assert [state.state for state in states] == section_states(cells_of(latent))
+    assert [state.state for state in states] == palette_states(cells_of(latent))
     for count in range(1, len(payloads) + 1):
         assert_same(decode(payloads[:count], latent), states[:count])
     assert_states(states, latent)
@@ -133,13 +134,13 @@ def trace(latent: np.ndarray) -> tuple[sec.Nodes, np.ndarray, list[int], list[in
     limits = entry_limits(cells_of(latent))
     hierarchy = build_hierarchy(latent.reshape(-1, channels), limits[0])
     states = split_states(hierarchy.leaves, limits)
-    labels, closed, steps = optimise(hierarchy, latent, states, 0)
+    labels, closed, steps, _ = optimise(hierarchy, latent, states, 0)
     plan = make_plan(hierarchy, labels, latent, states, closed)
     payloads, _ = encode_sections(plan, shape, steps, ctx.fresh_model())
     nodes, owner = sec.new_nodes(channels, cells_of(latent)), np.zeros(shape, np.int16)
     model, plan, bits = ctx.fresh_model(), sec.empty_plan(channels), np.zeros(3)
     born: list[int] = []
-    known = section_states(cells_of(latent))
+    known = palette_states(cells_of(latent))
     for index, (t, payload) in enumerate(zip(known, payloads, strict=True)):
         born.append(int(nodes.meta[0]))
         if not payload:
@@ -309,7 +310,7 @@ def test_dataset_palette_is_stored_whole() -> None:
 @pytest.mark.parametrize("cells", [1, 3, 4, 8, 12, 40, 1024, 5000])
 def test_sections_of_states(cells: int) -> None:
     """A section for every state that may have more entries than the one before, and no other."""
-    limits, known = entry_limits(cells), section_states(cells)
+    limits, known = entry_limits(cells), palette_states(cells)
     assert known[0] == 7
     for state in range(8):
         finest = known[sections_of_state(cells, state) - 1]

@@ -200,11 +200,11 @@ def stage_job(folder: Path, models: Path, **compute: Any) -> TrainingJob:
         "crop": 64, "start": "scratch", "imported": False, "source_tags": {},
         "codec": {
             "average": 0.5, "noise": 1, "guide": 1, "rates": [4, 1], "semantic": 2, "tags": True,
-            "draws": 1, "steer_only": False,
+            "draws": 1, "steer_only": False, "start": 0,
         },
         "lfgcm": {
             "encoder": [4, 4, 6, 8], "hyper": 6, "latent": 8, "side": 4, "slices": [2, 6],
-            "sft_hidden": 4, "context_hidden": [6, 5],
+            "sft_hidden": 4, "context_hidden": [6, 5], "linear": False,
         },
         "control": {"ratio": 0.5, "head_width": 6},
     }  # fmt: skip

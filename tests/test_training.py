@@ -30,14 +30,18 @@ from icmbench.codecs.mpd.model_folder import (
     part_file,
     weights_digest,
 )
-from icmbench.codecs.mpd.networks.reverse import ReverseSettings, build_reverse
+from icmbench.codecs.mpd.networks.reverse_network import LEVELS, ReverseSettings, build_reverse
 from icmbench.codecs.mpd.training import settings
 from icmbench.codecs.mpd.training.autoencoder import (
+    STRUCTURE,
+    common_scale,
     make_autoencoder,
-    standardise,
+    principal_components,
     train_autoencoder,
 )
-from icmbench.codecs.mpd.training.reverse import CROP, Example, train_reverse
+from icmbench.codecs.mpd.training.centre_crops import centre_latents, latent_statistics
+from icmbench.codecs.mpd.training.reverse import Example, train_reverse
+from icmbench.codecs.mpd.training.simulated import simulated_states
 from icmbench.config.models import coding_settings, given_files
 from icmbench.config.run import make_run
 from icmbench.core.errors import ConfigError, DatasetError, ModelError
@@ -47,18 +51,22 @@ from icmbench.datasets import kodak
 from icmbench.datasets.photos import PHOTOS
 from icmbench.datasets.records import Record, write_records
 from icmbench.evaluation.codec_process import CodecProcess, Failed, Setup
-from icmbench.models.autoencoder import AutoencoderSettings, build_autoencoder
+from icmbench.models.block_autoencoder import BlockSettings, build_blocks
 from icmbench.models.card import model_card
+from icmbench.models.latent import LIMIT, SCALE
 from icmbench.models.latent_autoencoder import load_autoencoder
 from icmbench.models.tensors import load_arrays, load_network, rounded, save_arrays, save_network
 from icmbench.reporting.figures.loss import blocks, loss_curves
+from icmbench.training.clock import Clock, TrainingPaused
 from icmbench.training.data import TrainingData, read_provided, read_training_data
 from icmbench.training.loop import Schedule, Session
+from icmbench.training.losses import scale_losses
 from icmbench.training.records import TEST_PIXELS, TrainingRecord, training_record
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-TINY = AutoencoderSettings(channels=(8, 8, 8, 8), groups=4)
+TINY = BlockSettings(latent=4, encoder=(8, 8), decoder=(8, 8, 8), blocks=(1, 1, 1))
+CARRIED = 2
 SCHEDULE = Schedule(steps=8, batch=1, learning_rate=2e-3, checkpoint_every=2)
 
 # The same training in a process of its own, slow enough to be killed in the middle.
@@ -92,11 +100,14 @@ def run(
     *,
     pool: TrainingData | None = None,
     device: str = "cpu",
+    clock: Clock | None = None,
     **keys: Any,
 ) -> dict[str, torch.Tensor]:
     """Weights of the tiny network after a training whose files lie in `folder`."""
-    session = Session(folder / "checkpoint.pt", folder / "losses.csv", device=device)
-    network = train_autoencoder(TINY, schedule, pool or make_pool(), session, crop=32, **keys)
+    clock = clock or Clock()
+    session = Session(folder / "checkpoint.pt", folder / "losses.csv", device=device, clock=clock)
+    keys = {"crop": 32, "carried": CARRIED, **keys}
+    network = train_autoencoder(TINY, schedule, pool or make_pool(), session, **keys)
     return network.state_dict()
 
 
@@ -136,6 +147,26 @@ def test_a_killed_training_goes_on_as_if_nothing_had_happened(
     assert list(losses["step"]) == list(range(SCHEDULE.steps))
 
 
+def test_a_training_in_pieces_gives_the_weights_of_a_whole_one(
+    tmp_path: Path, whole: tuple[Path, dict[str, torch.Tensor]]
+) -> None:
+    """A clock without time pauses after every step; the last piece ends the training."""
+    seconds: list[float] = []
+    for step in range(1, SCHEDULE.steps):
+        clock = Clock(limit=0)
+        with pytest.raises(TrainingPaused, match=rf"paused after step {step} of 8"):
+            run(tmp_path, clock=clock)
+        state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+        assert state["step"] == step
+        assert not (tmp_path / "losses.csv").exists()
+        # The time of all pieces so far, of which this one is the last.
+        assert clock.earlier == (seconds[-1] if seconds else 0)
+        seconds.append(state["seconds"])
+    assert seconds == sorted(seconds)
+    assert equal(run(tmp_path, clock=Clock(limit=0)), whole[1])
+    assert (tmp_path / "losses.csv").read_bytes() == (whole[0] / "losses.csv").read_bytes()
+
+
 def test_the_checkpoint_is_really_used(
     whole: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path
 ) -> None:
@@ -147,7 +178,7 @@ def test_the_checkpoint_is_really_used(
 
 
 @pytest.mark.parametrize(
-    "change", ["seed", "learning_rate", "batch", "steps", "precision", "pool", "start"]
+    "change", ["seed", "learning_rate", "batch", "steps", "precision", "pool", "start", "carried"]
 )
 def test_a_checkpoint_of_other_settings_is_not_used(
     whole: tuple[Path, dict[str, torch.Tensor]], tmp_path: Path, change: str
@@ -160,7 +191,9 @@ def test_a_checkpoint_of_other_settings_is_not_used(
         images = make_pool().images[:2]
         keys["pool"] = TrainingData(images, "another", (("pictures", 2),))
     if change == "start":
-        keys["start"] = rounded(build_autoencoder(TINY, 9).state_dict())
+        keys["start"] = rounded(build_blocks(TINY, 9).state_dict())
+    if change == "carried":
+        keys["carried"] = CARRIED - 1
     used, fresh = tmp_path / "used", tmp_path / "fresh"
     first = run(used, Schedule(**{**vars(SCHEDULE), "steps": 3}))
     assert (used / "checkpoint.pt").exists()
@@ -176,15 +209,33 @@ def test_bfloat16_trains_float32_weights(tmp_path: Path) -> None:
     assert all(torch.isfinite(value).all() for value in state.values())
 
 
+def loss_of(state: dict[str, torch.Tensor], *, coarser: bool) -> float:
+    """The loss on crops that are the same for all weights, of latents as they are or coarser."""
+    network, rng = build_blocks(TINY, 1), np.random.default_rng(99)
+    network.load_state_dict(state)
+    pixels = torch.from_numpy(make_pool().crops(rng, 24, 32))
+    with torch.no_grad():
+        latent = network.encode(pixels).latent_dist.mode()
+        latent = simulated_states(latent, CARRIED, rng) if coarser else latent
+        error, structure = scale_losses(network.decode(latent).sample, pixels)
+    return float(error + STRUCTURE * structure)
+
+
 def test_the_loss_falls(tmp_path: Path) -> None:
-    run(tmp_path, Schedule(steps=40, batch=2, learning_rate=4e-3))
+    """Below that of the principal components, from which the training starts, at every state.
+
+    The losses of the steps are of crops and states that differ more than training changes them.
+    """
+    trained = run(tmp_path, Schedule(steps=100, batch=2, learning_rate=4e-3))
     losses = pd.read_csv(tmp_path / "losses.csv")
-    assert list(losses.columns) == ["step", "loss", "error", "nats", "structure"]
-    assert losses["loss"][-8:].mean() < 0.6 * losses["loss"][:8].mean()
+    assert list(losses.columns) == ["step", "loss", "error", "structure"]
+    untrained = build_blocks(TINY, 1, principal_components(make_pool())).state_dict()
+    for coarser in (False, True):
+        assert loss_of(trained, coarser=coarser) < 0.93 * loss_of(untrained, coarser=coarser)
 
 
 def test_a_loss_that_is_not_finite_ends_the_training(tmp_path: Path) -> None:
-    state = {n: value * np.nan for n, value in build_autoencoder(TINY, 1).state_dict().items()}
+    state = {n: value * np.nan for n, value in build_blocks(TINY, 1).state_dict().items()}
     with pytest.raises(ConfigError, match="loss is nan at step 0; lower learning_rate"):
         run(tmp_path, start=state)
 
@@ -207,7 +258,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     make_autoencoder(
         part_file(folder, "autoencoder"), Schedule(**{**vars(SCHEDULE), "steps": 2}), make_pool(),
-        Session(folder / "c.pt", folder / "losses.csv"), crop=32, settings=TINY,
+        Session(folder / "c.pt", folder / "losses.csv"), crop=32, carried=CARRIED,
+        settings=TINY,
     )  # fmt: skip
     save_arrays(part_file(folder, "contexts"), {"counts": np.arange(6, dtype=np.int32)}, {})
     save_network(part_file(folder, "reverse"), {"weight": torch.ones(2, 3)}, {})
@@ -215,7 +267,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_network_comes_back_as_it_was_rounded(tmp_path: Path) -> None:
-    state = build_autoencoder(TINY, 3).to(memory_format=torch.channels_last).state_dict()
+    state = build_blocks(TINY, 3).to(memory_format=torch.channels_last).state_dict()
     about = {"network": TINY.values(), "mean": [0.1, 1 / 3], "text": "ü"}
     for name in ("a", "b"):
         save_network(tmp_path / name, state, about)
@@ -233,9 +285,10 @@ def test_a_model_is_what_was_trained(model: Path) -> None:
     loaded = load_autoencoder(part_file(model, "autoencoder"))
     assert loaded.mean.shape == loaded.std.shape == (TINY.latent,)
     assert not loaded.network.training
-    mean, std = standardise(make_pool(), loaded.network)
+    mean, scale = common_scale(centre_latents(make_pool(), loaded.network))
     assert np.array_equal(loaded.mean, mean.astype(np.float32))
-    assert np.array_equal(loaded.std, std.astype(np.float32))
+    assert np.array_equal(loaded.std, np.full(TINY.latent, scale, np.float32))
+    assert loaded.carried == CARRIED
     made = loaded.metadata["provenance"]
     assert made["steps"] == 2
     assert made["pool"]["sources"] == [{"name": "pictures", "images": 3}]
@@ -258,12 +311,12 @@ def spoil(arrays: dict[str, np.ndarray], name: str, fault: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("missing", r"tensor 'decoder\.conv_in\.bias' is missing"),
+        ("missing", r"tensor 'decoder\.0\.bias' is missing"),
         ("extra", r"tensor 'a\.stranger' is not one of the network's"),
-        ("shape", r"'decoder\.conv_in\.bias' has the shape \(7,\), expected \(8,\)"),
-        ("nan", r"'decoder\.conv_in\.bias' holds a value that is not finite"),
-        ("inf", r"'decoder\.conv_in\.bias' holds a value that is not finite"),
-        ("integer", r"'decoder\.conv_in\.bias' is int32"),
+        ("shape", r"'decoder\.0\.bias' has the shape \(7,\), expected \(8,\)"),
+        ("nan", r"'decoder\.0\.bias' holds a value that is not finite"),
+        ("inf", r"'decoder\.0\.bias' holds a value that is not finite"),
+        ("integer", r"'decoder\.0\.bias' is int32"),
         ("cut", r"damaged or not a safetensors file"),
         ("empty", r"damaged or not a safetensors file"),
         ("bfloat16", r"damaged or not a safetensors file|is bfloat16"),
@@ -277,7 +330,7 @@ def test_planted_faults_are_named(model: Path, tmp_path: Path, fault: str, messa
         (tmp_path / file.name).write_bytes(file.read_bytes())
     path = part_file(tmp_path, "autoencoder")
     arrays, metadata = load_arrays(path)
-    spoil(arrays, "decoder.conv_in.bias", fault)
+    spoil(arrays, "decoder.0.bias", fault)
     if fault == "no mean":
         del metadata["mean"]
     if fault == "flat":
@@ -366,15 +419,16 @@ def test_the_bundled_streams_stay_readable() -> None:
     assert weights_digest(bundled()).hex() == card["weights_digest"]
 
 
-REVERSE = ReverseSettings(channels=(8, 8))
+REVERSE = ReverseSettings(latent=TINY.latent, channels=8, blocks=2)
+SIDE = 16  # cells of a training crop: half the default
 
 
 def tiny_examples() -> list[Example]:
     """One picture and a latent that every state is near; nothing is coded."""
     rng = np.random.default_rng(4)
-    latent = rng.standard_normal((CROP, CROP, TINY.latent)).astype(np.float32)
-    states = tuple(np.float32(latent + 0.1 * (t + 1)) for t in range(8))
-    return [Example([make_picture(8 * CROP, 8 * CROP)], 0, latent, states)]
+    latent = rng.standard_normal((SIDE, SIDE, TINY.latent)).astype(np.float32)
+    states = tuple(np.float32(latent + 0.1 * (t + 1)) for t in range(LEVELS))
+    return [Example([make_picture(8 * SIDE, 8 * SIDE)], 0, latent, states)]
 
 
 @pytest.fixture
@@ -394,18 +448,18 @@ def test_the_reverse_process_keeps_the_network_of_its_start(
     )
     session = Session(tmp_path / "c.pt", tmp_path / "losses.csv", start)
     schedule = Schedule(steps=1, batch=1, learning_rate=1e-6)
-    state, about = train_reverse(model, schedule, make_pool(), session)
+    state, about = train_reverse(model, schedule, make_pool(), session, crop=8 * SIDE)
     assert about["network"] == REVERSE.values()
     old = load_network(start)[0]
     assert old.keys() == state.keys()
-    assert all(torch.allclose(old[n], state[n], atol=1e-4) for n in old if "running_" not in n)
-    wide = ReverseSettings(latent=5, channels=(8, 8))
+    assert all(torch.allclose(old[n], state[n], atol=1e-4) for n in old)
+    wide = ReverseSettings(latent=5, channels=8, blocks=2)
     save_network(start, build_reverse(wide, 7).state_dict(), {"network": wide.values()})
     with pytest.raises(ModelError, match=f"{start}: it is of 5 channels, the latent has 4"):
-        train_reverse(model, schedule, make_pool(), session)
+        train_reverse(model, schedule, make_pool(), session, crop=8 * SIDE)
     save_network(start, old, {})
     with pytest.raises(ModelError, match=f"{start}: metadata network is None"):
-        train_reverse(model, schedule, make_pool(), session)
+        train_reverse(model, schedule, make_pool(), session, crop=8 * SIDE)
 
 
 def test_tables_made_meanwhile_do_not_spoil_a_checkpoint(
@@ -422,7 +476,7 @@ def test_tables_made_meanwhile_do_not_spoil_a_checkpoint(
     schedule = Schedule(steps=1, batch=1, learning_rate=1e-3, checkpoint_every=1)
 
     def key() -> str:
-        train_reverse(folder, schedule, make_pool(), session)
+        train_reverse(folder, schedule, make_pool(), session, crop=8 * SIDE)
         return str(torch.load(tmp_path / "c.pt", weights_only=True)["key"])
 
     before = key()
@@ -448,7 +502,7 @@ def test_the_card_states_data_and_licence_of_what_was_trained(model: Path, tmp_p
     """Files of a run are not ours to license; the data of a bundled start counts, too."""
     shipped = model_card(LAYOUT, bundled())
     assert shipped["licence"].startswith("BSD-3-Clause")
-    assert "BSDS500: research, non-commercial" in shipped["data"]["licences"]
+    assert "bsds500: research, non-commercial" in shipped["data"]["licences"]
     for part in ("autoencoder", "contexts", "reverse"):
         path = part_file(tmp_path, part)
         arrays, metadata = load_arrays(part_file(bundled(), part))
@@ -475,23 +529,27 @@ def test_training_goes_on_from_a_model(model: Path, tmp_path: Path) -> None:
     path = part_file(tmp_path, "autoencoder")
     make_autoencoder(
         path, Schedule(steps=1, batch=1, learning_rate=1e-6), make_pool(),
-        Session(tmp_path / "c.pt", tmp_path / "losses.csv", model), crop=32,
+        Session(tmp_path / "c.pt", tmp_path / "losses.csv", model), crop=32, carried=CARRIED,
     )  # fmt: skip
     old, new = load_network(part_file(model, "autoencoder"))[0], load_network(path)
     assert new[1]["network"] == TINY.values()
     data = part_file(model, "autoencoder").read_bytes()
     assert new[1]["provenance"]["start"] == sha256_bytes(data)
-    # Running statistics follow the images, whatever the learning rate.
-    trained = [name for name in old if "running_" not in name]
-    assert all(torch.allclose(old[name], new[0][name], atol=1e-4) for name in trained)
+    # The scale of a channel is measured anew, on the weights as they are then.
+    ratio = new[0]["analysis.weight"].norm(dim=1) / old["analysis.weight"].norm(dim=1)
+    assert torch.allclose(ratio, torch.ones_like(ratio), atol=0.1)
+    scaled = ("analysis.", "synthesis.weight", "encoder.10.", "decoder.0.weight")
+    kept = [name for name in old if not name.startswith(scaled)]
+    assert len(kept) == len(old) - 6
+    assert all(torch.allclose(old[name], new[0][name], atol=1e-4) for name in kept)
 
 
-def test_standardise_is_what_numpy_computes() -> None:
+def test_statistics_are_what_numpy_computes() -> None:
     """Over all cells of all centre crops at once, images of unequal size and odd sides."""
     shapes = [(40, 56), (64, 43), (71, 90), (33, 32)]
     images = [make_picture(*shape, seed) for seed, shape in enumerate(shapes)]
     pool = TrainingData(tuple(images), "digest", ())
-    network = build_autoencoder(TINY, 5).eval()
+    network = build_blocks(TINY, 5).eval()
     cells = []
     for image, (top, left, side) in zip(
         images, [(0, 8, 40), (12, 1, 40), (11, 21, 48), (0, 0, 32)], strict=True
@@ -499,21 +557,23 @@ def test_standardise_is_what_numpy_computes() -> None:
         crop = image[top : top + side, left : left + side].astype(np.float32) / 127.5 - 1
         with torch.no_grad():
             latent = network.encode(torch.from_numpy(crop.transpose(2, 0, 1))[None]).latent_dist
-        cells.append(latent.mean[0].numpy().reshape(4, -1))
+        cells.append(latent.mode()[0].numpy().reshape(4, -1))
     joined = np.concatenate(cells, axis=1).astype(np.float64)
-    mean, std = standardise(pool, network, size=48)
+    mean, std = latent_statistics(centre_latents(pool, network, size=48), "train longer")
     np.testing.assert_allclose(mean, joined.mean(1), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(std, joined.std(1), rtol=1e-4)
-    first, _ = standardise(pool, network, size=48, most=2)  # every second image
-    few = np.concatenate([cells[0], cells[2]], axis=1)
+    first, scale = common_scale(centre_latents(pool, network, size=48, most=2))
+    few = np.concatenate([cells[0], cells[2]], axis=1)  # every second image
     np.testing.assert_allclose(first, few.mean(1), rtol=1e-4, atol=1e-6)
+    largest = np.abs(few - few.mean(1, keepdims=True)).max()
+    assert scale * LIMIT / SCALE == pytest.approx(1.05 * largest, rel=1e-4)
 
 
 def test_a_latent_that_says_nothing_is_refused() -> None:
-    network = build_autoencoder(TINY, 5).eval()
-    torch.nn.init.zeros_(network.encoder.conv_out.weight)
-    with pytest.raises(ModelError, match="latent channel collapsed"):
-        standardise(make_pool(), network)
+    network = build_blocks(TINY, 5).eval()
+    torch.nn.init.zeros_(network.analysis.weight)
+    with pytest.raises(ModelError, match=r"latent channel collapsed.*; train longer"):
+        latent_statistics(centre_latents(make_pool(), network), "train longer")
 
 
 def test_crops_are_of_the_images() -> None:
@@ -714,7 +774,7 @@ def test_blocks_of_steps_are_medians() -> None:
 def test_every_loss_has_its_panel(whole: tuple[Path, dict[str, torch.Tensor]]) -> None:
     figure = loss_curves(pd.read_csv(whole[0] / "losses.csv"), "autoencoder")
     titles = [axes.get_title(loc="left") for axes in figure.axes]
-    assert titles == ["Loss", "Squared error", "Information", "Structure"]
+    assert titles == ["Loss", "Squared error", "Structure"]
     for axes in figure.axes:
         assert axes.get_xlabel() == "step"
         assert len(axes.lines[0].get_xdata()) == SCHEDULE.steps

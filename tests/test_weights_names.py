@@ -68,7 +68,8 @@ def test_given_models_go_by_the_imported_file_or_the_folder(tmp_path: Path) -> N
     home = tmp_path / "site-a"
     shutil.copytree(mpd.bundled(), home / "mpd")
     shutil.copytree(icmh.bundled(), home / "diff-icmh")
-    shutil.copy(mpd.part_file(mpd.bundled(), "autoencoder"), home / "diff-icmh")
+    shared = icmh.part_file(icmh.bundled(), "autoencoder")  # a given folder must hold it
+    shutil.copy(shared, home / "diff-icmh" / shared.name)
     run = make_run({**BASE, "codecs": codecs, "models": str(home)})
     assert weights_names(run) == {"mpd": "site-a", "other": "site-a, 2 M prior"}
     path = icmh.part_file(home / "diff-icmh", "codec")

@@ -39,6 +39,7 @@ def measure(width: int, height: int, repeat: int, threads: int) -> None:
     from icmbench.codecs.mpd.networks.reverse import reverse
     from icmbench.codecs.mpd.palette.clustering import default_features
     from icmbench.codecs.mpd.stream.encoder import encode_latent
+    from icmbench.codecs.mpd.stream.refinement import REFINEMENTS
 
     image = picture(width, height)
     codec = Mpd()
@@ -51,7 +52,11 @@ def measure(width: int, height: int, repeat: int, threads: int) -> None:
     stages: dict[str, Callable[[], object]] = {
         "latent (E)": lambda: model.latent(image),
         "clustering and coding": lambda: encode_latent(
-            latent, adaptive=model.contexts, features=default_features(latent)
+            latent,
+            adaptive=model.contexts,
+            carried=model.autoencoder.carried,
+            refine=REFINEMENTS,
+            features=default_features(model.autoencoder.carried_latent(latent)),
         ),
         "entropy decoding": lambda: model.states(parsed),
         "reverse process (R)": lambda: reverse(model.network, finest, "regression", model.noise, 0),

@@ -28,7 +28,8 @@ links to figures lead to the files below. `icmbench export codec-compare results
 measurements as JSON for [Codec-Compare](https://github.com/webmproject/codec-compare).
 
 Beside these lie `logs/`, `benchmarks/` and `timing/` of every job, `training/*.csv` (losses of
-every step), `training/checkpoints/` (the state of a training that was stopped), and
+every step), `training/conditions/*.json` (its hours, device and revision, for the model cards),
+`training/checkpoints/` (the state of a training that was stopped), and
 `verification/<name>.{csv,json}` (`icmbench verify`: streams that another machine decoded).
 """
 RULES = """# Rules

@@ -24,6 +24,8 @@ PAGE: Final = ROOT / "docs" / "results.md"
 SHOWN: Final = ("avif", "webp", "mpd", "mpd-features", "diff-icmh")  # codec entries with all points
 QUALITY: Final = ("psnr_rgb", "ssim", "ms_ssim", "gmsd", "ssimulacra2")
 TASKS: Final = ("box_map", "miou", "nme", "cer", "read", "top1_agreement")  # one metric per task
+HEAD: Final = "the file's head"  # in a note of rd.csv
+HEADED: Final = "†: a tenth or more of the bytes are the file's head, once a file of any size."
 TOP: Final = """# Results
 
 Written by `make docs` from the tables in [`reference/`](../reference), each made by one command
@@ -87,6 +89,8 @@ def _rates(rates: pd.DataFrame, dataset: str, folder: str) -> str:
     left = sorted({*here["family"]} - {*SHOWN})
     images = sorted({int(count) for count in here["images"]})
     note = f"{' or '.join(map(str, images))} images. Also in the file: {', '.join(left)}."
+    if any(_has_head(row) for _, row in shown.iterrows()):
+        note += f" {HEADED}"
     heads = ["codec spec", "entry", "bpp", *map(_head, columns)]
     return f"{_table(heads, rows, 2)}\n{note} [All points](../reference/{folder}/rd.csv)\n"
 
@@ -151,7 +155,13 @@ def _needed(table: pd.DataFrame, folder: str) -> str:
 
 
 def _point(row: pd.Series[Any]) -> list[str]:
-    return [f"`{row['codec']}`", str(row["family"]), f"{row['bpp']:.4f}"]
+    mark = " †" if _has_head(row) else ""
+    return [f"`{row['codec']}`{mark}", str(row["family"]), f"{row['bpp']:.4f}"]
+
+
+def _has_head(row: pd.Series[Any]) -> bool:
+    """True for a row with the note on the head of its files."""
+    return HEAD in str(row.get("note", ""))
 
 
 def _head(name: str) -> str:

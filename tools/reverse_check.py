@@ -21,13 +21,16 @@ from icmbench.codecs.mpd.mpd_model import MPDModel
 from icmbench.codecs.mpd.networks.reverse import reverse
 from icmbench.codecs.mpd.palette.clustering import default_features
 from icmbench.codecs.mpd.stream.encoder import encode_latent
+from icmbench.codecs.mpd.stream.refinement import REFINEMENTS
 from icmbench.codecs.mpd.training import reverse as training
 from icmbench.core.images.image_files import read_image
-from icmbench.models.latent import SCALE, latent_image
+from icmbench.models.latent import CELL, SCALE, latent_image
 from icmbench.models.norms import freeze_norms
 from icmbench.training.data import TrainingData, read_training_data
 from icmbench.training.loop import Losses, Schedule, Session, train
+from icmbench.training.losses import scale_losses
 
+SIDE = 16  # cells of a training crop: its pixels are decoded
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
@@ -43,16 +46,17 @@ def tune_decoder(
     autoencoder = model.autoencoder
     tuned = copy.deepcopy(autoencoder.network)
     for name, parameter in tuned.named_parameters():
-        parameter.requires_grad_(name.startswith("decoder."))
-    examples = training.make_examples(autoencoder, pool, folder)
+        parameter.requires_grad_(name.startswith(("decoder.", "synthesis.")))
+    examples = training.make_examples(autoencoder, pool, folder, SIDE)
     std = torch.from_numpy(autoencoder.std)[None, :, None, None]
     mean = torch.from_numpy(autoencoder.mean)[None, :, None, None]
 
     def losses(rng: np.random.Generator) -> Losses:
-        start, _, _, pixels = training.draw(examples, model.noise, rng, schedule.batch, walk=0.0)
+        batch = schedule.batch
+        start, _, _, pixels = training.draw(examples, model.noise, rng, batch, SIDE, walk=0.0)
         with torch.autocast("cpu", torch.bfloat16, enabled=schedule.precision == "bfloat16"):
             shown = tuned.decode(start * std + mean).sample.float()
-        picture, structure = training.picture_losses(shown, pixels)
+        picture, structure = scale_losses(shown, pixels)
         loss = training.PICTURE * picture + training.STRUCTURE * structure
         return {"loss": loss, "picture": picture, "structure": structure}
 
@@ -75,9 +79,11 @@ def compare(model: MPDModel, tuned: torch.nn.Module, paths: list[Path]) -> pd.Da
     for path in paths:
         image, _ = read_image(path)
         latent = model.latent(image)
+        features = default_features(autoencoder.carried_latent(latent))
         _, states = encode_latent(
-            latent, adaptive=model.contexts, features=default_features(latent)
-        )
+            latent, adaptive=model.contexts, carried=autoencoder.carried, refine=REFINEMENTS,
+            features=features,
+        )  # fmt: skip
         goal = latent.astype(np.float64) / SCALE
         for state in states:
             row: dict[str, object] = {"image": path.stem, "state": state.state}
@@ -87,8 +93,10 @@ def compare(model: MPDModel, tuned: torch.nn.Module, paths: list[Path]) -> pd.Da
                 row[f"latent_{name}"] = float(np.mean((guess - goal) ** 2))
                 shown = autoencoder.image(guess, image.shape[:2])
                 row[f"psnr_{name}"] = psnr(image, shown)
-            start = reverse(None, state, "mean", model.noise, 0)
-            shown = latent_image(tuned, start, autoencoder.mean, autoencoder.std, image.shape[:2])
+            start = reverse(model.network, state, "mean", model.noise, 0)
+            statistics = autoencoder.mean, autoencoder.std
+            size = image.shape[:2]
+            shown = latent_image(tuned, start, *statistics, size, **autoencoder.tiling)
             row["psnr_tuned"] = psnr(image, shown)
             rows.append(row)
     return pd.DataFrame(rows)
@@ -113,7 +121,7 @@ def main() -> None:
     torch.set_num_threads(1)
     model = MPDModel(arguments.models, "cpu")
     sources = [(folder.name, files(folder)) for folder in arguments.pool]
-    pool = read_training_data(sources, smallest=training.CROP * training.CELL)
+    pool = read_training_data(sources, smallest=SIDE * CELL)
     schedule = Schedule(
         arguments.steps, arguments.batch, arguments.rate, precision="bfloat16", freeze_after=0.0
     )

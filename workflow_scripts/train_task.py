@@ -1,4 +1,4 @@
-"""Copy a bundled task model, or fine-tune it."""
+"""Copy a bundled task model, or train one."""
 
 from icmbench.core.job_arguments import job_arguments
 from icmbench.core.joblog import log_to

@@ -184,6 +184,36 @@ def code(
 
 
 @compiled
+def code_golomb(
+    decoding: bool,
+    value: int,
+    longest: int,
+    state: Ints,
+    buffer: NDArray[np.uint8],
+    bits: NDArray[np.float64],
+    part: int,
+) -> int:
+    """Code a number of at least 1 in an Exp-Golomb code of plain bits; returns the number.
+
+    Args:
+        longest: most bits behind the leading one; numbers up to 2^(longest + 1) - 1 have a code.
+        bits: information content by part of the stream, `bits[part]` is added to.
+    """
+    length = 0
+    while length < longest:
+        more = code(decoding, 1 if value >> (length + 1) else 0, 1 << 15, state, buffer)
+        bits[part] += 1
+        if more == 0:
+            break
+        length += 1
+    read = np.int64(1)
+    for place in range(length - 1, -1, -1):
+        read = read * 2 + code(decoding, (value >> place) & 1, 1 << 15, state, buffer)
+        bits[part] += 1
+    return read
+
+
+@compiled
 def code_mixed(
     decoding: bool,
     bit: int,

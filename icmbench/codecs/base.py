@@ -123,6 +123,8 @@ class Codec(ABC):
             are decoded one by one.
         rate_key: encode or cut key that steers the rate, for `icmbench encode --target`; None: no
             key does so alone.
+        head_bytes: fixed bytes of every file before and around the coded picture, in formats of
+            boxes; 0: a few, or tables that belong to the coding.
         definition: the data that the class was made of (`icmbench.codecs.external`).
         foreign: its reconstructions were made elsewhere, and its streams are not decoded.
     """
@@ -144,6 +146,7 @@ class Codec(ABC):
     has_latent: ClassVar[bool] = False
     batch_key: ClassVar[str | None] = None
     rate_key: ClassVar[str | None] = None
+    head_bytes: ClassVar[int] = 0
     definition: ClassVar[Mapping[str, Any] | None] = None
     foreign: ClassVar[bool] = False
 

@@ -12,6 +12,8 @@ from icmbench.codecs.mpd.training.settings import SECTION, SHARED, source
 from icmbench.config.plan import NETWORKS, Plan
 from icmbench.config.resources import UNCACHED_MB, network_mb, training_mb
 from icmbench.models.foreign_files import foreign_files
+from icmbench.tasks.latents import LATENT_HEAD
+from icmbench.training.section import TrainingSection
 
 STAGE_FILES: Final = ("codec", "control", "tables")
 FROZEN_MB: Final = 4  # per MB of frozen weights: read as float16 or float32, and in float32
@@ -66,6 +68,30 @@ class Parts:
         """State of a training; no output: Snakemake removes those of a job that was killed."""
         return f"{self._home}/checkpoints/{part}.pt"
 
+    def conditions(self, name: str) -> str:
+        """Conditions of a training, which its model's card states."""
+        return f"{self._home}/conditions/{name}.json"
+
+    def _described(self, section: str, part: str, name: str) -> Files:
+        """Losses and conditions of a part, where it is trained."""
+        if part not in self._trained[section]:
+            return {}
+        return {"history": f"{self._home}/{name}.csv", "conditions": self.conditions(name)}
+
+    def all_conditions(self, section: str) -> list[str]:
+        """Conditions of all trained parts of a model; of Diff-ICMH those of the main variant."""
+        names = list(self._trained[section])
+        if section == "mpd":
+            kinds = self._plan.trained_kinds
+            features = [f"features-{kind}" for kind in kinds]
+            names = [n for n in names if n != "features"] + features
+        elif section == "diff_icmh":
+            names = [n for n in names if not (n == "prior" and self._imports)]
+            names = [f"{n}-main" if n.startswith("stage_") else n for n in names]
+        else:
+            names = [n for n in names if n != LATENT_HEAD]
+        return [self.conditions(name) for name in names]
+
     def weights(self, *parts: str) -> list[str]:
         """Files of MPD's model."""
         return [f"{self._mpd}/{part}.safetensors" for part in parts]
@@ -76,8 +102,9 @@ class Parts:
         given = self._training["mpd"]["pseudo_labels"]["network"]
         return given or f"{self._mpd}/vgg.safetensors"
 
-    def _pool(self) -> Files:
-        sources = self._run.training.data
+    def pool(self, section: TrainingSection = SECTION) -> Files:
+        """Lists and folders of the training sets of a section; default: MPD's."""
+        sources = section.sets(self._training)
         return {
             "records": [f"{self._home}/pool/{source}/records.csv" for source in sources],
             "images": [f"{self._home}/pool/{source}/images" for source in sources],
@@ -89,14 +116,15 @@ class Parts:
         """The bundled file to start from, and for a trained part the data and earlier parts."""
         files: Files = {}
         trained = part in self._trained["mpd"]
+        pool = self.pool()
         if part == "autoencoder" and (path := source(self._training)) and trained:
             # Every file, since the time of a folder does not change with its files.
-            return {"published": [str(file) for file in foreign_files(path).files], **self._pool()}
+            return {"published": [str(file) for file in foreign_files(path).files], **pool}
         bundled = SECTION.start(self._training, part) == "bundled"
         if bundled and (not trained or "start" in SHARED[part]):
             files["bundled"] = [str(mpd.part_file(mpd.bundled(), _name(part)))]
         if trained:
-            files |= self._pool()
+            files |= pool
             if part not in ("autoencoder", "vgg"):
                 files["autoencoder"] = f"{self._mpd}/autoencoder.safetensors"
             if part == "features":
@@ -106,6 +134,8 @@ class Parts:
     def mpd_outputs(self, part: str) -> Files:
         """The part's file, and the losses where a network is trained."""
         files: Files = {"weights": [f"{self._mpd}/{_name(part)}.safetensors"]}
+        if part in self._trained["mpd"]:
+            files["conditions"] = self.conditions(_name(part))
         if part in (*NETWORKS, "features") and self._plan.trains(part):
             files["history"] = f"{self._home}/{_name(part)}.csv"
         return files
@@ -124,7 +154,8 @@ class Parts:
         if self._icmh_start == "bundled":
             files["bundled"] = [str(icmh.part_file(icmh.bundled(), part))]
         if part in self._trained["diff_icmh"]:
-            files |= {**self._pool(), "autoencoder": self.icmh_files("autoencoder")[0]}
+            pool = self.pool(icmh_settings.SECTION)
+            files |= {**pool, "autoencoder": self.icmh_files("autoencoder")[0]}
         return files
 
     def icmh_outputs(self, part: str) -> Files:
@@ -132,15 +163,18 @@ class Parts:
         if part == "prior" and self._imports:
             files = [*self._conditioning(), *self.icmh_files("autoencoder")]
             return {"weights": [*files, *self.icmh_files(*[icmh.TAGGER] * self.tags_images)]}
-        losses = (
-            {"history": f"{self._home}/{part}.csv"} if part in self._trained["diff_icmh"] else {}
-        )
-        return {"weights": self.icmh_files(part), **losses}
+        return {"weights": self.icmh_files(part), **self._described("diff_icmh", part, part)}
 
     def icmh_files(self, *parts: str) -> list[str]:
-        """Files of Diff-ICMH's model; its autoencoder is MPD's, unless a prior brings its own."""
+        """Files of Diff-ICMH's model; its autoencoder is the bundled one or MPD's.
+
+        A prior that is imported brings its own.
+        """
         homes = {"autoencoder": self._icmh if self._imports else self._mpd}
-        return [f"{homes.get(part, self._icmh)}/{part}.safetensors" for part in parts]
+        files = {part: f"{homes.get(part, self._icmh)}/{part}.safetensors" for part in parts}
+        if icmh_settings.SECTION.keeps_autoencoder(self._training) and "autoencoder" in files:
+            files["autoencoder"] = str(icmh.part_file(icmh.bundled(), "autoencoder"))
+        return [files[part] for part in parts]
 
     @property
     def trains_prior(self) -> bool:
@@ -167,28 +201,37 @@ class Parts:
         """Codec, control network and tables behind a stage; the last one's are the model's."""
         model = self._icmh if variant == "main" else f"{self._icmh}/variants/{variant}"
         home = model if stage == "stage_2" else f"{self._home}/icmh/{variant}"
-        return [f"{home}/{part}.safetensors" for part in STAGE_FILES]
+        made = [part for part in STAGE_FILES if part != "control" or not self._alone(stage)]
+        return [f"{home}/{part}.safetensors" for part in made]
+
+    def _alone(self, stage: str) -> bool:
+        """True for a stage that trains the codec by itself, without prior and control network."""
+        first = stage == "stage_1" and self.trained(stage)
+        return first and icmh_settings.alone(self._training)
 
     def stage_outputs(self, stage: str, variant: str) -> Files:
         """The files of a stage, and the losses where it is trained."""
-        trained = stage in self._trained["diff_icmh"]
-        losses = {"history": f"{self._home}/{stage}-{variant}.csv"} if trained else {}
-        return {"weights": self._stage_files(stage, variant), **losses}
+        name = f"{stage}-{variant}"
+        made = self._described("diff_icmh", stage, name)
+        return {"weights": self._stage_files(stage, variant), **made}
 
     def stage_inputs(self, stage: str, variant: str) -> Files:
         """The files that a stage starts from: the stage before it, or the bundled codec."""
         files = self.icmh_inputs(stage)
         files.pop("bundled", None)
         if stage == "stage_2":
-            files["bundled"] = self._stage_files("stage_1", variant)
+            # A codec that is trained by itself is the same in all variants.
+            first = "main" if self._alone("stage_1") else variant
+            files["bundled"] = self._stage_files("stage_1", first)
         elif self._icmh_start == "bundled":
             home = icmh.bundled()
             files["bundled"] = [str(icmh.part_file(home, part)) for part in STAGE_FILES]
-        if stage in self._trained["diff_icmh"]:
+        if stage in self._trained["diff_icmh"] and not self._alone(stage):
             files["prior"], *words = self._conditioning()
             files |= {"words": words} if words else {}
             if self.tags_images:
-                sources, shards = self._run.training.data, self._plan.shards
+                sources = icmh_settings.SECTION.sets(self._training)
+                shards = self._plan.shards
                 tags = f"{self._home}/tags"
                 files["tags"] = [f"{tags}/{s}/{shard}.csv" for s in sources for shard in shards]
         return files

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.codecs.diff_icmh import model_folder as icmh
-from icmbench.codecs.diff_icmh.training.settings import imports, tags_images
+from icmbench.codecs.diff_icmh.training.settings import alone, imports, tags_images
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.mpd.training.settings import source
 from icmbench.codecs.registry import codec_class
@@ -92,8 +92,10 @@ class Plan:
         imported = imports(self.run.config["training"])
         parts = ("tagger",) if imported else ("prior", "tagger")
         found += [part for part in parts if part in trained["diff_icmh"]]
-        stages = [stage for stage in ("stage_1", "stage_2") if stage in trained["diff_icmh"]]
-        found += [f"{stage}-{variant}" for stage in stages for variant in self.variants]
+        for stage in ("stage_1", "stage_2"):
+            if stage in trained["diff_icmh"]:
+                shared = stage == "stage_1" and alone(self.run.config["training"])
+                found += [f"{stage}-{each}" for each in (["main"] if shared else self.variants)]
         return [*found, *trained["tasks"], *(f"adapted-{name}" for name in self.adapted)]
 
     def trains(self, part: str) -> bool:
@@ -237,6 +239,12 @@ class Plan:
     def lossless(self, codec: str) -> bool:
         """True if the reconstructions of a codec entry must equal the originals."""
         return codec_class(self.run.codecs[codec].codec).lossless
+
+    @property
+    def heads(self) -> dict[str, int]:
+        """Fixed bytes of the files of every codec entry that has any (`Codec.head_bytes`)."""
+        found = {name: codec_class(entry.codec) for name, entry in self.run.codecs.items()}
+        return {name: codec.head_bytes for name, codec in found.items() if codec.head_bytes}
 
     @property
     def with_seeds(self) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from icmbench.codecs.diff_icmh.training.settings import SECTION as ICMH
 from icmbench.codecs.diff_icmh.training.settings import imports, tags_images
 from icmbench.codecs.mpd.model_folder import level_names
 from icmbench.reporting.artefacts import Scope
@@ -38,6 +39,7 @@ def _conditions(plan: Plan) -> Iterable[tuple[str, Any]]:
     yield "equal_quality", plan.qualities
     yield "hierarchy", plan.mpd and config["hierarchy"]
     yield "labels", plan.trained_kinds
+    yield "task_models", set(run.training.trained["tasks"]) - {LATENT_HEAD}
     yield "models", plan.makes_models
     yield "latent_task", plan.latent_task
     yield "latent", plan.makes_mpd or (plan.makes_models and not imported)
@@ -101,7 +103,7 @@ def _axes(plan: Plan) -> dict[str, Axis]:
         "paired_set": _each("dataset", dict(anchored)),
         "shard": _each("shard", plan.shards),
         "source": _each("source", run.training.data),
-        "tagged": _each("source", run.training.data if tagged else []),
+        "tagged": _each("source", ICMH.sets(config["training"]) if tagged else []),
         "sweep": _each("guide", plan.sweeps),
         "sweep_set": _each("dataset", plan.sets_of(plan.sweep_anchor)),
         "tap": _each("tap", level_names(config["training"]["mpd"]["pseudo_labels"]["descriptors"])),

@@ -286,6 +286,18 @@ TRAINING: Final = {
                     REQUIRED,
                     "tags that hold for every image of the training set",
                 ),
+                "class_tags": flag(
+                    False,
+                    "tag every image with the groups of ImageNet's classes that EfficientNet-Lite0 "
+                    "finds in it (its package is needed)",
+                ),
+                "use": array(
+                    {"enum": ["mpd", "diff_icmh", "tasks"]},
+                    REQUIRED,
+                    "sections of `training` whose networks are trained on it; default: all",
+                    least=1,
+                    unique=True,
+                ),
             },
         },
         {"scenes": {"type": "scenes", "seed": 1, "size": 256, "train": 16, "test": 0}},

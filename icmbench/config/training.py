@@ -76,20 +76,29 @@ def plan_training(
         encoder_parts = _codec_parts(config, entries, trained)
     with problems.collect():
         trained["tasks"] = tuple(tasks.SECTION.trained(training, [], task_parts(config)))
+    adapted = any(entry.get(ADAPT) for entry in config["tasks"].values())
+    used = set(tasks.scene_sets(training)) if trained["tasks"] or adapted else set()
+    for key, section in sections().items():
+        if key != "tasks" and trained[key]:
+            with problems.collect():
+                used |= _used_sets(section, training)
+    data = {name: source for name, source in sources.items() if name in used}
     if any(parts for key, parts in trained.items() if key != "tasks"):
-        data = sources
         if network := training["mpd"]["pseudo_labels"]["network"]:
             where = "training.mpd.pseudo_labels.network"
             problems.missing_file(where, Path(network), "torchvision's VGG-16 (.pth)")
-        for name, source in sources.items():
+        for name, source in data.items():
             with problems.collect(f"training.data.{name}"):
                 source.image_ids()  # a missing folder is reported before the run, not in a job
-    else:
-        adapted = any(entry.get(ADAPT) for entry in config["tasks"].values())
-        scenes = tasks.scene_sets(training) if trained["tasks"] or adapted else []
-        data = {name: sources[name] for name in scenes if name in sources}
     notices = [n for key, s in sections().items() for n in s.notices(training, trained[key])]
     return Training(training, sources, data, trained, tuple(encoder_parts), tuple(notices))
+
+
+def _used_sets(section: TrainingSection, training: Mapping[str, Any]) -> set[str]:
+    """Names of the training sets of a section that trains a part; ConfigError for none."""
+    if not (found := section.sets(training)):
+        raise ConfigError(f"training.data: the key `use` of no training set names {section.key}")
+    return set(found)
 
 
 def check_points(
@@ -147,7 +156,7 @@ def _codec_parts(
     for model, section in known.items():
         users = [other for other in known.values() if other.model in points]
         needed = [part for user in users for part in user.needed(training).get(section.key, ())]
-        parts = needed if needed and model not in points else None
+        parts = None if model in points else needed
         found[section.key] = section.trained(training, points.get(model, []), parts)
     if not points:
         return []

@@ -13,6 +13,8 @@ from icmbench.datasets.registry import make_dataset
 
 TEST_ONLY = ("kodak", "photos", "text", "codes")  # the last two are rendered on `photos`
 
+OF_TRAINING = ("tags", "use", "class_tags")  # keys of an entry that are none of a data set
+
 
 def make_training_set(
     name: str,
@@ -26,7 +28,7 @@ def make_training_set(
     Raises ConfigError for data sets that are for testing only, and for scenes of another split.
     """
     where, kind = f"training.data.{name}", entry.get("type", name)
-    entry = {key: value for key, value in entry.items() if key != "tags"}
+    entry = {key: value for key, value in entry.items() if key not in OF_TRAINING}
     if kind in TEST_ONLY:
         raise ConfigError(f"{where}: {kind} is for testing only, nothing is trained on it")
     if kind != "scenes":

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from icmbench.codecs.diff_icmh import model_folder as icmh
+from icmbench.codecs.diff_icmh.training.settings import SECTION as DIFF_ICMH
 from icmbench.codecs.external import NOT_OURS
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.codecs.mpd.training.settings import source
@@ -60,7 +61,9 @@ def weights_names(run: Run) -> dict[str, str]:
         else:
             parts = [part for part in run.training.trained["diff_icmh"] if part != icmh.TAGGER]
             used = ["autoencoder", "prior", "codec"]
-            trained = ["autoencoder"] * ("autoencoder" in run.training.trained["mpd"])
+            kept = DIFF_ICMH.keeps_autoencoder(run.config["training"])
+            made = "autoencoder" in run.training.trained["mpd"] and not kept
+            trained = ["autoencoder"] * made
             trained += ["prior"] * ("prior" in parts)
             trained += ["codec"] * any(part.startswith("stage") for part in parts)
             found[name] = _made(used, trained, run.config)

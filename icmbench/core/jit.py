@@ -31,7 +31,8 @@ _PACKAGE: Final = Path(icmbench.__file__).parent
 # The sources of machine code, and of the constants that are copied into it.
 MODULES: Final = (
     "bitstream/arithmetic.py", "codecs/mpd/palette/hierarchy.py", "codecs/mpd/palette/rdo.py",
-    "codecs/mpd/stream/contexts.py", "codecs/mpd/stream/section.py", "models/latent.py",
+    "codecs/mpd/stream/contexts.py", "codecs/mpd/stream/refinement.py",
+    "codecs/mpd/stream/refinement_contexts.py", "codecs/mpd/stream/section.py", "models/latent.py",
 )  # fmt: skip
 _TEMPORARY: Final = f"{tempfile.gettempdir()}/icmbench-{os.getuid()}"
 

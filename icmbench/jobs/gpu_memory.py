@@ -9,7 +9,7 @@ from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
 from icmbench.codecs.diff_icmh.networks.unet import UnetSettings
 from icmbench.codecs.diff_icmh.training.losses import LossWeights
 from icmbench.jobs.bundled_or_trained import TrainingJob
-from icmbench.jobs.train_stage import codec_sizes
+from icmbench.jobs.train_stage import codec_sizes, control_sizes
 from icmbench.jobs.training import needed
 from icmbench.models.headers import read_header
 from icmbench.studies.training_cost import check_memory, sizes_of, step_cost
@@ -19,12 +19,15 @@ from icmbench.training.loop import Session
 def check_gpu(job: TrainingJob, files: Session, weights: LossWeights, crop: int) -> None:
     """Compute the memory of a step from shapes; ConfigError where the GPU has less free."""
     prior, settings = needed(job.prior), job.settings
+    latent = UnetSettings.read(read_header(prior)["network"]["unet"]).latent
     if files.start is None:
-        latent = UnetSettings.read(read_header(prior)["network"]["unet"]).latent
-        given = codec_sizes(settings, latent)
-        lfgcm, control = given["settings"], given["control"]
+        lfgcm = codec_sizes(settings, latent)
     else:
         lfgcm = LfgcmSettings.read(read_header(files.start / "codec.safetensors")["network"])
+    if "control" in settings:
+        control = control_sizes(settings, latent)
+    else:
+        assert files.start is not None, "a training from scratch has sizes of its control network"
         about = read_header(files.start / "control.safetensors")["network"]
         control = ControlSettings.read(about["control"])
     shares = files.group.shares(settings["batch"], files.micro_batch)

@@ -55,6 +55,8 @@ def train_together(train: Callable[[TrainingJob], None], job: TrainingJob) -> No
             if (failure := _failure(file)).is_file():
                 raise pickle.loads(failure.read_bytes()) from None
             raise
+        if job.clock is not None:
+            job.clock.earlier = float(_earlier(file).read_text("utf-8"))
 
 
 def _check_devices(job: TrainingJob, count: int) -> None:
@@ -72,6 +74,11 @@ def _check_devices(job: TrainingJob, count: int) -> None:
         )
 
 
+def _earlier(file: Path) -> Path:
+    """Seconds of the pieces before this one, of a training that was resumed."""
+    return file.with_name("earlier")
+
+
 def _failure(file: Path) -> Path:
     return file.with_name("failure")
 
@@ -82,7 +89,10 @@ def _take_part(file: Path) -> None:
 
     train, job = pickle.loads(file.read_bytes())
     try:
-        train(replace(job, group=_join(training_device(job))))
+        group = _join(training_device(job))
+        train(replace(job, group=group))
+        if group.writes and job.clock is not None:
+            _earlier(file).write_text(str(job.clock.earlier), "utf-8")
     except IcmbenchError as error:
         log.exception("failed")
         try:

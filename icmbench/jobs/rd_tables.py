@@ -14,6 +14,7 @@ from icmbench.reporting.statistics.comparison import comparison_set, describe
 from icmbench.reporting.tables.bd_rate import bd_rate_table
 from icmbench.reporting.tables.csv_files import write_csv
 from icmbench.reporting.tables.failures import failures_table
+from icmbench.reporting.tables.head_notes import head_notes, joined
 from icmbench.reporting.tables.rd import rd_table
 from icmbench.reporting.tables.remarks import remarks_table
 from icmbench.reporting.tables.scale_notes import scale_notes
@@ -27,6 +28,7 @@ def rd_tables(
     bootstrap: Mapping[str, Any],
     comparison_settings: Mapping[str, Any],
     scales: Mapping[str, Sequence[Sequence[str]]],
+    heads: Mapping[str, int],
     measurements: Sequence[Path],
     manifests: Sequence[Path],
     rd: Path,
@@ -41,6 +43,7 @@ def rd_tables(
         datasets: names of the data sets, in the order of `manifests`.
         bootstrap, comparison_settings: sections of the configuration.
         scales: by codec entry, codec specs in the order of the key that steers their rate.
+        heads: by codec entry, fixed bytes of its files (`Codec.head_bytes`).
         rd, bd_rate, failures, remarks, comparison: the files to write.
     """
     rows = join_parquet(measurements)
@@ -48,7 +51,8 @@ def rd_tables(
     resamples = bootstrap["resamples"]
     directions = {name: METRICS[name].higher_is_better for name in metrics}
     table = rd_table(rows, metrics, resamples=resamples, seed=seed, max_failed=max_failed)
-    write_csv(table.assign(note=scale_notes(table, scales, directions)), rd)
+    notes = joined(scale_notes(table, scales, directions), head_notes(table, rows, heads))
+    write_csv(table.assign(note=notes), rd)
     bd_rates = bd_rate_table(
         rows,
         directions,

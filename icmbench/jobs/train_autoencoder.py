@@ -10,10 +10,10 @@ from icmbench.jobs.bundled_or_trained import TrainingJob
 
 def train_autoencoder(job: TrainingJob) -> None:
     """Train the autoencoder on the training set, or import the one at `from`."""
-    from icmbench.codecs.mpd.training.autoencoder import make_autoencoder
+    from icmbench.codecs.mpd.training.autoencoder import AVERAGE, make_autoencoder
     from icmbench.codecs.mpd.training.imported import Carried, import_autoencoder
     from icmbench.jobs.training import schedule, session, training_device, training_set
-    from icmbench.models.autoencoder import AutoencoderSettings
+    from icmbench.models.block_autoencoder import BlockSettings
 
     settings, crop = job.settings, job.settings["crop"]
     if settings["from"] is not None:
@@ -24,6 +24,13 @@ def train_autoencoder(job: TrainingJob) -> None:
         return
     files = session(job)
     files = replace(files, start=files.start and files.start.parent)
-    sizes = AutoencoderSettings(tuple(settings["channels"]), settings["layers"], settings["latent"])
-    data = training_set(job, crop)
-    make_autoencoder(job.weights[0], schedule(job), data, files, crop=crop, settings=sizes)
+    lists = {name: tuple(settings[name]) for name in ("encoder", "decoder", "blocks")}
+    make_autoencoder(
+        job.weights[0],
+        schedule(job, ema_decay=AVERAGE),
+        training_set(job, crop),
+        files,
+        crop=crop,
+        carried=settings["carried"],
+        settings=BlockSettings(latent=settings["latent"], **lists),
+    )

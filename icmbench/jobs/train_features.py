@@ -26,5 +26,10 @@ def train_features(job: TrainingJob) -> None:
     )
     state, metadata = features.train_features(folder, plan, data, labels, files, settings=sizes)
     provenance = training_provenance(plan, data, labels.patches.size, files.start)
-    provenance["labels"] = {"kind": labels.kind, "network": labels.weights}
+    provenance["labels"] = {
+        "kind": labels.kind,
+        "network": labels.weights,
+        "patches": len(labels.patches),
+        "clusters": [len(level.centres) for level in labels.levels],
+    }
     save_network(job.weights[0], state, {**metadata, "provenance": provenance})

@@ -37,6 +37,7 @@ def train_prior(job: TrainingJob) -> None:
         source_tags=settings["source_tags"],
         cells=settings["cells"],
         settings=PriorSettings(sizes, tokens=settings["tokens"]),
+        prediction=settings["prediction"],
     )
 
 

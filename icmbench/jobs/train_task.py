@@ -6,12 +6,18 @@ from icmbench.jobs.bundled_or_trained import TrainingJob
 
 
 def train_task(job: TrainingJob) -> None:
-    """Fine-tune a bundled task model on clean scenes."""
+    """Train a task model on clean scenes, from the bundled one or from scratch."""
     from icmbench.jobs.training import schedule, session
     from icmbench.models.tensors import save_network
     from icmbench.tasks.training.part import train_part
 
+    more = {
+        attribute: job.settings[key]
+        for key, attribute in (("average", "ema_decay"), ("frozen_norms", "freeze_after"))
+        if key in job.settings
+    }
+    plan = schedule(job, **more)
     state, metadata = train_part(
-        job.part, schedule(job), job.records, job.images, session(job), cache_mb=job.cache_mb
+        job.part, plan, job.records, job.images, session(job), cache_mb=job.cache_mb
     )
     save_network(job.weights[0], state, metadata)

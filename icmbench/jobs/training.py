@@ -10,6 +10,7 @@ import torch
 from icmbench.core.devices import use_device
 from icmbench.core.errors import ConfigError
 from icmbench.jobs.bundled_or_trained import TrainingJob
+from icmbench.training.clock import Clock
 from icmbench.training.data import TrainingData, read_provided
 from icmbench.training.loop import Schedule, Session
 from icmbench.training.shares import ALONE
@@ -33,6 +34,7 @@ def session(job: TrainingJob) -> Session:
         micro_batch=job.compute.get("micro_batch", 0),
         group=job.group or ALONE,
         recompute=job.compute.get("recompute", False),
+        clock=job.clock or Clock(),
     )
 
 

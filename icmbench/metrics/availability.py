@@ -6,10 +6,10 @@ import importlib.util
 from collections.abc import Iterable
 from pathlib import Path
 
+from icmbench.classifier.lite0_weights import lite0_lacks
 from icmbench.core.fetch_command import DOWNLOADS
 from icmbench.core.versions import runs_jobs
 from icmbench.metrics import weights as files
-from icmbench.metrics.lite0_weights import lite0_lacks
 from icmbench.metrics.registry import METRICS
 
 _FILES = {

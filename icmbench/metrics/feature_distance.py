@@ -15,8 +15,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from icmbench.classifier.efficientnet_lite import EfficientNetLite0, load_lite0
 from icmbench.core.errors import MeasurementError, ModelError
-from icmbench.metrics.efficientnet_lite import EfficientNetLite0, load_lite0
 from icmbench.metrics.picture import Picture
 
 MEAN: Final = 127.0  # of all channels, values 0 to 255

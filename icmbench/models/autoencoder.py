@@ -1,4 +1,4 @@
-"""The small AutoencoderKL of both codecs."""
+"""A small AutoencoderKL: that of the bundled Diff-ICMH."""
 
 from __future__ import annotations
 

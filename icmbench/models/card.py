@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from icmbench.core.files import sha256_file
-from icmbench.models.layout import ModelLayout
+from icmbench.models.layout import CARD, ModelLayout
 from icmbench.models.tensors import read_metadata
 
 OWN_LICENCE = "BSD-3-Clause"
 OTHER_LICENCE = "imported files: their publisher's; none is set for the files of the run"
 DATA_LICENCES = "the licences of their training data stand under data"
 
+Conditions = Mapping[str, Mapping[str, Any]]  # of trainings, by the sha256 of their weight files
+
 
 def model_card(
-    layout: ModelLayout, folder: Path, parts: Sequence[str] | None = None, start: str = "scratch"
+    layout: ModelLayout,
+    folder: Path,
+    parts: Sequence[str] | None = None,
+    start: str = "scratch",
+    conditions: Sequence[Path] = (),
 ) -> dict[str, Any]:
     """The card of a complete model folder.
 
     Args:
         parts: weight files that the card describes; default: all that are present.
         start: `training.start` of the run that trained what is not bundled.
+        conditions: files of the conditions of trainings: time, device, revision, versions. Those
+            of bundled files stand in the bundled card.
 
     Raises ModelError where a file is missing or damaged.
     """
@@ -38,7 +47,7 @@ def model_card(
         "what": layout.summary,
         **_origin(paths, bundled, start),
         "weights_digest": layout.weights_digest(folder).hex(),
-        "files": described(paths, layout.contents),
+        "files": described(paths, layout.contents, _conditions(home, conditions)),
     }
     if layout.decoding is not None:
         metadata = read_metadata(layout.part_file(folder, layout.decoding))
@@ -101,14 +110,44 @@ def _with_published(
     return {"made_by": made, "licence": licence, "data": data}
 
 
-def described(paths: Sequence[Path], contents: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """The entries of a card, by file name: contents, digest, size and provenance."""
-    return {
-        path.name: {
+def described(
+    paths: Sequence[Path], contents: Mapping[str, str], conditions: Conditions | None = None
+) -> dict[str, dict[str, Any]]:
+    """The entries of a card, by file name: contents, digest, size and provenance.
+
+    The provenance is that of the file's metadata, with the conditions of its training where they
+    are known, and of the training before it.
+    """
+    found, known = {}, conditions or {}
+    for path in paths:
+        digest = sha256_file(path)
+        provenance = dict(read_metadata(path).get("provenance", {}))
+        if digest in known:
+            provenance["conditions"] = dict(known[digest])
+        if "before" in provenance and (start := str(provenance["start"])) in known:
+            provenance["before"] = {**provenance["before"], "conditions": dict(known[start])}
+        found[path.name] = {
             "what": contents[path.stem],
-            "sha256": sha256_file(path),
+            "sha256": digest,
             "bytes": path.stat().st_size,
-            "provenance": read_metadata(path).get("provenance", {}),
+            "provenance": provenance,
         }
-        for path in paths
-    }
+    return found
+
+
+def _conditions(bundled: Path, paths: Sequence[Path]) -> Conditions:
+    """Conditions of trainings, and those in the card of the bundled model."""
+    found: dict[str, Mapping[str, Any]] = {}
+    card = bundled / CARD
+    known = json.loads(card.read_text("utf-8"))["files"] if card.is_file() else {}
+    for entry in known.values():
+        provenance = entry["provenance"]
+        if "conditions" in provenance:
+            found[entry["sha256"]] = provenance["conditions"]
+        if "conditions" in (before := provenance.get("before", {})):
+            found[provenance["start"]] = before["conditions"]
+    for path in paths:
+        values = json.loads(path.read_text("utf-8"))
+        files = values.pop("files")
+        found |= dict.fromkeys(files.values(), values)
+    return found

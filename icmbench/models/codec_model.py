@@ -9,9 +9,9 @@ import torch
 
 from icmbench.core.devices import keep_freed_memory, use_device
 from icmbench.core.files import seed_from, sha256_bytes
+from icmbench.models.block_autoencoder import BlockAutoencoder
 from icmbench.models.latent_autoencoder import LatentAutoencoder, load_autoencoder
 from icmbench.models.layout import ModelLayout
-from icmbench.models.upsample import fold_upsampling
 
 
 class LoadedModel:
@@ -65,7 +65,11 @@ class CodecModel(LoadedModel):
             self.autoencoder = frozen.autoencoder
             return
         self.autoencoder = load_autoencoder(self.part_file("autoencoder"))
-        fold_upsampling(self.autoencoder.network)
+        if not isinstance(self.autoencoder.network, BlockAutoencoder):
+            # Imports diffusers, which takes seconds and which the blocks do not need.
+            from icmbench.models.upsample import fold_upsampling
+
+            fold_upsampling(self.autoencoder.network)
         self.to_device(self.autoencoder.network)
 
 

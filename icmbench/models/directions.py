@@ -57,23 +57,27 @@ def _turned(matrix: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     return torch.einsum("ij,njhw->nihw", matrix, values)
 
 
-def carried_directions(path: Path, metadata: dict[str, Any], matrix: Any, channels: int) -> int:
+def carried_directions(
+    path: Path, metadata: dict[str, Any], matrix: Any, channels: int, *, ordered: bool = False
+) -> int:
     """Number of leading channels that the palette carries; without directions all of them.
 
     Args:
         path: the weight file, for error messages.
         matrix: `TENSOR` of the file; None: it has none.
+        ordered: the network's own channels are directions: no matrix is needed.
 
     Raises ModelError where the directions are not those of a latent of `channels`.
     """
     if matrix is None and CARRIED not in metadata:
         return channels
     count = metadata.get(CARRIED)
-    if matrix is None or tuple(matrix.shape) != (channels, channels):
+    missing = matrix is None and not ordered
+    if missing or (matrix is not None and tuple(matrix.shape) != (channels, channels)):
         shape = None if matrix is None else tuple(matrix.shape)
         raise ModelError(f"{path}: {TENSOR} is of the shape {shape}, expected {(channels,) * 2}")
     if type(count) is not int or not 1 <= count <= channels:
         raise ModelError(f"{path}: {CARRIED} is {count!r}, expected 1 to {channels}")
-    if not np.linalg.cond(matrix) <= LARGEST:
+    if matrix is not None and not np.linalg.cond(matrix) <= LARGEST:
         raise ModelError(f"{path}: {TENSOR} has no inverse: its directions are dependent")
     return count

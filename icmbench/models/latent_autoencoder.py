@@ -24,12 +24,17 @@ if TYPE_CHECKING:  # the workflow reads names and digests without importing torc
     from diffusers import AutoencoderKL
 
     from icmbench.models.autoencoder_tiny import TinyAutoencoder
+    from icmbench.models.block_autoencoder import BlockAutoencoder
     from icmbench.models.directions import DirectedAutoencoder
     from icmbench.models.taesd import Taesd
 
-    LatentNetwork: TypeAlias = AutoencoderKL | TinyAutoencoder | Taesd | DirectedAutoencoder
+    LatentNetwork: TypeAlias = (
+        AutoencoderKL | BlockAutoencoder | TinyAutoencoder | Taesd | DirectedAutoencoder
+    )
 
 MAX_RANGE = 1024  # standard deviations: float32 still resolves 1/8192 of one there
+# `layout` of the bundled autoencoder: principal components of blocks.
+BLOCKS = "blocks"
 # `layout` of an imported autoencoder: a network of diffusers, whole, or of the TAESD family.
 KL = "diffusers-kl"
 TINY = "diffusers-tiny"
@@ -54,8 +59,8 @@ class LatentAutoencoder:
         metadata: of the weight file.
         limit: largest magnitude of a latent value that Diff-ICMH codes, in 1/8192 standard
             deviations; from `latent_range` of the metadata, in whole standard deviations.
-        carried: number of leading channels that MPD's palette carries: all, unless the file has
-            directions (`icmbench.models.directions`).
+        carried: number of leading channels that MPD's palette carries: all, unless the file
+            states another number (`icmbench.models.directions`).
     """
 
     path: Path
@@ -106,7 +111,7 @@ class LatentAutoencoder:
 
 
 def build_layout(layout: str | None, settings: Any) -> LatentNetwork:
-    """A network of a layout, None: this project's own; its weights are to be loaded.
+    """A network of a layout, its weights to be loaded; None: this project's small AutoencoderKL.
 
     Raises ModelError for an unknown layout and for settings that the layout does not have.
     """
@@ -121,6 +126,10 @@ def build_layout(layout: str | None, settings: Any) -> LatentNetwork:
         if layout == KL:
             return build_published(settings)
         return build_autoencoder(AutoencoderSettings.read(settings), seed=0)
+    if layout == BLOCKS:
+        from icmbench.models.block_autoencoder import BlockSettings, build_blocks
+
+        return build_blocks(BlockSettings.read(settings), seed=0)
     if layout == TINY:
         from icmbench.models.autoencoder_tiny import build_tiny
 
@@ -129,7 +138,7 @@ def build_layout(layout: str | None, settings: Any) -> LatentNetwork:
         from icmbench.models.taesd import TaesdSettings, build_taesd
 
         return build_taesd(TaesdSettings.read(settings))
-    raise ModelError(f"layout is {layout!r}, not one of {KL}, {TINY}, {TAESD}")
+    raise ModelError(f"layout is {layout!r}, not one of {BLOCKS}, {KL}, {TINY}, {TAESD}")
 
 
 def load_autoencoder(path: Path) -> LatentAutoencoder:
@@ -161,7 +170,8 @@ def load_autoencoder(path: Path) -> LatentAutoencoder:
     if type(limit) is not int or not SCALE <= limit <= MAX_RANGE * SCALE:
         text = f"latent_range is {metadata['latent_range']!r}, not a whole number"
         raise ModelError(f"{path}: {text} from 1 to {MAX_RANGE}")
-    carried = carried_directions(path, metadata, directions, channels)
+    own = metadata.get("layout") == BLOCKS
+    carried = carried_directions(path, metadata, directions, channels, ordered=own)
     if directions is not None:
         network = DirectedAutoencoder(network, directions.numpy())
     network.eval().requires_grad_(False)

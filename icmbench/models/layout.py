@@ -30,7 +30,7 @@ class ModelLayout:
         contents: one line for every weight file, for the card.
         optional: weight files that streams depend on where they are present.
         texts: other files that streams depend on where they are present, below the folder.
-        shared: parts whose bundled file is another model's.
+        shared: parts whose bundled file is another model's, where the folder has none itself.
         decoding: the part whose metadata hold the decoding defaults, for the card.
         frozen: parts that all rates of a model have in common. They lie in the model folder alone,
             the others of the further rates in its folders `rates/<number>`.
@@ -63,10 +63,11 @@ class ModelLayout:
 
     def part_file(self, folder: Path, part: str) -> Path:
         """The weight file of a part."""
-        if part in self.shared and folder == self.bundled():
+        own = (self.home(folder) if part in self.frozen else folder) / f"{part}.safetensors"
+        if part in self.shared and folder == self.bundled() and not own.is_file():
             owner = self.shared[part]
             return owner.part_file(owner.bundled(), part)
-        return (self.home(folder) if part in self.frozen else folder) / f"{part}.safetensors"
+        return own
 
     def weight_files(self, folder: Path) -> list[Path]:
         """The weight files that streams depend on, those that are present."""

@@ -32,6 +32,7 @@ CONDITIONS: Final = {
     "published": "a published curve agrees with a whole data set and a metric (`published`)",
     "robustness": "`robustness.trials` is above 0",
     "seeds": "points of a codec entry differ in `seed` alone",
+    "task_models": "`training.tasks` trains a model that a task uses",
     "tasks": "`tasks` is set",
 }
 

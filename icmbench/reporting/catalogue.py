@@ -540,6 +540,10 @@ DATA: Final[Sequence[Artefact]] = (
     _data(
         "models/tasks/{part}.safetensors", "train_task", "trained task model", "task_part",
     ),
+    _data(
+        "models/tasks/card.json", "task_card", "provenance of the task models' weight files",
+        when="task_models", final=True,
+    ),
 )  # fmt: skip
 
 CATALOGUE: Final = (*FIGURES, *TABLES, *DATA)

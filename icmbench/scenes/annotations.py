@@ -7,7 +7,6 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
 
 from icmbench.core.errors import DatasetError
 from icmbench.scenes.labels import CATEGORIES, CATEGORY_IDS
@@ -30,6 +29,8 @@ def scene_annotations(scene: Scene, image_id: str) -> dict[str, Any]:
         counts, bbox x y width height, area, iscrowd, occluded) and `faces` (bbox, landmarks
         68 x [x, y], inside 68 x bool, instance: position in `instances`).
     """
+    from pycocotools import mask as coco_mask  # labels are read without it
+
     faces = {face.instance: face for face in scene.faces}
     instances = []
     for number, item in enumerate(scene.instances):

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from pycocotools import mask as coco_mask
 
 from icmbench.core.errors import DatasetError
 from icmbench.scenes.labels import CATEGORIES
@@ -19,6 +18,8 @@ _LEGIBLE = 480  # pixels; smaller images are doubled before drawing
 
 
 def _tinted(image: Picture, record: dict[str, Any]) -> Picture:
+    from pycocotools import mask as coco_mask  # labels are read without it
+
     canvas = image.astype(np.float32)
     for item in record["instances"]:
         mask = coco_mask.decode(item["segmentation"]).astype(bool)

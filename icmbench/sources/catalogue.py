@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-import jsonschema
 import yaml
 
 import icmbench
@@ -157,6 +156,8 @@ def read_sources(path: Path) -> dict[str, Source]:
     twice or outside of its folder, gives a file no address, or states a sha256 that differs from
     the digits of the file name.
     """
+    import jsonschema  # where images are listed, this module is loaded and no file is read
+
     try:
         entries = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -45,6 +45,8 @@ def hierarchy_figure(
     levels: list[Level] = []
     try:
         for layer in layers(model, stream):
+            if layer.state < 0:
+                break  # the palette of state 0, refined
             if levels and layer.bytes == levels[-1].bytes:
                 continue  # a small image's state without a section: the file of the coarser one
             levels.append(

@@ -12,7 +12,7 @@ import torch
 
 from icmbench.bitstream import container
 from icmbench.codecs.diff_icmh.diff_icmh_model import DiffICMHModel, Image
-from icmbench.codecs.diff_icmh.entropy.stream import Coded, read_sections, write_sections
+from icmbench.codecs.diff_icmh.entropy.stream import Coded, code_sections, read_sections
 from icmbench.models.latent import SCALE
 from icmbench.reporting.tables.complexity import (
     DECODE,
@@ -58,7 +58,7 @@ def _timed_stages(
     y, z = clock.run("analysis", lambda: codec.lfgcm.analyse(pixels, ref, rate))
     y, z = y.cpu(), z.cpu()
     sections = clock.run(
-        "entropy encoding", lambda: tuple(write_sections(codec, y, z, rate, tags, vocabulary))
+        "entropy encoding", lambda: tuple(code_sections(codec, y, z, rate, tags, vocabulary)[0])
     )
     coded: Coded = clock.run(
         "entropy decoding", lambda: read_sections(codec, sections, size, vocabulary)

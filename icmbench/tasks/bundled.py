@@ -6,10 +6,22 @@ from pathlib import Path
 from typing import Final
 
 import icmbench
+from icmbench.models.layout import ModelLayout
 
 BUNDLED: Final = "bundled"  # what a task's option `checkpoint` says
 FOLDER: Final = "tasks"  # below the weights of the package, and below a run's models
 PARTS: Final = {"mmdet": "detector", "mmseg": "segmenter", "face-alignment": "landmarks"}
+LAYOUT: Final = ModelLayout(
+    FOLDER,
+    "small task models, trained on rendered scenes without any codec, for 256-pixel scenes",
+    tuple(PARTS.values()),
+    (),
+    {
+        "detector": "RTMDet-Ins of a narrow width (mmdet): boxes and masks of 8 kinds of things",
+        "segmenter": "Fast-SCNN (mmseg): 17 classes per pixel",
+        "landmarks": "FAN of one narrow hourglass (face-alignment): 68 points of a face",
+    },
+)
 
 
 def bundled_file(part: str) -> Path:

@@ -18,6 +18,8 @@ from icmbench.core.progress import progress
 from icmbench.datasets.records import Record
 from icmbench.training.images import CACHE_MB, Image, ImageFiles, image_shapes
 from icmbench.training.records import (
+    JOINED,
+    UNTAGGED,
     TrainingRecord,
     read_training_records,
     refuse_test_image,
@@ -42,6 +44,7 @@ class TrainingData:
         licences: of the images by source, as the data sets declare them, sorted.
         paths: the image files, in the order of the images.
         pixels: digests of their pixels (`pixel_sha256`), as well.
+        class_tags: what a classifier finds in them, as well; None: it was not asked.
     """
 
     images: Sequence[Image]
@@ -50,6 +53,7 @@ class TrainingData:
     licences: tuple[str, ...] = ()
     paths: tuple[Path, ...] = ()
     pixels: tuple[str, ...] = ()
+    class_tags: tuple[tuple[str, ...] | None, ...] = ()
 
     @property
     def shapes(self) -> NDArray[np.int64]:
@@ -170,4 +174,11 @@ def _training_data(
     pixels = tuple(record.pixels for _, record in kept)
     images = ImageFiles(paths, shapes, pixels, cache_mb)
     digest = sha256_bytes("".join(pixels).encode())
-    return TrainingData(images, digest, tuple(counts), licences, paths, pixels)
+    tags = tuple(_class_tags(record) for _, record in kept)
+    return TrainingData(images, digest, tuple(counts), licences, paths, pixels, tags)
+
+
+def _class_tags(record: TrainingRecord) -> tuple[str, ...] | None:
+    if record.tags == UNTAGGED:
+        return None
+    return tuple(name for name in record.tags.split(JOINED) if name)

@@ -13,7 +13,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from icmbench.core.errors import ConfigError
 from icmbench.core.files import atomic_path, seed_from, sha256_bytes
 from icmbench.core.progress import progress
 from icmbench.training.averages import MovingAverage
+from icmbench.training.clock import Clock, TrainingPaused
 from icmbench.training.shares import ALONE, Group, Share
 from icmbench.training.state import resume, save_state
 
@@ -88,6 +89,7 @@ class Session:
         group: the processes that train together.
         recompute: compute activations again for the gradient instead of keeping them (gradient
             checkpointing), where a network can.
+        clock: the time of the training; where it expires, the training is paused.
     """
 
     checkpoint: Path
@@ -97,6 +99,7 @@ class Session:
     micro_batch: int = 0
     group: Group = ALONE
     recompute: bool = False
+    clock: Clock = field(default_factory=Clock)
 
 
 def train(
@@ -126,15 +129,18 @@ def train(
         divided: `losses` takes a share of the batch as its second argument, and the session's
             micro-batches and group apply.
 
-    Raises ConfigError where a loss is not finite, ModelError for a checkpoint that is damaged.
+    Raises ConfigError where a loss is not finite, ModelError for a checkpoint that is damaged,
+    TrainingPaused, with the state saved, where the session's clock has expired after a step.
     """
     parameters = [p for p in network.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(parameters, schedule.learning_rate, weight_decay=1e-4)
+    # Fused: one pass over the parameters instead of one per operation, a tenth of a small step.
+    optimiser = torch.optim.AdamW(parameters, schedule.learning_rate, weight_decay=1e-4, fused=True)
     key = _key(name, schedule, describe)
     group = session.group if divided else ALONE
     shares = group.shares(schedule.batch, session.micro_batch) if divided else [None]
     averaged = MovingAverage(parameters if group.writes else [], schedule.ema_decay)
-    start, rows = resume(session.checkpoint, key, network, optimiser, averaged)
+    clock, saved = session.clock, (network, optimiser, averaged, session.clock)
+    start, rows = resume(session.checkpoint, key, *saved)
     network.train()
     bar = progress(range(start, schedule.steps), desc=name, unit="step")
     with _deterministic(exact):
@@ -145,9 +151,12 @@ def train(
             averaged.add(step)
             rows.append({"step": step, **terms})
             bar.set_postfix(loss=f"{terms['loss']:.4g}", refresh=False)
-            if (step + 1) % schedule.checkpoint_every == 0 and group.writes:
-                save_state(session.checkpoint, key, step + 1, rows, network, optimiser, averaged)
+            paused = clock.expired and step + 1 < schedule.steps
+            if (paused or (step + 1) % schedule.checkpoint_every == 0) and group.writes:
+                save_state(session.checkpoint, key, step + 1, rows, *saved)
                 _report(name, step + 1, schedule, rows)
+            if paused:
+                raise TrainingPaused(f"{name}: paused after step {step + 1} of {schedule.steps}")
     averaged.apply()
     network.eval()
     if group.writes:

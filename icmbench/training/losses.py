@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from typing import Final
+
 import torch
 from pytorch_msssim import ssim
+
+SCALES: Final = 3  # of `scale_losses`, at most
+WINDOW: Final = 11  # of SSIM in pixels: no scale is smaller
 
 
 def picture_losses(shown: torch.Tensor, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Squared error and 1 - SSIM of images float32 (n, 3, H, W) in [-1, 1]."""
     error = torch.nn.functional.mse_loss(shown, pixels)
     return error, 1 - ssim(shown + 1, pixels + 1, data_range=2)
+
+
+def scale_losses(shown: torch.Tensor, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Squared error, and 1 - SSIM as the mean of up to three scales; images as above."""
+    error, structure = picture_losses(shown, pixels)
+    scales = min(SCALES, 1 + int(math.log2(min(pixels.shape[2:]) / WINDOW)))
+    for _ in range(scales - 1):
+        shown, pixels = (torch.nn.functional.avg_pool2d(each, 2) for each in (shown, pixels))
+        structure = structure + picture_losses(shown, pixels)[1]
+    return error, structure / scales

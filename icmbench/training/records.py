@@ -19,6 +19,9 @@ TEST_PIXELS: Final = {
     **{photo.sha256: f"{name} of photos" for name, photo in PHOTOS.items()},
 }
 
+UNTAGGED: Final = "-"  # in a list: no classifier was asked
+JOINED: Final = "|"  # between tags
+
 
 @dataclass(frozen=True)
 class TrainingRecord(Record):
@@ -26,9 +29,11 @@ class TrainingRecord(Record):
 
     Attributes:
         pixels: sha256 of shape and pixels (`pixel_sha256`); '' where the image is not usable.
+        tags: what a classifier finds in the image, joined by `JOINED`, or `UNTAGGED`.
     """
 
     pixels: str = ""
+    tags: str = UNTAGGED
 
 
 def training_record(record: Record, path: Path) -> TrainingRecord:

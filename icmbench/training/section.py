@@ -56,6 +56,14 @@ class TrainingSection:
         """JSON Schema of the section."""
         return section(self.keys)
 
+    def sets(self, training: Values) -> list[str]:
+        """Names of the training sets that the section's parts are trained on, in their order.
+
+        They are those without a key `use`, and those whose `use` names the section.
+        """
+        data = training["data"]
+        return [name for name, entry in data.items() if self.key in entry.get("use", [self.key])]
+
     def count_paths(self, parts: Sequence[str]) -> str:
         """Key paths of the counts of parts, for error texts."""
         return ", ".join(f"training.{self.key}.{part}.{self.count_keys[part]}" for part in parts)

@@ -1,4 +1,4 @@
-"""Tags of training images, from their annotations and their source."""
+"""Tags of training images, from their annotations, their source and a classifier."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TagSet:
     """Tags of training images.
 
     Attributes:
-        vocabulary: names of all tags, sorted by where they come from: annotations, then sources.
+        vocabulary: names of all tags: of annotations, then of sources and classifier, sorted.
         tags: per image, ids of its tags, ascending.
         known: per image, the ids that its annotations would name if they were there; of the others
             nothing is known.
@@ -37,25 +37,32 @@ def tag_training_data(data: TrainingData, of_source: Mapping[str, Sequence[str]]
     """Tags of training images.
 
     Scenes carry a semantic map (`<image>.semantic.png`), whose classes are their tags. A source may
-    have tags that hold for all of its images, such as `photograph`.
+    have tags that hold for all of its images, such as `photograph`. A set with `class_tags` has
+    what a classifier finds in each image; nothing is known of these tags in others.
 
     Args:
         of_source: tags by the name of the source.
     """
-    own = sorted({name for names in of_source.values() for name in names} - set(SEMANTIC_CLASSES))
+    given = {name for names in of_source.values() for name in names} - set(SEMANTIC_CLASSES)
+    classified = {name for names in data.class_tags for name in names or ()}
+    own = sorted(given | classified - set(SEMANTIC_CLASSES))
     vocabulary = (*SEMANTIC_CLASSES, *own)
     ids = {name: number for number, name in enumerate(vocabulary)}
     classes = tuple(range(len(SEMANTIC_CLASSES)))
-    every = tuple(range(len(SEMANTIC_CLASSES), len(vocabulary)))
+    of_sources = {ids[name] for name in given}
+    by_classifier = {ids[name] for name in classified}
     tags, known = [], []
     sources = [name for name, count in data.sources for _ in range(count)]
-    for path, source in zip(data.paths, sources, strict=True):
+    asked = data.class_tags or [None] * len(sources)
+    for path, source, names in zip(data.paths, sources, asked, strict=True):
         found = {ids[name] for name in of_source.get(source, ())}
         semantic = path.with_name(f"{path.stem}.semantic.png")
         if semantic.is_file():
             found |= {ids[name] for name in _classes(semantic)}
+        found |= {ids[name] for name in names or ()}
         tags.append(tuple(sorted(found)))
-        known.append((*classes, *every) if semantic.is_file() else every)
+        told = of_sources | (by_classifier if names is not None else set())
+        known.append(tuple(sorted(told | set(classes) if semantic.is_file() else told)))
     return TagSet(vocabulary, tuple(tags), tuple(known))
 
 

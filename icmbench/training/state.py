@@ -12,6 +12,7 @@ import torch
 from icmbench.core.errors import ModelError
 from icmbench.core.files import atomic_path
 from icmbench.training.averages import MovingAverage
+from icmbench.training.clock import Clock
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ def save_state(
     network: torch.nn.Module,
     optimiser: torch.optim.Optimizer,
     averaged: MovingAverage,
+    clock: Clock,
 ) -> None:
     """Write the state after `step` steps; `key`: digest of everything that decides the result."""
     state = {
@@ -33,6 +35,7 @@ def save_state(
         "network": network.state_dict(),
         "optimiser": optimiser.state_dict(),
         "averaged": averaged.values,
+        "seconds": clock.seconds,
     }
     with atomic_path(path) as temporary:
         torch.save(state, temporary)
@@ -44,8 +47,11 @@ def resume(
     network: torch.nn.Module,
     optimiser: torch.optim.Optimizer,
     averaged: MovingAverage,
+    clock: Clock,
 ) -> tuple[int, list[dict[str, Any]]]:
     """Load a state; returns its step and the losses so far, 0 and none where there is none.
+
+    The clock goes on from the time of the state.
 
     A state with another key is left alone. Raises ModelError for a damaged file.
     """
@@ -64,5 +70,6 @@ def resume(
     if averaged.values:  # of several processes one alone has averages
         for value, kept in zip(averaged.values, state["averaged"], strict=True):
             value.copy_(kept)
+    clock.earlier = float(state.get("seconds", 0.0))
     log.info("resumed at step %d from %s", state["step"], path)
     return int(state["step"]), list(state["rows"])

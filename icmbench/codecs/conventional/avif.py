@@ -17,6 +17,7 @@ class Avif(ConventionalCodec):
     title = "AVIF"
     extension = "avif"
     rate_key = "quality"
+    head_bytes = 275  # boxes ftyp, meta, and the head of mdat, as libavif writes them
     quality_keys = {
         "quality": Key(int, low=0, high=100, help="libavif quality"),
         "speed": Key(int, default=6, low=0, high=10, help="libaom speed, 0 is slowest"),

@@ -15,6 +15,7 @@ class Heic(ConventionalCodec):
     title = "HEIC"
     extension = "heic"
     rate_key = "quality"
+    head_bytes = 378  # boxes ftyp, meta with the parameter sets, head of mdat; odd sides: 40 more
     quality_keys = {
         "quality": Key(int, low=0, high=100, help="libheif quality"),
         "chroma": Key(int, default=420, choices=(420, 444), help="chroma sampling"),

@@ -31,7 +31,7 @@ class ControlledPrior:
     def __init__(
         self, prior: Conditioned, control: ControlNetwork, clip: float | None, device: str
     ) -> None:
-        """Both networks lie on `device`; `clip`: largest magnitude of a predicted latent."""
+        """Both networks lie on `device`; `clip`: of a predicted latent, in the prior's scale."""
         self._prior, self._control = prior, control
         self._clip, self._device = clip, device
         self._copies: Networks | None = None
@@ -52,7 +52,7 @@ class ControlledPrior:
         """Sample latents from the prior under control of c, float32 (n, C, h, w).
 
         Args:
-            c: conditioning latents, (n, C, h, w).
+            c: conditioning latents, (n, C, h, w), in the autoencoder's scale, as the samples.
             tags: of every image.
             guidance: classifier-free guidance scale. 1 evaluates the network with the tags alone,
                 anything else with and without them as one pair (Ho and Salimans 2021).
@@ -63,6 +63,7 @@ class ControlledPrior:
             dtype: number type of both networks. The sampler itself computes in float32.
         """
         schedule = spaced_schedule(steps, start)
+        c = self._prior.scale.enter(c)
         networks = self._networks(getattr(torch, dtype))
         predict = self._noise_predictor(
             c, tags, guidance, networks if controlled else (networks[0], None)
@@ -77,10 +78,12 @@ class ControlledPrior:
         if start < STEPS - 1:
             x_t = add_noise(c, x_t, torch.full((len(c),), start, device=self._device))
         if sampler == "ddim":
-            return sample_ddim(predict, x_t, schedule, clip=self._clip)
-        if sampler == "ddpm-spaced":
-            return sample_ddpm_spaced(predict, x_t, schedule, noise, clip=self._clip)
-        raise ConfigError(f"sampler={sampler}: expected one of {', '.join(SAMPLERS)}")
+            drawn = sample_ddim(predict, x_t, schedule, clip=self._clip)
+        elif sampler == "ddpm-spaced":
+            drawn = sample_ddpm_spaced(predict, x_t, schedule, noise, clip=self._clip)
+        else:
+            raise ConfigError(f"sampler={sampler}: expected one of {', '.join(SAMPLERS)}")
+        return self._prior.scale.leave(drawn)
 
     def _networks(self, dtype: torch.dtype) -> Networks:
         """The denoising and the control network in a number type; copies of one are kept."""

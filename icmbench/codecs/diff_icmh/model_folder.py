@@ -1,6 +1,6 @@
 """The model folder of Diff-ICMH: which files it holds, their digest, and the networks in them.
 
-<models>/diff-icmh/autoencoder.safetensors  images <-> latents; bundled: MPD's
+<models>/diff-icmh/autoencoder.safetensors  images <-> latents
 <models>/diff-icmh/prior.safetensors        the denoising network and its tag embedder
 <models>/diff-icmh/text.safetensors         of imported models, the text encoder
 <models>/diff-icmh/codec.safetensors        LFGCM: image -> y, z -> c, with the rates' adapters
@@ -49,7 +49,7 @@ LAYOUT: Final = ModelLayout(
     PARTS,
     (TAGGER,),
     {
-        "autoencoder": "AutoencoderKL: an image to and from a latent at 1/8 of its size",
+        "autoencoder": "an image to and from a latent at 1/8 of its size",
         "prior": "denoising network of the latent, conditioned on tags",
         "text": "text encoder of the prior",
         "codec": "LFGCM: an image to symbols and back to the latent c, gains per rate",

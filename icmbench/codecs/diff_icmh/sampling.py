@@ -50,6 +50,18 @@ def add_noise(latent: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
     return alpha_prod_t.sqrt() * latent + (1 - alpha_prod_t).sqrt() * noise
 
 
+def noise_from_start(noise: torch.Tensor, error: torch.Tensor, start: int) -> torch.Tensor:
+    """The noise that a sampling from c meets: unit noise and the error of c, (n, C, h, w) each.
+
+    x_t at `start` is c with unit noise. About the latent that c approximates it has, besides, the
+    error of c, and DDIM, which follows straight lines in the ratio of noise and signal (Song et al.
+    2021, eq. 14), scales both down alike: `add_noise` of the latent with the sum found here is the
+    x_t of every lower timestep, for a network that predicts this sum.
+    """
+    alpha_prod_t = float(alphas_cumprod()[start])
+    return noise + error * float(np.sqrt(alpha_prod_t / (1 - alpha_prod_t)))
+
+
 def noise_of_velocity(
     x_t: torch.Tensor, velocity: torch.Tensor, timesteps: torch.Tensor
 ) -> torch.Tensor:

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from diffusers import UNet2DConditionModel
 
+from icmbench.codecs.diff_icmh.latent_scale import LatentScale
 from icmbench.codecs.diff_icmh.model_folder import LAYOUT, TEXT, TOKENIZER, VOCABULARY, part_file
-from icmbench.codecs.diff_icmh.networks.prior import load_prior
+from icmbench.codecs.diff_icmh.networks.prior import load_prior, read_prediction
 from icmbench.codecs.diff_icmh.networks.unet import UnetSettings, build_unet
-from icmbench.codecs.diff_icmh.sampling import PREDICTIONS
 from icmbench.codecs.diff_icmh.tokenizer import Tokenizer
 from icmbench.codecs.diff_icmh.vocabulary import read_vocabulary
 from icmbench.core.errors import ModelError
@@ -32,6 +32,7 @@ class Conditioned(torch.nn.Module):
         embedder: sets of tag ids to text (n, tokens, channels).
         vocabulary: names of the tags.
         settings: of the denoising network.
+        scale: between the autoencoder's latents and those of the denoising network.
     """
 
     def __init__(
@@ -40,12 +41,15 @@ class Conditioned(torch.nn.Module):
         embedder: torch.nn.Module,
         vocabulary: tuple[str, ...],
         settings: UnetSettings,
+        scale: LatentScale | None = None,
     ) -> None:
+        """`scale`: None: the latents are those of the autoencoder."""
         super().__init__()
         self.unet = unet
         self.embedder = embedder
         self.vocabulary = vocabulary
         self.settings = settings
+        self.scale = scale or LatentScale.same(settings.latent)
         self.eval().requires_grad_(False)
 
 
@@ -56,7 +60,7 @@ def load_conditioned(folder: Path) -> Conditioned:
     if not part_file(folder, TEXT).is_file() or not _takes_clip(path):
         prior = load_prior(path)
         own = prior.settings
-        return Conditioned(prior.unet, prior.embedder, own.vocabulary, own.unet)
+        return Conditioned(prior.unet, prior.embedder, own.vocabulary, own.unet, prior.scale)
     state, metadata = load_network(path)
     unet = make_network(
         path,
@@ -64,10 +68,7 @@ def load_conditioned(folder: Path) -> Conditioned:
         metadata.get("network"),
         lambda settings: build_unet(UnetSettings.read(settings["unet"]), seed=0),
     )
-    predict = metadata.get("prediction", PREDICTIONS[0])
-    if predict not in PREDICTIONS:
-        raise ModelError(f"{path}: prediction is {predict!r}, not {' or '.join(PREDICTIONS)}")
-    unet.register_to_config(prediction_type=predict)
+    unet.register_to_config(prediction_type=read_prediction(path, metadata))
     names = read_vocabulary(LAYOUT.home(folder) / VOCABULARY)
     settings = UnetSettings.read(metadata["network"]["unet"])
     return Conditioned(unet, TextEmbedder(folder, names), names, settings)

@@ -1,7 +1,8 @@
 """`mpd`: Markov palette diffusion (ACM MM 2023, arXiv 2410.06149).
 
 One embedded stream per image; every diffusion state is a rate. `state=7` keeps the coarsest state,
-`state=0` the whole stream; `decoder` chooses how the latent is restored.
+`state=0` all of the palette, `state=-6` the whole stream, whose last sections refine the latent;
+`decoder` chooses how the latent is restored.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ from icmbench.core.errors import CodecError, CorruptStream, TruncatedStream
 CODEC_ID = 1  # in the container
 MAX_PIXELS = 170_000_000
 PALETTES = ("image", "dataset")
-# Clustering features: the blurred latent, or those of `icmbench.codecs.mpd.model_folder.KINDS`.
-GUIDES = ("blur", "fft", "mean")
+# Clustering features: the blurred latent, a class network's of the image, or those of
+# `icmbench.codecs.mpd.model_folder.KINDS`.
+GUIDES = ("blur", "lite", "fft", "mean")
+LATENT, PERCEPTION = "latent", "perception"
 DECODERS = ("regression", "mean", "diffusion")
+COARSEST, REFINEMENTS = 7, 6  # of `stream.coder`, which loads the compiler
 
 
 class Mpd(Codec):
@@ -43,8 +47,8 @@ class Mpd(Codec):
     has_latent = True
     packages = ("torch", "diffusers", "numba", "numpy")
     settings = (
-        "latent of a small AutoencoderKL; palettes of 256 to 2 entries in one embedded stream, "
-        "integer context mixing"
+        "latent at 1/8 of the size; palettes of 256 to 2 entries and bit planes of the rest "
+        "in one embedded stream, integer context mixing"
     )
     rate_key = "state"
     encode_keys = {
@@ -68,8 +72,23 @@ class Mpd(Codec):
             str,
             default="blur",
             choices=GUIDES,
-            help="clustering features beside the latent: the blurred latent, or "
+            help="clustering features beside the latent: the blurred latent, those of "
+            "EfficientNet-Lite0 of the image (lite), or "
             "contrastive features learnt from descriptors with (fft) or without (mean) the FFT",
+        ),
+        "keep": Key(
+            float,
+            default=0.0,
+            low=0,
+            high=4,
+            help="weight of the clustering features' error in optimised labels; 0: latent alone",
+        ),
+        "distortion": Key(
+            str,
+            default=LATENT,
+            choices=(LATENT, PERCEPTION),
+            help="error that palette and optimised labels reduce: the latent's, or with channels "
+            "weighted by what EfficientNet-Lite0 makes of them (perception)",
         ),
         "bytes": Key(
             int,
@@ -78,8 +97,23 @@ class Mpd(Codec):
             high=1 << 28,
             help="the best file of at most so many bytes at `rdo` or stronger; 0: no limit",
         ),
+        "refine": Key(
+            int,
+            default=REFINEMENTS,
+            low=0,
+            high=REFINEMENTS,
+            help="number of refinement states, below state 0, that are written",
+        ),
     }
-    cut_keys = {"state": Key(int, default=0, low=0, high=7, help="diffusion state kept; 7: least")}
+    cut_keys = {
+        "state": Key(
+            int,
+            default=0,
+            low=-REFINEMENTS,
+            high=COARSEST,
+            help="diffusion state kept; 7: least, 0: the whole palette, below: refined",
+        )
+    }
     decode_keys = {
         "decoder": Key(
             str,
@@ -104,15 +138,21 @@ class Mpd(Codec):
         rdo: float = 1.0,
         alpha: float = 2.0,
         guide: str = "blur",
+        keep: float = 0.0,
+        distortion: str = LATENT,
         bytes: int = 0,
+        refine: int = REFINEMENTS,
     ) -> bytes:
-        """The stream of an image with all its states.
+        """The stream of an image with all its states, of the refinement states the first `refine`.
 
-        `alpha` and `guide` choose the clustering features; no decoder depends on them.
-        With `bytes` the strength of the optimisation is chosen so that the whole stream fits (as
-        `rdo=` would), and the finest states are left out where that is not enough. Raises
-        CodecError where not even the coarsest state fits.
+        `alpha` and `guide` choose the clustering features, `keep` and `distortion` what the palette
+        and its labels keep of the image; no decoder depends on them.
+        With `bytes` the finest states that do not fit are left out. Where the palette does, the
+        thresholds of the refinement are raised so that one state more fits; where it does not, the
+        strength of the optimisation (as `rdo=` would). Raises CodecError where not even the
+        coarsest state fits.
         """
+        from icmbench.codecs.mpd.mpd_model import Wishes
         from icmbench.models.latent import CELL
 
         check_image(image)
@@ -120,15 +160,16 @@ class Mpd(Codec):
         if too_large(width, height, MAX_PIXELS) or max(height, width) > container.MAX_SIDE:
             raise CodecError(f"{width}x{height} pixels are over the limit of {MAX_PIXELS}")
         header = container.image_header(self.codec_id, self.model.digest, height, width, CELL)
+        wishes = Wishes(alpha, guide, keep, perception=distortion == PERCEPTION)
         return self.model.encode(
-            image, header, palette=palette, rdo=rdo, limit=bytes, alpha=alpha, guide=guide
+            image, header, palette=palette, rdo=rdo, limit=bytes, wishes=wishes, refine=refine
         )
 
     def truncate(self, stream: bytes, *, state: int = 0) -> bytes:
         """The file with all sections down to `state`.
 
         A stream that ends at a coarser state (a target size asked for that) is given back whole
-        for `state=0`, the default; a finer state than it holds is TruncatedStream.
+        for `state=0`, the default; any other state that it does not hold is TruncatedStream.
         """
         from icmbench.codecs.mpd.stream.coder import section_states, sections_of_state
 
@@ -136,7 +177,7 @@ class Mpd(Codec):
         cells = _cells(parsed.header)
         wanted = sections_of_state(cells, state)
         held = len(parsed.sections)
-        if held < wanted and state > 0:
+        if held < wanted and state != 0:
             finest = section_states(cells)[held - 1]
             raise TruncatedStream(f"the stream ends at state {finest}, it does not hold {state}")
         return parsed.prefix(stream, min(wanted, held))
@@ -176,7 +217,7 @@ class Mpd(Codec):
         return whole.prefix(stream, len(whole.sections)), f"state={finest}"
 
     def describe(self, stream: bytes) -> list[tuple[str, str]]:
-        """The layers: what each state adds in bytes, entries, and bits of shape, offsets, map."""
+        """The layers: what each state adds in bytes, entries, and bits by part of the stream."""
         return self.model.describe(stream, self._parse(stream))
 
     def _parse(self, stream: bytes, *, best_effort: bool = False) -> container.Stream:

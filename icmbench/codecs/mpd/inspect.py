@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from icmbench.bitstream import container
 from icmbench.codecs.mpd.palette.hierarchy import STATES
-from icmbench.codecs.mpd.stream.coder import BIT_KINDS, State, sections_of_state
+from icmbench.codecs.mpd.stream.coder import BIT_KINDS, FINEST, State, sections_of_state
 from icmbench.models.latent import CELL, latent_shape
 
 if TYPE_CHECKING:  # it loads networks; the names of the parts are read without them
@@ -24,7 +24,7 @@ class Layer:
     """One state of a stream and the section that it adds.
 
     Attributes:
-        state: t, 7 the coarsest.
+        state: t, 7 the coarsest; the palette of state 0 is refined below 0.
         shown: the decoded state; for a state without a section, that of the coarser state.
         bytes: size of the file truncated at this state.
         bits: of its section by `SECTION_BITS`. `frame`: length field and checksum, in the first
@@ -53,7 +53,7 @@ def split_layers(parsed: container.Stream, states: Sequence[State]) -> list[Laye
     height, width = latent_shape(parsed.header.height, parsed.header.width)
     found: list[Layer] = []
     done = start = 0
-    for t in range(STATES - 1, -1, -1):
+    for t in range(STATES - 1, FINEST - 1, -1):
         wanted = sections_of_state(height * width, t)
         if wanted > len(parsed.sections):
             break

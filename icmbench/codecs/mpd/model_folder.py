@@ -38,7 +38,7 @@ LAYOUT: Final = ModelLayout(
     PARTS,
     ENCODER_PARTS,
     {
-        "autoencoder": "AutoencoderKL: an image to and from a latent at 1/8 of its size",
+        "autoencoder": "an image to and from a latent at 1/8 of its size",
         "contexts": "integer tables of the entropy coder",
         "reverse": "network that predicts the finest latent from a coarser state",
         "vgg": "narrow VGG of five stages, trained without labels: descriptors for pseudo-labels",

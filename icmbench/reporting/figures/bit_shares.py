@@ -34,6 +34,7 @@ PARTS: Final = (
     Part("index map", ("map",), "#c9dff0", ""),
     Part("palette offsets", ("offsets",), "#5a9fd4", "////"),
     Part("tree shape", ("shape",), "#f0c04f", "...."),
+    Part("refinement", ("refinement",), "#8fc79a", "\\\\\\\\"),
     Part("header, lengths, checksums, rounding", ("frame", "rounding"), "#3c4043", ""),
 )
 
@@ -93,9 +94,10 @@ def _note(rows: pd.DataFrame) -> str:
     count = rows["image"].nunique()
     return (
         f"The file cut at each state, mean bits per original pixel over {count} "
-        f"image{'s' * (count != 1)}. Index map, palette offsets and tree shape: information that "
-        "the entropy coder was given; rounding: to whole bytes, section by section. Left: shares "
-        "of the mean file. Right: number above a bar: the file's bits per pixel."
+        f"image{'s' * (count != 1)}. Index map, palette offsets, tree shape, refinement: "
+        "information that the entropy coder was given; rounding: to whole bytes, section by "
+        "section. Left: shares of the mean file. Right: number above a bar: the file's bits per "
+        "pixel."
     )
 
 

@@ -20,6 +20,7 @@ import icmbench
 from icmbench.codecs.base import Codec
 from icmbench.codecs.registry import codec_of
 from icmbench.core.devices import unused_gpu
+from icmbench.core.hardware import gpus, processor
 from icmbench.core.revision import VARIABLE, git_revision
 from icmbench.core.versions import package_version
 from icmbench.tasks.registry import make_task
@@ -64,10 +65,10 @@ def provenance(
         "tasks": task_models(config["tasks"]),
         "machine": {
             "system": f"{platform.system()} {platform.release()}",
-            "processor": _processor(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-            "gpu": _gpus(),
+            "gpu": gpus(),
             "gpu_unused": "" if config["device"] == "cpu" else unused_gpu(),
         },
         "weights": dict(weights or {}),
@@ -148,18 +149,3 @@ def bare_version(name: str, text: str) -> str:
     """
     found = re.search(r"\d[\w.+-]*", text.removeprefix(name))
     return found[0] if found else text
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _gpus() -> list[str]:
-    import torch
-
-    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]

@@ -75,7 +75,7 @@ def load_classifier(
     unknown network and without the library that has it.
     """
     if network == LITE0:
-        from icmbench.metrics.efficientnet_lite import load_lite0
+        from icmbench.classifier.efficientnet_lite import load_lite0
 
         if classes != IMAGENET:
             raise TaskError(f"{LITE0} has {IMAGENET} classes, `classes` lists {classes}")

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from icmbench.classifier.lite0_weights import PACKAGE, lite0_lacks
 from icmbench.core.errors import ConfigError, ModelError, TaskError
 from icmbench.core.versions import runs_jobs
 from icmbench.datasets.options import Option
-from icmbench.metrics.lite0_weights import PACKAGE, lite0_lacks
 from icmbench.tasks.backends.classifier import (
     LIBRARIES,
     LITE0,

@@ -36,7 +36,6 @@ def train_part(
     Raises ConfigError for another part, and what the training itself raises.
     """
     from icmbench.tasks.training.fan import read_faces, train_fan
-    from icmbench.tasks.training.train_openmm import train_openmm
     from icmbench.training.data import read_provided
     from icmbench.training.provenance import training_provenance
     from icmbench.training.records import read_training_records
@@ -50,6 +49,8 @@ def train_part(
         }
         state, metadata = train_fan(schedule, read_faces(folder_of, cache_mb), session)
     elif part in PACKAGES:
+        from icmbench.tasks.training.train_openmm import train_openmm
+
         state, metadata = train_openmm(PACKAGES[part], schedule, data, SIZE, session)
     else:
         raise ConfigError(f"task model {part!r}: expected detector, segmenter or landmarks")

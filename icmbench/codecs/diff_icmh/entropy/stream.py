@@ -59,15 +59,15 @@ def padded_size(height: int, width: int) -> tuple[int, int]:
     return folding.padded_size(height, width, STRIDE)
 
 
-def write_sections(
+def code_sections(
     codec: Codec,
     y: torch.Tensor,
     z: torch.Tensor,
     rate: int | None,
     tags: tuple[int, ...],
     vocabulary: int,
-) -> list[bytes]:
-    """The payloads of the three sections of one image.
+) -> tuple[list[bytes], Coded]:
+    """The payloads of the three sections of one image, and what a decoder reads from them.
 
     Args:
         y, z: (1, M, h, w) and (1, N, h/4, w/4), gained, not quantised.
@@ -91,8 +91,10 @@ def write_sections(
         coder.write(passes[-1], indexes, codec.y_tables)
         return residual
 
-    lfgcm.walk(lfgcm.hyper(prior_values(z_symbols, medians), rate), visit, exact=True)
-    return [*sections, symbol_digest(*passes) + coder.finish()]
+    z_hat = prior_values(z_symbols, medians)
+    y_hat = lfgcm.walk(lfgcm.hyper(z_hat, rate), visit, exact=True)
+    sections.append(symbol_digest(*passes) + coder.finish())
+    return sections, Coded(tags, rate, y_hat, z_hat)
 
 
 def read_sections(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +32,19 @@ class Adapters(nn.Module):
         self.restore_y = nn.Parameter(-gain_y)
         self.gain_z = nn.Parameter(gain_z)
         self.restore_z = nn.Parameter(-gain_z)
+
+    def follow_weights(self, lambda_rate: Sequence[float]) -> None:
+        """Set all gains, before training, by the rate weights, from the lowest rate to the highest.
+
+        At high rate the error of a quantiser and its slope against the rate go with the square of
+        its step, so the step goes with the square root of the weight (Sullivan and Wiegand 1998).
+        """
+        weights = torch.tensor(lambda_rate)
+        logs = (weights[-1] / weights).log()[:, None] / 2
+        with torch.no_grad():
+            for gain, restore in ((self.gain_y, self.restore_y), (self.gain_z, self.restore_z)):
+                gain.copy_(logs.expand_as(gain))
+                restore.copy_(-gain)
 
     def apply_gain(self, name: str, values: Tensor, rate: Rate) -> Tensor:
         """Values (n, c, h, w) times the gains `name` of a rate, or of one rate per image (n,).

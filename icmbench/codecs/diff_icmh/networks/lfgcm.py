@@ -32,11 +32,13 @@ from icmbench.codecs.diff_icmh.networks.checkerboard import pack, unpack
 from icmbench.codecs.diff_icmh.networks.gains import Adapters, Rate
 from icmbench.codecs.diff_icmh.networks.transforms import (
     Analysis,
+    BlockTransform,
     ChannelContext,
     EntropyParameters,
     HyperAnalysis,
     LfgcmSettings,
     Synthesis,
+    bounded,
     hyper_feature,
     hyper_synthesis,
 )
@@ -50,6 +52,11 @@ from icmbench.models.entropy_models import (
 
 STRIDE = 64  # height and width of an image are multiples of it
 REF_STRIDE = 8  # image pixels per value of ref and of c
+# Of a codec with a linear transform: what g_a adds to the transform's y and z, both before gains,
+# and what g_s adds to the transform's c, whose values have a standard deviation of at most 1.
+Y_BOUND: Final = 16.0
+Z_BOUND: Final = 16.0
+C_BOUND: Final = 2.0
 
 # Modules of Lfgcm and the names of their tensors in state dictionaries and files.
 FILE_NAMES: Final = {
@@ -145,6 +152,7 @@ class Lfgcm(nn.Module):
             inputs += 2 * channels
             self.entropy_parameters_nonanchor.append(EntropyParameters(inputs, channels))
         self.g_s = Synthesis(settings)
+        self.linear = BlockTransform(settings) if settings.linear else None
         self.entropy_bottleneck = EntropyBottleneck(settings.hyper)
         self.adapters = Adapters(settings) if settings.rates else None
         self.register_state_dict_post_hook(_name_as_in_files)  # type: ignore[no-untyped-call]
@@ -165,9 +173,14 @@ class Lfgcm(nn.Module):
             raise ValueError(f"image of {height}x{width}, expected multiples of {STRIDE}")
         if ref.shape[-2:] != (height // REF_STRIDE, width // REF_STRIDE):
             raise ValueError(f"ref of {tuple(ref.shape)} for an image of {height}x{width}")
-        y = self._gained("gain_y", self.g_a(x, ref), rate)
-        z = self._gained("gain_z", self.h_a(y, ref), rate)
-        return y, z
+        y = self.g_a(x, ref)
+        if self.linear is not None:
+            y = bounded(y.float(), Y_BOUND) + self.linear.forward_blocks(ref)
+        y = self._gained("gain_y", y, rate)
+        z = self.h_a(y, ref)
+        if self.linear is not None:
+            z = bounded(z.float(), Z_BOUND)
+        return y, self._gained("gain_z", z, rate)
 
     def hyper(self, z_hat: Tensor, rate: Rate | None = None) -> Tensor:
         """Parameters (n, 2 latent, h, w) of the quantised z, in the dtype of the entropy model."""
@@ -212,7 +225,9 @@ class Lfgcm(nn.Module):
         y_hat = self._gained("restore_y", y_hat.to(dtype), rate)
         feature = self.f_c(self._gained("restore_z", z_hat.to(dtype), rate))
         c: Tensor = self.g_s(y_hat, feature)
-        return c
+        if self.linear is None:
+            return c
+        return bounded(c.float(), C_BOUND) + self.linear.backward_blocks(y_hat)
 
     def forward(
         self,

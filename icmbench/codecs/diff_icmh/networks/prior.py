@@ -14,7 +14,9 @@ from typing import Any, Final
 
 import torch
 
+from icmbench.codecs.diff_icmh.latent_scale import LatentScale
 from icmbench.codecs.diff_icmh.networks.unet import UnetSettings, build_unet
+from icmbench.codecs.diff_icmh.sampling import PREDICTIONS
 from icmbench.core.errors import ConfigError, ModelError
 from icmbench.models.settings import NetworkSettings
 from icmbench.models.tensors import load_built
@@ -69,11 +71,16 @@ class TagEmbedder(torch.nn.Module):
 
 
 class Prior(torch.nn.Module):
-    """The denoising network and its tag embedder: the content of `prior.safetensors`."""
+    """The denoising network and its tag embedder: the content of `prior.safetensors`.
+
+    Attributes:
+        scale: of its latents, over those of the autoencoder.
+    """
 
     def __init__(self, settings: PriorSettings, seed: int) -> None:
         super().__init__()
         self.settings = settings
+        self.scale = LatentScale.same(settings.unet.latent)
         self.unet = build_unet(settings.unet, seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed + 1)
@@ -82,7 +89,18 @@ class Prior(torch.nn.Module):
 
 def load_prior(path: Path) -> Prior:
     """Load a prior with a tag embedder; ModelError naming file and tensor."""
-    return load_built(path, PriorSettings, Prior)[0]
+    prior, settings, metadata = load_built(path, PriorSettings, Prior)
+    prior.scale = LatentScale.read(path, metadata, settings.unet.latent)
+    prior.unet.register_to_config(prediction_type=read_prediction(path, metadata))
+    return prior
+
+
+def read_prediction(path: Path, metadata: Mapping[str, Any]) -> str:
+    """Output of a prior's network; ModelError where it is none of `PREDICTIONS`."""
+    predict = metadata.get("prediction", PREDICTIONS[0])
+    if predict not in PREDICTIONS:
+        raise ModelError(f"{path}: prediction is {predict!r}, not {' or '.join(PREDICTIONS)}")
+    return str(predict)
 
 
 def read_settings(path: Path, metadata: Mapping[str, Any]) -> PriorSettings:

@@ -6,10 +6,13 @@ format, the misspelling `fushion` included.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from icmbench.codecs.diff_icmh.networks.layers import (
     SFT,
@@ -24,6 +27,8 @@ from icmbench.codecs.diff_icmh.networks.layers import (
 )
 from icmbench.models.convolutions import conv, deconv
 from icmbench.models.settings import NetworkSettings
+
+BLOCK = 2  # latent cells per value of y, a side
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class LfgcmSettings(NetworkSettings):
         sft_hidden: channels inside a modulation.
         context_hidden: the two hidden widths of the context between slices.
         rates: number of rates of the adapters; 0: the published layout, no adapters.
+        linear: a linear transform of the latent beside g_a and g_s (`BlockTransform`); False: the
+            published layout.
     """
 
     in_channels: int = 3
@@ -53,6 +60,13 @@ class LfgcmSettings(NetworkSettings):
     sft_hidden: int = 128
     context_hidden: tuple[int, ...] = (224, 128)
     rates: int = 0
+    linear: bool = False
+
+    @classmethod
+    def read(cls, values: object, where: str = "network") -> Self:
+        """The settings of plain values; those of earlier files do not have `linear`."""
+        given = {"linear": False, **values} if isinstance(values, Mapping) else values
+        return super().read(given, where)
 
     def __post_init__(self) -> None:
         if sum(self.slices) != self.latent:
@@ -96,6 +110,40 @@ class Analysis(nn.Module):
         side = self.sft_1_16_2(side)
         y: Tensor = self.g_a6(self.g_a5(self.g_a4(out, side), side))
         return y
+
+
+class BlockTransform(nn.Module):
+    """A linear transform between blocks of 2 x 2 latent cells and y, beside g_a and g_s.
+
+    g_a and g_s then learn what a linear transform lacks. It is evaluated in float32: in bfloat16
+    the leading channels of a latent would lose what the last ones hold.
+    """
+
+    def __init__(self, settings: LfgcmSettings) -> None:
+        super().__init__()
+        values = settings.out_channels * BLOCK**2
+        self.analysis = conv1x1(values, settings.latent)
+        self.synthesis = conv1x1(settings.latent, values)
+
+    def forward_blocks(self, ref: Tensor) -> Tensor:
+        """The part of y, (n, latent, h/2, w/2), of ref (n, C, h, w)."""
+        with torch.autocast(ref.device.type, enabled=False):
+            part: Tensor = self.analysis(functional.pixel_unshuffle(ref.float(), BLOCK))
+        return part
+
+    def backward_blocks(self, y_hat: Tensor) -> Tensor:
+        """The part of c, (n, C, 2h, 2w), of y_hat (n, latent, h, w)."""
+        with torch.autocast(y_hat.device.type, enabled=False):
+            return functional.pixel_shuffle(self.synthesis(y_hat.float()), BLOCK)
+
+
+def bounded(values: Tensor, bound: float) -> Tensor:
+    """Values of any shape, smoothly held within -bound and bound.
+
+    Every modulation multiplies two features, so the deep ones are polynomials of the codec's input:
+    one unusual image in a thousand has values of 10^5, and the training does not survive it.
+    """
+    return bound * torch.tanh(values / bound)
 
 
 class HyperAnalysis(nn.Module):

@@ -9,56 +9,41 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from icmbench.codecs.diff_icmh.entropy.rate_tables import write_tables
 from icmbench.codecs.diff_icmh.networks.control import (
     ControlNetwork,
     ControlSettings,
     build_control,
 )
-from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE, Lfgcm, build_lfgcm
+from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE, build_lfgcm
 from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
-from icmbench.codecs.diff_icmh.networks.unet import UnetSettings
-from icmbench.codecs.diff_icmh.sampling import STEPS
 from icmbench.codecs.diff_icmh.text import Conditioned
+from icmbench.codecs.diff_icmh.training.calibration import calibrate, first_crops
+from icmbench.codecs.diff_icmh.training.codec_files import DECODING, SMALL, write_codec
 from icmbench.codecs.diff_icmh.training.losses import (
     CodecNetworks,
     FrozenNetworks,
     LossWeights,
     codec_losses,
-    standardised_latent,
 )
 from icmbench.codecs.diff_icmh.training.prior import DROPOUT, tag_ids
 from icmbench.core.errors import ConfigError, ModelError
-from icmbench.models.entropy_tables import set_quantile_tails
-from icmbench.models.latent_autoencoder import LatentAutoencoder
-from icmbench.models.tensors import fill_network, load_network, rounded, save_network, state_digest
+from icmbench.models.tensors import (
+    fill_network,
+    load_network,
+    read_metadata,
+    state_digest,
+)
 from icmbench.training.data import TrainingData
 from icmbench.training.image_tags import ImageTags, tags_of_images
 from icmbench.training.loop import Losses, Schedule, Session, forward_pass, train
 from icmbench.training.provenance import training_provenance
 from icmbench.training.shares import Share
 from icmbench.training.source_tags import tag_training_data
-
-INITIAL_STD: Final = 1.5  # standard deviation of y and z at the start, in quantisation steps
-DECODING: Final = {"sampler": "ddim", "steps": 8, "guidance": 1.0, "start": 400, "clip": 4.0}
-
-# What fits beside the small prior: an eighth of the published codec's width.
-SMALL: Final = LfgcmSettings(
-    encoder=(16, 24, 32, 48),
-    hyper=32,
-    latent=64,
-    prior=16,
-    slices=(8, 8, 16, 32),
-    sft_hidden=24,
-    context_hidden=(48, 32),
-    rates=4,
-)
 
 
 def make_codec(
@@ -75,6 +60,7 @@ def make_codec(
     crop: int,
     settings: LfgcmSettings = SMALL,
     control: ControlSettings | None = None,
+    control_from_scratch: bool = False,
     decoding: Mapping[str, Any] = DECODING,
 ) -> None:
     """Train codec and control network and write their files and the tables.
@@ -86,6 +72,7 @@ def make_codec(
         image_tags: ids of every image's tags in the prior's vocabulary, beside those of the source
             and of annotations; None: there are no others.
         crop: pixels a side of the training crops, a multiple of 64.
+        control_from_scratch: the start has a codec alone.
         decoding: defaults of the decode keys, which the codec's file keeps.
 
     Raises ConfigError where the crop does not fit and where the codec has other rates.
@@ -95,7 +82,9 @@ def make_codec(
     start = session.start
     if start is None and settings.rates:
         settings = replace(settings, rates=len(weights.lambda_rate))
-    network, about = _networks(frozen, schedule.seed, start, settings, control)
+    network, about = _networks(
+        frozen, schedule.seed, start, settings, control, start is None or control_from_scratch
+    )
     rates = network.lfgcm.settings.rates
     if rates not in (0, len(weights.lambda_rate)):
         raise ConfigError(f"{len(weights.lambda_rate)} rate weights, the codec has {rates} rates")
@@ -114,34 +103,11 @@ def make_codec(
     )
     first = start / "codec.safetensors" if start else None
     provenance = training_provenance(schedule, data, crop, first)
+    if first and stage == 2:
+        provenance["before"] = read_metadata(first).get("provenance", {})
     provenance |= {"stage": stage, "weights": weights.metadata(), **frozen.digest}
     if session.group.writes:
         write_codec(folder, network, frozen.prior.settings, provenance, decoding)
-
-
-def write_codec(
-    folder: Path,
-    network: CodecNetworks,
-    unet: UnetSettings,
-    provenance: Mapping[str, Any],
-    decoding: Mapping[str, Any] = DECODING,
-) -> None:
-    """Write the three files that training decides; `decoding`: defaults of the decode keys."""
-    lfgcm = network.lfgcm
-    state = rounded(lfgcm.state_dict())
-    stored = build_lfgcm(lfgcm.settings, seed=0)
-    stored.load_state_dict(state)
-    set_quantile_tails(stored.entropy_bottleneck)
-    about = {
-        "network": lfgcm.settings.values(),
-        "decoding": dict(decoding),
-        "provenance": dict(provenance),
-    }
-    save_network(folder / "codec.safetensors", stored.state_dict(), about)
-    sizes = {"unet": unet.values(), "control": network.control.settings.values()}
-    about = {"network": sizes, "provenance": dict(provenance)}
-    save_network(folder / "control.safetensors", network.control.state_dict(), about)
-    write_tables(folder / "tables.safetensors", folder / "codec.safetensors")
 
 
 def _networks(
@@ -150,6 +116,7 @@ def _networks(
     start: Path | None,
     settings: LfgcmSettings,
     control: ControlSettings | None,
+    control_from_scratch: bool,
 ) -> tuple[CodecNetworks, dict[str, Any]]:
     """Build the networks to train, new or from a folder, and describe them."""
     unet = frozen.prior.settings
@@ -159,12 +126,13 @@ def _networks(
         try:
             states["lfgcm"], metadata = load_network(start / "codec.safetensors")
             settings = LfgcmSettings.read(metadata["network"])
-            states["control"], metadata = load_network(start / "control.safetensors")
-            sizes = ControlSettings.read(metadata["network"]["control"])
+            if not control_from_scratch:
+                states["control"], metadata = load_network(start / "control.safetensors")
+                sizes = ControlSettings.read(metadata["network"]["control"])
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{start}: its metadata is incomplete: {error}") from error
     network = CodecNetworks(build_lfgcm(settings, seed), build_control(unet, sizes, seed + 1))
-    if start is None and sizes.ratio == 1.0:
+    if control_from_scratch and sizes.ratio == 1.0:
         _copy_encoder(network.control, frozen.prior)
     for name, state in states.items():
         fill_network(getattr(network, name), state, f"start of the codec's training, {start}")
@@ -209,7 +177,8 @@ def train_codec(
         more = tags_of_images(data, image_tags)
         tags = [tuple(sorted({*a, *b})) for a, b in zip(tags, more, strict=True)]
     if not describe.get("start"):
-        calibrate(network.lfgcm, frozen.model, data.crops(np.random.default_rng(0), 8, crop))
+        pixels = first_crops(network.lfgcm, data, crop)
+        calibrate(network.lfgcm, frozen.model, pixels, weights)
     device = session.device
     network.to(device)
     network.lfgcm.requires_grad_(not weights.freeze_codec)
@@ -227,7 +196,7 @@ def train_codec(
             for image, dropped in zip(images, drop, strict=True)
         ]
         point = int(rng.integers(lowest, len(weights.lambda_rate)))
-        drawn = torch.from_numpy(rng.integers(STEPS, size=share.whole * weights.timesteps))
+        drawn = torch.from_numpy(rng.integers(weights.levels, size=share.whole * weights.timesteps))
         timesteps = share.rows(drawn, weights.timesteps).to(device)
         batch = torch.from_numpy(pixels).to(device)
         with forward_pass(schedule, device):
@@ -251,24 +220,3 @@ def train_codec(
         divided=True,
     )
     network.cpu().requires_grad_(True)
-
-
-def calibrate(lfgcm: Lfgcm, model: LatentAutoencoder, pixels: NDArray[np.float32]) -> None:
-    """Scale the last layers of an untrained codec: y and z start with std `INITIAL_STD`.
-
-    The usual initialisation lets both round to zero everywhere: nothing is coded, the decoder
-    learns to do without, and the rate's loss keeps it so.
-    """
-    batch = torch.from_numpy(pixels)
-    last = len(lfgcm.adapters.gain_y) - 1 if lfgcm.adapters is not None else None
-    device = next(model.network.parameters()).device
-    with torch.no_grad():
-        latent = standardised_latent(model, batch.to(device)).cpu()
-        for layer, index in ((lfgcm.g_a.g_a6, 0), (lfgcm.h_a.h_a9, 1)):
-            found = lfgcm.analyse((batch + 1) / 2, latent, last)[index]
-            # Per channel, over positions: a constant channel carries no information.
-            std = found.std((0, 2, 3)).clamp(min=1e-6)
-            mean = found.mean((0, 2, 3))
-            layer.weight.mul_((INITIAL_STD / std)[:, None, None, None])
-            assert layer.bias is not None
-            layer.bias.sub_(mean).mul_(INITIAL_STD / std)

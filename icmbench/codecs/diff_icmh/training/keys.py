@@ -26,6 +26,9 @@ CELLS: Final = integer(
     low=8,
     multiple=8,
 )
+STAGE_CROP: Final = integer(
+    0, "pixels a side of the stage's crops; 0: those of `training.crop`", low=0, multiple=64
+)
 PRIOR: Final[Mapping[str, Schema]] = {
     "cells": CELLS,
     "from": local_or_source(
@@ -44,8 +47,8 @@ PRIOR: Final[Mapping[str, Schema]] = {
     "thresholds": local_or_source("with `tagger`: file of the thresholds of its tags, one a line"),
     "prediction": choice(
         ["epsilon", "v_prediction"],
-        "with `from` a checkpoint, which does not say: the output of its network; a folder of "
-        "diffusers says so itself",
+        "output of the network, the noise or the velocity: of a prior from scratch; with `from` "
+        "a checkpoint, which does not say; a folder of diffusers says so itself",
     ),
     "channels": array(COUNT, [32, 48, 96], "channels at 1/8, 1/16 and so on", least=1, most=6),
     "layers": integer(1, "residual blocks per resolution of the encoder", low=1),
@@ -68,6 +71,11 @@ LFGCM: Final = section(
         "sft_hidden": integer(24, "channels inside a modulation", low=1),
         "context_hidden": array(
             COUNT, [48, 32], "the two hidden widths of the context between slices", least=2, most=2
+        ),
+        "linear": flag(
+            False,
+            "a linear transform of 2 x 2 latent cells beside g_a and g_s; it starts as their "
+            "principal components, in the order of the slices",
         ),
     },
     "sizes of the codec",
@@ -97,6 +105,14 @@ CODEC: Final = section(
             2, "loss weight lambda_sem of the semantic consistency; 0: without", low=0
         ),
         "tags": flag(True, "whether the tags are an input of the network"),
+        "start": integer(
+            0,
+            "highest noise level (timestep) that is trained, and from which decoding starts by "
+            "default: the error of c is then a part of the noise; 0: all levels are trained, and "
+            "decoding starts at 400, with an imported prior at 999",
+            low=0,
+            high=999,
+        ),
         "draws": integer(1, "noise levels per crop, for which the codec is run once", low=1),
         "steer_only": flag(False, "train the control network alone and freeze the codec"),
         "average": number(
@@ -123,8 +139,32 @@ KEYS: Final[Mapping[str, Schema]] = {
         "images",
         keys={"channels": array(COUNT, [32, 64, 96], "channels at 1/8 to 1/32", least=3, most=3)},
     ),
-    "stage_1": network(6, 1e-3, "crops", "codec and control network at the highest rate"),
-    "stage_2": network(6, 5e-4, "crops", "the same at all rate points, one of them per step"),
+    "stage_1": network(
+        6,
+        1e-3,
+        "crops",
+        "codec and control network at the highest rate",
+        {
+            "codec_alone": flag(
+                False,
+                "train the codec by itself, at all rates, on the error of c and the rate alone: it "
+                "needs no prior, and stage 2 makes the control network",
+            ),
+            "image": number(
+                0,
+                "of a codec alone: weight of the squared error of the decoded image, beside that "
+                "of c; the autoencoder's decoder then is a part of every step",
+                low=0,
+            ),
+            "image_after": number(
+                0.75, "share of the steps after which `image` counts", low=0, below=1
+            ),
+            "crop": STAGE_CROP,
+        },
+    ),
+    "stage_2": network(
+        6, 5e-4, "crops", "the same at all rate points, one of them per step", {"crop": STAGE_CROP}
+    ),
     "lfgcm": LFGCM,
     "control": CONTROL,
     "codec": CODEC,

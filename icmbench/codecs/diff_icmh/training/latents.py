@@ -65,6 +65,11 @@ def _augmented(image: NDArray[np.uint8], side: int) -> Iterator[NDArray[Any]]:
         yield reduced[:rows, :columns]
 
 
+def standardised(latent: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Values of stored latents, in standard deviations of the autoencoder."""
+    return latent.astype(np.float32) / np.float32(SCALE)
+
+
 def latent_crops(
     latents: Sequence[AugmentedLatent], rng: np.random.Generator, count: int, cells: int
 ) -> tuple[torch.Tensor, list[int]]:
@@ -76,5 +81,5 @@ def latent_crops(
         top, left = int(rng.integers(height - cells + 1)), int(rng.integers(width - cells + 1))
         crops.append(chosen.latent[top : top + cells, left : left + cells])
         images.append(chosen.image)
-    stacked = np.stack(crops).astype(np.float32) / np.float32(SCALE)
+    stacked = standardised(np.stack(crops))
     return torch.from_numpy(np.ascontiguousarray(stacked.transpose(0, 3, 1, 2))), images

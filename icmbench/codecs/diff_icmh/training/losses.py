@@ -20,7 +20,13 @@ from icmbench.codecs.diff_icmh.networks.control import (
     predict_noise,
 )
 from icmbench.codecs.diff_icmh.networks.lfgcm import Lfgcm
-from icmbench.codecs.diff_icmh.sampling import add_noise
+from icmbench.codecs.diff_icmh.sampling import (
+    PREDICTIONS,
+    STEPS,
+    add_noise,
+    alphas_cumprod,
+    noise_from_start,
+)
 from icmbench.codecs.diff_icmh.text import Conditioned, load_conditioned
 from icmbench.codecs.mpd.model_folder import part_file
 from icmbench.core.errors import ConfigError, ModelError
@@ -39,10 +45,12 @@ class LossWeights:
             it, and the control network is not trained.
         lambda_c: of the squared error of the conditioning latent c.
         lambda_rate: of the bits per pixel, from the lowest rate to the highest: falling.
-        lambda_sem: of SC; 0: without.
+        lambda_sem: of SC, where the codec is trained; 0: without.
         tags: whether the networks are conditioned on the tags (TGM).
         timesteps: noise levels per image, which share one evaluation of the codec.
         freeze_codec: train the control network alone.
+        levels: noise levels that are trained, the lowest ones. Of fewer than all, decoding starts
+            at the highest from c, whose error counts as noise (`noise_from_start`).
     """
 
     lambda_noise: float = 1.0
@@ -52,6 +60,7 @@ class LossWeights:
     tags: bool = True
     timesteps: int = 1
     freeze_codec: bool = False
+    levels: int = STEPS
 
     def __post_init__(self) -> None:
         rates = list(self.lambda_rate)
@@ -68,6 +77,7 @@ class LossWeights:
             "tags": self.tags,
             "draws": self.timesteps,
             "steer_only": self.freeze_codec,
+            "levels": self.levels,
         }
 
 
@@ -136,6 +146,7 @@ def codec_losses(
         "bits": coded.bits.mean() / (pixels.shape[2] * pixels.shape[3]),
     }
     loss = weights.lambda_c * terms["guide"] + weights.lambda_rate[point] * terms["bits"]
+    latent, c = (frozen.prior.scale.enter(each) for each in (latent, c))
     if weights.lambda_noise:
         original, repeated, texts = (
             part.repeat_interleave(weights.timesteps, 0) for part in (latent, c, context)
@@ -143,14 +154,31 @@ def codec_losses(
         draws = weights.timesteps
         noise = torch.randn((share.whole * draws, *original.shape[1:]))
         noise = share.rows(noise, draws).to(latent.device)
+        if weights.levels < STEPS:  # decoding starts from c, so its error is a part of the noise
+            error = (repeated - original).detach()
+            noise = noise_from_start(noise, error, weights.levels - 1)
         x_t = add_noise(original, noise, timesteps)
         eps = predict_noise(frozen.prior.unet, network.control, x_t, repeated, timesteps, texts)
-        terms["noise"] = torch.nn.functional.mse_loss(eps.float(), noise)
+        terms["noise"] = prediction_loss(frozen.prior.unet, eps, noise, timesteps)
         loss = loss + weights.lambda_noise * terms["noise"]
-    if weights.lambda_sem:
+    if weights.lambda_sem and not weights.freeze_codec:  # the control network has no part in it
         terms["semantic"] = semantic_loss(frozen.prior.unet, c, latent, context)
         loss = loss + weights.lambda_sem * terms["semantic"]
     return {"loss": loss, **terms, "point": torch.tensor(float(point))}
+
+
+def prediction_loss(
+    unet: UNet2DConditionModel, eps: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor
+) -> torch.Tensor:
+    """Squared error of a network's output, of the noise computed from it.
+
+    An error of the velocity is one of the noise times the root of `alphas_cumprod`, by which high
+    noise levels would hardly count (Salimans and Ho 2022, section 4).
+    """
+    error = (eps.float() - noise).square().mean((1, 2, 3))
+    if unet.config.get("prediction_type") == PREDICTIONS[1]:
+        error = error / torch.from_numpy(alphas_cumprod()).to(error.device)[timesteps].to(error)
+    return error.mean()
 
 
 def semantic_loss(
@@ -177,3 +205,12 @@ def standardised_latent(model: LatentAutoencoder, pixels: torch.Tensor) -> torch
         posterior = model.network.encode(pixels).latent_dist
         latent: torch.Tensor = (posterior.mode().float() - mean) / std
     return latent
+
+
+def decoded_image(model: LatentAutoencoder, latent: torch.Tensor) -> torch.Tensor:
+    """Decode standardised latents (n, C, h, w) to images in [-1, 1], not clipped, float32."""
+    mean, std = (
+        torch.from_numpy(v).to(latent.device)[:, None, None] for v in (model.mean, model.std)
+    )
+    decoded: torch.Tensor = model.network.decode(latent * std + mean).sample
+    return decoded.float()

@@ -10,15 +10,23 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from icmbench.codecs.diff_icmh.latent_scale import KEY, LatentScale
 from icmbench.codecs.diff_icmh.networks.control import predict_noise
 from icmbench.codecs.diff_icmh.networks.prior import (
     Prior,
     PriorSettings,
+    read_prediction,
     read_settings,
 )
 from icmbench.codecs.diff_icmh.networks.tagger import Tagger, TaggerSettings, build_tagger
-from icmbench.codecs.diff_icmh.sampling import STEPS, add_noise
-from icmbench.codecs.diff_icmh.training.latents import augmented_latents, latent_crops
+from icmbench.codecs.diff_icmh.sampling import PREDICTIONS, STEPS, add_noise
+from icmbench.codecs.diff_icmh.training.latents import (
+    AugmentedLatent,
+    augmented_latents,
+    latent_crops,
+    standardised,
+)
+from icmbench.codecs.diff_icmh.training.losses import prediction_loss
 from icmbench.codecs.mpd.model_folder import part_file
 from icmbench.core.errors import ModelError
 from icmbench.core.files import sha256_file
@@ -44,6 +52,7 @@ def make_prior(
     source_tags: Mapping[str, Sequence[str]],
     cells: int = CELLS,
     settings: PriorSettings = UNSIZED,
+    prediction: str = PREDICTIONS[0],
 ) -> None:
     """Train the denoising network and its embedder on latents of the training data, and save them.
 
@@ -53,6 +62,7 @@ def make_prior(
         source_tags: tags that hold for all images of a source.
         settings: of a prior from scratch; its latent is the autoencoder's, and an empty vocabulary
             stands for all tags of the training data.
+        prediction: output of a network from scratch, one of `PREDICTIONS`.
 
     Raises ModelError where the start is of a latent of other channels.
     """
@@ -63,7 +73,7 @@ def make_prior(
         unet=replace(settings.unet, latent=model.channels),
         vocabulary=settings.vocabulary or tags.vocabulary,
     )
-    state, start = None, session.start
+    start = session.start
     if start is not None:
         state, metadata = load_network(start)
         settings = read_settings(start, metadata)
@@ -71,13 +81,22 @@ def make_prior(
             text = f"{settings.unet.latent} channels, the autoencoder's has {model.channels}"
             raise ModelError(f"{start}: of a latent of {text}: set training.start to scratch")
     prior = Prior(settings, schedule.seed)
-    if state is not None:
+    if start is not None:
         fill_network(prior, state, f"start of the prior's training, {start}")
+        prediction = read_prediction(start, metadata)
+        prior.scale = LatentScale.read(start, metadata, model.channels)
+    prior.unet.register_to_config(prediction_type=prediction)
     known = tag_ids(tags, settings.vocabulary)
-    train_prior(prior, model, schedule, data, known, session, cells=cells)
+    latents = augmented_latents(model, data, cells, session)
+    if start is None:
+        prior.scale = LatentScale.measured(standardised(each.latent) for each in latents)
+    about: dict[str, Any] = {"prediction": prediction, "cells": cells, "pool": data.digest}
+    about["autoencoder"] = sha256_file(model.path)
+    train_prior(prior, latents, schedule, known, session, cells=cells, describe=about)
     provenance = training_provenance(schedule, data, cells * 8, start)
     provenance["autoencoder"] = sha256_file(part_file(autoencoder, "autoencoder"))
-    about = {"network": settings.values(), "provenance": provenance}
+    about = {"network": settings.values(), KEY: prior.scale.values, "prediction": prediction}
+    about["provenance"] = provenance
     save_network(path, prior.state_dict(), about)
 
 
@@ -90,17 +109,16 @@ def tag_ids(tags: TagSet, vocabulary: Sequence[str]) -> list[tuple[int, ...]]:
 
 def train_prior(
     prior: Prior,
-    model: LatentAutoencoder,
+    latents: Sequence[AugmentedLatent],
     schedule: Schedule,
-    data: TrainingData,
     tags: Sequence[tuple[int, ...]],
     session: Session,
     *,
     cells: int,
+    describe: Mapping[str, Any],
 ) -> None:
     """Train a prior in place: the noise of every step predicted from latent and tags."""
     device = session.device
-    latents = augmented_latents(model, data, cells, session)
     prior.to(device).to(memory_format=torch.channels_last)
 
     def losses(rng: np.random.Generator) -> Losses:
@@ -109,18 +127,18 @@ def train_prior(
         timesteps = torch.from_numpy(rng.integers(STEPS, size=len(latent)))
         noise = torch.randn(latent.shape)
         latent, noise, timesteps = latent.to(device), noise.to(device), timesteps.to(device)
+        latent = prior.scale.enter(latent)
         x_t = add_noise(latent, noise, timesteps).contiguous(memory_format=torch.channels_last)
         with forward_pass(schedule, device):
             context = prior.embedder(kept)
             eps = predict_noise(prior.unet, None, x_t, None, timesteps, context)
-        return {"loss": torch.nn.functional.mse_loss(eps.float(), noise)}
+        return {"loss": prediction_loss(prior.unet, eps, noise, timesteps)}
 
     describe = {
+        **describe,
         "network": prior.settings.values(),
-        "autoencoder": sha256_file(model.path),
-        "pool": data.digest,
+        KEY: prior.scale.values,
         "tags": [list(found) for found in tags],
-        "cells": cells,
         "start": state_digest({k: v.cpu() for k, v in prior.state_dict().items()}),
     }
     train("prior", prior, schedule, losses, session, describe=describe)
@@ -159,6 +177,7 @@ def make_tagger(
         fill_network(tagger, state, f"start of the tagger's training, {start}")
     train_tagger(tagger, settings, model, schedule, data, tags, session, cells=cells)
     provenance = training_provenance(schedule, data, cells * 8, start)
+    provenance["autoencoder"] = sha256_file(part_file(autoencoder, "autoencoder"))
     save_network(
         path, tagger.state_dict(), {"network": settings.values(), "provenance": provenance}
     )

@@ -43,6 +43,10 @@ class DiffIcmhTraining(TrainingSection):
                     f"{where}.{part}.batch: {batch} for the {count} processes of "
                     "training.compute.processes: at least one crop each"
                 )
+        if alone(training) and values["stage_1"]["steps"] and not values["stage_2"]["steps"]:
+            raise ConfigError(
+                f"{where}.stage_2.steps: 0, but stage_1.codec_alone leaves it the control network"
+            )
         files = published(training)
         if files is None:
             for key in ("tokenizer", "tags", "tagger", "thresholds"):
@@ -96,9 +100,16 @@ class DiffIcmhTraining(TrainingSection):
         parts = super().with_count(training)
         return ["prior", *parts] if imports(training) else parts
 
+    def keeps_autoencoder(self, training: Values) -> bool:
+        """The bundled autoencoder stays: the networks start from the bundled ones, which know it.
+
+        Networks from scratch are trained on MPD's autoencoder, imported ones bring another.
+        """
+        return self.start(training) == "bundled"
+
     def needed(self, training: Values) -> Mapping[str, tuple[str, ...]]:
-        """The autoencoder of MPD, unless an imported prior brings its own."""
-        return {} if imports(training) else self.needs
+        """The autoencoder of MPD, unless the bundled one stays or a prior brings its own."""
+        return {} if imports(training) or self.keeps_autoencoder(training) else self.needs
 
     def notices(self, training: Values, trained: Sequence[str]) -> list[str]:
         """Announce a training from scratch though `start` is `bundled`."""
@@ -133,14 +144,11 @@ class DiffIcmhTraining(TrainingSection):
                 else f"training.{self._importing(training)}.from imports another latent"
             )
             raise ConfigError(f"{reason}, but {self.count_paths(missing)} is 0: untrained")
-        autoencoder = bool(training["mpd"]["autoencoder"]["steps"]) and not imports(training)
-        stale = [part for part in ("prior", "tagger") if autoencoder and part not in trained]
-        stale += [] if codec or not (autoencoder or "prior" in trained) else ["stage_2"]
-        if stale:
-            changed = "mpd.autoencoder" if autoencoder else "diff_icmh.prior"
+        # Another autoencoder means a training from scratch, of all parts: checked above.
+        if "prior" in trained and not codec:
             raise ConfigError(
-                f"training.{changed}.steps makes another one, but {self.count_paths(stale)} is 0: "
-                f"the bundled part is of the bundled {changed.rpartition('.')[2]}"
+                "training.diff_icmh.prior.steps makes another one, but "
+                f"{self.count_paths(['stage_2'])} is 0: the bundled part is of the bundled prior"
             )
         if training["diff_icmh"]["variants"] and not codec:
             raise ConfigError(
@@ -194,20 +202,31 @@ class DiffIcmhTraining(TrainingSection):
         values = training["diff_icmh"]
         variant = wildcards.get("variant", MAIN)
         changed = {} if variant == MAIN else values["variants"][variant]
-        sizes = {key: values[key] for key in ("lfgcm", "control") if part == "stage_1"}
+        made: tuple[str, ...] = ("lfgcm", "control") if part == "stage_1" else ()
+        if part == "stage_2" and "stage_1" in self.with_count(training) and alone(training):
+            made = ("control",)
+        sizes = {key: values[key] for key in made}
         return {
             "cells": values["prior"]["cells"],  # the tagger's training crops are the prior's
             **values[part],
             **sizes,
-            **{key: training[key] for key in ("precision", "seed", "crop")},
+            **{key: training[key] for key in ("precision", "seed")},
+            "crop": values[part].get("crop") or training["crop"],
             "start": self.start(training),
             "imported": imports(training),
             "codec": {**values["codec"], **changed},
-            "source_tags": {n: list(e.get("tags", [])) for n, e in training["data"].items()},
+            "source_tags": {
+                name: list(training["data"][name].get("tags", [])) for name in self.sets(training)
+            },
         }
 
 
 SECTION: Final = DiffIcmhTraining()
+
+
+def alone(training: Values) -> bool:
+    """True where stage 1 trains the codec by itself."""
+    return bool(training["diff_icmh"]["stage_1"]["codec_alone"])
 
 
 def imports(training: Values) -> bool:

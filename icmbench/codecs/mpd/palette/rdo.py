@@ -6,6 +6,9 @@ every finer state, and the error of a cell counts in every state. The rate of a 
 a Markov random field: each binary decision of the hierarchy has a probability, counted on the
 labels, given the decisions of the four neighbours at the same node. Cells are visited in turn
 (iterated conditional modes, Besag 1986).
+
+D_t is the squared error of the latent, each channel with a weight (`metric`), and where the labels
+are to keep the clustering features (`kept`), the squared error of these beside it.
 """
 
 from __future__ import annotations
@@ -57,7 +60,9 @@ def optimise(
     states: Ints,
     strength: float,
     fixed: Floats | None = None,
-) -> tuple[Ints, NDArray[np.bool_], list[int]]:
+    metric: Floats | None = None,
+    kept: NDArray[np.int16] | None = None,
+) -> tuple[Ints, NDArray[np.bool_], list[int], float]:
     """Optimise labels, pruned merges and the precision of offsets for rate and distortion.
 
     Args:
@@ -66,16 +71,24 @@ def optimise(
         strength: factor of every lambda_t; 0 changes neither labels nor merges.
         fixed: float64 (2K-1, C), means of the `dataset` palette: they are not updated and no merge
             is pruned, because its entries cost no bits. None: a palette per image.
+        metric: float64 (C,), weights of the channels' squared errors; None: 1.
+        kept: int16 (h, w, d), features whose squared error, from their mean over an entry, counts
+            beside the latent's; not with `fixed`. None: the latent alone.
 
     Returns:
         Labels int64 (h, w); bool (K-1,), True for pruned merges, which no state undoes; per state,
-        log2 of the unit of the offsets.
+        log2 of the unit of the offsets; lambda_0 in squared latent units per bit.
     """
-    shape = latent.shape[:2]
+    shape, channels = latent.shape[:2], latent.shape[2]
     labels = hierarchy.labels.reshape(shape).copy()
     parent = _parents(hierarchy)
     closed = np.zeros(hierarchy.leaves - 1, bool)
-    values = latent.astype(np.float64)
+    plain, _ = _means(hierarchy, labels, latent.astype(np.float64))
+    slopes = _lambdas(hierarchy, latent, plain if fixed is None else fixed, labels, states)
+    slopes *= strength or 1.0
+    values = _coordinates(latent, metric, kept)
+    if fixed is not None:
+        fixed = _coordinates(fixed[None], metric, None)[0]
     means, counts = _means(hierarchy, labels, values)
     means = means if fixed is None else fixed
     lambdas = _lambdas(hierarchy, values, means, labels, states) * (strength or 1.0)
@@ -89,9 +102,19 @@ def optimise(
             if fixed is not None:
                 means = fixed
             elif sweep < SWEEPS - 1:
-                closed = _prune(hierarchy, tree, labels, means, counts, lambdas)
-    steps = _steps(hierarchy, counts, states, lambdas, closed)
-    return labels, closed, steps
+                closed = _prune(hierarchy, tree, labels, means, counts, lambdas, channels)
+    steps = _steps(hierarchy, counts, states, slopes, closed)
+    return labels, closed, steps, float(slopes[0])
+
+
+def _coordinates(
+    latent: NDArray[Any], metric: Floats | None, kept: NDArray[np.int16] | None
+) -> Floats:
+    """Coordinates (h, w, C or more) whose squared distance is the distortion."""
+    values = latent.astype(np.float64)
+    if metric is not None:
+        values = values * np.sqrt(metric)
+    return values if kept is None else np.concatenate([values, kept], axis=2, dtype=np.float64)
 
 
 def _parents(hierarchy: Hierarchy) -> Ints:
@@ -123,7 +146,7 @@ def _means(
 
 
 def _lambdas(
-    hierarchy: Hierarchy, values: Floats, means: Floats, labels: Ints, states: Ints
+    hierarchy: Hierarchy, values: NDArray[Any], means: Floats, labels: Ints, states: Ints
 ) -> Floats:
     """lambda_t in squared latent units per bit: a fixed share of the mean squared error of z_t."""
     flat = values.reshape(-1, values.shape[2])
@@ -262,14 +285,18 @@ def _prune(
     means: Floats,
     counts: Floats,
     lambdas: Floats,
+    channels: int,
 ) -> NDArray[np.bool_]:
-    """Close every merge whose undoing, with all that it opens below, does not pay for its bits."""
+    """Close every merge whose undoing, with all that it opens below, does not pay for its bits.
+
+    An offset has `channels` numbers, which may be fewer than the coordinates of the distortion.
+    """
     _, _, bits = _costs(tree, labels, counts)
     left, right = hierarchy.left, hierarchy.right
     gap = ((means[left] - means[right]) ** 2).sum(1)
     drop = counts[left] * counts[right] / np.maximum(counts[left] + counts[right], 1) * gap
     weight = np.cumsum(1 / lambdas)[tree.state]
-    extra = _SHAPE_BITS + _OFFSET_BITS * means.shape[1]
+    extra = _SHAPE_BITS + _OFFSET_BITS * channels
     empty = (counts[left] == 0) | (counts[right] == 0)
     gain = drop * weight - (tree.state + 1) * (bits + np.where(empty, 0, extra))
     worth = np.zeros(2 * hierarchy.leaves - 1)

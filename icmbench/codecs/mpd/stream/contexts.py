@@ -19,10 +19,12 @@ from icmbench.core.jit import compiled
 Ints = NDArray[np.int64]
 
 MAX_NODES: Final = 512  # 256 leaves and their 255 ancestors
+MAX_ENTRIES: Final = 256  # of the palette of state 0
+PLANES: Final = 6  # refinement sections of a stream, a bit plane each
 MAX_CHANNELS: Final = 16  # with contexts of their own; the others share those of the last one
 
 # Parts of the stream, as `icmbench info` names them.
-SHAPE, OFFSETS, MAP = range(3)
+SHAPE, OFFSETS, MAP, REFINEMENT = range(4)
 
 # Index of the first slot of each kind; the comment names the features that index it.
 _STEP: Final = 0  # state, binary tree of 3 bits
@@ -40,14 +42,39 @@ _FAR: Final = _CROSS + 7**4
 _LEAN: Final = _FAR + 7**4
 _COUNTS: Final = _LEAN + 33 * 5 * 3
 _OUTER: Final = _COUNTS + 16 * 25
-_SHARED: Final = _OUTER + 7**4
+_PALETTE_END: Final = _OUTER + 7**4
+# The next ones are those of the refinement sections, see `refinement_contexts`.
+CENTRE: Final = _PALETTE_END  # plane 6, first or later bin 2, binary tree of 5 bits
+SIZE: Final = CENTRE + PLANES * 2 * 32  # binary tree of the 7 bits of the first threshold
+RATE: Final = SIZE + 128  # plane, channel
+NEAR: Final = RATE + PLANES * MAX_CHANNELS  # channel, neighbourhood 10, channels before 6
+CROSS: Final = NEAR + MAX_CHANNELS * 60  # channel, W, N, E, S
+RING: Final = CROSS + MAX_CHANNELS * 81  # channel group 4, W, N, NW, NE, E, S
+GAP: Final = RING + 4 * 729  # channel, gap 8, neighbourhood 10
+LAST: Final = GAP + MAX_CHANNELS * 80  # channel, three channels before, channels after 3
+SAME: Final = LAST + MAX_CHANNELS * 81  # channel, neighbours of the same entry, neighbourhood 3
+BUSY: Final = SAME + MAX_CHANNELS * 48  # channel, neighbours' activity 12, channels after 4
+PLANE_BUSY: Final = BUSY + MAX_CHANNELS * 48  # plane, activity 12, channels before 6
+PLANE_GAP: Final = PLANE_BUSY + PLANES * 72  # plane, gap 8, neighbourhood 10
+SIGN_LEAN: Final = PLANE_GAP + PLANES * 80  # channel, lean 15
+SIGN_NEAR: Final = SIGN_LEAN + MAX_CHANNELS * 15  # channel, signs of W, N, E, S
+SIGN_LAST: Final = SIGN_NEAR + MAX_CHANNELS * 81  # channel, signs of three channels before
+SIGN_SAME: Final = SIGN_LAST + MAX_CHANNELS * 27  # lean 15, neighbours of the same entry
+BIT_LEAN: Final = SIGN_SAME + 15 * 16  # channel, magnitude 3, lean 15
+BIT_NEAR: Final = BIT_LEAN + MAX_CHANNELS * 45  # plane, magnitude 3, neighbourhood 10
+BIT_CROSS: Final = BIT_NEAR + PLANES * 30  # channel, magnitude 3, channels before 6
+LEVEL: Final = BIT_CROSS + MAX_CHANNELS * 18  # channel, step 12
+LEVEL_NEAR: Final = LEVEL + MAX_CHANNELS * 12  # step 12, neighbourhood 10
+LEVEL_LEAN: Final = LEVEL_NEAR + 120  # step 12, lean 15
+_SHARED: Final = LEVEL_LEAN + 180
 _NODE: Final = _SHARED  # node
 _NODE_NEAR: Final = _NODE + MAX_NODES  # node, W, N
 _NODE_WEST: Final = _NODE_NEAR + MAX_NODES * 49  # node, neighbour's node
 _NODE_NORTH: Final = _NODE_WEST + MAX_NODES * MAX_NODES
 _NODE_EAST: Final = _NODE_NORTH + MAX_NODES * MAX_NODES
 _NODE_SOUTH: Final = _NODE_EAST + MAX_NODES * MAX_NODES
-SLOTS: Final = _NODE_SOUTH + MAX_NODES * MAX_NODES
+ENTRY: Final = _NODE_SOUTH + MAX_NODES * MAX_NODES  # plane, entry, channel
+SLOTS: Final = ENTRY + PLANES * MAX_ENTRIES * MAX_CHANNELS
 SHARED: Final = _SHARED
 
 MAP_SLOTS: Final = 12
@@ -56,7 +83,12 @@ INPUTS: Final = MAP_SLOTS + MAP_DIRECT
 
 # Mixers.
 STEP_MIXER, SPLIT_MIXER, ZERO_MIXER, SIGN_MIXER, SIZE_MIXER, MAP_MIXER = range(6)
-MIXERS: Final = MAP_MIXER + 5 * 3
+PARAMETER_MIXER: Final = MAP_MIXER + 5 * 3
+RATE_MIXER: Final = PARAMETER_MIXER + 1  # channel, neighbourhood 4
+SIGNS_MIXER: Final = RATE_MIXER + MAX_CHANNELS * 4  # class of the lean's size 3
+BIT_MIXER: Final = SIGNS_MIXER + 3  # plane
+LEVEL_MIXER: Final = BIT_MIXER + PLANES
+MIXERS: Final = LEVEL_MIXER + 1
 
 # Relation of a neighbouring cell to the node that is split: 0 outside the image, 1 in the first
 # child, 2 in the second child, 3 in the node, unassigned, 4/5 in another node whose mean is

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from icmbench.bitstream.arithmetic import code, code_mixed
+from icmbench.bitstream.arithmetic import code, code_golomb, code_mixed
 from icmbench.codecs.mpd.stream import contexts as ctx
 from icmbench.core.jit import compiled
 
@@ -310,19 +310,8 @@ def _code_size(decoding, size, scale, near, registers, buffer, model, slots, bit
         if more == 0:
             return read
         read += 1
-    rest = size - _UNARY + 1
-    length = 0
-    while length < _GOLOMB:
-        more = code(decoding, 1 if rest >> (length + 1) else 0, 1 << 15, registers, buffer)
-        bits[ctx.OFFSETS] += 1
-        if more == 0:
-            break
-        length += 1
-    value = np.int64(1)
-    for place in range(length - 1, -1, -1):
-        value = value * 2 + code(decoding, (rest >> place) & 1, 1 << 15, registers, buffer)
-        bits[ctx.OFFSETS] += 1
-    return value + _UNARY - 1
+    rest = code_golomb(decoding, size - _UNARY + 1, _GOLOMB, registers, buffer, bits, ctx.OFFSETS)
+    return rest + _UNARY - 1
 
 
 @compiled

@@ -1,36 +1,40 @@
-"""Training of the autoencoder: the evidence lower bound at a stated distortion."""
+"""Training of the autoencoder: squared error and structure at every state that a stream leaves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
 from numpy.typing import NDArray
 
 from icmbench.codecs.mpd.model_folder import part_file
+from icmbench.codecs.mpd.training.centre_crops import centre_crops, centre_latents
+from icmbench.codecs.mpd.training.directions import FLOOR, decoder_sensitivity
+from icmbench.codecs.mpd.training.simulated import simulated_states
 from icmbench.core.errors import ModelError
-from icmbench.models.autoencoder import AutoencoderSettings, build_autoencoder
-from icmbench.models.latent_autoencoder import load_autoencoder
-from icmbench.models.norms import freeze_norms
+from icmbench.models.block_autoencoder import (
+    VALUES,
+    BlockAutoencoder,
+    BlockSettings,
+    block_values,
+    build_blocks,
+    scale_channels,
+)
+from icmbench.models.directions import CARRIED
+from icmbench.models.latent import LIMIT, SCALE
+from icmbench.models.latent_autoencoder import BLOCKS, load_autoencoder
 from icmbench.models.tensors import fill_network, rounded, save_network, state_digest
 from icmbench.training.data import TrainingData
 from icmbench.training.loop import Losses, Schedule, Session, forward_pass, train
-from icmbench.training.losses import picture_losses
+from icmbench.training.losses import SCALES, scale_losses
 from icmbench.training.provenance import training_provenance
 
-if TYPE_CHECKING:
-    from icmbench.models.latent_autoencoder import LatentNetwork
-
-# A Gaussian likelihood of this variance ([-1, 1] scale; 24 dB) is what the palette leaves at the
-# middle states. The KL term then fills the latent with as much noise as that distortion allows,
-# and the decoder learns to live with a latent that is known only roughly.
-DISTORTION = 0.016
-STRUCTURE = 0.01  # weight of 1 - SSIM against the squared error
+STRUCTURE: Final = 0.03  # weight of 1 - SSIM, mean of three scales, against the squared error
+AVERAGE: Final = 0.999  # decay of the average of the weights
+HEADROOM: Final = 1.05  # of the latent's range over its largest value in the training data
 
 
 def make_autoencoder(
@@ -40,147 +44,120 @@ def make_autoencoder(
     session: Session,
     *,
     crop: int,
-    settings: AutoencoderSettings | None = None,
+    carried: int,
+    settings: BlockSettings | None = None,
 ) -> None:
-    """Train the network and write its file, with the statistics of its latent.
+    """Train the network and write its file, with the scale of its latent.
+
+    Every channel is scaled by what the decoder makes of a change in it, and then all by the same
+    number: the squared distance of two latents is about the squared error of their images.
 
     Args:
         session: its start is a model folder, whose network is kept; without, `settings` (or their
             defaults) and weights from the schedule's seed.
+        carried: number of leading channels that the palette carries.
+
+    Raises ModelError where the palette is to carry more channels than there are.
     """
     state = None
     first = part_file(session.start, "autoencoder") if session.start else None
     if first is not None:
         model = load_autoencoder(first)
         state = model.network.state_dict()
-        settings = AutoencoderSettings.read(model.metadata["network"])
-    settings = settings or AutoencoderSettings()
-    network = train_autoencoder(settings, schedule, data, session, crop=crop, start=state)
-    stored = build_autoencoder(settings, schedule.seed).eval()
+        settings = BlockSettings.read(model.metadata["network"])
+    settings = settings or BlockSettings()
+    if carried > settings.latent:
+        raise ModelError(
+            f"training.mpd.autoencoder.carried: {carried}, but the latent has {settings.latent} "
+            "channels: at most that"
+        )
+    network = train_autoencoder(
+        settings, schedule, data, session, crop=crop, carried=carried, start=state
+    )
+    sensitivity = np.diag(decoder_sensitivity(data, network.to(session.device)))
+    scale_channels(network.cpu(), np.sqrt(np.maximum(sensitivity, FLOOR * sensitivity.mean())))
+    stored = build_blocks(settings, schedule.seed).eval()
     stored.load_state_dict(rounded(network.state_dict()))
-    mean, std = standardise(data, stored.to(session.device))
+    mean, scale = common_scale(centre_latents(data, stored.to(session.device)))
     about = {
+        "layout": BLOCKS,
         "network": settings.values(),
+        CARRIED: carried,
         "mean": mean.tolist(),
-        "std": std.tolist(),
+        "std": [scale] * settings.latent,
         "provenance": training_provenance(schedule, data, crop, first),
     }
     save_network(path, stored.state_dict(), about)
 
 
-def standardise(
-    data: TrainingData, network: LatentNetwork, *, size: int = 256, most: int = 2048
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of every channel of the latent over the training data.
+def common_scale(latents: Iterable[NDArray[np.float32]]) -> tuple[NDArray[np.float64], float]:
+    """Mean of every channel of latents, (channels, cells) each, and one scale of all channels.
 
-    See `latent_statistics` and `centre_latents`.
+    The integer range of the latent then ends `HEADROOM` beyond the largest value.
     """
-    return latent_statistics(
-        centre_latents(data, network, size=size, most=most),
-        "lower training.mpd.autoencoder.learning_rate",
-    )
+    values = list(latents)
+    count = sum(latent.shape[1] for latent in values)
+    mean = np.asarray(sum(latent.sum(1, dtype=np.float64) for latent in values)) / count
+    largest = max(float(np.abs(latent - mean[:, None]).max()) for latent in values)
+    return mean, float(np.float32(HEADROOM * largest * SCALE / LIMIT))
 
 
-def latent_statistics(
-    latents: Iterable[NDArray[np.float32]], remedy: str
+def principal_components(
+    data: TrainingData,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation (population) of every channel of latents, (channels) each.
+    """Principal components of 8 x 8 blocks, (192, 192) in rows by variance, and the mean block.
 
-    Args:
-        latents: (channels, cells) each.
-        remedy: of a collapsed channel.
-
-    Raises ModelError where a channel is constant: the network was not trained.
+    The blocks are those of `centre_crops`. The largest element of a component is positive.
     """
-    count, total, squares = 0, np.zeros(()), np.zeros(())
-    for latent in latents:
-        cells = latent.astype(np.float64)
-        count += cells.shape[1]
-        total = total + cells.sum(1)
-        squares = squares + (cells**2).sum(1)
+    count, total, products = 0, np.zeros(VALUES), np.zeros((VALUES, VALUES))
+    for crop in centre_crops(data, 256, 2048):
+        blocks = block_values(crop).double().numpy()
+        count += len(blocks)
+        total += blocks.sum(0)
+        products += blocks.T @ blocks
     mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    if not (std > 1e-6).all():
-        text = f"latent channel collapsed: standard deviations {std.tolist()}"
-        raise ModelError(f"{text}; {remedy}")
-    return mean, std
-
-
-def centre_latents(
-    data: TrainingData, network: LatentNetwork, *, size: int = 256, most: int = 2048
-) -> Iterator[NDArray[np.float32]]:
-    """Latents (the posterior's means) of centre crops, (channels, cells) each.
-
-    Crops are at most `size` pixels a side and a multiple of 8, of at most `most` images that lie
-    evenly in the training data.
-    """
-    device = next(network.parameters()).device
-    for crop in centre_crops(data, size, most):
-        with torch.no_grad():
-            posterior = network.encode(crop.to(device)).latent_dist
-        latent: NDArray[np.float32] = posterior.mode()[0].flatten(1).cpu().numpy()
-        yield latent
-
-
-def centre_crops(data: TrainingData, size: int, most: int) -> Iterator[torch.Tensor]:
-    """Centre crops of `centre_latents`, (1, 3, side, side) in [-1, 1] each."""
-    stride = -(-len(data.images) // most)
-    for image in data.images[::stride]:
-        height, width = image.shape[:2]
-        side = min(size, height // 8 * 8, width // 8 * 8)
-        top, left = (height - side) // 2, (width - side) // 2
-        crop = image[top : top + side, left : left + side].transpose(2, 0, 1)
-        yield torch.from_numpy(crop / np.float32(127.5) - np.float32(1))[None]
+    rows = np.linalg.eigh(products / count - np.outer(mean, mean))[1][:, ::-1].T
+    signs = np.sign(np.take_along_axis(rows, np.abs(rows).argmax(1)[:, None], axis=1))
+    return rows * signs, mean
 
 
 def train_autoencoder(
-    settings: AutoencoderSettings,
+    settings: BlockSettings,
     schedule: Schedule,
     data: TrainingData,
     session: Session,
     *,
     crop: int,
+    carried: int,
     start: Mapping[str, torch.Tensor] | None = None,
-) -> AutoencoderKL:
+) -> BlockAutoencoder:
     """Train from scratch, or from the weights `start`, on random crops of `crop` pixels a side.
 
     The network that is returned is on the CPU.
     """
-    network = build_autoencoder(settings, schedule.seed)
+    components = principal_components(data) if start is None else None
+    network = build_blocks(settings, schedule.seed, components)
     if start is not None:
         fill_network(network, start, "start of the autoencoder's training")
-    network.to(session.device, memory_format=torch.channels_last)
+    network.to(session.device).to(memory_format=torch.channels_last)
 
     def losses(rng: np.random.Generator) -> Losses:
         images = torch.from_numpy(data.crops(rng, schedule.batch, crop))
         images = images.to(session.device, memory_format=torch.channels_last)
-        return _losses(network, images, forward_pass(schedule, session.device))
+        precision = forward_pass(schedule, session.device)
+        with precision:
+            latent = network.encode(images).latent_dist.mode()
+        states = simulated_states(latent.float(), carried, rng)
+        with precision:
+            shown = network.decode(states.contiguous(memory_format=torch.channels_last)).sample
+        return _losses(shown.float(), images)
 
     describe: dict[str, Any] = {"network": settings.values(), "pool": data.digest, "crop": crop}
-    describe |= {"start": state_digest(start), "loss": [DISTORTION, STRUCTURE], "norms": "fixed"}
-    train(
-        "autoencoder",
-        network,
-        # The statistics of a trained network are frozen from the start.
-        replace(schedule, freeze_after=0.0) if start is not None else schedule,
-        losses,
-        session,
-        freeze=freeze_norms,
-        describe=describe,
-    )
+    describe |= {"start": state_digest(start), "carried": carried, "loss": [STRUCTURE, SCALES]}
+    train("autoencoder", network, schedule, losses, session, describe=describe)
     return network.cpu()
 
 
-def _losses(network: AutoencoderKL, images: torch.Tensor, precision: torch.autocast) -> Losses:
-    with precision:
-        posterior = network.encode(images).latent_dist
-        # Drawn on the CPU: the same on every device.
-        noise = torch.randn(posterior.mean.shape).to(images.device)
-        shown = network.decode(posterior.mean + posterior.std * noise).sample
-    mean, variance = posterior.mean.float(), posterior.var.float()
-    log_variance = posterior.logvar.float()
-    error, structure = picture_losses(shown.float(), images)
-    nats = 0.5 * (mean**2 + variance - 1 - log_variance).sum(1).mean()
-    values = images[0].numel() / mean[0, 0].numel()  # colour values per cell
-    loss = error + 2 * DISTORTION / values * nats + STRUCTURE * structure
-    return {"loss": loss, "error": error, "nats": nats, "structure": structure}
+def _losses(shown: torch.Tensor, images: torch.Tensor) -> Losses:
+    error, structure = scale_losses(shown, images)
+    return {"loss": error + STRUCTURE * structure, "error": error, "structure": structure}

@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from icmbench.core.errors import ConfigError, DatasetError, ModelError
 from icmbench.core.files import seed_from
@@ -164,4 +163,6 @@ def _project(descriptors: Floats, mean: Floats, components: Floats) -> Doubles:
 
 
 def _nearest(points: Doubles, centres: Floats) -> Ints:
+    from scipy.spatial.distance import cdist  # labels are read without it
+
     return np.asarray(cdist(points, centres, "sqeuclidean").argmin(axis=1), np.int64)

@@ -18,6 +18,7 @@ from icmbench.codecs.mpd.palette.clustering import default_features
 from icmbench.codecs.mpd.palette.shared_palette import make_shared_palette
 from icmbench.codecs.mpd.stream import contexts as ctx
 from icmbench.codecs.mpd.stream.encoder import encode_latent
+from icmbench.codecs.mpd.stream.refinement import REFINEMENTS
 from icmbench.core.progress import progress
 from icmbench.training.data import TrainingData
 
@@ -43,19 +44,30 @@ def train_contexts(
     count = min(images, len(data.images))
     chosen = [index * len(data.images) // count for index in range(count)]
     bar = progress(chosen, desc="latents", unit="image")
-    latents = [model.carried_latent(model.latent(data.images[index])) for index in bar]
-    return context_arrays(latents)
+    latents = [model.latent(data.images[index]) for index in bar]
+    return context_arrays(latents, model.carried)
 
 
-def context_arrays(latents: Sequence[Latent]) -> dict[str, NDArray[Any]]:
-    """Slots and mixers after coding all latents in turn, and the data-set palette."""
-    shared = make_shared_palette(list(latents))
+def context_arrays(
+    latents: Sequence[Latent], carried: int | None = None
+) -> dict[str, NDArray[Any]]:
+    """Slots and mixers after coding all latents in turn, and the data-set palette.
+
+    Args:
+        carried: leading channels that the palettes carry; None: all.
+    """
+    leading = [np.ascontiguousarray(latent[:, :, :carried]) for latent in latents]
+    shared = make_shared_palette(leading)
     adaptive = ctx.fresh_model()
     fresh = ctx.fresh_model()
     for palette in (None, shared):
-        for latent in progress(latents, desc="contexts", unit="image"):
-            features = default_features(latent) if palette is None else None
-            encode_latent(latent, shared=palette, adaptive=adaptive, keep=True, features=features)
+        pairs = list(zip(latents, leading, strict=True))
+        for latent, coarse in progress(pairs, desc="contexts", unit="image"):
+            features = default_features(coarse) if palette is None else None
+            encode_latent(
+                latent, carried=carried, refine=REFINEMENTS, shared=palette, adaptive=adaptive,
+                keep=True, features=features,
+            )  # fmt: skip
             adaptive.slots[ctx.SHARED :] = fresh.slots[ctx.SHARED :]
             adaptive.seen[ctx.SHARED :] = 0
     return {

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from icmbench.codecs.mpd.training.autoencoder import centre_crops
+from icmbench.codecs.mpd.training.centre_crops import centre_crops
 from icmbench.training.data import TrainingData
 
 if TYPE_CHECKING:

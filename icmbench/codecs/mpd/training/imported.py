@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from icmbench.codecs.mpd.model_folder import CHANNEL_LIMIT
-from icmbench.codecs.mpd.training.autoencoder import centre_latents, latent_statistics
+from icmbench.codecs.mpd.training.centre_crops import centre_latents, latent_statistics
 from icmbench.codecs.mpd.training.directions import IMAGE, decoder_sensitivity, find_directions
 from icmbench.core.errors import ModelError
 from icmbench.core.versions import package_version

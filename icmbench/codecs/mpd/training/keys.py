@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from icmbench.codecs.mpd.model_folder import CHANNEL_LIMIT, CONCATENATED
 from icmbench.core.schema import REQUIRED, Schema, array, choice, integer, local_or_source, section
+from icmbench.models.grid import CELL
 from icmbench.training.section import network
 
 COUNT: Final = integer(REQUIRED, low=2)  # of clusters
@@ -74,9 +75,23 @@ KEYS: Final[Mapping[str, Schema]] = {
                 "directions are principal components by the squared error of decoded images (the "
                 "decoder's derivative), or of the latent itself",
             ),
-            "channels": widths([16, 32, 64, 96], "at 1, 1/2, 1/4 and 1/8", 8, least=4, most=4),
-            "layers": integer(1, "residual blocks per resolution of the encoder", low=1),
-            "latent": integer(4, "channels of the latent", low=1, high=CHANNEL_LIMIT),
+            "latent": integer(
+                16, "channels of the latent of the trained network", low=1, high=CHANNEL_LIMIT
+            ),
+            "carried": integer(
+                6, "its leading channels, those that the palette carries", low=1, high=CHANNEL_LIMIT
+            ),
+            "encoder": widths([64, 96], "of the encoder at 1/4 and 1/8", 8, least=2, most=2),
+            "decoder": widths(
+                [160, 80, 48], "of the decoder at 1/8, 1/4 and 1/2", 8, least=3, most=3
+            ),
+            "blocks": array(
+                integer(REQUIRED, low=1),
+                [4, 2, 2],
+                "residual blocks of the decoder at these sizes",
+                least=3,
+                most=3,
+            ),
         },
     ),
     "contexts": section(
@@ -84,13 +99,14 @@ KEYS: Final[Mapping[str, Schema]] = {
         "the entropy coder's tables",
     ),
     "reverse": network(
-        16,
-        5e-4,
+        4,
+        1e-3,
         "crops",
         "the network of the reverse process",
         {
-            "channels": widths([48, 80], "at 1/8, 1/16 and so on", 4, least=1, most=5),
-            "layers": integer(1, "residual blocks per resolution", low=1),
+            "crop": integer(256, "pixels a side of the crops", low=64, multiple=CELL),
+            "channels": integer(96, "channels of the residual blocks", low=1),
+            "blocks": integer(6, "residual blocks", low=1),
         },
     ),
     "vgg": network(

@@ -32,8 +32,8 @@ SHARED: Final = {
 # Keys of a part that are sizes of its network. Those of a network that training starts from are
 # its own: other sizes need a training from scratch.
 SIZES: Final = {
-    "autoencoder": ("channels", "layers", "latent"),
-    "reverse": ("channels", "layers"),
+    "autoencoder": ("latent", "encoder", "decoder", "blocks"),
+    "reverse": ("channels", "blocks"),
     "vgg": ("channels",),
     "features": ("channels", "embedding", "head", "dims"),
 }

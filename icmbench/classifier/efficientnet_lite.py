@@ -20,10 +20,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from icmbench.classifier.lite0_weights import SHA256, lite0_file, lite0_lacks
 from icmbench.core.errors import ModelError
 from icmbench.core.files import check_weight_file
 from icmbench.core.pickles import load_pickle
-from icmbench.metrics.lite0_weights import SHA256, lite0_file, lite0_lacks
 
 CLASSES: Final = 1000
 FEATURES: Final = 1280  # channels before the classifier
