@@ -374,6 +374,18 @@ def test_a_plug_in_may_lie_in_a_namespace_package(
     assert Code().closure(["shared_space.codec"]).digest != before.digest
 
 
+@pytest.mark.parametrize("of_a_module", [False, True])
+def test_a_plug_in_may_import_the_main_program(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_a_module: bool
+) -> None:
+    """What runs the plan is no source of the plug-in; a script or `-c` has no spec, `-m` has one."""
+    (tmp_path / "odd_codec.py").write_text("import __main__\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    spec = importlib.util.find_spec("pytest") if of_a_module else None
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", spec)
+    assert Code().closure(["odd_codec"]).modules == ("odd_codec",)
+
+
 CODING_PROGRAM = """
 import importlib, sys
 import numpy as np

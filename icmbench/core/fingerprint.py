@@ -247,9 +247,11 @@ def _place(top: str, name: str = "") -> Path | None:
     """The folder or the file of a top-level module's Python sources.
 
     Several distributions may share a namespace package, which has no file of its own: of its
-    folders, the one that holds the module `name`.
+    folders, the one that holds the module `name`. `__main__` is the program that asks, whichever
+    that is: nothing of a plug-in that imports it.
     """
-    spec = importlib.util.find_spec(top) if top.isidentifier() else None
+    named = top.isidentifier() and top != "__main__"
+    spec = importlib.util.find_spec(top) if named else None
     if spec is not None and spec.origin is None and name:
         folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
         return next((f for f in folders if _find(f, name.split(".")[1:])), None)
