@@ -59,7 +59,10 @@ class ResidualBlockWithStride(nn.Module):
         """The block's output."""
         out = functional.leaky_relu(self.conv1(x), SLOPES[0])
         out = functional.leaky_relu(self.conv2(out), SLOPES[1])
-        shortcut: Tensor = self.downsample(x)
+        # Every other pixel first: of a 1x1 convolution with a stride, torch 2.14's backward pass
+        # writes outside its memory on some CPUs (few channels, channels_last).
+        layer = self.downsample
+        shortcut = functional.conv2d(x[..., ::2, ::2], layer.weight, layer.bias)
         return out + shortcut
 
 
@@ -102,11 +105,13 @@ class ResidualBottleneck(nn.Module):
 class SFT(nn.Module):
     """Modulates a feature by a side feature: a factor and a summand per value.
 
-    `side` counts the channels of the side feature, `hidden` those in between.
+    `side` counts the channels of the side feature, `hidden` those in between. `limited`: the factor
+    lies between 0 and 2; without, as published, a stack of modulations is a polynomial of its input.
     """
 
-    def __init__(self, channels: int, side: int, hidden: int = 128) -> None:
+    def __init__(self, channels: int, side: int, hidden: int = 128, limited: bool = False) -> None:
         super().__init__()
+        self.limited = limited
         # The activation is module 1 of the sequence, which has no tensors.
         self.mlp_shared = nn.Sequential(conv3x3(side, hidden), nn.LeakyReLU(SFT_SLOPE))
         self.mlp_gamma = conv3x3(hidden, channels)
@@ -117,19 +122,21 @@ class SFT(nn.Module):
         if side.shape[-2:] != x.shape[-2:]:
             side = functional.adaptive_avg_pool2d(side, (x.shape[-2], x.shape[-1]))
         shared = self.mlp_shared(side)
-        modulated: Tensor = x * (1 + self.mlp_gamma(shared)) + self.mlp_beta(shared)
+        gamma = self.mlp_gamma(shared)
+        gamma = gamma.tanh() if self.limited else gamma
+        modulated: Tensor = x * (1 + gamma) + self.mlp_beta(shared)
         return modulated
 
 
 class SFTResblk(nn.Module):
     """A residual block whose two convolutions have a modulated input."""
 
-    def __init__(self, channels: int, side: int, hidden: int = 128) -> None:
+    def __init__(self, channels: int, side: int, hidden: int = 128, limited: bool = False) -> None:
         super().__init__()
         self.conv_0 = conv3x3(channels, channels)
         self.conv_1 = conv3x3(channels, channels)
-        self.norm_0 = SFT(channels, side, hidden)
-        self.norm_1 = SFT(channels, side, hidden)
+        self.norm_0 = SFT(channels, side, hidden, limited)
+        self.norm_1 = SFT(channels, side, hidden, limited)
 
     def forward(self, x: Tensor, side: Tensor) -> Tensor:
         """The block's output."""

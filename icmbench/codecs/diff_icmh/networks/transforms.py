@@ -85,6 +85,7 @@ class Analysis(nn.Module):
         super().__init__()
         half, quarter, eighth, last = settings.encoder
         side, hidden = settings.prior, settings.sft_hidden
+        limited = settings.linear
         self.sft_1_8 = side_feature(settings.out_channels, side)
         self.sft_1_16 = side_feature(side, side, 2)
         self.sft_1_16_2 = side_feature(side, side)
@@ -93,12 +94,12 @@ class Analysis(nn.Module):
             *resampled_stage(ResidualBlockWithStride(half, quarter), quarter),
             *resampled_stage(ResidualBlockWithStride(quarter, eighth), eighth),
         )
-        self.g_a1_ref = SFT(eighth, side, hidden)
+        self.g_a1_ref = SFT(eighth, side, hidden, limited)
         self.g_a2 = nn.Sequential(*resampled_stage(ResidualBlockWithStride(eighth, last), last))
-        self.g_a2_ref = SFT(last, side, hidden)
+        self.g_a2_ref = SFT(last, side, hidden, limited)
         self.g_a3 = conv3x3(last, last)
-        self.g_a4 = SFTResblk(last, side, hidden)
-        self.g_a5 = SFTResblk(last, side, hidden)
+        self.g_a4 = SFTResblk(last, side, hidden, limited)
+        self.g_a5 = SFTResblk(last, side, hidden, limited)
         self.g_a6 = conv3x3(last, settings.latent)
 
     def forward(self, x: Tensor, ref: Tensor) -> Tensor:
@@ -140,8 +141,8 @@ class BlockTransform(nn.Module):
 def bounded(values: Tensor, bound: float) -> Tensor:
     """Values of any shape, smoothly held within -bound and bound.
 
-    Every modulation multiplies two features, so the deep ones are polynomials of the codec's input:
-    one unusual image in a thousand has values of 10^5, and the training does not survive it.
+    What the networks add to the linear transform's values is small; one unusual image in a thousand
+    would else have values that the training does not survive.
     """
     return bound * torch.tanh(values / bound)
 
@@ -152,19 +153,20 @@ class HyperAnalysis(nn.Module):
     def __init__(self, settings: LfgcmSettings) -> None:
         super().__init__()
         channels, side, hidden = settings.hyper, settings.prior, settings.sft_hidden
+        limited = settings.linear
         self.sft_feature = side_feature(settings.out_channels, side, 2)
         self.sft_feature_h1 = side_fusion(side + settings.latent, side)
         self.sft_feature_h2 = side_feature(side, side, 2)
         self.sft_feature_h3 = side_feature(side, side, 2)
         self.h_a0 = conv3x3(settings.latent, channels)
-        self.h_a1 = SFT(channels, side, hidden)
+        self.h_a1 = SFT(channels, side, hidden, limited)
         self.h_a2 = nn.GELU()
         self.h_a3 = conv(channels, channels, stride=2)
-        self.h_a4 = SFT(channels, side, hidden)
+        self.h_a4 = SFT(channels, side, hidden, limited)
         self.h_a5 = nn.GELU()
         self.h_a6 = conv(channels, channels, stride=2)
-        self.h_a7 = SFTResblk(channels, side, hidden)
-        self.h_a8 = SFTResblk(channels, side, hidden)
+        self.h_a7 = SFTResblk(channels, side, hidden, limited)
+        self.h_a8 = SFTResblk(channels, side, hidden, limited)
         self.h_a9 = conv1x1(channels, channels)
 
     def forward(self, y: Tensor, ref: Tensor) -> Tensor:
@@ -236,16 +238,17 @@ class Synthesis(nn.Module):
         super().__init__()
         channels, latent = settings.hyper, settings.latent
         side, hidden = settings.prior, settings.sft_hidden
+        limited = settings.linear
         self.sft_feature_gs1 = side_fusion(channels // 4 + latent, side)
         self.sft_feature_gs2 = side_feature(side, side)
         self.sft_feature_gs3 = nn.Sequential(deconv(side, side, 3), nn.GELU(), conv1x1(side, side))
-        self.g_s0 = SFTResblk(latent, side, hidden)
-        self.g_s1 = SFTResblk(latent, side, hidden)
+        self.g_s0 = SFTResblk(latent, side, hidden, limited)
+        self.g_s1 = SFTResblk(latent, side, hidden, limited)
         self.g_s2 = nn.Sequential(*resampled_stage(conv3x3(latent, channels), channels))
-        self.g_s2_ref = SFT(channels, side, hidden)
+        self.g_s2_ref = SFT(channels, side, hidden, limited)
         upsample = ResidualBlockUpsample(channels, channels)
         self.g_s3 = nn.Sequential(*resampled_stage(upsample, channels))
-        self.g_s3_ref = SFT(channels, side, hidden)
+        self.g_s3_ref = SFT(channels, side, hidden, limited)
         self.g_s4 = conv3x3(channels, settings.out_channels)
 
     def forward(self, y_hat: Tensor, feature: Tensor) -> Tensor:

@@ -121,9 +121,7 @@ def train_codec_alone(
     """Train a codec in place."""
     device = session.device
     model.network.to(device).to(memory_format=torch.channels_last)
-    lfgcm.to(device)
-    if schedule.precision == "bfloat16":  # in float32 a convolution of torch 2.14 crashes on a CPU
-        lfgcm.to(memory_format=torch.channels_last)
+    lfgcm.to(device).to(memory_format=torch.channels_last)
 
     counted = 0.0  # the weight of the image's error
 
