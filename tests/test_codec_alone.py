@@ -219,7 +219,7 @@ def test_an_unusual_image_cannot_run_away() -> None:
     with torch.no_grad():
         for network in (lfgcm.g_a, lfgcm.h_a, lfgcm.g_s):
             for parameter in network.parameters():
-                parameter.mul_(3)
+                parameter.mul_(4)
     rng = torch.Generator().manual_seed(1)
     image, latent = torch.rand(1, 3, 64, 64, generator=rng), torch.randn(1, 4, 8, 8, generator=rng)
     with torch.no_grad():
