@@ -18,6 +18,7 @@ from icmbench.codecs.diff_icmh.model_folder import LAYOUT, bundled
 from icmbench.codecs.diff_icmh.networks.lfgcm import STRIDE
 from icmbench.core.files import sha256_file
 from icmbench.models.card import model_card
+from icmbench.models.latent import CELL
 from icmbench.scenes import render_scene
 
 MEGABYTE = 1e6
@@ -66,7 +67,8 @@ def test_rates_are_ordered(model: DiffICMHModel, pictures: list[np.ndarray]) -> 
 
 def test_the_encoder_takes_the_best_z(model: DiffICMHModel, pictures: list[np.ndarray]) -> None:
     """Of z and smaller ones that with the least product of bytes and error of c."""
-    image, words = pictures[0], len(model.prior.vocabulary)
+    image, words = pictures[0][:100, :120], len(model.prior.vocabulary)
+    size = image.shape[0], image.shape[1]
     padded = pad(image, STRIDE)
     ref = torch.from_numpy(model.latent(padded).transpose(2, 0, 1)[None].copy())
     pixels = torch.from_numpy(padded.transpose(2, 0, 1)[None].astype(np.float32) / 255)
@@ -74,21 +76,46 @@ def test_the_encoder_takes_the_best_z(model: DiffICMHModel, pictures: list[np.nd
         y, z = model.codec.lfgcm.analyse(pixels, ref, 2)
 
     def cost(sections: list[bytes]) -> float:
-        coded = read_sections(model.codec, tuple(sections), image.shape[:2], words)
-        error = (model.conditioning(coded) - ref).square().mean()
+        coded = read_sections(model.codec, tuple(sections), size, words)
+        rows, columns = (-(-side // CELL) for side in size)
+        error = (model.conditioning(coded) - ref)[..., :rows, :columns].square().mean()
         return sum(map(len, sections)) * float(error)
 
     with torch.inference_mode():
-        found = cost(model._sections(y, z, ref, 2, ()))
+        found = cost(model._sections(size, y, z, ref, 2, ()))
         costs = [
-            cost(code_sections(model.codec, y, share * z, 2, (), words)[0]) for share in Z_SHARES
+            cost(code_sections(model.codec, size, y, share * z, 2, (), words)[0])
+            for share in Z_SHARES
         ]
         # A z that spoils everything is not taken.
         spoiled = torch.where(torch.arange(z.numel()).reshape(z.shape) % 7 == 0, 900.0, z)
-        kept = cost(model._sections(y, spoiled, ref, 2, ()))
+        kept = cost(model._sections(size, y, spoiled, ref, 2, ()))
     assert found == min(costs)
     assert len(set(costs)) == len(costs)
     assert kept <= costs[-1]  # that without z
+
+
+def test_no_bits_are_spent_on_padding(model: DiffICMHModel, pictures: list[np.ndarray]) -> None:
+    """What y holds in the padding neither changes the file nor what is read from it."""
+    size, words = (72, 80), len(model.prior.vocabulary)
+    lfgcm = model.codec.lfgcm
+    y = torch.randn(1, lfgcm.settings.latent, 8, 8, generator=torch.Generator().manual_seed(1)) * 3
+    z = torch.zeros(1, lfgcm.settings.hyper, 2, 2)
+    other = y.clone()
+    other[..., 5:, :] += 7  # the image has 4.5 rows and 5 columns of y
+    other[..., 5:] -= 9
+    with torch.inference_mode():
+        (sections, coded), (others, _) = (
+            code_sections(model.codec, size, values, z, 1, (), words) for values in (y, other)
+        )
+        read = read_sections(model.codec, tuple(sections), size, words)
+        everything, _ = code_sections(model.codec, (128, 128), y, z, 1, (), words)
+        changed = y.clone()
+        changed[..., 4, 4] += 7
+        inside, _ = code_sections(model.codec, size, changed, z, 1, (), words)
+    assert others == sections != inside
+    assert torch.equal(read.y_hat, coded.y_hat)
+    assert len(sections[2]) < 0.45 * len(everything[2])  # 25 of 64 values
 
 
 def test_half_types_give_nearly_the_same_image(

@@ -378,7 +378,7 @@ def test_a_plug_in_may_lie_in_a_namespace_package(
 def test_a_plug_in_may_import_the_main_program(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_a_module: bool
 ) -> None:
-    """What runs the plan is no source of the plug-in; a script or `-c` has no spec, `-m` has one."""
+    """What runs the plan is no source of the plug-in; a script has no spec, `-m` has one."""
     (tmp_path / "odd_codec.py").write_text("import __main__\n", encoding="utf-8")
     monkeypatch.syspath_prepend(str(tmp_path))
     spec = importlib.util.find_spec("pytest") if of_a_module else None

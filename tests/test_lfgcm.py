@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -15,7 +19,9 @@ from official import DIFF_ICMH as PUBLISHED
 from official import needs
 from safetensors.torch import load_file
 from torch import Tensor
+from torch.nn import functional
 
+from icmbench.codecs.diff_icmh.networks import layers
 from icmbench.codecs.diff_icmh.networks.checkerboard import pack, unpack
 from icmbench.codecs.diff_icmh.networks.lfgcm import FILE_NAMES, Lfgcm, build_lfgcm, snap
 from icmbench.codecs.diff_icmh.networks.transforms import LfgcmSettings
@@ -505,3 +511,49 @@ def test_state_dictionaries_have_the_published_names() -> None:
     for wrong in (own, {**state, "g_s.g_s4.bias": state["decoder.g_s4.bias"]}):
         with pytest.raises(RuntimeError, match=r"Unexpected key.*g_s\.g_s4\.bias"):
             network.load_state_dict(wrong)
+
+
+STRIDED_BLOCKS = """
+import torch
+from icmbench.codecs.diff_icmh.networks.layers import ResidualBlockWithStride
+
+torch.set_num_threads(1)
+for inputs, outputs, side in ((3, 4, 128), (4, 8, 64), (8, 16, 64)):
+    block = ResidualBlockWithStride(inputs, outputs).to(memory_format=torch.channels_last)
+    for _ in range(20):
+        x = torch.randn(8, inputs, side, side).contiguous(memory_format=torch.channels_last)
+        block(x.requires_grad_()).square().sum().backward()
+"""
+
+
+def test_training_a_block_with_a_stride_keeps_to_its_memory() -> None:
+    """With the published layer's own forward pass it aborts on CPUs with AVX-512 (torch 2.14)."""
+    env = {**os.environ, "MALLOC_CHECK_": "3", "MALLOC_PERTURB_": "165"}
+    done = subprocess.run(
+        [sys.executable, "-c", STRIDED_BLOCKS], env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, (done.returncode, done.stderr[-2000:])
+
+
+def test_a_block_with_a_stride_is_the_published_one() -> None:
+    """Its shortcut is a 1x1 convolution with a stride, whichever way it is computed."""
+    block = layers.ResidualBlockWithStride(5, 6)
+    x = torch.randn(2, 5, 9, 12)
+    branch = functional.leaky_relu(block.conv1(x), 0.01)
+    branch = functional.leaky_relu(block.conv2(branch), 0.1)
+    torch.testing.assert_close(block(x), branch + block.downsample(x))
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_with_a_linear_transform_a_factor_is_limited(linear: bool) -> None:
+    """Whatever the side feature, a modulation at most doubles; the published one does not stop."""
+    lfgcm = build_lfgcm(replace(TINY, linear=linear), 1).double()
+    found = [module for module in lfgcm.modules() if isinstance(module, layers.SFT)]
+    assert len(found) == 18
+    for module in found:
+        side = 1e4 * torch.randn(1, module.mlp_shared[0].in_channels, 4, 4).double()
+        x = torch.randn(1, module.mlp_gamma.out_channels, 4, 4).double()
+        with torch.no_grad():
+            factor = (module(x, side) - module(torch.zeros_like(x), side)) / x
+        within = factor.min() > -1e-2 and factor.max() < 2 + 1e-2
+        assert bool(within) == linear

@@ -58,7 +58,8 @@ def _timed_stages(
     y, z = clock.run("analysis", lambda: codec.lfgcm.analyse(pixels, ref, rate))
     y, z = y.cpu(), z.cpu()
     sections = clock.run(
-        "entropy encoding", lambda: tuple(code_sections(codec, y, z, rate, tags, vocabulary)[0])
+        "entropy encoding",
+        lambda: tuple(code_sections(codec, size, y, z, rate, tags, vocabulary)[0]),
     )
     coded: Coded = clock.run(
         "entropy decoding", lambda: read_sections(codec, sections, size, vocabulary)

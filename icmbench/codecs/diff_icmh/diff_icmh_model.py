@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from icmbench.bitstream import container
-from icmbench.bitstream.folding import folding_lines, pad, unpad
+from icmbench.bitstream.folding import coded_size, folding_lines, pad, unpad
 from icmbench.codecs.diff_icmh.controlled_prior import ControlledPrior
 from icmbench.codecs.diff_icmh.entropy.stream import (
     Coded,
@@ -135,31 +135,35 @@ class DiffICMHModel(CodecModel):
                 if tags == AUTO
                 else named_tags(tags, self.prior.vocabulary)
             )
-            sections = self._sections(y.cpu(), z.cpu(), ref, point, found)
+            size = image.shape[0], image.shape[1]
+            sections = self._sections(size, y.cpu(), z.cpu(), ref, point, found)
         return container.pack(header, sections)
 
     def _sections(
         self,
+        size: tuple[int, int],
         y: torch.Tensor,
         z: torch.Tensor,
         ref: torch.Tensor,
         point: int | None,
         tags: tuple[int, ...],
     ) -> list[bytes]:
-        """The sections of an image: those of z, or of a smaller z where that is worth more.
+        """The sections of an image of `size`: those of z, or of a smaller z where that is better.
 
         With a linear transform z says little, and what the networks make of it on an image unlike
         those of their training can spoil c and the scales of y. The encoder knows c, so it takes
-        the z with the least product of bytes and squared error of c: over the small codec's rates
-        the error falls about as the bytes rise.
+        the z with the least product of bytes and squared error of c in the image: over the small
+        codec's rates the error falls about as the bytes rise.
         """
         words = len(self.prior.vocabulary)
         if self.codec.lfgcm.linear is None:
-            return code_sections(self.codec, y, z, point, tags, words)[0]
+            return code_sections(self.codec, size, y, z, point, tags, words)[0]
+        rows, columns = (-(-side // CELL) for side in coded_size(*size, STRIDE))
         tried = []
         for share in Z_SHARES:
-            sections, coded = code_sections(self.codec, y, share * z, point, tags, words)
-            error = float((self.conditioning(coded) - ref).square().mean())
+            sections, coded = code_sections(self.codec, size, y, share * z, point, tags, words)
+            wrong = (self.conditioning(coded) - ref)[..., :rows, :columns]
+            error = float(wrong.square().mean())
             cost = sum(map(len, sections)) * error
             tried.append((cost if math.isfinite(cost) else math.inf, sections))
         return min(tried, key=lambda each: each[0])[1]

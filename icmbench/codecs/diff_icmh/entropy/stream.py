@@ -3,6 +3,10 @@
 Section 0 holds the tags, section 1 the rate (one byte, where the model has several) and z, section
 2 a digest of all symbols (2 bytes) and y. Everything that decides a bit runs in float64 on the CPU,
 whatever computes the rest, and is rounded to 2^-20 before it meets an integer table.
+
+Of a model with several rates, values of y that lie wholly in the padding are not coded: they are
+the means that the entropy model predicts. A model of the published layout codes them, as its own
+code does.
 """
 
 from __future__ import annotations
@@ -59,8 +63,20 @@ def padded_size(height: int, width: int) -> tuple[int, int]:
     return folding.padded_size(height, width, STRIDE)
 
 
+def inside_image(codec: Codec, size: tuple[int, int]) -> torch.Tensor:
+    """Which values of y are coded, of an image of `size` (height, width): bool (1, 1, h, w)."""
+    height, width = (side // CELL for side in padded_size(*size))
+    inside = torch.ones(1, 1, height, width, dtype=torch.bool)
+    if codec.lfgcm.settings.rates:
+        rows, columns = (-(-side // CELL) for side in folding.coded_size(*size, STRIDE))
+        inside[..., rows:, :] = False
+        inside[..., columns:] = False
+    return inside
+
+
 def code_sections(
     codec: Codec,
+    size: tuple[int, int],
     y: torch.Tensor,
     z: torch.Tensor,
     rate: int | None,
@@ -70,6 +86,7 @@ def code_sections(
     """The payloads of the three sections of one image, and what a decoder reads from them.
 
     Args:
+        size: height and width of the image, not padded.
         y, z: (1, M, h, w) and (1, N, h/4, w/4), gained, not quantised.
         vocabulary: number of tags there are.
     """
@@ -83,12 +100,16 @@ def code_sections(
     sections = [pack_tags(tags, vocabulary), head + coder.finish()]
     parts = [part.double() for part in lfgcm.split(y)]
     coder, passes = SymbolEncoder(), [_rate(rate), z_symbols]
+    inside = inside_image(codec, size)
 
     def visit(scales: torch.Tensor, means: torch.Tensor, index: int, anchor: bool) -> torch.Tensor:
+        coded = _coded(inside, anchor, scales)
         residual = (pack(parts[index], anchor) - means).round()
-        passes.append(as_symbols(residual))
-        indexes = scale_indexes(scales.numpy(), codec.y_tables)
-        coder.write(passes[-1], indexes, codec.y_tables)
+        residual = torch.where(coded, residual, torch.zeros_like(residual))
+        passes.append(as_symbols(residual[coded]))
+        coder.write(
+            passes[-1], scale_indexes(scales[coded].numpy(), codec.y_tables), codec.y_tables
+        )
         return residual
 
     z_hat = prior_values(z_symbols, medians)
@@ -119,10 +140,15 @@ def read_sections(
     if len(sections[2]) < DIGEST_BYTES:
         raise CorruptStream("the section of y is shorter than its digest")
     coder, passes = SymbolDecoder(sections[2][DIGEST_BYTES:]), [_rate(rate), z_symbols]
+    inside = inside_image(codec, size)
 
     def visit(scales: torch.Tensor, means: torch.Tensor, index: int, anchor: bool) -> torch.Tensor:
-        passes.append(coder.read(scale_indexes(scales.numpy(), codec.y_tables), codec.y_tables))
-        return torch.from_numpy(passes[-1]).double()
+        coded, residual = _coded(inside, anchor, scales), torch.zeros_like(means)
+        passes.append(
+            coder.read(scale_indexes(scales[coded].numpy(), codec.y_tables), codec.y_tables)
+        )
+        residual[coded] = torch.from_numpy(passes[-1]).double()
+        return residual
 
     z_hat = prior_values(z_symbols, lfgcm.entropy_bottleneck.medians())
     try:
@@ -134,6 +160,11 @@ def read_sections(
     if symbol_digest(*passes) != sections[2][:DIGEST_BYTES]:
         raise SymbolMismatch("the decoded symbols are not those that were coded (their digest)")
     return Coded(tags, rate, y_hat, z_hat)
+
+
+def _coded(inside: torch.Tensor, anchor: bool, scales: torch.Tensor) -> torch.Tensor:
+    """Which values of a pass are coded: bool, of the shape of `scales`."""
+    return pack(inside, anchor).expand_as(scales)
 
 
 def read_rate(codec: Codec, payload: bytes) -> tuple[int | None, bytes]:

@@ -106,7 +106,8 @@ class SFT(nn.Module):
     """Modulates a feature by a side feature: a factor and a summand per value.
 
     `side` counts the channels of the side feature, `hidden` those in between. `limited`: the factor
-    lies between 0 and 2; without, as published, a stack of modulations is a polynomial of its input.
+    lies between 0 and 2; without, as published, a stack of modulations is a polynomial of the
+    image.
     """
 
     def __init__(self, channels: int, side: int, hidden: int = 128, limited: bool = False) -> None:
