@@ -48,6 +48,19 @@ def test_sizes_and_card() -> None:
         assert card["files"][file]["sha256"] == sha256_file(bundled() / file)
 
 
+def test_the_card_tells_every_training_of_the_codec() -> None:
+    """Two of stage 1, the second one from the file of the first, which started from scratch."""
+    about = json.loads((bundled() / "card.json").read_text())["files"]["codec.safetensors"]
+    provenance = about["provenance"]
+    former = provenance["former"]
+    assert former["sha256"] == provenance["before"]["start"]
+    assert former["before"]["start"] == "scratch"
+    steps = [each["before"]["steps"] for each in (former, provenance)]
+    assert sum(steps) >= 40_000
+    for each in (former["before"], provenance["before"], provenance):
+        assert each["conditions"]["hours"] > 0.1
+
+
 def test_rates_are_ordered(model: DiffICMHModel, pictures: list[np.ndarray]) -> None:
     """More bits at every rate on every image, and on the mean a better c."""
     errors = np.zeros((len(pictures), model.rates))

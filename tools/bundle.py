@@ -1,9 +1,11 @@
 """Put the weights of a run in place of the bundled ones: `python tools/bundle.py results/mini`.
 
-The run is one of `snakemake models --configfile configs/mini.yaml`: it has trained every part from
-scratch. Before anything is copied, all of this is checked:
+The run is one of `snakemake models --configfile configs/mini.yaml`, which trains every part from
+scratch, or `configs/mini-further.yaml`, which starts from the bundled weights. Before anything is
+copied, all of this is checked:
 
-- every file that the package bundles was made, and nothing started from other weights;
+- every file that the package bundles was made, and nothing started from weights other than the
+  bundled ones, whose training the card then keeps;
 - the parts belong together: one autoencoder, one prior, the codec's own tables, the VGG of the
   features' pseudo-labels, one vocabulary;
 - the conditions of every training are known (hours, device, revision), and every training set
@@ -91,9 +93,11 @@ def check(results: Path, names: Sequence[str]) -> list[Path]:
         raise ModelError(f"{results}: weights of {size:.1f} MB, {LIMIT:g} MB at most")
     conditions = sorted((results / "training" / "conditions").glob("*.json"))
     known = {digest for path in conditions for digest in _read(path)["files"].values()}
-    for path in (path for each in made.values() for path in each.values()):
-        _check_origin(path)
-        if sha256_file(path) not in known:
+    for path, bundled in _with_bundled(made):
+        if (digest := sha256_file(path)) in bundled:
+            continue  # not trained in this run
+        _check_origin(path, bundled)
+        if digest not in known:
             raise ModelError(
                 f"{path}: no file of {results}/training/conditions is of this training: make the "
                 "weights by the target `models`"
@@ -131,16 +135,28 @@ def bundle(results: Path, names: Sequence[str], conditions: list[Path]) -> Itera
         yield card
 
 
-def _check_origin(path: Path) -> None:
-    """ModelError where a file did not start from scratch, or its data state no licence."""
+def _with_bundled(made: Mapping[str, Mapping[str, Path]]) -> Iterator[tuple[Path, set[str]]]:
+    """The files of a run, each with the digests of the bundled files of its model."""
+    for layout in (each for each in LAYOUTS if each.name in made):
+        bundled = {sha256_file(path) for path in layout.bundled().glob("*.safetensors")}
+        for path in made[layout.name].values():
+            yield path, bundled
+
+
+def _check_origin(path: Path, bundled: set[str]) -> None:
+    """ModelError where a file started from none of the bundled ones, or data have no licence."""
     about = read_header(path).get("provenance")
     if about is None:
         return  # tables, which `_bonds` checks
     if "from" in about:
         raise ModelError(f"{path}: imported, with its publisher's licence: not bundled")
     first = about.get("before", about)
-    if first.get("start", "scratch") != "scratch":
-        raise ModelError(f"{path}: its training started from {first['start']}: not from scratch")
+    started = first.get("start", "scratch")
+    if started not in {"scratch", *bundled}:
+        raise ModelError(
+            f"{path}: its training started from {started}: neither from scratch nor from the "
+            "bundled file"
+        )
     for licence in about.get("pool", {}).get("licences", []):
         if licence.endswith(UNSTATED):
             raise ModelError(f"{path}: {licence}: set `licence` in training.data")

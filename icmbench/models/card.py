@@ -47,7 +47,7 @@ def model_card(
         "what": layout.summary,
         **_origin(paths, bundled, start),
         "weights_digest": layout.weights_digest(folder).hex(),
-        "files": described(paths, layout.contents, _conditions(home, conditions)),
+        "files": described(paths, layout.contents, _conditions(home, conditions), _formers(home)),
     }
     if layout.decoding is not None:
         metadata = read_metadata(layout.part_file(folder, layout.decoding))
@@ -111,14 +111,18 @@ def _with_published(
 
 
 def described(
-    paths: Sequence[Path], contents: Mapping[str, str], conditions: Conditions | None = None
+    paths: Sequence[Path],
+    contents: Mapping[str, str],
+    conditions: Conditions | None = None,
+    formers: Conditions | None = None,
 ) -> dict[str, dict[str, Any]]:
     """The entries of a card, by file name: contents, digest, size and provenance.
 
     The provenance is that of the file's metadata, with the conditions of its training where they
-    are known, and of the training before it.
+    are known, and of the training before it. Where the first of these started from a file of
+    `formers`, provenances by digest, that one stands under `former`.
     """
-    found, known = {}, conditions or {}
+    found, known, earlier = {}, conditions or {}, formers or {}
     for path in paths:
         digest = sha256_file(path)
         provenance = dict(read_metadata(path).get("provenance", {}))
@@ -126,12 +130,27 @@ def described(
             provenance["conditions"] = dict(known[digest])
         if "before" in provenance and (start := str(provenance["start"])) in known:
             provenance["before"] = {**provenance["before"], "conditions": dict(known[start])}
+        started = str(provenance.get("before", provenance).get("start", ""))
+        if started in earlier:
+            provenance["former"] = {"sha256": started, **earlier[started]}
         found[path.name] = {
             "what": contents[path.stem],
             "sha256": digest,
             "bytes": path.stat().st_size,
             "provenance": provenance,
         }
+    return found
+
+
+def _formers(bundled: Path) -> Conditions:
+    """Provenances in the bundled card: of its files, and of those that they started from."""
+    card = bundled / CARD
+    entries = json.loads(card.read_text("utf-8"))["files"].values() if card.is_file() else ()
+    found: dict[str, Mapping[str, Any]] = {}
+    for entry in entries:
+        found[entry["sha256"]] = entry["provenance"]
+        if former := entry["provenance"].get("former"):
+            found[former["sha256"]] = {k: v for k, v in former.items() if k != "sha256"}
     return found
 
 
