@@ -64,7 +64,7 @@ def padded_size(height: int, width: int) -> tuple[int, int]:
 
 
 def inside_image(codec: Codec, size: tuple[int, int]) -> torch.Tensor:
-    """Which values of y are coded, of an image of `size` (height, width): bool (1, 1, h, w)."""
+    """Mark the values of y that are coded, of an image of `size` (height, width): bool (1, 1, h, w)."""
     height, width = (side // CELL for side in padded_size(*size))
     inside = torch.ones(1, 1, height, width, dtype=torch.bool)
     if codec.lfgcm.settings.rates:
@@ -163,7 +163,7 @@ def read_sections(
 
 
 def _coded(inside: torch.Tensor, anchor: bool, scales: torch.Tensor) -> torch.Tensor:
-    """Which values of a pass are coded: bool, of the shape of `scales`."""
+    """Mark the coded values of a pass: bool, of the shape of `scales`."""
     return pack(inside, anchor).expand_as(scales)
 
 
