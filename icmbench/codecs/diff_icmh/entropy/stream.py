@@ -64,7 +64,7 @@ def padded_size(height: int, width: int) -> tuple[int, int]:
 
 
 def inside_image(codec: Codec, size: tuple[int, int]) -> torch.Tensor:
-    """Mark the values of y that are coded, of an image of `size` (height, width): bool (1, 1, h, w)."""
+    """Mark the values of y that are coded, of an image of `size`: bool (1, 1, h, w)."""
     height, width = (side // CELL for side in padded_size(*size))
     inside = torch.ones(1, 1, height, width, dtype=torch.bool)
     if codec.lfgcm.settings.rates:
