@@ -94,8 +94,9 @@ def check(results: Path, names: Sequence[str]) -> list[Path]:
     conditions = sorted((results / "training" / "conditions").glob("*.json"))
     known = {digest for path in conditions for digest in _read(path)["files"].values()}
     for path, bundled in _with_bundled(made):
-        if (digest := sha256_file(path)) in bundled:
-            continue  # not trained in this run
+        digest = sha256_file(path)
+        if digest in bundled and any(_start(other) in bundled for other in path.parent.glob("*")):
+            continue  # a part that this run left as it is, where others started from such parts
         _check_origin(path, bundled)
         if digest not in known:
             raise ModelError(
@@ -143,6 +144,12 @@ def _with_bundled(made: Mapping[str, Mapping[str, Path]]) -> Iterator[tuple[Path
             yield path, bundled
 
 
+def _start(path: Path) -> str:
+    """What the trainings of a weight file started from: "scratch", or the digest of a file."""
+    about = read_header(path).get("provenance") or {} if path.suffix == ".safetensors" else {}
+    return str(about.get("before", about).get("start", "scratch"))
+
+
 def _check_origin(path: Path, bundled: set[str]) -> None:
     """ModelError where a file started from none of the bundled ones, or data have no licence."""
     about = read_header(path).get("provenance")
@@ -150,9 +157,7 @@ def _check_origin(path: Path, bundled: set[str]) -> None:
         return  # tables, which `_bonds` checks
     if "from" in about:
         raise ModelError(f"{path}: imported, with its publisher's licence: not bundled")
-    first = about.get("before", about)
-    started = first.get("start", "scratch")
-    if started not in {"scratch", *bundled}:
+    if (started := _start(path)) not in {"scratch", *bundled}:
         raise ModelError(
             f"{path}: its training started from {started}: neither from scratch nor from the "
             "bundled file"
