@@ -145,7 +145,7 @@ def _with_bundled(made: Mapping[str, Mapping[str, Path]]) -> Iterator[tuple[Path
 
 
 def _start(path: Path) -> str:
-    """What the trainings of a weight file started from: "scratch", or the digest of a file."""
+    """Name the start of a weight file's trainings: "scratch", or the digest of a file."""
     about = read_header(path).get("provenance") or {} if path.suffix == ".safetensors" else {}
     return str(about.get("before", about).get("start", "scratch"))
 

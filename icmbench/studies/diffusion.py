@@ -6,7 +6,7 @@ All from a run's own files: the streams of a shard, and the original beside them
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -177,16 +177,10 @@ def coded_pictures(
 def uncropped(
     model: DiffICMHModel, stream: bytes, parsed: container.Stream, point: OperatingPoint
 ) -> Image:
-    """Decode a stream without cropping: uint8 (H, W, 3), sides multiples of 64.
-
-    Symbols, noise and latent are the same as with cropping: they depend on the padded size.
-    """
-    height, width = padded_size(parsed.header.height, parsed.header.width)
-    larger = replace(parsed, header=replace(parsed.header, height=height, width=width))
-    keys: dict[str, Any] = {
-        k: v for k, v in point.decode if k != "batch"
-    }  # always one stream at a time
-    return model.decode(stream, larger, **keys)
+    """Decode a stream without cropping: uint8 (H, W, 3), sides multiples of 64."""
+    # Always one stream at a time.
+    keys: dict[str, Any] = {k: v for k, v in point.decode if k != "batch"}
+    return model.decode_padded(stream, parsed, **keys)
 
 
 def accounting_rows(original: Image, coded: list[Coded]) -> Iterator[Row]:

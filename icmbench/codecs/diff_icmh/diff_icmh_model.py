@@ -225,6 +225,19 @@ class DiffICMHModel(CodecModel):
         return self.decode_batch([(stream, parsed)], **keys)[0]
 
     def decode_batch(
+        self, streams: Sequence[tuple[bytes, container.Stream]], **keys: Any
+    ) -> list[Image]:
+        """Decode several streams; those of one size are sampled together."""
+        sizes = [(parsed.header.height, parsed.header.width) for _, parsed in streams]
+        latents = self.latents(streams, **keys)
+        return [self.show(latent, size) for latent, size in zip(latents, sizes, strict=True)]
+
+    def decode_padded(self, stream: bytes, parsed: container.Stream, **keys: Any) -> Image:
+        """Decode a stream without cropping: uint8 (H, W, 3), sides multiples of 64."""
+        latent = self.latents([(stream, parsed)], **keys)[0]
+        return self._show_padded(latent)
+
+    def latents(
         self,
         streams: Sequence[tuple[bytes, container.Stream]],
         *,
@@ -234,8 +247,8 @@ class DiffICMHModel(CodecModel):
         start: int = 0,
         dtype: str = "float32",
         seed: int = 0,
-    ) -> list[Image]:
-        """Decode several streams; those of one size are sampled together."""
+    ) -> list[torch.Tensor]:
+        """Latents (1, C, h, w) of several streams; those of one size are sampled together."""
         defaults = self.codec.defaults
         coded = [self.read(parsed) for _, parsed in streams]
         with torch.inference_mode():
@@ -254,8 +267,7 @@ class DiffICMHModel(CodecModel):
                     )
                     for number, place in enumerate(places):
                         latents[place] = drawn[number : number + 1]
-        sizes = [(parsed.header.height, parsed.header.width) for _, parsed in streams]
-        return [self.show(latent, size) for latent, size in zip(latents, sizes, strict=True)]
+        return latents
 
     def conditioning(self, coded: Coded) -> torch.Tensor:
         """Compute the conditioning latent c of an image, float32 (1, C, h, w)."""
@@ -272,13 +284,15 @@ class DiffICMHModel(CodecModel):
 
         Raises CodecError where the latent holds a value that is not finite.
         """
+        return unpad(self._show_padded(latent), size, STRIDE)
+
+    def _show_padded(self, latent: torch.Tensor) -> Image:
         if not torch.isfinite(latent).all():
             hint = "with dtype=float16, take bfloat16 or float32"
             raise CodecError(f"the sampled latent is not finite: {hint}")
         values = latent[0].permute(1, 2, 0).float().cpu().numpy()
         whole = latent.shape[2] * CELL, latent.shape[3] * CELL
-        image = self.autoencoder.image(np.ascontiguousarray(values), whole)
-        return unpad(image, size, STRIDE)
+        return self.autoencoder.image(np.ascontiguousarray(values), whole)
 
     def describe(self, stream: bytes, parsed: container.Stream) -> list[tuple[str, str]]:
         """List the lines of `icmbench info`."""
