@@ -180,7 +180,7 @@ def test_tables_have_their_columns(run: Run) -> None:
     assert list(timing.columns[:7]) == ["codec", "device", "images", *columns]
     assert (timing["encode_s"] > 0).all()
     jobs = run.table("jobs", "rule")
-    assert 0.01 < jobs.loc["measure", "memory_used"] < 1
+    assert 0 < jobs.loc["measure", "memory_used"] < 1  # sampled: a short job may show its start
     assert 0 < jobs.loc["measure", "time_used"] < 1
     assert jobs["hosts"].notna().all()
     assert jobs.loc["encode", "jobs"] == len(run.config["codecs"])
