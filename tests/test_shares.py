@@ -105,14 +105,14 @@ def whole(models: Path, pool: TrainingData, tmp_path_factory: pytest.TempPathFac
     return gradients(icmh.parts(models), pool, Session(folder / "c", folder / "h"))
 
 
-def assert_equal_gradients(one: Any, other: Any) -> None:
+def assert_equal_gradients(one: Any, other: Any, atol: float = 1e-6) -> None:
     """Up to rounding, of gradients of which none is zero."""
     assert one[0].keys() == other[0].keys()
     assert len(one[0]) > 100
     scale = max(float(gradient.abs().max()) for gradient in one[0].values())
     assert scale > 1e-3
     for name, gradient in one[0].items():
-        torch.testing.assert_close(other[0][name], gradient, rtol=1e-3, atol=1e-6 * scale)
+        torch.testing.assert_close(other[0][name], gradient, rtol=1e-3, atol=atol * scale)
     assert one[1] == pytest.approx(other[1], rel=1e-5)
 
 

@@ -34,7 +34,7 @@ def _train(job: TrainingJob) -> None:
     from icmbench.training.image_tags import read_image_tags
 
     settings, files, crop = job.settings, _session(job), _crop(job)
-    weights = loss_weights(settings["codec"])
+    weights = loss_weights(settings["codec"], settings.get("sampled"))
     if settings["imported"] and files.device == "cuda":
         # By a name that fingerprints do not follow: an edit of the estimate does not rerun a
         # training of weeks.
@@ -104,13 +104,18 @@ def _decoding(settings: Mapping[str, Any]) -> Mapping[str, Any]:
 
     decoding = PUBLISHED_DECODING if settings["imported"] else DECODING
     start = settings["codec"]["start"]
-    return {**decoding, "start": start} if start else decoding
+    decoding = {**decoding, "start": start} if start else decoding
+    steps = settings.get("sampled", {}).get("steps", 0)
+    # What is sampled lies about c, whose values no limit fits.
+    return {**decoding, "sampler": "ddim", "steps": steps, "clip": None} if steps else decoding
 
 
-def loss_weights(losses: Mapping[str, Any]) -> LossWeights:
-    """Loss weights of the section `codec`."""
+def loss_weights(
+    losses: Mapping[str, Any], sampled: Mapping[str, Any] | None = None
+) -> LossWeights:
+    """Loss weights of the section `codec`, and of `sampled` where it has steps."""
     from icmbench.codecs.diff_icmh.sampling import STEPS
-    from icmbench.codecs.diff_icmh.training.losses import LossWeights
+    from icmbench.codecs.diff_icmh.training.losses import LossWeights, SampledWeights
 
     return LossWeights(
         lambda_noise=losses["noise"],
@@ -121,6 +126,7 @@ def loss_weights(losses: Mapping[str, Any]) -> LossWeights:
         timesteps=losses["draws"],
         freeze_codec=losses["steer_only"],
         levels=losses["start"] + 1 if losses["start"] else STEPS,
+        sampled=SampledWeights(**sampled) if sampled and sampled["steps"] else None,
     )
 
 

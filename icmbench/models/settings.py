@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Self, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Self, get_args, get_origin, get_type_hints
 
 from icmbench.core.errors import ModelError
 
@@ -20,6 +20,9 @@ class NetworkSettings:
     settings of an inner network. A subclass checks ranges in `__post_init__` (ValueError).
     """
 
+    # Fields that files of earlier versions lack; their defaults are what those networks are.
+    added: ClassVar[tuple[str, ...]] = ()
+
     @classmethod
     def read(cls, values: object, where: str = "network") -> Self:
         """The settings of plain values, as `values` gives them.
@@ -29,6 +32,7 @@ class NetworkSettings:
         if not isinstance(values, Mapping):
             raise ModelError(f"{where} is {values!r}, not names with values")
         names = [field.name for field in fields(cls)]
+        values = {f.name: f.default for f in fields(cls) if f.name in cls.added} | dict(values)
         for name in [*names, *values]:
             if name not in values:
                 raise ModelError(f"{where}.{name} is missing")

@@ -18,6 +18,22 @@ def picture_losses(shown: torch.Tensor, pixels: torch.Tensor) -> tuple[torch.Ten
     return error, 1 - ssim(shown + 1, pixels + 1, data_range=2)
 
 
+def structure_of_each(shown: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    """1 - SSIM of every image of a batch, the mean of up to three scales, float32 (n); as above.
+
+    Outside of any autocast: a difference of means of squares needs the digits.
+    """
+    with torch.autocast(shown.device.type, enabled=False):
+        shown, pixels = shown.float(), pixels.float()
+        scales = min(SCALES, 1 + int(math.log2(min(pixels.shape[2:]) / WINDOW)))
+        found = []
+        for scale in range(scales):
+            if scale:
+                shown, pixels = (torch.nn.functional.avg_pool2d(e, 2) for e in (shown, pixels))
+            found.append(1 - ssim(shown + 1, pixels + 1, data_range=2, size_average=False))
+        return torch.stack(found).mean(0)
+
+
 def scale_losses(shown: torch.Tensor, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Squared error, and 1 - SSIM as the mean of up to three scales; images as above."""
     error, structure = picture_losses(shown, pixels)

@@ -71,6 +71,20 @@ def noise_of_velocity(
     return alpha_prod_t.sqrt() * velocity.float() + (1 - alpha_prod_t).sqrt() * x_t.float()
 
 
+def latent_of_noise(x_t: torch.Tensor, eps: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
+    """The latent in x_t of predicted noise: the inverse of `add_noise`."""
+    alpha_prod_t = _alpha_prod_t(x_t, timesteps)
+    return (x_t - (1 - alpha_prod_t).sqrt() * eps) / alpha_prod_t.sqrt()
+
+
+def noise_of_latent(
+    x_t: torch.Tensor, latent: torch.Tensor, timesteps: torch.Tensor
+) -> torch.Tensor:
+    """The noise in x_t of a predicted latent."""
+    alpha_prod_t = _alpha_prod_t(x_t, timesteps)
+    return (x_t - alpha_prod_t.sqrt() * latent) / (1 - alpha_prod_t).sqrt()
+
+
 def _alpha_prod_t(like: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
     """`alphas_cumprod` at the timesteps of latents (n, C, h, w), (n, 1, 1, 1)."""
     found = torch.from_numpy(alphas_cumprod()).to(like.device)[timesteps].to(like.dtype)

@@ -5,17 +5,21 @@ gets the conditioning latent `c` of the codec beside x_t. It is evaluated along 
 and adds to it through 1x1 convolutions that start at zero: after every encoder block, after the
 middle, and before every decoder block. Nothing flows back. The prior alone is the same network
 without control.
+
+With `blend` (ours) the predicted latent is mixed with c (`networks.blend`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from diffusers import Transformer2DModel, UNet2DConditionModel
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 
+from icmbench.codecs.diff_icmh.networks.blend import Blend
 from icmbench.codecs.diff_icmh.networks.unet import (
     UnetSettings,
     block_channels,
@@ -41,12 +45,16 @@ class ControlSettings(NetworkSettings):
         head_width: channels of an attention head, or the largest divisor below.
         hint: channels of the conditioning latent c.
         scale: factor of everything that is injected.
+        blend: hidden channels of the layers that mix the predicted latent with c; 0: no mixture.
     """
+
+    added: ClassVar[tuple[str, ...]] = ("blend",)
 
     ratio: float = 1.0
     head_width: int = 16
     hint: int = 4
     scale: float = 1.0
+    blend: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,8 @@ class ControlNetwork(torch.nn.Module):
     """The copy of the encoder half, and the zero convolutions into the UNet.
 
     `encoder` holds a UNet without its decoder. `enc_zero[k]` adds to the output of encoder block k,
-    `mid_zero` to the middle, `dec_zero[k]` to the input of decoder block k.
+    `mid_zero` to the middle, `dec_zero[k]` to the input of decoder block k. `blend` mixes the
+    predicted latent with c, or is None.
     """
 
     def __init__(self, unet: UnetSettings, settings: ControlSettings) -> None:
@@ -129,6 +138,9 @@ class ControlNetwork(torch.nn.Module):
         self.enc_zero = _zeros(own, base)
         self.mid_zero = _zero(own[-1], base[-1])
         self.dec_zero = _zeros(own[::-1], decoder_channels(unet.channels, unet.layers))
+        self.blend = (
+            Blend(unet.channels[0], unet.latent, settings.blend) if settings.blend else None
+        )
 
     def injections(
         self, noisy: torch.Tensor, c: torch.Tensor, timesteps: torch.Tensor, context: torch.Tensor
@@ -207,8 +219,13 @@ def predict_noise(
     found: torch.Tensor = unet.conv_out(unet.conv_act(unet.conv_norm_out(h)))
     found = found[:, :, :height, :width]
     if unet.config.get("prediction_type") == "v_prediction":
-        return noise_of_velocity(x_t, found, timesteps)
-    return found
+        found = noise_of_velocity(x_t, found, timesteps)
+    if control is None or control.blend is None:
+        return found
+    assert c is not None, "control needs the conditioning latent"
+    features = unet.conv_act(unet.conv_norm_out(h))[:, :, :height, :width]
+    mixed: torch.Tensor = control.blend(features, c[:, :, :height, :width], x_t, found, timesteps)
+    return mixed
 
 
 def middle_features(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from icmbench.codecs.diff_icmh.training.losses import (
     codec_losses,
 )
 from icmbench.codecs.diff_icmh.training.prior import DROPOUT, tag_ids
+from icmbench.codecs.diff_icmh.training.sampled import sampled_losses
 from icmbench.core.errors import ConfigError, ModelError
 from icmbench.models.tensors import (
     fill_network,
@@ -44,6 +45,8 @@ from icmbench.training.loop import Losses, Schedule, Session, forward_pass, trai
 from icmbench.training.provenance import training_provenance
 from icmbench.training.shares import Share
 from icmbench.training.source_tags import tag_training_data
+
+HIDDEN: Final = 64  # channels of the layers that mix c in
 
 
 def make_codec(
@@ -85,6 +88,9 @@ def make_codec(
     network, about = _networks(
         frozen, schedule.seed, start, settings, control, start is None or control_from_scratch
     )
+    if weights.sampled:
+        network.control = blending(network.control, schedule.seed)
+        about["control"] = network.control.settings.values()
     rates = network.lfgcm.settings.rates
     if rates not in (0, len(weights.lambda_rate)):
         raise ConfigError(f"{len(weights.lambda_rate)} rate weights, the codec has {rates} rates")
@@ -139,6 +145,15 @@ def _networks(
     digests = {name: state_digest(state) for name, state in states.items()}
     about = {"network": settings.values(), "control": sizes.values(), "start": digests}
     return network, about
+
+
+def blending(control: ControlNetwork, seed: int) -> ControlNetwork:
+    """The control network with layers that mix c in: its own, or new ones that begin with c."""
+    if control.settings.blend:
+        return control
+    grown = build_control(control.unet_settings, replace(control.settings, blend=HIDDEN), seed)
+    fill_network(grown, {**grown.state_dict(), **control.state_dict()}, "control network")
+    return grown
 
 
 def _copy_encoder(control: ControlNetwork, prior: Conditioned) -> None:
@@ -200,6 +215,8 @@ def train_codec(
         timesteps = share.rows(drawn, weights.timesteps).to(device)
         batch = torch.from_numpy(pixels).to(device)
         with forward_pass(schedule, device):
+            if weights.sampled:
+                return sampled_losses(network, frozen, batch, kept, point, weights, share)
             return codec_losses(network, frozen, batch, kept, timesteps, point, weights, share)
 
     train(

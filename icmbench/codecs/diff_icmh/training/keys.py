@@ -131,6 +131,26 @@ VARIANTS: Final = entries(
     "other trainings of the codec, by name: the keys of codec that differ; a point names one by "
     "`variant`",
 )
+SAMPLED: Final = section(
+    {
+        "steps": integer(
+            0,
+            "steps of DDIM, which become the default of decoding; 0: the control network is "
+            "trained by the noise alone",
+            low=0,
+            high=50,
+        ),
+        "error": number(1, "weight of the latent's squared error", low=0),
+        "structure": number(1, "weight of 1 - SSIM of the image, of three scales", low=0),
+        "features": number(
+            1,
+            "weight of the distance of EfficientNet-Lite0's features, which its package has",
+            low=0,
+        ),
+    },
+    "training of the control network through the sampler, from `codec.start`, on decoded images: "
+    "every term is a share of what c decoded directly has; needs `codec.steer_only`",
+)
 KEYS: Final[Mapping[str, Schema]] = {
     "prior": network(8, 1.5e-3, "latents", "the denoising network and its tag embedder", PRIOR),
     "tagger": network(
@@ -163,7 +183,11 @@ KEYS: Final[Mapping[str, Schema]] = {
         },
     ),
     "stage_2": network(
-        6, 5e-4, "crops", "the same at all rate points, one of them per step", {"crop": STAGE_CROP}
+        6,
+        5e-4,
+        "crops",
+        "the same at all rate points, one of them per step",
+        {"crop": STAGE_CROP, "sampled": SAMPLED},
     ),
     "lfgcm": LFGCM,
     "control": CONTROL,

@@ -7,7 +7,7 @@ latent c, the rate, and the semantic consistency of c (SC).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,23 @@ from icmbench.training.shares import Share
 
 
 @dataclass(frozen=True)
+class SampledWeights:
+    """Decoding and loss weights of a training through the sampler (`sampled`).
+
+    Attributes:
+        steps: of DDIM.
+        error: weight of the latent's squared error.
+        structure: weight of 1 - SSIM.
+        features: weight of the features' distance; 0: EfficientNet-Lite0 is not needed.
+    """
+
+    steps: int
+    error: float = 1.0
+    structure: float = 1.0
+    features: float = 1.0
+
+
+@dataclass(frozen=True)
 class LossWeights:
     """Weights of the loss terms.
 
@@ -51,6 +68,8 @@ class LossWeights:
         freeze_codec: train the control network alone.
         levels: noise levels that are trained, the lowest ones. Of fewer than all, decoding starts
             at the highest from c, whose error counts as noise (`noise_from_start`).
+        sampled: of a training of the control network through the sampler, in place of all terms
+            above; None: by the noise.
     """
 
     lambda_noise: float = 1.0
@@ -61,11 +80,14 @@ class LossWeights:
     timesteps: int = 1
     freeze_codec: bool = False
     levels: int = STEPS
+    sampled: SampledWeights | None = None
 
     def __post_init__(self) -> None:
         rates = list(self.lambda_rate)
         if not rates or rates != sorted(rates, reverse=True):
             raise ConfigError(f"rate weights {rates}: they fall from low rate to high")
+        if self.sampled and not (self.freeze_codec and self.levels < STEPS):
+            raise ConfigError("sampled: of the control network alone, decoded from c with noise")
 
     def metadata(self) -> dict[str, Any]:
         """Return the weights by the names that weight files keep."""
@@ -78,6 +100,7 @@ class LossWeights:
             "draws": self.timesteps,
             "steer_only": self.freeze_codec,
             "levels": self.levels,
+            **({"sampled": asdict(self.sampled)} if self.sampled else {}),
         }
 
 

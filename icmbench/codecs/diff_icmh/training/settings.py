@@ -47,6 +47,7 @@ class DiffIcmhTraining(TrainingSection):
             raise ConfigError(
                 f"{where}.stage_2.steps: 0, but stage_1.codec_alone leaves it the control network"
             )
+        self._check_sampled(training, f"{where}.stage_2.sampled")
         files = published(training)
         if files is None:
             for key in ("tokenizer", "tags", "tagger", "thresholds"):
@@ -63,6 +64,24 @@ class DiffIcmhTraining(TrainingSection):
                     f"{where}.{part}.steps: {steps}, but training.diff_icmh.prior.from imports "
                     "a network that stays frozen, and a tagger is no part of it: set steps to 0"
                 )
+
+    def _check_sampled(self, training: Values, where: str) -> None:
+        """ConfigError where the control network cannot be trained through the sampler."""
+        values = training["diff_icmh"]
+        sampled, codec = values["stage_2"]["sampled"], values["codec"]
+        if not sampled["steps"]:
+            return
+        if imports(training):
+            raise ConfigError(f"{where}: not with an imported prior (`prior.from`): set steps to 0")
+        if not codec["steer_only"]:
+            raise ConfigError(f"{where}: trains the control network alone: set codec.steer_only")
+        if not codec["start"]:
+            raise ConfigError(f"{where}: samples from c with noise: set codec.start")
+        if not 2 <= sampled["steps"] <= codec["start"] + 1:
+            text = f"sampling takes 2 to {codec['start'] + 1} steps, with codec.start"
+            raise ConfigError(f"{where}.steps: {sampled['steps']}, but {text}")
+        if not any(sampled[name] for name in ("error", "structure", "features")):
+            raise ConfigError(f"{where}: error, structure and features are 0: nothing to learn")
 
     def _check_sizes(self, training: Values) -> None:
         values, where = training["diff_icmh"], "training.diff_icmh"
