@@ -14,6 +14,7 @@ import torch
 from test_icmh_autoencoder import config, parts_of
 
 from icmbench.classifier.efficientnet_lite import EfficientNetLite0
+from icmbench.classifier.lite0_weights import MODULE
 from icmbench.codecs.diff_icmh.controlled_prior import ControlledPrior
 from icmbench.codecs.diff_icmh.model_folder import load_control
 from icmbench.codecs.diff_icmh.networks.control import ControlNetwork, ControlSettings
@@ -28,6 +29,7 @@ from icmbench.codecs.diff_icmh.training.losses import LossWeights, SampledWeight
 from icmbench.codecs.diff_icmh.training.sampled import feature_distance, sampled_losses
 from icmbench.codecs.diff_icmh.training.settings import SECTION
 from icmbench.core.errors import ConfigError, ModelError
+from icmbench.jobs.packed.pack import _needs
 from icmbench.jobs.train_stage import _decoding, loss_weights
 from icmbench.models.tensors import load_network
 from icmbench.training.data import TrainingData
@@ -300,3 +302,14 @@ def test_decoding_takes_the_steps_that_were_trained() -> None:
     assert decoding["clip"] is None
     plain = config(diff_icmh={"stage_2": {"steps": 1}, "codec": {"start": 150}})
     assert _decoding(parts_of(plain).icmh_settings("stage_2", "main"))["clip"] == 4.0
+
+
+def test_another_machine_is_told_of_the_classifier(tmp_path: Path, models: Path) -> None:
+    job = shares.stage_job(tmp_path, models)
+    sampled = {"steps": 4, "error": 1, "structure": 1, "features": 1}
+    for changes, needed in (({}, True), ({"steps": 0}, False), ({"features": 0}, False)):
+        settings = {**job.settings, "sampled": {**sampled, **changes}}
+        needs = _needs("stage_2", dataclasses.replace(job, settings=settings))
+        assert (MODULE in needs) == needed
+        assert "scipy" in needs
+    assert MODULE not in _needs("stage_2", job)

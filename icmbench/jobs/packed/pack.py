@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 import icmbench
+from icmbench.classifier.lite0_weights import MODULE as LITE0
 from icmbench.config.plan import Plan
 from icmbench.core.errors import ConfigError, ModelError
 from icmbench.core.files import sha256_file
@@ -74,7 +75,7 @@ def pack(
             if path.is_file()
         }
         packed = {n: relocated(j, *[lambda p: packed_path(plan, p)] * 2) for n, j in jobs.items()}
-        needs = sorted({need for part in jobs for need in NEEDS.get(part, ())})
+        needs = sorted({need for part, job in jobs.items() for need in _needs(part, job)})
         Manifest(packed, revision, files, tuple(needs)).write(home)
         _copy_code(home, tool)
         sizes = _sizes(home)
@@ -96,6 +97,13 @@ def chosen_jobs(plan: Plan, parts: Sequence[str]) -> dict[str, TrainingJob]:
         if part not in known:
             raise ConfigError(f"{part}: no part that this run trains: {', '.join(known) or 'none'}")
     return {name: job for name, job in known.items() if name in parts}
+
+
+def _needs(part: str, job: TrainingJob) -> tuple[str, ...]:
+    """Packages of a training beside those that every one has."""
+    sampled = job.settings.get("sampled", {})
+    classifier = bool(sampled.get("steps") and sampled["features"])
+    return (*NEEDS.get(part, ()), *((LITE0,) if classifier else ()))
 
 
 def packed_path(plan: Plan, path: Path) -> Path:

@@ -130,7 +130,7 @@ def visual_comparison(
     *,
     title: str = "",
     left_out: Sequence[str] = (),
-    columns: int = 4,
+    columns: int = 5,
 ) -> Figure:
     """Show the original and each reconstruction: whole, and two crops enlarged three times.
 
@@ -142,7 +142,7 @@ def visual_comparison(
         boxes: two square crops of one size; by default `choose_crops` decides.
         title: heading, such as image id and target rate.
         left_out: codec entries without a point near the rate, named in the note.
-        columns: images in a row, the original included.
+        columns: images in a row at most, the original included; rows are filled evenly.
 
     Raises:
         MeasurementError: an image of another shape, or a box outside the image.
@@ -165,9 +165,9 @@ def visual_comparison(
     size = f"{wide} \u00d7 {high} px"
     shown = [(original, ("original", size, "boxes: the crops below"))]
     shown += [(entry.image, _words(entry)) for entry in entries]
-    across = min(columns, len(shown))
+    rows = -(-len(shown) // columns)
+    across = -(-len(shown) // rows)
     row_height = _TITLE + round(high * width / wide) + 2 * _GAP + boxes[0].side * ZOOM + 22
-    rows = -(-len(shown) // across)
     note = (
         f"Crops: {boxes[0].side} \u00d7 {boxes[0].side} px, \u00d7{ZOOM} nearest neighbour; "
         "solid box: most detail in the original, dashed: codecs differ most. "
