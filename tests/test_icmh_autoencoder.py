@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from running import snakemake, succeed
 
 from icmbench.codecs.diff_icmh import model_folder as icmh
 from icmbench.codecs.diff_icmh.training.settings import SECTION
@@ -47,6 +49,17 @@ def test_the_bundled_models_share_an_autoencoder() -> None:
     assert not (icmh.bundled() / "autoencoder.safetensors").exists()
     assert mpd.part_file(mpd.bundled(), "autoencoder") == Path(BUNDLED)
     assert load_autoencoder(Path(BUNDLED)).channels == 16
+
+
+@pytest.mark.parametrize("codecs", [("diff-icmh",), ("diff-icmh", "mpd")])
+def test_the_table_of_jobs_lists_planned_jobs(tmp_path: Path, codecs: tuple[str, ...]) -> None:
+    """The bundled autoencoder is kept: without MPD no job makes one."""
+    made = {**config(codecs, diff_icmh={"stage_2": {"steps": 1}}), "results": "results"}
+    text = succeed(snakemake(tmp_path, made, "--dry-run", "--quiet", "rules", "--", "all"))
+    planned = set(re.findall(r"^(\w+) +\d+$", text, re.M))
+    listed = set(Plan(make_run(made)).benchmarks())
+    assert listed - planned == set()
+    assert ("train_autoencoder" in listed) == ("mpd" in codecs)
 
 
 def test_a_training_from_the_bundled_networks_keeps_their_autoencoder() -> None:

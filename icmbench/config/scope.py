@@ -30,6 +30,7 @@ def make_scope(plan: Plan) -> Scope:
 def _conditions(plan: Plan) -> Iterable[tuple[str, Any]]:
     run, config = plan.run, plan.run.config
     imported = imports(config["training"])  # a prior with its own autoencoder, and no tagger
+    kept = plan.makes_diff_icmh and ICMH.keeps_autoencoder(config["training"])
     yield "ablation", config["ablation"]["full"]
     yield "diff_icmh", plan.diff_icmh
     yield "diff_icmh_model", plan.makes_diff_icmh
@@ -42,7 +43,7 @@ def _conditions(plan: Plan) -> Iterable[tuple[str, Any]]:
     yield "task_models", set(run.training.trained["tasks"]) - {LATENT_HEAD}
     yield "models", plan.makes_models
     yield "latent_task", plan.latent_task
-    yield "latent", plan.makes_mpd or (plan.makes_models and not imported)
+    yield "latent", plan.makes_mpd or (plan.makes_models and not imported and not kept)
     yield "mpd", plan.mpd
     yield "mpd_model", plan.makes_mpd
     yield "paired", config["anchors"] and config["rates"]
