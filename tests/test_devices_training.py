@@ -23,10 +23,12 @@ import test_vgg
 import torch
 from conftest import make_picture
 from fake_cuda import fake_cuda
+from test_sampled import classifier
 from tiny_model import tiny_models
 
+from icmbench.codecs.diff_icmh.training import sampled
 from icmbench.codecs.diff_icmh.training.codec_alone import make_codec_alone
-from icmbench.codecs.diff_icmh.training.losses import LossWeights, load_frozen
+from icmbench.codecs.diff_icmh.training.losses import LossWeights, SampledWeights, load_frozen
 from icmbench.codecs.mpd.model_folder import NAME
 from icmbench.codecs.mpd.training import features as train_features
 from icmbench.codecs.mpd.training import vgg as train_vgg
@@ -219,6 +221,25 @@ def test_the_codec_and_its_control_network(
         names = ("codec", "control")
         states = {name: load_network(folder / f"{name}.safetensors")[0] for name in names}
         return {f"{name}.{k}": v for name, state in states.items() for k, v in state.items()}
+
+    on_both(tmp_path, train, casts=True)
+
+
+def test_the_control_network_through_the_sampler(
+    folder_of_models: Path, tagged: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fresh classifier per device: one that is kept would stay on the other."""
+    monkeypatch.setattr(sampled, "_classifier", lambda device: classifier().to(device))
+    weights = replace(icmh.WEIGHTS, freeze_codec=True, levels=151, sampled=SampledWeights(steps=2))
+    schedule = replace(icmh.SCHEDULE, steps=2, checkpoint_every=9)
+
+    def train(folder: Path, device: str) -> State:
+        loaded = load_frozen(folder_of_models, folder_of_models / "prior.safetensors", device)
+        icmh.run_stage(
+            folder, folder_of_models, tagged, schedule, 2,
+            weights=weights, loaded=loaded, device=device,
+        )  # fmt: skip
+        return load_network(folder / "control.safetensors")[0]
 
     on_both(tmp_path, train, casts=True)
 

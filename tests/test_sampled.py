@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import torch
 from test_icmh_autoencoder import config, parts_of
 
 from icmbench.classifier.efficientnet_lite import EfficientNetLite0
-from icmbench.classifier.lite0_weights import MODULE
+from icmbench.classifier.lite0_weights import MODULE, PACKAGE, SHA256
 from icmbench.codecs.diff_icmh.controlled_prior import ControlledPrior
-from icmbench.codecs.diff_icmh.model_folder import load_control
+from icmbench.codecs.diff_icmh.model_folder import load_codec, load_control
 from icmbench.codecs.diff_icmh.networks.control import ControlNetwork, ControlSettings
 from icmbench.codecs.diff_icmh.sampling import (
     add_noise,
@@ -24,13 +25,17 @@ from icmbench.codecs.diff_icmh.sampling import (
     noise_of_latent,
 )
 from icmbench.codecs.diff_icmh.training import sampled as module
-from icmbench.codecs.diff_icmh.training.codec import HIDDEN, blending
-from icmbench.codecs.diff_icmh.training.losses import LossWeights, SampledWeights
+from icmbench.codecs.diff_icmh.training import settings
+from icmbench.codecs.diff_icmh.training.codec import BLEND_CHANNELS, blending, make_codec
+from icmbench.codecs.diff_icmh.training.codec_files import DECODING
+from icmbench.codecs.diff_icmh.training.losses import LossWeights, SampledWeights, codec_losses
 from icmbench.codecs.diff_icmh.training.sampled import feature_distance, sampled_losses
 from icmbench.codecs.diff_icmh.training.settings import SECTION
 from icmbench.core.errors import ConfigError, ModelError
+from icmbench.core.files import sha256_file
 from icmbench.jobs.packed.pack import _needs
 from icmbench.jobs.train_stage import _decoding, loss_weights
+from icmbench.models.card import first_start
 from icmbench.models.tensors import load_network
 from icmbench.training.data import TrainingData
 from icmbench.training.loop import Session
@@ -118,6 +123,39 @@ def test_a_mixture_lies_between_the_samples_of_the_prior_and_c(models: Path) -> 
     assert float((mixed[:, 1] - c[:, 1]).abs().mean()) > 0.05
 
 
+@pytest.mark.parametrize(
+    "keys", [{"guidance": 3.0}, {"dtype": "bfloat16"}, {"sampler": "ddpm-spaced"}]
+)
+def test_c_stays_c_however_it_is_decoded(models: Path, keys: dict[str, Any]) -> None:
+    """With w = 1: of a pair of predictions, in half precision and by the other sampler."""
+    grown = blending(icmh.fresh().control, seed=1)
+    torch.manual_seed(2)
+    c = 3 * torch.randn(2, 4, 8, 8)
+    with torch.no_grad():
+        starts(grown)[:4] = 200.0
+    given = {"sampler": "ddim", "guidance": 1.0, "dtype": "float32", **keys}
+    prior = ControlledPrior(icmh.parts(models).prior, grown, None, "cpu")
+    with torch.inference_mode():
+        found = prior.sample(c, [(0,), (1,)], steps=4, seeds=[3, 4], start=150, **given)
+    # bfloat16 has eight digits of c.
+    tolerance = 0.05 if given["dtype"] == "bfloat16" else 2e-3
+    torch.testing.assert_close(found, c, rtol=0, atol=tolerance)
+
+
+def test_the_noise_loss_is_of_the_prior_s_own_prediction(models: Path, pool: TrainingData) -> None:
+    """At t = 0 the noise of a mixture would have the errors of c times 34."""
+    network, frozen = icmh.fresh(), icmh.parts(models)
+    pixels, timesteps = batch(pool), torch.tensor([0, 90])
+    weights = dataclasses.replace(WEIGHTS, sampled=None)
+    values = []
+    for control in (network.control, blending(network.control, 1)):
+        network.control = control
+        torch.manual_seed(3)
+        terms = codec_losses(network, frozen, pixels, [(), ()], timesteps, 0, weights)
+        values.append(float(terms["loss"].detach()))
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+
+
 def test_a_grown_network_has_all_weights_of_the_one_before() -> None:
     own = icmh.fresh().control
     grown = blending(own, seed=1)
@@ -158,8 +196,9 @@ def test_distance_of_features() -> None:
     network = classifier()
     one = torch.rand(2, 3, 64, 64) * 2 - 1
     near, far = one + 0.05 * torch.randn(one.shape), torch.rand(one.shape) * 2 - 1
-    assert feature_distance(network, one, one).tolist() == pytest.approx([0, 0], abs=1e-5)
-    assert (feature_distance(network, near, one) < feature_distance(network, far, one)).all()
+    maps = [network.stages(image) for image in (one, near, far)]
+    assert feature_distance(maps[0], maps[0]).tolist() == pytest.approx([0, 0], abs=1e-5)
+    assert (feature_distance(maps[1], maps[0]) < feature_distance(maps[2], maps[0])).all()
 
 
 def batch(pool: TrainingData, count: int = 2) -> torch.Tensor:
@@ -169,7 +208,7 @@ def batch(pool: TrainingData, count: int = 2) -> torch.Tensor:
 
 
 def test_what_the_loss_is_worth(models: Path, pool: TrainingData) -> None:
-    """A network that gives c back has 1 of every term; one that gives the latent has 0."""
+    """A network that gives c back has 1 of every term."""
     network, frozen = icmh.fresh(), icmh.parts(models)
     network.control = blending(network.control, 1)
     with torch.no_grad():
@@ -231,11 +270,20 @@ def test_micro_batches_have_the_gradient_of_the_batch(
 
 
 def test_the_files_of_a_training(
-    tmp_path: Path, models: Path, pool: TrainingData, stage_one: Path
+    tmp_path: Path,
+    models: Path,
+    pool: TrainingData,
+    stage_one: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The codec stays, the control network has the mixture, and a resumed training is the same."""
-    for folder in (tmp_path / "a", tmp_path / "b"):
-        icmh.run_stage(folder, models, pool, icmh.SCHEDULE, 2, weights=WEIGHTS, start=stage_one)
+    """The codec stays, the control network has the mixture, and a killed training is the same."""
+    keys: dict[str, Any] = {"weights": WEIGHTS, "start": stage_one}
+    icmh.run_stage(tmp_path / "a", models, pool, icmh.SCHEDULE, 2, **keys)
+    with monkeypatch.context() as patch:
+        icmh.kill_before(patch, 3)
+        with pytest.raises(icmh.Killed):
+            icmh.run_stage(tmp_path / "b", models, pool, icmh.SCHEDULE, 2, **keys)
+    icmh.run_stage(tmp_path / "b", models, pool, icmh.SCHEDULE, 2, **keys)
     for name in ("codec", "control", "tables"):
         one, other = ((tmp_path / k / f"{name}.safetensors").read_bytes() for k in "ab")
         assert one == other
@@ -243,7 +291,7 @@ def test_the_files_of_a_training(
     theirs, _ = load_network(stage_one / "codec.safetensors")
     assert all(torch.equal(tensor, theirs[key]) for key, tensor in ours.items())
     control = load_control(tmp_path / "a")
-    assert control.settings.blend == HIDDEN
+    assert control.settings.blend == BLEND_CHANNELS
     again = tmp_path / "c"
     icmh.run_stage(again, models, pool, icmh.SCHEDULE, 2, weights=WEIGHTS, start=tmp_path / "a")
     before, after = (load_network(f / "control.safetensors")[0] for f in (tmp_path / "a", again))
@@ -251,6 +299,37 @@ def test_the_files_of_a_training(
     _, about = load_network(tmp_path / "a" / "control.safetensors")
     kept = about["provenance"]["weights"]["sampled"]
     assert kept == {"steps": 3, "error": 1.0, "structure": 1.0, "features": 1.0}
+    assert about["provenance"]["classifier"] == {"package": PACKAGE, "sha256": SHA256}
+    # The stage before counts; a finished codec is another training's.
+    assert about["provenance"]["before"]["stage"] == 1
+    second = load_network(again / "control.safetensors")[1]["provenance"]
+    assert "before" not in second
+    assert second["start"] == sha256_file(tmp_path / "a" / "codec.safetensors")
+
+
+def test_a_mixture_keeps_its_decoding(
+    tmp_path: Path, models: Path, pool: TrainingData, stage_one: Path
+) -> None:
+    """Where it is trained on the noise again: what it samples has no limit."""
+    decoding = {"sampler": "ddim", "steps": 3, "guidance": 1.0, "start": 150, "clip": None}
+    schedule = dataclasses.replace(icmh.SCHEDULE, steps=1)
+    start = stage_one
+    for name, weights in (("a", WEIGHTS), ("b", dataclasses.replace(WEIGHTS, sampled=None))):
+        make_codec(
+            tmp_path / name,
+            icmh.parts(models),
+            schedule,
+            pool,
+            Session(tmp_path / "c", tmp_path / "h", start),
+            stage=2,
+            weights=weights,
+            source_tags=icmh.SOURCE_TAGS,
+            crop=icmh.CROP,
+            decoding=decoding if weights.sampled else DECODING,
+        )
+        start = tmp_path / name
+    made = (tmp_path / "a", tmp_path / "b")
+    assert [load_codec(folder).defaults for folder in made] == [decoding, decoding]
 
 
 def test_weights_of_a_configuration() -> None:
@@ -262,7 +341,7 @@ def test_weights_of_a_configuration() -> None:
     assert loss_weights(codec, sampled).sampled == SampledWeights(4, 1, 0.5, 0)
     assert loss_weights(codec, {**sampled, "steps": 0}).sampled is None
     assert loss_weights(codec).sampled is None
-    with pytest.raises(ConfigError, match="control network alone"):
+    with pytest.raises(ConfigError, match="needs freeze_codec, and levels below 1000"):
         LossWeights(sampled=SAMPLED)
 
 
@@ -271,6 +350,7 @@ def test_weights_of_a_configuration() -> None:
     [
         ({}, {}, r"sampled: trains the control network alone: set codec\.steer_only"),
         ({}, {"steer_only": True}, r"samples from c with noise: set codec\.start"),
+        ({}, {"steer_only": True, "start": 999}, r"set codec\.start, to less than 999"),
         ({}, {"steer_only": True, "start": 2}, r"sampled\.steps: 4, but .* 2 to 3 steps"),
         (
             {"error": 0, "structure": 0, "features": 0},
@@ -285,6 +365,29 @@ def test_settings_that_cannot_be_trained(
     keys = {"stage_2": {"steps": 1, "sampled": {"steps": 4, **stage}}, "codec": codec}
     with pytest.raises(ConfigError, match=error):
         parts_of(config(diff_icmh=keys))
+
+
+def test_a_sampler_without_a_training_is_refused() -> None:
+    keys = {"stage_2": {"sampled": {"steps": 4}}, "codec": {"steer_only": True, "start": 150}}
+    with pytest.raises(ConfigError, match=r"sampled: stage_2\.steps is 0"):
+        parts_of(config(diff_icmh={"stage_1": {"steps": 1}, **keys}))
+
+
+def test_a_missing_classifier_is_told_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "lite0_lacks", lambda: "It is missing.")
+    codec = {"steer_only": True, "start": 150}
+    for features, refused in ((1, True), (0, False)):
+        stage = {"steps": 1, "sampled": {"steps": 4, "features": features}}
+        with pytest.raises(ConfigError, match="It is missing") if refused else nullcontext():
+            parts_of(config(diff_icmh={"stage_2": stage, "codec": codec}))
+
+
+def test_where_the_trainings_of_a_file_started() -> None:
+    """Before the first of two stages; a finished codec before stage 2 is the start itself."""
+    assert first_start({"start": "a", "before": {"stage": 1, "start": "scratch"}}) == "scratch"
+    assert first_start({"start": "a", "before": {"stage": 2, "start": "scratch"}}) == "a"
+    assert first_start({"start": "a"}) == "a"
+    assert first_start({}) == ""
 
 
 def test_an_imported_prior_is_not_trained_through_its_sampler() -> None:

@@ -33,7 +33,7 @@ from icmbench.codecs.diff_icmh import model_folder as icmh
 from icmbench.codecs.mpd import model_folder as mpd
 from icmbench.core.errors import IcmbenchError, ModelError
 from icmbench.core.files import sha256_bytes, sha256_file, write_bytes, write_json
-from icmbench.models.card import model_card
+from icmbench.models.card import first_start, model_card
 from icmbench.models.headers import read_header
 from icmbench.models.layout import CARD, ModelLayout
 from icmbench.tasks import bundled as tasks
@@ -147,7 +147,7 @@ def _with_bundled(made: Mapping[str, Mapping[str, Path]]) -> Iterator[tuple[Path
 def _start(path: Path) -> str:
     """Name the start of a weight file's trainings: "scratch", or the digest of a file."""
     about = read_header(path).get("provenance") or {} if path.suffix == ".safetensors" else {}
-    return str(about.get("before", about).get("start", "scratch"))
+    return first_start(about) or "scratch"
 
 
 def _check_origin(path: Path, bundled: set[str]) -> None:

@@ -128,9 +128,11 @@ def described(
         provenance = dict(read_metadata(path).get("provenance", {}))
         if digest in known:
             provenance["conditions"] = dict(known[digest])
+        if provenance.get("before", {}).get("stage", 1) != 1:
+            del provenance["before"]  # of a finished codec, which stands under `former`
         if "before" in provenance and (start := str(provenance["start"])) in known:
             provenance["before"] = {**provenance["before"], "conditions": dict(known[start])}
-        started = str(provenance.get("before", provenance).get("start", ""))
+        started = first_start(provenance)
         if started in earlier:
             provenance["former"] = {"sha256": started, **earlier[started]}
         found[path.name] = {
@@ -140,6 +142,17 @@ def described(
             "provenance": provenance,
         }
     return found
+
+
+def first_start(provenance: Mapping[str, Any]) -> str:
+    """Name the start of a file's trainings: "scratch", the digest of a file, or "": not known.
+
+    A training of two stages keeps the first one's provenance under `before`; one of stage 2 alone
+    may keep that of the finished codec it started from.
+    """
+    before = provenance.get("before", {})
+    first = before if before.get("stage") == 1 else provenance
+    return str(first.get("start", ""))
 
 
 def _formers(bundled: Path) -> Conditions:

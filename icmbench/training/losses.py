@@ -19,9 +19,10 @@ def picture_losses(shown: torch.Tensor, pixels: torch.Tensor) -> tuple[torch.Ten
 
 
 def structure_of_each(shown: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """1 - SSIM of every image of a batch, the mean of up to three scales, float32 (n); as above.
+    """Compute 1 - SSIM of every image, the mean of up to three scales, float32 (n).
 
-    Outside of any autocast: a difference of means of squares needs the digits.
+    Images as of `picture_losses`. Computed outside of any autocast: SSIM is made of differences of
+    mean squares, which lose their digits in bfloat16.
     """
     with torch.autocast(shown.device.type, enabled=False):
         shown, pixels = shown.float(), pixels.float()

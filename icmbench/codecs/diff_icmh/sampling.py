@@ -72,7 +72,7 @@ def noise_of_velocity(
 
 
 def latent_of_noise(x_t: torch.Tensor, eps: torch.Tensor, timesteps: torch.Tensor) -> torch.Tensor:
-    """The latent in x_t of predicted noise: the inverse of `add_noise`."""
+    """Compute the latent in x_t of predicted noise: the inverse of `add_noise`."""
     alpha_prod_t = _alpha_prod_t(x_t, timesteps)
     return (x_t - (1 - alpha_prod_t).sqrt() * eps) / alpha_prod_t.sqrt()
 
@@ -80,7 +80,7 @@ def latent_of_noise(x_t: torch.Tensor, eps: torch.Tensor, timesteps: torch.Tenso
 def noise_of_latent(
     x_t: torch.Tensor, latent: torch.Tensor, timesteps: torch.Tensor
 ) -> torch.Tensor:
-    """The noise in x_t of a predicted latent."""
+    """Compute the noise in x_t of a predicted latent."""
     alpha_prod_t = _alpha_prod_t(x_t, timesteps)
     return (x_t - alpha_prod_t.sqrt() * latent) / (1 - alpha_prod_t).sqrt()
 

@@ -4,9 +4,9 @@ Each channel of each cell has its own proportion w and a correction d::
 
     x_0 = w * c + (1 - w) * x_0 of the prior + d
 
-Noise hides from the prior what c says exactly: without, the control network would have to copy c
-through all layers of the UNet. Both are computed from c and from the features before the UNet's
-output layer, which know x_t, its noise level and the text.
+The noise in x_t masks values that c holds exactly. Without the mixture, the control network would
+have to copy c through all layers of the UNet. Both w and d are computed from c and from the
+features before the UNet's output layer, which depend on x_t, its noise level and the text.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Blend(torch.nn.Module):
         eps: torch.Tensor,
         timesteps: torch.Tensor,
     ) -> torch.Tensor:
-        """The noise in x_t whose latent is the mixture of that of `eps` and of c, float32.
+        """Compute the noise in x_t whose latent is the mixture of that of `eps` and of c, float32.
 
         Args:
             features: of the UNet before its output layer, (n, features, h, w).
@@ -56,7 +56,8 @@ class Blend(torch.nn.Module):
         """
         w, d = self.layers(torch.cat([features, c], 1)).float().chunk(2, 1)
         w = w.sigmoid()
-        # At t = 0 the noise is the latent's rounding times 34: not in half precision.
+        # At t = 0 rounding of the latent counts 34 times in the noise: compute in float32, also
+        # where the networks, and with them x_t and c, are in half precision.
         x_t, c, eps = x_t.float(), c.float(), eps.float()
         latent = w * c + (1 - w) * latent_of_noise(x_t, eps, timesteps) + d
         return noise_of_latent(x_t, latent, timesteps)

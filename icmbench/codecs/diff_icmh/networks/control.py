@@ -178,6 +178,8 @@ def predict_noise(
     c: torch.Tensor | None,
     timesteps: torch.Tensor,
     context: torch.Tensor,
+    *,
+    mixed: bool = True,
 ) -> torch.Tensor:
     """Predict the noise in x_t, (n, 4, h, w).
 
@@ -190,6 +192,7 @@ def predict_noise(
         c: conditioning latent, of the same shape.
         timesteps: t, int (n,).
         context: text, (n, tokens, channels).
+        mixed: False: the prior's own prediction, of a control network that mixes c in, too.
     """
     height, width = noisy.shape[2:]
     x_t = noisy
@@ -216,16 +219,16 @@ def predict_noise(
         if added is not None:
             h = h + added.decoder[k]
         h = step(torch.cat([h, skips.pop()], 1))
-    found: torch.Tensor = unet.conv_out(unet.conv_act(unet.conv_norm_out(h)))
-    found = found[:, :, :height, :width]
+    features = unet.conv_act(unet.conv_norm_out(h))
+    found: torch.Tensor = unet.conv_out(features)[:, :, :height, :width]
     if unet.config.get("prediction_type") == "v_prediction":
         found = noise_of_velocity(x_t, found, timesteps)
-    if control is None or control.blend is None:
+    if control is None or control.blend is None or not mixed:
         return found
     assert c is not None, "control needs the conditioning latent"
-    features = unet.conv_act(unet.conv_norm_out(h))[:, :, :height, :width]
-    mixed: torch.Tensor = control.blend(features, c[:, :, :height, :width], x_t, found, timesteps)
-    return mixed
+    features = features[:, :, :height, :width]
+    blended: torch.Tensor = control.blend(features, c[:, :, :height, :width], x_t, found, timesteps)
+    return blended
 
 
 def middle_features(

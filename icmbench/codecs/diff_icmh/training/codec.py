@@ -14,6 +14,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from icmbench.classifier.lite0_weights import PACKAGE, SHA256
 from icmbench.codecs.diff_icmh.networks.control import (
     ControlNetwork,
     ControlSettings,
@@ -46,7 +47,7 @@ from icmbench.training.provenance import training_provenance
 from icmbench.training.shares import Share
 from icmbench.training.source_tags import tag_training_data
 
-HIDDEN: Final = 64  # channels of the layers that mix c in
+BLEND_CHANNELS: Final = 64  # hidden ones of the layers that mix c in
 
 
 def make_codec(
@@ -76,7 +77,8 @@ def make_codec(
             and of annotations; None: there are no others.
         crop: pixels a side of the training crops, a multiple of 64.
         control_from_scratch: the start has a codec alone.
-        decoding: defaults of the decode keys, which the codec's file keeps.
+        decoding: defaults of the decode keys, which the codec's file keeps; those of the start
+            where its control network mixes c in and is not trained through the sampler.
 
     Raises ConfigError where the crop does not fit and where the codec has other rates.
     """
@@ -110,8 +112,15 @@ def make_codec(
     first = start / "codec.safetensors" if start else None
     provenance = training_provenance(schedule, data, crop, first)
     if first and stage == 2:
-        provenance["before"] = read_metadata(first).get("provenance", {})
+        before = read_metadata(first).get("provenance", {})
+        # Where this run has no stage 1, the start is a finished codec, whose card tells of it.
+        provenance |= {"before": before} if before.get("stage") == 1 else {}
     provenance |= {"stage": stage, "weights": weights.metadata(), **frozen.digest}
+    if weights.sampled and weights.sampled.features:
+        provenance["classifier"] = {"package": PACKAGE, "sha256": SHA256}
+    if start and network.control.settings.blend and not weights.sampled:
+        # The mixture is that of the start, and so is the decoding that it was trained for.
+        decoding = read_metadata(start / "codec.safetensors").get("decoding", decoding)
     if session.group.writes:
         write_codec(folder, network, frozen.prior.settings, provenance, decoding)
 
@@ -148,10 +157,11 @@ def _networks(
 
 
 def blending(control: ControlNetwork, seed: int) -> ControlNetwork:
-    """The control network with layers that mix c in: its own, or new ones that begin with c."""
+    """Add layers that mix c in, which begin with c; a network that has such layers is returned."""
     if control.settings.blend:
         return control
-    grown = build_control(control.unet_settings, replace(control.settings, blend=HIDDEN), seed)
+    sizes = replace(control.settings, blend=BLEND_CHANNELS)
+    grown = build_control(control.unet_settings, sizes, seed)
     fill_network(grown, {**grown.state_dict(), **control.state_dict()}, "control network")
     return grown
 

