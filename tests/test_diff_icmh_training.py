@@ -586,7 +586,8 @@ def test_noise_levels_of_a_picture_are_side_by_side(
     train_codec.calibrate(network.lfgcm, loaded.model, batch_of(pool).numpy())
     given: list[tuple[Any, ...]] = []
 
-    def record(unet: Any, control: Any, noisy: Tensor, *rest: Any) -> Tensor:
+    def record(unet: Any, control: Any, noisy: Tensor, *rest: Any, mixed: bool) -> Tensor:
+        assert not mixed  # the loss is of the prior's own prediction
         given.append((noisy, *rest))
         return torch.zeros_like(noisy)
 
