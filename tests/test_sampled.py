@@ -68,7 +68,7 @@ def small_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def starts(control: ControlNetwork) -> torch.Tensor:
-    """What w, before its sigmoid, and d of every channel start at, of four channels."""
+    """Return the bias of w, before its sigmoid, and of d: eight values for four channels."""
     assert control.blend is not None
     last = control.blend.layers[-1]
     assert isinstance(last, torch.nn.Conv2d)
@@ -137,7 +137,7 @@ def test_c_stays_c_however_it_is_decoded(models: Path, keys: dict[str, Any]) -> 
     prior = ControlledPrior(icmh.parts(models).prior, grown, None, "cpu")
     with torch.inference_mode():
         found = prior.sample(c, [(0,), (1,)], steps=4, seeds=[3, 4], start=150, **given)
-    # bfloat16 has eight digits of c.
+    # bfloat16 has eight significant bits.
     tolerance = 0.05 if given["dtype"] == "bfloat16" else 2e-3
     torch.testing.assert_close(found, c, rtol=0, atol=tolerance)
 
@@ -310,7 +310,7 @@ def test_the_files_of_a_training(
 def test_a_mixture_keeps_its_decoding(
     tmp_path: Path, models: Path, pool: TrainingData, stage_one: Path
 ) -> None:
-    """Where it is trained on the noise again: what it samples has no limit."""
+    """Trained on the noise loss again, it is decoded as before, without clipping."""
     decoding = {"sampler": "ddim", "steps": 3, "guidance": 1.0, "start": 150, "clip": None}
     schedule = dataclasses.replace(icmh.SCHEDULE, steps=1)
     start = stage_one

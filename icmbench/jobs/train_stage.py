@@ -106,7 +106,7 @@ def _decoding(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     start = settings["codec"]["start"]
     decoding = {**decoding, "start": start} if start else decoding
     steps = settings.get("sampled", {}).get("steps", 0)
-    # What is sampled lies about c, whose values no limit fits.
+    # Samples are close to c, which has values beyond the limit of four standard deviations.
     return {**decoding, "sampler": "ddim", "steps": steps, "clip": None} if steps else decoding
 
 

@@ -113,7 +113,7 @@ def make_codec(
     provenance = training_provenance(schedule, data, crop, first)
     if first and stage == 2:
         before = read_metadata(first).get("provenance", {})
-        # Where this run has no stage 1, the start is a finished codec, whose card tells of it.
+        # Without a stage 1 in this run the start is a finished codec: the card has its provenance.
         provenance |= {"before": before} if before.get("stage") == 1 else {}
     provenance |= {"stage": stage, "weights": weights.metadata(), **frozen.digest}
     if weights.sampled and weights.sampled.features:
